@@ -1,0 +1,104 @@
+// Package cookie splits a value over at most two cookies, and puts it
+// together again from a request's Cookie header.
+//
+// It reads the header itself: a scan for two names costs a tenth of
+// [http.Request.Cookie], and says what that function cannot, whether a name
+// occurs twice. Two cookies of one name mean that somebody else (a sibling
+// domain, a page served over http) has set one of them, and nothing tells
+// which: such a request has no session.
+package cookie
+
+import (
+	"errors"
+	"strings"
+)
+
+// MaxValue is how long the value of one cookie may get, in bytes. Browsers
+// allow 4,096 for name and value; but proxies refuse a request whose header
+// line exceeds 8 KB (nginx: large_client_header_buffers), and a person whose
+// every request is refused is locked out until the cookies expire. Two values
+// of this size leave 1.7 KB of that line to sign-ins under way and to the
+// application.
+const MaxValue = 3200
+
+// Max is the most that Split can place.
+const Max = 2*MaxValue - len(marker)
+
+// marker stands before the first of two parts. It is no letter of base64url,
+// so a value that is whole cannot be mistaken for half of one.
+const marker = "."
+
+// ErrTooLarge means that a value does not fit two cookies.
+var ErrTooLarge = errors.New("signin: value does not fit two cookies")
+
+// Second returns the name of the cookie that holds the second part.
+func Second(name string) string { return name + ".2" }
+
+// Split returns the values for the cookies name and Second(name). The second
+// is empty when one cookie is enough; then a second one that an earlier, longer
+// value has left behind must be deleted. The value is base64url.
+func Split(value string) (first, second string, err error) {
+	switch {
+	case len(value) <= MaxValue:
+		return value, "", nil
+	case len(value) > Max:
+		return "", "", ErrTooLarge
+	}
+	cut := MaxValue - len(marker)
+	return marker + value[:cut], value[cut:], nil
+}
+
+// Jar reads the cookies of one name. It is immutable and safe for concurrent
+// use.
+type Jar struct{ name, second string }
+
+// NewJar returns the jar of a name.
+func NewJar(name string) Jar { return Jar{name: name, second: Second(name)} }
+
+// Found is what a request's Cookie header holds under a name.
+type Found struct {
+	// First and Second are the parts in order: concatenated they are the
+	// value. Second is empty if one cookie holds all of it.
+	First, Second string
+	// Present says that a cookie of either name was sent, whether or not it
+	// makes a value: what is left of it should be cleared.
+	Present bool
+	// Stale says that a second cookie was sent which is no part of the value.
+	Stale bool
+	// OK says that First and Second make a value.
+	OK bool
+}
+
+// Find looks through the lines of a Cookie header. The work is bounded by the
+// header's length, and it allocates nothing.
+func (j Jar) Find(lines []string) Found {
+	var first, second string
+	var firsts, seconds int
+	for _, line := range lines {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			pair = strings.Trim(pair, " \t")
+			// A name without "=" counts as the name: net/http reads it so.
+			name, value, _ := strings.Cut(pair, "=")
+			switch name {
+			case j.name:
+				first = value
+				firsts++
+			case j.second:
+				second = value
+				seconds++
+			}
+		}
+	}
+	f := Found{Present: firsts+seconds > 0}
+	switch {
+	case firsts != 1 || seconds > 1 || first == "":
+		return f
+	case !strings.HasPrefix(first, marker):
+		f.First, f.Stale, f.OK = first, seconds > 0, true
+	case seconds == 1 && len(first) > len(marker) && second != "":
+		f.First, f.Second, f.OK = first[len(marker):], second, true
+	}
+	return f
+}

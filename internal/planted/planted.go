@@ -1,0 +1,31 @@
+// Package planted holds the context key by which signintest hands a user to
+// the handlers and guards under test.
+//
+// It is internal so that nothing outside this module can make the key: an
+// application cannot plant a user in a running program, by accident or on
+// purpose.
+package planted
+
+import "context"
+
+type key struct{}
+
+// Value is what signintest plants. The zero Value means nobody.
+type Value struct {
+	// User is a *signin.User. Its type is not named here because internal
+	// packages do not import the root.
+	User any
+	// AccessToken is what the planted user's access token is; empty for none.
+	AccessToken string
+}
+
+// With returns a copy of ctx that carries v.
+func With(ctx context.Context, v *Value) context.Context {
+	return context.WithValue(ctx, key{}, v)
+}
+
+// From returns the planted value, or nil.
+func From(ctx context.Context) *Value {
+	v, _ := ctx.Value(key{}).(*Value)
+	return v
+}

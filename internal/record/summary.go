@@ -1,0 +1,110 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Summary is what a request keeps of its session while handlers run: the
+// person, and no token. It has two allocations of its own, one for the claims
+// and one for all strings, and may be read by many goroutines.
+type Summary struct {
+	text     string
+	scope    span
+	index    index
+	claims   []byte
+	created  int64
+	lastSeen int64
+}
+
+// Summarize copies what a request keeps. prefix, of at most 1 KB, is copied too,
+// in front of the strings, so that whoever needs a few more bytes for as long
+// gets them in the same allocation; see Prefix.
+func (v *View) Summarize(prefix []byte) Summary {
+	s := Summary{created: v.created, lastSeen: v.lastSeen, claims: v.mergedClaims()}
+	var space [1024]byte // most people fit
+	text := append(space[:0], prefix...)
+	for c, at := range v.claims {
+		if at.len != 0 {
+			s.index[c] = span{uint16(len(text)), at.len}
+			text = append(text, v.at(at)...)
+		}
+	}
+	scope := v.parts[partScope]
+	s.scope = span{uint16(len(text)), scope.len}
+	s.text = string(append(text, v.at(scope)...))
+	return s
+}
+
+// mergedClaims returns a copy of the claims as one JSON object: those of the ID
+// token, and those that came from userinfo beside them.
+func (v *View) mergedClaims() []byte {
+	payload, extra := v.at(v.parts[partPayload]), v.at(v.parts[partExtra])
+	if len(extra) <= len("{}") {
+		return bytes.Clone(payload)
+	}
+	payload = bytes.TrimRight(payload, " \t\r\n")
+	merged := make([]byte, 0, len(payload)+len(extra))
+	merged = append(append(merged, payload[:len(payload)-1]...), ',')
+	return append(merged, extra[1:]...)
+}
+
+// Prefix returns the first n bytes of what was given to Summarize.
+func (s *Summary) Prefix(n int) string { return s.text[:n] }
+
+// Created returns when the session was made.
+func (s *Summary) Created() time.Time { return time.Unix(s.created, 0) }
+
+// LastSeen returns when the session was last written as seen.
+func (s *Summary) LastSeen() time.Time { return time.Unix(s.lastSeen, 0) }
+
+// Claims returns all claims as a JSON object. The bytes are the Summary's own.
+func (s *Summary) Claims() []byte { return s.claims[:len(s.claims):len(s.claims)] }
+
+func (s *Summary) at(at span) string { return s.text[at.off : int(at.off)+int(at.len)] }
+
+// Claim returns the value of a claim that is a string, or "".
+func (s *Summary) Claim(c Claim) string { return s.at(s.index[c]) }
+
+// Scope returns the granted scope.
+func (s *Summary) Scope() string { return s.at(s.scope) }
+
+// True reports whether a claim is true.
+func (s *Summary) True(c Claim) bool { return s.index[c].len != 0 }
+
+// Time returns a claim that counts the seconds since 1970; zero if absent.
+func (s *Summary) Time(c Claim) time.Time {
+	n, err := strconv.ParseInt(s.Claim(c), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
+// Strings returns a claim that is an array of strings; nil if absent or empty.
+func (s *Summary) Strings(c Claim) []string {
+	raw := s.Claim(c)
+	if raw == "" {
+		return nil
+	}
+	if strings.Contains(raw, `\`) {
+		var all []string
+		_ = json.Unmarshal([]byte(raw), &all) // it was one when it was indexed
+		return all
+	}
+	n := strings.Count(raw, `"`) / 2
+	if n == 0 {
+		return nil
+	}
+	all := make([]string, 0, n)
+	for range n {
+		_, raw, _ = strings.Cut(raw, `"`)
+		var item string
+		item, raw, _ = strings.Cut(raw, `"`)
+		all = append(all, item)
+	}
+	return all
+}

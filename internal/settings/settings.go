@@ -1,0 +1,165 @@
+// Package settings decides which values a configuration may have, and what
+// they mean: one function a rule, each returning the value to use or what is
+// wrong with the one given.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Loopback reports whether a host (without port) is this machine. Browsers
+// treat such origins as secure, and nothing sent to them leaves the machine.
+func Loopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true // RFC 6761, section 6.3
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// origin parses an absolute URL that may have a path and nothing after it.
+func origin(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, errors.New("is missing")
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, errors.New("is not a URL") // url.Error would repeat it
+	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.Opaque != "":
+		return nil, fmt.Errorf("is %q; needs an absolute URL such as https://host", raw)
+	case u.User != nil:
+		return nil, errors.New("must not hold a user name or password")
+	case u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return nil, fmt.Errorf("is %q; must end with its host or path", raw)
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
+		return nil, fmt.Errorf("is %q; needs https, since http is accepted on loopback only", raw)
+	}
+	return u, nil
+}
+
+// Issuer returns the provider's issuer identifier, to the byte as the provider
+// must state it.
+func Issuer(raw string) (string, error) {
+	if _, err := origin(raw); err != nil {
+		return "", err
+	}
+	return raw, nil
+}
+
+// LogtoIssuer returns the issuer of a Logto endpoint: Logto serves OpenID
+// Connect under /oidc.
+func LogtoIssuer(endpoint string) (string, error) {
+	u, err := origin(endpoint)
+	if err != nil {
+		return "", err
+	}
+	if strings.Trim(u.Path, "/") != "" {
+		return "", fmt.Errorf("is %q; needs the endpoint alone, such as https://tenant.logto.app", endpoint)
+	}
+	return strings.TrimRight(endpoint, "/") + "/oidc", nil
+}
+
+// Base returns the application's own address, without a slash at its end.
+func Base(raw string) (*url.URL, error) {
+	u, err := origin(raw)
+	if err != nil {
+		return nil, err
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = ""
+	if u.Path != "" && path.Clean(u.Path) != u.Path || strings.ContainsAny(u.Path, `\;,"`) {
+		return nil, fmt.Errorf("is %q; needs a plain path", raw)
+	}
+	return u, nil
+}
+
+// CookieName returns the name of the session cookie. With https it has the
+// prefix __Host-, which browsers accept from this very host only, over https
+// only: no sibling domain and no plain-text page can set such a cookie.
+// https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-20#section-4.1.3.2
+func CookieName(name string, https bool) (string, error) {
+	const prefix = "__Host-"
+	name = strings.TrimPrefix(name, prefix)
+	if name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		return "", fmt.Errorf("is %q; needs 1 to 64 letters, digits, _ and -", name)
+	}
+	if https {
+		name = prefix + name
+	}
+	return name, nil
+}
+
+// Route returns a path of the application, as the browser sees it.
+func Route(p string) (string, error) {
+	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || p == "/" || strings.ContainsAny(p, `\?#%;{}*"' `) {
+		return "", fmt.Errorf("is %q; needs a plain path such as /sign-in", p)
+	}
+	return p, nil
+}
+
+// Algorithms checks the algorithms that may sign an ID token. Symmetric ones
+// are not accepted: their key is the client secret, which was not made to be
+// one.
+func Algorithms(algs []string) ([]string, error) {
+	known := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	for _, a := range algs {
+		if !slices.Contains(known, a) {
+			return nil, fmt.Errorf("has %q; needs one of %s", a, strings.Join(known, " "))
+		}
+	}
+	return slices.Clone(algs), nil
+}
+
+// Scopes checks scope values (RFC 6749, section 3.3) and adds the defaults in
+// front of them.
+func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
+	all := []string{"openid"} // without it, the request is not OpenID Connect
+	if !omitDefaults {
+		all = append(all, "profile", "offline_access")
+	}
+	for _, s := range scopes {
+		for _, c := range []byte(s) {
+			if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+				return nil, fmt.Errorf("has %q; a scope has no spaces, quotes or backslashes", s)
+			}
+		}
+		if s == "" {
+			return nil, errors.New("has an empty scope")
+		}
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// Resources checks resource indicators: absolute URIs without a fragment.
+// https://www.rfc-editor.org/rfc/rfc8707#section-2
+func Resources(resources []string) ([]string, error) {
+	for _, r := range resources {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || u.Fragment != "" || strings.Contains(r, "#") {
+			return nil, fmt.Errorf("has %q; needs absolute URIs without a fragment", r)
+		}
+	}
+	return slices.Clone(resources), nil
+}
+
+// Duration returns d, or the default where d is zero.
+func Duration(d, def time.Duration) (time.Duration, error) {
+	switch {
+	case d < 0:
+		return 0, fmt.Errorf("is %v; needs a time of zero or more", d)
+	case d == 0:
+		return def, nil
+	}
+	return d, nil
+}
