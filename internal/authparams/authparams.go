@@ -1,0 +1,124 @@
+// Package authparams knows what an application may put into an authorization
+// request beyond what the flow itself puts there, Logto's parameters included.
+//
+//	req := authparams.Request{FirstScreen: "register", UILocales: []string{"ko"}}
+//	if err := req.Check(true); err != nil {
+//		return err // every mistake, each with its option's name
+//	}
+//	params := req.Values(true) // first_screen=register&prompt=consent&ui_locales=ko
+//
+// Values are checked before a browser leaves the application, because nobody
+// reports a mistake afterwards: when one of its parameters has a wrong value,
+// Logto drops all of them, silently, and the person meets the plain sign-in page.
+// Some values come from a request at run time (a login hint, most often); they
+// are bounded, and free of control characters, by the same check.
+//
+// Errors repeat what is wrong where it helps, quoted and shortened: screens, prompts,
+// locales, names. Never hints, e-mail addresses, one-time tokens or the values of
+// extra parameters, which are somebody's.
+//
+// Not checked: whether a connector, an organization, a locale or an
+// authentication context exists at the provider.
+package authparams
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Request is what is special about one authorization request. The zero value is
+// an ordinary request. Its methods only read it, so it may be shared once it is
+// filled in.
+type Request struct {
+	// FirstScreen is the page of Logto on which the person arrives: sign_in,
+	// register, reset_password, identifier:sign_in, identifier:register or
+	// single_sign_on. It is Logto's own, as are the fields that say so.
+	FirstScreen string
+
+	// Identifiers are the kinds of identifier that the page asks for: email, phone,
+	// username. Only the two identifier:* screens ask. Logto's own.
+	Identifiers []string
+
+	// DirectSignIn skips Logto's page: "social:" and a connector's target ("naver"),
+	// or "sso:" and the ID of an enterprise connector. Logto's own.
+	DirectSignIn string
+
+	// LoginHint pre-fills the identifier.
+	LoginHint string
+
+	// Prompt are values of
+	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest: none alone,
+	// or any of login, consent and select_account.
+	Prompt []string
+
+	// MaxAge, if MaxAgeSet, is how long ago the person may have signed in at the
+	// provider, in whole seconds; zero asks for the password each time. A fraction of
+	// a second is a mistake: rounded up it would ask for less than it says, and
+	// rounded down it would be zero, which few people mean.
+	MaxAge    time.Duration
+	MaxAgeSet bool
+
+	// ACRValues are the authentication contexts wanted, the best first.
+	ACRValues []string
+
+	// UILocales are the languages for the provider's pages, the best first (BCP 47).
+	UILocales []string
+
+	// OneTimeToken is that of a magic link, and OneTimeEmail the address to which it
+	// was sent; the latter becomes the login hint. Logto's own.
+	OneTimeToken, OneTimeEmail string
+
+	// Organization is the ID of the organization whose branding Logto's pages show.
+	// It has nothing to do with access. Logto's own.
+	Organization string
+
+	// Extra are further parameters, each a name and a value.
+	Extra [][2]string
+}
+
+// Values returns the parameters of a request that has passed Check, in a map of
+// the caller's own.
+//
+// With addConsent, consent is added to the prompt. That is for Logto with
+// offline_access, which is silently dropped without it, as
+// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess demands. The
+// prompt none is left alone: "If this parameter contains none with any other value,
+// an error is returned".
+func (r *Request) Values(addConsent bool) url.Values {
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	set("first_screen", r.FirstScreen)
+	// Singular. Packages that send "identifiers" are ignored.
+	set("identifier", strings.Join(r.Identifiers, " "))
+	set("direct_sign_in", r.DirectSignIn)
+	set("login_hint", r.LoginHint)
+	set("prompt", strings.Join(r.prompt(addConsent), " "))
+	if r.MaxAgeSet {
+		v.Set("max_age", strconv.FormatInt(int64(r.MaxAge/time.Second), 10))
+	}
+	set("acr_values", strings.Join(r.ACRValues, " "))
+	set("ui_locales", strings.Join(r.UILocales, " "))
+	if r.OneTimeToken != "" {
+		v.Set("one_time_token", r.OneTimeToken)
+		v.Set("login_hint", r.OneTimeEmail)
+	}
+	set("organization_id", r.Organization)
+	for _, extra := range r.Extra {
+		v.Set(extra[0], extra[1])
+	}
+	return v
+}
+
+func (r *Request) prompt(addConsent bool) []string {
+	if !addConsent || slices.Contains(r.Prompt, "none") || slices.Contains(r.Prompt, "consent") {
+		return r.Prompt
+	}
+	return append(slices.Clip(r.Prompt), "consent")
+}

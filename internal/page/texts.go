@@ -1,0 +1,49 @@
+package page
+
+// For returns the page for a code, with its texts but without a status and
+// without the Href of its way on, which the caller knows. An unknown code gets the
+// texts of "internal".
+//
+// The texts are for people who did nothing wrong and know none of the terms: what
+// happened, and what to do now.
+func For(code string) Page {
+	switch code {
+	case "not_signed_in":
+		return text("Please sign in", "You are not signed in, or your session has ended: sign in, then try again.", "Sign in")
+	case "forbidden":
+		return text("This page is not open to you", "You are signed in, but your account has no access here; if you think it should, ask whoever runs this application.", "Back to the start")
+	case "provider_unavailable":
+		return text("Signing in is not possible right now", "The sign-in service is not answering: please try again in a moment.", "Try again")
+	case "provider_misconfigured":
+		return text("Signing in is not set up correctly", "This is not your doing: whoever runs this application has to correct its settings.", "Back to the start")
+	case "provider_rejected":
+		return text("Signing in did not work", "The answer from the sign-in service did not pass our safety checks: please try again.", "Try again")
+	case "denied":
+		return text("The sign-in was not completed", "It was cancelled or declined; you can try again whenever you like.", "Try again")
+	case "bad_callback":
+		return text("This sign-in could not be finished", "It was started somewhere else, or is over already: please start again here.", "Sign in")
+	case "sign_in_expired":
+		return text("This sign-in took too long", "For your safety it was valid for a few minutes only: please start again.", "Start again")
+	case "cookies_blocked":
+		return text("Your browser keeps cookies out", "Nobody can be signed in without them: allow cookies for this site, then try again.", "Try again")
+	case "session_too_large":
+		return text("You could not be signed in", "Your account carries more information than this application can keep: please tell whoever runs it.", "Back to the start")
+	case "store_unavailable", "shared_unavailable":
+		return text("We cannot look up your session right now", "Something on our side is not answering: please try again in a moment.", "Try again")
+	case "sign_out":
+		p := text("Do you want to sign out?", "You will have to sign in again to go on.", "Sign out")
+		p.Action.Post = true
+		return p
+	case "sign_out_incomplete":
+		return text("You are signed out in this browser only", "We could not record it everywhere, so a copy of your session, if somebody has one, may work for some time yet.", "Back to the start")
+	case "method_not_allowed":
+		return text("This page does not work that way", "It was called in a way that it does not know: please go back and try again.", "Back to the start")
+	case "bad_request":
+		return text("We did not understand that", "Something in the address or in the form is not right: please go back and try again.", "Back to the start")
+	}
+	return text("Something went wrong", "This is our mistake, not yours: please try again in a moment.", "Back to the start")
+}
+
+func text(title, sentence, label string) Page {
+	return Page{Title: title, Sentence: sentence, Action: Action{Label: label}}
+}
