@@ -1,0 +1,103 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxDepth is how deeply an answer may be nested. encoding/json stops at
+// 10,000, which is far more than an application's own code expects.
+const maxDepth = 64
+
+const (
+	errNoObject  = fault("no JSON object")
+	errDuplicate = fault("a JSON object with two members of one name")
+	errType      = fault("a JSON member of the wrong type")
+)
+
+// object is a JSON object at its top level: names to the letter, values raw.
+type object map[string]json.RawMessage
+
+// parseObject reads a whole JSON object with nothing behind it. Names must be
+// unique, https://www.rfc-editor.org/rfc/rfc7519#section-4, in the eyes of
+// encoding/json too: it takes "Sub" for "sub", so that of such a pair this
+// package would judge the one and an application read the other.
+func parseObject(data []byte) (object, error) {
+	if !utf8.Valid(data) || !json.Valid(data) || depth(data) > maxDepth {
+		return nil, errNoObject
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if open, _ := dec.Token(); open != json.Delim('{') {
+		return nil, errNoObject
+	}
+	o, folded := make(object), make(map[string]struct{})
+	for dec.More() {
+		name, _ := dec.Token()
+		key, _ := name.(string)
+		if _, twice := folded[fold(key)]; twice {
+			return nil, errDuplicate
+		}
+		folded[fold(key)] = struct{}{}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, errNoObject
+		}
+		o[key] = value
+	}
+	return o, nil
+}
+
+// fold maps names to one that encoding/json takes for the same.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		for {
+			next := unicode.SimpleFold(r)
+			if next <= r {
+				return next
+			}
+			r = next
+		}
+	}, name)
+}
+
+// depth returns how deeply valid JSON is nested.
+func depth(data []byte) int {
+	deepest, open, quoted := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch b := data[i]; {
+		case quoted && b == '\\':
+			i++
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '{' || b == '[':
+			open++
+			deepest = max(deepest, open)
+		case b == '}' || b == ']':
+			open--
+		}
+	}
+	return deepest
+}
+
+// has reports whether a member is there. A member that is null is not: some
+// providers write what they do not know as null.
+func (o object) has(name string) bool {
+	value, ok := o[name]
+	return ok && string(value) != "null"
+}
+
+// text returns a member that is a string, and "" if it is not there.
+func (o object) text(name string) (string, error) {
+	if !o.has(name) {
+		return "", nil
+	}
+	var s *string
+	if err := json.Unmarshal(o[name], &s); err != nil {
+		return "", errType
+	}
+	return *s, nil
+}
