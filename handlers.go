@@ -1,0 +1,545 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gosignin/signin/internal/authparams"
+	"github.com/gosignin/signin/internal/authresponse"
+	"github.com/gosignin/signin/internal/challenge"
+	"github.com/gosignin/signin/internal/ledger"
+	"github.com/gosignin/signin/internal/page"
+	"github.com/gosignin/signin/internal/pending"
+	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/returnto"
+)
+
+// SignIn returns the handler that sends a person to the provider. Mount it for
+// GET. Its query may name a path to come back to, ?return_to=/x, which wins over
+// [ReturnTo]; one that is not a path of this application is ignored.
+//
+// A provider may start a sign-in here as well, with ?iss= and target_link_uri
+// (OpenID Connect Core 1.0, section 4); a foreign iss is refused.
+//
+// SignIn panics if an option has a mistake, as [http.ServeMux] does for a wrong
+// pattern. Values that come from a request belong to [Auth.BeginSignIn].
+func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
+	params, returnTo, err := a.compile(opts)
+	if err != nil {
+		panic(err)
+	}
+	if params.OneTimeToken != "" {
+		panic("signin: OneTimeToken is for one person and belongs to BeginSignIn")
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodGet, http.MethodHead) {
+			return
+		}
+		if !challenge.MayStart(r) {
+			a.challenge(w, r)
+			return
+		}
+		params, target, err := a.initiated(r, *params, returnTo)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		if slices.Contains(params.Prompt, "none") && a.attempts.IsQuiet(r) {
+			noStore(w)
+			returnto.Location(w, a.orHome(target), http.StatusSeeOther)
+			return
+		}
+		location, err := a.begin(w, r, &params, target, false)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		returnto.Location(w, location, http.StatusSeeOther)
+	}
+}
+
+// initiated reads the query of the sign-in route: where to return to, and what
+// a provider that starts a sign-in here adds.
+func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (authparams.Request, string, *Error) {
+	q := r.URL.Query()
+	if path, err := a.returnTo.Path(q.Get("return_to")); err == nil {
+		target = path
+	}
+	if !q.Has("iss") {
+		return p, target, nil
+	}
+	// Another issuer's sign-in is not ours to start.
+	if q.Get("iss") != a.issuer || len(q["iss"]) != 1 {
+		return p, "", newError(ErrBadRequest, errors.New("signin: a sign-in of another issuer was to be started"))
+	}
+	if path, err := a.returnTo.URL(q.Get("target_link_uri")); err == nil {
+		target = path
+	}
+	if hint := q.Get("login_hint"); hint != "" && p.LoginHint == "" && p.OneTimeToken == "" {
+		hinted := p
+		if hinted.LoginHint = hint; hinted.Check(a.logto) == nil {
+			p = hinted
+		}
+	}
+	return p, target, nil
+}
+
+// BeginSignIn starts a sign-in and returns where to send the person: it sets a
+// cookie on w, and the caller redirects. It is for applications that redirect by
+// themselves, and for options whose values come from the request, which it
+// checks. Links in pages point to the route of [Auth.SignIn] instead.
+func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
+	params, target, err := a.compile(opts)
+	if err != nil {
+		return "", newError(ErrBadRequest, err)
+	}
+	location, failed := a.begin(w, r, params, target, false)
+	if failed != nil {
+		return "", failed
+	}
+	return location, nil
+}
+
+// begin makes an attempt, sets its cookie, and returns the authorization
+// request.
+func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Request, target string, second bool) (string, *Error) {
+	meta, err := a.provider.Metadata(r.Context())
+	if err != nil {
+		return "", providerError(err)
+	}
+	attempt := pending.New(a.now(), second)
+	attempt.ReturnTo = target
+	attempt.Foreign = challenge.CrossSite(r)
+	attempt.Silent = slices.Contains(p.Prompt, "none")
+	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
+	location, err := a.authorizationURL(meta, attempt, p)
+	if err != nil {
+		return "", newError(ErrProviderMisconfigured, err)
+	}
+	noStore(w)
+	a.sessions.Set(w, a.attempts.Name(attempt.State), a.attempts.Value(attempt), pending.Lifetime)
+	for _, name := range a.attempts.Crowded(r, attempt) {
+		a.sessions.Unset(w, name)
+	}
+	return location, nil
+}
+
+// authorizationURL is OpenID Connect Core 1.0, section 3.1.2.1, with PKCE.
+func (a *Auth) authorizationURL(meta *provider.Metadata, attempt *pending.Attempt, p *authparams.Request) (string, error) {
+	u, err := url.Parse(meta.AuthorizationEndpoint)
+	if err != nil {
+		return "", errors.New("signin: the authorization endpoint is not a URL")
+	}
+	scopes := slices.Clone(a.scopes)
+	// A provider that lists its scopes without this one may refuse it.
+	if meta.ScopesSupported != nil && !slices.Contains(meta.ScopesSupported, "offline_access") {
+		scopes = slices.DeleteFunc(scopes, func(s string) bool { return s == "offline_access" })
+	}
+	q := u.Query() // RFC 6749, section 3.1: the endpoint's own query is kept
+	for name, values := range p.Values(a.logto && slices.Contains(scopes, "offline_access")) {
+		q[name] = values
+	}
+	q.Set("response_type", "code")
+	q.Set("client_id", a.clientID)
+	q.Set("redirect_uri", a.absolute(a.paths.callback))
+	q.Set("scope", strings.Join(scopes, " "))
+	q.Set("state", attempt.State)
+	q.Set("nonce", attempt.Nonce)
+	q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(attempt.Verifier))
+	q.Set("code_challenge_method", "S256")
+	if len(a.resources) > 0 {
+		q["resource"] = a.resources
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// Callback returns the handler to which the provider sends people back. Mount
+// it for GET. It makes the session and sends the person on; see the
+// documentation of [Code] for what can go wrong.
+func (a *Auth) Callback() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodGet) {
+			return
+		}
+		noStore(w)
+		location, err := a.callback(w, r)
+		if err != nil {
+			a.emit(r.Context(), Event{Kind: EventCallbackFailed, Err: err})
+			a.fail(w, r, err)
+			return
+		}
+		returnto.Location(w, location, http.StatusSeeOther)
+	}
+}
+
+// callback answers an authorization response with where to go next. Until the
+// response is tied to a sign-in of this browser, nothing may touch a session
+// that is there.
+func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error) {
+	response, err := authresponse.Parse(r.URL.RawQuery)
+	if err != nil {
+		return "", newError(ErrBadCallback, err)
+	}
+	attempt, err := a.attempts.Find(r, response.State)
+	if err != nil {
+		return a.withoutAttempt(w, r, response.State)
+	}
+	if err := a.checkIssuer(r.Context(), response.Issuer); err != nil {
+		return "", err
+	}
+	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), []byte(attempt.ReturnTo), 2*pending.Lifetime)
+	if err != nil {
+		return "", newError(ErrSharedUnavailable, err)
+	}
+	if !first {
+		// Another request of this browser brought the same response, and is
+		// making the session, or has made it.
+		return a.orHome(attempt.ReturnTo), nil
+	}
+	a.sessions.Unset(w, a.attempts.Name(response.State))
+	if response.Error != "" {
+		return a.declined(w, attempt, response.Error)
+	}
+	rec, failed := a.redeem(r.Context(), attempt, response.Code)
+	if failed != nil {
+		return "", failed
+	}
+	if failed := a.signIn(w, r, rec); failed != nil {
+		return "", failed
+	}
+	return a.orHome(attempt.ReturnTo), nil
+}
+
+// withoutAttempt answers a response for which this browser has no sign-in under
+// way. If it is one that was finished (a reload, the back button), the person
+// goes on, or gets one more attempt; if not, a page says so. Never a loop.
+func (a *Auth) withoutAttempt(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
+	note, used, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(state))
+	switch {
+	case err != nil:
+		return "", newError(ErrSharedUnavailable, err)
+	case used:
+		_, s := a.load(w, r)
+		if s.err != nil {
+			return "", s.err
+		}
+		if s.signedIn {
+			return a.orHome(string(note)), nil
+		}
+		if !pending.SecondRound(state) {
+			return a.begin(w, r, a.ordinary, string(note), true)
+		}
+		return "", newError(ErrCookiesBlocked, errors.New("signin: the second round came back without cookies"))
+	case pending.SecondRound(state):
+		return "", newError(ErrCookiesBlocked, pending.ErrNone)
+	}
+	return "", newError(ErrSignInExpired, pending.ErrNone)
+}
+
+// checkIssuer is RFC 9207, section 2.4: it keeps a response of one provider
+// from being redeemed at another (mix-up).
+func (a *Auth) checkIssuer(ctx context.Context, iss string) *Error {
+	meta, err := a.provider.Metadata(ctx)
+	switch {
+	case err != nil:
+		return providerError(err)
+	case iss == "" && meta.IssParameterSupported:
+		return newError(ErrBadCallback, errors.New("signin: authorization response has no iss, though the provider announces it"))
+	case iss != "" && iss != a.issuer:
+		return newError(ErrBadCallback, errors.New("signin: authorization response is from another issuer"))
+	}
+	return nil
+}
+
+// declined answers an error response (RFC 6749, section 4.1.2.1; OpenID Connect
+// Core 1.0, section 3.1.2.6).
+func (a *Auth) declined(w http.ResponseWriter, attempt *pending.Attempt, code string) (string, *Error) {
+	cause := fmt.Errorf("signin: the provider answered with %s", oauthCode(code))
+	switch code {
+	case "login_required", "interaction_required", "consent_required", "account_selection_required":
+		if !attempt.Silent {
+			break
+		}
+		name, value := a.attempts.Quiet()
+		a.sessions.Set(w, name, value, pending.QuietTime)
+		return a.orHome(attempt.ReturnTo), nil
+	case "server_error", "temporarily_unavailable":
+		e := newError(ErrProviderUnavailable, cause)
+		e.retryAfter = retryAfter
+		return "", e
+	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_target":
+		return "", newError(ErrProviderMisconfigured, cause)
+	}
+	return "", newError(ErrDenied, cause)
+}
+
+// retryAfter is when to try again where the provider did not say.
+const retryAfter = 5 * time.Second
+
+// oauthCode returns an error code for the log, if it is one of the registered
+// ones: anybody can send the browser here with another.
+func oauthCode(code string) string {
+	if len(code) <= 40 && strings.Trim(code, "abcdefghijklmnopqrstuvwxyz_") == "" {
+		return code
+	}
+	return "an unknown error"
+}
+
+// SignOut returns the handler that signs a person out, here and at the
+// provider. Mount it for GET and POST. A POST from this application acts at
+// once, and so does a link in it; any other GET, from a mail, an image or
+// another site, gets a page with one button.
+func (a *Auth) SignOut() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
+			return
+		}
+		if r.Method != http.MethodPost && !challenge.SameOriginNavigation(r) {
+			a.confirmSignOut(w, r, http.StatusOK)
+			return
+		}
+		if err := a.sameSite.Check(r); err != nil {
+			a.confirmSignOut(w, r, http.StatusForbidden)
+			return
+		}
+		location, err := a.endSession(w, r)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		returnto.Location(w, location, http.StatusSeeOther)
+	}
+}
+
+// confirmSignOut shows a page with one button. Its form posts to the path the
+// browser asked for.
+func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int) {
+	noStore(w)
+	p := page.For("sign_out")
+	p.Status, p.Action.Href = status, a.paths.signOut
+	page.Write(w, r, p)
+}
+
+// EndSession signs the person out at once and returns where to send them: the
+// provider's end-session endpoint, which comes back to AfterSignOut. The caller
+// redirects, and makes sure that no other site can cause the call (see
+// [http.CrossOriginProtection]). If the error is [ErrSignOutIncomplete], this
+// browser is signed out nonetheless.
+func (a *Auth) EndSession(w http.ResponseWriter, r *http.Request) (location string, err error) {
+	location, failed := a.endSession(w, r)
+	if failed != nil {
+		return "", failed
+	}
+	return location, nil
+}
+
+// revokeTimeout bounds what a person waits for a provider that has nothing to
+// say in whether they are signed out here.
+const revokeTimeout = 3 * time.Second
+
+// endSession ends the local session first, whatever the provider does.
+func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Error) {
+	noStore(w)
+	newest, err := a.end(w, r)
+	hint := ""
+	if newest != nil {
+		a.revoke(context.WithoutCancel(r.Context()), newest)
+		hint = newest.IDToken.Compact()
+	}
+	if err != nil {
+		return "", err
+	}
+	return a.endSessionURL(r.Context(), hint), nil
+}
+
+// endSessionURL is OpenID Connect RP-Initiated Logout 1.0, section 2. Without
+// an end-session endpoint, or while the provider cannot be asked for it, it is
+// the application's own AfterSignOut.
+func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	meta, err := a.provider.Metadata(ctx)
+	if err != nil || meta.EndSessionEndpoint == "" {
+		return a.paths.afterSignOut
+	}
+	u, err := url.Parse(meta.EndSessionEndpoint)
+	if err != nil {
+		return a.paths.afterSignOut
+	}
+	q := u.Query()
+	q.Set("client_id", a.clientID)
+	q.Set("post_logout_redirect_uri", a.absolute(a.paths.afterSignOut))
+	// Not at Logto: the hint is personal data in a URL, and Logto answers 400
+	// once the key that signed it has been rotated away.
+	if !a.logto && hint != "" {
+		q.Set("id_token_hint", hint)
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// WithRoutes serves the routes of Config (sign-in, callback, sign-out) and
+// passes everything else to next through [Auth.Load]. It guards nothing. It is
+// for wrapping an existing tree of handlers, and belongs outside any router.
+func (a *Auth) WithRoutes(next http.Handler) http.Handler {
+	routes := map[string]http.Handler{
+		a.paths.signIn:   a.SignIn(),
+		a.paths.callback: a.Callback(),
+		a.paths.signOut:  a.SignOut(),
+	}
+	loaded := a.Load(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := routes[r.URL.Path]; h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		loaded.ServeHTTP(w, r)
+	})
+}
+
+// allow answers 405 to other methods than those given.
+func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	a.fail(w, r, newError(ErrMethodNotAllowed, nil))
+	return false
+}
+
+// SignInOption is something special about a sign-in. The zero SignInOption is
+// nothing. Later options replace earlier ones of the same kind.
+type SignInOption struct{ apply func(*signInSettings) }
+
+type signInSettings struct {
+	params   authparams.Request
+	returnTo string
+}
+
+func option(apply func(*authparams.Request)) SignInOption {
+	return SignInOption{func(s *signInSettings) { apply(&s.params) }}
+}
+
+// Screen is a page of Logto's.
+type Screen string
+
+// The screens on which [FirstScreen] lets people arrive.
+const (
+	ScreenSignIn             Screen = "sign_in"
+	ScreenRegister           Screen = "register"
+	ScreenResetPassword      Screen = "reset_password"
+	ScreenIdentifierSignIn   Screen = "identifier:sign_in"
+	ScreenIdentifierRegister Screen = "identifier:register"
+	ScreenSingleSignOn       Screen = "single_sign_on"
+)
+
+// Identifier is a kind of name by which Logto knows people.
+type Identifier string
+
+// The identifiers for which [Identifiers] lets the identifier screens ask.
+const (
+	IdentifierEmail    Identifier = "email"
+	IdentifierPhone    Identifier = "phone"
+	IdentifierUsername Identifier = "username"
+)
+
+// FirstScreen lets people arrive on another page of Logto than the one for
+// signing in: [ScreenRegister] for a "Sign up" button. Logto only.
+func FirstScreen(s Screen) SignInOption {
+	return option(func(p *authparams.Request) { p.FirstScreen = string(s) })
+}
+
+// Identifiers says what the screens [ScreenIdentifierSignIn] and
+// [ScreenIdentifierRegister] ask for. Logto only.
+func Identifiers(ids ...Identifier) SignInOption {
+	return option(func(p *authparams.Request) {
+		p.Identifiers = nil
+		for _, id := range ids {
+			p.Identifiers = append(p.Identifiers, string(id))
+		}
+	})
+}
+
+// Social goes straight to a social connector, by its target: "naver", "x". If
+// Logto has no such connector people meet its sign-in page. Logto only.
+func Social(target string) SignInOption {
+	return option(func(p *authparams.Request) { p.DirectSignIn = "social:" + target })
+}
+
+// EnterpriseSSO goes straight to an enterprise connector. Logto only.
+func EnterpriseSSO(connectorID string) SignInOption {
+	return option(func(p *authparams.Request) { p.DirectSignIn = "sso:" + connectorID })
+}
+
+// LoginHint pre-fills who is signing in.
+func LoginHint(hint string) SignInOption {
+	return option(func(p *authparams.Request) { p.LoginHint = hint })
+}
+
+// Prompt says what the provider must show: "login", "consent",
+// "select_account", or "none" alone for a sign-in that shows nothing and fails
+// if the person would have to do something. With Logto, "consent" is added to
+// all but "none", since there is no refresh token otherwise; people of
+// first-party applications see no screen for it.
+func Prompt(values ...string) SignInOption {
+	return option(func(p *authparams.Request) { p.Prompt = slices.Clone(values) })
+}
+
+// MaxAge asks for people to have authenticated no longer ago than d, in whole
+// seconds; zero asks them again in any case. The callback verifies it.
+func MaxAge(d time.Duration) SignInOption {
+	return option(func(p *authparams.Request) { p.MaxAge, p.MaxAgeSet = d, true })
+}
+
+// ACRValues asks for one of several authentication contexts, the best first.
+// The callback verifies that it is one of them.
+func ACRValues(values ...string) SignInOption {
+	return option(func(p *authparams.Request) { p.ACRValues = slices.Clone(values) })
+}
+
+// UILocales asks for the provider's pages in a language (BCP 47), the best
+// first.
+func UILocales(tags ...string) SignInOption {
+	return option(func(p *authparams.Request) { p.UILocales = slices.Clone(tags) })
+}
+
+// OneTimeToken is a magic link's token, with the e-mail address it was sent to.
+// Logto only, and for [Auth.BeginSignIn] only.
+func OneTimeToken(token, email string) SignInOption {
+	return option(func(p *authparams.Request) { p.OneTimeToken, p.OneTimeEmail = token, email })
+}
+
+// OrganizationBranding shows Logto's pages in an organization's looks. It has
+// nothing to do with access. Logto only.
+func OrganizationBranding(id string) SignInOption {
+	return option(func(p *authparams.Request) { p.Organization = id })
+}
+
+// ReturnTo is the path to go to after this sign-in, instead of
+// Config.AfterSignIn.
+func ReturnTo(path string) SignInOption {
+	return SignInOption{func(s *signInSettings) { s.returnTo = path }}
+}
+
+// ExtraParam adds a parameter that this package does not know. Parameters that
+// belong to the flow, or have an option of their own, are a mistake.
+func ExtraParam(name, value string) SignInOption {
+	return option(func(p *authparams.Request) { p.Extra = append(p.Extra, [2]string{name, value}) })
+}
+
+// orHome returns target, or AfterSignIn if there is none.
+func (a *Auth) orHome(target string) string {
+	if target == "" {
+		return a.paths.afterSignIn
+	}
+	return target
+}

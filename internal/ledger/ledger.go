@@ -1,0 +1,322 @@
+// Package ledger gives names and meaning to what stands in shared state: which
+// sessions have ended, what their successors are, which one-time values have
+// been used.
+//
+// Nothing in it is overwritten by somebody who has read before, because shared
+// state knows no compare-and-swap. A sign-out is one key, a successor is
+// another; a refresh that does not know of a sign-out cannot undo it.
+//
+// Keys are hashes of kind, issuer, client and value, so shared state shows
+// neither who is signed in nor a session ID that would be of use. Values that
+// hold something are sealed under their full key: one copied to another key
+// does not open.
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/seal"
+)
+
+// Shared is shared state as the root package defines it.
+type Shared interface {
+	Get(ctx context.Context, keys ...string) ([][]byte, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error)
+	Delete(ctx context.Context, key string) error
+}
+
+// Kind is what an entry is for. Its first letter is also the key's, so that
+// shared state may tell what must not be dropped, and operators what fills it.
+type Kind string
+
+const (
+	EndedSession         Kind = "e session"          // by session ID
+	EndedProviderSession Kind = "e provider session" // by sid
+	EndedSubject         Kind = "e subject"          // by sub
+	Next                 Kind = "n"                  // by session ID and generation
+	Lock                 Kind = "l"                  // by session ID and generation
+	Used                 Kind = "u"                  // by state
+	Revoked              Kind = "u revoked"          // by session ID and generation
+	Probe                Kind = "u probe"            // by a random value
+)
+
+// KeyLen is the length of every key.
+const KeyLen = 2 + 24
+
+// Class tells shared state in memory what a key's entry is worth.
+func Class(key string) memory.Class {
+	switch key[0] {
+	case 'e', 'n':
+		return memory.Kept
+	case 't':
+		return memory.Cached
+	}
+	return memory.Ordinary
+}
+
+// Reason is why a session has ended.
+type Reason byte
+
+const (
+	SignedOut  Reason = 's' // by the person, here or at the provider
+	ByProvider Reason = 'p' // the provider refused to refresh it
+	Replaced   Reason = 'r' // a new sign-in in the same browser
+	Unknown    Reason = '?' // an entry that cannot be read
+)
+
+// Ledger is immutable and safe for concurrent use.
+type Ledger struct {
+	shared Shared
+	scope  [16]byte
+	next   *seal.Ring
+	used   *seal.Ring
+	ttl    time.Duration
+}
+
+// New returns the ledger of one client at one issuer. ttl is how long an entry
+// that ends or moves on a session must be known: as long as any cookie that it
+// speaks of can still be of use.
+func New(shared Shared, keys [][]byte, issuer, client string, ttl time.Duration) (*Ledger, error) {
+	l := &Ledger{shared: shared, ttl: ttl}
+	in := binary.BigEndian.AppendUint32(nil, uint32(len(issuer)))
+	sum := sha256.Sum256(append(append(in, issuer...), client...))
+	copy(l.scope[:], sum[:])
+	var err, err2 error
+	l.next, err = seal.NewRing(keys, "shared next", issuer, client)
+	l.used, err2 = seal.NewRing(keys, "shared used", issuer, client)
+	return l, errors.Join(err, err2)
+}
+
+// AppendKey appends the key of an entry to dst. It allocates nothing else.
+func (l *Ledger) AppendKey(dst []byte, kind Kind, value []byte) []byte {
+	var space [320]byte // a subject has at most 255 bytes
+	in := append(space[:0], kind...)
+	in = append(in, 0) // ends the kind
+	in = append(in, l.scope[:]...)
+	in = append(in, value...)
+	sum := sha256.Sum256(in)
+	dst = append(dst, kind[0], '.')
+	// 144 bits: who chooses the values finds no two that collide.
+	return base64.RawURLEncoding.AppendEncode(dst, sum[:18])
+}
+
+// Key returns the key of an entry.
+func (l *Ledger) Key(kind Kind, value []byte) string { return string(l.AppendKey(nil, kind, value)) }
+
+// Generation returns the value that stands for one generation of a session.
+func Generation(id []byte, generation uint64) [24]byte {
+	var v [24]byte
+	copy(v[:], id)
+	binary.BigEndian.PutUint64(v[16:], generation)
+	return v
+}
+
+// MaxKeys is the most that AppendKeys appends.
+const MaxKeys = 4
+
+// AppendKeys appends the keys whose values decide about a session: Next, and
+// that of each way it may have ended. It returns how many there are.
+func (l *Ledger) AppendKeys(dst []byte, v *record.View) ([]byte, int) {
+	n := 2
+	g := Generation(v.ID(), v.Generation())
+	dst = l.AppendKey(dst, Next, g[:])
+	dst = l.AppendKey(dst, EndedSession, v.ID())
+	if sub := v.Claim(record.Subject); len(sub) > 0 {
+		dst = l.AppendKey(dst, EndedSubject, sub)
+		n++
+	}
+	if sid := v.Claim(record.SessionID); len(sid) > 0 {
+		dst = l.AppendKey(dst, EndedProviderSession, sid)
+		n++
+	}
+	return dst, n
+}
+
+// Keys returns the same keys for a record.
+func (l *Ledger) Keys(v *record.View) []string {
+	joined, n := l.AppendKeys(nil, v)
+	return SplitKeys(make([]string, n), string(joined))
+}
+
+// SplitKeys fills keys from what AppendKeys has joined.
+func SplitKeys(keys []string, joined string) []string {
+	for i := range keys {
+		keys[i] = joined[i*KeyLen : (i+1)*KeyLen]
+	}
+	return keys
+}
+
+// Standing is what shared state says of a session.
+type Standing struct {
+	// Ended says that the session is over, and Reason why.
+	Ended  bool
+	Reason Reason
+	// Superseded says that the browser has shown a later generation.
+	Superseded bool
+	// Next is the sealed successor; nil if this is the newest generation.
+	Next []byte
+}
+
+// Plain reports that there is nothing to say: the session is as it was
+// presented.
+func (s Standing) Plain() bool { return !s.Ended && !s.Superseded && s.Next == nil }
+
+// superseded is what a successor is reduced to. A sealed value is longer.
+var superseded = []byte{'s'}
+
+// Look reads what the keys of AppendKeys or Keys say about a session whose
+// sign-in began at a time.
+func (l *Ledger) Look(ctx context.Context, keys []string, began time.Time) (Standing, error) {
+	values, err := l.shared.Get(ctx, keys...)
+	if err != nil {
+		return Standing{}, fmt.Errorf("signin: reading shared state: %w", err)
+	}
+	if len(values) != len(keys) {
+		return Standing{}, fmt.Errorf("signin: shared state gave %d values for %d keys", len(values), len(keys))
+	}
+	var s Standing
+	for _, v := range values[1:] {
+		if reason, ended := endedBy(v, began); ended {
+			s.Ended, s.Reason = true, reason
+			// A sign-out outweighs a replacement: its token is revoked.
+			if reason != Replaced {
+				break
+			}
+		}
+	}
+	switch next := values[0]; {
+	case next == nil:
+	case len(next) == len(superseded):
+		s.Superseded = true
+	default:
+		s.Next = next
+	}
+	return s, nil
+}
+
+// endedBy reads one way in which a session may have ended. An entry that
+// cannot be read ends it: somebody wanted it ended.
+func endedBy(value []byte, began time.Time) (Reason, bool) {
+	if value == nil {
+		return 0, false
+	}
+	if len(value) != 9 {
+		return Unknown, true
+	}
+	at := int64(binary.BigEndian.Uint64(value[1:]))
+	return Reason(value[0]), began.UnixMilli() <= at
+}
+
+// End ends what value names: every session of that kind whose sign-in began at
+// or before at.
+func (l *Ledger) End(ctx context.Context, kind Kind, value []byte, reason Reason, at time.Time) error {
+	entry := binary.BigEndian.AppendUint64([]byte{byte(reason)}, uint64(at.UnixMilli()))
+	if err := l.shared.Set(ctx, l.Key(kind, value), entry, l.ttl); err != nil {
+		return fmt.Errorf("signin: writing a sign-out to shared state: %w", err)
+	}
+	return nil
+}
+
+// AddNext keeps the sealed successor of one generation of a session. It
+// reports false if there is one already.
+func (l *Ledger) AddNext(ctx context.Context, id []byte, generation uint64, successor []byte) (bool, error) {
+	g := Generation(id, generation)
+	key := l.Key(Next, g[:])
+	ok, err := l.shared.Add(ctx, key, l.next.Box(key).Seal(nil, successor), l.ttl)
+	if err != nil {
+		return false, fmt.Errorf("signin: writing a refreshed session to shared state: %w", err)
+	}
+	return ok, nil
+}
+
+// OpenNext opens the successor of one generation of a session.
+func (l *Ledger) OpenNext(id []byte, generation uint64, sealed []byte) ([]byte, error) {
+	g := Generation(id, generation)
+	return l.next.Box(l.Key(Next, g[:])).Open(nil, sealed)
+}
+
+// Supersede reduces the successor of a generation to a mark without tokens.
+func (l *Ledger) Supersede(ctx context.Context, id []byte, generation uint64) error {
+	g := Generation(id, generation)
+	if err := l.shared.Set(ctx, l.Key(Next, g[:]), superseded, l.ttl); err != nil {
+		return fmt.Errorf("signin: marking a session superseded in shared state: %w", err)
+	}
+	return nil
+}
+
+// Use marks a one-time value as used and keeps a note with it, sealed. It
+// reports false if it has been used before.
+func (l *Ledger) Use(ctx context.Context, kind Kind, value, note []byte, ttl time.Duration) (bool, error) {
+	key := l.Key(kind, value)
+	ok, err := l.shared.Add(ctx, key, l.used.Box(key).Seal(nil, note), ttl)
+	if err != nil {
+		return false, fmt.Errorf("signin: writing a one-time value to shared state: %w", err)
+	}
+	return ok, nil
+}
+
+// UsedNote returns the note of a one-time value that has been used, and
+// whether it has.
+func (l *Ledger) UsedNote(ctx context.Context, kind Kind, value []byte) (note []byte, used bool, err error) {
+	key := l.Key(kind, value)
+	values, err := l.shared.Get(ctx, key)
+	if err != nil || len(values) != 1 {
+		return nil, false, fmt.Errorf("signin: reading a one-time value from shared state: %w", errors.Join(err, errShort(len(values))))
+	}
+	if values[0] == nil {
+		return nil, false, nil
+	}
+	note, _ = l.used.Box(key).Open(nil, values[0]) // one that does not open is used all the same
+	return note, true, nil
+}
+
+func errShort(n int) error {
+	if n == 1 {
+		return nil
+	}
+	return fmt.Errorf("%d values for one key", n)
+}
+
+// TryLock takes a lease on one generation of a session, or reports that
+// somebody else holds it.
+func (l *Ledger) TryLock(ctx context.Context, id []byte, generation uint64, lease time.Duration) (bool, error) {
+	g := Generation(id, generation)
+	ok, err := l.shared.Add(ctx, l.Key(Lock, g[:]), []byte{1}, lease)
+	if err != nil {
+		return false, fmt.Errorf("signin: locking a session in shared state: %w", err)
+	}
+	return ok, nil
+}
+
+// Unlock gives the lease back. Only its holder calls it, and only while well
+// inside the lease: a late call frees somebody else's.
+func (l *Ledger) Unlock(ctx context.Context, id []byte, generation uint64) error {
+	g := Generation(id, generation)
+	return l.shared.Delete(ctx, l.Key(Lock, g[:]))
+}
+
+// Check writes an entry, reads it, and removes it.
+func (l *Ledger) Check(ctx context.Context) error {
+	key := l.Key(Probe, []byte(rand.Text()))
+	if err := l.shared.Set(ctx, key, []byte{1}, time.Minute); err != nil {
+		return fmt.Errorf("signin: writing to shared state: %w", err)
+	}
+	values, err := l.shared.Get(ctx, key)
+	if err != nil || len(values) != 1 || len(values[0]) != 1 {
+		return fmt.Errorf("signin: shared state did not give back what was written: %w", errors.Join(err, errShort(len(values))))
+	}
+	if err := l.shared.Delete(ctx, key); err != nil {
+		return fmt.Errorf("signin: deleting from shared state: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,325 @@
+// Package vault keeps sealed records: in cookies of its own, or in any gorilla
+// sessions.Store.
+//
+// It is the one way in and out for session bytes. What it hands to a store, a
+// browser, a disk or a database is sealed; what it reads from them is opened, or
+// is no session. A store that is broken is an error, and never "no session".
+package vault
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/gosignin/signin/internal/cookie"
+	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/seal"
+)
+
+// ErrTooLarge means that a session does not fit its store. Every other error of
+// this package means that the store is broken.
+var ErrTooLarge = errors.New("signin: the session is too large")
+
+// Limits are those of a session's life, in the record and not in a cookie's
+// Max-Age, which is the browser's to keep or not.
+type Limits struct {
+	Idle time.Duration // after it was last written as seen
+	Max  time.Duration // after it was made
+}
+
+// Over reports why a session is over at a time, or "".
+func (l Limits) Over(created, lastSeen, now time.Time) string {
+	switch {
+	case !now.Before(created.Add(l.Max)):
+		return "lifetime"
+	case !now.Before(lastSeen.Add(l.Idle)):
+		return "idle"
+	}
+	return ""
+}
+
+// Expires is when a session ends unless it is used again.
+func (l Limits) Expires(created, lastSeen time.Time) time.Time {
+	idle, end := lastSeen.Add(l.Idle), created.Add(l.Max)
+	if idle.Before(end) {
+		return idle
+	}
+	return end
+}
+
+// Vault keeps sealed records: in cookies of its own, or in a gorilla store. It
+// is safe for concurrent use.
+type Vault struct {
+	Limits
+	// Name is that of the session cookie.
+	Name    string
+	jar     cookie.Jar
+	box     *seal.Box
+	store   sessions.Store // nil: cookies
+	secure  bool
+	buffers sync.Pool
+}
+
+// Buffers hold a session while it is being opened. They are used again, and
+// wiped first: a token does not lie about in memory longer than it must.
+type Buffers struct{ text, sealed, plain, Keys []byte }
+
+// New returns a Vault over a gorilla store, or over cookies if store is nil.
+func New(store sessions.Store, name string, box *seal.Box, secure bool, l Limits) *Vault {
+	return &Vault{
+		Limits: l, Name: name, jar: cookie.NewJar(name), box: box, store: store, secure: secure,
+		buffers: sync.Pool{New: func() any { return new(Buffers) }},
+	}
+}
+
+// Buffers returns buffers to open a session into.
+func (v *Vault) Buffers() *Buffers { return v.buffers.Get().(*Buffers) }
+
+// Put gives buffers back, wiped.
+func (v *Vault) Put(b *Buffers) {
+	clear(b.plain)
+	v.buffers.Put(b)
+}
+
+// Open reads the session that a request presents into b. It reports false if
+// there is none, for whatever reason; an error is a broken store's.
+func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
+	f := v.jar.Find(r.Header["Cookie"])
+	switch {
+	case v.store == nil:
+		b.text = append(append(b.text[:0], f.First...), f.Second...)
+	case f.Present && !f.OK:
+		return record.View{}, false, nil // the store would pick one of two
+	default:
+		text, err := v.stored(r)
+		if err != nil {
+			return record.View{}, false, err
+		}
+		b.text = append(b.text[:0], text...)
+	}
+	if len(b.text) == 0 {
+		return record.View{}, false, nil
+	}
+	enc := base64.RawURLEncoding.Strict()
+	b.sealed = slices.Grow(b.sealed[:0], enc.DecodedLen(len(b.text)))
+	n, err := enc.Decode(b.sealed[:enc.DecodedLen(len(b.text))], b.text)
+	if err != nil {
+		return record.View{}, false, nil
+	}
+	plain, err := v.box.Open(b.plain[:0], b.sealed[:n])
+	if err != nil {
+		return record.View{}, false, nil
+	}
+	b.plain = plain
+	view, err := record.Parse(plain)
+	return view, err == nil, nil
+}
+
+// valueKey is where a gorilla session holds the sealed record, as text: some
+// stores keep JSON.
+const valueKey = "signin"
+
+// stored reads a gorilla store. It goes through New and not Get: the registry
+// behind Get shares a session between two stores of one name, and rewrites the
+// request.
+func (v *Vault) stored(r *http.Request) (string, error) {
+	sess, err := v.store.New(r, v.Name)
+	if err != nil {
+		if isForged(err) {
+			return "", nil
+		}
+		return "", fmt.Errorf("signin: reading the session store: %w", err)
+	}
+	text, _ := sess.Values[valueKey].(string)
+	return text, nil
+}
+
+// isForged tells a cookie that the store has not written, or whose session is
+// gone, from a store that is broken.
+func isForged(err error) bool {
+	var decode interface{ IsDecode() bool } // securecookie.Error and its MultiError
+	return errors.As(err, &decode) && decode.IsDecode() || errors.Is(err, fs.ErrNotExist)
+}
+
+// Save writes a record. A fresh one belongs to a new sign-in: it gets a new
+// place in the store, and what was in the old place is deleted.
+func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record, now time.Time, fresh bool) error {
+	age := min(v.Expires(rec.Created, rec.LastSeen).Sub(now), v.Max)
+	if v.store == nil {
+		return v.saveCookies(w, r, rec, age)
+	}
+	text, err := v.encode(rec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	old, err := v.store.New(r, v.Name)
+	if err != nil && !isForged(err) {
+		return fmt.Errorf("signin: reading the session store: %w", err)
+	}
+	sess := old
+	if fresh || err != nil {
+		sess = sessions.NewSession(v.store, v.Name) // without an ID: the store makes one
+	}
+	sess.Values = map[any]any{valueKey: text}
+	sess.Options = v.options(age)
+	if err := v.store.Save(r, w, sess); err != nil {
+		var usage interface{ IsUsage() bool }
+		if errors.As(err, &usage) && usage.IsUsage() {
+			return fmt.Errorf("%w: the session store refuses %d bytes: %w", ErrTooLarge, len(text), err)
+		}
+		return fmt.Errorf("signin: writing the session store: %w", err)
+	}
+	// A store cookie that somebody planted in this browser must not read the
+	// new session, nor the old one.
+	if fresh && err == nil && !old.IsNew {
+		old.Options = v.options(-1)
+		if err := v.store.Save(r, nowhere{}, old); err != nil {
+			return fmt.Errorf("signin: deleting from the session store: %w", err)
+		}
+	}
+	return nil
+}
+
+func (v *Vault) encode(rec *record.Record) (string, error) {
+	plain, err := rec.Append(nil)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(v.box.Seal(nil, plain)), nil
+}
+
+// saveCookies writes a record to one cookie or two. What does not fit is left
+// out, the least needed first: the access token can be had again, and the ID
+// token's signature serves as a hint at sign-out only.
+func (v *Vault) saveCookies(w http.ResponseWriter, r *http.Request, rec *record.Record, age time.Duration) error {
+	rest := *rec
+	text, err := v.encode(&rest)
+	for _, leaveOut := range []func(){
+		func() { rest.AccessToken = "" },
+		func() { rest.IDToken.Header, rest.IDToken.Signature = "", "" },
+	} {
+		if err == nil && len(text) <= cookie.Max {
+			break
+		}
+		leaveOut()
+		text, err = v.encode(&rest)
+	}
+	var first, second string
+	if err == nil {
+		first, second, err = cookie.Split(text)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: it needs %d bytes of cookies and may have %d "+
+			"(claims %d, userinfo %d, refresh token %d); ask for fewer claims, or set Config.Store to a server-side store",
+			ErrTooLarge, len(text), cookie.Max, len(rest.IDToken.Payload), len(rest.Extra), len(rest.RefreshToken))
+	}
+	v.Set(w, v.Name, first, age)
+	switch f := v.jar.Find(r.Header["Cookie"]); {
+	case second != "":
+		v.Set(w, cookie.Second(v.Name), second, age)
+	case f.Stale || f.Second != "":
+		v.Unset(w, cookie.Second(v.Name))
+	}
+	return nil
+}
+
+// Remove deletes what the browser and the store have of a session.
+func (v *Vault) Remove(w http.ResponseWriter, r *http.Request) error {
+	v.Unset(w, v.Name)
+	if strings.Contains(strings.Join(r.Header["Cookie"], ";"), cookie.Second(v.Name)+"=") {
+		v.Unset(w, cookie.Second(v.Name))
+	}
+	if v.store == nil {
+		return nil
+	}
+	sess, err := v.store.New(r, v.Name)
+	if err != nil && isForged(err) || err == nil && sess.IsNew {
+		return nil
+	}
+	if err == nil {
+		sess.Options = v.options(-1)
+		err = v.store.Save(r, nowhere{}, sess)
+	}
+	if err != nil {
+		return fmt.Errorf("signin: deleting from the session store: %w", err)
+	}
+	return nil
+}
+
+// Check writes a session to the store and deletes it.
+func (v *Vault) Check(ctx context.Context) error {
+	if v.store == nil {
+		return nil
+	}
+	r := (&http.Request{Header: http.Header{}}).WithContext(ctx)
+	sess := sessions.NewSession(v.store, v.Name+"-check")
+	sess.Options = v.options(time.Minute)
+	if err := v.store.Save(r, nowhere{}, sess); err != nil {
+		return fmt.Errorf("signin: writing the session store: %w", err)
+	}
+	sess.Options = v.options(-1)
+	if err := v.store.Save(r, nowhere{}, sess); err != nil {
+		return fmt.Errorf("signin: deleting from the session store: %w", err)
+	}
+	return nil
+}
+
+// options are ours on every save: a store's own may lack HttpOnly, or be
+// SameSite=None. A negative age deletes.
+func (v *Vault) options(age time.Duration) *sessions.Options {
+	return &sessions.Options{
+		Path: "/", MaxAge: seconds(age), Secure: v.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// seconds rounds up, so that a cookie lives as long as what it holds; and it is
+// never zero, which would mean "until the browser is closed".
+func seconds(d time.Duration) int {
+	if d <= 0 {
+		return -1
+	}
+	return int((d + time.Second - 1) / time.Second)
+}
+
+// Set sets a cookie, in place of an earlier one of its name in this answer.
+func (v *Vault) Set(w http.ResponseWriter, name, value string, age time.Duration) {
+	c := http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: seconds(age),
+		Secure: v.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	v.withdraw(w, name)
+	w.Header().Add("Set-Cookie", c.String())
+}
+
+// Unset deletes a cookie in the browser.
+func (v *Vault) Unset(w http.ResponseWriter, name string) { v.Set(w, name, "", -1) }
+
+// Withdraw takes back the session cookies that this answer was to set.
+func (v *Vault) Withdraw(w http.ResponseWriter) {
+	v.withdraw(w, v.Name)
+	v.withdraw(w, cookie.Second(v.Name))
+}
+
+func (v *Vault) withdraw(w http.ResponseWriter, name string) {
+	h := w.Header()
+	if lines := h["Set-Cookie"]; lines != nil {
+		h["Set-Cookie"] = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	}
+}
+
+// nowhere is a ResponseWriter for what a store would tell the browser and the
+// browser must not hear.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}

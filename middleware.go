@@ -1,0 +1,582 @@
+// Package signin signs people in to any net/http application through Logto, or
+// any other OpenID Connect provider.
+//
+// It keeps their tokens in a gorilla session and hands the verified user to
+// handlers in the request context:
+//
+//	auth, err := signin.New(signin.Config{
+//		LogtoEndpoint: os.Getenv("LOGTO_ENDPOINT"),
+//		ClientID:      os.Getenv("LOGTO_APP_ID"),
+//		ClientSecret:  os.Getenv("LOGTO_APP_SECRET"),
+//		BaseURL:       "https://app.example.com",
+//		Keys:          [][]byte{[]byte(os.Getenv("SIGNIN_KEY"))}, // openssl rand -hex 32
+//	})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	mux := http.NewServeMux()
+//	mux.HandleFunc("/sign-in", auth.SignIn())
+//	mux.HandleFunc("/callback", auth.Callback())
+//	mux.HandleFunc("/sign-out", auth.SignOut())
+//	mux.Handle("/", auth.Load(home))                  // the user, if there is one
+//	mux.Handle("/account", auth.RequireAuth(account)) // the user, or a sign-in
+//
+// A handler asks for the user with [UserFrom]:
+//
+//	func account(w http.ResponseWriter, r *http.Request) {
+//		user, _ := signin.UserFrom(r.Context())
+//		fmt.Fprintln(w, "Hello,", user.Name)
+//	}
+//
+// # Rules of use
+//
+//   - Decide access where the handler is mounted, with [Auth.RequireAuth], and
+//     not by comparing paths.
+//   - BaseURL is the only source of redirect URIs. Host and X-Forwarded-*
+//     headers are never read.
+//   - Links in pages point to the routes: /sign-in?return_to=/where/they/were.
+//   - More than one process needs Config.Shared, or a sign-out in one leaves
+//     copies of the session's cookie alive in the others.
+//
+// # Security model
+//
+// Sessions are sealed with AES-256-GCM before any store sees them: neither
+// browser, disk nor database learns a token. Each sign-in is bound to the
+// browser that began it by state, nonce and PKCE (RFC 9700), each response to
+// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. Who
+// steals a cookie from a running browser is that person until the session ends
+// or the cookie is superseded by a refresh that the browser has seen; nothing
+// that is kept in a cookie can prevent that.
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/gosignin/signin/internal/authparams"
+	"github.com/gosignin/signin/internal/challenge"
+	"github.com/gosignin/signin/internal/ledger"
+	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/page"
+	"github.com/gosignin/signin/internal/pending"
+	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/renew"
+	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/internal/seal"
+	"github.com/gosignin/signin/internal/settings"
+	"github.com/gosignin/signin/internal/vault"
+)
+
+// Config says which provider signs people in, and how their sessions are kept.
+// It is read once, by [New]; changing it or its slices afterwards changes
+// nothing. The fields up to Keys are required, the zero value of all others is
+// the default.
+type Config struct {
+	// LogtoEndpoint is the endpoint of a Logto tenant, such as
+	// "https://tenant.logto.app". For any other provider, set Issuer instead.
+	LogtoEndpoint string
+	// Issuer is a provider's issuer identifier, to the byte as its discovery
+	// document states it (OpenID Connect Discovery 1.0, section 4.3).
+	Issuer string
+	// ClientID and ClientSecret are what the provider calls this application:
+	// at Logto, App ID and App secret of a "Traditional web" application.
+	ClientID     string
+	ClientSecret string
+	// BaseURL is where people reach this application, such as
+	// "https://app.example.com" or "https://example.com/app". Redirect URIs are
+	// made from it and from nothing else. It needs https, except on loopback.
+	BaseURL string
+	// Keys seal sessions: 32 bytes or more each, from a random source
+	// ("openssl rand -hex 32"). The first seals, all open. To rotate without
+	// signing anybody out, deploy the new key last, then deploy it first. May be
+	// empty only with a loopback BaseURL: a random key then ends all sessions
+	// when the process does.
+	Keys [][]byte
+
+	// Scopes are asked for besides "openid profile offline_access", for example
+	// "email", "roles", "urn:logto:scope:organizations".
+	Scopes []string
+	// OmitDefaultScopes leaves out profile and offline_access. Without the
+	// latter there is no refresh token: a session then lives by its own limits
+	// and does not learn that the provider has ended it.
+	OmitDefaultScopes bool
+	// Resources are the API resources for which access tokens will be asked
+	// (RFC 8707).
+	Resources []string
+	// SignInOptions apply to every sign-in, those that guards start included.
+	SignInOptions []SignInOption
+	// MergeUserInfo fetches the userinfo endpoint at each sign-in and refresh,
+	// and adds what the ID token lacks to the claims.
+	MergeUserInfo bool
+	// SigningAlgs pins the algorithms that may sign an ID token. Default: those
+	// the provider lists, without "none" and the symmetric ones.
+	SigningAlgs []string
+
+	// Store keeps the sealed sessions. Default: cookies, of about 1.2 KB in
+	// all. See the README for which store suits whom.
+	Store sessions.Store
+	// Shared is what all replicas of the application know. Default: memory of
+	// this process, which suits one process only.
+	Shared SharedState
+	// CookieName is the name of the session cookie. Default "signin". With
+	// https it gets the prefix "__Host-". Two Auths on one host need different
+	// names, and paths.
+	CookieName string
+
+	// IdleTimeout ends a session that is not used. Default 24 hours. Use is
+	// written down only when a quarter of it has passed, so a session may end
+	// up to a quarter early.
+	IdleTimeout time.Duration
+	// MaxLifetime ends a session however much it is used. Default 14 days.
+	MaxLifetime time.Duration
+	// RefreshBefore is how long before the access token's expiry it is
+	// refreshed. Default 60 seconds.
+	RefreshBefore time.Duration
+
+	// The routes' paths, as the browser sees them. They default to /sign-in,
+	// /callback, /sign-out and /backchannel-logout under BaseURL's path. Mount
+	// the handlers there.
+	SignInPath            string
+	CallbackPath          string
+	SignOutPath           string
+	BackChannelLogoutPath string
+	// AfterSignIn and AfterSignOut are where people land if nothing else was
+	// said: paths, default BaseURL's own with a slash at its end. Register
+	// AfterSignOut, made absolute, as post sign-out redirect URI.
+	AfterSignIn  string
+	AfterSignOut string
+
+	// HTTPClient sends the requests to the provider. Default: one of this
+	// package's own. Its time-outs are replaced and redirects are not followed.
+	HTTPClient *http.Client
+	// Logger gets one record for each thing that went wrong. Default
+	// slog.Default(). No token, code, secret or cookie is ever logged.
+	Logger *slog.Logger
+	// OnEvent is called for each Event, before the answer is written; a slow
+	// one delays the person. It must be safe for concurrent use.
+	OnEvent func(context.Context, Event)
+	// ErrorHandler replaces the error page. It writes status and body; headers
+	// and cookies are set already. It is not called for refusals that are not
+	// pages: redirects, and problem documents for programs.
+	ErrorHandler func(http.ResponseWriter, *http.Request, *Error)
+	// Now is the clock, for tests. Default time.Now.
+	Now func() time.Time
+}
+
+// Auth is one application's sign-in: its handlers and guards. It is made by
+// [New], immutable, and safe for concurrent use.
+type Auth struct {
+	issuer    string
+	logto     bool
+	clientID  string
+	base      *url.URL // where people reach the application
+	paths     paths
+	scopes    []string
+	resources []string
+	defaults  []SignInOption
+	ordinary  *authparams.Request // a sign-in with these defaults alone
+
+	provider  *provider.Client
+	merge     bool
+	sessions  *vault.Vault
+	ledger    *ledger.Ledger
+	renewer   *renew.Renewer
+	attempts  *pending.Book
+	returnTo  returnto.Rule
+	sameSite  *http.CrossOriginProtection
+	refreshIn time.Duration
+
+	log          *slog.Logger
+	onEvent      func(context.Context, Event)
+	errorHandler func(http.ResponseWriter, *http.Request, *Error)
+	now          func() time.Time
+}
+
+// paths are those of Config, complete.
+type paths struct {
+	signIn, callback, signOut, backChannel string
+	afterSignIn, afterSignOut              string
+}
+
+// The limits of shared state in memory: room for some 200,000 sign-ins, which
+// is more than a process that keeps its sessions in cookies will see in a day.
+var memoryLimits = memory.Limits{Entries: 1 << 18, Bytes: 256 << 20}
+
+// New checks cfg and returns its Auth. It dials nobody: the provider is
+// discovered when it is first needed, so an application starts while its
+// provider is down.
+//
+// The error joins every mistake in cfg, each with its field's name.
+func New(cfg Config) (*Auth, error) {
+	c := &checker{}
+	a := &Auth{
+		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "", merge: cfg.MergeUserInfo,
+		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, errorHandler: cfg.ErrorHandler,
+		log: cfg.Logger, now: cfg.Now,
+	}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	a.checkProvider(c, &cfg)
+	a.checkApplication(c, &cfg)
+	limits := vault.Limits{
+		Idle: check(c, "IdleTimeout", cfg.IdleTimeout, defaultTo(24*time.Hour)),
+		Max:  check(c, "MaxLifetime", cfg.MaxLifetime, defaultTo(14*24*time.Hour)),
+	}
+	a.refreshIn = check(c, "RefreshBefore", cfg.RefreshBefore, defaultTo(time.Minute))
+	name := cfg.CookieName
+	if name == "" {
+		name = "signin"
+	}
+	secure := a.base != nil && a.base.Scheme == "https"
+	name = check(c, "CookieName", name, func(s string) (string, error) { return settings.CookieName(s, secure) })
+	keys := checkKeys(c, &cfg, a.base)
+	if len(c.mistakes) > 0 {
+		return nil, errors.Join(c.mistakes...)
+	}
+	if err := a.build(&cfg, name, keys, limits); err != nil {
+		return nil, err
+	}
+	a.announce(&cfg)
+	return a, nil
+}
+
+// checker collects the mistakes of a Config.
+type checker struct{ mistakes []error }
+
+func (c *checker) add(field string, err error) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
+}
+
+func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
+	out, err := rule(in)
+	if err != nil {
+		c.add(field, err)
+	}
+	return out
+}
+
+func defaultTo(def time.Duration) func(time.Duration) (time.Duration, error) {
+	return func(d time.Duration) (time.Duration, error) { return settings.Duration(d, def) }
+}
+
+var errMissing = errors.New("is missing")
+
+func (a *Auth) checkProvider(c *checker, cfg *Config) {
+	switch {
+	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
+		c.add("Issuer", errors.New("is set beside LogtoEndpoint; set one of them"))
+	case cfg.LogtoEndpoint != "":
+		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, settings.LogtoIssuer)
+	case cfg.Issuer != "":
+		a.issuer = check(c, "Issuer", cfg.Issuer, settings.Issuer)
+	default:
+		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer"))
+	}
+	if cfg.ClientID == "" {
+		c.add("ClientID", errMissing)
+	}
+	if cfg.ClientSecret == "" {
+		c.add("ClientSecret", errMissing)
+	}
+	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
+		return settings.Scopes(s, cfg.OmitDefaultScopes)
+	})
+	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
+	check(c, "SigningAlgs", cfg.SigningAlgs, settings.Algorithms)
+	var err error
+	if a.ordinary, _, err = a.compile(nil); err != nil {
+		c.add("SignInOptions", fmt.Errorf("hold a mistake: %w", err))
+	}
+}
+
+func (a *Auth) checkApplication(c *checker, cfg *Config) {
+	a.base = check(c, "BaseURL", cfg.BaseURL, settings.Base)
+	if a.base == nil {
+		return
+	}
+	route := func(field, given, def string) string {
+		if given == "" {
+			given = a.base.Path + def
+		}
+		return check(c, field, given, settings.Route)
+	}
+	a.paths.signIn = route("SignInPath", cfg.SignInPath, "/sign-in")
+	a.paths.callback = route("CallbackPath", cfg.CallbackPath, "/callback")
+	a.paths.signOut = route("SignOutPath", cfg.SignOutPath, "/sign-out")
+	a.paths.backChannel = route("BackChannelLogoutPath", cfg.BackChannelLogoutPath, "/backchannel-logout")
+	routes := []string{a.paths.signIn, a.paths.callback, a.paths.signOut, a.paths.backChannel}
+	for i, r := range routes {
+		if r != "" && slices.Contains(routes[:i], r) {
+			c.add("SignInPath", fmt.Errorf("and the other routes need paths of their own; %q occurs twice", r))
+		}
+	}
+	a.returnTo = returnto.New(a.base, routes)
+	after := func(field, given string) string {
+		if given == "" {
+			return a.base.Path + "/"
+		}
+		return check(c, field, given, func(p string) (string, error) {
+			if _, err := a.returnTo.Path(p); err != nil {
+				return "", fmt.Errorf("is %q; needs a path of this application, and none of the routes", p)
+			}
+			return p, nil
+		})
+	}
+	a.paths.afterSignIn = after("AfterSignIn", cfg.AfterSignIn)
+	a.paths.afterSignOut = after("AfterSignOut", cfg.AfterSignOut)
+}
+
+func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
+	var keys [][]byte
+	for i, k := range cfg.Keys {
+		if len(k) < seal.MinKey {
+			c.add(fmt.Sprintf("Keys[%d]", i), fmt.Errorf("has %d bytes; needs %d or more", len(k), seal.MinKey))
+		}
+		keys = append(keys, slices.Clone(k))
+	}
+	if len(keys) > 0 {
+		return keys
+	}
+	if base == nil || !settings.Loopback(base.Hostname()) {
+		c.add("Keys", errors.New("are missing; they may be with a loopback BaseURL only"))
+	}
+	random := make([]byte, seal.MinKey)
+	rand.Read(random) // never fails: crypto/rand
+	return [][]byte{random}
+}
+
+// build makes the rooms of an Auth whose Config has no mistake.
+func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) error {
+	a.provider = provider.New(provider.Config{
+		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
+		RedirectURL: a.absolute(a.paths.callback), SigningAlgs: slices.Clone(cfg.SigningAlgs),
+		HTTPClient: cfg.HTTPClient, Now: a.now,
+	})
+	shared := cfg.Shared
+	if shared == nil {
+		shared = memory.New(a.now, ledger.Class, memoryLimits)
+	}
+	sealing, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
+	transactions, err2 := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
+	entries, err3 := ledger.New(shared, keys, a.issuer, a.clientID, max(l.Idle, pending.Lifetime)+lease)
+	if err := errors.Join(err, err2, err3); err != nil {
+		return err
+	}
+	a.ledger = entries
+	a.sessions = vault.New(cfg.Store, name, sealing.Box(name), a.base.Scheme == "https", l)
+	a.attempts = pending.NewBook(transactions, name, a.now)
+	a.renewer = renew.New(renew.Config{
+		Ledger: a.ledger, Refresh: a.refresh, Revoke: a.revoke, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
+	})
+	a.sameSite = http.NewCrossOriginProtection()
+	// It compares Origin with Host otherwise, which proxies rewrite.
+	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
+}
+
+// lease is how long one refresh may hold its session. It is longer than the
+// token request and the userinfo request, with their time-outs, together.
+const lease = 30 * time.Second
+
+// announce logs what an operator has to know, once.
+func (a *Auth) announce(cfg *Config) {
+	a.log.Info("signin: register these URLs at the provider",
+		"redirect_uri", a.absolute(a.paths.callback),
+		"post_logout_redirect_uri", a.absolute(a.paths.afterSignOut))
+	if len(cfg.Keys) == 0 {
+		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
+	}
+	if cfg.Shared == nil {
+		a.log.Info("signin: Config.Shared is empty: sign-outs are known to this process only, and forgotten when it ends")
+	}
+}
+
+// absolute returns the address of a path of the application.
+func (a *Auth) absolute(path string) string {
+	return a.base.Scheme + "://" + a.base.Host + path
+}
+
+// Check reports whether the provider can be discovered, and whether store and
+// shared state answer. It is a diagnosis for an operator. It is tempting to use
+// it as a readiness probe; then a provider that is down takes the application
+// down too, for people who are signed in as well.
+func (a *Auth) Check(ctx context.Context) error {
+	var errs []error
+	if _, err := a.provider.Metadata(ctx); err != nil {
+		errs = append(errs, providerError(err))
+	}
+	if err := a.ledger.Check(ctx); err != nil {
+		errs = append(errs, newError(ErrSharedUnavailable, err))
+	}
+	if err := a.sessions.Check(ctx); err != nil {
+		errs = append(errs, newError(ErrStoreUnavailable, err))
+	}
+	return errors.Join(errs...)
+}
+
+// Load lets every request pass, and gives the user to those that have one; see
+// [UserFrom]. It is for pages that look different to people who are signed in.
+// If a session was presented and cannot be looked up, the answer is an error
+// page: guessing would sign people in or out by accident.
+//
+// Responses carry "Vary: Cookie", and those to signed-in people also
+// "Cache-Control: no-store" unless next sets its own.
+func (a *Auth) Load(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, s := a.load(w, r)
+		if s.err != nil {
+			a.fail(w, r, s.err)
+			return
+		}
+		s.mark(w)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// RequireAuth lets requests of signed-in people pass, and refuses all others: a
+// person who navigates is sent to sign in and then back; HTMX, forms and
+// programs get 401 in a shape they understand. It accepts sessions of this Auth
+// only.
+//
+// Responses carry "Cache-Control: no-store" and "Vary: Cookie" unless next
+// sets its own.
+func (a *Auth) RequireAuth(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, s := a.load(w, r)
+		switch {
+		case s.err != nil:
+			a.fail(w, r, s.err)
+		case !s.signedIn:
+			a.challenge(w, r)
+		default:
+			s.mark(w)
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// challenge refuses a request of somebody who is not signed in, in the shape
+// its sender can use. Nothing but the shape depends on headers.
+func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
+	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
+	noStore(w)
+	switch challenge.Of(r) {
+	case challenge.Navigation:
+		target := r.RequestURI // what the browser sent: it survives http.StripPrefix
+		if target == "" {
+			target = r.URL.RequestURI()
+		}
+		returnto.Location(w, a.signInURL(target), http.StatusSeeOther)
+	case challenge.HTMX:
+		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
+		if err != nil {
+			target = ""
+		}
+		w.Header().Set("HX-Redirect", a.signInURL(target))
+		w.Header().Set("WWW-Authenticate", page.Scheme)
+		w.WriteHeader(http.StatusUnauthorized)
+	default:
+		a.show(w, r, newError(ErrNotSignedIn, nil))
+	}
+}
+
+// signInURL returns the path that starts a sign-in and comes back to target.
+func (a *Auth) signInURL(target string) string {
+	if _, err := a.returnTo.Path(target); err != nil || target == a.paths.afterSignIn {
+		return a.paths.signIn
+	}
+	return a.paths.signIn + "?return_to=" + url.QueryEscape(target)
+}
+
+// fail logs an error, once, and shows it.
+func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
+	level := slog.LevelInfo
+	if e.Status >= 500 {
+		level = slog.LevelError
+	}
+	a.log.LogAttrs(r.Context(), level, "signin: request failed",
+		slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err))
+	noStore(w)
+	a.show(w, r, e)
+}
+
+// show answers a request with an error: a page for a person, a problem document
+// for a program.
+func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
+	if challenge.Of(r) == challenge.Program {
+		page.WriteProblem(w, r, page.Problem{
+			Status: e.Status, Code: string(e.Code), SignIn: a.absolute(a.paths.signIn), RetryAfter: e.retryAfter,
+		})
+		return
+	}
+	p := page.For(string(e.Code))
+	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, a.wayOn(e.Code)
+	if a.errorHandler == nil {
+		page.Write(w, r, p)
+		return
+	}
+	page.Prepare(w.Header(), e.Status, e.retryAfter)
+	a.errorHandler(w, r, e)
+}
+
+// wayOn is where an error page's link leads.
+func (a *Auth) wayOn(code Code) string {
+	switch code {
+	case ErrForbidden, ErrSignOutIncomplete, ErrMethodNotAllowed, ErrBadRequest:
+		return a.paths.afterSignOut
+	}
+	return a.paths.signIn
+}
+
+func (a *Auth) emit(ctx context.Context, e Event) {
+	if a.onEvent == nil {
+		return
+	}
+	e.Time = a.now()
+	a.onEvent(ctx, e)
+}
+
+// noStore keeps an answer out of every cache: it is about one person, or sets
+// a cookie.
+func noStore(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("CDN-Cache-Control", "no-store") // RFC 9213: some caches obey this one only
+	varyByCookie(h)
+}
+
+func varyByCookie(h http.Header) {
+	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.EqualFold(v, "Cookie") }) {
+		h.Add("Vary", "Cookie")
+	}
+}
+
+// compile applies sign-in options, Config's first, and reports mistakes.
+func (a *Auth) compile(opts []SignInOption) (*authparams.Request, string, error) {
+	s := signInSettings{}
+	for _, o := range slices.Concat(a.defaults, opts) {
+		if o.apply != nil {
+			o.apply(&s)
+		}
+	}
+	err := s.params.Check(a.logto)
+	if s.returnTo != "" && a.base != nil {
+		if _, badPath := a.returnTo.Path(s.returnTo); badPath != nil {
+			err = errors.Join(err, fmt.Errorf("signin: ReturnTo: %w", badPath))
+		}
+	}
+	return &s.params, s.returnTo, err
+}

@@ -1,0 +1,309 @@
+package signintest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An AuthorizationRequest is what one request at the authorization endpoint
+// asked for, and what came of it.
+type AuthorizationRequest struct {
+	// Asked holds the parameters as they were sent.
+	Asked url.Values
+	// Effective holds what the provider goes by: without offline_access where
+	// the prompt has no consent, and without any of Logto's own parameters if
+	// one of them has a wrong value.
+	Effective url.Values
+	// Err is the error code the request was refused with at once, such as
+	// "invalid_request" or "login_required"; empty if it was taken.
+	Err string
+}
+
+// AuthorizationRequests returns every authorization request so far, the oldest
+// first.
+func (p *Provider) AuthorizationRequests() []AuthorizationRequest {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := slices.Clone(p.requests)
+	for i := range out {
+		out[i].Asked = cloneValues(out[i].Asked)
+		out[i].Effective = cloneValues(out[i].Effective)
+	}
+	return out
+}
+
+// interaction is an authorization request that waits for a person.
+type interaction struct {
+	id     string
+	params url.Values // effective
+}
+
+// session is a browser's session at the provider.
+type session struct {
+	id       string // what the cookie holds
+	sid      string // what tokens say
+	subject  string
+	authTime time.Time
+	grant    *grant // Logto gives every sign-in of a session the same grant
+}
+
+// grant is what a person has allowed; it is revoked as a whole.
+type grant struct {
+	revoked  bool
+	inFlight int // token requests under way
+}
+
+// authorization is what one authorization request came to: what its code, and
+// its refresh tokens, are good for.
+type authorization struct {
+	grant     *grant
+	subject   string
+	sid       string
+	scopes    []string
+	resources []string
+	nonce     string
+	authTime  time.Time
+	maxAge    bool // asked for, so ID tokens say auth_time
+}
+
+// code is an authorization code.
+type code struct {
+	*authorization
+	redirectURI string
+	challenge   string
+	issued      time.Time
+	used        bool
+}
+
+func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		badRequest("invalid_request", "the request cannot be read").write(w)
+		return
+	}
+	asked := r.Form
+	// An unknown client or redirect URI is told to the person, not redirected.
+	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1
+	if err := p.checkClient(asked); err != nil {
+		p.record(asked, asked, err.code)
+		err.write(w)
+		return
+	}
+	if err := checkAuthorization(asked); err != nil {
+		p.record(asked, asked, err.code)
+		p.respond(w, r, asked, err.response())
+		return
+	}
+	p.decide(w, r, asked, effective(asked))
+}
+
+// decide answers at once where nobody needs to be asked, and otherwise sends
+// the browser to a page.
+func (p *Provider) decide(w http.ResponseWriter, r *http.Request, asked, params url.Values) {
+	prompt := strings.Fields(params.Get("prompt"))
+	p.mu.Lock()
+	s := p.sessionOf(r)
+	if s != nil && p.tooOld(s, params) {
+		s = nil
+	}
+	if u, ok := p.byOneTimeToken(params); ok {
+		s = p.signedIn(w, s, u)
+	}
+	if slices.Contains(prompt, "login") {
+		s = nil
+	}
+	if s == nil && slices.Contains(prompt, "none") {
+		p.mu.Unlock()
+		p.record(asked, params, "login_required")
+		p.respond(w, r, params, badRequest("login_required", "end-user authentication is required").response())
+		return
+	}
+	if s != nil {
+		answer := p.codeFor(s, params)
+		p.mu.Unlock()
+		p.record(asked, params, "")
+		p.respond(w, r, params, answer)
+		return
+	}
+	in := &interaction{id: random(), params: params}
+	p.interactions[in.id] = in
+	p.mu.Unlock()
+	p.record(asked, params, "")
+	http.Redirect(w, r, p.firstPage(in), http.StatusSeeOther)
+}
+
+func (p *Provider) record(asked, effective url.Values, code string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, AuthorizationRequest{Asked: asked, Effective: effective, Err: code})
+}
+
+func (p *Provider) checkClient(q url.Values) *oauthError {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(q["client_id"]) != 1 || q.Get("client_id") != p.settings.clientID {
+		return badRequest("invalid_client", "client is invalid")
+	}
+	if len(q["redirect_uri"]) != 1 || !slices.Contains(p.redirects, q.Get("redirect_uri")) {
+		return badRequest("invalid_redirect_uri", "redirect_uri did not match any of the client's registered redirect_uris")
+	}
+	return nil
+}
+
+// checkAuthorization checks what the standards say of a request; Logto's own
+// parameters are never an error.
+func checkAuthorization(q url.Values) *oauthError {
+	for name, values := range q {
+		// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
+		if len(values) > 1 && name != "resource" {
+			return badRequest("invalid_request", "'"+name+"' parameter must not be provided twice")
+		}
+	}
+	if q.Get("response_type") != "code" {
+		return badRequest("unsupported_response_type", "unsupported response_type requested")
+	}
+	if mode := q.Get("response_mode"); mode != "" && mode != "query" {
+		return badRequest("unsupported_response_mode", "unsupported response_mode requested")
+	}
+	if !slices.Contains(strings.Fields(q.Get("scope")), "openid") {
+		return badRequest("invalid_scope", "openid scope must be requested")
+	}
+	// https://www.rfc-editor.org/rfc/rfc7636#section-4.2
+	if q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 {
+		return badRequest("invalid_request", "Authorization Server policy requires PKCE with S256 to be used for this request")
+	}
+	prompt := strings.Fields(q.Get("prompt"))
+	for _, value := range prompt {
+		if !slices.Contains([]string{"none", "login", "consent"}, value) {
+			return badRequest("invalid_request", "unsupported prompt value requested")
+		}
+	}
+	if slices.Contains(prompt, "none") && len(prompt) > 1 {
+		return badRequest("invalid_request", "prompt none must only be used alone")
+	}
+	if s := q.Get("max_age"); s != "" {
+		if n, err := strconv.Atoi(s); err != nil || n < 0 {
+			return badRequest("invalid_request", "invalid max_age parameter value")
+		}
+	}
+	return nil
+}
+
+// effective returns what the provider goes by.
+func effective(asked url.Values) url.Values {
+	q := cloneValues(asked)
+	if !validLogtoParams(q) {
+		for _, name := range logtoParams {
+			q.Del(name)
+		}
+	}
+	if resources := resourcesOf(q); len(resources) > 0 {
+		q["resource"] = resources
+	}
+	if !slices.Contains(strings.Fields(q.Get("prompt")), "consent") {
+		// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess
+		scopes := slices.DeleteFunc(strings.Fields(q.Get("scope")), func(s string) bool { return s == "offline_access" })
+		q.Set("scope", strings.Join(scopes, " "))
+	}
+	return q
+}
+
+// sessionOf returns the session that the request's cookie names, if its user
+// may still sign in. p.mu is held.
+func (p *Provider) sessionOf(r *http.Request) *session {
+	c, err := r.Cookie(p.cookieName)
+	if err != nil {
+		return nil
+	}
+	s := p.sessions[c.Value]
+	if s == nil {
+		return nil
+	}
+	if _, ok := p.active(s.subject); !ok {
+		return nil
+	}
+	return s
+}
+
+// tooOld reports whether max_age asks for a newer sign-in than s.
+func (p *Provider) tooOld(s *session, params url.Values) bool {
+	n, err := strconv.Atoi(params.Get("max_age"))
+	return err == nil && (n == 0 || p.now().Sub(s.authTime) > time.Duration(n)*time.Second)
+}
+
+// signedIn returns the session of a browser in which u has just proven who they
+// are: have, if it is theirs, otherwise a new one. p.mu is held.
+func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *session {
+	if have != nil && have.subject == u.Subject {
+		have.authTime = p.now()
+		return have
+	}
+	if have != nil {
+		delete(p.sessions, have.id)
+	}
+	s := &session{id: random(), sid: random(), subject: u.Subject, authTime: p.now()}
+	p.sessions[s.id] = s
+	http.SetCookie(w, &http.Cookie{
+		Name: p.cookieName, Value: s.id, Path: "/",
+		HttpOnly: true, Secure: p.settings.tls, SameSite: http.SameSiteLaxMode,
+	})
+	return s
+}
+
+// codeFor issues a code for what params ask of s. p.mu is held.
+func (p *Provider) codeFor(s *session, params url.Values) url.Values {
+	if s.grant == nil || s.grant.revoked {
+		s.grant = &grant{}
+	}
+	value := p.secret()
+	p.codes[value] = &code{
+		authorization: &authorization{
+			grant:     s.grant,
+			subject:   s.subject,
+			sid:       s.sid,
+			scopes:    strings.Fields(params.Get("scope")),
+			resources: params["resource"],
+			nonce:     params.Get("nonce"),
+			authTime:  s.authTime,
+			maxAge:    params.Has("max_age"),
+		},
+		redirectURI: params.Get("redirect_uri"),
+		challenge:   params.Get("code_challenge"),
+		issued:      p.now(),
+	}
+	return url.Values{"code": {value}}
+}
+
+// response is e as parameters of an authorization response.
+func (e *oauthError) response() url.Values {
+	return url.Values{"error": {e.code}, "error_description": {e.description}}
+}
+
+// respond sends answer to the client's redirect URI, errors too, always with
+// the issuer. https://www.rfc-editor.org/rfc/rfc9207#section-2
+func (p *Provider) respond(w http.ResponseWriter, r *http.Request, params, answer url.Values) {
+	if state := params.Get("state"); state != "" {
+		answer.Set("state", state)
+	}
+	answer.Set("iss", p.Issuer)
+	for _, f := range p.injected() {
+		if f.response != nil {
+			f.response(answer)
+		}
+	}
+	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer), http.StatusSeeOther)
+}
+
+// withQuery adds q to a URI that may have a query of its own.
+func withQuery(uri string, q url.Values) string {
+	if len(q) == 0 {
+		return uri
+	}
+	if strings.Contains(uri, "?") {
+		return uri + "&" + q.Encode()
+	}
+	return uri + "?" + q.Encode()
+}

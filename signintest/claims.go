@@ -1,0 +1,191 @@
+package signintest
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Logto's scopes that are not of the standard.
+const (
+	scopeOrganizations     = "urn:logto:scope:organizations"
+	scopeOrganizationRoles = "urn:logto:scope:organization_roles"
+	scopeOrganizationData  = "urn:logto:scope:organization_data"
+)
+
+var supportedScopes = []string{
+	"openid", "offline_access", "profile", "email", "phone", "address", "roles",
+	"custom_data", "identities", "sso_identities",
+	scopeOrganizations, scopeOrganizationRoles, scopeOrganizationData,
+}
+
+var supportedClaims = []string{
+	"sub", "sid", "auth_time", "iss", "aud", "exp", "iat", "nonce",
+	"name", "picture", "username", "created_at", "updated_at",
+	"email", "email_verified", "phone_number", "phone_number_verified", "address",
+	"roles", "organizations", "organization_roles", "organization_data",
+	"custom_data", "identities", "sso_identities",
+}
+
+// scopeOf are the claims among [User.Claims] that need a scope.
+var scopeOf = map[string]string{
+	"address":           "address",
+	"custom_data":       "custom_data",
+	"identities":        "identities",
+	"sso_identities":    "sso_identities",
+	"organization_data": scopeOrganizationData,
+}
+
+// userInfoOnly are the claims that Logto leaves out of ID tokens.
+var userInfoOnly = []string{"custom_data", "identities", "sso_identities", "organization_data"}
+
+// accountEpoch is when every account was made and changed, in milliseconds as
+// Logto gives it, where the standard has seconds.
+// https://openid.net/specs/openid-connect-core-1_0.html#StandardClaims
+var accountEpoch = time.Date(2025, 1, 2, 3, 4, 5, 678e6, time.UTC).UnixMilli()
+
+// userClaims are the claims about u that scopes open, as userinfo gives them.
+func userClaims(u User, scopes []string) map[string]any {
+	has := func(scope string) bool { return slices.Contains(scopes, scope) }
+	claims := map[string]any{"sub": u.Subject}
+	if has("profile") {
+		claims["name"] = orNull(u.Name)
+		claims["picture"] = orNull(u.Picture)
+		claims["username"] = orNull(u.Username)
+		claims["created_at"] = accountEpoch
+		claims["updated_at"] = accountEpoch
+	}
+	if has("email") {
+		claims["email"] = orNull(u.Email)
+		claims["email_verified"] = u.Email != ""
+	}
+	if has("phone") {
+		claims["phone_number"] = orNull(u.Phone)
+		claims["phone_number_verified"] = u.Phone != ""
+	}
+	if has("roles") {
+		claims["roles"] = orEmpty(u.Roles)
+	}
+	if has(scopeOrganizations) {
+		claims["organizations"] = orEmpty(u.Organizations)
+	}
+	if has(scopeOrganizationRoles) {
+		claims["organization_roles"] = orEmpty(u.OrganizationRoles)
+	}
+	for name, value := range u.Claims {
+		if scope := scopeOf[name]; scope == "" || has(scope) {
+			claims[name] = value
+		}
+	}
+	return claims
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// idToken returns the ID token for a grant of a, beside accessToken. p.mu is
+// held. authCode is empty at a refresh.
+func (p *Provider) idToken(u User, a *authorization, faults []*effect, accessToken, authCode string) string {
+	claims := userClaims(u, a.scopes)
+	maps.DeleteFunc(claims, func(name string, _ any) bool { return slices.Contains(userInfoOnly, name) })
+	now := p.now()
+	claims["iss"] = p.Issuer
+	claims["aud"] = p.settings.clientID
+	claims["iat"] = now.Unix()
+	claims["exp"] = now.Add(p.settings.accessLifetime).Unix()
+	claims["sid"] = a.sid
+	if a.nonce != "" {
+		claims["nonce"] = a.nonce
+	}
+	if a.maxAge {
+		claims["auth_time"] = a.authTime.Unix()
+	}
+	t := p.newJWT("JWT", claims)
+	t.accessToken, t.code = accessToken, authCode
+	if p.settings.logto137 {
+		claims["at_hash"] = t.hash(accessToken)
+	}
+	for _, f := range faults {
+		if f.idToken != nil {
+			f.idToken(p, t)
+		}
+	}
+	out := t.compact()
+	p.secrets = append(p.secrets, out)
+	return out
+}
+
+// apiToken returns a JWT access token for audience.
+// https://www.rfc-editor.org/rfc/rfc9068
+func (p *Provider) apiToken(a *authorization, audience, organization string) string {
+	now := p.now()
+	claims := map[string]any{
+		"iss":       p.Issuer,
+		"sub":       a.subject,
+		"aud":       audience,
+		"client_id": p.settings.clientID,
+		"jti":       random(),
+		"iat":       now.Unix(),
+		"exp":       now.Add(p.settings.accessLifetime).Unix(),
+		"scope":     "",
+	}
+	if organization != "" {
+		claims["organization_id"] = organization
+	}
+	out := p.newJWT("at+jwt", claims).compact()
+	p.secrets = append(p.secrets, out)
+	return out
+}
+
+// serveUserInfo answers to the opaque access token only, as Logto does.
+// https://openid.net/specs/openid-connect-core-1_0.html#UserInfo
+func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
+	faults := p.injected()
+	u, a, err := p.bearer(r)
+	if err != nil {
+		err.write(w)
+		return
+	}
+	claims := userClaims(u, a.scopes)
+	for _, f := range faults {
+		if f.userInfo != nil {
+			f.userInfo(claims)
+		}
+	}
+	writeJSON(w, http.StatusOK, claims)
+}
+
+// bearer returns whose access token stands in the Authorization header, the one
+// place where this provider looks for it.
+// https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+func (p *Provider) bearer(r *http.Request) (User, *authorization, *oauthError) {
+	invalid := &oauthError{http.StatusUnauthorized, "invalid_token", "invalid token provided"}
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return User{}, nil, invalid
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.access[token]
+	if at == nil || at.grant.revoked || !p.now().Before(at.expires) {
+		return User{}, nil, invalid
+	}
+	u, ok := p.active(at.subject)
+	if !ok {
+		return User{}, nil, invalid
+	}
+	return u, at.authorization, nil
+}

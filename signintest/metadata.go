@@ -1,0 +1,131 @@
+package signintest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// logtoPaths are where Logto's endpoints stand, or random ones.
+func logtoPaths(randomPaths bool) paths {
+	at := func(logto string) string {
+		if randomPaths {
+			return "/oidc/" + random()
+		}
+		return "/oidc/" + logto
+	}
+	return paths{
+		keys:       at("jwks"),
+		authorize:  at("auth"),
+		token:      at("token"),
+		userInfo:   at("me"),
+		revocation: at("token/revocation"),
+		endSession: at("session/end"),
+	}
+}
+
+// metadata is Logto's discovery document as far as it is true here: what this
+// provider does not serve, it does not list.
+// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
+func (p *Provider) metadata() map[string]any {
+	return map[string]any{
+		"issuer":                                     p.Issuer,
+		"authorization_endpoint":                     p.URL + p.paths.authorize,
+		"token_endpoint":                             p.URL + p.paths.token,
+		"userinfo_endpoint":                          p.URL + p.paths.userInfo,
+		"jwks_uri":                                   p.URL + p.paths.keys,
+		"end_session_endpoint":                       p.URL + p.paths.endSession,
+		"revocation_endpoint":                        p.URL + p.paths.revocation,
+		"scopes_supported":                           supportedScopes,
+		"claims_supported":                           supportedClaims,
+		"response_types_supported":                   []string{"code"},
+		"response_modes_supported":                   []string{"query"},
+		"grant_types_supported":                      []string{"authorization_code", "refresh_token"},
+		"subject_types_supported":                    []string{"public"},
+		"id_token_signing_alg_values_supported":      []string{p.settings.algorithm},
+		"code_challenge_methods_supported":           []string{"S256"},
+		"token_endpoint_auth_methods_supported":      p.settings.authMethods,
+		"revocation_endpoint_auth_methods_supported": p.settings.authMethods,
+		"claims_parameter_supported":                 false,
+		"request_parameter_supported":                false,
+		"request_uri_parameter_supported":            false,
+		"backchannel_logout_supported":               true,
+		"backchannel_logout_session_supported":       true,
+		// https://www.rfc-editor.org/rfc/rfc9207#section-3
+		"authorization_response_iss_parameter_supported": true,
+	}
+}
+
+func (p *Provider) serveMetadata(w http.ResponseWriter, _ *http.Request) {
+	doc := p.metadata()
+	for _, f := range p.injected() {
+		if f.metadata != nil {
+			f.metadata(p, doc)
+		}
+	}
+	writeJSON(w, http.StatusOK, doc)
+}
+
+func (p *Provider) serveKeys(w http.ResponseWriter, _ *http.Request) {
+	faults := p.injected()
+	p.mu.Lock()
+	set := jose.JSONWebKeySet{}
+	for _, k := range p.keys {
+		set.Keys = append(set.Keys, k.public())
+	}
+	for _, f := range faults {
+		if f.keys != nil {
+			f.keys(p, &set)
+		}
+	}
+	p.mu.Unlock()
+	writeJSON(w, http.StatusOK, set)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	b, err := json.Marshal(body)
+	must(err)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// oauthError is an error answer.
+// https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+type oauthError struct {
+	status      int
+	code        string
+	description string
+}
+
+func badRequest(code, description string) *oauthError {
+	return &oauthError{http.StatusBadRequest, code, description}
+}
+
+// logtoCode is Logto's own name for an error: not every one has its own.
+func (e *oauthError) logtoCode() string {
+	switch e.code {
+	case "invalid_grant", "invalid_scope", "invalid_target", "invalid_token", "invalid_redirect_uri",
+		"access_denied", "insufficient_scope", "unsupported_grant_type", "unsupported_response_type":
+		return "oidc." + e.code
+	}
+	return "oidc.provider_error"
+}
+
+func (e *oauthError) write(w http.ResponseWriter) {
+	switch {
+	case e.code == "invalid_client" && e.status == http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Basic realm="signintest"`)
+	case e.status == http.StatusUnauthorized:
+		// https://www.rfc-editor.org/rfc/rfc6750#section-3
+		w.Header().Set("WWW-Authenticate", `Bearer realm="signintest", error="`+e.code+`"`)
+	}
+	writeJSON(w, e.status, map[string]string{
+		"error":             e.code,
+		"error_description": e.description,
+		"code":              e.logtoCode(),
+		"message":           strings.ToUpper(e.description[:1]) + e.description[1:] + ".",
+	})
+}

@@ -1,0 +1,375 @@
+package signintest
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gosignin/signin"
+)
+
+// A Provider is an OpenID provider on the loopback interface. Make one with
+// [NewProvider] and end it with [Provider.Close].
+type Provider struct {
+	// URL is the address without a trailing slash, such as
+	// "http://127.0.0.1:40123": what Logto calls the endpoint.
+	URL string
+	// Issuer is URL + "/oidc".
+	Issuer string
+
+	settings  settings
+	paths     paths
+	server    *httptest.Server
+	transport *http.Transport
+	// cookieName carries the port: cookies do not tell ports apart
+	// (https://www.rfc-editor.org/rfc/rfc6265#section-8.5), and the application
+	// or a second provider is on the same host.
+	cookieName string
+	closing    chan struct{} // closed by Close, so that nothing hangs longer
+	close      func()
+
+	mu           sync.Mutex
+	down         bool
+	faults       []*effect // what is wrong now
+	stats        Stats
+	onToken      func(url.Values)
+	keys         []signingKey // the current one first; all are published
+	spare        *signingKey  // never published, but by a fault
+	other        *signingKey  // of another algorithm
+	users        []User
+	suspended    map[string]bool
+	redirects    []string
+	signOuts     []string
+	backChannels []string
+	requests     []AuthorizationRequest
+	interactions map[string]*interaction
+	sessions     map[string]*session
+	codes        map[string]*code
+	refresh      map[string]*refreshToken
+	access       map[string]*accessToken
+	oneTime      map[string]string // one-time token to e-mail address
+	delivered    []LogoutDelivery
+	delivering   int       // deliveries under way
+	delivery     sync.Cond // one of them has ended
+	secrets      []string
+}
+
+// Stats counts what has reached a [Provider], refused requests included.
+type Stats struct {
+	Discovery      int // requests of the metadata document
+	Keys           int // requests of the signing keys
+	Authorizations int // requests at the authorization endpoint
+	Exchanges      int // token requests with an authorization code
+	Refreshes      int // token requests with a refresh token
+	UserInfo       int // requests at the userinfo endpoint
+	Revocations    int // requests at the revocation endpoint
+	EndSessions    int // requests at the end session endpoint
+
+	// RevokedForReuse counts the grants that were revoked because a refresh
+	// token or code was used again when it no longer may be.
+	RevokedForReuse int
+	// MostRefreshesAtOnce is the most token requests of one grant that were
+	// under way at the same time. A relying party that keeps its sessions
+	// apart never takes it above one.
+	MostRefreshesAtOnce int
+}
+
+// paths are where the endpoints stand, below URL.
+type paths struct {
+	keys, authorize, token, userInfo, revocation, endSession string
+}
+
+// NewProvider starts a provider. The caller ends it with Close. Like
+// [httptest.NewServer] it panics when it cannot listen.
+func NewProvider(opts ...Option) *Provider {
+	s := settings{
+		clientID:       "signintest-app",
+		clientSecret:   "signintest-app-secret",
+		algorithm:      "ES384",
+		accessLifetime: time.Hour,
+		users:          []User{Alice(), Bob(), NaverUser(), XUser()},
+		connectors:     []string{"social:naver", "social:x"},
+		authMethods:    []string{"client_secret_basic", "client_secret_post"},
+	}
+	for _, opt := range opts {
+		opt(&s)
+	}
+	p := &Provider{
+		settings:     s,
+		paths:        logtoPaths(s.randomPaths),
+		closing:      make(chan struct{}),
+		keys:         []signingKey{newKey(s.algorithm)},
+		users:        s.users,
+		suspended:    map[string]bool{},
+		interactions: map[string]*interaction{},
+		sessions:     map[string]*session{},
+		codes:        map[string]*code{},
+		refresh:      map[string]*refreshToken{},
+		access:       map[string]*accessToken{},
+		oneTime:      map[string]string{},
+	}
+	// httptest's certificate is known to nobody, and this transport carries
+	// logout tokens and test users to the application under test, nothing else.
+	p.transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	p.close = sync.OnceFunc(p.shutDown)
+	p.delivery.L = &p.mu
+	p.start()
+	return p
+}
+
+func (p *Provider) start() {
+	p.server = httptest.NewUnstartedServer(p.routes())
+	if p.settings.addr != "" {
+		l, err := net.Listen("tcp", p.settings.addr)
+		if err != nil {
+			panic("signintest: cannot listen: " + err.Error())
+		}
+		p.server.Listener.Close()
+		p.server.Listener = l
+	}
+	if p.settings.tls {
+		p.server.StartTLS()
+	} else {
+		p.server.Start()
+	}
+	p.URL = p.server.URL
+	p.Issuer = p.URL + "/oidc"
+	_, port, _ := net.SplitHostPort(p.server.Listener.Addr().String())
+	p.cookieName = "signintest_" + port
+}
+
+// Close ends the provider: hanging answers end, logout tokens under way are
+// waited for, and the address is given up. It may be called more than once.
+func (p *Provider) Close() { p.close() }
+
+func (p *Provider) shutDown() {
+	close(p.closing)
+	p.LogoutDeliveries()
+	p.transport.CloseIdleConnections()
+	p.server.Close()
+}
+
+// Down makes the provider unreachable without giving up its address: every
+// connection is closed without an answer, until [Provider.Up].
+func (p *Provider) Down() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+}
+
+// Up ends what [Provider.Down] began.
+func (p *Provider) Up() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
+}
+
+// Stats returns what has been counted so far.
+func (p *Provider) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// OnTokenRequest has fn called with the form of each token request, before it
+// is looked at. A test that needs a moment in the middle of a refresh blocks in
+// fn, without a lock held and without a sleep. nil ends it.
+func (p *Provider) OnTokenRequest(fn func(form url.Values)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onToken = fn
+}
+
+// Secrets returns the client secret and every code, refresh token, access token
+// and ID token issued so far: what must not stand in a log, an error or a page.
+func (p *Provider) Secrets() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{p.settings.clientSecret}, p.secrets...)
+}
+
+// Config returns the configuration of an application at baseURL that signs in
+// through this provider as through Logto, and registers the application's
+// addresses, as an operator does in Logto's console: baseURL + "/callback" as
+// redirect URI, baseURL and baseURL + "/" as post sign-out redirect URIs,
+// baseURL + "/backchannel-logout" for logout tokens. Keys is random. Change any
+// field before giving it to [signin.New].
+func (p *Provider) Config(baseURL string) signin.Config {
+	base := strings.TrimSuffix(baseURL, "/")
+	p.RegisterRedirectURIs(base + "/callback")
+	p.RegisterSignOutURIs(base, base+"/")
+	p.RegisterBackChannelURIs(base + "/backchannel-logout")
+	key := make([]byte, 32)
+	rand.Read(key)
+	cfg := signin.Config{
+		LogtoEndpoint: p.URL,
+		ClientID:      p.settings.clientID,
+		ClientSecret:  p.settings.clientSecret,
+		BaseURL:       baseURL,
+		Keys:          [][]byte{key},
+		Now:           p.settings.now,
+	}
+	if p.settings.tls {
+		cfg.HTTPClient = p.server.Client()
+	}
+	return cfg
+}
+
+// IssuerConfig is [Provider.Config] for an application that treats the provider
+// as any other OpenID provider: with Issuer in place of LogtoEndpoint.
+func (p *Provider) IssuerConfig(baseURL string) signin.Config {
+	cfg := p.Config(baseURL)
+	cfg.LogtoEndpoint, cfg.Issuer = "", p.Issuer
+	return cfg
+}
+
+// RegisterRedirectURIs adds to the redirect URIs that [Provider.Config]
+// registers. They are compared exactly.
+func (p *Provider) RegisterRedirectURIs(uris ...string) { p.register(&p.redirects, uris) }
+
+// RegisterSignOutURIs adds to the post sign-out redirect URIs that
+// [Provider.Config] registers. They are compared exactly.
+func (p *Provider) RegisterSignOutURIs(uris ...string) { p.register(&p.signOuts, uris) }
+
+// RegisterBackChannelURIs adds to the addresses for logout tokens that
+// [Provider.Config] registers.
+func (p *Provider) RegisterBackChannelURIs(uris ...string) { p.register(&p.backChannels, uris) }
+
+func (p *Provider) register(list *[]string, uris []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, uri := range uris {
+		if !slices.Contains(*list, uri) {
+			*list = append(*list, uri)
+		}
+	}
+}
+
+func (p *Provider) now() time.Time {
+	if p.settings.now != nil {
+		return p.settings.now()
+	}
+	return time.Now()
+}
+
+// endpoint names what a request is for, to count it and to find its faults.
+type endpoint string
+
+const (
+	atDiscovery  endpoint = "discovery"
+	atKeys       endpoint = "keys"
+	atAuthorize  endpoint = "authorize"
+	atToken      endpoint = "token"
+	atUserInfo   endpoint = "userinfo"
+	atRevocation endpoint = "revocation"
+	atEndSession endpoint = "end session"
+	atPages      endpoint = "pages"
+)
+
+func (p *Provider) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, at endpoint, h http.HandlerFunc) {
+		mux.Handle(pattern, p.serve(at, h))
+	}
+	handle("GET /oidc/.well-known/openid-configuration", atDiscovery, p.serveMetadata)
+	handle("GET "+p.paths.keys, atKeys, p.serveKeys)
+	handle("GET "+p.paths.authorize, atAuthorize, p.serveAuthorize)
+	handle("POST "+p.paths.authorize, atAuthorize, p.serveAuthorize)
+	handle("POST "+p.paths.token, atToken, p.serveToken)
+	handle("GET "+p.paths.userInfo, atUserInfo, p.serveUserInfo)
+	handle("POST "+p.paths.userInfo, atUserInfo, p.serveUserInfo)
+	handle("POST "+p.paths.revocation, atRevocation, p.serveRevocation)
+	handle("GET "+p.paths.endSession, atEndSession, p.serveEndSession)
+	handle("POST "+p.paths.endSession, atEndSession, p.serveEndSession)
+	handle("GET "+foreignKeysPath, atPages, p.serveForeignKeys)
+	handle("GET /sign-in", atPages, p.showSignIn)
+	handle("GET /register", atPages, p.showRegister)
+	handle("GET /connect/{connector}", atPages, p.showConnector)
+	handle("POST /sign-in", atPages, p.submitSignIn)
+	handle("POST /register", atPages, p.submitRegister)
+	handle("POST /connect/{connector}", atPages, p.submitSignIn)
+	return mux
+}
+
+func (p *Provider) serve(at endpoint, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.isDown() {
+			panic(http.ErrAbortHandler) // closes the connection without an answer
+		}
+		p.count(at, r)
+		w.Header().Set("Cache-Control", "no-store")
+		for _, f := range p.injected() {
+			if f.answer != nil && f.at == at {
+				f.answer(p, w, r)
+				return
+			}
+		}
+		next(w, r)
+	})
+}
+
+func (p *Provider) isDown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.down
+}
+
+func (p *Provider) count(at endpoint, r *http.Request) {
+	grant := ""
+	if at == atToken {
+		grant = r.PostFormValue("grant_type")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch at {
+	case atDiscovery:
+		p.stats.Discovery++
+	case atKeys:
+		p.stats.Keys++
+	case atAuthorize:
+		p.stats.Authorizations++
+	case atToken:
+		if grant == "refresh_token" {
+			p.stats.Refreshes++
+		} else {
+			p.stats.Exchanges++
+		}
+	case atUserInfo:
+		p.stats.UserInfo++
+	case atRevocation:
+		p.stats.Revocations++
+	case atEndSession:
+		p.stats.EndSessions++
+	}
+}
+
+// random returns 128 random bits; rand.Read never fails.
+func random() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// secret is random, and remembered for [Provider.Secrets]. p.mu is held.
+func (p *Provider) secret() string {
+	s := random()
+	p.secrets = append(p.secrets, s)
+	return s
+}
+
+func cloneValues(v url.Values) url.Values {
+	out := maps.Clone(v)
+	for k, values := range out {
+		out[k] = slices.Clone(values)
+	}
+	return out
+}

@@ -1,0 +1,281 @@
+package signintest_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// party is a relying party that checks nothing and answers "ok" to everything:
+// what the provider says is looked at as it stands on the wire.
+type party struct {
+	*httptest.Server
+	p   *signintest.Provider
+	cfg signin.Config
+}
+
+func start(t *testing.T, opts ...signintest.Option) *party {
+	t.Helper()
+	p := signintest.NewProvider(opts...)
+	t.Cleanup(p.Close)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
+	t.Cleanup(app.Close)
+	return &party{Server: app, p: p, cfg: p.Config(app.URL)}
+}
+
+const verifier = "a-code-verifier-of-the-length-that-is-asked-for"
+
+// params returns a right authorization request, changed by pairs: a name and a
+// value, which is removed if empty.
+func (a *party) params(pairs ...string) url.Values {
+	q := url.Values{
+		"client_id":             {a.cfg.ClientID},
+		"redirect_uri":          {a.URL + "/callback"},
+		"response_type":         {"code"},
+		"scope":                 {"openid profile email offline_access"},
+		"prompt":                {"consent"},
+		"state":                 {"the-state"},
+		"nonce":                 {"the-nonce"},
+		"code_challenge":        {oauth2.S256ChallengeFromVerifier(verifier)},
+		"code_challenge_method": {"S256"},
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			q.Del(pairs[i])
+			continue
+		}
+		q.Set(pairs[i], pairs[i+1])
+	}
+	return q
+}
+
+// authorize visits the authorization endpoint as user, and returns what came to
+// the redirect URI.
+func (a *party) authorize(t *testing.T, client *http.Client, user signintest.User, q url.Values) url.Values {
+	t.Helper()
+	resp := a.p.Visit(t, client, a.p.Issuer+"/auth?"+q.Encode(), user)
+	if !strings.HasPrefix(resp.Request.URL.String(), a.URL+"/callback?") {
+		t.Fatalf("got stuck at %s with %s", resp.Request.URL.Path, resp.Status)
+	}
+	return resp.Request.URL.Query()
+}
+
+// answer is a response, read.
+type answer struct {
+	status int
+	header http.Header
+	body   map[string]any
+	raw    string
+}
+
+func (a answer) text(name string) string {
+	s, _ := a.body[name].(string)
+	return s
+}
+
+func (a *party) do(t *testing.T, r *http.Request) answer {
+	t.Helper()
+	resp, err := a.client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	_ = json.Unmarshal(raw, &out.body) // some bodies are no JSON on purpose
+	return out
+}
+
+func (a *party) client() *http.Client {
+	c := &http.Client{Timeout: 20 * time.Second}
+	if a.cfg.HTTPClient != nil {
+		c.Transport = a.cfg.HTTPClient.Transport
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
+}
+
+// post sends a form with the client's credentials.
+func (a *party) post(t *testing.T, address string, form url.Values) answer {
+	t.Helper()
+	r := formRequest(t, address, form)
+	r.SetBasicAuth(url.QueryEscape(a.cfg.ClientID), url.QueryEscape(a.cfg.ClientSecret))
+	return a.do(t, r)
+}
+
+func formRequest(t *testing.T, address string, form url.Values) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+func (a *party) exchange(t *testing.T, code string) answer {
+	t.Helper()
+	return a.post(t, a.p.Issuer+"/token", url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {a.URL + "/callback"},
+		"code_verifier": {verifier},
+	})
+}
+
+func (a *party) refresh(t *testing.T, token string, pairs ...string) answer {
+	t.Helper()
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return a.post(t, a.p.Issuer+"/token", form)
+}
+
+// signIn goes through the flow and returns the token response.
+func (a *party) signIn(t *testing.T, user signintest.User, pairs ...string) answer {
+	t.Helper()
+	got := a.exchange(t, a.authorize(t, nil, user, a.params(pairs...)).Get("code"))
+	if got.status != http.StatusOK {
+		t.Fatalf("token endpoint: got %d %s", got.status, got.raw)
+	}
+	return got
+}
+
+func (a *party) get(t *testing.T, address, bearer string) answer {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	return a.do(t, r)
+}
+
+// part decodes a part of a JWT: 0 is the header, 1 the claims.
+func part(t *testing.T, token string, i int) map[string]any {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("got %d parts of a JWT; want 3", len(parts))
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]any
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.UseNumber()
+	if err := d.Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// verify has go-oidc verify an ID token.
+func (a *party) verify(t *testing.T, token string) error {
+	t.Helper()
+	ctx := oidc.ClientContext(context.Background(), a.client())
+	op, err := oidc.NewProvider(ctx, a.p.Issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = op.VerifierContext(ctx, &oidc.Config{ClientID: a.cfg.ClientID, Now: a.cfg.Now}).Verify(ctx, token)
+	return err
+}
+
+// clock is a clock that tests move.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func newClock() *clock { return &clock{t: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+// oidcApp is an application made of golang.org/x/oauth2 and go-oidc, as their
+// documentation tells.
+func oidcApp(t *testing.T, p *signintest.Provider) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	app := httptest.NewServer(mux)
+	t.Cleanup(app.Close)
+	cfg := p.Config(app.URL)
+	ctx := context.Background()
+	if cfg.HTTPClient != nil {
+		ctx = oidc.ClientContext(ctx, cfg.HTTPClient)
+	}
+	op, err := oidc.NewProvider(ctx, p.Issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oauth := oauth2.Config{
+		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Endpoint: op.Endpoint(),
+		RedirectURL: app.URL + "/callback", Scopes: []string{"openid", "profile"},
+	}
+	mux.HandleFunc("GET /sign-in", func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "state", Value: "s"})
+		http.Redirect(w, r, oauth.AuthCodeURL("s", oidc.Nonce("n"), oauth2.S256ChallengeOption(verifier)), http.StatusFound)
+	})
+	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
+		fail := func(what string) { http.Error(w, what, http.StatusForbidden) }
+		if c, err := r.Cookie("state"); err != nil || c.Value != r.FormValue("state") {
+			fail("state")
+			return
+		}
+		token, err := oauth.Exchange(ctx, r.FormValue("code"), oauth2.VerifierOption(verifier))
+		if err != nil {
+			fail("exchange failed")
+			return
+		}
+		raw, _ := token.Extra("id_token").(string)
+		id, err := op.VerifierContext(ctx, &oidc.Config{ClientID: cfg.ClientID}).Verify(ctx, raw)
+		if err != nil || id.Nonce != "n" {
+			fail("ID token refused")
+			return
+		}
+		info, err := op.UserInfo(ctx, oauth2.StaticTokenSource(token))
+		if err != nil || info.Subject != id.Subject {
+			fail("userinfo refused")
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "who", Value: id.Subject, Path: "/"})
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if c, err := r.Cookie("who"); err == nil {
+			io.WriteString(w, c.Value)
+		}
+	})
+	return app
+}

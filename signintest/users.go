@@ -1,0 +1,158 @@
+package signintest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A User is an account at the provider. What is empty comes out as JSON null in
+// the ID token, as Logto does, not as an absent claim. The zero value is not
+// valid: Subject is required.
+type User struct {
+	Subject  string
+	Username string
+	Name     string
+	Email    string // email_verified is true when there is one
+	Phone    string // phone_number_verified is true when there is one
+	Picture  string
+
+	Roles             []string
+	Organizations     []string
+	OrganizationRoles []string // "<organization id>:<role>"
+
+	// Connector is how this user signs in, such as "social:naver"; empty for a
+	// user of the sign-in page.
+	Connector string
+
+	// Claims are further claims, or other values for those above. Logto's
+	// custom_data, identities, sso_identities and organization_data are given
+	// by userinfo only and need their scopes, as address does; everything else
+	// is in each ID token and in userinfo.
+	Claims map[string]any
+}
+
+// Alice returns a user who has everything: roles, organizations, a phone.
+func Alice() User {
+	return User{
+		Subject:           "alice0000001",
+		Username:          "alice",
+		Name:              "Alice Example",
+		Email:             "alice@example.test",
+		Phone:             "15550000001",
+		Picture:           "https://pictures.example.test/alice.png",
+		Roles:             []string{"admin", "editor"},
+		Organizations:     []string{"org_one", "org_two"},
+		OrganizationRoles: []string{"org_one:owner", "org_two:member"},
+	}
+}
+
+// Bob returns a user who has a name and an e-mail address, and no role.
+func Bob() User {
+	return User{
+		Subject:  "bob000000001",
+		Username: "bob",
+		Name:     "Bob Example",
+		Email:    "bob@example.test",
+	}
+}
+
+// NaverUser returns a user as Naver describes one through Logto: an ID, a
+// nickname, a picture and, if the person allowed it, an e-mail address.
+func NaverUser() User {
+	return User{
+		Subject:   "naver0000001",
+		Name:      "길동",
+		Email:     "gildong@naver.example.test",
+		Picture:   "https://pictures.example.test/gildong.png",
+		Connector: "social:naver",
+	}
+}
+
+// XUser returns a user as X describes one through Logto: an ID and a name,
+// never a picture, and no e-mail address.
+func XUser() User {
+	return User{
+		Subject:   "x00000000001",
+		Name:      "Xavier Example",
+		Connector: "social:x",
+	}
+}
+
+func (u User) clone() User {
+	u.Roles = slices.Clone(u.Roles)
+	u.Organizations = slices.Clone(u.Organizations)
+	u.OrganizationRoles = slices.Clone(u.OrganizationRoles)
+	u.Claims = maps.Clone(u.Claims)
+	return u
+}
+
+// SetUser adds an account, or replaces the one with the same Subject: the next
+// ID token, a refreshed one included, describes the new one. It panics if there
+// is no Subject.
+func (p *Provider) SetUser(u User) {
+	if u.Subject == "" {
+		panic("signintest: a User needs a Subject")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.setUser(u.clone())
+}
+
+func (p *Provider) setUser(u User) {
+	i := slices.IndexFunc(p.users, func(have User) bool { return have.Subject == u.Subject })
+	if i < 0 {
+		p.users = append(p.users, u)
+		return
+	}
+	p.users[i] = u
+}
+
+// Suspend blocks an account as Logto's console does: it cannot sign in, its
+// refresh tokens are answered with invalid_grant and its access tokens with
+// 401 at userinfo, and no logout token is sent.
+func (p *Provider) Suspend(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.suspended[subject] = true
+}
+
+// Reinstate ends what [Provider.Suspend] began.
+func (p *Provider) Reinstate(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.suspended, subject)
+}
+
+// active returns the account with this subject, unless it is suspended. p.mu
+// is held.
+func (p *Provider) active(subject string) (User, bool) {
+	for _, u := range p.users {
+		if u.Subject == subject && !p.suspended[subject] {
+			return u, true
+		}
+	}
+	return User{}, false
+}
+
+// identified returns the account that a person's input means: a username, an
+// e-mail address or a phone number. p.mu is held.
+func (p *Provider) identified(input string) (User, bool) {
+	input = strings.TrimSpace(input)
+	if input == "" {
+		return User{}, false
+	}
+	for _, u := range p.users {
+		if strings.EqualFold(input, u.Username) || strings.EqualFold(input, u.Email) || input == u.Phone {
+			return u, true
+		}
+	}
+	return User{}, false
+}
+
+// newUser makes the account of somebody who signs up. p.mu is held.
+func (p *Provider) newUser(name, email string) User {
+	u := User{Subject: random()[:12], Name: name, Email: email} // Logto's subjects have twelve characters
+	p.setUser(u)
+	return u
+}

@@ -1,0 +1,487 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gosignin/signin/internal/challenge"
+	"github.com/gosignin/signin/internal/ledger"
+	"github.com/gosignin/signin/internal/pending"
+	"github.com/gosignin/signin/internal/planted"
+	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/renew"
+	"github.com/gosignin/signin/internal/vault"
+)
+
+// SharedState is what all replicas of an application must know: which sessions
+// have been signed out, what refreshed sessions have become, which one-time
+// values have been used. It is a small key-value store with expiry; keys are
+// hashes, and values are sealed where they hold anything.
+//
+// An implementation must be safe for concurrent use. It must fail rather than
+// guess: an error makes requests fail with 503, while a nil value where there
+// is one lets a signed-out session live. A read must see every write that was
+// completed before it, so it goes to the primary of a replicated database.
+type SharedState interface {
+	// Get returns the values of keys, in their order, nil where there is none.
+	// It is called once per request, and should take one round trip. The
+	// values are not changed by the caller.
+	Get(ctx context.Context, keys ...string) ([][]byte, error)
+	// Set stores value under key for ttl, whether or not key has a value.
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	// Add stores value under key for ttl, unless key has a value; it reports
+	// whether it has stored it. Of several calls at once one succeeds.
+	Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error)
+	// Delete removes key, if it is there.
+	Delete(ctx context.Context, key string) error
+}
+
+type sessionKey struct{}
+
+// session is what a request keeps of its session, and the context that carries
+// it: one allocation for both. It belongs to one Auth.
+type session struct {
+	context.Context
+	auth     *Auth
+	summary  record.Summary
+	keys     [ledger.MaxKeys]string
+	header   [2]string
+	signedIn bool
+	err      *Error
+}
+
+// Value returns the session for its key, and what the request's own context has
+// for any other.
+func (s *session) Value(key any) any {
+	if key == (sessionKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// mark says in an answer's header that it depends on the cookie and, if somebody
+// is signed in, that it is theirs alone. The values are slices of s, since
+// http.Header.Set would allocate each; they have no room to grow, so whoever adds
+// to them copies.
+func (s *session) mark(w http.ResponseWriter) {
+	h := w.Header()
+	s.header = [2]string{"no-store", "Cookie"}
+	if s.signedIn && h["Cache-Control"] == nil {
+		h["Cache-Control"] = s.header[0:1:1]
+	}
+	if h["Vary"] == nil {
+		h["Vary"] = s.header[1:2:2]
+		return
+	}
+	varyByCookie(h)
+}
+
+// loaded returns this Auth's session if the request has been through Load.
+// Another Auth's session says nothing here.
+func (a *Auth) loaded(ctx context.Context) *session {
+	for ctx != nil {
+		s, _ := ctx.Value(sessionKey{}).(*session)
+		if s == nil || s.auth == a {
+			return s
+		}
+		ctx = s.Context
+	}
+	return nil
+}
+
+// load looks up the session that a request presents, once per request. What was
+// found, or that nothing was, stands in the context of the request it returns.
+func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *session) {
+	if s := a.loaded(r.Context()); s != nil {
+		return r, s
+	}
+	s := &session{Context: r.Context(), auth: a}
+	if p := planted.From(r.Context()); p != nil {
+		s.signedIn = p.User != nil
+	} else {
+		s.err = a.fill(w, r, s)
+	}
+	return r.WithContext(s), s
+}
+
+// fill opens the session and decides whether it is good: one scan of the Cookie
+// header, one base64, one AEAD, one look at shared state. Whatever needs more
+// than that goes to advance.
+func (a *Auth) fill(w http.ResponseWriter, r *http.Request, s *session) *Error {
+	b := a.sessions.Buffers()
+	defer a.sessions.Put(b)
+	v, ok, err := a.sessions.Open(r, b)
+	if err != nil {
+		return newError(ErrStoreUnavailable, err)
+	}
+	if !ok {
+		return nil
+	}
+	now := a.now()
+	if reason := a.sessions.Over(v.Created(), v.LastSeen(), now); reason != "" {
+		a.over(w, r, v.Record(), Event{Kind: EventSessionEnded, Reason: reason})
+		return nil
+	}
+	joined, n := a.ledger.AppendKeys(b.Keys[:0], &v)
+	b.Keys = joined
+	s.summary = v.Summarize(joined)
+	keys := ledger.SplitKeys(s.keys[:n], s.summary.Prefix(len(joined)))
+	standing, err := a.ledger.Look(r.Context(), keys, v.Began())
+	if err != nil {
+		return newError(ErrSharedUnavailable, err)
+	}
+	plain := standing.Plain() && !(v.Refreshable() && a.dueAt(v.AccessExpiry(), now)) &&
+		now.Sub(v.LastSeen()) < a.sessions.Idle/4
+	if !plain {
+		return a.advance(w, r, s, v.Record(), standing, now)
+	}
+	s.signedIn = true
+	return nil
+}
+
+// dueAt reports whether an access token is to be renewed.
+func (a *Auth) dueAt(expiry, now time.Time) bool {
+	return !expiry.IsZero() && !now.Before(expiry.Add(-a.refreshIn))
+}
+
+func (a *Auth) due(rec *record.Record) bool {
+	return rec.RefreshToken != "" && a.dueAt(rec.AccessExpiry, a.now())
+}
+
+// advance brings a session to its newest generation, or finds that it is over,
+// and writes it down before the handler runs.
+func (a *Auth) advance(w http.ResponseWriter, r *http.Request, s *session, presented *record.Record, standing ledger.Standing, now time.Time) *Error {
+	rec, err := a.newest(r.Context(), presented, standing, now)
+	var ended *renew.Ended
+	switch {
+	case errors.As(err, &ended):
+		a.ended(w, r, ended)
+		return nil
+	case errors.Is(err, renew.ErrSuperseded):
+		a.over(w, r, presented, Event{Kind: EventSuperseded})
+		return nil
+	case err != nil:
+		return newError(ErrSharedUnavailable, err)
+	}
+	if rec != presented {
+		v, err := rec.View()
+		if err != nil {
+			return newError(ErrSessionTooLarge, err)
+		}
+		s.summary = v.Summarize(nil)
+	}
+	if failed := a.write(w, r, presented, rec, now); failed != nil {
+		return failed
+	}
+	s.signedIn = true
+	return nil
+}
+
+// newest follows the session's successors and refreshes it if that is due.
+func (a *Auth) newest(ctx context.Context, rec *record.Record, standing ledger.Standing, now time.Time) (*record.Record, error) {
+	presented := rec.Generation
+	switch {
+	case standing.Ended:
+		return nil, &renew.Ended{Reason: standing.Reason, Record: rec}
+	case standing.Superseded:
+		return nil, renew.ErrSuperseded
+	case standing.Next != nil:
+		var err error
+		if rec, err = a.renewer.Newest(ctx, rec, standing.Next); err != nil {
+			return nil, err
+		}
+	}
+	if !a.due(rec) {
+		return rec, nil
+	}
+	must := !now.Before(rec.AccessExpiry)
+	next, err := a.renewer.Renew(ctx, rec, presented, must)
+	switch {
+	case renew.Over(err):
+		return nil, err
+	case next == nil:
+		return rec, nil // it failed for a passing reason: the session stands
+	}
+	return next, nil
+}
+
+// write gives the browser or the store what has changed of a session, where an
+// answer may carry it. What is not written now is handed on with a later
+// request.
+func (a *Auth) write(w http.ResponseWriter, r *http.Request, presented, rec *record.Record, now time.Time) *Error {
+	if now.Sub(rec.LastSeen) >= a.sessions.Idle/4 {
+		seen := *rec
+		seen.LastSeen = now
+		rec = &seen
+	}
+	if rec == presented || !challenge.CookieWritable(r) {
+		return nil
+	}
+	noStore(w)
+	return vaultError(a.sessions.Save(w, r, rec, now, false))
+}
+
+// ended clears away a session that was found ended. The first to find it
+// revokes its refresh token, unless a new sign-in has replaced it: the provider
+// may have given both the same grant.
+func (a *Auth) ended(w http.ResponseWriter, r *http.Request, e *renew.Ended) {
+	reason := map[ledger.Reason]string{
+		ledger.SignedOut: "signed_out", ledger.ByProvider: "provider", ledger.Replaced: "replaced",
+	}[e.Reason]
+	a.over(w, r, e.Record, Event{Kind: EventSessionEnded, Reason: reason})
+	if e.Reason != ledger.SignedOut {
+		return
+	}
+	last := a.renewer.Last(r.Context(), e.Record)
+	generation := ledger.Generation(last.ID[:], last.Generation)
+	if first, err := a.ledger.Use(r.Context(), ledger.Revoked, generation[:], nil, a.sessions.Idle); err == nil && first {
+		a.revoke(context.WithoutCancel(r.Context()), last)
+	}
+}
+
+// over clears a session's cookies, where the answer may carry that, and tells
+// of it.
+func (a *Auth) over(w http.ResponseWriter, r *http.Request, rec *record.Record, e Event) {
+	e.Subject, e.ProviderSessionID = about(rec)
+	a.emit(r.Context(), e)
+	if !challenge.CookieWritable(r) {
+		return
+	}
+	noStore(w)
+	if err := a.sessions.Remove(w, r); err != nil {
+		a.log.ErrorContext(r.Context(), "signin: a session that is over could not be removed", "error", err)
+	}
+}
+
+// about returns whom a record is about.
+func about(rec *record.Record) (subject, providerSession string) {
+	v, err := rec.View()
+	if err != nil {
+		return "", ""
+	}
+	return string(v.Claim(record.Subject)), string(v.Claim(record.SessionID))
+}
+
+// signIn makes rec the browser's session, and ends the one it has presented.
+// Until the last step nothing of that one is touched.
+func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, rec *record.Record) *Error {
+	v, err := rec.View()
+	if err != nil {
+		return newError(ErrSessionTooLarge, err)
+	}
+	// A sign-out that came in while the person was at the provider counts.
+	standing, err := a.ledger.Look(r.Context(), a.ledger.Keys(&v), rec.Began)
+	switch {
+	case err != nil:
+		return newError(ErrSharedUnavailable, err)
+	case standing.Ended:
+		return newError(ErrSignInExpired, errors.New("signin: the session was ended before the sign-in was complete"))
+	}
+	b := a.sessions.Buffers()
+	defer a.sessions.Put(b)
+	old, found, err := a.sessions.Open(r, b)
+	if err != nil {
+		return newError(ErrStoreUnavailable, err)
+	}
+	now := a.now()
+	if failed := vaultError(a.sessions.Save(w, r, rec, now, true)); failed != nil {
+		a.sessions.Withdraw(w)
+		return failed
+	}
+	if found {
+		if err := a.ledger.End(r.Context(), ledger.EndedSession, old.ID(), ledger.Replaced, now); err != nil {
+			a.sessions.Withdraw(w)
+			return newError(ErrSharedUnavailable, err)
+		}
+	}
+	subject, sid := about(rec)
+	a.emit(r.Context(), Event{Kind: EventSignedIn, Subject: subject, ProviderSessionID: sid})
+	return nil
+}
+
+// end ends the session that a request presents, everywhere, and returns its
+// newest generation. The browser's cookie is cleared in any case.
+func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Error) {
+	b := a.sessions.Buffers()
+	defer a.sessions.Put(b)
+	v, found, err := a.sessions.Open(r, b)
+	removed := a.sessions.Remove(w, r)
+	if err := errors.Join(err, removed); err != nil {
+		return nil, newError(ErrSignOutIncomplete, err)
+	}
+	if !found {
+		return nil, nil
+	}
+	rec := v.Record()
+	subject, sid := about(rec)
+	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: subject, ProviderSessionID: sid})
+	// Written before successors are looked for: see the renew package.
+	if err := a.ledger.End(r.Context(), ledger.EndedSession, v.ID(), ledger.SignedOut, a.now()); err != nil {
+		return rec, newError(ErrSignOutIncomplete, err)
+	}
+	return a.renewer.Last(r.Context(), rec), nil
+}
+
+func vaultError(err error) *Error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, vault.ErrTooLarge):
+		return newError(ErrSessionTooLarge, err)
+	}
+	return newError(ErrStoreUnavailable, err)
+}
+
+// redeem turns an authorization code into a record.
+func (a *Auth) redeem(ctx context.Context, attempt *pending.Attempt, code string) (*record.Record, *Error) {
+	tokens, err := a.provider.Exchange(ctx, code, attempt.Verifier)
+	if err != nil {
+		e := providerError(err)
+		if e.Code == ErrDenied { // invalid_grant: a code that is too old, or another's
+			e = newError(ErrSignInExpired, err)
+		}
+		return nil, e
+	}
+	id, err := a.provider.VerifyIDToken(ctx, tokens.IDToken, provider.Expect{
+		Nonce: attempt.Nonce, AccessToken: tokens.AccessToken,
+		MaxAge: attempt.MaxAge, MaxAgeAsked: attempt.MaxAgeAsked, ACR: attempt.ACR,
+	})
+	if err != nil {
+		return nil, providerError(err)
+	}
+	now := a.now()
+	rec := &record.Record{
+		ID: record.NewID(), Began: attempt.Began, Created: now, LastSeen: now,
+		Scope: strings.Join(a.scopes, " "), // RFC 6749, section 5.1: if omitted, what was asked for
+	}
+	a.take(rec, tokens, id)
+	if rec.Extra, err = a.userInfo(ctx, rec, id.Subject); err != nil {
+		return nil, providerError(err)
+	}
+	return rec, nil
+}
+
+// take puts what the token endpoint has given into a record. id is nil where
+// the claims stay.
+func (a *Auth) take(rec *record.Record, tokens *provider.Tokens, id *provider.IDToken) {
+	rec.AccessToken, rec.AccessExpiry = tokens.AccessToken, tokens.Expiry
+	if tokens.RefreshToken != "" {
+		rec.RefreshToken = tokens.RefreshToken
+	}
+	if tokens.Scope != "" {
+		rec.Scope = tokens.Scope
+	}
+	if rec.AccessExpiry.IsZero() {
+		// Nobody said. The access token's expiry is the moment to learn
+		// whether the session still stands, so there has to be one.
+		rec.AccessExpiry = rec.LastSeen.Add(time.Hour)
+	}
+	if id == nil {
+		return
+	}
+	jwt, exact := record.SplitJWT(id.Raw)
+	if !exact {
+		jwt = record.JWT{Payload: string(id.Payload)}
+	}
+	rec.IDToken = jwt
+}
+
+// userInfo returns the claims that only userinfo has, as a JSON object; empty
+// if there are none, or they were not asked for.
+func (a *Auth) userInfo(ctx context.Context, rec *record.Record, subject string) (string, error) {
+	if !a.merge {
+		return "", nil
+	}
+	info, err := a.provider.UserInfo(ctx, rec.AccessToken, subject)
+	if err != nil {
+		return "", err
+	}
+	var extra, token map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(info, &extra), json.Unmarshal([]byte(rec.IDToken.Payload), &token)); err != nil {
+		return "", errors.New("signin: userinfo is not an object")
+	}
+	for name := range token {
+		delete(extra, name)
+	}
+	// Userinfo is not signed: it may not say what the ID token is believed for.
+	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time", "acr", "azp"} {
+		delete(extra, name)
+	}
+	if len(extra) == 0 {
+		return "", nil
+	}
+	merged, err := json.Marshal(extra)
+	return string(merged), err
+}
+
+// refresh asks the provider for a record's next generation. It is called under
+// the session's lock.
+func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record, error) {
+	tokens, err := a.provider.Refresh(ctx, rec.RefreshToken, nil)
+	var pe *provider.Error
+	if errors.As(err, &pe) && pe.Final(!a.logto) {
+		return nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	next := *rec
+	next.LastSeen = a.now()
+	var first struct {
+		Subject string `json:"sub"`
+		Nonce   string `json:"nonce"`
+	}
+	if err := json.Unmarshal([]byte(rec.IDToken.Payload), &first); err != nil {
+		return nil, fmt.Errorf("signin: claims of a session: %w", err)
+	}
+	var id *provider.IDToken
+	if tokens.IDToken != "" {
+		id, err = a.provider.VerifyIDToken(ctx, tokens.IDToken, provider.Expect{
+			Refresh: true, Nonce: first.Nonce, Subject: first.Subject, AccessToken: tokens.AccessToken,
+		})
+	}
+	a.take(&next, tokens, id)
+	if err == nil {
+		next.Extra, err = a.userInfo(ctx, &next, first.Subject)
+	}
+	if errors.As(err, &pe) && pe.Kind == provider.Rejected {
+		// Whoever answers so is not believed, whatever it is that it holds.
+		a.revoke(ctx, &next)
+		return nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
+	}
+	if err != nil {
+		// The tokens are rotated and must be kept. Keys or userinfo were not to
+		// be had: the claims stay as they were.
+		next.Extra = rec.Extra
+		a.log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
+	}
+	return &next, nil
+}
+
+// refreshed tells of a refresh, or of one that failed for a passing reason.
+func (a *Auth) refreshed(ctx context.Context, rec *record.Record, err error) {
+	e := Event{Kind: EventRefreshed, Err: err}
+	e.Subject, e.ProviderSessionID = about(rec)
+	if err != nil {
+		e.Kind = EventRefreshFailed
+		a.log.ErrorContext(ctx, "signin: refreshing a session failed; it stands, and will be tried again", "error", err)
+	}
+	a.emit(ctx, e)
+}
+
+// revoke gives a refresh token back to the provider. That is a courtesy to the
+// person: the session is over, whether or not it succeeds.
+func (a *Auth) revoke(ctx context.Context, rec *record.Record) {
+	if rec.RefreshToken == "" {
+		return
+	}
+	if err := a.provider.Revoke(ctx, rec.RefreshToken); err != nil {
+		a.log.WarnContext(ctx, "signin: a refresh token could not be revoked", "error", err)
+	}
+}
