@@ -276,3 +276,5 @@ func (a answer) want(t *testing.T, status int, location string) {
 		t.Errorf("Location: got %q; want %q", got, location)
 	}
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

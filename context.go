@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,29 +73,24 @@ type User struct {
 // Claims are those of the last verified ID token: at the sign-in, or at the
 // last refresh. A role that was taken away since is still there.
 func UserFrom(ctx context.Context) (*User, bool) {
-	// Small enough to be inlined: a handler that only reads fields keeps the
-	// User on its stack.
-	u := new(User)
-	if !fillUser(ctx, u) {
-		return nil, false
-	}
-	return u, true
-}
-
-func fillUser(ctx context.Context, u *User) bool {
 	if p := planted.From(ctx); p != nil {
-		planted, _ := p.User.(*User)
-		if planted != nil {
-			*u = *planted
+		u, _ := p.User.(*User)
+		if u == nil {
+			return nil, false
 		}
-		return planted != nil
+		return clone(u), true
 	}
 	s, _ := ctx.Value(sessionKey{}).(*session)
 	if s == nil || !s.signedIn {
-		return false
+		return nil, false
 	}
 	v := &s.summary
-	*u = User{
+	// One allocation for the user and, most often, for the scopes.
+	b := new(struct {
+		User
+		scopes [4]string
+	})
+	b.User = User{
 		Issuer:            s.auth.issuer,
 		Subject:           v.Claim(record.Subject),
 		ProviderSessionID: v.Claim(record.SessionID),
@@ -107,14 +103,22 @@ func fillUser(ctx context.Context, u *User) bool {
 		Roles:             v.Strings(record.Roles),
 		Organizations:     v.Strings(record.Organizations),
 		OrganizationRoles: v.Strings(record.OrganizationRoles),
-		Scopes:            strings.Fields(v.Scope()),
+		Scopes:            v.AppendScopes(b.scopes[:0]),
 		ACR:               v.Claim(record.ACR),
 		AuthTime:          v.Time(record.AuthTime),
 		SignedInAt:        v.Created(),
 		ExpiresAt:         s.auth.sessions.Expires(v.Created(), v.LastSeen()),
 		Claims:            v.Claims(),
 	}
-	return true
+	return &b.User, true
+}
+
+// clone copies a planted user, whose owner may use it in other tests.
+func clone(u *User) *User {
+	c := *u
+	c.Roles, c.Organizations = slices.Clone(u.Roles), slices.Clone(u.Organizations)
+	c.OrganizationRoles, c.Scopes = slices.Clone(u.OrganizationRoles), slices.Clone(u.Scopes)
+	return &c
 }
 
 // ClaimsAs decodes all claims of the user a request comes from into a type of

@@ -30,8 +30,9 @@ import (
 // completed before it, so it goes to the primary of a replicated database.
 type SharedState interface {
 	// Get returns the values of keys, in their order, nil where there is none.
-	// It is called once per request, and should take one round trip. The
-	// values are not changed by the caller.
+	// It is called once per request, with at most four keys, and should take
+	// one round trip. The slice of keys is the caller's again when Get returns;
+	// the values are not changed by the caller.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
 	// Set stores value under key for ttl, whether or not key has a value.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
@@ -50,7 +51,6 @@ type session struct {
 	context.Context
 	auth     *Auth
 	summary  record.Summary
-	keys     [ledger.MaxKeys]string
 	header   [2]string
 	signedIn bool
 	err      *Error
@@ -128,10 +128,10 @@ func (a *Auth) fill(w http.ResponseWriter, r *http.Request, s *session) *Error {
 		a.over(w, r, v.Record(), Event{Kind: EventSessionEnded, Reason: reason})
 		return nil
 	}
-	joined, n := a.ledger.AppendKeys(b.Keys[:0], &v)
-	b.Keys = joined
+	joined, n := a.ledger.AppendKeys(b.Joined[:0], &v)
+	b.Joined = joined
 	s.summary = v.Summarize(joined)
-	keys := ledger.SplitKeys(s.keys[:n], s.summary.Prefix(len(joined)))
+	keys := ledger.SplitKeys(b.Keys[:n], s.summary.Prefix(len(joined)))
 	standing, err := a.ledger.Look(r.Context(), keys, v.Began())
 	if err != nil {
 		return newError(ErrSharedUnavailable, err)

@@ -66,7 +66,8 @@ type Record struct {
 	AccessToken  string
 	// AccessExpiry is when the access token expires; zero if nobody said.
 	AccessExpiry time.Time
-	// Scope is what was granted, separated by spaces.
+	// Scope is what was granted, separated by spaces, in any order: it comes
+	// back with the common values first.
 	Scope string
 }
 
@@ -102,10 +103,10 @@ func (j JWT) Compact() string {
 
 // Append appends the record's binary form to dst:
 //
-//	version, flags, ID, times, generation,
+//	version, flags, ID, times, generation, common scopes,
 //	lengths of all parts, index of claims,
 //	payload, extra, decoded strings,             <- what the index points into
-//	header, signature, refresh token, access token, scope
+//	header, signature, refresh token, access token, other scopes
 func (r *Record) Append(dst []byte) ([]byte, error) {
 	index, decoded, err := buildIndex(r.IDToken.Payload, r.Extra)
 	if err != nil {
@@ -115,12 +116,13 @@ func (r *Record) Append(dst []byte) ([]byte, error) {
 	if !isJWT {
 		access = JWT{Payload: r.AccessToken}
 	}
+	commonScopes, otherScopes := packScope(r.Scope)
 	parts := [numParts]string{
 		partPayload: r.IDToken.Payload, partExtra: r.Extra, partDecoded: decoded,
 		partHeader: r.IDToken.Header, partSignature: r.IDToken.Signature,
 		partRefresh:      r.RefreshToken,
 		partAccessHeader: access.Header, partAccess: access.Payload, partAccessSignature: access.Signature,
-		partScope: r.Scope,
+		partScope: otherScopes,
 	}
 	var flags byte
 	if isJWT {
@@ -137,6 +139,7 @@ func (r *Record) Append(dst []byte) ([]byte, error) {
 	dst = binary.AppendVarint(dst, r.Created.Unix()-r.Began.Unix())
 	dst = binary.AppendVarint(dst, r.LastSeen.Unix()-r.Created.Unix())
 	dst = binary.AppendUvarint(dst, r.Generation)
+	dst = binary.AppendUvarint(dst, commonScopes)
 	if !r.AccessExpiry.IsZero() {
 		dst = binary.AppendVarint(dst, r.AccessExpiry.Unix()-r.LastSeen.Unix())
 	}

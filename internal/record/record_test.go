@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,8 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 		"no signature kept":             func(r *record.Record) { r.IDToken.Header, r.IDToken.Signature = "", "" },
 		"an expiry before the last use": func(r *record.Record) { r.AccessExpiry = r.LastSeen.Add(-time.Hour) },
 		"a clock that was set back":     func(r *record.Record) { r.LastSeen = r.Created.Add(-time.Hour) },
+		"no scope":                      func(r *record.Record) { r.Scope = "" },
+		"scopes of all kinds":           func(r *record.Record) { r.Scope = "openid sso_identities api:read api:write" },
 		"two dots and no JWT":           func(r *record.Record) { r.AccessToken = "a.b!.c" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +140,7 @@ func TestIndex(t *testing.T) {
 					t.Errorf("claim %d: got %q; want %q", c, got, row.want[c])
 				}
 			}
-			if got := sum.Prefix(6) + " " + sum.Scope(); got != "prefix openid profile" {
+			if got := sum.Prefix(6) + " " + strings.Join(sum.AppendScopes(nil), " "); got != "prefix openid profile" {
 				t.Errorf("prefix and scope: got %q; want both", got)
 			}
 		})
@@ -170,6 +173,24 @@ func TestTypedClaims(t *testing.T) {
 	v = summary(t, r)
 	if v.True(record.EmailVerified) || v.Strings(record.Roles) != nil || v.Strings(record.Organizations) != nil || !v.Time(record.AuthTime).IsZero() {
 		t.Error("claims of the wrong type: got some; want all absent")
+	}
+}
+
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	for scope, want := range map[string][]string{
+		"":                                   {},
+		"openid":                             {"openid"},
+		" email  x openid y x ":              {"openid", "email", "x", "y", "x"},
+		"openid openid":                      {"openid"},
+		"urn:logto:scope:organization_roles": {"urn:logto:scope:organization_roles"},
+	} {
+		r := full()
+		r.Scope = scope
+		sum := summary(t, r)
+		if got := sum.AppendScopes(nil); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q; want %q", scope, got, want)
+		}
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 // and one for all strings, and may be read by many goroutines.
 type Summary struct {
 	text     string
-	scope    span
+	scopes   uint64
+	scope    span // of the values that are not common
 	index    index
 	claims   []byte
 	created  int64
@@ -24,7 +25,7 @@ type Summary struct {
 // in front of the strings, so that whoever needs a few more bytes for as long
 // gets them in the same allocation; see Prefix.
 func (v *View) Summarize(prefix []byte) Summary {
-	s := Summary{created: v.created, lastSeen: v.lastSeen, claims: v.mergedClaims()}
+	s := Summary{scopes: v.scopes, created: v.created, lastSeen: v.lastSeen, claims: v.mergedClaims()}
 	var space [1024]byte // most people fit
 	text := append(space[:0], prefix...)
 	for c, at := range v.claims {
@@ -69,15 +70,21 @@ func (s *Summary) at(at span) string { return s.text[at.off : int(at.off)+int(at
 // Claim returns the value of a claim that is a string, or "".
 func (s *Summary) Claim(c Claim) string { return s.at(s.index[c]) }
 
-// Scope returns the granted scope.
-func (s *Summary) Scope() string { return s.at(s.scope) }
+// AppendScopes appends the granted scopes to dst, the common ones first.
+func (s *Summary) AppendScopes(dst []string) []string {
+	return appendScopes(dst, s.scopes, s.at(s.scope))
+}
 
 // True reports whether a claim is true.
 func (s *Summary) True(c Claim) bool { return s.index[c].len != 0 }
 
 // Time returns a claim that counts the seconds since 1970; zero if absent.
 func (s *Summary) Time(c Claim) time.Time {
-	n, err := strconv.ParseInt(s.Claim(c), 10, 64)
+	digits := s.Claim(c)
+	if digits == "" {
+		return time.Time{} // without the error, which allocates
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
 		return time.Time{}
 	}

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type View struct {
 	lastSeen     int64
 	accessExpiry int64
 	generation   uint64
+	scopes       uint64
 	parts        [numParts]span
 	claims       index
 	flags        byte
@@ -53,6 +55,7 @@ func Parse(b []byte) (View, error) {
 	v.created = v.Began().Unix() + c.signed()
 	v.lastSeen = v.created + c.signed()
 	v.generation = c.unsigned()
+	v.scopes = c.unsigned()
 	if v.flags&flagAccessExpiry != 0 {
 		v.accessExpiry = v.lastSeen + c.signed()
 	}
@@ -115,6 +118,11 @@ func (c *cursor) signed() int64 {
 }
 
 func (c *cursor) unsigned() uint64 {
+	if len(c.rest) > 0 && c.rest[0] < 0x80 { // most numbers are small
+		x := c.rest[0]
+		c.rest = c.rest[1:]
+		return uint64(x)
+	}
 	x, n := binary.Uvarint(c.rest)
 	c.skip(n)
 	return x
@@ -191,7 +199,8 @@ func (v *View) Record() *Record {
 		Generation:   v.generation,
 		IDToken:      JWT{Header: v.part(partHeader), Payload: v.part(partPayload), Signature: v.part(partSignature)},
 		Extra:        v.part(partExtra),
-		RefreshToken: v.part(partRefresh), AccessExpiry: v.AccessExpiry(), Scope: v.part(partScope),
+		RefreshToken: v.part(partRefresh), AccessExpiry: v.AccessExpiry(),
+		Scope:       strings.Join(appendScopes(nil, v.scopes, v.part(partScope)), " "),
 		AccessToken: v.part(partAccess),
 	}
 	if v.flags&flagAccessJWT != 0 {

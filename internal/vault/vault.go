@@ -71,7 +71,13 @@ type Vault struct {
 
 // Buffers hold a session while it is being opened. They are used again, and
 // wiped first: a token does not lie about in memory longer than it must.
-type Buffers struct{ text, sealed, plain, Keys []byte }
+type Buffers struct {
+	text, sealed, plain []byte
+	// Joined and Keys are for the keys under which shared state is asked about
+	// the session.
+	Joined []byte
+	Keys   [4]string
+}
 
 // New returns a Vault over a gorilla store, or over cookies if store is nil.
 func New(store sessions.Store, name string, box *seal.Box, secure bool, l Limits) *Vault {
@@ -87,6 +93,7 @@ func (v *Vault) Buffers() *Buffers { return v.buffers.Get().(*Buffers) }
 // Put gives buffers back, wiped.
 func (v *Vault) Put(b *Buffers) {
 	clear(b.plain)
+	clear(b.Keys[:]) // they keep alive what they are part of
 	v.buffers.Put(b)
 }
 

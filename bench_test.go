@@ -1,0 +1,226 @@
+package signin_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// tokenResponse is what the provider's token endpoint has answered.
+type tokenResponse struct {
+	IDToken      string `json:"id_token"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	Scope        string `json:"scope"`
+}
+
+// tap is a transport that keeps the last token response, and replaces the
+// access token in it if it has another.
+type tap struct {
+	accessToken string
+	seen        tokenResponse
+}
+
+func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || !strings.HasSuffix(r.URL.Path, "/token") {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	var all map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
+		return nil, err
+	}
+	if t.accessToken != "" {
+		all["access_token"] = t.accessToken
+	}
+	body, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	return resp, json.Unmarshal(body, &t.seen)
+}
+
+const benchSubject = "k2v8s0q7z1xw"
+
+// benchUser has an ID token of about 900 bytes, signed with ES384.
+func benchUser() signintest.User {
+	return signintest.User{
+		Subject: benchSubject, Username: "alice", Name: "Alice Example", Email: "alice@example.com",
+		Picture: "https://images.example.com/avatars/k2v8s0q7z1xw.png",
+		Claims:  map[string]any{"zoneinfo": "Europe/Berlin", "locale": "de-DE", "website": "https://alice.example.com/about-me/and-all-the-rest"},
+	}
+}
+
+// opened is a session of this package: a handler behind RequireAuth and a
+// request that gets through to it.
+type opened struct {
+	auth    *signin.Auth
+	request *http.Request
+	tokens  tokenResponse
+	cookies int // bytes of values
+}
+
+func openSession(t testing.TB, accessToken string) opened {
+	t.Helper()
+	p := signintest.NewProvider()
+	t.Cleanup(p.Close)
+	mux := http.NewServeMux()
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	cfg := p.Config(srv.URL)
+	cfg.Scopes = []string{"email"}
+	transport := &tap{accessToken: accessToken}
+	cfg.HTTPClient = &http.Client{Transport: transport}
+	cfg.Logger = quiet()
+	auth, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux.Handle("/sign-in", auth.SignIn())
+	mux.Handle("/callback", auth.Callback())
+	mux.Handle("/", auth.Load(http.HandlerFunc(who)))
+	client := p.SignIn(t, nil, srv.URL, benchUser())
+	o := opened{auth: auth, request: httptest.NewRequest(http.MethodGet, srv.URL+"/", nil), tokens: transport.seen}
+	for _, c := range client.Jar.Cookies(o.request.URL) {
+		o.request.AddCookie(c)
+		o.cookies += len(c.Value)
+	}
+	return o
+}
+
+// handler is behind RequireAuth and reads the subject.
+func (o opened) handler(t testing.TB) http.Handler {
+	return o.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if u, ok := signin.UserFrom(r.Context()); !ok || u.Subject != benchSubject {
+			t.Error("got no user, or another; want the user")
+		}
+	}))
+}
+
+// kept is what an application keeps that stores its session by itself.
+type kept struct {
+	Subject, Name, Email         string
+	Tokens                       tokenResponse
+	Created, LastSeen, ExpiresAt int64
+}
+
+// cookieStore is the baseline: the same data in gorilla's CookieStore with hash
+// and block key, by way of gob.
+func cookieStore(t testing.TB, tokens tokenResponse) (http.Handler, *http.Request, int) {
+	t.Helper()
+	gob.Register(kept{})
+	store := sessions.NewCookieStore([]byte(strings.Repeat("h", 32)), []byte(strings.Repeat("b", 32)))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	w := httptest.NewRecorder()
+	sess, err := store.New(r, "session")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := benchUser()
+	sess.Values["session"] = kept{u.Subject, u.Name, u.Email, tokens, 1_700_000_000, 1_700_000_000, 1_700_003_600}
+	if err := store.Save(r, w, sess); err != nil {
+		t.Fatal(err)
+	}
+	c := w.Result().Cookies()[0]
+	r.AddCookie(c)
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		sess, err := store.New(r, "session")
+		if k, ok := sess.Values["session"].(kept); err != nil || !ok || k.Subject != benchSubject {
+			t.Error("got no user, or another; want the user")
+		}
+	}), r, len(c.Value)
+}
+
+// discard is a ResponseWriter that keeps its header, as a server's does.
+type discard struct{ h http.Header }
+
+func (d *discard) Header() http.Header         { return d.h }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}
+
+func serve(b *testing.B, h http.Handler, r *http.Request, cookies int) {
+	w := &discard{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.h)
+		h.ServeHTTP(w, r)
+	}
+	b.ReportMetric(float64(cookies), "cookie-bytes")
+}
+
+var bare http.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+
+// BenchmarkRequireAuth compares a guarded request with a bare handler, and with
+// what an application does that keeps the same data in gorilla's CookieStore.
+func BenchmarkRequireAuth(b *testing.B) {
+	o := openSession(b, "")
+	b.Run("bare", func(b *testing.B) { serve(b, bare, o.request, 0) })
+	b.Run("signin", func(b *testing.B) { serve(b, o.handler(b), o.request, o.cookies) })
+	b.Run("CookieStore", func(b *testing.B) {
+		h, r, n := cookieStore(b, o.tokens)
+		serve(b, h, r, n)
+	})
+	b.Run("signin-jwt-access-token", func(b *testing.B) {
+		o := openSession(b, jwtAccessToken())
+		serve(b, o.handler(b), o.request, o.cookies)
+	})
+}
+
+// jwtAccessToken has the form of a JWT of 870 bytes.
+func jwtAccessToken() string {
+	part := func(n int) string { return base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xA5}, n)) }
+	return part(66) + "." + part(489) + "." + part(96)
+}
+
+// TestBudget holds what DESIGN promises of a guarded request: figures that do
+// not depend on the machine. The ratio of times is held loosely, since machines
+// are shared; benchmarks say more.
+func TestBudget(t *testing.T) {
+	o := openSession(t, "")
+	if n := len(o.tokens.IDToken); n < 890 || n > 910 {
+		t.Fatalf("the ID token has %d bytes; want about 900, or the figures mean nothing", n)
+	}
+	if o.tokens.RefreshToken == "" || o.tokens.AccessToken == "" || strings.Contains(o.tokens.AccessToken, ".") {
+		t.Fatal("want a refresh token and an opaque access token, or the figures mean nothing")
+	}
+	if o.cookies > 1200 {
+		t.Errorf("cookie: got %d bytes; want at most 1,200", o.cookies)
+	}
+	jwt := jwtAccessToken()
+	if len(jwt) != 870 {
+		t.Fatalf("the JWT access token has %d bytes; want 870", len(jwt))
+	}
+	if got := openSession(t, jwt).cookies; got > 2000 {
+		t.Errorf("cookie with a JWT access token: got %d bytes; want at most 2,000", got)
+	}
+	guarded := testing.Benchmark(func(b *testing.B) { serve(b, o.handler(t), o.request, o.cookies) })
+	without := testing.Benchmark(func(b *testing.B) { serve(b, bare, o.request, 0) })
+	if got := guarded.AllocsPerOp() - without.AllocsPerOp(); got > 6 {
+		t.Errorf("allocations over the bare handler: got %d; want at most 6", got)
+	}
+	if got := guarded.AllocedBytesPerOp() - without.AllocedBytesPerOp(); got > 1800 {
+		t.Errorf("bytes over the bare handler: got %d; want at most 1,800", got)
+	}
+	h, r, n := cookieStore(t, o.tokens)
+	compared := testing.Benchmark(func(b *testing.B) { serve(b, h, r, n) })
+	ratio := float64(compared.NsPerOp()) / float64(guarded.NsPerOp())
+	t.Logf("%d allocations, %d bytes, cookie of %d bytes; %.1f times cheaper than CookieStore (%d bytes)",
+		guarded.AllocsPerOp(), guarded.AllocedBytesPerOp(), o.cookies, ratio, n)
+	if ratio < 5 {
+		t.Errorf("got %.1f times cheaper than CookieStore; want at least 14 on an idle machine, and never under 5", ratio)
+	}
+}
