@@ -269,3 +269,34 @@ func Example() {
 	// 303 /sign-in?return_to=%2Faccount
 	// 401
 }
+
+func TestMayStart(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		method string
+		header http.Header
+		want   bool
+	}{
+		{"a person who navigates", "GET", http.Header{"Accept": {"text/html"}}, true},
+		{"a browser that says so", "GET", http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}, true},
+		{"a client that says nothing", "GET", http.Header{}, true},
+		{"a client that takes anything", "GET", http.Header{"Accept": {"*/*"}}, true},
+		{"a program", "GET", http.Header{"Accept": {"application/json, */*"}}, false},
+		{"fetch", "GET", http.Header{"Accept": {"*/*"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}, false},
+		{"an image", "GET", http.Header{"Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"image"}}, false},
+		{"an old XMLHttpRequest", "GET", http.Header{"Accept": {"*/*"}, "X-Requested-With": {"XMLHttpRequest"}}, false},
+		{"htmx", "GET", http.Header{"Accept": {"*/*"}, "Hx-Request": {"true"}}, false},
+		{"a prefetch", "GET", http.Header{"Sec-Purpose": {"prefetch"}}, false},
+		{"a WebSocket", "GET", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, false},
+		{"HEAD", "HEAD", http.Header{}, false},
+		{"POST", "POST", http.Header{"Accept": {"text/html"}}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if got := challenge.MayStart(&http.Request{Method: row.method, Header: row.header}); got != row.want {
+				t.Errorf("got %v; want %v", got, row.want)
+			}
+		})
+	}
+}

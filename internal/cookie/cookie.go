@@ -78,9 +78,14 @@ func (j Jar) Find(lines []string) Found {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			pair = strings.Trim(pair, " \t")
+			for pair != "" && (pair[0] == ' ' || pair[0] == '\t') {
+				pair = pair[1:]
+			}
+			if !strings.HasPrefix(pair, j.name) { // the second name begins with the first
+				continue
+			}
 			// A name without "=" counts as the name: net/http reads it so.
-			name, value, _ := strings.Cut(pair, "=")
+			name, value, _ := strings.Cut(strings.TrimRight(pair, " \t"), "=")
 			switch name {
 			case j.name:
 				first = value

@@ -23,6 +23,9 @@ const (
 	maxTransit = 5 * time.Minute
 	// maxSubject is the longest sub, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
 	maxSubject = 255
+	// maxSessionID is the longest sid, in bytes. Logout tokens and ID tokens have
+	// the one limit, or there would be sessions that no logout token can end.
+	maxSessionID = 1 << 10
 	// lastSecond is the end of the year 9999, beyond which times have no text form.
 	lastSecond = 253402300799
 )
@@ -37,6 +40,7 @@ const (
 	errIssuedAt    = fault("iat is absent, long past or ahead")
 	errNotYet      = fault("nbf is ahead")
 	errSubject     = fault("sub is absent, or not 1 to 255 printable ASCII characters")
+	errSessionID   = fault("sid is not text of 1,024 bytes at the most, or is empty where it counts")
 	errPerson      = fault("sub is of somebody else")
 	errNonce       = fault("nonce is not the one sent")
 	errHash        = fault("at_hash is not that of the access token")
@@ -79,32 +83,34 @@ func check(payload []byte, r rules) (*IDToken, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := claims.parties(r.issuer, r.clientID); err != nil {
+		return nil, err
+	}
 	id := &IDToken{Payload: payload}
-	for _, rule := range []func(object, *IDToken) error{r.parties, r.times, r.subject, r.nonce, r.hash, r.authentication} {
+	for _, rule := range []func(object, *IDToken) error{r.times, r.subject, r.nonce, r.hash, r.authentication} {
 		if err := rule(claims, id); err != nil {
 			return nil, err
 		}
 	}
-	id.SessionID, err = claims.text("sid")
-	if err != nil {
+	if id.SessionID, err = claims.sessionID(); err != nil {
 		return nil, err
 	}
 	return id, nil
 }
 
 // parties checks by whom and for whom the token is.
-func (r rules) parties(claims object, _ *IDToken) error {
+func (o object) parties(issuer, clientID string) error {
 	// To the letter, also where go-oidc makes an exception for Google.
-	if iss, err := claims.text("iss"); err != nil || iss != r.issuer {
+	if iss, err := o.text("iss"); err != nil || iss != issuer {
 		return errTokenIssuer
 	}
 	// An audience beside this client is one that nobody told us to trust,
 	// whatever azp says. https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (3)
-	if !slices.Equal(claims.audience(), []string{r.clientID}) {
+	if !slices.Equal(o.audience(), []string{clientID}) {
 		return errAudience
 	}
 	// (4) and (5)
-	if azp, err := claims.text("azp"); err != nil || claims.has("azp") && azp != r.clientID {
+	if azp, err := o.text("azp"); err != nil || o.has("azp") && azp != clientID {
 		return errAuthorized
 	}
 	return nil
@@ -131,33 +137,40 @@ func (o object) audience() []string {
 }
 
 // times checks when the token is good, https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (9), (10).
-func (r rules) times(claims object, id *IDToken) error {
-	// Claims are in whole seconds, mostly; with a fraction of ours, sixty seconds
-	// of skew would be more than a minute half of the time.
-	now := r.now.Truncate(time.Second)
-	exp, err := claims.time("exp")
-	if err != nil {
-		return err
-	}
-	if exp.IsZero() || now.After(exp.Add(skew)) {
+func (r rules) times(claims object, id *IDToken) (err error) {
+	if !claims.has("exp") {
 		return errExpired
 	}
-	iat, err := claims.time("iat")
-	if err != nil {
-		return err
+	id.Expiry, id.IssuedAt, err = claims.times(r.now, maxTransit+skew)
+	return err
+}
+
+// times returns exp, zero if it is not there, and iat, which must be, of a
+// token that is good now and was issued no longer ago than oldest.
+func (o object) times(now time.Time, oldest time.Duration) (exp, iat time.Time, err error) {
+	// Claims are in whole seconds, mostly; with a fraction of ours, sixty seconds
+	// of skew would be more than a minute half of the time.
+	now = now.Truncate(time.Second)
+	if exp, err = o.time("exp"); err != nil {
+		return exp, iat, err
 	}
-	if iat.IsZero() || iat.After(now.Add(skew)) || iat.Before(now.Add(-maxTransit-skew)) {
-		return errIssuedAt
+	if !exp.IsZero() && now.After(exp.Add(skew)) {
+		return exp, iat, errExpired
 	}
-	nbf, err := claims.time("nbf")
+	if iat, err = o.time("iat"); err != nil {
+		return exp, iat, err
+	}
+	if iat.IsZero() || iat.After(now.Add(skew)) || iat.Before(now.Add(-oldest)) {
+		return exp, iat, errIssuedAt
+	}
+	nbf, err := o.time("nbf")
 	if err != nil {
-		return err
+		return exp, iat, err
 	}
 	if nbf.After(now.Add(skew)) {
-		return errNotYet
+		return exp, iat, errNotYet
 	}
-	id.Expiry, id.IssuedAt = exp, iat
-	return nil
+	return exp, iat, nil
 }
 
 // time returns a NumericDate, https://www.rfc-editor.org/rfc/rfc7519#section-2,
@@ -176,9 +189,9 @@ func (o object) time(name string) (time.Time, error) {
 
 // subject checks who it is.
 func (r rules) subject(claims object, id *IDToken) error {
-	sub, err := claims.text("sub")
-	if err != nil || sub == "" || len(sub) > maxSubject || !printable(sub) {
-		return errSubject
+	sub, err := claims.subject()
+	if err != nil {
+		return err
 	}
 	// Without a subject to compare with, a refresh could change the person.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
@@ -187,6 +200,24 @@ func (r rules) subject(claims object, id *IDToken) error {
 	}
 	id.Subject = sub
 	return nil
+}
+
+// subject returns sub, which must be there.
+func (o object) subject() (string, error) {
+	sub, err := o.text("sub")
+	if err != nil || sub == "" || len(sub) > maxSubject || !printable(sub) {
+		return "", errSubject
+	}
+	return sub, nil
+}
+
+// sessionID returns sid, and "" if it is not there.
+func (o object) sessionID() (string, error) {
+	sid, err := o.text("sid")
+	if err != nil || len(sid) > maxSessionID {
+		return "", errSessionID
+	}
+	return sid, nil
 }
 
 // printable reports whether s is of printable ASCII characters only.

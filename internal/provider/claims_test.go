@@ -167,6 +167,9 @@ func claimsCases() []claimsCase {
 		{name: "acr absent, and an empty one asked for", want: wantACR("")},
 		{name: "acr of the wrong type", changes: m{"acr": []string{"mfa"}}, want: wantACR("mfa")},
 		{name: "sid of the wrong type", changes: m{"sid": 1}},
+		{name: "sid of 1,024 bytes", changes: m{"sid": strings.Repeat("s", 1024)}, ok: true},
+		{name: "sid longer than a logout token can have", changes: m{"sid": strings.Repeat("s", 1025)}},
+		{name: "sid empty is none", changes: m{"sid": ""}, ok: true},
 		{name: "no sid", changes: m{"sid": nil}, ok: true},
 
 		{name: "a profile claim that is null", changes: m{"name": raw("null")}, ok: true},

@@ -7,6 +7,11 @@ func Check(payload []byte, issuer, clientID, alg string, want Expect, now time.T
 	return check(payload, rules{issuer: issuer, clientID: clientID, alg: alg, want: want, now: now})
 }
 
+// CheckLogout is checkLogout, for tables and fuzzing.
+func CheckLogout(payload []byte, issuer, clientID string, now time.Time) (*LogoutToken, error) {
+	return checkLogout(payload, issuer, clientID, now)
+}
+
 // Refusal is refusal for an answer with this status and body.
 func Refusal(status int, body string) *Error {
 	return refusal("refresh", answer{status: status, body: []byte(body)})

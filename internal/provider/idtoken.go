@@ -19,7 +19,7 @@ const maxTokenSize = 64 << 10
 
 const (
 	errForm      = fault("it is no signed JWT in compact form")
-	errHeader    = fault("its header is not that of an ID token")
+	errHeader    = fault("its header has crit, or the type of another token")
 	errAlgorithm = fault("its algorithm is not one of those pinned")
 )
 
@@ -47,35 +47,15 @@ func (IDToken) LogValue() slog.Value { return slog.StringValue("[ID token]") }
 // (or #RefreshTokenResponse) asks for. Claims by reference
 // (_claim_names, _claim_sources) are never fetched.
 func (c *Client) VerifyIDToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
-	alg, cause := parseHeader(raw)
-	if cause != nil {
-		return nil, &Error{Kind: Rejected, Op: opIDToken, Err: cause}
-	}
-	meta, err := c.Metadata(ctx)
+	now := c.cfg.Now()
+	token, err := c.open(ctx, opIDToken, raw, isIDToken, oidc.Config{
+		Now: func() time.Time { return now.Truncate(time.Second).Add(-skew) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(meta.algorithms, alg) {
-		return nil, rejected(opIDToken, errAlgorithm)
-	}
-	sig := &signature{keys: meta.keys, alg: jose.SignatureAlgorithm(alg)}
-	now := c.cfg.Now()
-	// go-oidc checks signature, iss, aud and exp; check below checks these again,
-	// and the rest. Both have to agree, but only the words of the second are
-	// reported: go-oidc's quote claims.
-	_, foreign := oidc.NewVerifier(c.cfg.Issuer, sig, &oidc.Config{
-		ClientID:             c.cfg.ClientID,
-		SupportedSigningAlgs: []string{alg},
-		Now:                  func() time.Time { return now.Truncate(time.Second).Add(-skew) },
-	}).Verify(ctx, raw)
-	if sig.err != nil {
-		return nil, sig.err
-	}
-	if sig.payload == nil {
-		return nil, rejected(opIDToken, errForm)
-	}
-	id, cause := check(sig.payload, rules{issuer: c.cfg.Issuer, clientID: c.cfg.ClientID, alg: alg, want: want, now: now})
-	if cause == nil && foreign != nil {
+	id, cause := check(token.payload, rules{issuer: c.cfg.Issuer, clientID: c.cfg.ClientID, alg: token.alg, want: want, now: now})
+	if cause == nil && token.objection != nil {
 		cause = errClaims
 	}
 	if cause != nil {
@@ -85,9 +65,65 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw string, want Expect) (*I
 	return id, nil
 }
 
+// isIDToken reports whether a header's typ may be that of an ID token. A token
+// made for something else says so:
+// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
+// https://www.rfc-editor.org/rfc/rfc9068#section-2.1
+func isIDToken(typ string) bool {
+	switch strings.TrimPrefix(strings.ToLower(typ), "application/") {
+	case "logout+jwt", "at+jwt":
+		return false
+	default:
+		return true
+	}
+}
+
+// signed is a token signed by the provider, whose claims nobody has checked
+// but go-oidc.
+type signed struct {
+	alg     string
+	payload []byte
+	// objection is go-oidc's, nil if it has none. It is not to be shown.
+	objection error
+}
+
+// open checks what ID tokens and logout tokens have in common: form, header,
+// algorithm, signature. fits says whether the header's typ will do.
+//
+// go-oidc looks at iss and aud as well, and at exp unless cfg says otherwise;
+// whoever calls checks these again, and the rest. Both have to agree, but only
+// the words of the second are reported: go-oidc's quote claims.
+func (c *Client) open(ctx context.Context, op, raw string, fits func(typ string) bool, cfg oidc.Config) (*signed, error) {
+	alg, typ, cause := parseHeader(raw)
+	if cause == nil && !fits(typ) {
+		cause = errHeader
+	}
+	if cause != nil {
+		return nil, &Error{Kind: Rejected, Op: op, Err: cause}
+	}
+	meta, err := c.Metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(meta.algorithms, alg) {
+		return nil, rejected(op, errAlgorithm)
+	}
+	sig := &signature{op: op, keys: meta.keys, alg: jose.SignatureAlgorithm(alg)}
+	cfg.ClientID, cfg.SupportedSigningAlgs = c.cfg.ClientID, []string{alg}
+	_, objection := oidc.NewVerifier(c.cfg.Issuer, sig, &cfg).Verify(ctx, raw)
+	if sig.err != nil {
+		return nil, sig.err
+	}
+	if sig.payload == nil {
+		return nil, rejected(op, errForm)
+	}
+	return &signed{alg: alg, payload: sig.payload, objection: objection}, nil
+}
+
 // signature is the oidc.KeySet for one verification. It keeps its outcome,
 // since go-oidc passes on no more than an error's text.
 type signature struct {
+	op   string
 	keys *keyring
 	alg  jose.SignatureAlgorithm
 
@@ -101,47 +137,40 @@ func (s *signature) VerifySignature(ctx context.Context, raw string) ([]byte, er
 	if err != nil {
 		return nil, errForm
 	}
-	s.payload, s.err = s.keys.verify(ctx, jws)
+	s.payload, s.err = s.keys.verify(ctx, s.op, jws)
 	return s.payload, s.err
 }
 
-// parseHeader checks the form of a token and returns its algorithm. Only the
-// compact form of a signed token will do, so that an encrypted one (five
+// parseHeader checks the form of a token and returns what its header says of
+// algorithm and type, "" if it does not. Only the compact form of a signed token will do, so that an encrypted one (five
 // parts) and the JSON forms never reach a parser.
-func parseHeader(raw string) (alg string, err error) {
+func parseHeader(raw string) (alg, typ string, err error) {
 	parts := strings.Split(raw, ".")
 	if len(raw) > maxTokenSize || len(parts) != 3 {
-		return "", errForm
+		return "", "", errForm
 	}
 	for _, part := range parts {
 		// base64 as Go reads it skips line breaks; a token has none.
 		if part == "" || strings.ContainsAny(part, "\r\n") {
-			return "", errForm
+			return "", "", errForm
 		}
 	}
 	decoded, err := base64.RawURLEncoding.DecodeString(parts[0])
 	if err != nil {
-		return "", errForm
+		return "", "", errForm
 	}
 	header, err := parseObject(decoded)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	// crit lists what must be understood, and no extension is understood here.
 	// https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11
 	if _, ok := header["crit"]; ok {
-		return "", errHeader
+		return "", "", errHeader
 	}
-	typ, err := header.text("typ")
-	if err != nil {
-		return "", err
+	if typ, err = header.text("typ"); err != nil {
+		return "", "", err
 	}
-	// A token made for something else says so:
-	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
-	// https://www.rfc-editor.org/rfc/rfc9068#section-2.1
-	switch strings.TrimPrefix(strings.ToLower(typ), "application/") {
-	case "logout+jwt", "at+jwt":
-		return "", errHeader
-	}
-	return header.text("alg")
+	alg, err = header.text("alg")
+	return alg, typ, err
 }

@@ -55,7 +55,7 @@ func (c *Client) keyring(uri string) *keyring {
 	}
 }
 
-// verify returns the payload of a signed token.
+// verify returns the payload of a signed token. op is what is being verified.
 //
 // If no key fits, the keys are fetched once more, since providers rotate, and
 // then not again for a while: forged tokens must not turn into requests
@@ -63,7 +63,7 @@ func (c *Client) keyring(uri string) *keyring {
 // that while a token by an unknown key is not called forged. Nobody knows
 // that, and a refresh that believed it would end sessions right after a
 // rotation, whenever somebody posts forged tokens at the time.
-func (k *keyring) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
+func (k *keyring) verify(ctx context.Context, op string, jws *jose.JSONWebSignature) ([]byte, error) {
 	held := k.keys.current()
 	if !k.keys.young(held) {
 		fetched, err := k.keys.fetch(ctx, held.number, false, k.get)
@@ -84,7 +84,7 @@ func (k *keyring) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byt
 		return nil, err
 	}
 	if payload == nil {
-		return nil, rejected(opIDToken, errSignature)
+		return nil, rejected(op, errSignature)
 	}
 	return payload, nil
 }

@@ -1,5 +1,6 @@
 // Package provider is the OpenID provider seen from a client: discovery, keys,
-// the code grant, refresh, userinfo, revocation, and every check of an ID token.
+// the code grant, refresh, userinfo, revocation, and every check of an ID token
+// or a logout token.
 //
 // Whatever a provider answers is outside input here: sizes, times and counts
 // are bounded, no redirect is followed, an unknown or missing value is a
@@ -26,16 +27,16 @@ import (
 // Config says which provider it is, and who asks. It is read once, by New.
 type Config struct {
 	// Issuer is the provider's issuer identifier, to the letter: the discovery
-	// document and every ID token must carry exactly this.
+	// document and every token must carry exactly this.
 	Issuer string
 	// ClientID and ClientSecret are this application's registration.
 	ClientID, ClientSecret string
 	// RedirectURL is the registered redirect URI, sent again with the code.
 	RedirectURL string
-	// SigningAlgs pins the algorithms of ID tokens. Empty: those that the
-	// provider's metadata list. In either case "none", HMAC and names that are
-	// not known here are left out: a secret shared with the provider, or a
-	// published key taken for one, must not be able to sign.
+	// SigningAlgs pins the algorithms of ID tokens and logout tokens. Empty:
+	// those that the provider's metadata list. In either case "none", HMAC and
+	// names that are not known here are left out: a secret shared with the
+	// provider, or a published key taken for one, must not be able to sign.
 	SigningAlgs []string
 	// HTTPClient sends the requests. Nil: a client of the package's own, never
 	// http.DefaultClient. It is copied; CheckRedirect and Timeout are replaced

@@ -61,12 +61,15 @@ func callAll(t *testing.T, f *fake, canary string) []error {
 	_, refreshed := c.Refresh(ctx, canary, nil)
 	_, info := c.UserInfo(ctx, canary, canary)
 	errs := []error{metadata, exchanged, refreshed, info, c.Revoke(ctx, canary)}
-	raws := []string{canary, handmade(t, `{"alg":"RS256","kid":"`+canary+`"}`, `{}`), sign(t, "RS256", rsaKey(), "rsa", f.Claims(m{"iss": canary, "aud": canary, "sub": canary}), nil)}
+	raws := []string{canary, handmade(t, `{"alg":"RS256","kid":"`+canary+`"}`, `{}`), sign(t, "RS256", rsaKey(), "rsa", f.Claims(m{"iss": canary, "aud": canary, "sub": canary}), nil),
+		sign(t, "RS256", rsaKey(), "rsa", f.LogoutClaims(m{"jti": canary, "sid": canary, "sub": canary, "events": canary}), nil)}
 	if tokens != nil {
 		raws = append(raws, tokens.IDToken)
 	}
 	for _, raw := range raws {
 		_, err := c.VerifyIDToken(ctx, raw, provider.Expect{Nonce: canary, AccessToken: canary, Subject: canary})
+		errs = append(errs, err)
+		_, err = c.VerifyLogoutToken(ctx, raw)
 		errs = append(errs, err)
 	}
 	return errs

@@ -23,11 +23,11 @@ type Summary struct {
 
 // Summarize copies what a request keeps. prefix, of at most 1 KB, is copied too,
 // in front of the strings, so that whoever needs a few more bytes for as long
-// gets them in the same allocation; see Prefix.
+// gets them in the same allocation; see Prefix. What follows the prefix in its
+// array is overwritten.
 func (v *View) Summarize(prefix []byte) Summary {
 	s := Summary{scopes: v.scopes, created: v.created, lastSeen: v.lastSeen, claims: v.mergedClaims()}
-	var space [1024]byte // most people fit
-	text := append(space[:0], prefix...)
+	text := prefix
 	for c, at := range v.claims {
 		if at.len != 0 {
 			s.index[c] = span{uint16(len(text)), at.len}

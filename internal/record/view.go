@@ -50,7 +50,7 @@ func Parse(b []byte) (View, error) {
 		return View{}, ErrMalformed
 	}
 	v.flags = b[1]
-	c := cursor{rest: b[idOffset+len(ID{}):], total: len(b)}
+	c := cursor{b: b, at: idOffset + len(ID{})}
 	v.began = c.signed()
 	v.created = v.Began().Unix() + c.signed()
 	v.lastSeen = v.created + c.signed()
@@ -65,7 +65,7 @@ func Parse(b []byte) (View, error) {
 	}
 	c.index(&v.claims)
 
-	off, total := len(b)-len(c.rest), 0
+	off, total := c.at, 0
 	base, indexed := off, lengths[partPayload]+lengths[partExtra]+lengths[partDecoded]
 	for i, n := range lengths {
 		if c.bad || n > len(b)-off {
@@ -93,23 +93,35 @@ func Parse(b []byte) (View, error) {
 
 // cursor reads numbers until one is bad; then it reads zeros.
 type cursor struct {
-	rest  []byte
-	total int
-	bad   bool
+	b   []byte
+	at  int
+	bad bool
 }
 
-func (c *cursor) skip(n int) {
-	if n <= 0 {
-		c.bad, c.rest = true, nil
-		return
+// unsigned reads a number. Most are small, and that case is inlined.
+func (c *cursor) unsigned() uint64 {
+	if c.at < len(c.b) && c.b[c.at] < 0x80 {
+		c.at++
+		return uint64(c.b[c.at-1])
 	}
-	c.rest = c.rest[n:]
+	return c.large()
 }
 
+func (c *cursor) large() uint64 {
+	x, n := binary.Uvarint(c.b[c.at:])
+	if n <= 0 {
+		c.bad, c.at = true, len(c.b)
+		return 0
+	}
+	c.at += n
+	return x
+}
+
+// signed reads a zigzag number, as binary.AppendVarint writes it. Times further
+// off than 2^50 are no times, and could overflow a sum.
 func (c *cursor) signed() int64 {
-	x, n := binary.Varint(c.rest)
-	c.skip(n)
-	// Times further off than this are no times, and could overflow a sum.
+	u := c.unsigned()
+	x := int64(u>>1) ^ -int64(u&1)
 	if x > 1<<50 || x < -1<<50 {
 		c.bad = true
 		return 0
@@ -117,21 +129,10 @@ func (c *cursor) signed() int64 {
 	return x
 }
 
-func (c *cursor) unsigned() uint64 {
-	if len(c.rest) > 0 && c.rest[0] < 0x80 { // most numbers are small
-		x := c.rest[0]
-		c.rest = c.rest[1:]
-		return uint64(x)
-	}
-	x, n := binary.Uvarint(c.rest)
-	c.skip(n)
-	return x
-}
-
 // length reads a number that cannot exceed the record's own length.
 func (c *cursor) length() int {
 	x := c.unsigned()
-	if x > uint64(c.total) {
+	if x > uint64(len(c.b)) {
 		c.bad = true
 		return 0
 	}
@@ -150,7 +151,7 @@ func (c *cursor) index(x *index) {
 		}
 		off := int64(end) + c.signed()
 		n := c.length()
-		if off < 0 || off > int64(c.total) || n == 0 {
+		if off < 0 || off > int64(len(c.b)) || n == 0 {
 			c.bad = true
 			return
 		}

@@ -1,0 +1,30 @@
+package provider
+
+import (
+	"context"
+	"net/url"
+)
+
+// EndSessionURL returns where a person's browser goes to be signed out at the
+// provider, and to come back to postLogoutRedirectURI
+// (https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout). hint is
+// an ID token of theirs; empty for none. Without an end-session endpoint the
+// result is empty.
+func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint string) (string, error) {
+	meta, err := c.Metadata(ctx)
+	if err != nil || meta.EndSessionEndpoint == "" {
+		return "", err
+	}
+	u, err := url.Parse(meta.EndSessionEndpoint)
+	if err != nil {
+		return "", misconfigured("end session", errEndpoint)
+	}
+	q := u.Query()
+	q.Set("client_id", c.cfg.ClientID)
+	q.Set("post_logout_redirect_uri", postLogoutRedirectURI)
+	if hint != "" {
+		q.Set("id_token_hint", hint)
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
