@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gosignin/signin"
+)
+
+//go:embed pages static
+var files embed.FS
+
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"name":    name,
+	"initial": initial,
+	"clock":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
+	"day":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+}).ParseFS(files, "pages/*.html"))
+
+// view is what every page knows.
+type view struct {
+	Title string
+	User  *signin.User // nil if nobody is signed in
+}
+
+// home is behind Load: it is for everybody, and knows who is signed in.
+func home(w http.ResponseWriter, r *http.Request) {
+	user, _ := signin.UserFrom(r.Context())
+	render(w, http.StatusOK, "home", view{"Home", user})
+}
+
+// account is behind RequireAuth: there is always a user.
+func account(w http.ResponseWriter, r *http.Request) {
+	user, _ := signin.UserFrom(r.Context())
+	// Claims that User has no field for are decoded into a type of one's own.
+	claims, err := signin.ClaimsAs[struct {
+		CreatedAt int64 `json:"created_at"` // at Logto, in milliseconds
+	}](r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	var all bytes.Buffer
+	_ = json.Indent(&all, user.Claims, "", "  ") // it is JSON: it has just been decoded
+	page := struct {
+		view
+		Since  time.Time // zero if the provider does not say
+		Claims string
+	}{view: view{"Your account", user}, Claims: all.String()}
+	if claims.CreatedAt != 0 {
+		page.Since = time.UnixMilli(claims.CreatedAt)
+	}
+	render(w, http.StatusOK, "account", page)
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	user, _ := signin.UserFrom(r.Context())
+	render(w, http.StatusNotFound, "not-found", view{"No such page", user})
+}
+
+// name is what to call somebody. Who comes from Naver or X may have no name, no
+// username, no e-mail address, or none of these.
+func name(u *signin.User) string {
+	for _, s := range []string{u.Name, u.Username, u.Email} {
+		if s != "" {
+			return s
+		}
+	}
+	return "friend"
+}
+
+// initial stands where a picture is missing, or does not load.
+func initial(u *signin.User) string {
+	r, _ := utf8.DecodeRuneInString(name(u))
+	return string(r)
+}
+
+func render(w http.ResponseWriter, status int, page string, data any) {
+	var body bytes.Buffer // so that a mistake in a template is not half a page
+	if err := pages.ExecuteTemplate(&body, page, data); err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w) // if that fails, nobody is there any more
+}
+
+// fail logs what went wrong, and tells the person no more than that it did.
+func fail(w http.ResponseWriter, err error) {
+	slog.Error("page failed", "error", err)
+	http.Error(w, "Something went wrong.", http.StatusInternalServerError)
+}
+
+// secure sets the header fields that every page of this application needs.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		// Pictures of people come from anywhere. There is no form-action:
+		// Chromium applies it to the redirects after a form as well, and the
+		// sign-out leads to the provider.
+		// https://github.com/w3c/webappsec-csp/issues/8
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; img-src 'self' https:; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		// Not no-referrer: with it a form is posted with "Origin: null", and the
+		// sign-out button looks like another site's to an older browser.
+		// https://fetch.spec.whatwg.org/#append-a-request-origin-header
+		h.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
