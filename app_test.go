@@ -108,6 +108,7 @@ func newApp(t *testing.T, o with) *app {
 	mux.Handle("/sign-in", auth.SignIn(o.signIn...))
 	mux.Handle("/callback", auth.Callback())
 	mux.Handle("/sign-out", auth.SignOut())
+	mux.Handle("/backchannel-logout", auth.BackChannelLogout())
 	mux.Handle("/", auth.Load(http.HandlerFunc(who)))
 	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(a.account)))
 	return a

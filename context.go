@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
@@ -173,8 +175,9 @@ const (
 	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
 	// trouble; trying again may help.
 	ErrProviderUnavailable Code = "provider_unavailable"
-	// ErrProviderMisconfigured (502): the provider and this application do not
-	// fit together, and an operator must act: a wrong secret, for instance.
+	// ErrProviderMisconfigured (502, or 503 while its metadata cannot be used):
+	// the provider and this application do not fit together, and an operator
+	// must act: a wrong secret, for instance.
 	ErrProviderMisconfigured Code = "provider_misconfigured"
 	// ErrProviderRejected (502): what the provider sent breaks a rule, so it is
 	// not believed: an ID token with a wrong signature, for instance.
@@ -245,6 +248,9 @@ func newError(code Code, cause error) *Error {
 
 // providerError translates an error of the provider's room.
 func providerError(err error) *Error {
+	if err == nil {
+		return nil
+	}
 	e := newError(ErrProviderUnavailable, err)
 	var pe *provider.Error
 	if !errors.As(err, &pe) {
@@ -257,9 +263,68 @@ func providerError(err error) *Error {
 		return newError(ErrDenied, err)
 	case provider.Misconfigured:
 		e = newError(ErrProviderMisconfigured, err)
+		// A provider that is being set up may say something else in a moment.
+		if pe.RetryAfter > 0 {
+			e.Status = http.StatusServiceUnavailable
+		}
 	}
 	e.retryAfter = pe.RetryAfter
 	return e
+}
+
+// fail logs an error, once, and shows it.
+func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
+	level := slog.LevelInfo
+	if e.Status >= 500 {
+		level = slog.LevelError
+	}
+	a.log.LogAttrs(r.Context(), level, "signin: request failed",
+		slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err))
+	noStore(w)
+	a.show(w, r, e)
+}
+
+// show answers a request with an error: a page for a person, a problem document
+// for a program.
+func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
+	if challenge.Of(r) == challenge.Program {
+		page.WriteProblem(w, r, page.Problem{
+			Status: e.Status, Code: string(e.Code), SignIn: a.absolute(a.paths.signIn), RetryAfter: e.retryAfter,
+		})
+		return
+	}
+	p := page.For(string(e.Code))
+	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, a.wayOn(e.Code)
+	if a.errorHandler == nil {
+		page.Write(w, r, p)
+		return
+	}
+	page.Prepare(w.Header(), e.Status, e.retryAfter)
+	a.errorHandler(w, r, e)
+}
+
+// wayOn is where an error page's link leads.
+func (a *Auth) wayOn(code Code) string {
+	switch code {
+	case ErrForbidden, ErrSignOutIncomplete, ErrMethodNotAllowed, ErrBadRequest:
+		return a.paths.afterSignOut
+	}
+	return a.paths.signIn
+}
+
+// noStore keeps an answer out of every cache: it is about one person, or sets
+// a cookie.
+func noStore(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("CDN-Cache-Control", "no-store") // RFC 9213: some caches obey this one only
+	varyByCookie(h)
+}
+
+func varyByCookie(h http.Header) {
+	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.EqualFold(v, "Cookie") }) {
+		h.Add("Vary", "Cookie")
+	}
 }
 
 // EventKind is what an [Event] tells of.
@@ -290,4 +355,12 @@ type Event struct {
 	Reason string
 	// Err is what went wrong; nil if nothing did.
 	Err error
+}
+
+func (a *Auth) emit(ctx context.Context, e Event) {
+	if a.onEvent == nil {
+		return
+	}
+	e.Time = a.now()
+	a.onEvent(ctx, e)
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,11 +33,11 @@ import (
 // pattern. Values that come from a request belong to [Auth.BeginSignIn].
 func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	params, returnTo, err := a.compile(opts)
+	if err == nil {
+		err = forEverybody(params)
+	}
 	if err != nil {
 		panic(err)
-	}
-	if params.OneTimeToken != "" {
-		panic("signin: OneTimeToken is for one person and belongs to BeginSignIn")
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead) {
@@ -64,6 +64,14 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
+}
+
+// forEverybody refuses options that fit one person only.
+func forEverybody(p *authparams.Request) error {
+	if p.OneTimeToken != "" {
+		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
+	}
+	return nil
 }
 
 // initiated reads the query of the sign-in route: where to return to, and what
@@ -120,7 +128,11 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 	attempt.Foreign = challenge.CrossSite(r)
 	attempt.Silent = slices.Contains(p.Prompt, "none")
 	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
-	location, err := a.authorizationURL(meta, attempt, p)
+	scopes := a.scopesFor(meta)
+	location, err := p.URL(meta.AuthorizationEndpoint, a.logto && slices.Contains(scopes, "offline_access"), authparams.Flow{
+		ClientID: a.clientID, RedirectURI: a.absolute(a.paths.callback), Scopes: scopes, Resources: a.resources,
+		State: attempt.State, Nonce: attempt.Nonce, CodeChallenge: oauth2.S256ChallengeFromVerifier(attempt.Verifier),
+	})
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
 	}
@@ -132,34 +144,13 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 	return location, nil
 }
 
-// authorizationURL is OpenID Connect Core 1.0, section 3.1.2.1, with PKCE.
-func (a *Auth) authorizationURL(meta *provider.Metadata, attempt *pending.Attempt, p *authparams.Request) (string, error) {
-	u, err := url.Parse(meta.AuthorizationEndpoint)
-	if err != nil {
-		return "", errors.New("signin: the authorization endpoint is not a URL")
+// scopesFor leaves out offline_access where the provider lists its scopes
+// without it, and might refuse it.
+func (a *Auth) scopesFor(meta *provider.Metadata) []string {
+	if meta.ScopesSupported == nil || slices.Contains(meta.ScopesSupported, "offline_access") {
+		return a.scopes
 	}
-	scopes := slices.Clone(a.scopes)
-	// A provider that lists its scopes without this one may refuse it.
-	if meta.ScopesSupported != nil && !slices.Contains(meta.ScopesSupported, "offline_access") {
-		scopes = slices.DeleteFunc(scopes, func(s string) bool { return s == "offline_access" })
-	}
-	q := u.Query() // RFC 6749, section 3.1: the endpoint's own query is kept
-	for name, values := range p.Values(a.logto && slices.Contains(scopes, "offline_access")) {
-		q[name] = values
-	}
-	q.Set("response_type", "code")
-	q.Set("client_id", a.clientID)
-	q.Set("redirect_uri", a.absolute(a.paths.callback))
-	q.Set("scope", strings.Join(scopes, " "))
-	q.Set("state", attempt.State)
-	q.Set("nonce", attempt.Nonce)
-	q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(attempt.Verifier))
-	q.Set("code_challenge_method", "S256")
-	if len(a.resources) > 0 {
-		q["resource"] = a.resources
-	}
-	u.RawQuery = q.Encode()
-	return u.String(), nil
+	return slices.DeleteFunc(slices.Clone(a.scopes), func(s string) bool { return s == "offline_access" })
 }
 
 // Callback returns the handler to which the provider sends people back. Mount
@@ -361,34 +352,106 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	return a.endSessionURL(r.Context(), hint), nil
 }
 
-// endSessionURL is OpenID Connect RP-Initiated Logout 1.0, section 2. Without
-// an end-session endpoint, or while the provider cannot be asked for it, it is
-// the application's own AfterSignOut.
+// endSessionURL returns where the provider ends its own session. Without an
+// end-session endpoint, or while the provider cannot be asked for it, that is the
+// application's own AfterSignOut.
 func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	meta, err := a.provider.Metadata(ctx)
-	if err != nil || meta.EndSessionEndpoint == "" {
+	if a.logto {
+		// The hint is personal data in a URL, and Logto answers 400 once the
+		// key that signed it has been rotated away.
+		hint = ""
+	}
+	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.afterSignOut), hint)
+	if err != nil || location == "" {
 		return a.paths.afterSignOut
 	}
-	u, err := url.Parse(meta.EndSessionEndpoint)
-	if err != nil {
-		return a.paths.afterSignOut
-	}
-	q := u.Query()
-	q.Set("client_id", a.clientID)
-	q.Set("post_logout_redirect_uri", a.absolute(a.paths.afterSignOut))
-	// Not at Logto: the hint is personal data in a URL, and Logto answers 400
-	// once the key that signed it has been rotated away.
-	if !a.logto && hint != "" {
-		q.Set("id_token_hint", hint)
-	}
-	u.RawQuery = q.Encode()
-	return u.String()
+	return location
 }
 
-// WithRoutes serves the routes of Config (sign-in, callback, sign-out) and
-// passes everything else to next through [Auth.Load]. It guards nothing. It is
+// BackChannelLogout returns the handler to which the provider sends logout
+// tokens (OpenID Connect Back-Channel Logout 1.0): when a person signs out of
+// another application, or an operator ends their sessions. Mount it for POST,
+// where no other site's protection against forged requests stands in front of it,
+// and register it at the provider with "session required".
+//
+// A token that names a session ends that one; one that names a person alone ends
+// all of theirs. It works for sessions in cookies as well: they are refused when
+// they are presented. The answer is 200, or 400 for a token that breaks a rule, or
+// 503 while keys or shared state cannot be had.
+func (a *Auth) BackChannelLogout() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodPost) {
+			return
+		}
+		noStore(w)
+		if err := a.backChannelLogout(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	}
+}
+
+// Logout tokens are small, and are accepted for two minutes and the clocks'
+// difference: their IDs need not be known for longer.
+const (
+	maxLogoutBody = 64 << 10
+	logoutTime    = 5 * time.Minute
+)
+
+func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error {
+	raw, err := logoutToken(w, r)
+	if err != nil {
+		return newError(ErrBadRequest, err)
+	}
+	token, err := a.provider.VerifyLogoutToken(r.Context(), raw)
+	if e := providerError(err); e != nil {
+		if e.Code == ErrProviderRejected {
+			return newError(ErrBadRequest, err)
+		}
+		e.Status = http.StatusServiceUnavailable // the keys were not to be had
+		return e
+	}
+	_, repeated, err := a.ledger.UsedNote(r.Context(), ledger.LogoutToken, []byte(token.ID))
+	if err != nil {
+		return newError(ErrSharedUnavailable, err)
+	}
+	if repeated {
+		return nil
+	}
+	// The sign-out is written first: if the token's ID cannot be written, the
+	// provider may send it again, and nothing is lost.
+	kind, value := ledger.EndedSubject, token.Subject
+	if token.SessionID != "" {
+		kind, value = ledger.EndedProviderSession, token.SessionID
+	}
+	if err := a.ledger.End(r.Context(), kind, []byte(value), ledger.SignedOut, a.now()); err != nil {
+		return newError(ErrSharedUnavailable, err)
+	}
+	if _, err := a.ledger.Use(r.Context(), ledger.LogoutToken, []byte(token.ID), nil, logoutTime); err != nil {
+		return newError(ErrSharedUnavailable, err)
+	}
+	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
+	return nil
+}
+
+// logoutToken reads the one parameter of a logout request (section 2.5).
+func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
+		return "", errors.New("signin: a logout request is not a form")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
+	if err := r.ParseForm(); err != nil {
+		return "", errors.New("signin: a logout request is not a form that can be read")
+	}
+	if tokens := r.PostForm["logout_token"]; len(tokens) == 1 {
+		return tokens[0], nil
+	}
+	return "", errors.New("signin: a logout request has no logout token, or several")
+}
+
+// WithRoutes serves the routes of Config (sign-in, callback, sign-out,
+// back-channel logout) and passes everything else to next through [Auth.Load]. It guards nothing. It is
 // for wrapping an existing tree of handlers, and belongs outside any router.
 func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	routes := map[string]http.Handler{

@@ -18,6 +18,7 @@
 //	mux.HandleFunc("/sign-in", auth.SignIn())
 //	mux.HandleFunc("/callback", auth.Callback())
 //	mux.HandleFunc("/sign-out", auth.SignOut())
+//	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
 //	mux.Handle("/", auth.Load(home))                  // the user, if there is one
 //	mux.Handle("/account", auth.RequireAuth(account)) // the user, or a sign-in
 //
@@ -232,6 +233,7 @@ func New(cfg Config) (*Auth, error) {
 	}
 	a.checkProvider(c, &cfg)
 	a.checkApplication(c, &cfg)
+	a.checkOptions(c)
 	limits := vault.Limits{
 		Idle: check(c, "IdleTimeout", cfg.IdleTimeout, defaultTo(24*time.Hour)),
 		Max:  check(c, "MaxLifetime", cfg.MaxLifetime, defaultTo(14*24*time.Hour)),
@@ -297,10 +299,6 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	})
 	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
 	check(c, "SigningAlgs", cfg.SigningAlgs, settings.Algorithms)
-	var err error
-	if a.ordinary, _, err = a.compile(nil); err != nil {
-		c.add("SignInOptions", fmt.Errorf("hold a mistake: %w", err))
-	}
 }
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
@@ -338,6 +336,18 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	}
 	a.paths.afterSignIn = after("AfterSignIn", cfg.AfterSignIn)
 	a.paths.afterSignOut = after("AfterSignOut", cfg.AfterSignOut)
+}
+
+// checkOptions checks what applies to every sign-in. It knows the provider and
+// the application's paths by then.
+func (a *Auth) checkOptions(c *checker) {
+	var err error
+	if a.ordinary, _, err = a.compile(nil); err == nil {
+		err = forEverybody(a.ordinary)
+	}
+	if err != nil {
+		c.add("SignInOptions", fmt.Errorf("hold a mistake: %w", err))
+	}
 }
 
 func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
@@ -395,7 +405,8 @@ const lease = 30 * time.Second
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
 		"redirect_uri", a.absolute(a.paths.callback),
-		"post_logout_redirect_uri", a.absolute(a.paths.afterSignOut))
+		"post_logout_redirect_uri", a.absolute(a.paths.afterSignOut),
+		"backchannel_logout_uri", a.absolute(a.paths.backChannel))
 	if len(cfg.Keys) == 0 {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
 	}
@@ -473,10 +484,16 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
 	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
 	noStore(w)
-	switch challenge.Of(r) {
+	kind := challenge.Of(r)
+	// Where every sign-in is silent and one has just failed, the next would fail
+	// too, and come back here.
+	if slices.Contains(a.ordinary.Prompt, "none") && a.attempts.IsQuiet(r) {
+		kind = challenge.Program
+	}
+	switch kind {
 	case challenge.Navigation:
-		target := r.RequestURI // what the browser sent: it survives http.StripPrefix
-		if target == "" {
+		target := r.RequestURI               // what the browser sent: it survives http.StripPrefix
+		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
 			target = r.URL.RequestURI()
 		}
 		returnto.Location(w, a.signInURL(target), http.StatusSeeOther)
@@ -499,69 +516,6 @@ func (a *Auth) signInURL(target string) string {
 		return a.paths.signIn
 	}
 	return a.paths.signIn + "?return_to=" + url.QueryEscape(target)
-}
-
-// fail logs an error, once, and shows it.
-func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
-	level := slog.LevelInfo
-	if e.Status >= 500 {
-		level = slog.LevelError
-	}
-	a.log.LogAttrs(r.Context(), level, "signin: request failed",
-		slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err))
-	noStore(w)
-	a.show(w, r, e)
-}
-
-// show answers a request with an error: a page for a person, a problem document
-// for a program.
-func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
-	if challenge.Of(r) == challenge.Program {
-		page.WriteProblem(w, r, page.Problem{
-			Status: e.Status, Code: string(e.Code), SignIn: a.absolute(a.paths.signIn), RetryAfter: e.retryAfter,
-		})
-		return
-	}
-	p := page.For(string(e.Code))
-	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, a.wayOn(e.Code)
-	if a.errorHandler == nil {
-		page.Write(w, r, p)
-		return
-	}
-	page.Prepare(w.Header(), e.Status, e.retryAfter)
-	a.errorHandler(w, r, e)
-}
-
-// wayOn is where an error page's link leads.
-func (a *Auth) wayOn(code Code) string {
-	switch code {
-	case ErrForbidden, ErrSignOutIncomplete, ErrMethodNotAllowed, ErrBadRequest:
-		return a.paths.afterSignOut
-	}
-	return a.paths.signIn
-}
-
-func (a *Auth) emit(ctx context.Context, e Event) {
-	if a.onEvent == nil {
-		return
-	}
-	e.Time = a.now()
-	a.onEvent(ctx, e)
-}
-
-// noStore keeps an answer out of every cache: it is about one person, or sets
-// a cookie.
-func noStore(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("CDN-Cache-Control", "no-store") // RFC 9213: some caches obey this one only
-	varyByCookie(h)
-}
-
-func varyByCookie(h http.Header) {
-	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.EqualFold(v, "Cookie") }) {
-		h.Add("Vary", "Cookie")
-	}
 }
 
 // compile applies sign-in options, Config's first, and reports mistakes.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,8 +129,8 @@ func (a *Auth) fill(w http.ResponseWriter, r *http.Request, s *session) *Error {
 		a.over(w, r, v.Record(), Event{Kind: EventSessionEnded, Reason: reason})
 		return nil
 	}
-	joined, n := a.ledger.AppendKeys(b.Joined[:0], &v)
-	b.Joined = joined
+	b.Joined = slices.Grow(b.Joined[:0], 1024) // for the keys, and all that Summarize adds
+	joined, n := a.ledger.AppendKeys(b.Joined, &v)
 	s.summary = v.Summarize(joined)
 	keys := ledger.SplitKeys(b.Keys[:n], s.summary.Prefix(len(joined)))
 	standing, err := a.ledger.Look(r.Context(), keys, v.Began())

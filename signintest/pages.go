@@ -214,9 +214,9 @@ var pages = template.Must(template.New("").Parse(`
 <meta name="color-scheme" content="light dark">
 <title>{{.Title}} · Test provider</title>
 <style nonce="{{.Nonce}}">
-:root { color-scheme: light dark; --text: #1c1b22; --dim: #5b5866; --line: #d9d6e3; --page: #f6f5fa; --card: #fff; --main: #5d34f2; --on: #fff; --bad: #b3261e; }
+:root { color-scheme: light dark; --text: #1c1b22; --dim: #5b5866; --line: #d9d6e3; --edge: #8a8698; --page: #f6f5fa; --card: #fff; --main: #5d34f2; --on: #fff; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) {
-	:root { --text: #f1eff8; --dim: #aaa6b8; --line: #3b3847; --page: #131217; --card: #1d1b24; --main: #a897ff; --on: #17112e; --bad: #ffb4ab; }
+	:root { --text: #f1eff8; --dim: #aaa6b8; --line: #3b3847; --edge: #7d798d; --page: #131217; --card: #1d1b24; --main: #a897ff; --on: #17112e; --bad: #ffb4ab; }
 }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1.5rem 1rem; min-height: 100vh; display: grid; place-content: center; justify-items: center;
@@ -224,12 +224,13 @@ body { margin: 0; padding: 1.5rem 1rem; min-height: 100vh; display: grid; place-
 main { width: min(24rem, calc(100vw - 2rem)); padding: 2rem 1.5rem; background: var(--card); border: 1px solid var(--line); border-radius: 1rem; }
 h1 { margin: 0 0 1rem; font-size: 1.5rem; line-height: 1.2; }
 p { margin: 0 0 1rem; color: var(--dim); }
-.test { margin: 0 0 1rem; font-size: .875rem; }
+.test { margin: 0 0 1rem; font-size: .875rem; text-align: center; text-wrap: balance; }
 .problem { color: var(--bad); }
 form { display: grid; gap: .5rem; margin: 0; }
 label { font-size: .875rem; font-weight: 600; }
+label ~ label { margin-top: .5rem; }
 input, button, .button { width: 100%; min-height: 3rem; padding: .625rem .875rem; font: inherit; color: inherit;
-	background: transparent; border: 1px solid var(--line); border-radius: .625rem; overflow-wrap: anywhere; }
+	background: transparent; border: 1px solid var(--edge); border-radius: .625rem; overflow-wrap: anywhere; }
 button, .button { display: block; text-align: left; text-decoration: none; cursor: pointer; }
 button:hover, .button:hover { border-color: var(--main); }
 .main { margin-top: .5rem; text-align: center; font-weight: 600; color: var(--on); background: var(--main); border-color: var(--main); }

@@ -1,0 +1,243 @@
+package signin_test
+
+import (
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// exampleConfig is the configuration of the application in the examples.
+func exampleConfig() signin.Config {
+	return signin.Config{
+		LogtoEndpoint: "https://tenant.logto.app",
+		ClientID:      "app-id",
+		ClientSecret:  "app-secret",
+		BaseURL:       "https://app.example.com",
+		Keys:          [][]byte{[]byte(strings.Repeat("a real one is random", 2))},
+		Logger:        slog.New(slog.DiscardHandler),
+	}
+}
+
+func home(w http.ResponseWriter, r *http.Request) {
+	if user, ok := signin.UserFrom(r.Context()); ok {
+		fmt.Fprintf(w, "Hello, %s", user.Name)
+		return
+	}
+	fmt.Fprint(w, `<a href="/sign-in">Sign in</a> or <a href="/sign-up">sign up</a>`)
+}
+
+func account(w http.ResponseWriter, r *http.Request) {
+	user, _ := signin.UserFrom(r.Context()) // behind RequireAuth there always is one
+	fmt.Fprintf(w, "%s, signed in since %v", user.Name, user.SignedInAt)
+}
+
+// A whole application.
+func Example() {
+	auth, err := signin.New(signin.Config{
+		LogtoEndpoint: os.Getenv("LOGTO_ENDPOINT"),
+		ClientID:      os.Getenv("LOGTO_APP_ID"),
+		ClientSecret:  os.Getenv("LOGTO_APP_SECRET"),
+		BaseURL:       "https://app.example.com",
+		Keys:          [][]byte{[]byte(os.Getenv("SIGNIN_KEY"))}, // openssl rand -hex 32
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/sign-in", auth.SignIn())
+	mux.HandleFunc("/sign-up", auth.SignIn(signin.FirstScreen(signin.ScreenRegister)))
+	mux.HandleFunc("/callback", auth.Callback())
+	mux.HandleFunc("/sign-out", auth.SignOut())
+	mux.Handle("/", auth.Load(http.HandlerFunc(home)))                  // the user, if there is one
+	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(account))) // the user, or a sign-in
+	log.Fatal(http.ListenAndServe(":8080", mux))
+}
+
+// Every mistake is reported at once, each with its field.
+func ExampleNew() {
+	_, err := signin.New(signin.Config{
+		LogtoEndpoint: "https://tenant.logto.app/oidc", // the endpoint, not the issuer
+		ClientID:      "app-id",
+		ClientSecret:  "app-secret",
+		BaseURL:       "http://app.example.com", // people's sessions over plain http
+		Keys:          [][]byte{[]byte("secret")},
+	})
+	fmt.Println(err)
+	// Output:
+	// signin: Config.LogtoEndpoint is "https://tenant.logto.app/oidc"; needs the endpoint alone, such as https://tenant.logto.app
+	// signin: Config.BaseURL is "http://app.example.com"; needs https, since http is accepted on loopback only
+	// signin: Config.Keys[0] has 6 bytes; needs 32 or more
+}
+
+// Any other OpenID Connect provider is named by its issuer.
+func ExampleNew_otherProvider() {
+	auth, err := signin.New(signin.Config{
+		Issuer:       "https://accounts.example.org", // as its discovery document says it
+		ClientID:     os.Getenv("CLIENT_ID"),
+		ClientSecret: os.Getenv("CLIENT_SECRET"),
+		BaseURL:      "https://app.example.com",
+		Keys:         [][]byte{[]byte(os.Getenv("SIGNIN_KEY"))},
+		Scopes:       []string{"email"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	http.Handle("/account", auth.RequireAuth(http.HandlerFunc(account)))
+}
+
+// Sessions may be kept in any store for gorilla/sessions. What it gets is sealed.
+func ExampleConfig_store() {
+	store := sessions.NewFilesystemStore("/var/lib/app/sessions", []byte(os.Getenv("STORE_KEY")))
+	store.MaxLength(64 << 10) // 4 KB otherwise, which is too little for some people's tokens
+
+	cfg := exampleConfig()
+	cfg.Store = store
+	if _, err := signin.New(cfg); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A person who goes to a guarded page is sent to sign in and then back. Whatever
+// cannot use a redirect gets 401.
+func ExampleAuth_RequireAuth() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	guarded := auth.RequireAuth(http.HandlerFunc(home))
+
+	page := httptest.NewRequest("GET", "/account?tab=1", nil)
+	page.Header.Set("Accept", "text/html")
+	program := httptest.NewRequest("GET", "/account?tab=1", nil)
+	program.Header.Set("Accept", "application/json")
+	alice := signintest.WithUser(page, &signin.User{Subject: "u1", Name: "Alice"})
+
+	for _, r := range []*http.Request{page, program, alice} {
+		w := httptest.NewRecorder()
+		guarded.ServeHTTP(w, r)
+		fmt.Printf("%d, Location: %q\n", w.Code, w.Header().Get("Location"))
+	}
+	// Output:
+	// 303, Location: "/sign-in?return_to=%2Faccount%3Ftab%3D1"
+	// 401, Location: ""
+	// 200, Location: ""
+}
+
+// An application that is there already gets the routes, and the user for every
+// handler. Guards stay where the handlers are mounted.
+func ExampleAuth_WithRoutes() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	existing := http.NewServeMux()
+	existing.HandleFunc("/", home)
+	existing.Handle("/account", auth.RequireAuth(http.HandlerFunc(account)))
+	app := auth.WithRoutes(existing)
+
+	for _, path := range []string{"/", "/account", "/sign-out"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Accept", "text/html")
+		app.ServeHTTP(w, r)
+		fmt.Println(w.Code, path)
+	}
+	// Output:
+	// 200 /
+	// 303 /account
+	// 200 /sign-out
+}
+
+// One route for each way to sign in.
+func ExampleAuth_SignIn() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	cfg := p.Config("https://app.example.com")
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/sign-in", auth.SignIn())
+	mux.HandleFunc("/sign-up", auth.SignIn(signin.FirstScreen(signin.ScreenRegister)))
+	mux.HandleFunc("/sign-in/naver", auth.SignIn(signin.Social("naver"), signin.UILocales("ko")))
+	mux.HandleFunc("/sign-in/x", auth.SignIn(signin.Social("x"), signin.ReturnTo("/welcome")))
+
+	for _, path := range []string{"/sign-up", "/sign-in/naver"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		to, _ := url.Parse(w.Header().Get("Location"))
+		fmt.Printf("%s: %q %q\n", path, to.Query()["first_screen"], to.Query()["direct_sign_in"])
+	}
+	// Output:
+	// /sign-up: ["register"] []
+	// /sign-in/naver: [] ["social:naver"]
+}
+
+// A sign-in with values that come from a request: the link of a mail that holds
+// a one-time token.
+func ExampleAuth_BeginSignIn() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	http.HandleFunc("/magic-link", func(w http.ResponseWriter, r *http.Request) {
+		location, err := auth.BeginSignIn(w, r,
+			signin.OneTimeToken(r.FormValue("token"), r.FormValue("email")),
+			signin.ReturnTo("/welcome"))
+		if err != nil { // errors.Is(err, signin.ErrBadRequest): a value is not what it should be
+			http.Error(w, "This link does not work.", http.StatusBadRequest)
+			return
+		}
+		http.Redirect(w, r, location, http.StatusSeeOther)
+	})
+}
+
+func ExampleUserFrom() {
+	greet := func(w http.ResponseWriter, r *http.Request) {
+		user, ok := signin.UserFrom(r.Context())
+		if !ok {
+			fmt.Fprint(w, "Hello, stranger")
+			return
+		}
+		fmt.Fprintf(w, "Hello, %s", user.Name)
+	}
+	for _, user := range []*signin.User{nil, {Subject: "u1", Name: "Alice"}} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		greet(w, signintest.WithUser(r, user))
+		fmt.Println(w.Body)
+	}
+	// Output:
+	// Hello, stranger
+	// Hello, Alice
+}
+
+// Claims that User has no field for.
+func ExampleClaimsAs() {
+	type claims struct {
+		Plan      string `json:"plan"`
+		UpdatedAt int64  `json:"updated_at"` // milliseconds at Logto
+	}
+	plan := func(w http.ResponseWriter, r *http.Request) {
+		c, err := signin.ClaimsAs[claims](r.Context())
+		if err != nil { // errors.Is(err, signin.ErrNotSignedIn), or a claim of another type
+			http.Error(w, "Who are you?", http.StatusForbidden)
+			return
+		}
+		fmt.Fprintf(w, "Your plan: %s", c.Plan)
+	}
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/plan", nil)
+	plan(w, signintest.WithUser(r, &signin.User{Claims: []byte(`{"sub": "u1", "plan": "gold"}`)}))
+	fmt.Println(w.Body)
+	// Output: Your plan: gold
+}
