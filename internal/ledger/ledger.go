@@ -13,6 +13,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -20,6 +21,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/gosignin/signin/internal/memory"
@@ -47,6 +49,7 @@ const (
 	Lock                 Kind = "l"                  // by session ID and generation
 	Used                 Kind = "u"                  // by state
 	Revoked              Kind = "u revoked"          // by session ID and generation
+	LogoutToken          Kind = "u logout token"     // by jti
 	Probe                Kind = "u probe"            // by a random value
 )
 
@@ -97,9 +100,9 @@ func New(shared Shared, keys [][]byte, issuer, client string, ttl time.Duration)
 	return l, errors.Join(err, err2)
 }
 
-// AppendKey appends the key of an entry to dst. It allocates nothing else.
+// AppendKey appends the key of an entry to dst.
 func (l *Ledger) AppendKey(dst []byte, kind Kind, value []byte) []byte {
-	var space [320]byte // a subject has at most 255 bytes
+	var space [96]byte // enough for what providers send; what is longer allocates
 	in := append(space[:0], kind...)
 	in = append(in, 0) // ends the kind
 	in = append(in, l.scope[:]...)
@@ -177,21 +180,21 @@ var superseded = []byte{'s'}
 // Look reads what the keys of AppendKeys or Keys say about a session whose
 // sign-in began at a time.
 func (l *Ledger) Look(ctx context.Context, keys []string, began time.Time) (Standing, error) {
-	values, err := l.shared.Get(ctx, keys...)
+	values, err := l.get(ctx, keys...)
 	if err != nil {
-		return Standing{}, fmt.Errorf("signin: reading shared state: %w", err)
-	}
-	if len(values) != len(keys) {
-		return Standing{}, fmt.Errorf("signin: shared state gave %d values for %d keys", len(values), len(keys))
+		return Standing{}, err
 	}
 	var s Standing
-	for _, v := range values[1:] {
-		if reason, ended := endedBy(v, began); ended {
+	for i, v := range values[1:] {
+		reason, at := readEnd(v)
+		// A session ID belongs to one sign-in, so its end needs no time; and
+		// with one, a clock that was set back would undo a sign-out.
+		if reason == 0 || i > 0 && began.UnixMilli() > at {
+			continue
+		}
+		// A sign-out outweighs any other reason: its token is revoked.
+		if !s.Ended || reason == SignedOut {
 			s.Ended, s.Reason = true, reason
-			// A sign-out outweighs a replacement: its token is revoked.
-			if reason != Replaced {
-				break
-			}
 		}
 	}
 	switch next := values[0]; {
@@ -204,21 +207,26 @@ func (l *Ledger) Look(ctx context.Context, keys []string, began time.Time) (Stan
 	return s, nil
 }
 
-// endedBy reads one way in which a session may have ended. An entry that
-// cannot be read ends it: somebody wanted it ended.
-func endedBy(value []byte, began time.Time) (Reason, bool) {
-	if value == nil {
-		return 0, false
-	}
-	if len(value) != 9 {
-		return Unknown, true
+// readEnd reads one way in which a session may have ended: why, and up to which
+// beginnings, in milliseconds. An entry that cannot be read ends every session
+// that it speaks of: somebody wanted it ended.
+func readEnd(value []byte) (Reason, int64) {
+	switch {
+	case value == nil:
+		return 0, 0
+	case len(value) != 9:
+		return Unknown, math.MaxInt64
 	}
 	at := int64(binary.BigEndian.Uint64(value[1:]))
-	return Reason(value[0]), began.UnixMilli() <= at
+	switch reason := Reason(value[0]); reason {
+	case SignedOut, ByProvider, Replaced:
+		return reason, at
+	}
+	return Unknown, at
 }
 
-// End ends what value names: every session of that kind whose sign-in began at
-// or before at.
+// End ends what value names: the session with that ID, or every session of that
+// provider session or subject whose sign-in began at or before at.
 func (l *Ledger) End(ctx context.Context, kind Kind, value []byte, reason Reason, at time.Time) error {
 	entry := binary.BigEndian.AppendUint64([]byte{byte(reason)}, uint64(at.UnixMilli()))
 	if err := l.shared.Set(ctx, l.Key(kind, value), entry, l.ttl); err != nil {
@@ -269,22 +277,33 @@ func (l *Ledger) Use(ctx context.Context, kind Kind, value, note []byte, ttl tim
 // whether it has.
 func (l *Ledger) UsedNote(ctx context.Context, kind Kind, value []byte) (note []byte, used bool, err error) {
 	key := l.Key(kind, value)
-	values, err := l.shared.Get(ctx, key)
-	if err != nil || len(values) != 1 {
-		return nil, false, fmt.Errorf("signin: reading a one-time value from shared state: %w", errors.Join(err, errShort(len(values))))
+	sealed, err := l.getOne(ctx, key)
+	if err != nil || sealed == nil {
+		return nil, false, err
 	}
-	if values[0] == nil {
-		return nil, false, nil
-	}
-	note, _ = l.used.Box(key).Open(nil, values[0]) // one that does not open is used all the same
+	note, _ = l.used.Box(key).Open(nil, sealed) // one that does not open is used all the same
 	return note, true, nil
 }
 
-func errShort(n int) error {
-	if n == 1 {
-		return nil
+func (l *Ledger) getOne(ctx context.Context, key string) ([]byte, error) {
+	values, err := l.get(ctx, key)
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("%d values for one key", n)
+	return values[0], nil
+}
+
+// get reads shared state. Values that are not one for each key say nothing
+// about any of them.
+func (l *Ledger) get(ctx context.Context, keys ...string) ([][]byte, error) {
+	values, err := l.shared.Get(ctx, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("signin: reading shared state: %w", err)
+	}
+	if len(values) != len(keys) {
+		return nil, fmt.Errorf("signin: shared state gave %d values for %d keys", len(values), len(keys))
+	}
+	return values, nil
 }
 
 // TryLock takes a lease on one generation of a session, or reports that
@@ -302,18 +321,25 @@ func (l *Ledger) TryLock(ctx context.Context, id []byte, generation uint64, leas
 // inside the lease: a late call frees somebody else's.
 func (l *Ledger) Unlock(ctx context.Context, id []byte, generation uint64) error {
 	g := Generation(id, generation)
-	return l.shared.Delete(ctx, l.Key(Lock, g[:]))
+	if err := l.shared.Delete(ctx, l.Key(Lock, g[:])); err != nil {
+		return fmt.Errorf("signin: unlocking a session in shared state: %w", err)
+	}
+	return nil
 }
 
 // Check writes an entry, reads it, and removes it.
 func (l *Ledger) Check(ctx context.Context) error {
-	key := l.Key(Probe, []byte(rand.Text()))
-	if err := l.shared.Set(ctx, key, []byte{1}, time.Minute); err != nil {
+	probe := []byte(rand.Text())
+	key := l.Key(Probe, probe)
+	if err := l.shared.Set(ctx, key, probe, time.Minute); err != nil {
 		return fmt.Errorf("signin: writing to shared state: %w", err)
 	}
-	values, err := l.shared.Get(ctx, key)
-	if err != nil || len(values) != 1 || len(values[0]) != 1 {
-		return fmt.Errorf("signin: shared state did not give back what was written: %w", errors.Join(err, errShort(len(values))))
+	value, err := l.getOne(ctx, key)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(value, probe) {
+		return errors.New("signin: shared state does not give back what was written to it")
 	}
 	if err := l.shared.Delete(ctx, key); err != nil {
 		return fmt.Errorf("signin: deleting from shared state: %w", err)

@@ -17,6 +17,8 @@ package renew
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -32,9 +34,8 @@ var ErrFinal = errors.New("signin: the provider has ended the session")
 // session, so whoever presents this one has an old copy.
 var ErrSuperseded = errors.New("signin: superseded session")
 
-// maxSteps is how many generations a request may be behind. Each is an
-// expiry that its browser did not hear of.
-const maxSteps = 8
+// errCutShort is the outcome of a flight whose goroutine was ended from within.
+var errCutShort = errors.New("signin: refreshing a session was cut short")
 
 // Ended is the error for a session that is over.
 type Ended struct {
@@ -45,16 +46,24 @@ type Ended struct {
 
 func (*Ended) Error() string { return "signin: session has ended" }
 
-// Config is what a Renewer works with.
+// Over reports whether an error of Renew or Newest means that the session is
+// over, and not that something failed.
+func Over(err error) bool {
+	var ended *Ended
+	return errors.As(err, &ended) || errors.Is(err, ErrSuperseded)
+}
+
+// Config is what a Renewer works with. Its functions are called by several
+// goroutines at once.
 type Config struct {
 	Ledger *ledger.Ledger
 	// Refresh asks the provider and returns the next generation's content:
-	// tokens and claims. Errors that are final wrap ErrFinal.
+	// tokens and claims, in a new Record. Errors that are final wrap ErrFinal.
 	Refresh func(context.Context, *record.Record) (*record.Record, error)
 	// Revoke gives back what a refresh received for a session that has ended.
 	Revoke func(context.Context, *record.Record)
 	// Report is told once of each refresh this process has made, with the new
-	// generation, and of each that failed for a passing reason, with the old
+	// generation, and of whatever failed for a passing reason, with the old
 	// one and the error.
 	Report func(context.Context, *record.Record, error)
 	// Due reports whether a record's access token is to be renewed.
@@ -65,20 +74,142 @@ type Config struct {
 	Lease time.Duration
 }
 
-// Renewer refreshes sessions. It is safe for concurrent use.
+// Renewer refreshes sessions. It is safe for concurrent use. The records that
+// it returns are shared among all who asked, and are not to be changed.
 type Renewer struct {
 	Config
 
 	mu      sync.Mutex
 	flights map[record.ID]*flight
 	waits   map[record.ID]wait
+	purgeAt int // how many waits there may be before those that are over go
+	// unwritten holds refreshed records that could not be written to shared
+	// state. Their predecessors' tokens are used up, and nobody else knows.
+	unwritten map[record.ID]*record.Record
 }
 
-// flight is one refresh under way in this process.
+// flight is one refresh under way in this process. record and err are to be
+// read when done is closed.
 type flight struct {
-	done   chan struct{}
-	record *record.Record
-	err    error
+	generation uint64 // it set out from
+	must       bool
+	done       chan struct{}
+	record     *record.Record
+	err        error
+}
+
+// answers reports whether what came of f is an answer to somebody who has r.
+// A flight may have set out from an older generation, or not have waited for
+// another replica.
+func (f *flight) answers(r *record.Record, must bool) bool {
+	switch {
+	case errors.Is(f.err, ErrSuperseded):
+		return f.generation >= r.Generation
+	case f.record == nil:
+		return true
+	case f.record.Generation == r.Generation:
+		return f.must || !must || f.err != nil
+	}
+	return f.record.Generation > r.Generation
+}
+
+// New returns a Renewer.
+func New(c Config) *Renewer {
+	return &Renewer{
+		Config: c, flights: make(map[record.ID]*flight), waits: make(map[record.ID]wait),
+		purgeAt: minPurge, unwritten: make(map[record.ID]*record.Record),
+	}
+}
+
+// Renew refreshes the session of r and returns its newest generation. presented
+// is the generation the browser has shown. If must is false, r is still good:
+// then a caller who is not the first does not wait, and gets r back.
+//
+// The error is *Ended or ErrSuperseded if the session is over, the context's
+// if the caller went away (the flight goes on), and otherwise passing: the
+// session stands. A record beside a passing error was refreshed, but shared
+// state failed; it is good, and the browser should get it.
+func (n *Renewer) Renew(ctx context.Context, r *record.Record, presented uint64, must bool) (*record.Record, error) {
+	for {
+		f, first := n.board(ctx, r, presented, must)
+		if f == nil {
+			return n.atHand(r), nil
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if first || f.answers(r, must) {
+			return f.record, f.err
+		}
+	}
+}
+
+// board returns the session's flight, and whether the caller is the first
+// aboard; no flight if the caller goes on with what there is.
+func (n *Renewer) board(ctx context.Context, r *record.Record, presented uint64, must bool) (f *flight, first bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f, under := n.flights[r.ID]
+	switch {
+	case under && must:
+		return f, false
+	case under || n.resting(r.ID):
+		return nil, false
+	}
+	f = &flight{generation: r.Generation, must: must, done: make(chan struct{}), err: errCutShort}
+	n.flights[r.ID] = f
+	// The flight survives its first caller: the provider may have rotated the
+	// token already, and what it answers must not be lost.
+	go n.fly(context.WithoutCancel(ctx), f, r, presented)
+	return f, true
+}
+
+// fly is the flight's own goroutine. It waits for another replica for two
+// leases at the most, and has one of its own then.
+func (n *Renewer) fly(ctx context.Context, f *flight, r *record.Record, presented uint64) {
+	waiting, cancel := context.WithTimeout(ctx, 2*n.Lease)
+	defer cancel()
+	defer close(f.done)
+	// Deferred, so that nobody waits for a goroutine that is no more.
+	defer func() {
+		passing := f.err != nil && !Over(f.err)
+		n.mu.Lock()
+		delete(n.flights, r.ID)
+		n.settle(r.ID, passing)
+		n.mu.Unlock()
+		if passing {
+			n.report(ctx, r, f.err)
+		}
+	}()
+	// net/http recovers a handler's panic, but only on the handler's own
+	// goroutine: here it would end the process.
+	f.err = guard(func() (err error) {
+		f.record, err = n.renew(waiting, r, presented, f.must)
+		return err
+	})
+}
+
+// guard calls f and makes an error of its panic.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("signin: panic while refreshing a session: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// report calls Report, which is the application's code in the end. Its panic
+// changes nothing of what came of the refresh, and is reported as well.
+func (n *Renewer) report(ctx context.Context, r *record.Record, err error) {
+	tell := func(err error) error {
+		return guard(func() error { n.Report(ctx, r, err); return nil })
+	}
+	if err := tell(err); err != nil {
+		_ = tell(err) // its log line comes before whatever panics
+	}
 }
 
 // wait keeps a session whose refresh has failed from trying again at once.
@@ -93,294 +224,40 @@ const (
 	lastDelay  = time.Minute
 )
 
-// New returns a Renewer.
-func New(c Config) *Renewer {
-	return &Renewer{Config: c, flights: make(map[record.ID]*flight), waits: make(map[record.ID]wait)}
-}
+// minPurge is how many waits are kept before it is worth looking for those
+// that are over.
+const minPurge = 1024
 
-// Newest follows the successors of a record as far as they go. sealed is the
-// first of them.
-func (n *Renewer) Newest(ctx context.Context, r *record.Record, sealed []byte) (*record.Record, error) {
-	for range maxSteps {
-		next, err := n.successor(r, sealed)
-		if err != nil {
-			return nil, err
-		}
-		standing, err := n.standing(ctx, next)
-		switch {
-		case err != nil:
-			return nil, err
-		case standing.Ended:
-			return nil, &Ended{Reason: standing.Reason, Record: next}
-		case standing.Superseded:
-			// The newest that there is has successors that were shown: this
-			// browser was left behind long ago.
-			return nil, ErrSuperseded
-		case standing.Next == nil:
-			return next, nil
-		}
-		r, sealed = next, standing.Next
+// resting reports whether a session is not to be tried again yet. A rest that
+// is longer than it was made to be means that the clock was set back. n.mu is
+// held.
+func (n *Renewer) resting(id record.ID) bool {
+	w, ok := n.waits[id]
+	if !ok {
+		return false
 	}
-	return nil, ErrSuperseded
-}
-
-// successor opens what was handed on. A successor that does not open, or is
-// not this session's next generation, exists all the same: the token of the
-// generation before it must not be used.
-func (n *Renewer) successor(r *record.Record, sealed []byte) (*record.Record, error) {
-	plain, err := n.Ledger.OpenNext(r.ID[:], r.Generation, sealed)
-	if err != nil {
-		return nil, ErrSuperseded
-	}
-	v, err := record.Parse(plain)
-	if err != nil {
-		return nil, ErrSuperseded
-	}
-	next := v.Record()
-	if next.ID != r.ID || next.Generation != r.Generation+1 {
-		return nil, ErrSuperseded
-	}
-	return next, nil
-}
-
-func (n *Renewer) standing(ctx context.Context, r *record.Record) (ledger.Standing, error) {
-	v, err := r.View()
-	if err != nil {
-		return ledger.Standing{}, err
-	}
-	return n.Ledger.Look(ctx, n.Ledger.Keys(&v), r.Began)
-}
-
-// Renew refreshes the session of r and returns its newest generation. presented
-// is the generation the browser has shown. If must is false, r is still good:
-// then a caller who is not the first does not wait, and gets r back.
-//
-// The error is *Ended or ErrSuperseded if the session is over, the context's
-// if the caller went away (the flight goes on), and otherwise passing: the
-// session stands. A record beside a passing error was refreshed but could not
-// be written to shared state; it is good, and the browser should get it.
-func (n *Renewer) Renew(ctx context.Context, r *record.Record, presented uint64, must bool) (*record.Record, error) {
-	n.mu.Lock()
-	f, under := n.flights[r.ID]
-	switch {
-	case under && !must:
-		n.mu.Unlock()
-		return r, nil
-	case !under && n.Now().Before(n.waits[r.ID].until):
-		n.mu.Unlock()
-		return r, nil
-	case !under:
-		f = &flight{done: make(chan struct{})}
-		n.flights[r.ID] = f
-		// The flight survives its first caller: the provider may have rotated
-		// the token already, and what it answers must not be lost.
-		go n.fly(context.WithoutCancel(ctx), f, r, presented, must)
-	}
-	n.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.record, f.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// fly is the flight's own goroutine; it ends with the lease.
-func (n *Renewer) fly(ctx context.Context, f *flight, r *record.Record, presented uint64, must bool) {
-	ctx, cancel := context.WithTimeout(ctx, n.Lease)
-	defer cancel()
-	f.record, f.err = n.renew(ctx, r, presented, must)
-	passing := f.err != nil && !Over(f.err)
-	n.mu.Lock()
-	delete(n.flights, r.ID)
-	n.settle(r.ID, passing)
-	n.mu.Unlock()
-	if passing {
-		n.Report(ctx, r, f.err)
-	}
-	close(f.done)
-}
-
-// Over reports whether an error of Renew or Newest means that the session is
-// over, and not that something failed.
-func Over(err error) bool {
-	var ended *Ended
-	return errors.As(err, &ended) || errors.Is(err, ErrSuperseded)
+	left := w.until.Sub(n.Now())
+	return left > 0 && left <= w.delay
 }
 
 // settle counts passing failures. Only this session waits for them: one
-// person's trouble must not block another.
+// person's trouble must not block another. n.mu is held.
 func (n *Renewer) settle(id record.ID, passing bool) {
 	if !passing {
 		delete(n.waits, id)
 		return
 	}
 	now := n.Now()
-	for other, w := range n.waits {
-		if now.Sub(w.until) > lastDelay {
-			delete(n.waits, other)
+	if len(n.waits) >= n.purgeAt {
+		for other, w := range n.waits {
+			if now.Sub(w.until) > lastDelay {
+				delete(n.waits, other)
+			}
 		}
+		// Twice as many as are left: while a provider is down, all that fail
+		// together pay for each look through them.
+		n.purgeAt = max(2*len(n.waits), minPurge)
 	}
 	delay := min(max(2*n.waits[id].delay, firstDelay), lastDelay)
 	n.waits[id] = wait{until: now.Add(delay), delay: delay}
-}
-
-// renew takes the lease, or waits for whoever has it.
-func (n *Renewer) renew(ctx context.Context, r *record.Record, presented uint64, must bool) (*record.Record, error) {
-	for range maxSteps {
-		locked, err := n.Ledger.TryLock(ctx, r.ID[:], r.Generation, n.Lease)
-		if err != nil {
-			return nil, err
-		}
-		if !locked && !must {
-			return r, nil
-		}
-		if !locked {
-			if locked, err = n.await(ctx, r); err != nil {
-				return nil, err
-			}
-		}
-		next, err := n.underLock(ctx, r, presented, locked)
-		if err != nil || !n.Due(next) || next.Generation == r.Generation {
-			return next, err
-		}
-		r = next
-	}
-	return r, nil
-}
-
-// poll is how often a replica looks whether another has finished.
-const poll = 50 * time.Millisecond
-
-// await waits until the session's successor is there, its end, or the lease of
-// whoever refreshes it; then it reports whether it has taken that lease over.
-func (n *Renewer) await(ctx context.Context, r *record.Record) (locked bool, err error) {
-	ticker := time.NewTicker(poll)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-ticker.C:
-		}
-		s, err := n.standing(ctx, r)
-		if err != nil || s.Ended || s.Superseded || s.Next != nil {
-			return false, err
-		}
-		if locked, err := n.Ledger.TryLock(ctx, r.ID[:], r.Generation, n.Lease); locked || err != nil {
-			return locked, err
-		}
-	}
-}
-
-// underLock reads shared state again, asks the provider if r is still the
-// newest, and keeps the successor.
-func (n *Renewer) underLock(ctx context.Context, r *record.Record, presented uint64, locked bool) (*record.Record, error) {
-	if locked {
-		defer n.unlock(ctx, r, n.Now())
-	}
-	s, err := n.standing(ctx, r)
-	switch {
-	case err != nil:
-		return nil, err
-	case s.Ended:
-		return nil, &Ended{Reason: s.Reason, Record: r}
-	case s.Superseded:
-		return nil, ErrSuperseded
-	case s.Next != nil:
-		return n.Newest(ctx, r, s.Next)
-	case !locked:
-		return r, nil
-	}
-	next, err := n.Refresh(ctx, r)
-	if err != nil {
-		return nil, n.failed(ctx, r, err)
-	}
-	next.ID, next.Began, next.Created, next.Generation = r.ID, r.Began, r.Created, r.Generation+1
-	if err := n.keep(ctx, r, next, presented); err != nil {
-		return next, err
-	}
-	n.Report(ctx, next, nil)
-	return next, nil
-}
-
-// unlock gives the lease back while well inside it.
-func (n *Renewer) unlock(ctx context.Context, r *record.Record, taken time.Time) {
-	if n.Now().Sub(taken) < n.Lease/2 {
-		// If it fails, the lease lapses by itself.
-		_ = n.Ledger.Unlock(ctx, r.ID[:], r.Generation)
-	}
-}
-
-// failed looks once more for a successor before it believes that the session
-// is over: a replica whose lease had lapsed may have used the token first.
-func (n *Renewer) failed(ctx context.Context, r *record.Record, err error) error {
-	if !errors.Is(err, ErrFinal) {
-		return err
-	}
-	s, lookErr := n.standing(ctx, r)
-	if lookErr != nil {
-		return lookErr
-	}
-	if s.Next != nil {
-		return errors.New("signin: refreshed by another replica meanwhile")
-	}
-	if endErr := n.Ledger.End(ctx, ledger.EndedSession, r.ID[:], ledger.ByProvider, n.Now()); endErr != nil {
-		return errors.Join(err, endErr)
-	}
-	return errors.Join(&Ended{Reason: ledger.ByProvider, Record: r}, err)
-}
-
-// keep writes the successor, unless the session has ended meanwhile.
-func (n *Renewer) keep(ctx context.Context, r, next *record.Record, presented uint64) error {
-	if err := n.stillStands(ctx, r, next); err != nil {
-		return err
-	}
-	plain, err := next.Append(nil)
-	if err != nil {
-		return err
-	}
-	if _, err := n.Ledger.AddNext(ctx, r.ID[:], r.Generation, plain); err != nil {
-		return err
-	}
-	// A sign-out that looked for successors before this one was written has
-	// written its own mark before it looked.
-	if err := n.stillStands(ctx, r, next); err != nil {
-		return err
-	}
-	// The browser has shown this generation, so it needs the one before no
-	// more, and nobody else should be using that.
-	if presented > 0 {
-		return n.Ledger.Supersede(ctx, r.ID[:], presented-1)
-	}
-	return nil
-}
-
-func (n *Renewer) stillStands(ctx context.Context, r, next *record.Record) error {
-	s, err := n.standing(ctx, r)
-	if err != nil {
-		return err
-	}
-	if s.Ended {
-		n.Revoke(ctx, next)
-		return &Ended{Reason: s.Reason, Record: next}
-	}
-	return nil
-}
-
-// Last returns the newest generation of a session, whether or not it has
-// ended: the one whose refresh token is alive.
-func (n *Renewer) Last(ctx context.Context, r *record.Record) *record.Record {
-	for range maxSteps {
-		s, err := n.standing(ctx, r)
-		if err != nil || s.Next == nil {
-			return r
-		}
-		next, err := n.successor(r, s.Next)
-		if err != nil {
-			return r
-		}
-		r = next
-	}
-	return r
 }

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -102,6 +104,8 @@ func (v *Vault) Put(b *Buffers) {
 func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 	f := v.jar.Find(r.Header["Cookie"])
 	switch {
+	case v.store == nil && len(f.First)+len(f.Second) > cookie.Max:
+		return record.View{}, false, nil // we write none that long
 	case v.store == nil:
 		b.text = append(append(b.text[:0], f.First...), f.Second...)
 	case f.Present && !f.OK:
@@ -116,9 +120,8 @@ func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 	if len(b.text) == 0 {
 		return record.View{}, false, nil
 	}
-	enc := base64.RawURLEncoding.Strict()
-	b.sealed = slices.Grow(b.sealed[:0], enc.DecodedLen(len(b.text)))
-	n, err := enc.Decode(b.sealed[:enc.DecodedLen(len(b.text))], b.text)
+	b.sealed = slices.Grow(b.sealed[:0], encoding.DecodedLen(len(b.text)))
+	n, err := encoding.Decode(b.sealed[:encoding.DecodedLen(len(b.text))], b.text)
 	if err != nil {
 		return record.View{}, false, nil
 	}
@@ -130,6 +133,10 @@ func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 	view, err := record.Parse(plain)
 	return view, err == nil, nil
 }
+
+// encoding is strict: one value has one text. (Strict copies 300 bytes: not on
+// each request.)
+var encoding = base64.RawURLEncoding.Strict()
 
 // valueKey is where a gorilla session holds the sealed record, as text: some
 // stores keep JSON.
@@ -144,17 +151,30 @@ func (v *Vault) stored(r *http.Request) (string, error) {
 		if isForged(err) {
 			return "", nil
 		}
-		return "", fmt.Errorf("signin: reading the session store: %w", err)
+		return "", storeError("reading", err)
 	}
 	text, _ := sess.Values[valueKey].(string)
 	return text, nil
 }
 
+// codecError is what securecookie's Error and MultiError have in common. The
+// second is made by codecs alone, never by a disk or a network.
+type codecError interface {
+	error
+	IsDecode() bool
+	IsUsage() bool
+	IsInternal() bool
+}
+
 // isForged tells a cookie that the store has not written, or whose session is
-// gone, from a store that is broken.
+// gone, from a store that is broken. A cookie that is too long is of no kind:
+// securecookie makes a text of that error.
 func isForged(err error) bool {
-	var decode interface{ IsDecode() bool } // securecookie.Error and its MultiError
-	return errors.As(err, &decode) && decode.IsDecode() || errors.Is(err, fs.ErrNotExist)
+	var codec codecError
+	if errors.As(err, &codec) {
+		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // Save writes a record. A fresh one belongs to a new sign-in: it gets a new
@@ -170,7 +190,7 @@ func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record,
 	}
 	old, err := v.store.New(r, v.Name)
 	if err != nil && !isForged(err) {
-		return fmt.Errorf("signin: reading the session store: %w", err)
+		return storeError("reading", err)
 	}
 	sess := old
 	if fresh || err != nil {
@@ -178,22 +198,35 @@ func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record,
 	}
 	sess.Values = map[any]any{valueKey: text}
 	sess.Options = v.options(age)
+	v.withdraw(w, v.Name) // the store adds its cookie beside an earlier one
 	if err := v.store.Save(r, w, sess); err != nil {
-		var usage interface{ IsUsage() bool }
-		if errors.As(err, &usage) && usage.IsUsage() {
+		// A value that is too long is an error of no kind here, too. What has
+		// no keys, or wrong ones, refuses an empty session as well.
+		var codec codecError
+		if errors.As(err, &codec) && v.Check(r.Context()) == nil {
 			return fmt.Errorf("%w: the session store refuses %d bytes: %w", ErrTooLarge, len(text), err)
 		}
-		return fmt.Errorf("signin: writing the session store: %w", err)
+		return storeError("writing", err)
 	}
 	// A store cookie that somebody planted in this browser must not read the
 	// new session, nor the old one.
 	if fresh && err == nil && !old.IsNew {
 		old.Options = v.options(-1)
 		if err := v.store.Save(r, nowhere{}, old); err != nil {
-			return fmt.Errorf("signin: deleting from the session store: %w", err)
+			return storeError("deleting from", err)
 		}
 	}
 	return nil
+}
+
+// storeError says what was being done when a store failed. A file's name is cut
+// off: it is the session's key in the store, and this goes to a log.
+func storeError(doing string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = &fs.PathError{Op: path.Op, Path: filepath.Dir(path.Path), Err: path.Err}
+	}
+	return fmt.Errorf("signin: %s the session store: %w", doing, err)
 }
 
 func (v *Vault) encode(rec *record.Record) (string, error) {
@@ -225,26 +258,34 @@ func (v *Vault) saveCookies(w http.ResponseWriter, r *http.Request, rec *record.
 		first, second, err = cookie.Split(text)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: it needs %d bytes of cookies and may have %d "+
-			"(claims %d, userinfo %d, refresh token %d); ask for fewer claims, or set Config.Store to a server-side store",
-			ErrTooLarge, len(text), cookie.Max, len(rest.IDToken.Payload), len(rest.Extra), len(rest.RefreshToken))
+		return fmt.Errorf("%w: claims of %d bytes, userinfo of %d and a refresh token of %d do not fit cookies of %d; "+
+			"ask for fewer claims, or set Config.Store to a server-side store: %w",
+			ErrTooLarge, len(rest.IDToken.Payload), len(rest.Extra), len(rest.RefreshToken), cookie.Max, err)
 	}
 	v.Set(w, v.Name, first, age)
-	switch f := v.jar.Find(r.Header["Cookie"]); {
-	case second != "":
+	if second != "" {
 		v.Set(w, cookie.Second(v.Name), second, age)
-	case f.Stale || f.Second != "":
-		v.Unset(w, cookie.Second(v.Name))
+	} else {
+		v.unsetSecond(w, r)
 	}
 	return nil
+}
+
+// unsetSecond deletes the second cookie if the browser has one, whether or not
+// it was part of a session: two of them, and no session could be read. One that
+// this answer was to set goes as well.
+func (v *Vault) unsetSecond(w http.ResponseWriter, r *http.Request) {
+	name := cookie.Second(v.Name)
+	v.withdraw(w, name)
+	if strings.Contains(strings.Join(r.Header["Cookie"], ";"), name+"=") {
+		v.Unset(w, name)
+	}
 }
 
 // Remove deletes what the browser and the store have of a session.
 func (v *Vault) Remove(w http.ResponseWriter, r *http.Request) error {
 	v.Unset(w, v.Name)
-	if strings.Contains(strings.Join(r.Header["Cookie"], ";"), cookie.Second(v.Name)+"=") {
-		v.Unset(w, cookie.Second(v.Name))
-	}
+	v.unsetSecond(w, r)
 	if v.store == nil {
 		return nil
 	}
@@ -257,7 +298,7 @@ func (v *Vault) Remove(w http.ResponseWriter, r *http.Request) error {
 		err = v.store.Save(r, nowhere{}, sess)
 	}
 	if err != nil {
-		return fmt.Errorf("signin: deleting from the session store: %w", err)
+		return storeError("deleting from", err)
 	}
 	return nil
 }
@@ -267,15 +308,15 @@ func (v *Vault) Check(ctx context.Context) error {
 	if v.store == nil {
 		return nil
 	}
-	r := (&http.Request{Header: http.Header{}}).WithContext(ctx)
+	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
 	sess := sessions.NewSession(v.store, v.Name+"-check")
 	sess.Options = v.options(time.Minute)
 	if err := v.store.Save(r, nowhere{}, sess); err != nil {
-		return fmt.Errorf("signin: writing the session store: %w", err)
+		return storeError("writing", err)
 	}
 	sess.Options = v.options(-1)
 	if err := v.store.Save(r, nowhere{}, sess); err != nil {
-		return fmt.Errorf("signin: deleting from the session store: %w", err)
+		return storeError("deleting from", err)
 	}
 	return nil
 }
@@ -318,9 +359,12 @@ func (v *Vault) Withdraw(w http.ResponseWriter) {
 
 func (v *Vault) withdraw(w http.ResponseWriter, name string) {
 	h := w.Header()
-	if lines := h["Set-Cookie"]; lines != nil {
-		h["Set-Cookie"] = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	if len(lines) == 0 {
+		delete(h, "Set-Cookie")
+		return
 	}
+	h["Set-Cookie"] = lines
 }
 
 // nowhere is a ResponseWriter for what a store would tell the browser and the
