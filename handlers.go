@@ -553,6 +553,10 @@ func LoginHint(hint string) SignInOption {
 // if the person would have to do something. With Logto, "consent" is added to
 // all but "none", since there is no refresh token otherwise; people of
 // first-party applications see no screen for it.
+//
+// After a silent sign-in has failed, "none" is not tried again for five minutes:
+// its route sends people straight back. Mount it on a route of its own, since at
+// Config.SignInPath they could not sign in otherwise.
 func Prompt(values ...string) SignInOption {
 	return option(func(p *authparams.Request) { p.Prompt = slices.Clone(values) })
 }

@@ -420,13 +420,13 @@ func (a *Auth) absolute(path string) string {
 	return a.base.Scheme + "://" + a.base.Host + path
 }
 
-// Check reports whether the provider can be discovered, and whether store and
-// shared state answer. It is a diagnosis for an operator. It is tempting to use
+// Check reports whether the provider can be reached and discovered now, and
+// whether store and shared state answer. It is a diagnosis for an operator. It is tempting to use
 // it as a readiness probe; then a provider that is down takes the application
 // down too, for people who are signed in as well.
 func (a *Auth) Check(ctx context.Context) error {
 	var errs []error
-	if _, err := a.provider.Metadata(ctx); err != nil {
+	if err := a.provider.Reach(ctx); err != nil {
 		errs = append(errs, providerError(err))
 	}
 	if err := a.ledger.Check(ctx); err != nil {
