@@ -141,7 +141,7 @@ type Config struct {
 	// MaxLifetime ends a session however much it is used. Default 14 days.
 	MaxLifetime time.Duration
 	// RefreshBefore is how long before the access token's expiry it is
-	// refreshed. Default 60 seconds.
+	// refreshed, at most half of its life. Default 60 seconds.
 	RefreshBefore time.Duration
 
 	// The routes' paths, as the browser sees them. They default to /sign-in,
@@ -209,9 +209,10 @@ type paths struct {
 	afterSignIn, afterSignOut              string
 }
 
-// The limits of shared state in memory: room for some 200,000 sign-ins, which
-// is more than a process that keeps its sessions in cookies will see in a day.
-var memoryLimits = memory.Limits{Entries: 1 << 18, Bytes: 256 << 20}
+// The limits of shared state in memory. A person who is active all day with
+// access tokens of one hour leaves some 6 KB: the last successor of their session,
+// and a mark for each of the others. That makes room for 40,000 such people.
+var memoryLimits = memory.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 
 // New checks cfg and returns its Auth. It dials nobody: the provider is
 // discovered when it is first needed, so an application starts while its

@@ -137,7 +137,7 @@ func (a *Auth) fill(w http.ResponseWriter, r *http.Request, s *session) *Error {
 	if err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
-	plain := standing.Plain() && !(v.Refreshable() && a.dueAt(v.AccessExpiry(), now)) &&
+	plain := standing.Plain() && !(v.Refreshable() && a.dueAt(v.AccessExpiry(), v.AccessLife(), now)) &&
 		now.Sub(v.LastSeen()) < a.sessions.Idle/4
 	if !plain {
 		return a.advance(w, r, s, v.Record(), standing, now)
@@ -146,13 +146,15 @@ func (a *Auth) fill(w http.ResponseWriter, r *http.Request, s *session) *Error {
 	return nil
 }
 
-// dueAt reports whether an access token is to be renewed.
-func (a *Auth) dueAt(expiry, now time.Time) bool {
-	return !expiry.IsZero() && !now.Before(expiry.Add(-a.refreshIn))
+// dueAt reports whether an access token is to be renewed: RefreshBefore ahead of
+// its expiry, but not in the first half of its life, or one that lives for a
+// minute would be renewed with each request.
+func (a *Auth) dueAt(expiry time.Time, life time.Duration, now time.Time) bool {
+	return !expiry.IsZero() && !now.Before(expiry.Add(-min(a.refreshIn, life/2)))
 }
 
 func (a *Auth) due(rec *record.Record) bool {
-	return rec.RefreshToken != "" && a.dueAt(rec.AccessExpiry, a.now())
+	return rec.RefreshToken != "" && a.dueAt(rec.AccessExpiry, rec.AccessLife, a.now())
 }
 
 // advance brings a session to its newest generation, or finds that it is over,
@@ -383,6 +385,7 @@ func (a *Auth) take(rec *record.Record, tokens *provider.Tokens, id *provider.ID
 		// whether the session still stands, so there has to be one.
 		rec.AccessExpiry = rec.LastSeen.Add(time.Hour)
 	}
+	rec.AccessLife = rec.AccessExpiry.Sub(rec.LastSeen).Truncate(time.Second)
 	if id == nil {
 		return
 	}

@@ -86,6 +86,7 @@ func (j Jar) Find(lines []string) Found {
 			}
 			// A name without "=" counts as the name: net/http reads it so.
 			name, value, _ := strings.Cut(strings.TrimRight(pair, " \t"), "=")
+			name = strings.TrimRight(name, " \t") // and so too
 			switch name {
 			case j.name:
 				first = value

@@ -50,6 +50,7 @@ func TestCases(t *testing.T) {
 	}{
 		{"5.5 no cookie at all", nil, cookie.Found{}},
 		{"5.5 other cookies only", []string{"a=b; " + name + "x=1; x" + name + "=2"}, cookie.Found{}},
+		{"5.5 a blank behind the name is let be", []string{name + " =v"}, cookie.Found{First: "v", Present: true, OK: true}},
 		{"5.5 a name without a value", []string{name}, cookie.Found{Present: true}},
 		{"5.5 the name once more without a value", []string{name + "=v; " + name}, cookie.Found{Present: true}},
 		{"5.5 one among others", []string{"a=b;" + name + "=v ; c=d"}, cookie.Found{First: "v", Present: true, OK: true}},

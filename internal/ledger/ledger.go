@@ -59,7 +59,7 @@ const KeyLen = 2 + 24
 // Class tells shared state in memory what a key's entry is worth.
 func Class(key string) memory.Class {
 	switch key[0] {
-	case 'e', 'n':
+	case 'e', 'n', 'l':
 		return memory.Kept
 	case 't':
 		return memory.Cached
@@ -102,15 +102,34 @@ func New(shared Shared, keys [][]byte, issuer, client string, ttl time.Duration)
 
 // AppendKey appends the key of an entry to dst.
 func (l *Ledger) AppendKey(dst []byte, kind Kind, value []byte) []byte {
+	const id = len(record.ID{})
+	switch {
+	case kind == EndedSession:
+		return appendSessionKey(dst, kind, l.hash("session", value), 0)
+	case (kind == Next || kind == Lock || kind == Revoked) && len(value) == id+8:
+		return appendSessionKey(dst, kind, l.hash("session", value[:id]), binary.BigEndian.Uint64(value[id:]))
+	}
+	sum := l.hash(kind, value)
+	dst = append(dst, kind[0], '.')
+	// 144 bits: who chooses the values finds no two that collide.
+	return base64.RawURLEncoding.AppendEncode(dst, sum[:18])
+}
+
+// appendSessionKey appends a key that is about a session, from the hash of its
+// ID: every request asks for two of them, and half of such a key's cost is the
+// hash. 120 bits of it, since session IDs are random, and nobody chooses them.
+func appendSessionKey(dst []byte, kind Kind, sum [32]byte, generation uint64) []byte {
+	binary.BigEndian.PutUint32(sum[14:], uint32(sum[14])<<24|uint32(generation&0xffffff))
+	dst = append(dst, kind[0], '.')
+	return base64.RawURLEncoding.AppendEncode(dst, sum[:18])
+}
+
+func (l *Ledger) hash(kind Kind, value []byte) [32]byte {
 	var space [96]byte // enough for what providers send; what is longer allocates
 	in := append(space[:0], kind...)
 	in = append(in, 0) // ends the kind
 	in = append(in, l.scope[:]...)
-	in = append(in, value...)
-	sum := sha256.Sum256(in)
-	dst = append(dst, kind[0], '.')
-	// 144 bits: who chooses the values finds no two that collide.
-	return base64.RawURLEncoding.AppendEncode(dst, sum[:18])
+	return sha256.Sum256(append(in, value...))
 }
 
 // Key returns the key of an entry.
@@ -131,9 +150,9 @@ const MaxKeys = 4
 // that of each way it may have ended. It returns how many there are.
 func (l *Ledger) AppendKeys(dst []byte, v *record.View) ([]byte, int) {
 	n := 2
-	g := Generation(v.ID(), v.Generation())
-	dst = l.AppendKey(dst, Next, g[:])
-	dst = l.AppendKey(dst, EndedSession, v.ID())
+	sum := l.hash("session", v.ID())
+	dst = appendSessionKey(dst, Next, sum, v.Generation())
+	dst = appendSessionKey(dst, EndedSession, sum, 0)
 	if sub := v.Claim(record.Subject); len(sub) > 0 {
 		dst = l.AppendKey(dst, EndedSubject, sub)
 		n++

@@ -66,12 +66,30 @@ func TestGenerationsOfASessionAreDifferentValues(t *testing.T) {
 	}
 }
 
+func TestKeysOfASessionDifferByGenerationAndKind(t *testing.T) {
+	t.Parallel()
+	l := open(t, newShared(), issuer, client)
+	seen := map[string]bool{}
+	for _, id := range []record.ID{{1}, {2}, {15: 1}} {
+		for _, generation := range []uint64{0, 1, 255, 256, 1<<24 - 1} {
+			g := ledger.Generation(id[:], generation)
+			for _, kind := range []ledger.Kind{ledger.Next, ledger.Lock, ledger.Revoked} {
+				k := l.Key(kind, g[:])
+				if seen[k] || len(k) != ledger.KeyLen {
+					t.Errorf("%s %x %d: got %q; want a key of its own", kind, id, generation, k)
+				}
+				seen[k] = true
+			}
+		}
+	}
+}
+
 func TestClass(t *testing.T) {
 	t.Parallel()
 	l := open(t, newShared(), issuer, client)
 	want := map[ledger.Kind]memory.Class{
 		ledger.EndedSession: memory.Kept, ledger.EndedProviderSession: memory.Kept,
-		ledger.EndedSubject: memory.Kept, ledger.Next: memory.Kept,
+		ledger.EndedSubject: memory.Kept, ledger.Next: memory.Kept, ledger.Lock: memory.Kept,
 	}
 	for _, kind := range kinds { // what is not named is memory.Ordinary
 		if got := ledger.Class(l.Key(kind, []byte("v"))); got != want[kind] {

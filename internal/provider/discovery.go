@@ -56,6 +56,15 @@ type document struct {
 	RevocationAuth        []string `json:"revocation_endpoint_auth_methods_supported"`
 }
 
+// Reach fetches the metadata, whatever is known already, and reports whether they
+// can be used. It changes nothing of what the other methods go by.
+func (c *Client) Reach(ctx context.Context) error {
+	if _, err := c.discover(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
 // discover fetches the metadata.
 func (c *Client) discover(ctx context.Context) (*Metadata, *Error) {
 	// https://openid.net/specs/openid-connect-core-1_0.html#Terminology: no query, no fragment

@@ -296,3 +296,16 @@ func TestCallerLeavesTheFlight(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (rt roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return rt(r) }
+
+func TestReachAsksEachTime(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	c := f.Client()
+	_, err := c.Metadata(context.Background())
+	wantKind(t, err, 0)
+	wantKind(t, c.Reach(context.Background()), 0)
+	f.Says("/.well-known/openid-configuration", http.StatusInternalServerError, "{}")
+	wantKind(t, c.Reach(context.Background()), provider.Unavailable)
+	_, err = c.Metadata(context.Background())
+	wantKind(t, err, 0) // what was known goes on serving
+}

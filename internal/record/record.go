@@ -66,6 +66,9 @@ type Record struct {
 	AccessToken  string
 	// AccessExpiry is when the access token expires; zero if nobody said.
 	AccessExpiry time.Time
+	// AccessLife is how long the access token was to live when it came, in
+	// seconds.
+	AccessLife time.Duration
 	// Scope is what was granted, separated by spaces, in any order: it comes
 	// back with the common values first.
 	Scope string
@@ -142,6 +145,7 @@ func (r *Record) Append(dst []byte) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, commonScopes)
 	if !r.AccessExpiry.IsZero() {
 		dst = binary.AppendVarint(dst, r.AccessExpiry.Unix()-r.LastSeen.Unix())
+		dst = binary.AppendVarint(dst, int64(r.AccessLife/time.Second))
 	}
 	for _, p := range parts {
 		dst = binary.AppendUvarint(dst, uint64(len(p)))

@@ -24,7 +24,7 @@ func full() *record.Record {
 		ID: record.ID{1, 2, 3, 15: 16}, Began: began,
 		Created: time.Unix(1_700_000_007, 0), LastSeen: time.Unix(1_700_003_600, 0),
 		Generation: 300, IDToken: jwt(`{"sub":"u1","sid":"s1"}`), Extra: `{"custom_data":{"a":1}}`,
-		RefreshToken: "refresh", AccessToken: "opaque", AccessExpiry: time.Unix(1_700_007_200, 0),
+		RefreshToken: "refresh", AccessToken: "opaque", AccessExpiry: time.Unix(1_700_007_200, 0), AccessLife: time.Hour,
 		Scope: "openid profile",
 	}
 }
@@ -51,13 +51,14 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 		"nothing but an ID token": func(r *record.Record) {
 			*r = record.Record{Began: r.Began, Created: r.Created, LastSeen: r.LastSeen, IDToken: r.IDToken}
 		},
-		"a JWT as access token":         func(r *record.Record) { r.AccessToken = jwt(`{"aud":"api"}`).Compact() },
-		"no signature kept":             func(r *record.Record) { r.IDToken.Header, r.IDToken.Signature = "", "" },
-		"an expiry before the last use": func(r *record.Record) { r.AccessExpiry = r.LastSeen.Add(-time.Hour) },
-		"a clock that was set back":     func(r *record.Record) { r.LastSeen = r.Created.Add(-time.Hour) },
-		"no scope":                      func(r *record.Record) { r.Scope = "" },
-		"scopes of all kinds":           func(r *record.Record) { r.Scope = "openid sso_identities api:read api:write" },
-		"two dots and no JWT":           func(r *record.Record) { r.AccessToken = "a.b!.c" },
+		"a JWT as access token":           func(r *record.Record) { r.AccessToken = jwt(`{"aud":"api"}`).Compact() },
+		"no signature kept":               func(r *record.Record) { r.IDToken.Header, r.IDToken.Signature = "", "" },
+		"a life of nobody knows how long": func(r *record.Record) { r.AccessLife = 0 },
+		"an expiry before the last use":   func(r *record.Record) { r.AccessExpiry = r.LastSeen.Add(-time.Hour) },
+		"a clock that was set back":       func(r *record.Record) { r.LastSeen = r.Created.Add(-time.Hour) },
+		"no scope":                        func(r *record.Record) { r.Scope = "" },
+		"scopes of all kinds":             func(r *record.Record) { r.Scope = "openid sso_identities api:read api:write" },
+		"two dots and no JWT":             func(r *record.Record) { r.AccessToken = "a.b!.c" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -36,6 +36,7 @@ type View struct {
 	created      int64 // seconds, as all below
 	lastSeen     int64
 	accessExpiry int64
+	accessLife   int64
 	generation   uint64
 	scopes       uint64
 	parts        [numParts]span
@@ -58,6 +59,7 @@ func Parse(b []byte) (View, error) {
 	v.scopes = c.unsigned()
 	if v.flags&flagAccessExpiry != 0 {
 		v.accessExpiry = v.lastSeen + c.signed()
+		v.accessLife = c.signed()
 	}
 	var lengths [numParts]int
 	for i := range lengths {
@@ -190,6 +192,14 @@ func (v *View) AccessExpiry() time.Time {
 	return time.Unix(v.accessExpiry, 0)
 }
 
+// AccessLife returns how long the access token was to live when it came.
+func (v *View) AccessLife() time.Duration {
+	return time.Duration(min(max(v.accessLife, 0), maxLife)) * time.Second
+}
+
+// maxLife is a year in seconds: no access token is taken to live longer.
+const maxLife = 365 * 24 * 60 * 60
+
 // Claim returns the value of a claim that is a string; nil if it is absent.
 func (v *View) Claim(c Claim) []byte { return v.at(v.claims[c]) }
 
@@ -200,7 +210,7 @@ func (v *View) Record() *Record {
 		Generation:   v.generation,
 		IDToken:      JWT{Header: v.part(partHeader), Payload: v.part(partPayload), Signature: v.part(partSignature)},
 		Extra:        v.part(partExtra),
-		RefreshToken: v.part(partRefresh), AccessExpiry: v.AccessExpiry(),
+		RefreshToken: v.part(partRefresh), AccessExpiry: v.AccessExpiry(), AccessLife: v.AccessLife(),
 		Scope:       strings.Join(appendScopes(nil, v.scopes, v.part(partScope)), " "),
 		AccessToken: v.part(partAccess),
 	}

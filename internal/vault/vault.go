@@ -74,7 +74,7 @@ type Vault struct {
 // Buffers hold a session while it is being opened. They are used again, and
 // wiped first: a token does not lie about in memory longer than it must.
 type Buffers struct {
-	text, sealed, plain []byte
+	sealed, plain []byte
 	// Joined and Keys are for the keys under which shared state is asked about
 	// the session.
 	Joined []byte
@@ -103,29 +103,28 @@ func (v *Vault) Put(b *Buffers) {
 // there is none, for whatever reason; an error is a broken store's.
 func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 	f := v.jar.Find(r.Header["Cookie"])
+	text := f.First + f.Second // no copy if there is one part
 	switch {
-	case v.store == nil && len(f.First)+len(f.Second) > cookie.Max:
+	case v.store == nil && len(text) > cookie.Max:
 		return record.View{}, false, nil // we write none that long
 	case v.store == nil:
-		b.text = append(append(b.text[:0], f.First...), f.Second...)
 	case f.Present && !f.OK:
 		return record.View{}, false, nil // the store would pick one of two
 	default:
-		text, err := v.stored(r)
-		if err != nil {
+		var err error
+		if text, err = v.stored(r); err != nil {
 			return record.View{}, false, err
 		}
-		b.text = append(b.text[:0], text...)
 	}
-	if len(b.text) == 0 {
+	if text == "" {
 		return record.View{}, false, nil
 	}
-	b.sealed = slices.Grow(b.sealed[:0], encoding.DecodedLen(len(b.text)))
-	n, err := encoding.Decode(b.sealed[:encoding.DecodedLen(len(b.text))], b.text)
+	sealed, err := cookie.AppendDecoded(b.sealed[:0], text)
 	if err != nil {
 		return record.View{}, false, nil
 	}
-	plain, err := v.box.Open(b.plain[:0], b.sealed[:n])
+	b.sealed = sealed
+	plain, err := v.box.Open(b.plain[:0], sealed)
 	if err != nil {
 		return record.View{}, false, nil
 	}
@@ -133,10 +132,6 @@ func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 	view, err := record.Parse(plain)
 	return view, err == nil, nil
 }
-
-// encoding is strict: one value has one text. (Strict copies 300 bytes: not on
-// each request.)
-var encoding = base64.RawURLEncoding.Strict()
 
 // valueKey is where a gorilla session holds the sealed record, as text: some
 // stores keep JSON.
