@@ -272,6 +272,12 @@ func providerError(err error) *Error {
 	return e
 }
 
+// isDown reports whether the provider gave no answer at all.
+func isDown(err error) bool {
+	var pe *provider.Error
+	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
+}
+
 // fail logs an error, once, and shows it.
 func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	level := slog.LevelInfo

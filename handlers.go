@@ -19,6 +19,7 @@ import (
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
 	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/returnto"
 )
 
@@ -341,15 +342,22 @@ const revokeTimeout = 3 * time.Second
 func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Error) {
 	noStore(w)
 	newest, err := a.end(w, r)
-	hint := ""
-	if newest != nil {
-		a.revoke(context.WithoutCancel(r.Context()), newest)
-		hint = newest.IDToken.Compact()
+	if newest == nil {
+		newest = &record.Record{}
+	}
+	revoked := a.revoke(context.WithoutCancel(r.Context()), newest)
+	if newest.RefreshToken != "" && revoked == nil {
+		// So that a copy of the cookie does not ask for it again. If it cannot
+		// be noted, it does: no harm.
+		_, _ = a.markRevoked(r.Context(), newest)
 	}
 	if err != nil {
 		return "", err
 	}
-	return a.endSessionURL(r.Context(), hint), nil
+	if isDown(revoked) {
+		return a.paths.afterSignOut, nil // nobody is sent to a provider that is down
+	}
+	return a.endSessionURL(r.Context(), newest.IDToken.Compact()), nil
 }
 
 // endSessionURL returns where the provider ends its own session. Without an

@@ -71,6 +71,7 @@ import (
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
 	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
@@ -391,7 +392,8 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) er
 	a.sessions = vault.New(cfg.Store, name, sealing.Box(name), a.base.Scheme == "https", l)
 	a.attempts = pending.NewBook(transactions, name, a.now)
 	a.renewer = renew.New(renew.Config{
-		Ledger: a.ledger, Refresh: a.refresh, Revoke: a.revoke, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
+		Ledger: a.ledger, Refresh: a.refresh, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
+		Revoke: func(ctx context.Context, rec *record.Record) { _ = a.revoke(ctx, rec) },
 	})
 	a.sameSite = http.NewCrossOriginProtection()
 	// It compares Origin with Host otherwise, which proxies rewrite.

@@ -100,7 +100,13 @@ func (a *Auth) loaded(ctx context.Context) *session {
 // found, or that nothing was, stands in the context of the request it returns.
 func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *session) {
 	if s := a.loaded(r.Context()); s != nil {
-		return r, s
+		if s == r.Context().Value(sessionKey{}) {
+			return r, s
+		}
+		// Another Auth stands between: UserFrom speaks of the innermost.
+		again := *s
+		again.Context = r.Context()
+		return r.WithContext(&again), &again
 	}
 	s := &session{Context: r.Context(), auth: a}
 	if p := planted.From(r.Context()); p != nil {
@@ -242,10 +248,16 @@ func (a *Auth) ended(w http.ResponseWriter, r *http.Request, e *renew.Ended) {
 		return
 	}
 	last := a.renewer.Last(r.Context(), e.Record)
-	generation := ledger.Generation(last.ID[:], last.Generation)
-	if first, err := a.ledger.Use(r.Context(), ledger.Revoked, generation[:], nil, a.sessions.Idle); err == nil && first {
-		a.revoke(context.WithoutCancel(r.Context()), last)
+	if first, err := a.markRevoked(r.Context(), last); err == nil && first {
+		_ = a.revoke(context.WithoutCancel(r.Context()), last) // which logs it
 	}
+}
+
+// markRevoked notes that a session's refresh token has been given back, and
+// reports whether nobody has noted it before.
+func (a *Auth) markRevoked(ctx context.Context, rec *record.Record) (first bool, err error) {
+	generation := ledger.Generation(rec.ID[:], rec.Generation)
+	return a.ledger.Use(ctx, ledger.Revoked, generation[:], nil, a.sessions.Idle)
 }
 
 // over clears a session's cookies, where the answer may carry that, and tells
@@ -303,6 +315,11 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, rec *record.Record
 			return newError(ErrSharedUnavailable, err)
 		}
 	}
+	// Last, since it cannot be taken back. What stays behind has been ended, so a
+	// failure is the operator's to know of.
+	if err := a.sessions.Forget(r); err != nil {
+		a.log.ErrorContext(r.Context(), "signin: a session that was replaced could not be removed", "error", err)
+	}
 	subject, sid := about(rec)
 	a.emit(r.Context(), Event{Kind: EventSignedIn, Subject: subject, ProviderSessionID: sid})
 	return nil
@@ -315,10 +332,10 @@ func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Err
 	defer a.sessions.Put(b)
 	v, found, err := a.sessions.Open(r, b)
 	removed := a.sessions.Remove(w, r)
-	if err := errors.Join(err, removed); err != nil {
-		return nil, newError(ErrSignOutIncomplete, err)
-	}
 	if !found {
+		if err := errors.Join(err, removed); err != nil {
+			return nil, newError(ErrSignOutIncomplete, err)
+		}
 		return nil, nil
 	}
 	rec := v.Record()
@@ -326,9 +343,13 @@ func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Err
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: subject, ProviderSessionID: sid})
 	// Written before successors are looked for: see the renew package.
 	if err := a.ledger.End(r.Context(), ledger.EndedSession, v.ID(), ledger.SignedOut, a.now()); err != nil {
-		return rec, newError(ErrSignOutIncomplete, err)
+		return rec, newError(ErrSignOutIncomplete, errors.Join(err, removed))
 	}
-	return a.renewer.Last(r.Context(), rec), nil
+	newest := a.renewer.Last(r.Context(), rec)
+	if removed != nil {
+		return newest, newError(ErrSignOutIncomplete, removed)
+	}
+	return newest, nil
 }
 
 func vaultError(err error) *Error {
@@ -437,12 +458,9 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 	}
 	next := *rec
 	next.LastSeen = a.now()
-	var first struct {
-		Subject string `json:"sub"`
-		Nonce   string `json:"nonce"`
-	}
-	if err := json.Unmarshal([]byte(rec.IDToken.Payload), &first); err != nil {
-		return nil, fmt.Errorf("signin: claims of a session: %w", err)
+	first, err := signInClaims(rec)
+	if err != nil {
+		return nil, err
 	}
 	var id *provider.IDToken
 	if tokens.IDToken != "" {
@@ -451,12 +469,15 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 		})
 	}
 	a.take(&next, tokens, id)
+	if id != nil {
+		next.Nonce = first.Nonce
+	}
 	if err == nil {
 		next.Extra, err = a.userInfo(ctx, &next, first.Subject)
 	}
 	if errors.As(err, &pe) && pe.Kind == provider.Rejected {
 		// Whoever answers so is not believed, whatever it is that it holds.
-		a.revoke(ctx, &next)
+		_ = a.revoke(ctx, &next) // which logs it
 		return nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
 	}
 	if err != nil {
@@ -466,6 +487,23 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 		a.log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
 	return &next, nil
+}
+
+// firstClaims are those to which a refreshed ID token is held: the subject's and
+// the nonce of the sign-in.
+type firstClaims struct {
+	Subject string `json:"sub"`
+	Nonce   string `json:"nonce"`
+}
+
+func signInClaims(rec *record.Record) (claims firstClaims, err error) {
+	if err := json.Unmarshal([]byte(rec.IDToken.Payload), &claims); err != nil {
+		return claims, fmt.Errorf("signin: claims of a session: %w", err)
+	}
+	if claims.Nonce == "" {
+		claims.Nonce = rec.Nonce
+	}
+	return claims, nil
 }
 
 // refreshed tells of a refresh, or of one that failed for a passing reason.
@@ -479,13 +517,15 @@ func (a *Auth) refreshed(ctx context.Context, rec *record.Record, err error) {
 	a.emit(ctx, e)
 }
 
-// revoke gives a refresh token back to the provider. That is a courtesy to the
+// revoke gives a refresh token back to the provider. It is a courtesy to the
 // person: the session is over, whether or not it succeeds.
-func (a *Auth) revoke(ctx context.Context, rec *record.Record) {
+func (a *Auth) revoke(ctx context.Context, rec *record.Record) error {
 	if rec.RefreshToken == "" {
-		return
+		return nil
 	}
-	if err := a.provider.Revoke(ctx, rec.RefreshToken); err != nil {
+	err := a.provider.Revoke(ctx, rec.RefreshToken)
+	if err != nil {
 		a.log.WarnContext(ctx, "signin: a refresh token could not be revoked", "error", err)
 	}
+	return err
 }

@@ -397,7 +397,7 @@ func TestKeysOfTheWrongKindArePublished(t *testing.T) {
 		if len(set.Keys) != 2 || len(keys) != 1 || keys[0].Algorithm != want.alg || keys[0].Use != want.use {
 			t.Fatalf("%s: got %d keys, %d that sign; want two, one for %+v", fault, len(set.Keys), len(keys), want)
 		}
-		signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(want.alg)})
+		signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(want.alg)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -174,7 +174,7 @@ func TestPublicKeysAreWhatHS256IsKeyedWith(t *testing.T) {
 			if fault != signintest.IDTokenHS256Secret {
 				continue
 			}
-			signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.HS256})
+			signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.HS256})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +194,7 @@ func TestAForeignKeyVerifiesForWhoeverFollowsTheHeader(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.get(t, part(t, token, 0)["jku"].(string), "").raw), &set); err != nil {
 		t.Fatal(err)
 	}
-	signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES384})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES384})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,7 +191,7 @@ func (p *Provider) checkEndSession(q url.Values, target string) *oauthError {
 // ours reports whether a token is signed with a key that is still published; an
 // expired one is as good a hint as any. p.mu is held.
 func (p *Provider) ours(hint string) bool {
-	parsed, err := jose.ParseSigned(hint, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(p.settings.algorithm)})
+	parsed, err := jose.ParseSignedCompact(hint, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(p.settings.algorithm)})
 	if err != nil {
 		return false
 	}

@@ -69,6 +69,9 @@ type Record struct {
 	// AccessLife is how long the access token was to live when it came, in
 	// seconds.
 	AccessLife time.Duration
+	// Nonce is that of the sign-in. It is stored where the ID token does not hold
+	// it: one that came with a refresh need not.
+	Nonce string
 	// Scope is what was granted, separated by spaces, in any order: it comes
 	// back with the common values first.
 	Scope string
@@ -109,7 +112,7 @@ func (j JWT) Compact() string {
 //	version, flags, ID, times, generation, common scopes,
 //	lengths of all parts, index of claims,
 //	payload, extra, decoded strings,             <- what the index points into
-//	header, signature, refresh token, access token, other scopes
+//	header, signature, refresh token, access token, other scopes, nonce
 func (r *Record) Append(dst []byte) ([]byte, error) {
 	index, decoded, err := buildIndex(r.IDToken.Payload, r.Extra)
 	if err != nil {
@@ -120,12 +123,16 @@ func (r *Record) Append(dst []byte) ([]byte, error) {
 		access = JWT{Payload: r.AccessToken}
 	}
 	commonScopes, otherScopes := packScope(r.Scope)
+	nonce := r.Nonce
+	if strings.Contains(r.IDToken.Payload, `"`+nonce+`"`) {
+		nonce = "" // no need to say it twice
+	}
 	parts := [numParts]string{
 		partPayload: r.IDToken.Payload, partExtra: r.Extra, partDecoded: decoded,
 		partHeader: r.IDToken.Header, partSignature: r.IDToken.Signature,
 		partRefresh:      r.RefreshToken,
 		partAccessHeader: access.Header, partAccess: access.Payload, partAccessSignature: access.Signature,
-		partScope: otherScopes,
+		partScope: otherScopes, partNonce: nonce,
 	}
 	var flags byte
 	if isJWT {

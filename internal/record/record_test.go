@@ -56,6 +56,7 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 		"a life of nobody knows how long": func(r *record.Record) { r.AccessLife = 0 },
 		"an expiry before the last use":   func(r *record.Record) { r.AccessExpiry = r.LastSeen.Add(-time.Hour) },
 		"a clock that was set back":       func(r *record.Record) { r.LastSeen = r.Created.Add(-time.Hour) },
+		"a nonce of its own":              func(r *record.Record) { r.Nonce = "n" },
 		"no scope":                        func(r *record.Record) { r.Scope = "" },
 		"scopes of all kinds":             func(r *record.Record) { r.Scope = "openid sso_identities api:read api:write" },
 		"two dots and no JWT":             func(r *record.Record) { r.AccessToken = "a.b!.c" },

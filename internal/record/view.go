@@ -22,6 +22,7 @@ const (
 	partAccess
 	partAccessSignature
 	partScope
+	partNonce
 	numParts
 )
 
@@ -212,7 +213,7 @@ func (v *View) Record() *Record {
 		Extra:        v.part(partExtra),
 		RefreshToken: v.part(partRefresh), AccessExpiry: v.AccessExpiry(), AccessLife: v.AccessLife(),
 		Scope:       strings.Join(appendScopes(nil, v.scopes, v.part(partScope)), " "),
-		AccessToken: v.part(partAccess),
+		AccessToken: v.part(partAccess), Nonce: v.part(partNonce),
 	}
 	if v.flags&flagAccessJWT != 0 {
 		r.AccessToken = JWT{Header: v.part(partAccessHeader), Payload: r.AccessToken, Signature: v.part(partAccessSignature)}.Compact()

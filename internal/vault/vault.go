@@ -172,8 +172,8 @@ func isForged(err error) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// Save writes a record. A fresh one belongs to a new sign-in: it gets a new
-// place in the store, and what was in the old place is deleted.
+// Save writes a record. A fresh one belongs to a new sign-in: it gets a new place
+// in the store; see Forget for the old one.
 func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record, now time.Time, fresh bool) error {
 	age := min(v.Expires(rec.Created, rec.LastSeen).Sub(now), v.Max)
 	if v.store == nil {
@@ -202,14 +202,6 @@ func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record,
 			return fmt.Errorf("%w: the session store refuses %d bytes: %w", ErrTooLarge, len(text), err)
 		}
 		return storeError("writing", err)
-	}
-	// A store cookie that somebody planted in this browser must not read the
-	// new session, nor the old one.
-	if fresh && err == nil && !old.IsNew {
-		old.Options = v.options(-1)
-		if err := v.store.Save(r, nowhere{}, old); err != nil {
-			return storeError("deleting from", err)
-		}
 	}
 	return nil
 }
@@ -277,10 +269,10 @@ func (v *Vault) unsetSecond(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Remove deletes what the browser and the store have of a session.
-func (v *Vault) Remove(w http.ResponseWriter, r *http.Request) error {
-	v.Unset(w, v.Name)
-	v.unsetSecond(w, r)
+// Forget deletes what the store has under the cookie that a request presents: a
+// store cookie that somebody planted in this browser must not read the new
+// session, nor the old one.
+func (v *Vault) Forget(r *http.Request) error {
 	if v.store == nil {
 		return nil
 	}
@@ -296,6 +288,13 @@ func (v *Vault) Remove(w http.ResponseWriter, r *http.Request) error {
 		return storeError("deleting from", err)
 	}
 	return nil
+}
+
+// Remove deletes what the browser and the store have of a session.
+func (v *Vault) Remove(w http.ResponseWriter, r *http.Request) error {
+	v.Unset(w, v.Name)
+	v.unsetSecond(w, r)
+	return v.Forget(r)
 }
 
 // Check writes a session to the store and deletes it.
