@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"slices"
@@ -185,8 +184,12 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err != nil {
 		return a.withoutAttempt(w, r, response.State)
 	}
-	if err := a.checkIssuer(r.Context(), response.Issuer); err != nil {
-		return "", err
+	meta, err := a.provider.Metadata(r.Context())
+	if err != nil {
+		return "", providerError(err)
+	}
+	if err := response.From(a.issuer, meta.IssParameterSupported); err != nil {
+		return "", newError(ErrBadCallback, err)
 	}
 	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), []byte(attempt.ReturnTo), 2*pending.Lifetime)
 	if err != nil {
@@ -199,7 +202,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	}
 	a.sessions.Unset(w, a.attempts.Name(response.State))
 	if response.Error != "" {
-		return a.declined(w, attempt, response.Error)
+		return a.declined(w, attempt, response)
 	}
 	rec, failed := a.redeem(r.Context(), attempt, response.Code)
 	if failed != nil {
@@ -237,54 +240,28 @@ func (a *Auth) withoutAttempt(w http.ResponseWriter, r *http.Request, state stri
 	return "", newError(ErrSignInExpired, pending.ErrNone)
 }
 
-// checkIssuer is RFC 9207, section 2.4: it keeps a response of one provider
-// from being redeemed at another (mix-up).
-func (a *Auth) checkIssuer(ctx context.Context, iss string) *Error {
-	meta, err := a.provider.Metadata(ctx)
-	switch {
-	case err != nil:
-		return providerError(err)
-	case iss == "" && meta.IssParameterSupported:
-		return newError(ErrBadCallback, errors.New("signin: authorization response has no iss, though the provider announces it"))
-	case iss != "" && iss != a.issuer:
-		return newError(ErrBadCallback, errors.New("signin: authorization response is from another issuer"))
-	}
-	return nil
-}
-
-// declined answers an error response (RFC 6749, section 4.1.2.1; OpenID Connect
-// Core 1.0, section 3.1.2.6).
-func (a *Auth) declined(w http.ResponseWriter, attempt *pending.Attempt, code string) (string, *Error) {
-	cause := fmt.Errorf("signin: the provider answered with %s", oauthCode(code))
-	switch code {
-	case "login_required", "interaction_required", "consent_required", "account_selection_required":
+// declined answers an error response.
+func (a *Auth) declined(w http.ResponseWriter, attempt *pending.Attempt, response *authresponse.Response) (string, *Error) {
+	switch response.Outcome() {
+	case authresponse.PersonNeeded:
 		if !attempt.Silent {
 			break
 		}
 		name, value := a.attempts.Quiet()
 		a.sessions.Set(w, name, value, pending.QuietTime)
 		return a.orHome(attempt.ReturnTo), nil
-	case "server_error", "temporarily_unavailable":
-		e := newError(ErrProviderUnavailable, cause)
+	case authresponse.Trouble:
+		e := newError(ErrProviderUnavailable, response.Cause())
 		e.retryAfter = retryAfter
 		return "", e
-	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_target":
-		return "", newError(ErrProviderMisconfigured, cause)
+	case authresponse.Misfit:
+		return "", newError(ErrProviderMisconfigured, response.Cause())
 	}
-	return "", newError(ErrDenied, cause)
+	return "", newError(ErrDenied, response.Cause())
 }
 
 // retryAfter is when to try again where the provider did not say.
 const retryAfter = 5 * time.Second
-
-// oauthCode returns an error code for the log, if it is one of the registered
-// ones: anybody can send the browser here with another.
-func oauthCode(code string) string {
-	if len(code) <= 40 && strings.Trim(code, "abcdefghijklmnopqrstuvwxyz_") == "" {
-		return code
-	}
-	return "an unknown error"
-}
 
 // SignOut returns the handler that signs a person out, here and at the
 // provider. Mount it for GET and POST. A POST from this application acts at

@@ -80,3 +80,53 @@ func Parse(rawQuery string) (*Response, error) {
 // unprintable is the complement of VSCHAR (RFC 6749, appendix A), of which all
 // of these parameters consist.
 func unprintable(c rune) bool { return c < 0x20 || c > 0x7e }
+
+// From reports whether a response may be the issuer's (RFC 9207, section 2.4): it
+// keeps a response of one provider from being redeemed at another (mix-up).
+// announced says that the issuer's metadata promise iss in every response.
+func (r *Response) From(issuer string, announced bool) error {
+	switch {
+	case r.Issuer == "" && announced:
+		return errors.New("signin: authorization response has no iss, though the provider announces it")
+	case r.Issuer != "" && r.Issuer != issuer:
+		return errors.New("signin: authorization response is from another issuer")
+	}
+	return nil
+}
+
+// Outcome is what an error response means to an application.
+type Outcome int
+
+const (
+	// Declined: the person or the provider said no.
+	Declined Outcome = iota
+	// PersonNeeded: the provider was to show nothing, and would have to.
+	PersonNeeded
+	// Trouble: the provider is in trouble that may pass.
+	Trouble
+	// Misfit: the request is not one that this provider takes from this client.
+	Misfit
+)
+
+// Outcome classifies the error code (RFC 6749, section 4.1.2.1; OpenID Connect
+// Core 1.0, section 3.1.2.6). An unknown one is Declined.
+func (r *Response) Outcome() Outcome {
+	switch r.Error {
+	case "login_required", "interaction_required", "consent_required", "account_selection_required":
+		return PersonNeeded
+	case "server_error", "temporarily_unavailable":
+		return Trouble
+	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_target":
+		return Misfit
+	}
+	return Declined
+}
+
+// Cause describes an error response for a log. The code is repeated only if it
+// has the form of a registered one: anybody can send a browser here with another.
+func (r *Response) Cause() error {
+	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return errors.New("signin: the provider answered with an error of its own")
+	}
+	return fmt.Errorf("signin: the provider answered with %s", r.Error)
+}

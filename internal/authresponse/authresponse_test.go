@@ -53,6 +53,56 @@ func TestCases(t *testing.T) {
 	}
 }
 
+func TestCasesIssuer(t *testing.T) {
+	t.Parallel()
+	const issuer = "https://op.test/oidc"
+	for _, row := range []struct {
+		name, iss string
+		announced bool
+		accepted  bool
+	}{
+		{"2.1 the issuer", issuer, true, true},
+		{"2.1 the issuer, not announced", issuer, false, true},
+		{"2.1 none, not announced", "", false, true},
+		{"2.1 none, though announced", "", true, false},
+		{"2.1 another", "https://evil.test/oidc", true, false},
+		{"2.1 another, not announced", "https://evil.test/oidc", false, false},
+		{"2.1 with a slash", issuer + "/", true, false},
+		{"2.1 in another case", "https://OP.test/oidc", true, false},
+	} {
+		r := authresponse.Response{Issuer: row.iss}
+		if err := r.From(issuer, row.announced); (err == nil) != row.accepted {
+			t.Errorf("%s: got %v; want accepted %v", row.name, err, row.accepted)
+		}
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]struct {
+		outcome authresponse.Outcome
+		cause   string
+	}{
+		"access_denied":           {authresponse.Declined, "signin: the provider answered with access_denied"},
+		"login_required":          {authresponse.PersonNeeded, "signin: the provider answered with login_required"},
+		"consent_required":        {authresponse.PersonNeeded, "signin: the provider answered with consent_required"},
+		"temporarily_unavailable": {authresponse.Trouble, "signin: the provider answered with temporarily_unavailable"},
+		"server_error":            {authresponse.Trouble, "signin: the provider answered with server_error"},
+		"invalid_scope":           {authresponse.Misfit, "signin: the provider answered with invalid_scope"},
+		"<script>":                {authresponse.Declined, "signin: the provider answered with an error of its own"},
+		strings.Repeat("x", 41):   {authresponse.Declined, "signin: the provider answered with an error of its own"},
+		"Login_Required":          {authresponse.Declined, "signin: the provider answered with an error of its own"},
+	} {
+		r := authresponse.Response{Error: code}
+		if got := r.Outcome(); got != want.outcome {
+			t.Errorf("%s: got outcome %v; want %v", code, got, want.outcome)
+		}
+		if got := r.Cause().Error(); got != want.cause {
+			t.Errorf("%s: got %q; want %q", code, got, want.cause)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("code=c&state=s&iss=i")
 	f.Add("error=e&state=s")
