@@ -37,10 +37,10 @@ type User struct {
 
 	Name     string
 	Username string // "username", or else "preferred_username"
-	Email    string
+	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
 	EmailVerified bool
-	PhoneNumber   string
+	PhoneNumber   string // with the scope "phone"
 	Picture       string // a URL from the provider: display it, do not fetch it
 
 	// Roles, Organizations and OrganizationRoles ("<organization>:<role>") are
@@ -52,8 +52,8 @@ type User struct {
 	// Scopes are those that were granted with the default access token.
 	Scopes []string
 
-	// ACR is how the person authenticated, AuthTime when; a provider need not
-	// say either. Logto sends AuthTime only if [MaxAge] was asked for.
+	// ACR is the class of the person's authentication, AuthTime when it was; a
+	// provider need not say either. Logto sends AuthTime only if [MaxAge] was asked for.
 	ACR      string
 	AuthTime time.Time
 
@@ -155,8 +155,8 @@ func (c Code) Error() string { return "signin: " + strings.ReplaceAll(string(c),
 const (
 	// ErrNotSignedIn (401): nobody is signed in.
 	ErrNotSignedIn Code = "not_signed_in"
-	// ErrForbidden (403): the person is signed in and not allowed, or the
-	// request came from another site.
+	// ErrForbidden (403): somebody is not allowed what they asked for; a form of
+	// another site that asked to sign a person out, for instance.
 	ErrForbidden Code = "forbidden"
 	// ErrBadRequest (400): a request that no page of this application makes.
 	ErrBadRequest Code = "bad_request"
@@ -212,14 +212,15 @@ var statuses = map[Code]int{
 	ErrSignOutIncomplete:     http.StatusServiceUnavailable,
 }
 
-// Error is an outcome with what is known about it.
+// Error is an outcome with what is known about it. It is not changed once it is
+// made, and may be read by many goroutines.
 type Error struct {
 	// Code says what happened; errors.Is(err, ErrDenied) compares it.
 	Code Code
 	// Status is the HTTP status for an answer.
 	Status int
-	// Message is a sentence for people. It holds nothing that came from the
-	// request or the provider.
+	// Message is a sentence for people, in English. It holds nothing that came
+	// from the request or the provider.
 	Message string
 	// Err is the cause, for the log and never for a page; nil if there is none
 	// besides the code.
@@ -246,7 +247,7 @@ func newError(code Code, cause error) *Error {
 	return &Error{Code: code, Status: statuses[code], Message: page.For(string(code)).Sentence, Err: cause}
 }
 
-// providerError translates an error of the provider's room.
+// providerError translates an error of the provider package.
 func providerError(err error) *Error {
 	if err == nil {
 		return nil
@@ -284,8 +285,11 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	if e.Status >= 500 {
 		level = slog.LevelError
 	}
-	a.log.LogAttrs(r.Context(), level, "signin: request failed",
-		slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err))
+	attrs := []slog.Attr{slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err)}
+	if strings.HasPrefix(string(e.Code), "provider_") {
+		attrs = append(attrs, slog.String("issuer", a.issuer))
+	}
+	a.log.LogAttrs(r.Context(), level, "signin: request failed", attrs...)
 	noStore(w)
 	a.show(w, r, e)
 }
@@ -312,7 +316,7 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
 // wayOn is where an error page's link leads.
 func (a *Auth) wayOn(code Code) string {
 	switch code {
-	case ErrForbidden, ErrSignOutIncomplete, ErrMethodNotAllowed, ErrBadRequest:
+	case ErrForbidden, ErrSignOutIncomplete, ErrMethodNotAllowed, ErrBadRequest, ErrProviderMisconfigured, ErrSessionTooLarge:
 		return a.paths.afterSignOut
 	}
 	return a.paths.signIn
@@ -338,9 +342,9 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventSignedIn       EventKind = "signed_in"
-	EventSignedOut      EventKind = "signed_out"
-	EventRefreshed      EventKind = "refreshed"
+	EventSignedIn       EventKind = "signed_in"       // a callback has made a session
+	EventSignedOut      EventKind = "signed_out"      // here, or by the provider's logout token
+	EventRefreshed      EventKind = "refreshed"       // the session has new tokens
 	EventRefreshFailed  EventKind = "refresh_failed"  // the session stands; Err says why
 	EventSessionEnded   EventKind = "session_ended"   // a session that is over was presented; Reason says why
 	EventSuperseded     EventKind = "superseded"      // an old copy of a session was presented
@@ -356,8 +360,8 @@ type Event struct {
 	// Subject and ProviderSessionID are whom it is about, if that is known.
 	Subject           string
 	ProviderSessionID string
-	// Reason is why a session ended: "idle", "lifetime", "signed_out",
-	// "provider", "replaced".
+	// Reason is why a session ended, with EventSessionEnded only: "idle",
+	// "lifetime", "signed_out", "provider", "replaced".
 	Reason string
 	// Err is what went wrong; nil if nothing did.
 	Err error

@@ -76,7 +76,7 @@ func ExampleNew() {
 	// Output:
 	// signin: Config.LogtoEndpoint is "https://tenant.logto.app/oidc"; needs the endpoint alone, such as https://tenant.logto.app
 	// signin: Config.BaseURL is "http://app.example.com"; needs https, since http is accepted on loopback only
-	// signin: Config.Keys[0] has 6 bytes; needs 32 or more
+	// signin: Config.Keys[0] has 6 bytes; needs 32 or more: openssl rand -hex 32
 }
 
 // Any other OpenID Connect provider is named by its issuer.
@@ -97,10 +97,9 @@ func ExampleNew_otherProvider() {
 
 // Sessions may be kept in any store for gorilla/sessions. What it gets is sealed.
 func ExampleConfig_store() {
+	cfg := exampleConfig()
 	store := sessions.NewFilesystemStore("/var/lib/app/sessions", []byte(os.Getenv("STORE_KEY")))
 	store.MaxLength(64 << 10) // 4 KB otherwise, which is too little for some people's tokens
-
-	cfg := exampleConfig()
 	cfg.Store = store
 	if _, err := signin.New(cfg); err != nil {
 		log.Fatal(err)

@@ -104,6 +104,10 @@ func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (
 // cookie on w, and the caller redirects. It is for applications that redirect by
 // themselves, and for options whose values come from the request, which it
 // checks. Links in pages point to the route of [Auth.SignIn] instead.
+//
+// The error is an *[Error]: ErrBadRequest for an option with a mistake,
+// ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot be
+// discovered. Then no cookie is set.
 func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
 	params, target, err := a.compile(opts)
 	if err != nil {
@@ -277,6 +281,7 @@ func (a *Auth) SignOut() http.HandlerFunc {
 			return
 		}
 		if err := a.sameSite.Check(r); err != nil {
+			a.emit(r.Context(), Event{Kind: EventDenied, Err: newError(ErrForbidden, err)})
 			a.confirmSignOut(w, r, http.StatusForbidden)
 			return
 		}
@@ -301,8 +306,10 @@ func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int
 // EndSession signs the person out at once and returns where to send them: the
 // provider's end-session endpoint, which comes back to AfterSignOut. The caller
 // redirects, and makes sure that no other site can cause the call (see
-// [http.CrossOriginProtection]). If the error is [ErrSignOutIncomplete], this
-// browser is signed out nonetheless.
+// [http.CrossOriginProtection]). If nobody is signed in here, the provider may
+// know the person all the same: the location is the same, and there is no error.
+// If the error is [ErrSignOutIncomplete], this browser is signed out nonetheless,
+// and there is no location.
 func (a *Auth) EndSession(w http.ResponseWriter, r *http.Request) (location string, err error) {
 	location, failed := a.endSession(w, r)
 	if failed != nil {
@@ -358,8 +365,8 @@ func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
 // BackChannelLogout returns the handler to which the provider sends logout
 // tokens (OpenID Connect Back-Channel Logout 1.0): when a person signs out of
 // another application, or an operator ends their sessions. Mount it for POST,
-// where no other site's protection against forged requests stands in front of it,
-// and register it at the provider with "session required".
+// outside of any protection against cross-site requests, since the provider's
+// server is one, and register it at the provider with "session required".
 //
 // A token that names a session ends that one; one that names a person alone ends
 // all of theirs. It works for sessions in cookies as well: they are refused when
@@ -466,6 +473,10 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 
 // SignInOption is something special about a sign-in. The zero SignInOption is
 // nothing. Later options replace earlier ones of the same kind.
+//
+// A mistake in a value, or an option for Logto only with Config.Issuer, makes [New]
+// fail, [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]. That is
+// strict because Logto is silent: it drops all of these when one is wrong.
 type SignInOption struct{ apply func(*signInSettings) }
 
 type signInSettings struct {
@@ -484,10 +495,10 @@ type Screen string
 const (
 	ScreenSignIn             Screen = "sign_in"
 	ScreenRegister           Screen = "register"
-	ScreenResetPassword      Screen = "reset_password"
+	ScreenResetPassword      Screen = "reset_password" // for people who forgot it
 	ScreenIdentifierSignIn   Screen = "identifier:sign_in"
 	ScreenIdentifierRegister Screen = "identifier:register"
-	ScreenSingleSignOn       Screen = "single_sign_on"
+	ScreenSingleSignOn       Screen = "single_sign_on" // asks for the e-mail address of an enterprise
 )
 
 // Identifier is a kind of name by which Logto knows people.
@@ -507,7 +518,8 @@ func FirstScreen(s Screen) SignInOption {
 }
 
 // Identifiers says what the screens [ScreenIdentifierSignIn] and
-// [ScreenIdentifierRegister] ask for. Logto only.
+// [ScreenIdentifierRegister] ask for, and needs one of them in [FirstScreen].
+// Logto only.
 func Identifiers(ids ...Identifier) SignInOption {
 	return option(func(p *authparams.Request) {
 		p.Identifiers = nil

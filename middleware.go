@@ -19,8 +19,8 @@
 //	mux.HandleFunc("/callback", auth.Callback())
 //	mux.HandleFunc("/sign-out", auth.SignOut())
 //	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
-//	mux.Handle("/", auth.Load(home))                  // the user, if there is one
-//	mux.Handle("/account", auth.RequireAuth(account)) // the user, or a sign-in
+//	mux.Handle("/", auth.Load(http.HandlerFunc(home)))                  // the user, if there is one
+//	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(account))) // the user, or a sign-in
 //
 // A handler asks for the user with [UserFrom]:
 //
@@ -81,11 +81,14 @@ import (
 
 // Config says which provider signs people in, and how their sessions are kept.
 // It is read once, by [New]; changing it or its slices afterwards changes
-// nothing. The fields up to Keys are required, the zero value of all others is
-// the default.
+// nothing. Required are LogtoEndpoint or Issuer, ClientID, ClientSecret, BaseURL
+// and, but on loopback, Keys; the zero value of every other field is its default.
+// It holds secrets: do not log it.
 type Config struct {
 	// LogtoEndpoint is the endpoint of a Logto tenant, such as
-	// "https://tenant.logto.app". For any other provider, set Issuer instead.
+	// "https://tenant.logto.app": the host alone, without "/oidc". It needs https,
+	// except on loopback. For any other provider, set Issuer instead; to set both
+	// is a mistake.
 	LogtoEndpoint string
 	// Issuer is a provider's issuer identifier, to the byte as its discovery
 	// document states it (OpenID Connect Discovery 1.0, section 4.3).
@@ -96,50 +99,58 @@ type Config struct {
 	ClientSecret string
 	// BaseURL is where people reach this application, such as
 	// "https://app.example.com" or "https://example.com/app". Redirect URIs are
-	// made from it and from nothing else. It needs https, except on loopback.
+	// made from it and from nothing else. It needs https, except on loopback
+	// (localhost, *.localhost, 127.0.0.0/8, ::1). People must use this very host
+	// name, since cookies belong to it: 127.0.0.1 is not localhost.
 	BaseURL string
 	// Keys seal sessions: 32 bytes or more each, from a random source
-	// ("openssl rand -hex 32"). The first seals, all open. To rotate without
-	// signing anybody out, deploy the new key last, then deploy it first. May be
-	// empty only with a loopback BaseURL: a random key then ends all sessions
-	// when the process does.
+	// ("openssl rand -hex 32"), used as they are. The first seals, all open. To
+	// rotate without signing anybody out, deploy the new key last, then deploy it
+	// first, and drop the old one MaxLifetime later. May be empty only with a
+	// loopback BaseURL: a random key then ends all sessions when the process does.
 	Keys [][]byte
 
-	// Scopes are asked for besides "openid profile offline_access", for example
-	// "email", "roles", "urn:logto:scope:organizations".
+	// Scopes are asked for besides "openid profile offline_access", one in each
+	// element: "email" for User.Email, "phone", "roles",
+	// "urn:logto:scope:organizations".
 	Scopes []string
 	// OmitDefaultScopes leaves out profile and offline_access. Without the
 	// latter there is no refresh token: a session then lives by its own limits
 	// and does not learn that the provider has ended it.
 	OmitDefaultScopes bool
-	// Resources are the API resources for which access tokens will be asked
-	// (RFC 8707).
+	// Resources are the API resources that people grant access to with a sign-in:
+	// absolute URIs without a fragment (RFC 8707).
 	Resources []string
 	// SignInOptions apply to every sign-in, those that guards start included.
 	SignInOptions []SignInOption
-	// MergeUserInfo fetches the userinfo endpoint at each sign-in and refresh,
-	// and adds what the ID token lacks to the claims.
+	// MergeUserInfo fetches the userinfo endpoint at each sign-in and refresh, one
+	// request each, and adds what the ID token lacks to the claims. A sign-in fails
+	// if it fails; a refresh keeps the claims that there are.
 	MergeUserInfo bool
 	// SigningAlgs pins the algorithms that may sign an ID token. Default: those
-	// the provider lists, without "none" and the symmetric ones.
+	// the provider lists, of RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+	// ES384, ES512 and EdDSA. Symmetric algorithms and "none" are never accepted.
 	SigningAlgs []string
 
-	// Store keeps the sealed sessions. Default: cookies, of about 1.2 KB in
-	// all. See the README for which store suits whom.
+	// Store keeps the sealed sessions. Default: cookies, of about 1.2 KB in all,
+	// and enough for nearly everybody. A server-side store is for tokens that do
+	// not fit 6 KB of cookies: hundreds of roles, large JWT access tokens.
 	Store sessions.Store
 	// Shared is what all replicas of the application know. Default: memory of
-	// this process, which suits one process only.
+	// this process, which suits one process only, and forgets sign-outs when that
+	// ends: copies of a cookie made before are then good again until they expire.
 	Shared SharedState
-	// CookieName is the name of the session cookie. Default "signin". With
-	// https it gets the prefix "__Host-". Two Auths on one host need different
-	// names, and paths.
+	// CookieName is the name of the session cookie: 1 to 64 letters, digits, _
+	// and -. Default "signin". With https it gets the prefix "__Host-". Two Auths
+	// on one host need different names, and different paths for their routes.
 	CookieName string
 
-	// IdleTimeout ends a session that is not used. Default 24 hours. Use is
-	// written down only when a quarter of it has passed, so a session may end
-	// up to a quarter early.
+	// IdleTimeout ends a session that is not used. Default 24 hours, negative is
+	// a mistake, as for the next two. Use is written down only when a quarter of it
+	// has passed, so a session may end up to a quarter early.
 	IdleTimeout time.Duration
-	// MaxLifetime ends a session however much it is used. Default 14 days.
+	// MaxLifetime ends a session however much it is used. Default 14 days. The
+	// shorter of the two wins.
 	MaxLifetime time.Duration
 	// RefreshBefore is how long before the access token's expiry it is
 	// refreshed, at most half of its life. Default 60 seconds.
@@ -159,24 +170,27 @@ type Config struct {
 	AfterSignOut string
 
 	// HTTPClient sends the requests to the provider. Default: one of this
-	// package's own. Its time-outs are replaced and redirects are not followed.
+	// package's own. It is copied; the copy has a time-out of 10 seconds and
+	// follows no redirects. Its Transport is used as it is, for a proxy or a
+	// private certificate authority.
 	HTTPClient *http.Client
-	// Logger gets one record for each thing that went wrong. Default
-	// slog.Default(). No token, code, secret or cookie is ever logged.
+	// Logger gets one record for each thing that went wrong, and at the start what
+	// to register at the provider. Default slog.Default(). No token, code, secret
+	// or cookie is ever logged.
 	Logger *slog.Logger
-	// OnEvent is called for each Event, before the answer is written; a slow
-	// one delays the person. It must be safe for concurrent use.
+	// OnEvent, unless nil, is called for each Event, before the answer is written;
+	// a slow one delays the person. It must be safe for concurrent use.
 	OnEvent func(context.Context, Event)
-	// ErrorHandler replaces the error page. It writes status and body; headers
-	// and cookies are set already. It is not called for refusals that are not
-	// pages: redirects, and problem documents for programs.
+	// ErrorHandler replaces the error page. It calls WriteHeader(e.Status) and
+	// writes a body; headers and cookies are set already. It is not called for
+	// refusals that are not pages: redirects, and problem documents for programs.
 	ErrorHandler func(http.ResponseWriter, *http.Request, *Error)
 	// Now is the clock, for tests. Default time.Now.
 	Now func() time.Time
 }
 
 // Auth is one application's sign-in: its handlers and guards. It is made by
-// [New], immutable, and safe for concurrent use.
+// [New], immutable, and safe for concurrent use. The zero Auth is not valid.
 type Auth struct {
 	issuer    string
 	logto     bool
@@ -277,8 +291,6 @@ func defaultTo(def time.Duration) func(time.Duration) (time.Duration, error) {
 	return func(d time.Duration) (time.Duration, error) { return settings.Duration(d, def) }
 }
 
-var errMissing = errors.New("is missing")
-
 func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
@@ -288,13 +300,13 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	case cfg.Issuer != "":
 		a.issuer = check(c, "Issuer", cfg.Issuer, settings.Issuer)
 	default:
-		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer"))
+		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
 	}
 	if cfg.ClientID == "" {
-		c.add("ClientID", errMissing)
+		c.add("ClientID", errors.New("is missing; at Logto it is the App ID"))
 	}
 	if cfg.ClientSecret == "" {
-		c.add("ClientSecret", errMissing)
+		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
 	}
 	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
 		return settings.Scopes(s, cfg.OmitDefaultScopes)
@@ -356,7 +368,7 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	var keys [][]byte
 	for i, k := range cfg.Keys {
 		if len(k) < seal.MinKey {
-			c.add(fmt.Sprintf("Keys[%d]", i), fmt.Errorf("has %d bytes; needs %d or more", len(k), seal.MinKey))
+			c.add(fmt.Sprintf("Keys[%d]", i), fmt.Errorf("has %d bytes; needs %d or more: openssl rand -hex 32", len(k), seal.MinKey))
 		}
 		keys = append(keys, slices.Clone(k))
 	}
@@ -364,14 +376,14 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 		return keys
 	}
 	if base == nil || !settings.Loopback(base.Hostname()) {
-		c.add("Keys", errors.New("are missing; they may be with a loopback BaseURL only"))
+		c.add("Keys", errors.New("are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"))
 	}
 	random := make([]byte, seal.MinKey)
 	rand.Read(random) // never fails: crypto/rand
 	return [][]byte{random}
 }
 
-// build makes the rooms of an Auth whose Config has no mistake.
+// build makes the parts of an Auth whose Config has no mistake.
 func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) error {
 	a.provider = provider.New(provider.Config{
 		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
@@ -414,7 +426,7 @@ func (a *Auth) announce(cfg *Config) {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
 	}
 	if cfg.Shared == nil {
-		a.log.Info("signin: Config.Shared is empty: sign-outs are known to this process only, and forgotten when it ends")
+		a.log.Info("signin: Config.Shared is empty, which is fine for one process: sign-outs are known to this one only, and forgotten when it ends")
 	}
 }
 
@@ -460,10 +472,12 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 	})
 }
 
-// RequireAuth lets requests of signed-in people pass, and refuses all others: a
-// person who navigates is sent to sign in and then back; HTMX, forms and
-// programs get 401 in a shape they understand. It accepts sessions of this Auth
-// only.
+// RequireAuth lets requests of signed-in people pass, and refuses all others. A
+// person who navigates (GET with Accept: text/html, no frame, no prefetch) is sent
+// to sign in and then back. Everything else gets 401: HTMX with HX-Redirect, a
+// person's form with a page, and programs with a problem document (RFC 9457) whose
+// code is "not_signed_in" and whose sign_in_url is where a person signs in. It
+// accepts sessions of this Auth only.
 //
 // Responses carry "Cache-Control: no-store" and "Vary: Cookie" unless next
 // sets its own.

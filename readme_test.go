@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"go/format"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,8 +70,10 @@ func builds(t *testing.T, source string) {
 	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "vet", file)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
 		t.Errorf("the README's program does not compile: %v\n%s", err, out)
+	}
+	if formatted, err := format.Source([]byte(source)); err != nil || string(formatted) != source {
+		t.Errorf("the README's program is not as gofmt writes it (%v)", err)
 	}
 }

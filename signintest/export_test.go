@@ -8,5 +8,5 @@ import (
 
 // PlantOutsideTests is WithUser as it is in a running program.
 func PlantOutsideTests(r *http.Request, user *signin.User) *http.Request {
-	return plant(false, r, user, nil)
+	return plant(false, r, user)
 }

@@ -23,7 +23,7 @@ func For(code string) Page {
 	case "bad_callback":
 		return text("This sign-in could not be finished", "It was started somewhere else, or is over already: please start again here.", "Sign in")
 	case "sign_in_expired":
-		return text("This sign-in took too long", "For your safety it was valid for a few minutes only: please start again.", "Start again")
+		return text("This sign-in could not be finished", "It took too long, or was begun in another browser or at another address of this site: please start again.", "Start again")
 	case "cookies_blocked":
 		return text("Your browser keeps cookies out", "Nobody can be signed in without them: allow cookies for this site, then try again.", "Try again")
 	case "session_too_large":

@@ -34,7 +34,7 @@ const skew = time.Minute
 
 // ErrNone means that this browser has no attempt for a state: it never had, it
 // is too old, or the cookie is not one of ours.
-var ErrNone = errors.New("signin: no sign-in under way for this state")
+var ErrNone = errors.New("signin: no sign-in under way for this state: it took too long, was finished already, or was begun at another host than Config.BaseURL's")
 
 // Attempt is one sign-in under way.
 type Attempt struct {

@@ -15,8 +15,6 @@ type Value struct {
 	// User is a *signin.User. Its type is not named here because internal
 	// packages do not import the root.
 	User any
-	// AccessToken is what the planted user's access token is; empty for none.
-	AccessToken string
 }
 
 // With returns a copy of ctx that carries v.

@@ -14,7 +14,7 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 		t.Errorf("nothing planted: got %v; want nil", got)
 	}
 	outer := &planted.Value{User: "outer"}
-	inner := &planted.Value{AccessToken: "inner"}
+	inner := &planted.Value{User: "inner"}
 	ctx = planted.With(ctx, outer)
 	if got := planted.From(ctx); got != outer {
 		t.Errorf("one planted: got %v; want it", got)

@@ -27,23 +27,29 @@ func Loopback(host string) bool {
 // origin parses an absolute URL that may have a path and nothing after it.
 func origin(raw string) (*url.URL, error) {
 	if raw == "" {
-		return nil, errors.New("is missing")
+		return nil, errors.New("is missing; needs an absolute URL such as https://host")
 	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return nil, errors.New("is not a URL") // url.Error would repeat it
+		// url.Error would repeat it.
+		return nil, errors.New("is not a URL; needs an absolute one such as https://host")
 	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.Opaque != "":
 		return nil, fmt.Errorf("is %q; needs an absolute URL such as https://host", raw)
 	case u.User != nil:
 		return nil, errors.New("must not hold a user name or password")
+	case strings.Trim(u.Hostname(), hostCharacters) != "":
+		return nil, fmt.Errorf("is %q; its host is no host", raw)
 	case u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return nil, fmt.Errorf("is %q; must end with its host or path", raw)
+		return nil, fmt.Errorf("is %q; must not have a query or a fragment", raw)
 	case u.Scheme == "http" && !Loopback(u.Hostname()):
 		return nil, fmt.Errorf("is %q; needs https, since http is accepted on loopback only", raw)
 	}
 	return u, nil
 }
+
+// hostCharacters are those of names, of addresses, and of the zones of IPv6.
+const hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%"
 
 // Issuer returns the provider's issuer identifier, to the byte as the provider
 // must state it.
@@ -128,7 +134,7 @@ func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	for _, s := range scopes {
 		for _, c := range []byte(s) {
 			if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
-				return nil, fmt.Errorf("has %q; a scope has no spaces, quotes or backslashes", s)
+				return nil, fmt.Errorf("has %q; needs one scope in each element, without quotes or backslashes", s)
 			}
 		}
 		if s == "" {
@@ -157,7 +163,7 @@ func Resources(resources []string) ([]string, error) {
 func Duration(d, def time.Duration) (time.Duration, error) {
 	switch {
 	case d < 0:
-		return 0, fmt.Errorf("is %v; needs a time of zero or more", d)
+		return 0, fmt.Errorf("is %v; needs more than zero, or zero for %v", d, def)
 	case d == 0:
 		return def, nil
 	}

@@ -50,6 +50,8 @@ func TestIssuer(t *testing.T) {
 		"http://127.0.0.1.evil.test": bad,
 		"http://10.0.0.1":            bad,
 		"https://op example":         bad,
+		"https://<tenant>.logto.app": bad,
+		"https://op.example\u00a0":   bad,
 	} {
 		check(t, "Issuer", in, want, settings.Issuer)
 	}
