@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -264,6 +265,17 @@ func (s *stopAtCallback) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s.response = r.URL.String()
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+}
+
+func TestWithRoutesTakesLogoutTokens(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	r := httptest.NewRequest(http.MethodPost, "/backchannel-logout", nil)
+	w := httptest.NewRecorder()
+	a.auth.WithRoutes(http.NotFoundHandler()).ServeHTTP(w, r)
+	if w.Code != http.StatusBadRequest {
+		t.Errorf("an empty logout request: got %d; want 400 from the route", w.Code)
+	}
 }
 
 // idToken returns an ID token that the provider has issued.

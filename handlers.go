@@ -447,9 +447,10 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 // for wrapping an existing tree of handlers, and belongs outside any router.
 func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	routes := map[string]http.Handler{
-		a.paths.signIn:   a.SignIn(),
-		a.paths.callback: a.Callback(),
-		a.paths.signOut:  a.SignOut(),
+		a.paths.signIn:      a.SignIn(),
+		a.paths.callback:    a.Callback(),
+		a.paths.signOut:     a.SignOut(),
+		a.paths.backChannel: a.BackChannelLogout(),
 	}
 	loaded := a.Load(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,170 @@
+package interop
+
+import (
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+)
+
+const (
+	// refreshBefore leaves a token alone for the first half minute of its life,
+	// which is the half that the application leaves alone in any case. Providers
+	// keep their own time, which no test can move; what a test can move is the
+	// application's, by less than the skew that makes a token unacceptable.
+	refreshBefore = accessTokenLifetime / 2
+	// untilRefresh is how far the application's clock moves for a fresh token to
+	// be due.
+	untilRefresh = 31 * time.Second
+)
+
+// An application is a running web application that signs people in at a foreign
+// provider.
+type application struct {
+	url   string
+	op    foreign
+	wire  *wire
+	clock *clock
+	log   *transcript
+}
+
+// A clock is the wall clock, moved ahead. The zero value is the wall clock.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) Now() time.Time           { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) move(ahead time.Duration) { c.ahead.Add(int64(ahead)) }
+
+// startApplication starts an application on a free port of 127.0.0.1 and the
+// provider it trusts.
+func startApplication(t *testing.T, mount func(*signin.Auth) http.Handler, start func(*testing.T, string) foreign) *application {
+	t.Helper()
+	server, base := listen()
+	return serve(t, server, mount, start(t, base), "")
+}
+
+// listen takes a free port of 127.0.0.1 for an application that is still to come,
+// since its provider has to know its address first.
+func listen() (server *httptest.Server, baseURL string) {
+	server = httptest.NewUnstartedServer(nil)
+	return server, "http://" + server.Listener.Addr().String()
+}
+
+// serve starts an application that trusts op. Two that one browser visits need
+// different cookie names, since cookies are not kept apart by port
+// (https://www.rfc-editor.org/rfc/rfc6265#section-8.5).
+func serve(t *testing.T, server *httptest.Server, mount func(*signin.Auth) http.Handler, op foreign, cookieName string) *application {
+	t.Helper()
+	base := "http://" + server.Listener.Addr().String()
+	a := &application{url: base, op: op, wire: new(wire), clock: new(clock), log: new(transcript)}
+	cfg := signin.Config{
+		Issuer:        a.op.issuer,
+		ClientID:      a.op.clientID,
+		ClientSecret:  a.op.clientSecret,
+		BaseURL:       base,
+		Keys:          [][]byte{[]byte(strings.Repeat("k", 32))},
+		Scopes:        []string{"email"},
+		RefreshBefore: refreshBefore,
+		CookieName:    cookieName,
+		MergeUserInfo: true,
+		HTTPClient:    &http.Client{Transport: a.wire},
+		Logger:        slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:           a.clock.Now,
+	}
+	if a.op.needsConsentPrompt {
+		cfg.SignInOptions = []signin.SignInOption{signin.Prompt("consent")}
+	}
+	auth, err := signin.New(cfg)
+	if err != nil {
+		t.Fatalf("signin.New: %v", err)
+	}
+	server.Config.Handler = mount(auth)
+	server.Start()
+	t.Cleanup(func() {
+		server.Close()
+		a.checkLog(t)
+	})
+	return a
+}
+
+// checkLog looks for anything in the log that lets somebody in.
+func (a *application) checkLog(t *testing.T) {
+	t.Helper()
+	said := a.log.String()
+	for what, secret := range a.wire.secrets() {
+		if strings.Contains(said, secret) {
+			t.Errorf("the log holds %s", what)
+		}
+	}
+	if strings.Contains(said, a.op.clientSecret) {
+		t.Error("the log holds the client secret")
+	}
+	if t.Failed() && said != "" {
+		t.Logf("the application logged:\n%s", said)
+	}
+}
+
+// signIn opens the account page as a visitor who is not signed in and passes
+// the provider as person.
+func (a *application) signIn(t *testing.T, v *visitor, person string) *page {
+	t.Helper()
+	at := v.passProvider(v.visit(a.url+"/account"), a.op.issuer, person)
+	if want := a.url + "/account"; at.url.String() != want || at.status != http.StatusOK {
+		t.Fatalf("sign-in ended at %s with %d; want %s with 200%s\n%s", at.url.Path, at.status, want, at.way(), at.body)
+	}
+	if want := "subject=" + person; !strings.Contains(at.body, want) {
+		t.Fatalf("the account page: got %q; want %q in it", at.body, want)
+	}
+	return at
+}
+
+// wantSignedOut checks that the visitor is nobody to the application.
+func (a *application) wantSignedOut(t *testing.T, v *visitor) {
+	t.Helper()
+	if at := v.visit(a.url + "/"); at.status != http.StatusOK || !strings.Contains(at.body, "nobody is signed in") {
+		t.Errorf("the home page: got %d %q; want nobody signed in", at.status, at.body)
+	}
+}
+
+// wantSignedIn checks that the visitor is person to the application.
+func (a *application) wantSignedIn(t *testing.T, v *visitor, person string) {
+	t.Helper()
+	if at := v.visit(a.url + "/"); at.status != http.StatusOK || !strings.Contains(at.body, person+" is signed in") {
+		t.Errorf("the home page: got %d %q; want %s signed in", at.status, at.body, person)
+	}
+}
+
+// home says who is signed in, if anybody is, and where one can go.
+func home(w http.ResponseWriter, r *http.Request) {
+	user, ok := signin.UserFrom(r.Context())
+	if !ok {
+		user = nil
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_ = homePage.Execute(w, user)
+}
+
+var homePage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><title>Home</title>
+{{if .}}<p>{{.Subject}} is signed in</p>
+<p><a href="/account">Account</a> <a href="/sign-out">Sign out</a></p>
+{{else}}<p>nobody is signed in</p>
+<p><a href="/sign-in">Sign in</a> <a href="/account">Account</a></p>
+{{end}}</html>`))
+
+// account shows what the provider has told about the person.
+func account(w http.ResponseWriter, r *http.Request) {
+	user, ok := signin.UserFrom(r.Context())
+	if !ok {
+		http.Error(w, "a guarded page without a user", http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintf(w, "subject=%s\nissuer=%s\nname=%s\nemail=%s\npicture=%s\n",
+		user.Subject, user.Issuer, user.Name, user.Email, user.Picture)
+}

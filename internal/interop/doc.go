@@ -1,0 +1,37 @@
+// Package interop drives package signin against providers, routers and a
+// browser that nobody of this project wrote. A relying party and a test
+// provider from the same hand agree about the same misreading of a
+// specification; these do not.
+//
+// It is a module of its own, so that nothing of it reaches the dependency graph
+// of an application that signs people in.
+//
+// # What takes part
+//
+//   - github.com/luikyv/go-oidc, a certified provider in Go, in this process;
+//   - oidc-provider, the certified provider in JavaScript that Logto is built
+//     on, in a process of its own under Node;
+//   - chi, gorilla/mux and net/http's ServeMux;
+//   - Chromium, headless, through the DevTools protocol.
+//
+// The browser also clicks through the program in example/, built and started as
+// somebody who has just cloned the project starts it.
+//
+// Applications listen on 127.0.0.1 and providers on localhost: to a browser
+// these are two sites, as an application and its provider are in earnest, so
+// that SameSite and Sec-Fetch-Site have something to say.
+//
+// # Running it
+//
+// It needs Node 20 or newer with npm, and Debian's Chromium:
+//
+//	apt-get install chromium
+//	cd internal/interop
+//	npm ci
+//	go test ./...
+//
+// SIGNIN_SCREENSHOTS names a directory that receives pictures of what the
+// browser tests saw. A missing tool fails the tests that need it. It is
+// tempting to skip them instead; then a machine without the tool reports
+// success about something nobody has tried.
+package interop

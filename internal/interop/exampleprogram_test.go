@@ -1,0 +1,97 @@
+package interop
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// examplePatience is how long the example may take to start, or to end: a little
+// more than it gives the requests that are under way.
+const examplePatience = 15 * time.Second
+
+// An exampleProgram is the application in example/ with its provider for tests,
+// running as somebody who has just cloned the project runs it.
+type exampleProgram struct {
+	t    *testing.T
+	url  string // what it said to open
+	said *transcript
+	// stop sends it what Ctrl-C sends, and waits until it has ended.
+	stop func() error
+}
+
+// buildExample builds the example, and returns the path of the program.
+func buildExample(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "example")
+	build := exec.Command("go", "build", "-o", path, "./example")
+	build.Dir = filepath.Join("..", "..")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the example: %v\n%s", err, said)
+	}
+	return path
+}
+
+// startExample runs the program at path until the test ends, on free ports. It
+// has to end cleanly, and to have nothing to complain of, in each test.
+func startExample(t *testing.T, path string) *exampleProgram {
+	t.Helper()
+	program := exec.Command(path, "-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0")
+	// Whoever runs the tests may have a Logto of their own in the environment. With
+	// a key there is nothing that the program should have to warn of.
+	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "BASE_URL=",
+		"SIGNIN_KEY="+strings.Repeat("k", 64))
+	p := &exampleProgram{t: t, said: new(transcript)}
+	program.Stderr = p.said
+	stdout, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Start(); err != nil {
+		t.Fatalf("start the example: %v", err)
+	}
+	opened := make(chan string, 1)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(opened)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if address, found := strings.CutPrefix(lines.Text(), "Open "); found {
+				opened <- address
+				break
+			}
+		}
+		_, _ = io.Copy(io.Discard, stdout)
+	})
+	kill := time.AfterFunc(examplePatience, func() { _ = program.Process.Kill() })
+	p.stop = sync.OnceValue(func() error {
+		kill.Reset(examplePatience)
+		defer kill.Stop()
+		if err := program.Process.Signal(os.Interrupt); err != nil {
+			return err
+		}
+		// Wait closes the pipe, and what is in it would be lost.
+		reading.Wait()
+		return program.Wait()
+	})
+	t.Cleanup(func() {
+		if err := p.stop(); err != nil {
+			t.Errorf("the example after Ctrl-C: got %v; want a clean end", err)
+		}
+		if said := p.said.String(); said != "" {
+			t.Errorf("the example complains:\n%s", said)
+		}
+	})
+	p.url = <-opened
+	kill.Stop()
+	if !strings.HasPrefix(p.url, "http://127.0.0.1:") {
+		t.Fatalf("the example says to open %q; want an address on 127.0.0.1\n%s", p.url, p.said)
+	}
+	return p
+}

@@ -1,0 +1,321 @@
+package interop
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// maxHops is how many redirects a visitor follows before it calls them a loop,
+// as browsers do.
+const maxHops = 20
+
+// A visitor is a person's browser without its screen: it keeps cookies, follows
+// redirects, fills in forms, and says about its requests what browsers say. It
+// serves the goroutine of its test; only try may be called from others.
+type visitor struct {
+	t      *testing.T
+	client *http.Client
+	// holdAt, unless empty, is a path that the visitor does not go on to when
+	// redirected there: the page returned has this address and no status.
+	holdAt string
+}
+
+func newVisitor(t *testing.T) *visitor {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &visitor{t: t, client: &http.Client{
+		Jar:     jar,
+		Timeout: 20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}}
+}
+
+// A hop is one request of a navigation and its answer.
+type hop struct {
+	method   string
+	url      *url.URL
+	status   int
+	location string
+	cookies  []*http.Cookie
+}
+
+// A page is where a navigation ended, and the way there.
+type page struct {
+	url    *url.URL
+	status int
+	body   string
+	hops   []hop
+}
+
+// hop returns the first request of the navigation that went to path.
+func (p *page) hop(t *testing.T, path string) hop {
+	t.Helper()
+	for _, h := range p.hops {
+		if h.url.Path == path {
+			return h
+		}
+	}
+	t.Fatalf("no request to %s on the way: %s", path, p.way())
+	return hop{}
+}
+
+// way tells the hops without their queries, which hold secrets.
+func (p *page) way() string {
+	var b strings.Builder
+	for _, h := range p.hops {
+		b.WriteString("\n  " + h.method + " " + h.url.Host + h.url.Path + " " + http.StatusText(h.status))
+	}
+	return b.String()
+}
+
+// visit opens address as if typed.
+func (v *visitor) visit(address string) *page {
+	v.t.Helper()
+	return v.navigate(nil, http.MethodGet, v.parse(address), nil)
+}
+
+// follow opens a link that stands on from.
+func (v *visitor) follow(from *page, href string) *page {
+	v.t.Helper()
+	return v.navigate(from.url, http.MethodGet, from.url.ResolveReference(v.parse(href)), nil)
+}
+
+// submit fills in the first form of from and presses its first button.
+func (v *visitor) submit(from *page, fields url.Values) *page {
+	v.t.Helper()
+	f, ok := firstForm(from.body)
+	if !ok {
+		v.t.Fatalf("%s shows no form:\n%s", from.url.Path, from.body)
+	}
+	for name := range fields {
+		if f.values.Has(name) {
+			f.values.Set(name, fields.Get(name))
+		}
+	}
+	action := from.url.ResolveReference(v.parse(f.action))
+	if f.method != http.MethodPost {
+		action.RawQuery = f.values.Encode()
+		return v.navigate(from.url, http.MethodGet, action, nil)
+	}
+	return v.navigate(from.url, http.MethodPost, action, []byte(f.values.Encode()))
+}
+
+// passProvider answers whatever the provider at issuer asks until it sends the
+// visitor somewhere else: the sign-in as person, consent, and sign-out.
+func (v *visitor) passProvider(from *page, issuer, person string) *page {
+	v.t.Helper()
+	at := from
+	var hops []hop
+	for range maxHops {
+		hops = append(hops, at.hops...)
+		if !strings.HasPrefix(at.url.String(), issuer+"/") {
+			at.hops = hops
+			return at
+		}
+		at = v.submit(at, url.Values{"login": {person}, "password": {"any"}})
+	}
+	v.t.Fatalf("%s asks without end", issuer)
+	return nil
+}
+
+// cancelAtProvider signs in at the provider as person and then refuses what the
+// application asks for.
+func (v *visitor) cancelAtProvider(from *page, person string) *page {
+	v.t.Helper()
+	at := v.submit(from, url.Values{"login": {person}, "password": {"any"}})
+	if f, ok := firstForm(at.body); ok && f.values.Get("consent") == "yes" {
+		return v.submit(at, url.Values{"consent": {"no"}})
+	}
+	_, rest, found := strings.Cut(at.body, `href="`)
+	for found {
+		href, after, _ := strings.Cut(rest, `"`)
+		if strings.HasSuffix(href, "/abort") {
+			return v.follow(at, html.UnescapeString(href))
+		}
+		_, rest, found = strings.Cut(after, `href="`)
+	}
+	v.t.Fatalf("the provider offers no way to refuse:\n%s", at.body)
+	return nil
+}
+
+// navigate makes a request as a browser navigates, and follows its redirects.
+func (v *visitor) navigate(from *url.URL, method string, to *url.URL, form []byte) *page {
+	v.t.Helper()
+	at, err := v.try(from, method, to, form)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return at
+}
+
+// try is navigate for a goroutine that is not the test's.
+func (v *visitor) try(from *url.URL, method string, to *url.URL, form []byte) (*page, error) {
+	var hops []hop
+	chain := []*url.URL{to}
+	for range maxHops {
+		req, err := http.NewRequest(method, to.String(), bytes.NewReader(form))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+		req.Header.Set("Upgrade-Insecure-Requests", "1")
+		req.Header.Set("Sec-Fetch-Mode", "navigate")
+		req.Header.Set("Sec-Fetch-Dest", "document")
+		req.Header.Set("Sec-Fetch-Site", fetchSite(from, chain))
+		req.Header.Set("Sec-Fetch-User", "?1")
+		if method == http.MethodPost {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set("Origin", from.Scheme+"://"+from.Host)
+		}
+		h, body, err := v.send(req)
+		if err != nil {
+			return nil, err
+		}
+		hops = append(hops, h)
+		if h.location == "" {
+			return &page{url: to, status: h.status, body: body, hops: hops}, nil
+		}
+		if to, err = to.Parse(h.location); err != nil {
+			return nil, err
+		}
+		if v.holdAt != "" && to.Path == v.holdAt {
+			return &page{url: to, hops: hops}, nil
+		}
+		chain = append(chain, to)
+		if h.status != http.StatusTemporaryRedirect && h.status != http.StatusPermanentRedirect {
+			method, form = http.MethodGet, nil
+		}
+	}
+	return nil, fmt.Errorf("a redirect loop: %s", (&page{hops: hops}).way())
+}
+
+// send makes one request and reads its answer.
+func (v *visitor) send(req *http.Request) (hop, string, error) {
+	resp, err := v.client.Do(req)
+	if err != nil {
+		return hop{}, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return hop{}, "", err
+	}
+	h := hop{
+		method:  req.Method,
+		url:     req.URL,
+		status:  resp.StatusCode,
+		cookies: resp.Cookies(),
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		h.location = resp.Header.Get("Location")
+	}
+	return h, string(body), nil
+}
+
+func (v *visitor) parse(address string) *url.URL {
+	v.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return u
+}
+
+// fetchSite is the value of Sec-Fetch-Site for a navigation that from starts,
+// nil being the address bar, and that has been redirected along chain
+// (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+func fetchSite(from *url.URL, chain []*url.URL) string {
+	if from == nil {
+		return "none"
+	}
+	site := "same-origin"
+	for _, to := range chain {
+		if to.Hostname() != from.Hostname() {
+			return "cross-site"
+		}
+		if to.Host != from.Host {
+			site = "same-site"
+		}
+	}
+	return site
+}
+
+// A form is what a browser would send if its first button were pressed.
+type form struct {
+	method, action string
+	values         url.Values
+	button         bool
+}
+
+// firstForm reads the first form of an HTML page.
+func firstForm(body string) (form, bool) {
+	root, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		return form{}, false
+	}
+	for node := range root.Descendants() {
+		if node.DataAtom != atom.Form {
+			continue
+		}
+		f := form{method: strings.ToUpper(attribute(node, "method")), action: attribute(node, "action"), values: url.Values{}}
+		id := attribute(node, "id")
+		for control := range root.Descendants() {
+			if within(control, node) || id != "" && attribute(control, "form") == id {
+				f.add(control)
+			}
+		}
+		return f, true
+	}
+	return form{}, false
+}
+
+// add takes a control's value over into the form; of the buttons only the
+// first, which is the one pressed.
+func (f *form) add(control *html.Node) {
+	name := attribute(control, "name")
+	switch {
+	case control.DataAtom == atom.Button:
+		if f.button {
+			return
+		}
+		f.button = true
+	case control.DataAtom != atom.Input:
+		return
+	}
+	if name != "" {
+		f.values.Add(name, attribute(control, "value"))
+	}
+}
+
+func within(node, ancestor *html.Node) bool {
+	for n := range node.Ancestors() {
+		if n == ancestor {
+			return true
+		}
+	}
+	return false
+}
+
+func attribute(node *html.Node, name string) string {
+	for _, a := range node.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}

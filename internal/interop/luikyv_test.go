@@ -1,0 +1,149 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+	oidcprovider "github.com/luikyv/go-oidc/pkg/provider"
+)
+
+// luikyvSecret needs no form encoding: this provider compares what stands in
+// the Authorization header without undoing the encoding that RFC 6749 asks for
+// (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1). The other provider is
+// given a secret that tells.
+const luikyvSecret = "a-secret-for-one-test"
+
+// luikyvCookie tells the provider who is signed in there, so that a second
+// sign-in asks for no name, and a sign-out must reach the provider to make it
+// ask again.
+const luikyvCookie = "provider_session"
+
+// startLuikyv starts github.com/luikyv/go-oidc with one confidential client:
+// PKCE required, refresh tokens that rotate on each use, revocation, end of
+// session, and ID tokens signed with alg.
+func startLuikyv(t *testing.T, baseURL string, alg goidc.SignatureAlgorithm) foreign {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	issuer := asLocalhost(t, "http://"+server.Listener.Addr().String())
+	scopes := []goidc.Scope{goidc.ScopeOpenID, goidc.ScopeOfflineAccess, goidc.ScopeProfile, goidc.ScopeEmail}
+	client := &goidc.Client{
+		ID:     "interop",
+		Secret: luikyvSecret,
+		ClientMeta: goidc.ClientMeta{
+			RedirectURIs:           []string{baseURL + "/callback"},
+			PostLogoutRedirectURIs: []string{baseURL + "/"},
+			GrantTypes:             []goidc.GrantType{goidc.GrantAuthorizationCode, goidc.GrantRefreshToken},
+			ResponseTypes:          []goidc.ResponseType{goidc.ResponseTypeCode},
+			ScopeIDs:               "openid offline_access profile email",
+			TokenAuthnMethod:       goidc.AuthnMethodSecretBasic,
+			IDTokenSigAlg:          alg,
+		},
+	}
+	pages := luikyvPages{issuer: issuer}
+	claims := func(_ context.Context, grant *goidc.Grant) map[string]any {
+		return map[string]any{
+			"name":    "Person " + grant.Subject,
+			"email":   grant.Subject + "@example.com",
+			"picture": "https://example.com/" + grant.Subject + ".png",
+		}
+	}
+	keys := goidc.JSONWebKeySet{Keys: []goidc.JSONWebKey{signingKey(t, alg)}}
+	op, err := oidcprovider.New(issuer, nil,
+		func(context.Context) (goidc.JSONWebKeySet, error) { return keys, nil },
+		oidcprovider.WithScopes(scopes...),
+		oidcprovider.WithIDTokenSignatureAlgs(alg),
+		oidcprovider.WithSecretBasicAuthn(),
+		oidcprovider.WithPKCERequired(goidc.CodeChallengeMethodSHA256),
+		oidcprovider.WithAuthCodeGrant(nil, goidc.ResponseTypeCode),
+		oidcprovider.WithRefreshTokenGrant(nil),
+		oidcprovider.WithRefreshTokenRotation(),
+		oidcprovider.WithIssuerResponseParameter(),
+		oidcprovider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
+			return goidc.NewJWTTokenOptions(alg, int(accessTokenLifetime.Seconds()))
+		}),
+		oidcprovider.WithTokenRevocation(func(context.Context, *goidc.Client) bool { return true }),
+		oidcprovider.WithJTIConsumer(func(context.Context, string) error { return nil }),
+		oidcprovider.WithUserInfoClaims(claims),
+		oidcprovider.WithStaticClients(client),
+		oidcprovider.WithPolicies(goidc.NewPolicy("sign-in",
+			func(*http.Request, *goidc.AuthnSession, *goidc.Client) bool { return true }, pages.signIn)),
+		oidcprovider.WithLogout(nil, func(http.ResponseWriter, *http.Request, *goidc.LogoutSession) error {
+			return errors.New("interop: sign-out without a post_logout_redirect_uri")
+		}),
+		oidcprovider.WithLogoutPolicies(goidc.NewLogoutPolicy("sign-out",
+			func(*http.Request, *goidc.LogoutSession) bool { return true }, pages.signOut)),
+	)
+	if err != nil {
+		t.Fatalf("start luikyv/go-oidc: %v", err)
+	}
+	server.Config.Handler = op.Handler()
+	server.Start()
+	t.Cleanup(server.Close)
+	return foreign{issuer: issuer, clientID: client.ID, clientSecret: client.Secret}
+}
+
+// luikyvPages are the pages this provider leaves to whoever runs it.
+type luikyvPages struct{ issuer string }
+
+var luikyvPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><title>luikyv/go-oidc</title>
+<form method="post" action="{{.Action}}">
+{{if .Subject}}<p>Signed in as {{.Subject}}</p>
+<button id="go" name="consent" value="yes">Allow</button>
+<button name="consent" value="no">Deny</button>
+{{else}}<label>Name <input name="login" required></label>
+<label>Password <input name="password" type="password"></label>
+<button id="go">Sign in</button>{{end}}
+</form></html>`))
+
+// signIn asks for a name, unless the browser is signed in here, and then for
+// consent.
+func (p luikyvPages) signIn(w http.ResponseWriter, r *http.Request, session *goidc.AuthnSession, _ *goidc.Client) (goidc.Status, error) {
+	if session.Subject == "" {
+		if cookie, err := r.Cookie(luikyvCookie); err == nil {
+			session.Subject = cookie.Value
+		} else if name := r.PostFormValue("login"); name != "" {
+			session.Subject = name
+			http.SetCookie(w, &http.Cookie{Name: luikyvCookie, Value: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		}
+	}
+	switch consent := r.PostFormValue("consent"); {
+	case session.Subject != "" && consent == "yes":
+		session.GrantedScopes = session.Scopes
+		return goidc.StatusSuccess, nil
+	case consent == "no":
+		return goidc.StatusFailure, errors.New("the person denied")
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	err := luikyvPage.Execute(w, struct{ Action, Subject string }{
+		Action:  p.issuer + "/authorize/" + session.ID,
+		Subject: session.Subject,
+	})
+	if err != nil {
+		return goidc.StatusFailure, err
+	}
+	return goidc.StatusPending, nil
+}
+
+// signOut ends the session of the browser at the provider without a question.
+func (luikyvPages) signOut(w http.ResponseWriter, _ *http.Request, _ *goidc.LogoutSession) (goidc.Status, error) {
+	http.SetCookie(w, &http.Cookie{Name: luikyvCookie, Path: "/", MaxAge: -1})
+	return goidc.StatusSuccess, nil
+}
+
+// asLocalhost replaces the loopback address in address by its name: to a
+// browser that is another site than 127.0.0.1.
+func asLocalhost(t *testing.T, address string) string {
+	t.Helper()
+	_, port, found := strings.Cut(address, "http://127.0.0.1:")
+	if !found {
+		t.Fatalf("got %s; want an address on 127.0.0.1", address)
+	}
+	return "http://localhost:" + port
+}

@@ -1,0 +1,68 @@
+// oidc-provider with its own sign-in pages, for one test. It prints
+// "ready <issuer>" and ends when its standard input does, so that it cannot
+// outlive the test that started it, however that test ends.
+import { createServer } from 'node:http';
+import process from 'node:process';
+
+import Provider from 'oidc-provider';
+
+const {
+  clients, clientSecret, idTokenAlg, accessTokenSeconds, keys,
+} = JSON.parse(process.argv[2]);
+
+// The pages of devInteractions say who is signed in and nothing else, so the
+// account is whatever name was typed.
+async function findAccount(ctx, sub) {
+  return {
+    accountId: sub,
+    claims: async () => ({
+      sub,
+      name: `Person ${sub}`,
+      email: `${sub}@example.com`,
+      picture: `https://example.com/${sub}.png`,
+    }),
+  };
+}
+
+const configuration = {
+  clients: clients.map(({ clientID, baseURL }) => ({
+    client_id: clientID,
+    client_secret: clientSecret,
+    redirect_uris: [`${baseURL}/callback`],
+    post_logout_redirect_uris: [`${baseURL}/`],
+    backchannel_logout_uri: `${baseURL}/backchannel-logout`,
+    backchannel_logout_session_required: true,
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    token_endpoint_auth_method: 'client_secret_basic',
+    id_token_signed_response_alg: idTokenAlg,
+  })),
+  claims: { openid: ['sub'], profile: ['name', 'picture'], email: ['email'] },
+  cookies: { keys: ['a key for one test'] },
+  features: {
+    backchannelLogout: { enabled: true },
+    revocation: { enabled: true },
+    rpInitiatedLogout: { enabled: true },
+  },
+  // Without the dispatcher it is given: that one refuses loopback addresses, and
+  // the applications that want to hear of a sign-out listen on one.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
+  findAccount,
+  // Made outside: Node 20 now and then never returns from making a key pair.
+  jwks: { keys },
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  ttl: { AccessToken: accessTokenSeconds, IdToken: 3600 },
+};
+
+const server = createServer();
+server.listen(0, '127.0.0.1', () => {
+  const issuer = `http://localhost:${server.address().port}`;
+  const provider = new Provider(issuer, configuration);
+  provider.on('backchannel.error', (ctx, err, client) => {
+    process.stderr.write(`logout token for ${client.clientId}: ${err.message}\n`);
+  });
+  server.on('request', provider.callback());
+  process.stdout.write(`ready ${issuer}\n`);
+});
+process.stdin.resume().on('end', () => process.exit(0));

@@ -1,0 +1,220 @@
+package interop
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/gorilla/mux"
+
+	"github.com/gosignin/signin"
+)
+
+// routers mount the same application on each router, each in its own idiom.
+var routers = []struct {
+	name  string
+	mount func(*signin.Auth) http.Handler
+}{
+	{"chi", onChi},
+	{"gorilla mux", onGorilla},
+	{"ServeMux", onServeMux},
+	{"ServeMux below WithRoutes", belowWithRoutes},
+}
+
+func onChi(auth *signin.Auth) http.Handler {
+	r := chi.NewRouter()
+	r.Get("/sign-in", auth.SignIn())
+	r.Get("/callback", auth.Callback())
+	r.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
+	r.Post("/backchannel-logout", auth.BackChannelLogout())
+	r.With(auth.Load).Get("/", home)
+	r.Group(func(r chi.Router) {
+		r.Use(auth.RequireAuth)
+		r.Get("/account", account)
+	})
+	return r
+}
+
+func onGorilla(auth *signin.Auth) http.Handler {
+	r := mux.NewRouter()
+	r.HandleFunc("/sign-in", auth.SignIn()).Methods("GET")
+	r.HandleFunc("/callback", auth.Callback()).Methods("GET")
+	r.HandleFunc("/sign-out", auth.SignOut()).Methods("GET", "POST")
+	r.HandleFunc("/backchannel-logout", auth.BackChannelLogout()).Methods("POST")
+	r.Handle("/", auth.Load(http.HandlerFunc(home)))
+	guarded := r.NewRoute().Subrouter()
+	guarded.Use(auth.RequireAuth)
+	guarded.HandleFunc("/account", account)
+	return r
+}
+
+func onServeMux(auth *signin.Auth) http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /sign-in", auth.SignIn())
+	m.HandleFunc("GET /callback", auth.Callback())
+	m.HandleFunc("/sign-out", auth.SignOut())
+	m.HandleFunc("POST /backchannel-logout", auth.BackChannelLogout())
+	m.Handle("GET /{$}", auth.Load(http.HandlerFunc(home)))
+	m.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+	return m
+}
+
+func belowWithRoutes(auth *signin.Auth) http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /{$}", home)
+	m.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+	return auth.WithRoutes(m)
+}
+
+func TestPeopleSignInStayAndSignOutOnEachRouterWithEachProvider(t *testing.T) {
+	t.Parallel()
+	for _, router := range routers {
+		for _, provider := range foreigns {
+			t.Run(router.name+" and "+provider.name, func(t *testing.T) {
+				t.Parallel()
+				a := startApplication(t, router.mount, provider.start)
+				v := newVisitor(t)
+				checkSignIn(t, a, v)
+				checkRefresh(t, a, v)
+				checkSignOut(t, a, v)
+			})
+		}
+	}
+}
+
+// checkSignIn goes from a guarded page to the provider and back to the page.
+func checkSignIn(t *testing.T, a *application, v *visitor) {
+	t.Helper()
+	a.wantSignedOut(t, v)
+	at := v.visit(a.url + "/account")
+	first := at.hops[0]
+	if first.status != http.StatusFound && first.status != http.StatusSeeOther {
+		t.Errorf("a guarded page, signed out: got %d; want a redirect", first.status)
+	}
+	if !strings.HasPrefix(at.url.String(), a.op.issuer+"/") {
+		t.Fatalf("a guarded page, signed out, led to %s; want the provider%s", at.url, at.way())
+	}
+	at = v.passProvider(at, a.op.issuer, "ada")
+	if want := a.url + "/account"; at.url.String() != want || at.status != http.StatusOK {
+		t.Fatalf("sign-in ended at %s with %d; want %s with 200%s\n%s", at.url.Path, at.status, want, at.way(), at.body)
+	}
+	for _, want := range []string{"subject=ada\n", "issuer=" + a.op.issuer + "\n", "name=Person ada\n", "email=ada@example.com\n", "picture=https://example.com/ada.png\n"} {
+		if !strings.Contains(at.body, want) {
+			t.Errorf("the account page: got %q; want %q in it", at.body, want)
+		}
+	}
+	a.wantSignedIn(t, v, "ada")
+	checkUserInfo(t, a, a.wire.of("authorization_code"))
+	if refreshes := a.wire.of("refresh_token"); len(refreshes) != 0 {
+		t.Errorf("refreshes of a fresh token: got %d; want none", len(refreshes))
+	}
+}
+
+// checkRefresh lets the access token become due twice, the second time under
+// many requests at once. Both providers replace the refresh token on each use,
+// so a second refresh works only with what the first one brought.
+func checkRefresh(t *testing.T, a *application, v *visitor) {
+	t.Helper()
+	for range 2 {
+		a.clock.move(untilRefresh / 2)
+		if at := v.visit(a.url + "/account"); at.status != http.StatusOK {
+			t.Fatalf("the account page: got %d; want 200%s", at.status, at.way())
+		}
+	}
+	if got := len(a.wire.of("refresh_token")); got != 1 {
+		t.Fatalf("refreshes once the token was due: got %d; want 1", got)
+	}
+	checkUserInfo(t, a, a.wire.of("refresh_token"))
+	if at := v.visit(a.url + "/account"); at.status != http.StatusOK || len(a.wire.of("refresh_token")) != 1 {
+		t.Errorf("the account page after a refresh: got %d and %d refreshes; want 200 and no other", at.status, len(a.wire.of("refresh_token")))
+	}
+	a.clock.move(untilRefresh)
+	page := v.parse(a.url + "/account")
+	var together sync.WaitGroup
+	for range 20 {
+		together.Go(func() {
+			if at, err := v.try(nil, http.MethodGet, page, nil); err != nil {
+				t.Error(err)
+			} else if at.status != http.StatusOK {
+				t.Errorf("one of many requests at once: got %d; want 200", at.status)
+			}
+		})
+	}
+	together.Wait()
+	refreshes := a.wire.of("refresh_token")
+	if len(refreshes) != 2 {
+		t.Fatalf("refreshes after many requests at once: got %d; want 2", len(refreshes))
+	}
+	for i, e := range refreshes {
+		if e.status != http.StatusOK {
+			t.Errorf("refresh %d: got %d; want 200", i+1, e.status)
+		}
+		if e.client != a.op.clientID || e.secret != a.op.clientSecret {
+			t.Errorf("refresh %d: the client is not authenticated", i+1)
+		}
+	}
+	if refreshes[0].form.Get("refresh_token") == refreshes[1].form.Get("refresh_token") {
+		t.Error("the same refresh token was used twice; want the one that replaced it")
+	}
+	a.wantSignedIn(t, v, "ada")
+}
+
+// checkSignOut ends the session everywhere: here, in a copy of the cookies, and
+// at the provider, which asks for a name again.
+func checkSignOut(t *testing.T, a *application, v *visitor) {
+	t.Helper()
+	thief := copyOf(t, v, a.url)
+	a.wantSignedIn(t, thief, "ada")
+	newest := a.wire.of("refresh_token")
+	refreshToken := newest[len(newest)-1].tokens.RefreshToken
+
+	at := v.passProvider(v.follow(v.visit(a.url+"/"), "/sign-out"), a.op.issuer, "")
+	if !strings.HasPrefix(at.url.String(), a.url) || at.url.Path != "/" || at.status != http.StatusOK {
+		t.Errorf("sign-out ended at %s with %d; want the application's home page%s", at.url.Path, at.status, at.way())
+	}
+	revoked := a.wire.revocations()
+	if len(revoked) != 1 {
+		t.Fatalf("revocations: got %d; want 1", len(revoked))
+	}
+	if e := revoked[0]; e.status != http.StatusOK || e.client != a.op.clientID || e.secret != a.op.clientSecret || e.form.Get("token") != refreshToken {
+		t.Errorf("revocation: got status %d, client %q, newest refresh token %t; want 200 to the authenticated client for the newest",
+			e.status, e.client, e.form.Get("token") == refreshToken)
+	}
+	a.wantSignedOut(t, v)
+	a.wantSignedOut(t, thief)
+	at = v.visit(a.url + "/account")
+	form, ok := firstForm(at.body)
+	if !strings.HasPrefix(at.url.String(), a.op.issuer+"/") || !ok || !form.values.Has("login") {
+		t.Errorf("the account page after sign-out: got %s; want the provider to ask for a name%s", at.url.Path, at.way())
+	}
+}
+
+// checkUserInfo checks that the newest access token is the one that userinfo
+// was last asked with.
+func checkUserInfo(t *testing.T, a *application, token []exchange) {
+	t.Helper()
+	asked := a.wire.those(func(e exchange) bool { return e.bearer != "" })
+	if len(token) == 0 || len(asked) == 0 {
+		t.Fatalf("got %d token responses, %d userinfo requests; want some of each", len(token), len(asked))
+	}
+	if got := asked[len(asked)-1]; got.status != http.StatusOK || got.bearer != token[len(token)-1].tokens.AccessToken {
+		t.Errorf("userinfo: got %d with the newest access token %t; want 200 with it",
+			got.status, got.bearer == token[len(token)-1].tokens.AccessToken)
+	}
+}
+
+// copyOf is a browser into which somebody has copied v's cookies for the
+// application.
+func copyOf(t *testing.T, v *visitor, application string) *visitor {
+	t.Helper()
+	u, err := url.Parse(application)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newVisitor(t)
+	other.client.Jar.SetCookies(u, v.client.Jar.Cookies(u))
+	return other
+}
