@@ -107,11 +107,15 @@ func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot be
-// discovered. Then no cookie is set.
+// discovered, ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes
+// of one that failed. Then no cookie is set.
 func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
 	params, target, err := a.compile(opts)
 	if err != nil {
 		return "", newError(ErrBadRequest, err)
+	}
+	if slices.Contains(params.Prompt, "none") && a.attempts.IsQuiet(r) {
+		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
 	location, failed := a.begin(w, r, params, target, false)
 	if failed != nil {
@@ -195,7 +199,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err := response.From(a.issuer, meta.IssParameterSupported); err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
-	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), []byte(attempt.ReturnTo), 2*pending.Lifetime)
+	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), note(attempt.ReturnTo), 2*pending.Lifetime)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -216,6 +220,16 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		return "", failed
 	}
 	return a.orHome(attempt.ReturnTo), nil
+}
+
+// note is what is kept of where a finished sign-in led to, for a reload of its
+// callback. Anybody can make such notes, so they are short: a reload of a longer
+// one leads to AfterSignIn.
+func note(returnTo string) []byte {
+	if len(returnTo) > 256 {
+		return nil
+	}
+	return []byte(returnTo)
 }
 
 // withoutAttempt answers a response for which this browser has no sign-in under
@@ -294,8 +308,7 @@ func (a *Auth) SignOut() http.HandlerFunc {
 	}
 }
 
-// confirmSignOut shows a page with one button. Its form posts to the path the
-// browser asked for.
+// confirmSignOut shows a page with one button.
 func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int) {
 	noStore(w)
 	p := page.For("sign_out")
@@ -598,7 +611,10 @@ func ReturnTo(path string) SignInOption {
 // ExtraParam adds a parameter that this package does not know. Parameters that
 // belong to the flow, or have an option of their own, are a mistake.
 func ExtraParam(name, value string) SignInOption {
-	return option(func(p *authparams.Request) { p.Extra = append(p.Extra, [2]string{name, value}) })
+	return option(func(p *authparams.Request) {
+		p.Extra = slices.DeleteFunc(slices.Clone(p.Extra), func(e [2]string) bool { return e[0] == name })
+		p.Extra = append(p.Extra, [2]string{name, value})
+	})
 }
 
 // orHome returns target, or AfterSignIn if there is none.

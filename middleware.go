@@ -147,7 +147,8 @@ type Config struct {
 
 	// IdleTimeout ends a session that is not used. Default 24 hours, negative is
 	// a mistake, as for the next two. Use is written down only when a quarter of it
-	// has passed, so a session may end up to a quarter early.
+	// has passed, so a session may end up to a quarter early. Raising it revives
+	// copies of sessions that were signed out longer ago than the old value.
 	IdleTimeout time.Duration
 	// MaxLifetime ends a session however much it is used. Default 14 days. The
 	// shorter of the two wins.
@@ -480,7 +481,8 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 // accepts sessions of this Auth only.
 //
 // Responses carry "Cache-Control: no-store" and "Vary: Cookie" unless next
-// sets its own.
+// sets its own. A public Cache-Control behind a guard publishes one person's page,
+// and perhaps their cookie.
 func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, s := a.load(w, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -296,6 +297,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, rec *record.Record
 	case err != nil:
 		return newError(ErrSharedUnavailable, err)
 	case standing.Ended:
+		_ = a.revoke(context.WithoutCancel(r.Context()), rec) // which logs it
 		return newError(ErrSignInExpired, errors.New("signin: the session was ended before the sign-in was complete"))
 	}
 	b := a.sessions.Buffers()
@@ -340,11 +342,11 @@ func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Err
 	}
 	rec := v.Record()
 	subject, sid := about(rec)
-	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: subject, ProviderSessionID: sid})
 	// Written before successors are looked for: see the renew package.
 	if err := a.ledger.End(r.Context(), ledger.EndedSession, v.ID(), ledger.SignedOut, a.now()); err != nil {
 		return rec, newError(ErrSignOutIncomplete, errors.Join(err, removed))
 	}
+	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: subject, ProviderSessionID: sid})
 	newest := a.renewer.Last(r.Context(), rec)
 	if removed != nil {
 		return newest, newError(ErrSignOutIncomplete, removed)
@@ -367,8 +369,13 @@ func (a *Auth) redeem(ctx context.Context, attempt *pending.Attempt, code string
 	tokens, err := a.provider.Exchange(ctx, code, attempt.Verifier)
 	if err != nil {
 		e := providerError(err)
-		if e.Code == ErrDenied { // invalid_grant: a code that is too old, or another's
+		var pe *provider.Error
+		switch {
+		case e.Code != ErrDenied:
+		case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
 			e = newError(ErrSignInExpired, err)
+		default: // "client secret has expired", for one
+			e = newError(ErrProviderMisconfigured, err)
 		}
 		return nil, e
 	}
@@ -431,18 +438,34 @@ func (a *Auth) userInfo(ctx context.Context, rec *record.Record, subject string)
 	if err := errors.Join(json.Unmarshal(info, &extra), json.Unmarshal([]byte(rec.IDToken.Payload), &token)); err != nil {
 		return "", errors.New("signin: userinfo is not an object")
 	}
-	for name := range token {
-		delete(extra, name)
-	}
-	// Userinfo is not signed: it may not say what the ID token is believed for.
-	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time", "acr", "azp"} {
-		delete(extra, name)
-	}
+	taken := takenClaims(token)
+	maps.DeleteFunc(extra, func(name string, _ json.RawMessage) bool { return taken[provider.Fold(name)] })
 	if len(extra) == 0 {
 		return "", nil
 	}
 	merged, err := json.Marshal(extra)
 	return string(merged), err
+}
+
+// takenClaims are those that userinfo, which is not signed, may not bring beside
+// an ID token, in the form in which encoding/json compares names: "Email" would
+// replace "email" in a struct.
+func takenClaims(token map[string]json.RawMessage) map[string]bool {
+	taken := make(map[string]bool)
+	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time", "acr", "azp"} {
+		taken[provider.Fold(name)] = true
+	}
+	for name := range token {
+		taken[provider.Fold(name)] = true
+	}
+	// "Verified" speaks of the address that came with it, and of no other.
+	for _, name := range []string{"email", "phone_number"} {
+		value, verified := provider.Fold(name), provider.Fold(name+"_verified")
+		if taken[value] || taken[verified] {
+			taken[value], taken[verified] = true, true
+		}
+	}
+	return taken
 }
 
 // refresh asks the provider for a record's next generation. It is called under
@@ -468,14 +491,16 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 			Refresh: true, Nonce: first.Nonce, Subject: first.Subject, AccessToken: tokens.AccessToken,
 		})
 	}
+	disbelieved := errors.As(err, &pe) && pe.Kind == provider.Rejected
 	a.take(&next, tokens, id)
 	if id != nil {
 		next.Nonce = first.Nonce
 	}
 	if err == nil {
 		next.Extra, err = a.userInfo(ctx, &next, first.Subject)
+		disbelieved = errors.As(err, &pe) && pe.AnotherPerson()
 	}
-	if errors.As(err, &pe) && pe.Kind == provider.Rejected {
+	if disbelieved {
 		// Whoever answers so is not believed, whatever it is that it holds.
 		_ = a.revoke(ctx, &next) // which logs it
 		return nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
@@ -486,7 +511,26 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 		next.Extra = rec.Extra
 		a.log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
-	return &next, nil
+	next.Extra, err = keepSessionID(rec, &next)
+	return &next, err
+}
+
+// keepSessionID keeps the provider session (sid) that a refreshed ID token need
+// not repeat: a logout token that names it must find this session.
+func keepSessionID(rec, next *record.Record) (string, error) {
+	_, sid := about(rec)
+	if _, repeated := about(next); sid == "" || repeated != "" {
+		return next.Extra, nil
+	}
+	extra := make(map[string]any)
+	if next.Extra != "" {
+		if err := json.Unmarshal([]byte(next.Extra), &extra); err != nil {
+			return "", fmt.Errorf("signin: claims of a session: %w", err)
+		}
+	}
+	extra["sid"] = sid
+	merged, err := json.Marshal(extra)
+	return string(merged), err
 }
 
 // firstClaims are those to which a refreshed ID token is held: the subject's and

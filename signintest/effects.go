@@ -67,6 +67,7 @@ var effects = map[Fault]*effect{
 	IDTokenAZPWrong:         {idToken: set("azp", foreignClient)},
 	IDTokenNonceWrong:       {idToken: set("nonce", "another-nonce")},
 	IDTokenNonceMissing:     {idToken: drop("nonce")},
+	IDTokenSIDMissing:       {idToken: drop("sid")},
 	IDTokenSubjectWrong:     {idToken: set("sub", foreignSubject)},
 	IDTokenSubjectMissing:   {idToken: drop("sub")},
 	IDTokenSubjectLong:      {idToken: set("sub", strings.Repeat("s", 300))},

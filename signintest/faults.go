@@ -45,6 +45,7 @@ const (
 	IDTokenAZPWrong         Fault = "id-token-azp-wrong"          // azp of another client (3.2)
 	IDTokenNonceWrong       Fault = "id-token-nonce-wrong"        // another nonce (P-nonce-invalid)
 	IDTokenNonceMissing     Fault = "id-token-nonce-missing"      // no nonce
+	IDTokenSIDMissing       Fault = "id-token-sid-missing"        // no sid: no harm, as a refreshed ID token need not repeat it
 	IDTokenSubjectWrong     Fault = "id-token-subject-wrong"      // somebody else's sub (P-refresh-token-invalid-sub)
 	IDTokenSubjectMissing   Fault = "id-token-subject-missing"    // no sub (P-missing-sub)
 	IDTokenSubjectLong      Fault = "id-token-subject-long"       // sub of 300 characters (3.2)

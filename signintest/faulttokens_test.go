@@ -64,6 +64,7 @@ var idTokenFaults = map[signintest.Fault]idTokenFault{
 	signintest.IDTokenAZPWrong:        {claim("azp", "other-client"), true},
 	signintest.IDTokenNonceWrong:      {claim("nonce", "another-nonce"), true},
 	signintest.IDTokenNonceMissing:    {claim("nonce", nil), true},
+	signintest.IDTokenSIDMissing:      {claim("sid", nil), true},
 	signintest.IDTokenSubjectWrong:    {claim("sub", "mallory00001"), true},
 	signintest.IDTokenSubjectMissing:  {claim("sub", nil), true},
 	signintest.IDTokenSubjectLong:     {claim("sub", strings.Repeat("s", 300)), true},

@@ -49,7 +49,7 @@ const (
 	Lock                 Kind = "l"                  // by session ID and generation
 	Used                 Kind = "u"                  // by state
 	Revoked              Kind = "u revoked"          // by session ID and generation
-	LogoutToken          Kind = "u logout token"     // by jti
+	LogoutToken          Kind = "j"                  // by jti
 	Probe                Kind = "u probe"            // by a random value
 )
 
@@ -59,7 +59,7 @@ const KeyLen = 2 + 24
 // Class tells shared state in memory what a key's entry is worth.
 func Class(key string) memory.Class {
 	switch key[0] {
-	case 'e', 'n', 'l':
+	case 'e', 'n', 'l', 'j': // logout tokens are the provider's to make, and nobody else's
 		return memory.Kept
 	case 't':
 		return memory.Cached

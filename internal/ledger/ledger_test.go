@@ -89,7 +89,7 @@ func TestClass(t *testing.T) {
 	l := open(t, newShared(), issuer, client)
 	want := map[ledger.Kind]memory.Class{
 		ledger.EndedSession: memory.Kept, ledger.EndedProviderSession: memory.Kept,
-		ledger.EndedSubject: memory.Kept, ledger.Next: memory.Kept, ledger.Lock: memory.Kept,
+		ledger.EndedSubject: memory.Kept, ledger.Next: memory.Kept, ledger.Lock: memory.Kept, ledger.LogoutToken: memory.Kept,
 	}
 	for _, kind := range kinds { // what is not named is memory.Ordinary
 		if got := ledger.Class(l.Key(kind, []byte("v"))); got != want[kind] {

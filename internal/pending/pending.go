@@ -29,6 +29,11 @@ const Lifetime = 10 * time.Minute
 // with every request until it ends.
 const Max = 5
 
+// maxBytes is what their cookies may take together. Proxies refuse a request whose
+// Cookie header exceeds 8 KB (nginx), every request, for as long as the cookies
+// live; and another site could make a person's browser collect the longest ones.
+const maxBytes = 4 << 10
+
 // skew is how far the clocks of two replicas may be apart.
 const skew = time.Minute
 
@@ -137,19 +142,23 @@ func (b *Book) open(c *http.Cookie) (*Attempt, error) {
 	return a, nil
 }
 
-// Crowded returns the names of the cookies to delete so that at most Max
-// remain with the new attempt: those that are no attempts, then those that
+// Crowded returns the names of the cookies to delete so that at most Max remain
+// with the new attempt, and no more than proxies take: those that are no attempts, then those that
 // another site started, then the oldest. If all the others are the person's
 // own and another site started the new one, that is the one to go: whoever
 // opens windows must not push out what the person has begun.
 func (b *Book) Crowded(r *http.Request, added *Attempt) (names []string) {
 	var all []*Attempt
+	bytes := map[*Attempt]int{added: len(b.Name(added.State)) + len(b.Value(added))}
+	total := bytes[added]
 	for _, c := range r.Cookies() {
 		if !strings.HasPrefix(c.Name, b.prefix) {
 			continue
 		}
 		if a, err := b.open(c); err == nil {
 			all = append(all, a)
+			bytes[a] = len(c.Name) + len(c.Value)
+			total += bytes[a]
 		} else {
 			names = append(names, c.Name)
 		}
@@ -166,7 +175,8 @@ func (b *Book) Crowded(r *http.Request, added *Attempt) (names []string) {
 		}
 		return cmp.Compare(x.Began.UnixMilli(), y.Began.UnixMilli())
 	})
-	for len(all) > Max {
+	for len(all) > Max || len(all) > 1 && total > maxBytes {
+		total -= bytes[all[0]]
 		names = append(names, b.Name(all[0].State))
 		all = all[1:]
 	}

@@ -168,6 +168,6 @@ func usableURL(raw string, onLoopback bool) bool {
 		return false
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
-	loopback := u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+	loopback := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") || err == nil && addr.IsLoopback()
 	return u.Scheme == "https" || u.Scheme == "http" && onLoopback && loopback
 }

@@ -75,6 +75,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// AnotherPerson reports whether userinfo spoke of somebody else, or of nobody.
+// Every other failure of userinfo says nothing about the session.
+func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
+
 // Final reports whether a plain refresh that failed with e has ended the
 // session: its refresh token is dead, and trying again cannot help. Everything
 // else leaves the session standing: it is tempting to end it on any 4xx, and

@@ -37,10 +37,10 @@ func parseObject(data []byte) (object, error) {
 	for dec.More() {
 		name, _ := dec.Token()
 		key, _ := name.(string)
-		if _, twice := folded[fold(key)]; twice {
+		if _, twice := folded[Fold(key)]; twice {
 			return nil, errDuplicate
 		}
-		folded[fold(key)] = struct{}{}
+		folded[Fold(key)] = struct{}{}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
 			return nil, errNoObject
@@ -50,8 +50,8 @@ func parseObject(data []byte) (object, error) {
 	return o, nil
 }
 
-// fold maps names to one that encoding/json takes for the same.
-func fold(name string) string {
+// Fold maps names to one that encoding/json takes for the same.
+func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		for {
 			next := unicode.SimpleFold(r)

@@ -153,8 +153,8 @@ func (k key) fits(alg string) bool {
 	}
 }
 
-// jwk is a JSON Web Key: the members of public keys, and D and K to recognize
-// the others. Certificates (x5c, x5t) are not looked at.
+// jwk is a JSON Web Key: the members of public keys, and D to recognize private
+// ones. Certificates (x5c, x5t) are not looked at.
 type jwk struct {
 	Kty    string          `json:"kty"`
 	Kid    string          `json:"kid,omitempty"`

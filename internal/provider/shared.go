@@ -127,7 +127,7 @@ func remaining(wait, limit time.Duration) time.Duration {
 }
 
 func (s *shared[T]) fly(ctx context.Context, f *flight[T], get func(context.Context) (T, *Error)) {
-	value, err := get(ctx)
+	value, err := guarded(ctx, s.op, get)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,6 +140,18 @@ func (s *shared[T]) fly(ctx context.Context, f *flight[T], get func(context.Cont
 	s.failure, s.failures = nil, 0
 	s.held = edition[T]{value: value, number: s.held.number + 1, at: s.now()}
 	f.got = s.held
+}
+
+// guarded calls get and makes an error of its panic. net/http recovers a handler's
+// own goroutine; here, on what a provider or an HTTPClient has sent, it would end
+// the process.
+func guarded[T any](ctx context.Context, op string, get func(context.Context) (T, *Error)) (value T, err *Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = unavailable(op, fault("panic while fetching"))
+		}
+	}()
+	return get(ctx)
 }
 
 // fail notes a failed flight and returns the error for those who waited for
