@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin"
@@ -507,7 +506,7 @@ func TestCasesBroken(t *testing.T) {
 // signedBy is a cookie of a FilesystemStore with some key, for a session that
 // has no file.
 func signedBy(key []byte) string {
-	value, err := securecookie.EncodeMulti("signin", strings.Repeat("A", 52), securecookie.CodecsFromPairs(key)...)
+	value, err := sessions.NewFilesystemStore("", key).Codecs[0].Encode("signin", strings.Repeat("A", 52))
 	if err != nil {
 		panic(err)
 	}
