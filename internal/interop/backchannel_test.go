@@ -65,7 +65,7 @@ func TestASignOutReachesTheSessionsThatOtherApplicationsHaveInCookies(t *testing
 
 // TestAPersonWhoSignsOutInOneTabIsSignedOutInTheOther is the same as somebody
 // sees it: one browser, a tab for each application.
-func TestAPersonWhoSignsOutInOneTabIsSignedOutInTheOther(t *testing.T) {
+func TestInABrowserSigningOutInOneTabSignsOutTheOther(t *testing.T) {
 	news, shop := twoApplications(t, onServeMux)
 	first := openBrowser(t)
 	second := first.another()

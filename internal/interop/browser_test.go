@@ -7,9 +7,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestAPersonInABrowserSignsInAndOutAtAForeignProvider is where cookies,
+// TestInABrowserAPersonSignsInAndOutAtAForeignProvider is where cookies,
 // SameSite and Sec-Fetch-* are a browser's own and not our idea of them.
-func TestAPersonInABrowserSignsInAndOutAtAForeignProvider(t *testing.T) {
+func TestInABrowserAPersonSignsInAndOutAtAForeignProvider(t *testing.T) {
 	for _, provider := range foreigns {
 		t.Run(provider.name, func(t *testing.T) {
 			a := startApplication(t, onServeMux, provider.start)
@@ -41,7 +41,7 @@ func TestAPersonInABrowserSignsInAndOutAtAForeignProvider(t *testing.T) {
 	}
 }
 
-func TestATypedAddressSignsNobodyOutWithoutAButton(t *testing.T) {
+func TestInABrowserATypedAddressSignsNobodyOutWithoutAButton(t *testing.T) {
 	a, b := signedInBrowser(t)
 	b.open(a.url + "/sign-out")
 	b.wantPage(a.url+"/sign-out", 200)
@@ -52,7 +52,7 @@ func TestATypedAddressSignsNobodyOutWithoutAButton(t *testing.T) {
 	b.wantPage(a.url+"/", 200, "nobody is signed in")
 }
 
-func TestTwoTabsThatSignInAtOnceBothArrive(t *testing.T) {
+func TestInABrowserTwoTabsThatSignInAtOnceBothArrive(t *testing.T) {
 	a := startApplication(t, onServeMux, foreigns[0].start)
 	first := openBrowser(t)
 	second := first.another()
@@ -66,9 +66,9 @@ func TestTwoTabsThatSignInAtOnceBothArrive(t *testing.T) {
 	}
 }
 
-// TestGoingBackToTheProviderEndsInTheApplication presses the back button until
+// TestInABrowserGoingBackToTheProviderEndsInTheApplication presses the back button until
 // the provider answers the finished sign-in a second time.
-func TestGoingBackToTheProviderEndsInTheApplication(t *testing.T) {
+func TestInABrowserGoingBackToTheProviderEndsInTheApplication(t *testing.T) {
 	a, b := signedInBrowser(t)
 	b.goBack(2)
 	if !strings.HasPrefix(b.at().String(), a.op.issuer+"/authorize?") {
@@ -78,7 +78,7 @@ func TestGoingBackToTheProviderEndsInTheApplication(t *testing.T) {
 	b.wantPage(a.url+"/account", 200, "subject=ada")
 }
 
-func TestAReloadedCallbackGoesOnToTheApplication(t *testing.T) {
+func TestInABrowserAReloadedCallbackGoesOnToTheApplication(t *testing.T) {
 	a, b := signedInBrowser(t)
 	callback := b.requested(a.url + "/callback?")
 	b.open(callback)
@@ -93,7 +93,7 @@ func TestAReloadedCallbackGoesOnToTheApplication(t *testing.T) {
 	stranger.wantNobody(a)
 }
 
-func TestThePageAfterARefusalLeadsToAnotherTry(t *testing.T) {
+func TestInABrowserThePageAfterARefusalLeadsToAnotherTry(t *testing.T) {
 	a := startApplication(t, onServeMux, foreigns[0].start)
 	b := openBrowser(t)
 	b.open(a.url + "/account")

@@ -10,9 +10,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestTheExampleInABrowser clicks through the application that newcomers see
+// TestInABrowserTheExample clicks through the application that newcomers see
 // first, in a browser and a program of its own for each row.
-func TestTheExampleInABrowser(t *testing.T) {
+func TestInABrowserTheExample(t *testing.T) {
 	program := buildExample(t)
 	for _, row := range []struct {
 		name string
