@@ -63,7 +63,7 @@ func TestASignOutReachesTheSessionsThatOtherApplicationsHaveInCookies(t *testing
 	}
 }
 
-// TestAPersonWhoSignsOutInOneTabIsSignedOutInTheOther is the same as somebody
+// TestInABrowserSigningOutInOneTabSignsOutTheOther is the same as somebody
 // sees it: one browser, a tab for each application.
 func TestInABrowserSigningOutInOneTabSignsOutTheOther(t *testing.T) {
 	news, shop := twoApplications(t, onServeMux)
