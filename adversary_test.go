@@ -43,7 +43,7 @@ func tellsOf(edit func(map[string]any)) func(*signin.Config) {
 	return func(c *signin.Config) {
 		c.MergeUserInfo, c.Scopes = true, []string{"email"}
 		c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			resp, err := http.DefaultTransport.RoundTrip(r)
+			resp, err := ownTransport.RoundTrip(r)
 			if err != nil || r.Method != http.MethodGet || r.Header.Get("Authorization") == "" {
 				return resp, err
 			}

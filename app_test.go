@@ -279,3 +279,8 @@ func (a answer) want(t *testing.T, status int, location string) {
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// ownTransport is for clients of tests. Every httptest.Server that closes takes
+// the idle connections of http.DefaultTransport with it, and so breaks requests of
+// tests that run at the same time.
+var ownTransport = http.DefaultTransport.(*http.Transport).Clone()

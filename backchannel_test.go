@@ -261,7 +261,7 @@ type stopAtCallback struct{ response string }
 
 func (s *stopAtCallback) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path != "/callback" {
-		return http.DefaultTransport.RoundTrip(r)
+		return ownTransport.RoundTrip(r)
 	}
 	s.response = r.URL.String()
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: r}, nil

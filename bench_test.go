@@ -35,7 +35,7 @@ type tap struct {
 }
 
 func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := ownTransport.RoundTrip(r)
 	if err != nil || !strings.HasSuffix(r.URL.Path, "/token") {
 		return resp, err
 	}

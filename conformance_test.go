@@ -44,7 +44,7 @@ type exchange struct {
 // ErrorHandler: routes other than the callback tell nothing but it what was wrong.
 func newTrial(t *testing.T, w with, shown bool) *trial {
 	t.Helper()
-	tr := &trial{w: w, wire: &wire{base: http.DefaultTransport}, session: "signin"}
+	tr := &trial{w: w, wire: &wire{base: ownTransport}, session: "signin"}
 	if w.tls {
 		tr.session = "__Host-signin"
 	}

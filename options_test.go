@@ -254,7 +254,7 @@ func TestEachSignInIsBoundToItsBrowserAnew(t *testing.T) {
 // listing is a transport that changes the scopes a provider lists.
 func listing(scopes any) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		resp, err := http.DefaultTransport.RoundTrip(r)
+		resp, err := ownTransport.RoundTrip(r)
 		if err != nil || !strings.HasSuffix(r.URL.Path, "/openid-configuration") {
 			return resp, err
 		}

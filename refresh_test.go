@@ -509,7 +509,7 @@ func (s *timeouts) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(r.URL.Path, "/token") && s.left.Add(-1) >= 0 {
 		return nil, context.DeadlineExceeded
 	}
-	return http.DefaultTransport.RoundTrip(r)
+	return ownTransport.RoundTrip(r)
 }
 
 // otherProvider treats the provider as any other than Logto.

@@ -235,7 +235,7 @@ func everyStore() map[string]func(dir string) func(*signin.Config) {
 type tokens func(body map[string]any)
 
 func (change tokens) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := ownTransport.RoundTrip(r)
 	if err != nil || !strings.HasSuffix(r.URL.Path, "/token") {
 		return resp, err
 	}

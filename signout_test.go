@@ -330,7 +330,7 @@ func (h *held) RoundTrip(r *http.Request) (*http.Response, error) {
 			<-h.released
 		}
 	}
-	return http.DefaultTransport.RoundTrip(r)
+	return ownTransport.RoundTrip(r)
 }
 
 // moody is a store that fails where a test says so.

@@ -53,7 +53,7 @@ func TestSignInChangesPersonInOneBrowser(t *testing.T) {
 	p := signintest.NewProvider()
 	t.Cleanup(p.Close)
 	app := oidcApp(t, p)
-	client := &http.Client{}
+	client := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.Bob(), signintest.NaverUser()} {
 		if got := p.SignIn(t, client, app.URL, user); got != client {
 			t.Error("got another client than the one given")

@@ -104,7 +104,9 @@ func (a *party) do(t *testing.T, r *http.Request) answer {
 }
 
 func (a *party) client() *http.Client {
-	c := &http.Client{Timeout: 20 * time.Second}
+	// Not http.DefaultTransport, whose idle connections every httptest.Server
+	// that closes takes with it.
+	c := &http.Client{Timeout: 20 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	if a.cfg.HTTPClient != nil {
 		c.Transport = a.cfg.HTTPClient.Transport
 	}

@@ -37,8 +37,9 @@ func newVisitor(t *testing.T) *visitor {
 		t.Fatal(err)
 	}
 	return &visitor{t: t, client: &http.Client{
-		Jar:     jar,
-		Timeout: 20 * time.Second,
+		Transport: ownTransport,
+		Jar:       jar,
+		Timeout:   20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -319,3 +320,8 @@ func attribute(node *html.Node, name string) string {
 	}
 	return ""
 }
+
+// ownTransport is for clients of tests. Every httptest.Server that closes takes
+// the idle connections of http.DefaultTransport with it, and so breaks requests of
+// tests that run at the same time.
+var ownTransport = http.DefaultTransport.(*http.Transport).Clone()

@@ -59,7 +59,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := ownTransport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
