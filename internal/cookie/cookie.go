@@ -48,6 +48,9 @@ func Split(value string) (first, second string, err error) {
 	return marker + value[:cut], value[cut:], nil
 }
 
+// blanks are what net/http cuts off around a pair and its name.
+const blanks = " \t\r\n"
+
 // Jar reads the cookies of one name. It is immutable and safe for concurrent
 // use.
 type Jar struct{ name, second string }
@@ -78,15 +81,15 @@ func (j Jar) Find(lines []string) Found {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			for pair != "" && (pair[0] == ' ' || pair[0] == '\t') {
+			for pair != "" && strings.IndexByte(blanks, pair[0]) >= 0 {
 				pair = pair[1:]
 			}
 			if !strings.HasPrefix(pair, j.name) { // the second name begins with the first
 				continue
 			}
 			// A name without "=" counts as the name: net/http reads it so.
-			name, value, _ := strings.Cut(strings.TrimRight(pair, " \t"), "=")
-			name = strings.TrimRight(name, " \t") // and so too
+			name, value, _ := strings.Cut(strings.TrimRight(pair, blanks), "=")
+			name = strings.TrimRight(name, blanks) // and so too
 			switch name {
 			case j.name:
 				first = value

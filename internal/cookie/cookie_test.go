@@ -97,6 +97,7 @@ func FuzzFind(f *testing.F) {
 	f.Add(name+"=v; a=b", "")
 	f.Add(name+"=.v", cookie.Second(name)+"=w")
 	f.Add(name+"=v; "+name+"=w", ";;=")
+	f.Add(name+"=0;\n"+name, "0")
 	jar := cookie.NewJar(name)
 	f.Fuzz(func(t *testing.T, a, b string) {
 		got := jar.Find([]string{a, b})
