@@ -125,6 +125,22 @@ func TestUserInfoInTroubleEndsNoSession(t *testing.T) {
 	}
 }
 
+func TestAnOldUserInfoDoesNotSpeakOverANewIDToken(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: tellsOf(func(claims map[string]any) { claims["plan"] = "gold" })})
+	b := a.signedIn(signintest.Alice())
+	alice := signintest.Alice()
+	alice.Claims = map[string]any{"plan": "none"} // the ID token has it now
+	a.provider.SetUser(alice)
+	a.provider.Inject(signintest.UserInfo500)
+	a.clock.add(time.Hour)
+	u, _ := a.claims(t, b)
+	var claims struct{ Plan string }
+	if err := json.Unmarshal(u.Claims, &claims); err != nil || claims.Plan != "none" {
+		t.Errorf("got plan %q, %v in %s; want the ID token's", claims.Plan, err, u.Claims)
+	}
+}
+
 func TestUserInfoOfAnotherPersonEndsTheSessionAtARefresh(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{config: func(c *signin.Config) { c.MergeUserInfo = true }})

@@ -434,8 +434,13 @@ func (a *Auth) userInfo(ctx context.Context, rec *record.Record, subject string)
 	if err != nil {
 		return "", err
 	}
+	return extraClaims(rec.IDToken.Payload, info)
+}
+
+// extraClaims returns what userinfo may add to the claims of an ID token.
+func extraClaims(payload string, info []byte) (string, error) {
 	var extra, token map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(info, &extra), json.Unmarshal([]byte(rec.IDToken.Payload), &token)); err != nil {
+	if err := errors.Join(json.Unmarshal(info, &extra), json.Unmarshal([]byte(payload), &token)); err != nil {
 		return "", errors.New("signin: userinfo is not an object")
 	}
 	taken := takenClaims(token)
@@ -471,6 +476,12 @@ func takenClaims(token map[string]json.RawMessage) map[string]bool {
 // refresh asks the provider for a record's next generation. It is called under
 // the session's lock.
 func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record, error) {
+	// Before the provider is asked: what it answers may be a token that it has
+	// rotated, and nothing but a lie may lose that.
+	first, err := signInClaims(rec)
+	if err != nil {
+		return nil, err
+	}
 	tokens, err := a.provider.Refresh(ctx, rec.RefreshToken, nil)
 	var pe *provider.Error
 	if errors.As(err, &pe) && pe.Final(!a.logto) {
@@ -481,10 +492,6 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 	}
 	next := *rec
 	next.LastSeen = a.now()
-	first, err := signInClaims(rec)
-	if err != nil {
-		return nil, err
-	}
 	var id *provider.IDToken
 	if tokens.IDToken != "" {
 		id, err = a.provider.VerifyIDToken(ctx, tokens.IDToken, provider.Expect{
@@ -508,7 +515,10 @@ func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record,
 	if err != nil {
 		// The tokens are rotated and must be kept. Keys or userinfo were not to
 		// be had: the claims stay as they were.
-		next.Extra = rec.Extra
+		if next.Extra = rec.Extra; id != nil && rec.Extra != "" {
+			// Yet no more than may stand beside the new ID token.
+			next.Extra, _ = extraClaims(next.IDToken.Payload, []byte(rec.Extra))
+		}
 		a.log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
 	next.Extra, err = keepSessionID(rec, &next)
