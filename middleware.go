@@ -66,6 +66,7 @@ import (
 
 	"github.com/gosignin/signin/internal/authparams"
 	"github.com/gosignin/signin/internal/challenge"
+	"github.com/gosignin/signin/internal/grant"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/memory"
 	"github.com/gosignin/signin/internal/page"
@@ -204,7 +205,7 @@ type Auth struct {
 	ordinary  *authparams.Request // a sign-in with these defaults alone
 
 	provider  *provider.Client
-	merge     bool
+	grants    *grant.Source
 	sessions  *vault.Vault
 	ledger    *ledger.Ledger
 	renewer   *renew.Renewer
@@ -238,7 +239,7 @@ var memoryLimits = memory.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 func New(cfg Config) (*Auth, error) {
 	c := &checker{}
 	a := &Auth{
-		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "", merge: cfg.MergeUserInfo,
+		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
 		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, errorHandler: cfg.ErrorHandler,
 		log: cfg.Logger, now: cfg.Now,
 	}
@@ -391,6 +392,9 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) er
 		RedirectURL: a.absolute(a.paths.callback), SigningAlgs: slices.Clone(cfg.SigningAlgs),
 		HTTPClient: cfg.HTTPClient, Now: a.now,
 	})
+	a.grants = &grant.Source{
+		Provider: a.provider, Lenient: !a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Log: a.log, Now: a.now,
+	}
 	shared := cfg.Shared
 	if shared == nil {
 		shared = memory.New(a.now, ledger.Class, memoryLimits)
@@ -405,7 +409,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) er
 	a.sessions = vault.New(cfg.Store, name, sealing.Box(name), a.base.Scheme == "https", l)
 	a.attempts = pending.NewBook(transactions, name, a.now)
 	a.renewer = renew.New(renew.Config{
-		Ledger: a.ledger, Refresh: a.refresh, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
+		Ledger: a.ledger, Refresh: a.grants.Refresh, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
 		Revoke: func(ctx context.Context, rec *record.Record) { _ = a.revoke(ctx, rec) },
 	})
 	a.sameSite = http.NewCrossOriginProtection()

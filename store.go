@@ -2,13 +2,9 @@ package signin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gosignin/signin/internal/challenge"
@@ -366,198 +362,29 @@ func vaultError(err error) *Error {
 
 // redeem turns an authorization code into a record.
 func (a *Auth) redeem(ctx context.Context, attempt *pending.Attempt, code string) (*record.Record, *Error) {
-	tokens, err := a.provider.Exchange(ctx, code, attempt.Verifier)
-	if err != nil {
-		e := providerError(err)
-		var pe *provider.Error
-		switch {
-		case e.Code != ErrDenied:
-		case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
-			e = newError(ErrSignInExpired, err)
-		default: // "client secret has expired", for one
-			e = newError(ErrProviderMisconfigured, err)
-		}
-		return nil, e
-	}
-	id, err := a.provider.VerifyIDToken(ctx, tokens.IDToken, provider.Expect{
-		Nonce: attempt.Nonce, AccessToken: tokens.AccessToken,
-		MaxAge: attempt.MaxAge, MaxAgeAsked: attempt.MaxAgeAsked, ACR: attempt.ACR,
+	rec, err := a.grants.Redeem(ctx, code, attempt.Verifier, provider.Expect{
+		Nonce: attempt.Nonce, MaxAge: attempt.MaxAge, MaxAgeAsked: attempt.MaxAgeAsked, ACR: attempt.ACR,
 	})
-	if err != nil {
-		return nil, providerError(err)
-	}
-	now := a.now()
-	rec := &record.Record{
-		ID: record.NewID(), Began: attempt.Began, Created: now, LastSeen: now,
-		Scope: strings.Join(a.scopes, " "), // RFC 6749, section 5.1: if omitted, what was asked for
-	}
-	a.take(rec, tokens, id)
-	if rec.Extra, err = a.userInfo(ctx, rec, id.Subject); err != nil {
-		return nil, providerError(err)
-	}
-	return rec, nil
-}
-
-// take puts what the token endpoint has given into a record. id is nil where
-// the claims stay.
-func (a *Auth) take(rec *record.Record, tokens *provider.Tokens, id *provider.IDToken) {
-	rec.AccessToken, rec.AccessExpiry = tokens.AccessToken, tokens.Expiry
-	if tokens.RefreshToken != "" {
-		rec.RefreshToken = tokens.RefreshToken
-	}
-	if tokens.Scope != "" {
-		rec.Scope = tokens.Scope
-	}
-	if rec.AccessExpiry.IsZero() {
-		// Nobody said. The access token's expiry is the moment to learn
-		// whether the session still stands, so there has to be one.
-		rec.AccessExpiry = rec.LastSeen.Add(time.Hour)
-	}
-	rec.AccessLife = rec.AccessExpiry.Sub(rec.LastSeen).Truncate(time.Second)
-	if id == nil {
-		return
-	}
-	jwt, exact := record.SplitJWT(id.Raw)
-	if !exact {
-		jwt = record.JWT{Payload: string(id.Payload)}
-	}
-	rec.IDToken = jwt
-}
-
-// userInfo returns the claims that only userinfo has, as a JSON object; empty
-// if there are none, or they were not asked for.
-func (a *Auth) userInfo(ctx context.Context, rec *record.Record, subject string) (string, error) {
-	if !a.merge {
-		return "", nil
-	}
-	info, err := a.provider.UserInfo(ctx, rec.AccessToken, subject)
-	if err != nil {
-		return "", err
-	}
-	return extraClaims(rec.IDToken.Payload, info)
-}
-
-// extraClaims returns what userinfo may add to the claims of an ID token.
-func extraClaims(payload string, info []byte) (string, error) {
-	var extra, token map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(info, &extra), json.Unmarshal([]byte(payload), &token)); err != nil {
-		return "", errors.New("signin: userinfo is not an object")
-	}
-	taken := takenClaims(token)
-	maps.DeleteFunc(extra, func(name string, _ json.RawMessage) bool { return taken[provider.Fold(name)] })
-	if len(extra) == 0 {
-		return "", nil
-	}
-	merged, err := json.Marshal(extra)
-	return string(merged), err
-}
-
-// takenClaims are those that userinfo, which is not signed, may not bring beside
-// an ID token, in the form in which encoding/json compares names: "Email" would
-// replace "email" in a struct.
-func takenClaims(token map[string]json.RawMessage) map[string]bool {
-	taken := make(map[string]bool)
-	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time", "acr", "azp"} {
-		taken[provider.Fold(name)] = true
-	}
-	for name := range token {
-		taken[provider.Fold(name)] = true
-	}
-	// "Verified" speaks of the address that came with it, and of no other.
-	for _, name := range []string{"email", "phone_number"} {
-		value, verified := provider.Fold(name), provider.Fold(name+"_verified")
-		if taken[value] || taken[verified] {
-			taken[value], taken[verified] = true, true
-		}
-	}
-	return taken
-}
-
-// refresh asks the provider for a record's next generation. It is called under
-// the session's lock.
-func (a *Auth) refresh(ctx context.Context, rec *record.Record) (*record.Record, error) {
-	// Before the provider is asked: what it answers may be a token that it has
-	// rotated, and nothing but a lie may lose that.
-	first, err := signInClaims(rec)
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := a.provider.Refresh(ctx, rec.RefreshToken, nil)
-	var pe *provider.Error
-	if errors.As(err, &pe) && pe.Final(!a.logto) {
-		return nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	next := *rec
-	next.LastSeen = a.now()
-	var id *provider.IDToken
-	if tokens.IDToken != "" {
-		id, err = a.provider.VerifyIDToken(ctx, tokens.IDToken, provider.Expect{
-			Refresh: true, Nonce: first.Nonce, Subject: first.Subject, AccessToken: tokens.AccessToken,
-		})
-	}
-	disbelieved := errors.As(err, &pe) && pe.Kind == provider.Rejected
-	a.take(&next, tokens, id)
-	if id != nil {
-		next.Nonce = first.Nonce
-	}
 	if err == nil {
-		next.Extra, err = a.userInfo(ctx, &next, first.Subject)
-		disbelieved = errors.As(err, &pe) && pe.AnotherPerson()
+		rec.ID, rec.Began = record.NewID(), attempt.Began
+		return rec, nil
 	}
-	if disbelieved {
-		// Whoever answers so is not believed, whatever it is that it holds.
-		_ = a.revoke(ctx, &next) // which logs it
-		return nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
+	e := providerError(err)
+	var pe *provider.Error
+	switch {
+	case e.Code != ErrDenied:
+	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
+		e = newError(ErrSignInExpired, err)
+	default: // "client secret has expired", for one
+		e = newError(ErrProviderMisconfigured, err)
 	}
-	if err != nil {
-		// The tokens are rotated and must be kept. Keys or userinfo were not to
-		// be had: the claims stay as they were.
-		if next.Extra = rec.Extra; id != nil && rec.Extra != "" {
-			// Yet no more than may stand beside the new ID token.
-			next.Extra, _ = extraClaims(next.IDToken.Payload, []byte(rec.Extra))
-		}
-		a.log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
-	}
-	next.Extra, err = keepSessionID(rec, &next)
-	return &next, err
+	return nil, e
 }
 
-// keepSessionID keeps the provider session (sid) that a refreshed ID token need
-// not repeat: a logout token that names it must find this session.
-func keepSessionID(rec, next *record.Record) (string, error) {
-	_, sid := about(rec)
-	if _, repeated := about(next); sid == "" || repeated != "" {
-		return next.Extra, nil
-	}
-	extra := make(map[string]any)
-	if next.Extra != "" {
-		if err := json.Unmarshal([]byte(next.Extra), &extra); err != nil {
-			return "", fmt.Errorf("signin: claims of a session: %w", err)
-		}
-	}
-	extra["sid"] = sid
-	merged, err := json.Marshal(extra)
-	return string(merged), err
-}
-
-// firstClaims are those to which a refreshed ID token is held: the subject's and
-// the nonce of the sign-in.
-type firstClaims struct {
-	Subject string `json:"sub"`
-	Nonce   string `json:"nonce"`
-}
-
-func signInClaims(rec *record.Record) (claims firstClaims, err error) {
-	if err := json.Unmarshal([]byte(rec.IDToken.Payload), &claims); err != nil {
-		return claims, fmt.Errorf("signin: claims of a session: %w", err)
-	}
-	if claims.Nonce == "" {
-		claims.Nonce = rec.Nonce
-	}
-	return claims, nil
+// revoke gives a refresh token back to the provider, as a courtesy to the
+// person: the session is over, whether or not it succeeds.
+func (a *Auth) revoke(ctx context.Context, rec *record.Record) error {
+	return a.grants.Revoke(ctx, rec)
 }
 
 // refreshed tells of a refresh, or of one that failed for a passing reason.
@@ -569,17 +396,4 @@ func (a *Auth) refreshed(ctx context.Context, rec *record.Record, err error) {
 		a.log.ErrorContext(ctx, "signin: refreshing a session failed; it stands, and will be tried again", "error", err)
 	}
 	a.emit(ctx, e)
-}
-
-// revoke gives a refresh token back to the provider. It is a courtesy to the
-// person: the session is over, whether or not it succeeds.
-func (a *Auth) revoke(ctx context.Context, rec *record.Record) error {
-	if rec.RefreshToken == "" {
-		return nil
-	}
-	err := a.provider.Revoke(ctx, rec.RefreshToken)
-	if err != nil {
-		a.log.WarnContext(ctx, "signin: a refresh token could not be revoked", "error", err)
-	}
-	return err
 }
