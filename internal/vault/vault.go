@@ -11,9 +11,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -169,7 +172,18 @@ func isForged(err error) bool {
 	if errors.As(err, &codec) {
 		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
 	}
-	return errors.Is(err, fs.ErrNotExist)
+	// A server that is down does not exist either, if it listens on a Unix
+	// socket, and no session's file does if its directory is gone.
+	var network *net.OpError
+	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &network) {
+		return false
+	}
+	var file *fs.PathError
+	if !errors.As(err, &file) {
+		return true
+	}
+	_, err = os.Stat(filepath.Dir(file.Path))
+	return err == nil
 }
 
 // Save writes a record. A fresh one belongs to a new sign-in: it gets a new place
@@ -188,22 +202,35 @@ func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record,
 		return storeError("reading", err)
 	}
 	sess := old
-	if fresh || err != nil {
+	if fresh || err != nil || old.IsNew { // a new one may have the ID of one that is gone
 		sess = sessions.NewSession(v.store, v.Name) // without an ID: the store makes one
 	}
 	sess.Values = map[any]any{valueKey: text}
 	sess.Options = v.options(age)
 	v.withdraw(w, v.Name) // the store adds its cookie beside an earlier one
-	if err := v.store.Save(r, w, sess); err != nil {
-		// A value that is too long is an error of no kind here, too. What has
-		// no keys, or wrong ones, refuses an empty session as well.
-		var codec codecError
-		if errors.As(err, &codec) && v.Check(r.Context()) == nil {
-			return fmt.Errorf("%w: the session store refuses %d bytes: %w", ErrTooLarge, len(text), err)
+	err = v.store.Save(r, w, sess)
+	if err != nil && mayBeRefusal(err) && v.Check(r.Context()) == nil {
+		// It takes an empty session, so it has keys, and a server that answers.
+		// What was passing has passed when it is asked again.
+		if err = v.store.Save(r, w, sess); err != nil {
+			return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
+				ErrTooLarge, len(text), err)
 		}
+	}
+	if err != nil {
 		return storeError("writing", err)
 	}
 	return nil
+}
+
+// mayBeRefusal tells what a store may say of a value that is too long, for which
+// neither securecookie nor other stores have a kind of error, from what a disk or
+// a network says.
+func mayBeRefusal(err error) bool {
+	var file *fs.PathError
+	var network *net.OpError
+	return !errors.As(err, &file) && !errors.As(err, &network) && !errors.Is(err, io.EOF) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // storeError says what was being done when a store failed. A file's name is cut
