@@ -1,0 +1,157 @@
+// Package redisstore keeps what an application's replicas share on Redis or
+// Valkey: [Shared] is a signin.SharedState, [Sessions] a store for sessions that
+// do not fit cookies.
+//
+//	client := redis.NewUniversalClient(&redis.UniversalOptions{
+//		Addrs:                 []string{"127.0.0.1:6379"},
+//		ContextTimeoutEnabled: true, // or a Redis that hangs holds up every request
+//	})
+//	auth, err := signin.New(signin.Config{
+//		// …
+//		Shared: redisstore.NewShared(client),   // with more than one replica, always
+//		Store:  redisstore.NewSessions(client), // only if cookies are too small
+//	})
+//
+// One node, Sentinel and Cluster will do; what kind it is, the client's options
+// say. Several applications may use one Redis, even with one prefix: the keys are
+// hashes over issuer and client, or of random values.
+//
+// # What the server needs
+//
+//   - maxmemory-policy noeviction. Every key has a time to live, so any other
+//     policy drops sign-outs when memory gets short, and copies of the cookies of
+//     sessions that were ended are good again. With noeviction writes fail, and
+//     people see a page that says so.
+//   - Persistence, if it restarts: appendonly yes. A server that comes back empty
+//     has forgotten who has signed out, and the sessions of [Sessions].
+//
+// # What its user needs
+//
+// No more than this, on the prefix and nowhere else:
+//
+//	ACL SETUSER signin on >password ~signin:* +get +set +del
+//
+// On each node of a Cluster also how to learn which node keeps what, and how to
+// find it while that changes:
+//
+//	ACL SETUSER signin +cluster|slots +asking
+//
+// Options of the client may need more: DB needs +select, ClientName
+// +client|setname. What else the client sends of its own accord may be refused;
+// +client|setinfo, which Redis has since 7.2, keeps that out of ACL LOG.
+//
+// # What a failover can lose
+//
+// Replication of Redis is asynchronous. If a primary dies, the writes of its last
+// moments may not have reached the replica that takes over, though this package
+// was told that they were done:
+//
+//   - a sign-out: the browser's own cookie is cleared, and the refresh token
+//     revoked, in any case. Copies of the cookie live on until their access token
+//     expires.
+//   - the new form of a session that was being refreshed: a browser that has not
+//     got it yet comes with a used refresh token, and has to sign in again.
+//   - a lock: two replicas may use one refresh token at once. Providers that
+//     tolerate no reuse end the session.
+//   - a session of [Sessions] that had just begun: its owner signs in again.
+//
+// min-replicas-to-write and min-replicas-max-lag bound how much that can be.
+// Nobody is let in by any of it who was not signed in before.
+package redisstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Option changes what [NewShared] and [NewSessions] return.
+type Option func(*settings)
+
+type settings struct {
+	prefix  string
+	timeout time.Duration
+}
+
+// Prefix sets what all keys begin with. Default "signin:".
+func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
+
+// Timeout sets how long one operation may take, the client's retries included.
+// Default 2 seconds. The time a request has left counts as well, if it is less.
+func Timeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
+
+// server is a Redis and how to use it.
+type server struct {
+	settings
+	client redis.UniversalClient
+}
+
+func newServer(client redis.UniversalClient, opts []Option) server {
+	s := server{settings{prefix: "signin:", timeout: 2 * time.Second}, client}
+	for _, o := range opts {
+		o(&s.settings)
+	}
+	if s.timeout <= 0 {
+		panic("redisstore: Timeout needs a duration above zero")
+	}
+	if mistake := unfit(client); mistake != "" {
+		panic("redisstore: " + mistake)
+	}
+	return s
+}
+
+// unfit says why a client is not fit for this package, or "". What kinds of
+// clients there are besides these, it cannot know.
+func unfit(client redis.UniversalClient) string {
+	const timeouts = "the client's options need ContextTimeoutEnabled: true, or a server that hangs holds up every request"
+	switch c := client.(type) {
+	case *redis.Client:
+		switch o := c.Options(); {
+		case !o.ContextTimeoutEnabled:
+			return timeouts
+		case o.ClientSideCache != nil || o.ClientSideCacheConfig != nil:
+			return "the client's options must not have a client-side cache: sign-outs would be seen late"
+		}
+	case *redis.ClusterClient:
+		switch o := c.Options(); {
+		case !o.ContextTimeoutEnabled:
+			return timeouts
+		case o.ReadOnly: // RouteByLatency and RouteRandomly set it too
+			return "the client's options must not have ReadOnly, RouteByLatency or RouteRandomly: replicas see sign-outs late"
+		}
+	case *redis.Ring:
+		return "a Ring looks for the keys of a node that is down on another, and would find no sign-outs there; use Cluster or Sentinel"
+	case nil:
+		return "the client is nil"
+	}
+	return ""
+}
+
+// within bounds an operation.
+func (s *server) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.timeout)
+}
+
+// run sends commands in one pipeline, even a single one. A Cluster's client does
+// more for a command alone: until it has read the table of all commands, it asks
+// for that first, for up to 5 seconds whatever ctx says, and lets nobody else by.
+//
+// It returns an error unless all have been answered. That there is no value is
+// an answer; a command's own error tells.
+func (s *server) run(ctx context.Context, commands func(redis.Pipeliner)) error {
+	pipe := s.client.Pipeline()
+	commands(pipe)
+	cmds, err := pipe.Exec(ctx)
+	// It is tempting to use errors.Is. But a sentinel that does not know the
+	// primary answers redis.Nil as well, which makes an error of the connection,
+	// and then the commands, which were not sent, need not have any.
+	if err == redis.Nil && ctx.Err() == nil && slices.ContainsFunc(cmds, isNone) {
+		return nil
+	}
+	return err
+}
+
+// isNone reports that the answer to a command was that there is nothing.
+func isNone(cmd redis.Cmder) bool { return cmd.Err() == redis.Nil }

@@ -1,0 +1,132 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Shared is a signin.SharedState. It is made by [NewShared], and safe for
+// concurrent use. An operation costs one round trip; Get asks the nodes of a
+// Cluster at the same time.
+type Shared struct{ server }
+
+// NewShared returns shared state on client. It dials nobody.
+//
+// It panics, as it would be found out only when something goes wrong, if the
+// client does not heed time-outs (ContextTimeoutEnabled), reads from replicas or
+// from a cache of its own, or is a Ring.
+func NewShared(client redis.UniversalClient, opts ...Option) *Shared {
+	return &Shared{newServer(client, opts)}
+}
+
+// tagLen is the length of the random tag that stands before each value. The
+// client repeats a command whose answer was lost on the way; the tag tells that
+// what stands there already is what the first try has written.
+const tagLen = 16
+
+func tagged(value []byte) []byte {
+	b := make([]byte, tagLen, tagLen+len(value))
+	rand.Read(b)
+	return append(b, value...)
+}
+
+// Get returns the values of keys, in their order, nil where there is none.
+func (s *Shared) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	answers := make([]*redis.StringCmd, len(keys))
+	// It is tempting to use MGET, which a Cluster refuses for keys of several
+	// slots; the commands of a pipeline go out together just as well.
+	err := s.run(ctx, func(p redis.Pipeliner) {
+		for i, key := range keys {
+			answers[i] = p.Get(ctx, s.prefix+key)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: reading: %w", err)
+	}
+	values := make([][]byte, len(keys))
+	for i, a := range answers {
+		value, err := a.Bytes()
+		switch {
+		case isNone(a):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("redisstore: reading: %w", err)
+		case len(value) < tagLen:
+			return nil, errors.New("redisstore: reading: a value that this package has not written")
+		}
+		values[i] = value[tagLen:]
+	}
+	return values, nil
+}
+
+// Set stores value under key for ttl, whether or not key has a value.
+func (s *Shared) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := positive(ttl); err != nil {
+		return err
+	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	err := s.run(ctx, func(p redis.Pipeliner) {
+		p.SetArgs(ctx, s.prefix+key, tagged(value), redis.SetArgs{TTL: ttl})
+	})
+	if err != nil {
+		return fmt.Errorf("redisstore: writing: %w", err)
+	}
+	return nil
+}
+
+// Add stores value under key for ttl, unless key has a value; it reports whether
+// it has stored it.
+func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if err := positive(ttl); err != nil {
+		return false, err
+	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	ours := tagged(value)
+	var added *redis.StatusCmd
+	var there *redis.StringCmd
+	err := s.run(ctx, func(p redis.Pipeliner) {
+		added = p.SetArgs(ctx, s.prefix+key, ours, redis.SetArgs{Mode: "NX", TTL: ttl})
+		there = p.Get(ctx, s.prefix+key)
+	})
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("redisstore: writing: %w", err)
+	case !isNone(added):
+		return true, nil
+	case isNone(there): // what was in the way has just gone
+		return false, nil
+	}
+	value, err = there.Bytes()
+	if err != nil {
+		return false, fmt.Errorf("redisstore: reading: %w", err)
+	}
+	return bytes.Equal(value, ours), nil
+}
+
+// positive refuses a time to live that would be for ever, or none.
+func positive(ttl time.Duration) error {
+	if ttl < time.Millisecond {
+		return fmt.Errorf("redisstore: writing: a time to live of %v", ttl)
+	}
+	return nil
+}
+
+// Delete removes key, if it is there.
+func (s *Shared) Delete(ctx context.Context, key string) error {
+	ctx, cancel := s.within(ctx)
+	defer cancel()
+	if err := s.run(ctx, func(p redis.Pipeliner) { p.Del(ctx, s.prefix+key) }); err != nil {
+		return fmt.Errorf("redisstore: deleting: %w", err)
+	}
+	return nil
+}
