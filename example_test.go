@@ -96,11 +96,21 @@ func ExampleNew_otherProvider() {
 }
 
 // Sessions may be kept in any store for gorilla/sessions. What it gets is sealed.
-func ExampleConfig_store() {
+func ExampleConfig_filesystemStore() {
 	cfg := exampleConfig()
 	store := sessions.NewFilesystemStore("/var/lib/app/sessions", []byte(os.Getenv("STORE_KEY")))
 	store.MaxLength(64 << 10) // 4 KB otherwise, which is too little for some people's tokens
 	cfg.Store = store
+	if _, err := signin.New(cfg); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A CookieStore works, up to its limit. With an empty Store the same cookies are
+// half as long, and hold more than three times as much.
+func ExampleConfig_cookieStore() {
+	cfg := exampleConfig()
+	cfg.Store = sessions.NewCookieStore([]byte(os.Getenv("STORE_KEY")))
 	if _, err := signin.New(cfg); err != nil {
 		log.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	var compiled [][]string
-	for _, name := range []string{"example_test.go", "signintest/example_test.go", "internal/interop/routers_test.go"} {
+	for _, name := range []string{"example_test.go", "signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go"} {
 		source, err := os.ReadFile(filepath.FromSlash(name))
 		if err != nil {
 			t.Fatal(err)

@@ -12,10 +12,12 @@
 //   - oidc-provider, the certified provider in JavaScript that Logto is built
 //     on, in a process of its own under Node;
 //   - chi, gorilla/mux and net/http's ServeMux;
+//   - a Redis server, with this project's redisstore and with boj/redistore, and
+//     replicas of an application in processes of their own;
 //   - Chromium, headless, through the DevTools protocol.
 //
 // The browser also clicks through the program in example/, built and started as
-// somebody who has just cloned the project starts it.
+// somebody who has just cloned the project starts it, once with replicas too.
 //
 // Applications listen on 127.0.0.1 and providers on localhost: to a browser
 // these are two sites, as an application and its provider are in earnest, so
@@ -23,12 +25,15 @@
 //
 // # Running it
 //
-// It needs Node 20 or newer with npm, and Debian's Chromium:
+// It needs Node 20 or newer with npm, and Debian's Chromium and Redis:
 //
-//	apt-get install chromium
+//	apt-get install chromium redis-server
 //	cd internal/interop
 //	npm ci
 //	go test ./...
+//
+// The program in soak/ runs for as long as it is told: hundreds of people, several
+// replicas, and everything failing in turns. See its own documentation.
 //
 // SIGNIN_SCREENSHOTS names a directory that receives pictures of what the
 // browser tests saw. A missing tool fails the tests that need it. It is

@@ -5,9 +5,14 @@ import { createServer } from 'node:http';
 import process from 'node:process';
 
 import Provider from 'oidc-provider';
+import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js';
+import LRU from 'oidc-provider/lib/helpers/lru.js';
 
 const {
   clients, clientSecret, idTokenAlg, accessTokenSeconds, keys,
+  // How much it remembers of sessions, grants and tokens. Its own default is
+  // 1,000 entries: more than a test has, and less than hundreds of people.
+  maxEntries,
 } = JSON.parse(process.argv[2]);
 
 // The pages of devInteractions say who is signed in and nothing else, so the
@@ -54,6 +59,10 @@ const configuration = {
   rotateRefreshToken: true,
   ttl: { AccessToken: accessTokenSeconds, IdToken: 3600 },
 };
+if (maxEntries) {
+  const memory = new LRU({ maxSize: maxEntries });
+  configuration.adapter = (model) => new MemoryAdapter(model, memory);
+}
 
 const server = createServer();
 server.listen(0, '127.0.0.1', () => {
