@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosignin/signin/example/app"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -264,45 +265,6 @@ func providerOf(p *program) string {
 	return regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.stdout.String())
 }
 
-func TestARequestThatIsUnderWayIsFinishedFirst(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			cancel()
-			for { // until the server takes no more connections: it has begun to stop
-				c, err := net.Dial("tcp", l.Addr().String())
-				if err != nil {
-					break
-				}
-				c.Close()
-			}
-			_, _ = io.WriteString(w, "finished")
-		}))
-	}()
-	visit(t, browser(t), "http://"+l.Addr().String(), nil).want(t, http.StatusOK, "http://"+l.Addr().String(), "finished")
-	if err := <-ended; err != nil {
-		t.Errorf("serve: got error %v; want none", err)
-	}
-}
-
-func TestAServerThatFailsEndsTheProgram(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	if err := serve(t.Context(), l, http.NotFoundHandler()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("serve: got error %v; want %v", err, net.ErrClosed)
-	}
-}
-
 func TestAMistakeInTheSettingsIsOneClearLine(t *testing.T) {
 	t.Parallel()
 	logto := map[string]string{"LOGTO_ENDPOINT": "https://tenant.logto.app", "LOGTO_APP_ID": "id", "LOGTO_APP_SECRET": "secret"}
@@ -336,6 +298,9 @@ func TestAMistakeInTheSettingsIsOneClearLine(t *testing.T) {
 		{"the base URL is none", nil, map[string]string{"BASE_URL": "app.example.com", "SIGNIN_KEY": strings.Repeat("k", 32)},
 			`signin: Config.BaseURL (BASE_URL) is "app.example.com"; needs an absolute URL such as https://host`},
 		{"a flag is unknown", []string{"-port", "3000"}, nil, "flag provided but not defined: -port"},
+		{"replicas share nothing", []string{"-replicas", "3"}, nil,
+			"-replicas needs -redis, such as -redis 127.0.0.1:6379, where replicas tell each other who has signed out"},
+		{"Redis is for nobody", []string{"-redis", "127.0.0.1:6379"}, nil, "-redis needs -replicas, such as -replicas 3; a single process has nobody to share with"},
 		{"a word is no flag", []string{"serve"}, nil, `"serve" is no flag; -help lists them`},
 		{"the provider for tests would be in the open", []string{"-provider-addr", ":3001"}, nil,
 			`-provider-addr is ":3001"; needs an address such as 127.0.0.1:3001 that only this machine reaches, since there is no password`},
@@ -351,7 +316,7 @@ func TestAMistakeInTheSettingsIsOneClearLine(t *testing.T) {
 			if err == nil || err.Error() != row.want {
 				t.Fatalf("run: got error %v; want %s", err, row.want)
 			}
-			if got := exitCode(err); got != 2 {
+			if got := app.Report(err, io.Discard); got != 2 {
 				t.Errorf("exit code: got %d; want 2", got)
 			}
 			if stdout.Len() > 0 {
@@ -379,59 +344,18 @@ func TestAnAddressThatCannotBeHadIsOneClearLine(t *testing.T) {
 				!strings.Contains(err.Error(), row.about) || !strings.HasSuffix(err.Error(), "; choose another address with "+row.flag) {
 				t.Errorf("run: got error %v; want one line with %s and %s", err, row.about, row.flag)
 			}
-			if got := exitCode(err); got != 1 {
+			if got := app.Report(err, io.Discard); got != 1 {
 				t.Errorf("exit code: got %d; want 1", got)
 			}
 		})
 	}
 }
 
-func TestTheProviderForTestsMakesWayForAnotherProgram(t *testing.T) {
+func TestHelpIsAllThatHelpShows(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	p := start(t, []string{"-addr", "127.0.0.1:0", "-provider-addr", l.Addr().String()}, nil)
-	at := visit(t, browser(t), p.url+"/sign-in", nil)
-	if got := providerOf(p); at.status != http.StatusOK || "http://"+at.url.Host != got || at.url.Host == l.Addr().String() {
-		t.Errorf("sign-in: got %d at %s; want 200 at %s, and not at %s", at.status, at.url, got, l.Addr())
-	}
-}
-
-func TestWhereToOpenTheApplication(t *testing.T) {
-	t.Parallel()
-	listened := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4321}
-	for _, row := range []struct{ addr, baseURL, want string }{
-		{"localhost:0", "", "http://localhost:4321"},
-		{"127.0.0.1:4321", "", "http://127.0.0.1:4321"},
-		{"[::1]:0", "", "http://[::1]:4321"},
-		{":4321", "", "http://localhost:4321"},
-		{"0.0.0.0:4321", "", "http://localhost:4321"},
-		{"[::]:4321", "", "http://localhost:4321"},
-		{":4321", "https://app.example.com/", "https://app.example.com"},
-	} {
-		s, err := readSettings([]string{"-addr", row.addr}, lookup(map[string]string{"BASE_URL": row.baseURL}))
-		if err != nil {
-			t.Fatalf("%+v: got error %v; want none", row, err)
-		}
-		if s.listenedAt(listened); s.baseURL != row.want {
-			t.Errorf("-addr %s with BASE_URL %q: got %s; want %s", row.addr, row.baseURL, s.baseURL, row.want)
-		}
-	}
-}
-
-func TestHelpNamesEverySetting(t *testing.T) {
-	t.Parallel()
-	var stdout bytes.Buffer
-	if err := run(over(t), []string{"-help"}, lookup(nil), &stdout, io.Discard); err != nil {
-		t.Fatalf("run: got error %v; want none", err)
-	}
-	for _, want := range []string{"-addr", "-provider-addr", "LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "SIGNIN_KEY", "BASE_URL"} {
-		if !strings.Contains(stdout.String(), want) {
-			t.Errorf("help: got no %s in it; want it", want)
-		}
+	var stdout, stderr bytes.Buffer
+	if err := run(over(t), []string{"-help"}, lookup(nil), &stdout, &stderr); err != nil || stdout.String() != app.Help || stderr.Len() > 0 {
+		t.Errorf("got error %v, %q and %q; want none, the help and nothing", err, &stdout, &stderr)
 	}
 }
 

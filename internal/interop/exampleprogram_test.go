@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// examplePatience is how long the example may take to start, or to end: a little
-// more than it gives the requests that are under way.
-const examplePatience = 15 * time.Second
+// examplePatience is how long the example may take to start, or to end: more than
+// it gives the requests that are under way, and time to build its replicas on a
+// machine that has other things to do.
+const examplePatience = time.Minute
 
 // An exampleProgram is the application in example/ with its provider for tests,
 // running as somebody who has just cloned the project runs it.
@@ -38,11 +39,13 @@ func buildExample(t *testing.T) string {
 	return path
 }
 
-// startExample runs the program at path until the test ends, on free ports. It
-// has to end cleanly, and to have nothing to complain of, in each test.
-func startExample(t *testing.T, path string) *exampleProgram {
+// startExample runs the program at path until the test ends, on free ports and
+// with these flags, in the root of the project. It has to end cleanly, and to have
+// nothing to complain of, in each test.
+func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	t.Helper()
-	program := exec.Command(path, "-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0")
+	program := exec.Command(path, append([]string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}, flags...)...)
+	program.Dir = filepath.Join("..", "..")
 	// Whoever runs the tests may have a Logto of their own in the environment. With
 	// a key there is nothing that the program should have to warn of.
 	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "BASE_URL=",
@@ -69,9 +72,10 @@ func startExample(t *testing.T, path string) *exampleProgram {
 		}
 		_, _ = io.Copy(io.Discard, stdout)
 	})
-	kill := time.AfterFunc(examplePatience, func() { _ = program.Process.Kill() })
+	// Asked to, it ends the replicas that it has started; killed, it could not.
+	hurry := time.AfterFunc(examplePatience, func() { _ = program.Process.Signal(os.Interrupt) })
 	p.stop = sync.OnceValue(func() error {
-		kill.Reset(examplePatience)
+		kill := time.AfterFunc(examplePatience, func() { _ = program.Process.Kill() })
 		defer kill.Stop()
 		if err := program.Process.Signal(os.Interrupt); err != nil {
 			return err
@@ -89,7 +93,7 @@ func startExample(t *testing.T, path string) *exampleProgram {
 		}
 	})
 	p.url = <-opened
-	kill.Stop()
+	hurry.Stop()
 	if !strings.HasPrefix(p.url, "http://127.0.0.1:") {
 		t.Fatalf("the example says to open %q; want an address on 127.0.0.1\n%s", p.url, p.said)
 	}

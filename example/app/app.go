@@ -1,9 +1,14 @@
-package main
+// Package app is what the programs of the example share: pages, settings, a
+// server, and the provider for tests. It is there to be read and copied; it is no
+// library, and its names may change.
+package app
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -26,19 +31,24 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 
 // view is what every page knows.
 type view struct {
-	Title string
-	User  *signin.User // nil if nobody is signed in
+	Title   string
+	User    *signin.User // nil if nobody is signed in
+	Replica string       // "2 of 3", or empty if there is one process only
 }
 
-// home is behind Load: it is for everybody, and knows who is signed in.
-func home(w http.ResponseWriter, r *http.Request) {
+func viewOf(r *http.Request, title string) view {
 	user, _ := signin.UserFrom(r.Context())
-	render(w, http.StatusOK, "home", view{"Home", user})
+	replica, _ := r.Context().Value(replicaKey{}).(string)
+	return view{title, user, replica}
 }
 
-// account is behind RequireAuth: there is always a user.
-func account(w http.ResponseWriter, r *http.Request) {
-	user, _ := signin.UserFrom(r.Context())
+// Home is behind Load: it is for everybody, and knows who is signed in.
+func Home(w http.ResponseWriter, r *http.Request) {
+	render(w, http.StatusOK, "home", viewOf(r, "Home"))
+}
+
+// Account is behind RequireAuth: there is always a user.
+func Account(w http.ResponseWriter, r *http.Request) {
 	// Claims that User has no field for are decoded into a type of one's own.
 	claims, err := signin.ClaimsAs[struct {
 		CreatedAt int64 `json:"created_at"` // at Logto, in milliseconds
@@ -47,22 +57,38 @@ func account(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	var all bytes.Buffer
-	_ = json.Indent(&all, user.Claims, "", "  ") // it is JSON: it has just been decoded
 	page := struct {
 		view
 		Since  time.Time // zero if the provider does not say
 		Claims string
-	}{view: view{"Your account", user}, Claims: all.String()}
+	}{view: viewOf(r, "Your account")}
+	var all bytes.Buffer
+	_ = json.Indent(&all, page.User.Claims, "", "  ") // it is JSON: it has just been decoded
+	page.Claims = all.String()
 	if claims.CreatedAt != 0 {
 		page.Since = time.UnixMilli(claims.CreatedAt)
 	}
 	render(w, http.StatusOK, "account", page)
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) {
-	user, _ := signin.UserFrom(r.Context())
-	render(w, http.StatusNotFound, "not-found", view{"No such page", user})
+// NotFound is behind Load, as Home is.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	render(w, http.StatusNotFound, "not-found", viewOf(r, "No such page"))
+}
+
+// Static serves /static/: style sheet, icon, and a picture.
+func Static(w http.ResponseWriter, r *http.Request) {
+	http.FileServerFS(files).ServeHTTP(w, r)
+}
+
+type replicaKey struct{}
+
+// FromReplica has every page of next say which replica it came from.
+func FromReplica(number, of int, next http.Handler) http.Handler {
+	replica := fmt.Sprintf("%d of %d", number, of)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), replicaKey{}, replica)))
+	})
 }
 
 // name is what to call somebody. Who comes from Naver or X may have no name, no
@@ -99,8 +125,8 @@ func fail(w http.ResponseWriter, err error) {
 	http.Error(w, "Something went wrong.", http.StatusInternalServerError)
 }
 
-// secure sets the header fields that every page of this application needs.
-func secure(next http.Handler) http.Handler {
+// Secure sets the header fields that every page of this application needs.
+func Secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		// Pictures of people come from anywhere. There is no form-action:

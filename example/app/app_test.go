@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"encoding/json"
@@ -15,8 +15,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// application is the handler of the whole application; its provider is never
-// asked for anything.
+// application is an application of these pages; its provider is never asked for
+// anything.
 func application(t *testing.T) http.Handler {
 	t.Helper()
 	provider := signintest.NewProvider()
@@ -27,7 +27,12 @@ func application(t *testing.T) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return routes(auth)
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(Home)))
+	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(Account)))
+	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))
+	mux.HandleFunc("GET /static/{file}", Static)
+	return Secure(mux)
 }
 
 // get requests a page as user, who may be nil.
@@ -159,6 +164,21 @@ func TestTheAccountPageIsForPeopleWhoAreSignedIn(t *testing.T) {
 	}
 	if strings.Contains(w.Body.String(), "About you") {
 		t.Error("got the page in the refusal; want nothing of it")
+	}
+}
+
+func TestPagesSayWhichReplicaTheyCameFrom(t *testing.T) {
+	t.Parallel()
+	single := application(t)
+	several := FromReplica(2, 3, single)
+	for _, path := range []string{"/", "/account", "/nowhere"} {
+		const line = "<footer>This page came from replica 2 of 3.</footer>"
+		if body := get(t, several, path, alice).Body.String(); strings.Count(body, line) != 1 {
+			t.Errorf("%s of a replica: got no %q in it; want it once\n%s", path, line, body)
+		}
+		if body := get(t, single, path, alice).Body.String(); strings.Contains(body, "replica") {
+			t.Errorf("%s where there is one process: got a word about replicas in it; want none\n%s", path, body)
+		}
 	}
 }
 

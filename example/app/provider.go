@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"errors"
@@ -10,12 +10,13 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// startProvider starts the provider for tests, at addr or, if another program is
-// there, at a free port.
-func startProvider(addr, baseURL string) (*signintest.Provider, error) {
+// StartProvider starts the provider for tests, at -provider-addr or, if another
+// program is there, at a free port. Listen comes first: it completes BaseURL.
+func (s *Settings) StartProvider() (*signintest.Provider, error) {
+	addr := s.providerAddr
 	host, _, _ := net.SplitHostPort(addr) // empty where there is no port
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, mistake{fmt.Errorf("-provider-addr is %q; needs an address such as 127.0.0.1:3001 "+
+		return nil, Mistake{fmt.Errorf("-provider-addr is %q; needs an address such as 127.0.0.1:3001 "+
 			"that only this machine reaches, since there is no password", addr)}
 	}
 	// NewProvider panics where it cannot listen. So look first.
@@ -30,7 +31,7 @@ func startProvider(addr, baseURL string) (*signintest.Provider, error) {
 	provider := signintest.NewProvider(signintest.WithAddr(addr))
 	// The pictures of the test users are nowhere to be found. This one is.
 	for _, u := range []signintest.User{signintest.Alice(), signintest.NaverUser()} {
-		u.Picture = baseURL + "/static/portrait.svg"
+		u.Picture = s.BaseURL + "/static/portrait.svg"
 		provider.SetUser(u)
 	}
 	return provider, nil

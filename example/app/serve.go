@@ -1,0 +1,32 @@
+package app
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Serve answers requests until ctx is done, and then finishes those that are
+// under way.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	// Without these a few thousand connections that say nothing hold up
+	// everybody. WriteTimeout leaves a handler time to ask the provider.
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
+}

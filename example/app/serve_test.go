@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+func TestARequestThatIsUnderWayIsFinishedFirst(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			cancel()
+			for { // until the server takes no more connections: it has begun to stop
+				c, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					break
+				}
+				c.Close()
+			}
+			_, _ = io.WriteString(w, "finished")
+		}))
+	}()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if got := string(body); err != nil || resp.StatusCode != http.StatusOK || got != "finished" {
+		t.Errorf("got %d %q, %v; want 200 finished", resp.StatusCode, got, err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Serve: got error %v; want none", err)
+	}
+}
+
+func TestAServerThatFailsEndsTheProgram(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := Serve(t.Context(), l, http.NotFoundHandler()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: got error %v; want %v", err, net.ErrClosed)
+	}
+}
