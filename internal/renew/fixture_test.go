@@ -2,6 +2,7 @@ package renew_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,11 @@ var errDown = errors.New("connection refused")
 type world struct {
 	*memory.Store
 	// before is asked ahead of each operation of shared state, and may make it
-	// fail; after is told once it is done.
+	// fail; after is told once it is done; lost may make an error of the answer
+	// to one that was done.
 	before func(ctx context.Context, operation, key string) error
 	after  func(operation, key string)
+	lost   func(ctx context.Context) error
 	// answer is the provider's; nil for the next generation's tokens.
 	answer func(context.Context, *record.Record) (*record.Record, error)
 
@@ -60,42 +63,49 @@ func (w *world) ask(ctx context.Context, operation, key string) error {
 	return w.before(ctx, operation, key)
 }
 
-func (w *world) tell(operation, key string) {
+func (w *world) tell(ctx context.Context, operation, key string) error {
 	if w.after != nil {
 		w.after(operation, key)
 	}
+	if w.lost == nil {
+		return nil
+	}
+	return w.lost(ctx)
 }
 
 func (w *world) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	if err := w.ask(ctx, "get", keys[0]); err != nil {
 		return nil, err
 	}
-	defer w.tell("get", keys[0])
-	return w.Store.Get(ctx, keys...)
+	values, err := w.Store.Get(ctx, keys...)
+	return values, cmp.Or(w.tell(ctx, "get", keys[0]), err)
 }
 
 func (w *world) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if err := w.ask(ctx, "set "+key[:1], key); err != nil {
 		return err
 	}
-	defer w.tell("set "+key[:1], key)
-	return w.Store.Set(ctx, key, value, ttl)
+	err := w.Store.Set(ctx, key, value, ttl)
+	return cmp.Or(w.tell(ctx, "set "+key[:1], key), err)
 }
 
 func (w *world) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	if err := w.ask(ctx, "add "+key[:1], key); err != nil {
 		return false, err
 	}
-	defer w.tell("add "+key[:1], key)
-	return w.Store.Add(ctx, key, value, ttl)
+	ok, err := w.Store.Add(ctx, key, value, ttl)
+	if err := cmp.Or(w.tell(ctx, "add "+key[:1], key), err); err != nil {
+		return false, err
+	}
+	return ok, nil
 }
 
 func (w *world) Delete(ctx context.Context, key string) error {
 	if err := w.ask(ctx, "delete "+key[:1], key); err != nil {
 		return err
 	}
-	defer w.tell("delete "+key[:1], key)
-	return w.Store.Delete(ctx, key)
+	err := w.Store.Delete(ctx, key)
+	return cmp.Or(w.tell(ctx, "delete "+key[:1], key), err)
 }
 
 // replica returns a process's Renewer.
