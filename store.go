@@ -340,7 +340,7 @@ func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Err
 	subject, sid := about(rec)
 	// Written before successors are looked for: see the renew package.
 	if err := a.ledger.End(r.Context(), ledger.EndedSession, v.ID(), ledger.SignedOut, a.now()); err != nil {
-		return rec, newError(ErrSignOutIncomplete, errors.Join(err, removed))
+		return a.renewer.Last(r.Context(), rec), newError(ErrSignOutIncomplete, errors.Join(err, removed))
 	}
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: subject, ProviderSessionID: sid})
 	newest := a.renewer.Last(r.Context(), rec)

@@ -3,10 +3,11 @@ package record
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gosignin/signin/internal/members"
 )
 
 // Claim is a claim that the index knows.
@@ -101,24 +102,11 @@ type builder struct {
 	weak    bool           // the username stands under preferred_username
 }
 
-// read goes through the members of one JSON object with a tokenizer. Searching
-// the text for `"sub":` would find it inside a nested claim as well.
+// read goes through the members of one JSON object.
 func (b *builder) read(object string, base int) error {
-	dec := json.NewDecoder(strings.NewReader(object))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("signin: claims are not a JSON object")
-	}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return fmt.Errorf("signin: claims are not JSON at byte %d", dec.InputOffset())
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return fmt.Errorf("signin: claims are not JSON at byte %d", dec.InputOffset())
-		}
-		end := int(dec.InputOffset())
-		b.member(name.(string), string(value), base+end-len(value))
+	err := members.Each(object, func(name string, from, to int) { b.member(name, object[from:to], base+from) })
+	if err != nil {
+		return fmt.Errorf("signin: claims: %w", err)
 	}
 	return nil
 }
