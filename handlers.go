@@ -107,7 +107,7 @@ func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot be
-// discovered, ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes
+// discovered, ErrSharedUnavailable while shared state does not answer, ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes
 // of one that failed. Then no cookie is set.
 func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
 	params, target, err := a.compile(opts)
@@ -132,6 +132,11 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 		return "", providerError(err)
 	}
 	attempt := pending.New(a.now(), second)
+	// The callback cannot do without shared state. It is better to say so now than
+	// when the person has typed their password.
+	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(attempt.State)); err != nil {
+		return "", newError(ErrSharedUnavailable, err)
+	}
 	attempt.ReturnTo = target
 	attempt.Foreign = challenge.CrossSite(r)
 	attempt.Silent = slices.Contains(p.Prompt, "none")

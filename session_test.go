@@ -114,11 +114,15 @@ func comes(t *testing.T, h http.Handler, cookies string, u signintest.User) {
 // watched keeps the last answer that came from a path.
 type watched struct {
 	http.RoundTripper
-	path string
-	seen *http.Response
+	path   string
+	before func() // unless nil, called when the path is about to be asked
+	seen   *http.Response
 }
 
 func (w *watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	if w.before != nil && r.URL.Path == w.path {
+		w.before()
+	}
 	resp, err := w.RoundTripper.RoundTrip(r)
 	if err == nil && r.URL.Path == w.path {
 		w.seen = resp
@@ -144,8 +148,14 @@ func (b *browser) follow() *http.Client {
 // signInAs signs a person in and returns what the callback answered.
 func (b *browser) signInAs(u signintest.User) answer {
 	b.app.t.Helper()
+	return b.signInWhile(u, nil)
+}
+
+// signInWhile is signInAs with something that happens before the callback.
+func (b *browser) signInWhile(u signintest.User, happens func()) answer {
+	b.app.t.Helper()
 	c := b.follow()
-	w := &watched{RoundTripper: c.Transport, path: "/callback"}
+	w := &watched{RoundTripper: c.Transport, path: "/callback", before: happens}
 	c.Transport = w
 	last := b.app.provider.Visit(b.app.t, c, b.app.server.URL+"/sign-in", u)
 	if w.seen == nil {

@@ -440,14 +440,30 @@ func TestCasesBroken(t *testing.T) {
 		knock(a.again(func(c *signin.Config) { c.Shared = forgetful{} }), "/account", b.session()).want(t, http.StatusServiceUnavailable, "")
 		b.get("/account").want(t, http.StatusOK, "")
 	})
+	for _, what := range []string{"shared get", "shared all"} {
+		t.Run("5.9 a sign-in does not begin that could not be completed: "+what, func(t *testing.T) {
+			t.Parallel()
+			a, _, fail := fragile(t)
+			b := a.signedIn(bob)
+			fail(what)
+			asked := a.provider.Stats().Authorizations
+			got := b.get("/sign-in")
+			got.want(t, http.StatusServiceUnavailable, "")
+			wantCookies(t, "sign-in", got, false)
+			if n := a.provider.Stats().Authorizations - asked; n != 0 {
+				t.Errorf("the provider was asked %d times; want never", n)
+			}
+			fail("")
+			comes(t, a.handler(), b.session(), bob)
+		})
+	}
 	for _, what := range []string{"store new", "store save", "shared get", "shared add", "shared set", "shared all"} {
 		t.Run("5.9 nobody is signed in, and who was still is: "+what, func(t *testing.T) {
 			t.Parallel()
 			a, _, fail := fragile(t)
 			b := a.signedIn(bob)
 			old := b.session()
-			fail(what)
-			got := b.signInAs(alice)
+			got := b.signInWhile(alice, func() { fail(what) })
 			got.want(t, http.StatusServiceUnavailable, "")
 			for _, c := range setCookies(t, got, false) {
 				if c != "signin.tx.* cleared" {
