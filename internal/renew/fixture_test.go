@@ -57,10 +57,13 @@ func (w *world) ask(ctx context.Context, operation, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if w.before == nil {
+	w.mu.Lock()
+	before := w.before
+	w.mu.Unlock()
+	if before == nil {
 		return nil
 	}
-	return w.before(ctx, operation, key)
+	return before(ctx, operation, key)
 }
 
 func (w *world) tell(ctx context.Context, operation, key string) error {

@@ -137,17 +137,17 @@ func (n *Renewer) keep(ctx context.Context, r, next *record.Record, presented ui
 	s, err := n.standing(ctx, r)
 	switch {
 	case err != nil:
-		return n.hold(next), err
+		return n.hold(next, presented), err
 	case s.Ended:
 		return nil, n.giveBack(ctx, next, s)
 	}
 	plain, err := next.Append(nil)
 	if err != nil {
-		return n.hold(next), err
+		return n.hold(next, presented), err
 	}
 	first, err := n.Ledger.AddNext(ctx, r.ID[:], r.Generation, plain)
 	if err != nil {
-		return n.hold(next), err
+		return n.hold(next, presented), err
 	}
 	n.drop(r.ID)
 	// A sign-out that looked for successors before this one was written has
@@ -181,18 +181,77 @@ func (n *Renewer) giveBack(ctx context.Context, next *record.Record, s ledger.St
 // maxHeld is how many records are held that could not be written.
 const maxHeld = 4096
 
+// unwritten is a record that could not be written to shared state.
+type unwritten struct {
+	record    *record.Record
+	presented uint64
+	until     time.Time // the end of the lease under which it was fetched, at the latest
+}
+
 // hold keeps what the provider has given until it is written, and returns it.
-func (n *Renewer) hold(next *record.Record) *record.Record {
+func (n *Renewer) hold(next *record.Record, presented uint64) *record.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, there := n.unwritten[next.ID]; !there && len(n.unwritten) >= maxHeld {
+	u, there := n.unwritten[next.ID]
+	if there && u.record == next {
+		return next
+	}
+	if !there && len(n.unwritten) >= maxHeld {
 		for id := range n.unwritten { // any: its browser has most likely got it
 			delete(n.unwritten, id)
 			break
 		}
 	}
-	n.unwritten[next.ID] = next
+	n.unwritten[next.ID] = unwritten{next, presented, n.Now().Add(n.Lease)}
+	if !n.writing {
+		n.writing = true
+		go n.writeHeld()
+	}
 	return next
+}
+
+// rewrite is how often it is tried to write what is held.
+const rewrite = time.Second
+
+// writeHeld writes what is held while its lease keeps other replicas from using
+// the token before it. It is tempting to leave that to the next request. That
+// one may reach another replica, and wait there until the lease has lapsed: then
+// it uses the token again, and the session is over.
+func (n *Renewer) writeHeld() {
+	for {
+		<-time.After(rewrite)
+		all := n.underLease()
+		if len(all) == 0 {
+			return
+		}
+		for _, u := range all {
+			before := *u.record
+			before.Generation--
+			err := guard(func() error {
+				ctx, cancel := context.WithTimeout(context.Background(), n.Lease) // nobody's request
+				defer cancel()
+				_, err := n.keep(ctx, &before, u.record, u.presented)
+				return err
+			})
+			if err != nil && !Over(err) {
+				break // and so would the others
+			}
+		}
+	}
+}
+
+// underLease returns what is held under a lease that has not lapsed. If there is
+// nothing, whoever asks is to stop writing.
+func (n *Renewer) underLease() (all []unwritten) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, u := range n.unwritten {
+		if n.Now().Before(u.until) {
+			all = append(all, u)
+		}
+	}
+	n.writing = len(all) > 0
+	return all
 }
 
 func (n *Renewer) drop(id record.ID) {
@@ -205,8 +264,8 @@ func (n *Renewer) drop(id record.ID) {
 func (n *Renewer) held(r *record.Record) *record.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if next := n.unwritten[r.ID]; next != nil && next.Generation == r.Generation+1 {
-		return next
+	if u, there := n.unwritten[r.ID]; there && u.record.Generation == r.Generation+1 {
+		return u.record
 	}
 	return nil
 }

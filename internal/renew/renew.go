@@ -85,7 +85,8 @@ type Renewer struct {
 	purgeAt int // how many waits there may be before those that are over go
 	// unwritten holds refreshed records that could not be written to shared
 	// state. Their predecessors' tokens are used up, and nobody else knows.
-	unwritten map[record.ID]*record.Record
+	unwritten map[record.ID]unwritten
+	writing   bool // somebody tries to write them
 }
 
 // flight is one refresh under way in this process. record and err are to be
@@ -117,7 +118,7 @@ func (f *flight) answers(r *record.Record, must bool) bool {
 func New(c Config) *Renewer {
 	return &Renewer{
 		Config: c, flights: make(map[record.ID]*flight), waits: make(map[record.ID]wait),
-		purgeAt: minPurge, unwritten: make(map[record.ID]*record.Record),
+		purgeAt: minPurge, unwritten: make(map[record.ID]unwritten),
 	}
 }
 

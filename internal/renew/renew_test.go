@@ -20,7 +20,10 @@ func bubble(t *testing.T, name string, test func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) { test(t, newWorld(t)) })
+		synctest.Test(t, func(t *testing.T) {
+			test(t, newWorld(t))
+			after(2 * lease) // nobody goes on for longer
+		})
 	})
 }
 

@@ -140,7 +140,11 @@ func breakAfterAnswer(w *world, operation string) (mend func()) {
 		}
 		return nil
 	}
-	return func() { w.before = nil }
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.before = nil
+	}
 }
 
 // CASES 4.6, and DESIGN.md: what cannot be written stays in this process and is
@@ -173,6 +177,13 @@ func TestWhatCannotBeWrittenIsHeld(t *testing.T) {
 			got, err := w.replica().Renew(t.Context(), r, 1, false)
 			wantToken(t, got, err, "token 1")
 			w.want(t, []string{"token 1"}, nil, []string{"1 failed"})
+		})
+		held("it is written in time, though nobody asks here again", func(t *testing.T, w *world, _ *renew.Renewer, r *record.Record, mend func()) {
+			mend()
+			after(2 * time.Second)
+			got, err := w.replica().Renew(t.Context(), r, 1, true)
+			wantToken(t, got, err, "token 2")
+			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "2 ok"})
 		})
 		held("it is tried again, and is written in the end", func(t *testing.T, w *world, n *renew.Renewer, r *record.Record, mend func()) {
 			after(2 * time.Second)
