@@ -1,0 +1,271 @@
+//go:build linux
+
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// lease is package signin's: how long a session may wait for a replica that
+	// was killed while it refreshed.
+	lease = 30 * time.Second
+	// dueAfter is when a token is due: RefreshBefore is a minute, but at most half
+	// of a token's life.
+	dueAfter = tokenLife / 2
+	// slack is by how much the package may be early or late: it keeps a token's
+	// times in whole seconds.
+	slack = 600 * time.Millisecond
+	// moment is how long before a kill an answer may have come that the killed
+	// replica had not written down yet.
+	moment = time.Second
+)
+
+// A cause is why a session was lost, or its refresh tokens revoked.
+type cause string
+
+const (
+	byKill        cause = "(b) its replica was killed before it wrote a refresh down"
+	byForgetting  cause = "(c) Redis lost its memory"
+	byNothingSeen cause = "unexplained"
+)
+
+var causes = []cause{byKill, byForgetting, byNothingSeen}
+
+// figures are what a run comes to.
+type figures struct {
+	sessions map[string]int // by how they ended; "" are those that stand
+	lost     map[cause]int
+	revoked  map[cause]int // chains of which an old token was used again
+	// refused counts refreshes that the provider refused though the token was
+	// current, and nobody had ended the session.
+	refused int
+	orphans int // sign-ins at the provider whose answer never reached a browser
+
+	due, made int // generations due, and refreshes the provider made
+	kept      int // due, and a failure kept every try from the provider until the session's end
+	waiting   int // due, and not made, but within a lease of the session's end
+	missed    int // due, and not made for whatever other reason
+	early     int // made before due
+	twice     int // made of a token that had been used, for no cause that has a name
+	again     int // the same, for one that has
+	atOnce    int // the most refreshes of one session at the provider at once
+}
+
+// auditor judges what people saw by what the gate saw.
+type auditor struct {
+	*world
+	figures
+	byNonce map[string][]*session
+	ended   time.Time // when the run did
+}
+
+func (w *world) audit() *report {
+	w.journal.mu.Lock()
+	defer w.journal.mu.Unlock()
+	w.gate.mu.Lock()
+	defer w.gate.mu.Unlock()
+	a := auditor{world: w, ended: time.Now(), byNonce: map[string][]*session{}, figures: figures{
+		sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{},
+	}}
+	for _, s := range w.journal.sessions {
+		a.sessions[s.how]++
+		if s.nonce != "" {
+			a.byNonce[s.nonce] = append(a.byNonce[s.nonce], s)
+		}
+	}
+	for _, c := range w.gate.chains {
+		a.chain(c)
+	}
+	for _, s := range w.journal.sessions {
+		if s.how == lost {
+			a.lost[a.whyLost(s)]++
+		}
+	}
+	return a.report()
+}
+
+// chain counts the refreshes of one sign-in.
+func (a *auditor) chain(c *chain) {
+	a.atOnce = max(a.atOnce, c.most)
+	sessions := a.byNonce[c.nonce]
+	if len(sessions) == 0 {
+		a.orphans++
+	}
+	_, _, reused := c.reused()
+	var why cause
+	if reused {
+		why = a.whyReused(c)
+		a.revoked[why]++
+	}
+	named, twice := reused && why != byNothingSeen, 0
+	for _, g := range c.generations {
+		good := g.rotations()
+		a.made += len(good)
+		switch {
+		case len(good) == 0 && named: // what nobody has any more cannot be refreshed
+		case len(good) == 0:
+			a.notMade(g, sessions)
+		case good[0].at.Before(g.issued.Add(dueAfter - slack)):
+			a.early++
+		default:
+			a.due++
+		}
+		twice += max(len(good)-1, 0)
+		if g.refused() && c.revoked.IsZero() && !wantedToEnd(sessions) {
+			a.refused++
+			a.puzzle("a current refresh token was refused", c)
+		}
+	}
+	switch {
+	case named:
+		a.again += twice
+	case reused:
+		a.twice += twice
+		a.puzzle("an old refresh token was used again", c)
+	}
+}
+
+// notMade counts a generation that has no next one, if it was due.
+func (a *auditor) notMade(g *generation, sessions []*session) {
+	due, left := a.wanted(g, sessions)
+	switch {
+	case !due:
+		return
+	case g.kept > 0:
+		a.kept++
+	case left < lease:
+		a.waiting++
+	default:
+		a.missed++
+	}
+	a.due++
+}
+
+// refused reports whether the provider has refused a token that it had not
+// rotated.
+func (g *generation) refused() bool {
+	return len(g.rotations()) == 0 && slices.ContainsFunc(g.uses, func(u use) bool { return u.status/100 == 4 })
+}
+
+// rotations are the uses that gave a new token.
+func (g *generation) rotations() (good []use) {
+	for _, u := range g.uses {
+		if u.next != 0 {
+			good = append(good, u)
+		}
+	}
+	return good
+}
+
+// wanted reports whether a replica has answered a request of a session at a time
+// when its token was due, and how long that was before the session's end.
+func (a *auditor) wanted(g *generation, sessions []*session) (due bool, left time.Duration) {
+	from := g.issued.Add(dueAfter + slack)
+	for _, s := range sessions {
+		end := a.ended
+		switch {
+		case a.forgotten(s):
+			end = a.journal.forgot
+		case !s.ending.IsZero():
+			end = s.ending
+		case !s.over.IsZero():
+			end = s.over
+		}
+		for _, sent := range s.asked {
+			if sent.After(from) && sent.Before(end) {
+				due, left = true, max(left, end.Sub(sent))
+			}
+		}
+	}
+	return due, left
+}
+
+// wantedToEnd reports whether somebody has asked for a session's end.
+func wantedToEnd(sessions []*session) bool {
+	return slices.ContainsFunc(sessions, func(s *session) bool { return !s.ending.IsZero() })
+}
+
+// reused finds a refresh token that was used after it had been rotated away: the
+// use that had rotated it, and the later one.
+func (c *chain) reused() (rotation, again use, used bool) {
+	for _, g := range c.generations {
+		good := g.rotations()
+		for _, u := range g.uses {
+			if len(good) > 0 && u.at.After(good[0].at) {
+				return good[0], u, true
+			}
+		}
+	}
+	return use{}, use{}, false
+}
+
+// whyReused names why an old refresh token was used again: what came of the
+// rotation was with a replica that was killed at that moment, and never seen
+// again, or in Redis alone.
+func (a *auditor) whyReused(c *chain) cause {
+	rotation, again, _ := c.reused()
+	successor := c.generations[rotation.next]
+	killed, dead := a.journal.kills[rotation.by]
+	forgot, back := a.journal.forgot, a.journal.back
+	switch {
+	case dead && rotation.answered.After(killed.Add(-moment)) && len(successor.uses) == 0:
+		return byKill
+	case !forgot.IsZero() && again.at.After(forgot) && successor.issued.Before(back.Add(moment)):
+		return byForgetting
+	}
+	return byNothingSeen
+}
+
+// forgotten reports whether a session was kept in Redis and lost with its memory.
+func (a *auditor) forgotten(s *session) bool {
+	forgot, back := a.journal.forgot, a.journal.back
+	return a.world.sessions == "redis" && s.how == lost && !forgot.IsZero() &&
+		s.over.After(forgot) && s.began.Before(back) && s.good.Before(back)
+}
+
+// whyLost names why somebody was asked to sign in whose session nobody had
+// ended.
+func (a *auditor) whyLost(s *session) cause {
+	if a.forgotten(s) {
+		return byForgetting
+	}
+	c := a.gate.chains[s.nonce]
+	why := byNothingSeen
+	if c != nil {
+		if _, _, used := c.reused(); used {
+			why = a.whyReused(c)
+		}
+	}
+	if why == byNothingSeen {
+		a.puzzle("a session was lost: "+s.person, c)
+	}
+	return why
+}
+
+// puzzle describes what nobody can explain, for whoever has to.
+func (a *auditor) puzzle(what string, c *chain) {
+	a.tell("UNEXPLAINED: %s", what)
+	if c == nil {
+		return
+	}
+	for _, s := range a.byNonce[c.nonce] {
+		a.tell("  session of %s, sid %s: began %.3f, last good %.3f, ending %.3f, over %.3f %s", s.person, s.sid,
+			a.since(s.began), a.since(s.good), a.since(s.ending), a.since(s.over), s.how)
+	}
+	for i, g := range c.generations[max(0, len(c.generations)-4):] {
+		a.tell("  token %d of %d: issued %.3f to %s", i+1, len(c.generations), a.since(g.issued), g.to)
+		for _, u := range g.uses {
+			a.tell("    used %.3f by %s, answered %.3f with %d, next %d", a.since(u.at), u.by, a.since(u.answered), u.status, u.next)
+		}
+	}
+}
+
+// since is a time in seconds of the run; below zero if it is none.
+func (a *auditor) since(t time.Time) float64 {
+	if t.IsZero() {
+		return -1
+	}
+	return t.Sub(a.began).Seconds()
+}

@@ -1,0 +1,162 @@
+//go:build linux
+
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+// A journal is what people and the soak itself saw. It is safe for concurrent
+// use.
+type journal struct {
+	mu       sync.Mutex
+	sessions []*session
+	requests int
+	outcomes map[string]int // of requests that did not get what they asked for
+	copies   map[string]int // outcomes of presenting copies of ended sessions
+	mixedUp  []string
+	faults   map[string]int
+	kills    map[string]time.Time // by incarnation
+	// forgot is when Redis lost its memory, and back when it was there again.
+	forgot, back time.Time
+}
+
+func newJournal() *journal {
+	return &journal{
+		outcomes: map[string]int{}, copies: map[string]int{}, faults: map[string]int{}, kills: map[string]time.Time{},
+	}
+}
+
+// A session is one that a person has, or had, as far as the person can tell.
+type session struct {
+	person     string
+	began      time.Time
+	nonce, sid string      // of its sign-in, from the first page that it got
+	asked      []time.Time // when requests were sent that a replica has answered, and not with a sign-in
+	good       time.Time   // when the last one was sent that was answered as signed in
+	// ending is when somebody first asked for its end. From then on it may be
+	// over, even if that was answered with an error.
+	ending time.Time
+	over   time.Time
+	how    string
+}
+
+// How a session was over.
+const (
+	signedOut  = "signed out"
+	incomplete = "signed out, with a 503 that says that copies may live on"
+	loggedOut  = "logged out by the provider"
+	lost       = "lost"
+)
+
+func (j *journal) begin(person string) *session {
+	s := &session{person: person, began: time.Now()}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sessions = append(j.sessions, s)
+	return s
+}
+
+// request counts one request of a session, if it was for one: sent when, and
+// with what outcome, "" if it got what it asked for.
+func (j *journal) request(s *session, sent time.Time, outcome string, reached bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.requests++
+	if outcome != "" {
+		j.outcomes[outcome]++
+	}
+	if s != nil && reached && outcome != askedToSignIn {
+		s.asked = append(s.asked, sent)
+		if outcome == "" {
+			s.good = later(s.good, sent)
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// page notes what a page said about a session.
+func (j *journal) page(s *session, p accountPage) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p.Subject != s.person {
+		j.mixedUp = append(j.mixedUp, s.person+" was shown the page of "+p.Subject)
+		return
+	}
+	if s.nonce == "" {
+		s.nonce, s.sid = p.Nonce, p.SessionID
+	}
+}
+
+// ending notes that somebody asks for a session's end.
+func (j *journal) ending(s *session) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s.ending.IsZero() {
+		s.ending = time.Now()
+	}
+}
+
+// end notes that a session is over. One that somebody has wanted to end is not
+// lost.
+func (j *journal) end(s *session, how string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if how == lost && !s.ending.IsZero() {
+		how = signedOut
+	}
+	s.over, s.how = time.Now(), how
+}
+
+// copied notes what came of presenting cookies of a session that is over. After
+// Redis has lost its memory, nobody knows of its end.
+func (j *journal) copied(of *session, outcome string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if outcome == accepted && of.how != lost && !j.forgot.IsZero() && (j.back.IsZero() || of.over.Before(j.back)) {
+		outcome = acceptedForgotten
+	}
+	j.copies[outcome]++
+}
+
+// What may come of a copy.
+const (
+	refusedCopy       = "refused"
+	unanswered        = "answered with an error"
+	accepted          = "accepted"
+	acceptedForgotten = "accepted, after Redis lost its memory"
+)
+
+// fault counts a fault.
+func (j *journal) fault(name string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.faults[name]++
+}
+
+func (j *journal) killed(incarnation string, at time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.kills[incarnation] = at
+}
+
+// forgets notes that Redis is about to lose its memory.
+func (j *journal) forgets() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.forgot = time.Now()
+}
+
+// remembers notes that Redis is there again, without its memory.
+func (j *journal) remembers() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.back = time.Now()
+}

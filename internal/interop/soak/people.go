@@ -1,0 +1,274 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Between two requests, or bursts of them, a person pauses.
+const (
+	shortestPause = 500 * time.Millisecond
+	longestPause  = 2500 * time.Millisecond
+	meanPause     = (shortestPause + longestPause) / 2
+)
+
+// A person uses the application with a browser.
+type person struct {
+	*world
+	name    string
+	random  *rand.Rand // serves the person's own goroutine
+	browser *browser
+	now     *session // nil: nobody is signed in
+	before  *session // the one before, or nil
+	old     []stolen // copies of sessions that have ended
+}
+
+// stolen is a copy of a session's cookies, made before its end.
+type stolen struct {
+	values []*http.Cookie
+	of     *session
+}
+
+// live signs the person in, and uses the application until day ends; what is
+// under way then is finished, unless ctx ends too.
+func (p *person) live(ctx, day context.Context) {
+	for {
+		pass(day, shortestPause+time.Duration(p.random.Int64N(int64(longestPause-shortestPause))))
+		if day.Err() != nil || p.budget.Add(-1) < 0 {
+			return
+		}
+		if p.now == nil {
+			p.signIn(ctx)
+		} else {
+			p.act(ctx)
+		}
+	}
+}
+
+// act does one thing. Over the whole run, most people end their session once,
+// in one way or the other.
+func (p *person) act(ctx context.Context) {
+	once := meanPause.Seconds() / p.duration.Seconds() // a chance of that per act is one act a run
+	roll := p.random.Float64()
+	is := func(chance float64) bool {
+		roll -= chance
+		return roll < 0
+	}
+	switch {
+	case !p.now.ending.IsZero(), is(0.6 * once):
+		p.signOut(ctx)
+	case is(0.3 * once):
+		p.logOut(ctx)
+	case is(0.5 * once):
+		p.presentOld(ctx)
+	case is(0.10):
+		p.burst(ctx)
+	case is(0.05):
+		p.goAway(ctx)
+	case is(0.05):
+		p.ask(ctx, "document", false)
+	default:
+		p.ask(ctx, "document", true)
+	}
+}
+
+// burst opens a page with its fetches and an image, all at once.
+func (p *person) burst(ctx context.Context) {
+	var all sync.WaitGroup
+	s := p.now
+	for i := range 3 + p.random.IntN(4) {
+		kind, keep := "empty", p.random.Float64() > 0.05
+		if i == 0 {
+			kind = "image"
+		}
+		all.Go(func() { p.askFor(ctx, s, kind, keep) })
+	}
+	all.Wait()
+	p.settle(s)
+}
+
+// goAway closes the tab in the middle of a request.
+func (p *person) goAway(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.random.Int64N(int64(2*wayLength))))
+	defer cancel()
+	p.ask(ctx, "document", true)
+}
+
+// ask makes one request, and learns from it whether the session still stands.
+func (p *person) ask(ctx context.Context, kind string, keep bool) {
+	s := p.now
+	p.askFor(ctx, s, kind, keep)
+	p.settle(s)
+}
+
+// settle forgets a session that is over.
+func (p *person) settle(s *session) {
+	p.journal.mu.Lock()
+	defer p.journal.mu.Unlock()
+	if !s.over.IsZero() {
+		p.now, p.before = nil, s
+	}
+}
+
+func (p *person) askFor(ctx context.Context, s *session, kind string, keep bool) {
+	sent := time.Now()
+	a, err := p.browser.send(ctx, navigation(p.at(accountPath), kind), keep)
+	outcome := p.outcome(ctx, a, err)
+	p.journal.request(s, sent, outcome, err == nil && a.header.Get(incarnationHeader) != "")
+	switch outcome {
+	case "":
+		var page accountPage
+		if err := json.Unmarshal(a.body, &page); err != nil {
+			page.Subject = fmt.Sprintf("nobody: %v", err)
+		}
+		p.journal.page(s, page)
+	case askedToSignIn:
+		p.journal.end(s, lost)
+	}
+}
+
+// askedToSignIn is what a person sees who is not signed in.
+const askedToSignIn = "asked to sign in"
+
+// outcome names what is not a page for somebody who is signed in, or "".
+func (p *person) outcome(ctx context.Context, a answer, err error) string {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "went away"
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("no answer in %v", patience)
+	case err != nil:
+		return "connection broken"
+	case a.status == http.StatusOK:
+		return ""
+	case a.status == http.StatusUnauthorized, a.location != nil && a.location.Path == "/sign-in":
+		return askedToSignIn
+	}
+	return fmt.Sprintf("status %d at %s", a.status, a.url.Path)
+}
+
+// signIn goes to the account page and passes the provider.
+func (p *person) signIn(ctx context.Context) {
+	var calledBack bool
+	sent := time.Now()
+	a, err := p.browser.visit(ctx, p.at(accountPath), p.name, func(a answer) bool {
+		for _, c := range a.cookies {
+			calledBack = calledBack || a.url.Host == p.base.Host && a.url.Path == "/callback" &&
+				a.location != nil && c.Name == cookieName && c.MaxAge > 0
+		}
+		return calledBack
+	})
+	switch {
+	case calledBack:
+		p.journal.request(nil, sent, "", true)
+		p.now = p.journal.begin(p.name)
+		p.ask(ctx, "document", true)
+	case err == nil && a.url.Path == accountPath && a.status == http.StatusOK && p.before != nil:
+		// Without the provider: the session that is over is good again. So the
+		// person ends it once more.
+		p.journal.request(nil, sent, "", true)
+		p.journal.copied(p.before, accepted)
+		p.now = p.journal.begin(p.name)
+		p.journal.ending(p.now)
+	default:
+		p.journal.request(nil, sent, "sign-in: "+p.outcome(ctx, a, err), true)
+	}
+}
+
+// signOut signs out by the link, after somebody has made a copy of the cookies.
+func (p *person) signOut(ctx context.Context) {
+	s, cookies := p.now, p.steal()
+	p.journal.ending(s)
+	sent := time.Now()
+	a, err := p.browser.send(ctx, navigation(p.at("/sign-out"), "document"), true)
+	done := err == nil && a.status == http.StatusSeeOther
+	outcome := ""
+	if !done {
+		outcome = "sign-out: " + p.outcome(ctx, a, err)
+	}
+	p.journal.request(nil, sent, outcome, true)
+	switch {
+	case done:
+		p.ended(ctx, s, signedOut, cookies)
+		if a.location.Host != p.base.Host {
+			_, _ = p.browser.visit(ctx, a.location, p.name, func(answer) bool { return false })
+		}
+	case len(p.browser.session(p.base)) == 0:
+		p.journal.end(s, incomplete)
+		p.settle(s)
+	}
+}
+
+// logOut signs out of the provider, which tells the application. It does so
+// once: if that fails, the session stands, and the person signs out of it.
+func (p *person) logOut(ctx context.Context) {
+	s, cookies := p.now, p.steal()
+	if s.sid == "" {
+		return
+	}
+	p.journal.ending(s)
+	_, err := p.browser.visit(ctx, p.op.endSession, p.name, func(answer) bool { return false })
+	if err == nil && p.fleet.loggedOut(ctx, s.sid, patience) {
+		p.ended(ctx, s, loggedOut, cookies)
+	}
+}
+
+// ended has the copy of a session that has just ended refused everywhere.
+func (p *person) ended(ctx context.Context, s *session, how string, cookies stolen) {
+	p.journal.end(s, how)
+	p.settle(s)
+	for _, addr := range p.fleet.addresses() {
+		p.present(ctx, cookies, "http://"+addr)
+	}
+	p.old = append(p.old, cookies)
+}
+
+// presentOld presents a copy of a session that ended some time ago.
+func (p *person) presentOld(ctx context.Context) {
+	if len(p.old) > 0 {
+		p.present(ctx, p.old[p.random.IntN(len(p.old))], p.base.String())
+	}
+}
+
+// present presents a copy as a thief does.
+func (p *person) present(ctx context.Context, cookies stolen, address string) {
+	to, err := url.Parse(address + accountPath)
+	if err != nil {
+		panic(err) // it is made of what has been an address before
+	}
+	thief := newBrowser(p.browser.client.Transport)
+	thief.jar.SetCookies(to, cookies.values)
+	r := navigation(to, "document")
+	r.Host = p.base.Host
+	a, err := thief.send(ctx, r, false)
+	switch p.outcome(ctx, a, err) {
+	case "":
+		p.journal.copied(cookies.of, accepted)
+	case askedToSignIn:
+		p.journal.copied(cookies.of, refusedCopy)
+	default:
+		p.journal.copied(cookies.of, unanswered)
+	}
+}
+
+func (p *person) steal() stolen {
+	s := stolen{of: p.now}
+	for _, c := range p.browser.session(p.base) {
+		s.values = append(s.values, &http.Cookie{Name: c.Name, Value: c.Value, Path: "/"})
+	}
+	return s
+}
+
+// at is an address of the application.
+func (w *world) at(path string) *url.URL {
+	return &url.URL{Scheme: w.base.Scheme, Host: w.base.Host, Path: path}
+}

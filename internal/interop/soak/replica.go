@@ -1,0 +1,158 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/redisstore"
+)
+
+const (
+	// replicaFlag makes this program one replica of the application.
+	replicaFlag = "-replica"
+	// incarnationHeader names who sends a request to the provider, or has given
+	// an answer: one life of one replica.
+	incarnationHeader = "Soak-Incarnation"
+	// cookieName is that of the session. What the browser has of the provider
+	// begins otherwise.
+	cookieName = "soak"
+	// accountPath is behind RequireAuth and says who is there.
+	accountPath = "/account"
+)
+
+// replicaSettings are all that a replica knows. It reads them from its standard
+// input, so that keys and secrets are in no list of processes.
+type replicaSettings struct {
+	Incarnation string
+	Base        string // where people reach the application
+	Redis       string
+	Gate        string // the proxy for requests to the provider
+	Sessions    string // "cookie" or "redis"
+	Key         []byte
+	Client      clientSettings
+}
+
+// clientSettings are what the provider's operator has told the application's.
+type clientSettings struct {
+	LogtoEndpoint, Issuer, ID, Secret string
+	// Consent has to be asked for where a refresh token is given to nobody else.
+	Consent bool
+}
+
+// serveReplica is one replica of the application, until standard input ends.
+func serveReplica() error {
+	in := bufio.NewReader(os.Stdin)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	var s replicaSettings
+	if err := json.Unmarshal(line, &s); err != nil {
+		return err
+	}
+	auth, err := s.auth(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("incarnation", s.Incarnation))
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: s.routes(auth)}
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		_ = server.Close()
+	}()
+	fmt.Println("ready", listener.Addr())
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+// auth configures package signin as an application does that has several
+// replicas.
+func (s *replicaSettings) auth(log *slog.Logger) (*signin.Auth, error) {
+	client := redis.NewClient(&redis.Options{Addr: s.Redis, ContextTimeoutEnabled: true})
+	gate, err := url.Parse(s.Gate)
+	if err != nil {
+		return nil, err
+	}
+	cfg := signin.Config{
+		LogtoEndpoint: s.Client.LogtoEndpoint, Issuer: s.Client.Issuer,
+		ClientID: s.Client.ID, ClientSecret: s.Client.Secret,
+		BaseURL: s.Base, Keys: [][]byte{s.Key}, CookieName: cookieName,
+		Shared:     redisstore.NewShared(client),
+		HTTPClient: &http.Client{Transport: named{s.Incarnation, &http.Transport{Proxy: http.ProxyURL(gate)}}},
+		Logger:     log,
+		OnEvent: func(ctx context.Context, e signin.Event) {
+			switch e.Kind {
+			case signin.EventSessionEnded, signin.EventSuperseded:
+				log.InfoContext(ctx, string(e.Kind), "subject", e.Subject, "sid", e.ProviderSessionID, "reason", e.Reason)
+			}
+		},
+	}
+	if s.Client.Consent {
+		cfg.SignInOptions = []signin.SignInOption{signin.Prompt("consent")}
+	}
+	if s.Sessions == "redis" {
+		cfg.Store = redisstore.NewSessions(client)
+	}
+	return signin.New(cfg)
+}
+
+// named tells the gate who sends a request.
+type named struct {
+	incarnation string
+	base        http.RoundTripper
+}
+
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context()) // a RoundTripper may not change its request
+	r.Header.Set(incarnationHeader, n.incarnation)
+	return n.base.RoundTrip(r)
+}
+
+// routes is the application. Each answer says who gave it.
+func (s *replicaSettings) routes(auth *signin.Auth) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/sign-in", auth.SignIn())
+	mux.HandleFunc("/callback", auth.Callback())
+	mux.HandleFunc("/sign-out", auth.SignOut())
+	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
+	mux.Handle(accountPath, auth.RequireAuth(http.HandlerFunc(account)))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "home") })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(incarnationHeader, s.Incarnation)
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// account says who is there, and by which sign-in: the nonce is a sign-in's
+// own, and each of its ID tokens has it.
+func account(w http.ResponseWriter, r *http.Request) {
+	user, ok := signin.UserFrom(r.Context())
+	claims, err := signin.ClaimsAs[struct{ Nonce string }](r.Context())
+	if !ok || err != nil {
+		http.Error(w, "a guarded page without a user", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(accountPage{user.Subject, user.ProviderSessionID, claims.Nonce})
+}
+
+// accountPage is what the account page says.
+type accountPage struct{ Subject, SessionID, Nonce string }

@@ -1,0 +1,179 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A report is the table, and what was promised and not kept.
+type report struct {
+	figures
+	requests int
+	faults   map[string]int
+	copies   map[string]int
+	broken   []string
+	rows     []row
+}
+
+// A row is one line of the table; without a value, it is a title.
+type row struct{ label, value string }
+
+// String returns the table.
+func (r *report) String() string {
+	width := 0
+	for _, row := range r.rows {
+		if row.value != "" {
+			width = max(width, len(row.label))
+		}
+	}
+	var b strings.Builder
+	for _, row := range r.rows {
+		if row.value == "" {
+			fmt.Fprintln(&b, row.label)
+			continue
+		}
+		fmt.Fprintf(&b, "  %-*s  %7s\n", width, row.label, row.value)
+	}
+	return b.String()
+}
+
+func (r *report) section(title string) { r.rows = append(r.rows, row{label: title}) }
+
+func (r *report) line(label string, value any) {
+	r.rows = append(r.rows, row{label, fmt.Sprint(value)})
+}
+
+// list adds a row for each outcome, in alphabetical order.
+func (r *report) list(before string, counts map[string]int) {
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		r.line(before+name, counts[name])
+	}
+}
+
+// promise adds a row that says whether a promise was kept.
+func (r *report) promise(what string, kept bool) {
+	word := "kept"
+	if !kept {
+		word = "BROKEN"
+		r.broken = append(r.broken, what)
+	}
+	r.line(what, word)
+}
+
+// report makes the table.
+func (a *auditor) report() *report {
+	j := a.journal
+	r := &report{figures: a.figures, requests: j.requests, faults: j.faults, copies: j.copies}
+	faults := "none"
+	if len(a.faults) > 0 {
+		faults = strings.Join(a.faults, ",")
+	}
+	r.section(fmt.Sprintf("soak -duration %v -people %d -replicas %d -sessions %s -provider %s -seed %d",
+		a.duration, a.people, a.replicas, a.world.sessions, a.provider, a.seed))
+	r.section("     -faults " + faults)
+	r.section("faults that came")
+	r.list("", j.faults)
+	r.section("people")
+	r.line("requests", j.requests)
+	r.list("requests that saw: ", j.outcomes)
+	r.line("people shown somebody else's page", len(j.mixedUp))
+	r.list("copies of cookies of ended sessions: ", j.copies)
+	r.section("sessions")
+	r.line("signed in", len(j.sessions))
+	r.line("stand at the end", a.figures.sessions[""])
+	for _, how := range []string{signedOut, incomplete, loggedOut} {
+		r.line("(a) "+how, a.figures.sessions[how])
+	}
+	for _, why := range causes {
+		r.line("lost: "+string(why), a.lost[why])
+	}
+	a.tokens(r)
+	a.promises(r)
+	return r
+}
+
+// tokens is the part of the table that the gate can vouch for.
+func (a *auditor) tokens(r *report) {
+	r.section("refresh tokens, as seen between the application and its provider")
+	r.line("generations due: a request came after half of the access token's life", a.due)
+	r.line("refreshes that the provider made", a.made)
+	r.line("refreshes per generation due", fmt.Sprintf("%.4f", float64(a.made)/float64(max(a.due, 1))))
+	r.line("due, and failures of the provider kept every try from it to the end", a.kept)
+	r.line("due less than a lease before the end, and not made yet", a.waiting)
+	r.line("due, and not made", a.missed)
+	r.line("made before due", a.early)
+	r.line("made of a token that had been used: (b) and (c)", a.again)
+	r.line("made of a token that had been used: unexplained", a.twice)
+	r.line("tries that failures of the provider kept from it", a.gate.kept)
+	r.line("refused by the provider, though current and nobody had ended the session", a.refused)
+	r.line("most refreshes of one session at once", a.atOnce)
+	for _, why := range causes {
+		r.line("an old token used again, and its family revoked: "+string(why), a.revoked[why])
+	}
+	if a.op.test != nil {
+		stats := a.op.test.Stats()
+		r.line("families revoked, by the provider's own count", stats.RevokedForReuse)
+		r.line("most refreshes of one grant at once, by the provider's own count", stats.MostRefreshesAtOnce)
+	}
+	r.line("sign-ins whose last answer never reached a browser", a.orphans)
+}
+
+// promises says which were kept.
+func (a *auditor) promises(r *report) {
+	r.section("promises")
+	j := a.journal
+	atOnce, revoked := a.atOnce, sum(a.revoked)
+	if a.op.test != nil {
+		stats := a.op.test.Stats()
+		atOnce, revoked = max(atOnce, stats.MostRefreshesAtOnce), max(revoked, stats.RevokedForReuse)
+	}
+	named := a.revoked[byKill] + a.revoked[byForgetting]
+	possible := a.due - a.kept - a.waiting
+	r.promise("no session is lost but for a named cause", a.lost[byNothingSeen] == 0)
+	r.promise("no family of tokens is revoked but for a named cause", revoked == named && a.refused == 0)
+	// Too many and too few are counted apart, or each would hide the other.
+	r.promise("one refresh per generation due that the provider let pass, within 2 %",
+		possible > 0 && few(a.missed, possible) && few(a.early+a.twice, possible))
+	r.promise("one refresh of a session at once, but for a named cause", atOnce == 1 || named > 0)
+	r.promise("no copy of an ended session's cookie is good", j.copies[accepted] == 0)
+	r.promise("nobody is shown somebody else's page", len(j.mixedUp) == 0)
+	for _, name := range a.faults {
+		if j.faults[name] == 0 {
+			r.promise("every fault comes: "+name, false)
+		}
+	}
+	r.promise("everybody has signed in, and some have ended their sessions",
+		len(j.sessions) >= a.people && sum(a.figures.sessions) > a.figures.sessions[""] && j.copies[refusedCopy] > 0)
+}
+
+// readReplicas looks for what the replicas say of themselves and no answer shows:
+// a panic, which net/http survives, or a data race, if that is looked for.
+func (r *report) readReplicas(dir string) error {
+	said, err := os.ReadFile(filepath.Join(dir, replicasLog))
+	if err != nil {
+		return err
+	}
+	sound := true
+	for _, complaint := range []string{"panic", "DATA RACE", "fatal error"} {
+		sound = sound && !bytes.Contains(said, []byte(complaint))
+	}
+	r.promise("no replica panics, or races with itself", sound)
+	return nil
+}
+
+// few reports whether n is at most 2 % of all.
+func few(n, all int) bool { return 50*n <= all }
+
+func sum[K comparable](counts map[K]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
