@@ -290,6 +290,31 @@ func idToken(a *app) string {
 }
 
 // brokenShared is shared state of which one call fails.
+// The clock of the replica that a logout token reaches is slow, and the sign-in was
+// a moment ago at another.
+func TestALogoutTokenAtAReplicaWhoseClockIsSlow(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Shared = &brokenShared{} }})
+	b := a.signedIn(signintest.Alice())
+	a.clock.add(2 * time.Second)
+	cfg := a.cfg
+	cfg.Now = func() time.Time { return a.clock.now().Add(-20 * time.Second) }
+	slow, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/backchannel-logout", strings.NewReader(url.Values{"logout_token": {a.provider.LogoutToken(signintest.Alice().Subject, "")}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	slow.BackChannelLogout()(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("got %d %s; want 200", w.Code, w.Body)
+	}
+	if got := b.who(); got != "nobody" {
+		t.Errorf("got %q; want the session ended", got)
+	}
+}
+
 type brokenShared struct {
 	once   sync.Once
 	memory *memory.Store

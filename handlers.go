@@ -132,8 +132,8 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 		return "", providerError(err)
 	}
 	attempt := pending.New(a.now(), second)
-	// The callback cannot do without shared state. It is better to say so now than
-	// when the person has typed their password.
+	// The callback cannot do without shared state. If it is down, it is better to
+	// say so now than when the person has typed their password.
 	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(attempt.State)); err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -348,7 +348,7 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 		newest = &record.Record{}
 	}
 	revoked := a.revoke(context.WithoutCancel(r.Context()), newest)
-	if newest.RefreshToken != "" && revoked == nil {
+	if err == nil && newest.RefreshToken != "" && revoked == nil {
 		// So that a copy of the cookie does not ask for it again. If it cannot
 		// be noted, it does: no harm.
 		_, _ = a.markRevoked(r.Context(), newest)
@@ -435,7 +435,13 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	if token.SessionID != "" {
 		kind, value = ledger.EndedProviderSession, token.SessionID
 	}
-	if err := a.ledger.End(r.Context(), kind, []byte(value), ledger.SignedOut, a.now()); err != nil {
+	// The later of two clocks: where this replica's is slow, a sign-in of a moment
+	// ago would seem to have begun after this.
+	at := a.now()
+	if token.IssuedAt.After(at) {
+		at = token.IssuedAt
+	}
+	if err := a.ledger.End(r.Context(), kind, []byte(value), ledger.SignedOut, at); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
 	if _, err := a.ledger.Use(r.Context(), ledger.LogoutToken, []byte(token.ID), nil, logoutTime); err != nil {

@@ -591,3 +591,28 @@ func incomplete(t *testing.T) {
 		wantCookies(t, "signed out", answer{w.Result(), ""}, false, "signin cleared")
 	})
 }
+
+// Whoever clicks and closes the tab is signed out nonetheless.
+func TestASignOutDoesNotWaitForThePerson(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Shared = obedient{new(mapState)} }})
+	b := a.signedIn(signintest.Alice())
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequest("POST", "/sign-out", nil).WithContext(gone)
+	r.Header["Cookie"] = []string{b.session()}
+	a.handler().ServeHTTP(httptest.NewRecorder(), r)
+	if got := b.who(); got != "nobody" {
+		t.Errorf("got %q; want the session ended", got)
+	}
+}
+
+// obedient is shared state that heeds contexts, as one across a network does.
+type obedient struct{ *mapState }
+
+func (o obedient) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return o.mapState.Set(ctx, key, value, ttl)
+}

@@ -326,6 +326,11 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, rec *record.Record
 // end ends the session that a request presents, everywhere, and returns its
 // newest generation. The browser's cookie is cleared in any case.
 func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Error) {
+	// It does not depend on whether the person waits for the answer. And all of it
+	// together has to be done while they do.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
 	b := a.sessions.Buffers()
 	defer a.sessions.Put(b)
 	v, found, err := a.sessions.Open(r, b)
@@ -349,6 +354,9 @@ func (a *Auth) end(w http.ResponseWriter, r *http.Request) (*record.Record, *Err
 	}
 	return newest, nil
 }
+
+// endTimeout bounds how long store and shared state may take for a sign-out.
+const endTimeout = 4 * time.Second
 
 func vaultError(err error) *Error {
 	switch {

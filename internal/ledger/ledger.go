@@ -245,8 +245,19 @@ func readEnd(value []byte) (Reason, int64) {
 }
 
 // End ends what value names: the session with that ID, or every session of that
-// provider session or subject whose sign-in began at or before at.
+// provider session or subject whose sign-in began at or before at. An end that is
+// known already is never moved back: a replica whose clock is slow would revive
+// what another has ended.
 func (l *Ledger) End(ctx context.Context, kind Kind, value []byte, reason Reason, at time.Time) error {
+	if kind != EndedSession { // whose end needs no time
+		known, err := l.getOne(ctx, l.Key(kind, value))
+		if err != nil {
+			return err
+		}
+		if _, before := readEnd(known); before != math.MaxInt64 && before > at.UnixMilli() {
+			at = time.UnixMilli(before)
+		}
+	}
 	entry := binary.BigEndian.AppendUint64([]byte{byte(reason)}, uint64(at.UnixMilli()))
 	if err := l.shared.Set(ctx, l.Key(kind, value), entry, l.ttl); err != nil {
 		return fmt.Errorf("signin: writing a sign-out to shared state: %w", err)

@@ -219,6 +219,38 @@ func TestAnEndThatCannotBeReadIsAnEnd(t *testing.T) {
 	}
 }
 
+// A replica whose clock is slow must not revive what another has ended.
+func TestAnEndIsNeverMovedBack(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []ledger.Kind{ledger.EndedProviderSession, ledger.EndedSubject} {
+		s := newShared()
+		l := open(t, s, issuer, client)
+		key := l.Key(kind, []byte("x"))
+		end := func(at time.Time) []byte {
+			t.Helper()
+			if err := l.End(t.Context(), kind, []byte("x"), ledger.SignedOut, at); err != nil {
+				t.Fatalf("End: got error %v; want none", err)
+			}
+			return s.values[key]
+		}
+		first := end(start)
+		if got := end(start.Add(-10 * time.Second)); !bytes.Equal(got, first) {
+			t.Errorf("%s, a slow clock: got %x; want %x", kind, got, first)
+		}
+		if got := end(start.Add(time.Second)); bytes.Equal(got, first) {
+			t.Errorf("%s, a later end: got %x; want it moved on", kind, got)
+		}
+		s.values[key] = []byte("garbage")
+		if got := end(start); len(got) != 9 {
+			t.Errorf("%s, an entry that cannot be read: got %x; want one that can", kind, got)
+		}
+		s.fail["Get"] = errors.New("down")
+		if err := l.End(t.Context(), kind, []byte("x"), ledger.SignedOut, start); err == nil {
+			t.Errorf("%s, shared state fails: got no error; want one", kind)
+		}
+	}
+}
+
 func TestSuccessors(t *testing.T) {
 	t.Parallel()
 	s := newShared()

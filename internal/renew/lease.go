@@ -45,21 +45,27 @@ func (n *Renewer) step(ctx context.Context, r *record.Record, presented uint64, 
 	return n.underLock(ctx, r, presented, locked)
 }
 
-// poll is how often a replica looks whether another has finished. Whoever waits,
-// waits half of it for nothing; a look is one round trip.
-const poll = 20 * time.Millisecond
+// How often a replica looks whether another has finished: every 20 ms, and less
+// often the longer it takes. Whoever waits, waits a few per cent of the time for
+// nothing; and a provider that hangs does not cost shared state too.
+const (
+	poll    = 20 * time.Millisecond
+	patient = 16
+)
 
 // await waits until the session's successor is there, its end, or the lease of
 // whoever refreshes it; then it reports whether it has taken that lease over.
 func (n *Renewer) await(ctx context.Context, r *record.Record) (locked bool, err error) {
-	ticker := time.NewTicker(poll)
-	defer ticker.Stop()
+	began := time.Now() // not n.Now, which may stand still
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		timer.Reset(max(poll, time.Since(began)/patient))
 		s, err := n.standing(ctx, r)
 		if err != nil || s.Ended || s.Superseded || s.Next != nil {
 			return false, err

@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -146,7 +145,7 @@ const valueKey = "signin"
 func (v *Vault) stored(r *http.Request) (string, error) {
 	sess, err := v.store.New(r, v.Name)
 	if err != nil {
-		if isForged(err) {
+		if v.isForged(r.Context(), err) {
 			return "", nil
 		}
 		return "", storeError("reading", err)
@@ -167,7 +166,7 @@ type codecError interface {
 // isForged tells a cookie that the store has not written, or whose session is
 // gone, from a store that is broken. A cookie that is too long is of no kind:
 // securecookie makes a text of that error.
-func isForged(err error) bool {
+func (v *Vault) isForged(ctx context.Context, err error) bool {
 	var codec codecError
 	if errors.As(err, &codec) {
 		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
@@ -179,11 +178,7 @@ func isForged(err error) bool {
 		return false
 	}
 	var file *fs.PathError
-	if !errors.As(err, &file) {
-		return true
-	}
-	_, err = os.Stat(filepath.Dir(file.Path))
-	return err == nil
+	return !errors.As(err, &file) || v.Check(ctx) == nil
 }
 
 // Save writes a record. A fresh one belongs to a new sign-in: it gets a new place
@@ -198,7 +193,7 @@ func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record,
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	old, err := v.store.New(r, v.Name)
-	if err != nil && !isForged(err) {
+	if err != nil && !v.isForged(r.Context(), err) {
 		return storeError("reading", err)
 	}
 	sess := old
@@ -212,7 +207,7 @@ func (v *Vault) Save(w http.ResponseWriter, r *http.Request, rec *record.Record,
 	if err != nil && mayBeRefusal(err) && v.Check(r.Context()) == nil {
 		// It takes an empty session, so it has keys, and a server that answers.
 		// What was passing has passed when it is asked again.
-		if err = v.store.Save(r, w, sess); err != nil {
+		if err = v.store.Save(r, w, sess); err != nil && mayBeRefusal(err) {
 			return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
 				ErrTooLarge, len(text), err)
 		}
@@ -304,7 +299,7 @@ func (v *Vault) Forget(r *http.Request) error {
 		return nil
 	}
 	sess, err := v.store.New(r, v.Name)
-	if err != nil && isForged(err) || err == nil && sess.IsNew {
+	if err != nil && v.isForged(r.Context(), err) || err == nil && sess.IsNew {
 		return nil
 	}
 	if err == nil {
