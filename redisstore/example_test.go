@@ -18,6 +18,7 @@ func Example() {
 		Username:              "signin",
 		Password:              os.Getenv("REDIS_PASSWORD"),
 		ContextTimeoutEnabled: true, // or a Redis that hangs holds up every request
+		DialerRetries:         1,    // or one that is down does so for two seconds
 	})
 	defer client.Close()
 	auth, err := signin.New(signin.Config{

@@ -5,6 +5,7 @@
 //	client := redis.NewUniversalClient(&redis.UniversalOptions{
 //		Addrs:                 []string{"127.0.0.1:6379"},
 //		ContextTimeoutEnabled: true, // or a Redis that hangs holds up every request
+//		DialerRetries:         1,    // or one that is down does so for two seconds
 //	})
 //	auth, err := signin.New(signin.Config{
 //		// …
@@ -47,15 +48,17 @@
 // was told that they were done:
 //
 //   - a sign-out: the browser's own cookie is cleared, and the refresh token
-//     revoked, in any case. Copies of the cookie live on until their access token
-//     expires.
+//     given back to the provider, in any case. Copies of the cookie live on until
+//     their access token expires; until IdleTimeout or MaxLifetime if there is no
+//     refresh token, or the provider has no way to revoke it.
 //   - the new form of a session that was being refreshed: a browser that has not
 //     got it yet comes with a used refresh token, and has to sign in again.
 //   - a lock: two replicas may use one refresh token at once. Providers that
 //     tolerate no reuse end the session.
 //   - a session of [Sessions] that had just begun: its owner signs in again.
 //
-// min-replicas-to-write and min-replicas-max-lag bound how much that can be.
+// min-replicas-to-write and min-replicas-max-lag bound how much that can be. While
+// the network is parted, a primary that has been replaced may still answer reads.
 // Nobody is let in by any of it who was not signed in before.
 package redisstore
 

@@ -42,6 +42,7 @@ func (all *replicas) start(ctx context.Context, number int, cfg signin.Config, s
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs:                 []string{s.Redis},
 		ContextTimeoutEnabled: true, // or a Redis that hangs holds up every request
+		DialerRetries:         1,    // or one that is down does so for two seconds
 	})
 	all.clients = append(all.clients, client)
 	if err := ping(ctx, client); err != nil {

@@ -54,7 +54,7 @@ func Example_redistore() {
 // What replicas share, and sessions that are too large for cookies.
 func Example_redisstore() {
 	var cfg signin.Config
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true})
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true, DialerRetries: 1})
 	cfg.Shared = redisstore.NewShared(client)  // with more than one process, whatever the store
 	cfg.Store = redisstore.NewSessions(client) // only if cookies are too small
 	if _, err := signin.New(cfg); err != nil {

@@ -50,7 +50,7 @@ type figures struct {
 	early     int // made before due
 	twice     int // made of a token that had been used, for no cause that has a name
 	again     int // the same, for one that has
-	atOnce    int // the most refreshes of one session at the provider at once
+	atOnce    int // the most refreshes at once, of a session without a named cause
 }
 
 // auditor judges what people saw by what the gate saw.
@@ -88,7 +88,6 @@ func (w *world) audit() *report {
 
 // chain counts the refreshes of one sign-in.
 func (a *auditor) chain(c *chain) {
-	a.atOnce = max(a.atOnce, c.most)
 	sessions := a.byNonce[c.nonce]
 	if len(sessions) == 0 {
 		a.orphans++
@@ -100,6 +99,9 @@ func (a *auditor) chain(c *chain) {
 		a.revoked[why]++
 	}
 	named, twice := reused && why != byNothingSeen, 0
+	if !named {
+		a.atOnce = max(a.atOnce, c.most)
+	}
 	for _, g := range c.generations {
 		good := g.rotations()
 		a.made += len(good)
