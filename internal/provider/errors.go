@@ -52,6 +52,9 @@ type Error struct {
 	// OAuthCode is the answer's "error" member. Empty if there was none, or none
 	// of the form that https://www.rfc-editor.org/rfc/rfc6749#section-5.2 allows.
 	OAuthCode string
+	// WantsMFA says that the person has to set up a second factor first. Logto
+	// says so in the error's description, and nowhere else.
+	WantsMFA bool
 	// Status is the answer's HTTP status. 0: the failure is not about a status.
 	Status int
 	// RetryAfter is how long to wait before trying again. 0: nothing is known.
@@ -78,6 +81,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // AnotherPerson reports whether userinfo spoke of somebody else, or of nobody.
 // Every other failure of userinfo says nothing about the session.
 func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
+
+// Unmet reports whether an ID token is good but for when or how the person has
+// authenticated.
+func (e *Error) Unmet() bool { return e.Err == errAuthTime || e.Err == errACR }
 
 // Final reports whether a plain refresh that failed with e has ended the
 // session: its refresh token is dead, and trying again cannot help. Everything

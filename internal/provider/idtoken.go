@@ -94,10 +94,11 @@ type signed struct {
 // whoever calls checks these again, and the rest. Both have to agree, but only
 // the words of the second are reported: go-oidc's quote claims.
 func (c *Client) open(ctx context.Context, op, raw string, fits func(typ string) bool, cfg oidc.Config) (*signed, error) {
-	alg, typ, cause := parseHeader(raw)
-	if cause == nil && !fits(typ) {
+	head, cause := parseHeader(raw)
+	if cause == nil && !fits(head.typ) {
 		cause = errHeader
 	}
+	alg := head.alg
 	if cause != nil {
 		return nil, &Error{Kind: Rejected, Op: op, Err: cause}
 	}
@@ -137,40 +138,55 @@ func (s *signature) VerifySignature(ctx context.Context, raw string) ([]byte, er
 	if err != nil {
 		return nil, errForm
 	}
-	s.payload, s.err = s.keys.verify(ctx, s.op, jws)
+	header := jws.Signatures[0].Header
+	s.err = s.keys.verify(ctx, s.op, header.Algorithm, header.KeyID, func(k key) bool {
+		// Verify is given a bare public key: what the token's header says of keys
+		// (jwk, jku, x5u, x5c) plays no part.
+		payload, err := jws.Verify(k.public)
+		s.payload = payload
+		return err == nil
+	})
 	return s.payload, s.err
 }
 
-// parseHeader checks the form of a token and returns what its header says of
-// algorithm and type, "" if it does not. Only the compact form of a signed token will do, so that an encrypted one (five
-// parts) and the JSON forms never reach a parser.
-func parseHeader(raw string) (alg, typ string, err error) {
-	parts := strings.Split(raw, ".")
-	if len(raw) > maxTokenSize || len(parts) != 3 {
-		return "", "", errForm
+// header is what a token's header says of algorithm, key and type, "" where it
+// does not.
+type header struct{ alg, kid, typ string }
+
+// parseHeader checks the form of a token and reads its header. Only the compact
+// form of a signed token will do, so that an encrypted one (five parts) and the
+// JSON forms never reach a parser.
+func parseHeader(raw string) (header, error) {
+	if len(raw) > maxTokenSize || strings.Count(raw, ".") != 2 {
+		return header{}, errForm
 	}
-	for _, part := range parts {
+	for part := range strings.SplitSeq(raw, ".") {
 		// base64 as Go reads it skips line breaks; a token has none.
 		if part == "" || strings.ContainsAny(part, "\r\n") {
-			return "", "", errForm
+			return header{}, errForm
 		}
 	}
-	decoded, err := base64.RawURLEncoding.DecodeString(parts[0])
+	first, _, _ := strings.Cut(raw, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(first)
 	if err != nil {
-		return "", "", errForm
+		return header{}, errForm
 	}
-	header, err := parseObject(decoded)
+	members, err := readObject(decoded)
 	if err != nil {
-		return "", "", err
+		return header{}, err
 	}
 	// crit lists what must be understood, and no extension is understood here.
 	// https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11
-	if _, ok := header["crit"]; ok {
-		return "", "", errHeader
+	if _, ok := members["crit"]; ok {
+		return header{}, errHeader
 	}
-	if typ, err = header.text("typ"); err != nil {
-		return "", "", err
+	var head header
+	if head.alg, err = members.str("alg"); err != nil {
+		return header{}, err
 	}
-	alg, err = header.text("alg")
-	return alg, typ, err
+	if head.kid, err = members.str("kid"); err != nil {
+		return header{}, err
+	}
+	head.typ, err = members.str("typ")
+	return head, err
 }

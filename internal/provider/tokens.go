@@ -236,6 +236,8 @@ func refusal(op string, a answer) *Error {
 	members, err := parseObject(a.body)
 	if err == nil {
 		failure.OAuthCode = members.oauthCode()
+		description, _ := members.text("error_description")
+		failure.WantsMFA = failure.OAuthCode == "access_denied" && strings.Contains(description, "MFA")
 	}
 	switch {
 	case failure.OAuthCode == "invalid_grant":

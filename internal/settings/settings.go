@@ -51,6 +51,18 @@ func origin(raw string) (*url.URL, error) {
 // hostCharacters are those of names, of addresses, and of the zones of IPv6.
 const hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%"
 
+// Origin returns an origin: scheme, host and port, and nothing after them.
+func Origin(raw string) (*url.URL, error) {
+	u, err := origin(raw)
+	if err != nil {
+		return nil, err
+	}
+	if u.Path != "" {
+		return nil, fmt.Errorf("is %q; must not have a path", raw)
+	}
+	return u, nil
+}
+
 // Issuer returns the provider's issuer identifier, to the byte as the provider
 // must state it.
 func Issuer(raw string) (string, error) {

@@ -94,6 +94,46 @@ func TestBase(t *testing.T) {
 	}
 }
 
+func TestOrigin(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"https://api.example":             "https://api.example",
+		"https://api.example:8443":        "https://api.example:8443",
+		"HTTPS://API.example":             "https://API.example",
+		"http://localhost:3000":           "http://localhost:3000",
+		"http://127.0.0.1:3000":           "http://127.0.0.1:3000",
+		"http://[::1]:3000":               "http://[::1]:3000",
+		"":                                bad,
+		"api.example":                     bad,
+		"//api.example":                   bad,
+		"https://api.example/":            bad,
+		"https://api.example/v1":          bad,
+		"https://api.example?x=y":         bad,
+		"https://api.example?":            bad,
+		"https://api.example#x":           bad,
+		"https://u:p@api.example":         bad,
+		"https://u@api.example":           bad,
+		"http://api.example":              bad,
+		"http://localhost.evil.test":      bad,
+		"ftp://api.example":               bad,
+		"urn:api":                         bad,
+		"https://*.example":               bad,
+		"https://api.example, b.test":     bad,
+		"https://api.example\\@evil.test": bad,
+		"https://api.example\n":           bad,
+		"https://:443":                    bad,
+		"null":                            bad,
+	} {
+		check(t, "Origin", in, want, func(s string) (string, error) {
+			u, err := settings.Origin(s)
+			if err != nil {
+				return "", err
+			}
+			return u.String(), nil
+		})
+	}
+}
+
 func TestCookieName(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -1,0 +1,235 @@
+package bearer_test
+
+import (
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin/internal/bearer"
+)
+
+func TestChallenge(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) *time.Duration { return &d }
+	for _, test := range []struct {
+		name string
+		c    bearer.Challenge
+		want string
+	}{
+		{"no token was presented", bearer.Challenge{Realm: "api"}, `Bearer realm="api"`},
+		{"nothing to say", bearer.Challenge{}, `Bearer realm=""`},
+		{"invalid_request", bearer.Challenge{Error: bearer.CodeInvalidRequest}, `Bearer error="invalid_request"`},
+		{"invalid_token", bearer.Challenge{Realm: "api", Error: bearer.CodeInvalidToken}, `Bearer realm="api", error="invalid_token"`},
+		{
+			"insufficient_scope", bearer.Challenge{Realm: "api", Error: bearer.CodeInsufficientScope, Scope: "read write:all"},
+			`Bearer realm="api", error="insufficient_scope", scope="read write:all"`,
+		},
+		{
+			"insufficient_user_authentication", bearer.Challenge{Error: bearer.CodeInsufficientUserAuthentication, ACRValues: []string{"mfa", "phr"}, MaxAge: ago(5 * time.Minute)},
+			`Bearer error="insufficient_user_authentication", acr_values="mfa phr", max_age="300"`,
+		},
+		{"a max_age of now", bearer.Challenge{MaxAge: ago(0)}, `Bearer max_age="0"`},
+		{"a max_age below nothing", bearer.Challenge{MaxAge: ago(-time.Hour)}, `Bearer max_age="0"`},
+		{"a max_age between two seconds", bearer.Challenge{MaxAge: ago(1999 * time.Millisecond)}, `Bearer max_age="1"`},
+		{"a max_age as long as can be", bearer.Challenge{MaxAge: ago(math.MaxInt64)}, `Bearer max_age="9223372036"`},
+		{"an error that is none", bearer.Challenge{Error: `x", realm="y`}, `Bearer realm=""`},
+		{"an error of the token endpoint", bearer.Challenge{Error: "invalid_grant"}, `Bearer realm=""`},
+		{"a realm with quotes and backslashes", bearer.Challenge{Realm: `a"b\c`}, `Bearer realm="a\"b\\c"`},
+		{"a realm that would split the header", bearer.Challenge{Realm: "a\r\nSet-Cookie: x\x00\x7fé"}, `Bearer realm="aSet-Cookie: x"`},
+		{"a realm with the first and the last of printable characters", bearer.Challenge{Realm: " !}~"}, `Bearer realm=" !}~"`},
+		{"a realm with invalid UTF-8", bearer.Challenge{Realm: "a\xffb"}, `Bearer realm="ab"`},
+		{"a realm of nothing that can be said", bearer.Challenge{Realm: "é", Error: bearer.CodeInvalidToken}, `Bearer error="invalid_token"`},
+		{"scopes that are none", bearer.Challenge{Scope: "  a\" b\\ c\r\nd é \x7f a\tb ok  ko "}, `Bearer scope="ok ko"`},
+		{"no scope that is one", bearer.Challenge{Scope: ` " `}, `Bearer realm=""`},
+		{"every character of a scope", bearer.Challenge{Scope: "!#$[]~,;="}, `Bearer scope="!#$[]~,;="`},
+		{"acr_values that are none", bearer.Challenge{ACRValues: []string{`"`, "", "urn:x:mfa", "a b", `\`}}, `Bearer acr_values="urn:x:mfa"`},
+		{"no acr_values that are any", bearer.Challenge{ACRValues: []string{"a b"}}, `Bearer realm=""`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := test.c.String()
+			if got != test.want {
+				t.Errorf("got %s; want %s", got, test.want)
+			}
+			invalid := bearer.InvalidToken(http.Header{"Www-Authenticate": {got}})
+			if want := test.c.Error == bearer.CodeInvalidToken; invalid != want {
+				t.Errorf("got invalid token %t; want %t", invalid, want)
+			}
+		})
+	}
+}
+
+// FuzzChallenge: whatever it is made of, it is one line of printable ASCII, and says
+// that the token is no good only if that is what it was told to say.
+func FuzzChallenge(f *testing.F) {
+	f.Add("api", "invalid_token", "read write", "mfa")
+	f.Add(`", error="invalid_token`, "invalid_request", `x", error="invalid_token`, `\`)
+	f.Add("\r\n", "", "\x00", `" Bearer error=invalid_token`)
+	f.Fuzz(func(t *testing.T, realm, code, scope, acr string) {
+		got := bearer.Challenge{Realm: realm, Error: bearer.Code(code), Scope: scope, ACRValues: []string{acr, scope}}.String()
+		if strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r > '~' }) || !strings.HasPrefix(got, "Bearer ") {
+			t.Errorf("got %q", got)
+		}
+		if len(got) < 16<<10 && bearer.InvalidToken(http.Header{"Www-Authenticate": {got}}) != (code == "invalid_token") {
+			t.Errorf("%q: got %q", code, got)
+		}
+	})
+}
+
+// answers are lines of WWW-Authenticate, and whether they say that the token is no
+// good.
+var answers = []struct {
+	name  string
+	lines []string
+	want  bool
+}{
+	{"as RFC 6750 has it", []string{`Bearer realm="example", error="invalid_token", error_description="The access token expired"`}, true},
+	{"the error first", []string{`Bearer error="invalid_token"`}, true},
+	{"without quotes", []string{`Bearer error=invalid_token`}, true},
+	{"without quotes, and more behind", []string{`Bearer error=invalid_token, realm=x`}, true},
+	{"scheme and name in odd case", []string{`bEaReR ERROR="invalid_token"`}, true},
+	{"white space about everything", []string{" ,\t, Bearer   error \t=\t \"invalid_token\" \t"}, true},
+	{"empty elements", []string{`,, Bearer ,, realm="x",, error="invalid_token",,`}, true},
+	{"no space behind commas", []string{`Bearer realm="x",error="invalid_token",scope="y"`}, true},
+	{"escapes", []string{`Bearer error="inv\alid\_token"`}, true},
+	{"quotes, commas and escapes before it", []string{`Bearer realm="a\", b=\"c\\", error="invalid_token"`}, true},
+	{"behind another challenge", []string{`Basic realm="x", Bearer error="invalid_token"`}, true},
+	{"behind a challenge without parameters", []string{`Negotiate, Bearer error="invalid_token"`}, true},
+	{"behind a token68", []string{`Negotiate YWJj/+==, Bearer error="invalid_token"`}, true},
+	{"behind a token68 that looks like a parameter", []string{`Negotiate abc=, Bearer error="invalid_token"`}, true},
+	{"before another challenge", []string{`Bearer error="invalid_token", Basic realm="x"`}, true},
+	{"between two bearer challenges", []string{`Bearer realm="x", Bearer error="invalid_token", Bearer realm="y"`}, true},
+	{"on the second line", []string{`Basic realm="x"`, `Bearer error="invalid_token"`}, true},
+	{"parameters that go on upon the next line", []string{`Bearer realm="x"`, `error="invalid_token"`}, true},
+	{"behind a line that is ill formed", []string{`Basic realm="x`, `Bearer error="invalid_token"`}, true},
+	{"before something ill formed", []string{`Bearer error="invalid_token", "`}, true},
+
+	{"no header", nil, false},
+	{"an empty line", []string{""}, false},
+	{"commas alone", []string{", ,,"}, false},
+	{"the scheme alone", []string{"Bearer"}, false},
+	{"no error", []string{`Bearer realm="x"`}, false},
+	{"another error", []string{`Bearer error="insufficient_scope"`}, false},
+	{"an error that begins like it", []string{`Bearer error="invalid_token2"`}, false},
+	{"an error that ends like it", []string{`Bearer error=" invalid_token"`}, false},
+	{"an error in another case", []string{`Bearer error="INVALID_TOKEN"`}, false},
+	{"an empty error", []string{`Bearer error=""`}, false},
+	{"another parameter with its value", []string{`Bearer errors="invalid_token"`}, false},
+	{"a description", []string{`Bearer error_description="invalid_token"`}, false},
+	{"the text of a description", []string{`Bearer error_description="error=\"invalid_token\""`}, false},
+	{"the text of a realm", []string{`Bearer realm="x, error=invalid_token"`}, false},
+	{"the text of a realm, dressed up as a challenge", []string{`Basic realm="x\", Bearer error=\"invalid_token"`}, false},
+	{"another scheme", []string{`DPoP error="invalid_token"`}, false},
+	{"another scheme behind it", []string{`Bearer realm="x", DPoP error="invalid_token"`}, false},
+	{"another scheme behind it, without parameters between", []string{`Bearer, DPoP error="invalid_token"`}, false},
+	{"another scheme behind it, on the next line", []string{`Bearer realm="x"`, `DPoP error="invalid_token"`}, false},
+	{"a scheme that begins like it", []string{`BearerX error="invalid_token"`}, false},
+	{"no scheme", []string{`error="invalid_token"`}, false},
+	{"Bearer as a parameter", []string{`Basic Bearer="x", error="invalid_token"`}, false},
+	{"Bearer as a parameter's value", []string{`Basic realm=Bearer, error="invalid_token"`}, false},
+	{"Bearer as a token68", []string{`Negotiate Bearer, error="invalid_token"`}, false},
+	{"two schemes without a comma", []string{`Basic Bearer error="invalid_token"`}, false},
+	{"a parameter behind a token68", []string{`Bearer abc==, error="invalid_token"`}, false},
+	{"an empty value", []string{`Bearer error=`}, false},
+	{"an empty value, and more behind", []string{`Bearer realm="x", error=, invalid_token`}, false},
+	{"a value with something behind", []string{`Bearer error="invalid_token"x`}, false},
+	{"a value without quotes with something behind", []string{`Bearer error=invalid_token"x"`}, false},
+	{"two values", []string{`Bearer error=invalid_token x`}, false},
+	{"quotes that do not end", []string{`Bearer error="invalid_token`}, false},
+	{"quotes that do not end, by an escape", []string{`Bearer error="invalid_token\"`}, false},
+	{"an escape at the end", []string{`Bearer error="invalid_token\`}, false},
+	{"quotes that do not end, before it", []string{`Bearer realm="x, error="invalid_token"`}, false},
+	{"apostrophes for quotes", []string{`Bearer error='invalid_token'`}, false},
+	{"a colon", []string{`Bearer: error="invalid_token"`}, false},
+	{"a tab behind the scheme", []string{"Bearer\terror=\"invalid_token\""}, false},
+	{"semicolons", []string{`Bearer realm="x"; error="invalid_token"`}, false},
+	{"something ill formed before it", []string{`@, Bearer error="invalid_token"`}, false},
+	{"a parameter behind a line that is ill formed", []string{`Bearer realm="x`, `error="invalid_token"`}, false},
+	{"a parameter without a name before it", []string{`Bearer realm="x", ="y", error="invalid_token"`}, false},
+	{"a token68 without a scheme before it", []string{`/abc, Bearer error="invalid_token"`}, false},
+	{"a token68 that no space parts from its scheme", []string{`Negotiate/abc, Bearer error="invalid_token"`}, false},
+	{"arguments that are neither a token68 nor a parameter", []string{`Basic a!`}, false},
+	{"arguments that are neither, before it", []string{`Basic a!, Bearer error="invalid_token"`}, false},
+	{"a value that only ends in quotes", []string{`Bearer error=@invalid_token"`}, false},
+	{"JSON", []string{`{"error":"invalid_token"}`}, false},
+}
+
+func TestInvalidToken(t *testing.T) {
+	t.Parallel()
+	for _, c := range answers {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got := bearer.InvalidToken(http.Header{"Www-Authenticate": c.lines}); got != c.want {
+				t.Errorf("%q: got %t; want %t", c.lines, got, c.want)
+			}
+		})
+	}
+}
+
+func TestInvalidTokenLooksAtOneHeaderOnly(t *testing.T) {
+	t.Parallel()
+	if bearer.InvalidToken(http.Header{"Proxy-Authenticate": {`Bearer error="invalid_token"`}}) {
+		t.Error("a proxy's challenge was taken for the API's")
+	}
+}
+
+func TestInvalidTokenReadsSoMuchAndNoMore(t *testing.T) {
+	t.Parallel()
+	const invalid = `Bearer error="invalid_token"`
+	fill := strings.Repeat(",", 16<<10-len(invalid))
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  bool
+	}{
+		{"16 KB in one line", []string{fill + invalid}, true},
+		{"16 KB in one line, and a byte", []string{fill + "," + invalid}, false},
+		{"16 KB in two lines", []string{fill, invalid}, true},
+		{"16 KB in two lines, and a byte", []string{fill + ",", invalid}, false},
+		{"the first line of two that are too long", []string{invalid, fill + ","}, true},
+		{"many lines", append(slices.Repeat([]string{"a b"}, 16<<10/3), invalid), false},
+	} {
+		if got := bearer.InvalidToken(http.Header{"Www-Authenticate": c.lines}); got != c.want {
+			t.Errorf("%s: got %t; want %t", c.name, got, c.want)
+		}
+	}
+}
+
+func TestInvalidTokenComesToAnEnd(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{",", " ", "a", "a ", "a,", "a b,", "a=b,", `a="b",`, `a="\"",`, "Bearer ", "Bearer a=b, ", "=", `"`, "a/b==,", "\t,", `\`, "\x00", "é"} {
+		line := strings.Repeat(part, 16<<10/len(part))
+		if bearer.InvalidToken(http.Header{"Www-Authenticate": {line}}) {
+			t.Errorf("%q, many times: got an invalid token", part)
+		}
+	}
+}
+
+// FuzzInvalidToken: no line makes it panic, only one that holds all three words can
+// be true, and quoted text that is put around a line hides it.
+func FuzzInvalidToken(f *testing.F) {
+	for _, c := range answers {
+		f.Add(strings.Join(c.lines, ", "), "")
+		if len(c.lines) == 2 {
+			f.Add(c.lines[0], c.lines[1])
+		}
+	}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		got := bearer.InvalidToken(http.Header{"Www-Authenticate": {first, second}})
+		bare := strings.ToLower(strings.ReplaceAll(first+second, `\`, ""))
+		if got && !(strings.Contains(bare, "bearer") && strings.Contains(bare, "error") && strings.Contains(bare, "invalid_token")) {
+			t.Errorf("%q, %q: got true", first, second)
+		}
+		hidden := `Bearer realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(first+second) + `"`
+		if bearer.InvalidToken(http.Header{"Www-Authenticate": {hidden}}) {
+			t.Errorf("%q: got true", hidden)
+		}
+		alone := bearer.InvalidToken(http.Header{"Www-Authenticate": {first}})
+		if alone && !got {
+			t.Errorf("%q: got true, and false with %q behind it", first, second)
+		}
+	})
+}

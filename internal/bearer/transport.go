@@ -1,0 +1,121 @@
+package bearer
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Transport sends requests to one origin with a bearer token, and all others
+// without. It is safe for concurrent use if its fields are not changed.
+type Transport struct {
+	Base http.RoundTripper
+	// Origin is where the token may go.
+	Origin *url.URL
+	// Mistake, unless nil, fails every request.
+	Mistake error
+	// Context is whose token it is. A request's own context ends the wait for it
+	// as well.
+	Context context.Context
+	// Token returns a token, another one than refused.
+	Token func(ctx context.Context, refused string) (string, error)
+}
+
+// RoundTrip sends a request. Redirects come here one by one, so each is compared
+// with the origin.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.Mistake != nil {
+		closeBody(r)
+		return nil, t.Mistake
+	}
+	if !t.isOrigin(r.URL) {
+		return t.Base.RoundTrip(r)
+	}
+	token, err := t.token(r, "")
+	if err != nil {
+		closeBody(r)
+		return nil, err
+	}
+	resp, err := t.send(r, r.Body, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || !InvalidToken(resp.Header) {
+		return resp, err
+	}
+	again, ok := bodyAgain(r)
+	if !ok {
+		return resp, nil
+	}
+	fresh, err := t.token(r, token)
+	if err != nil || fresh == token {
+		again.Close()
+		return resp, nil // what the API has said tells more
+	}
+	// So that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+	resp.Body.Close()
+	return t.send(r, again, fresh)
+}
+
+// maxDrain is how much of an answer that nobody wants is read.
+const maxDrain = 64 << 10
+
+// isOrigin compares scheme, host and port
+// (https://www.rfc-editor.org/rfc/rfc6454#section-5).
+func (t *Transport) isOrigin(u *url.URL) bool {
+	return u.Scheme == t.Origin.Scheme && strings.EqualFold(u.Hostname(), t.Origin.Hostname()) && port(u) == port(t.Origin)
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	if u.Scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// token asks for a token, and gives up when the request does.
+func (t *Transport) token(r *http.Request, refused string) (string, error) {
+	ctx, cancel := context.WithCancel(t.Context)
+	defer cancel()
+	defer context.AfterFunc(r.Context(), cancel)()
+	token, err := t.Token(ctx, refused)
+	if err != nil && r.Context().Err() != nil {
+		return "", r.Context().Err() // a time-out stays one
+	}
+	return token, err
+}
+
+// send sends a copy of a request, since a RoundTripper must not change it. The
+// answer names the caller's own: it is tempting to leave it at the copy, and then
+// a CheckRedirect that copies headers finds the token there.
+func (t *Transport) send(r *http.Request, body io.ReadCloser, token string) (*http.Response, error) {
+	c := r.Clone(r.Context())
+	c.Body = body
+	c.Header.Set("Authorization", "Bearer "+token)
+	resp, err := t.Base.RoundTrip(c)
+	if err == nil {
+		resp.Request = r
+	}
+	return resp, err
+}
+
+// bodyAgain returns a request's body once more, if it has a way to.
+func bodyAgain(r *http.Request) (io.ReadCloser, bool) {
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
+		return http.NoBody, true
+	case r.GetBody == nil:
+		return nil, false
+	}
+	body, err := r.GetBody()
+	return body, err == nil
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
+}
