@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 
 	"github.com/gosignin/signin/internal/provider"
@@ -60,28 +59,42 @@ func takenClaims(token map[string]json.RawMessage) map[string]bool {
 	return taken
 }
 
-// keepSessionID keeps the provider session (sid) that a refreshed ID token need
-// not repeat: a logout token that names it must find this session.
-func keepSessionID(rec, next *record.Record) (string, error) {
-	sid := sessionID(rec)
-	if sid == "" || sessionID(next) != "" {
-		return next.Extra, nil
+// fromSignIn are the claims about the sign-in itself. A refreshed ID token need
+// not repeat them, and they are still true: a logout token that names the provider
+// session (sid) must find this one, and when and how the person authenticated does
+// not change by a refresh.
+// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
+var fromSignIn = map[string]record.Claim{"sid": record.SessionID, "auth_time": record.AuthTime, "acr": record.ACR}
+
+// keepFromSignIn returns next's extra claims with those that rec has from the
+// sign-in and next lacks. It never fails: the tokens in next are rotated, and must
+// not be lost over claims.
+func keepFromSignIn(rec, next *record.Record) string {
+	before, err := rec.View()
+	after, err2 := next.View()
+	if err != nil || err2 != nil {
+		return next.Extra // it is too large, which is for whoever stores it to say
 	}
-	extra := make(map[string]any)
-	if next.Extra != "" {
-		if err := json.Unmarshal([]byte(next.Extra), &extra); err != nil {
-			return "", fmt.Errorf("signin: claims of a session: %w", err)
+	claims := make(map[string]json.RawMessage)
+	for name, claim := range fromSignIn {
+		value := before.Claim(claim)
+		switch {
+		case len(value) == 0 || len(after.Claim(claim)) > 0:
+		case claim == record.AuthTime:
+			claims[name] = value // a number
+		default:
+			claims[name], _ = json.Marshal(string(value)) // strings always can
 		}
 	}
-	extra["sid"] = sid
-	merged, err := json.Marshal(extra)
-	return string(merged), err
-}
-
-func sessionID(rec *record.Record) string {
-	v, err := rec.View()
-	if err != nil {
-		return ""
+	if len(claims) == 0 {
+		return next.Extra
 	}
-	return string(v.Claim(record.SessionID))
+	if next.Extra != "" {
+		_ = json.Unmarshal([]byte(next.Extra), &claims) // View has read it
+	}
+	merged, err := json.Marshal(claims)
+	if err != nil {
+		return next.Extra
+	}
+	return string(merged)
 }

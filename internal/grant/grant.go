@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -31,8 +32,11 @@ type Source struct {
 	UserInfo bool
 	// Scopes are those that a sign-in asks for.
 	Scopes []string
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Ahead is how long before its expiry a token for an audience is fetched
+	// again, at most half of its life.
+	Ahead time.Duration
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // Redeem turns an authorization code into a record without an ID. Errors are the
@@ -106,8 +110,47 @@ func (s *Source) Refresh(ctx context.Context, rec *record.Record) (*record.Recor
 		}
 		s.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
-	next.Extra, err = keepSessionID(rec, &next)
-	return &next, err
+	next.Extra = keepFromSignIn(rec, &next)
+	return &next, nil
+}
+
+// unknownLife is how long a token is kept whose provider does not say how long
+// it is good.
+const unknownLife = time.Minute
+
+// Fetch asks the provider for an access token for an audience, and returns the
+// session's next generation too if that has rotated its refresh token. It is to
+// be called under the session's lock. An error that ends the session wraps
+// [renew.ErrFinal], one that is about the audience alone [renew.ErrRefused].
+func (s *Source) Fetch(ctx context.Context, rec *record.Record, audience record.Audience) (*record.Token, *record.Record, error) {
+	params := url.Values{}
+	if audience.Resource != "" {
+		params.Set("resource", audience.Resource) // RFC 8707, section 2.2
+	}
+	if audience.Organization != "" {
+		params.Set("organization_id", audience.Organization)
+	}
+	now := s.Now()
+	tokens, err := s.Provider.Refresh(ctx, rec.RefreshToken, params)
+	var pe *provider.Error
+	switch {
+	case errors.As(err, &pe) && pe.Final(s.Lenient && audience == record.Audience{}):
+		return nil, nil, fmt.Errorf("%w: %w", renew.ErrFinal, err)
+	case errors.As(err, &pe) && pe.Kind == provider.Refused:
+		return nil, nil, fmt.Errorf("%w: %w", renew.ErrRefused, err)
+	case err != nil:
+		return nil, nil, err
+	}
+	token := &record.Token{Access: tokens.AccessToken, Scope: tokens.Scope, Expiry: tokens.Expiry, Until: now.Add(unknownLife)}
+	if life := tokens.Expiry.Sub(now); !tokens.Expiry.IsZero() {
+		token.Until = tokens.Expiry.Add(-min(s.Ahead, life/2))
+	}
+	if tokens.RefreshToken == "" || tokens.RefreshToken == rec.RefreshToken {
+		return token, nil, nil
+	}
+	next := *rec
+	next.RefreshToken = tokens.RefreshToken
+	return token, &next, nil
 }
 
 // Revoke gives a refresh token back to the provider, and logs a failure.

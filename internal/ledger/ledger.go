@@ -50,6 +50,7 @@ const (
 	Used                 Kind = "u"                  // by state
 	Revoked              Kind = "u revoked"          // by session ID and generation
 	LogoutToken          Kind = "j"                  // by jti
+	Token                Kind = "t"                  // by session ID and audience
 	Probe                Kind = "u probe"            // by a random value
 )
 
@@ -83,6 +84,7 @@ type Ledger struct {
 	scope  [16]byte
 	next   *seal.Ring
 	used   *seal.Ring
+	token  *seal.Ring
 	ttl    time.Duration
 }
 
@@ -94,10 +96,11 @@ func New(shared Shared, keys [][]byte, issuer, client string, ttl time.Duration)
 	in := binary.BigEndian.AppendUint32(nil, uint32(len(issuer)))
 	sum := sha256.Sum256(append(append(in, issuer...), client...))
 	copy(l.scope[:], sum[:])
-	var err, err2 error
+	var err, err2, err3 error
 	l.next, err = seal.NewRing(keys, "shared next", issuer, client)
 	l.used, err2 = seal.NewRing(keys, "shared used", issuer, client)
-	return l, errors.Join(err, err2)
+	l.token, err3 = seal.NewRing(keys, "shared token", issuer, client)
+	return l, errors.Join(err, err2, err3)
 }
 
 // AppendKey appends the key of an entry to dst.
@@ -203,6 +206,11 @@ func (l *Ledger) Look(ctx context.Context, keys []string, began time.Time) (Stan
 	if err != nil {
 		return Standing{}, err
 	}
+	return read(values, began), nil
+}
+
+// read makes out the values of a session's keys.
+func read(values [][]byte, began time.Time) Standing {
 	var s Standing
 	for i, v := range values[1:] {
 		reason, at := readEnd(v)
@@ -223,7 +231,49 @@ func (l *Ledger) Look(ctx context.Context, keys []string, began time.Time) (Stan
 	default:
 		s.Next = next
 	}
-	return s, nil
+	return s
+}
+
+// LookForToken reads what Look reads, and the access token that is kept for an
+// audience, in one round trip. The token is nil if there is none, or none that
+// can be read.
+func (l *Ledger) LookForToken(ctx context.Context, v *record.View, began time.Time, audience record.Audience) (Standing, *record.Token, error) {
+	key := l.tokenKey(v.ID(), audience)
+	values, err := l.get(ctx, append(l.Keys(v), key)...)
+	if err != nil {
+		return Standing{}, nil, err
+	}
+	last := len(values) - 1
+	s := read(values[:last], began)
+	if values[last] == nil {
+		return s, nil, nil
+	}
+	plain, err := l.token.Box(key).Open(nil, values[last])
+	if err != nil {
+		return s, nil, nil
+	}
+	token, err := record.ParseToken(plain)
+	if err != nil {
+		return s, nil, nil
+	}
+	return s, token, nil
+}
+
+// KeepToken keeps an access token for a time, sealed.
+func (l *Ledger) KeepToken(ctx context.Context, id []byte, audience record.Audience, token *record.Token, ttl time.Duration) error {
+	key := l.tokenKey(id, audience)
+	if err := l.shared.Set(ctx, key, l.token.Box(key).Seal(nil, token.Append(nil)), ttl); err != nil {
+		return fmt.Errorf("signin: writing an access token to shared state: %w", err)
+	}
+	return nil
+}
+
+// tokenKey is where a session's access token for an audience is kept. The length
+// tells the two names apart.
+func (l *Ledger) tokenKey(id []byte, audience record.Audience) string {
+	value := binary.AppendUvarint(bytes.Clone(id), uint64(len(audience.Resource)))
+	value = append(value, audience.Resource...)
+	return l.Key(Token, append(value, audience.Organization...))
 }
 
 // readEnd reads one way in which a session may have ended: why, and up to which

@@ -156,14 +156,14 @@ type answer struct {
 const Scheme = `Cookie realm="sign-in"`
 
 // Prepare sets what an answer's header owes to its status, for an application that
-// writes pages of its own as well: WWW-Authenticate with 401, and Retry-After, in
-// seconds rounded up, if retryAfter is positive.
+// writes pages of its own as well: WWW-Authenticate with 401, unless it is there, and
+// Retry-After, in seconds rounded up, if retryAfter is positive.
 func Prepare(h http.Header, status int, retryAfter time.Duration) {
 	if retryAfter > 0 {
 		seconds := (retryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
-	if status == http.StatusUnauthorized {
+	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", Scheme)
 	}
 }

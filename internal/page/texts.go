@@ -12,6 +12,18 @@ func For(code string) Page {
 		return text("Please sign in", "You are not signed in, or your session has ended: sign in, then try again.", "Sign in")
 	case "forbidden":
 		return text("This page is not open to you", "You are signed in, but your account has no access here; if you think it should, ask whoever runs this application.", "Back to the start")
+	case "not_member":
+		return text("This page is not open to you", "You are signed in, but your account does not belong to this organization; if it should, ask whoever runs it.", "Back to the start")
+	case "mfa_required":
+		return text("A second factor is missing", "This organization asks its members for a second way to prove who they are: set one up for your account, then sign in again.", "Back to the start")
+	case "step_up_required":
+		return text("Please confirm that it is you", "This needs a fresh sign-in: sign in once more, then try again.", "Sign in again")
+	case "step_up_failed":
+		return text("We could not confirm that it is you", "The fresh sign-in did not happen the way this page needs, or somebody else signed in; nothing was changed.", "Try again")
+	case "invalid_token":
+		return text("This request was not accepted", "Its access token is not for this service, or has expired.", "Back to the start")
+	case "unknown_resource", "scope_missing":
+		return text("This is not set up correctly", "This is not your doing: whoever runs this application has to correct its settings.", "Back to the start")
 	case "provider_unavailable":
 		return text("Signing in is not possible right now", "The sign-in service is not answering: please try again in a moment.", "Try again")
 	case "provider_misconfigured":

@@ -63,6 +63,9 @@ type Attempt struct {
 	MaxAgeAsked bool
 	// ACR are the authentication contexts asked for.
 	ACR []string
+	// Subject is who must answer, where it is a step-up of somebody who is signed
+	// in; empty for anybody.
+	Subject string
 }
 
 // New returns an attempt with new random values. The second round is marked in
@@ -219,7 +222,7 @@ const (
 	flagMaxAge
 )
 
-const version = 1
+const version = 2
 
 // append writes the binary form; the state is the cookie's name.
 func (a *Attempt) append(dst []byte) []byte {
@@ -232,7 +235,7 @@ func (a *Attempt) append(dst []byte) []byte {
 	dst = append(dst, version, flags)
 	dst = binary.AppendVarint(dst, a.Began.UnixMilli())
 	dst = binary.AppendUvarint(dst, uint64(a.MaxAge/time.Second))
-	for _, s := range []string{a.Nonce, a.Verifier, strings.Join(a.ACR, " "), a.ReturnTo} {
+	for _, s := range []string{a.Nonce, a.Verifier, strings.Join(a.ACR, " "), a.ReturnTo, a.Subject} {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
 	}
@@ -254,7 +257,7 @@ func parse(b []byte) (*Attempt, bool) {
 		return nil, false
 	}
 	rest = rest[n:]
-	var parts [4]string
+	var parts [5]string
 	for i := range parts {
 		length, n := binary.Uvarint(rest)
 		if n <= 0 || length > uint64(len(rest)-n) {
@@ -264,7 +267,7 @@ func parse(b []byte) (*Attempt, bool) {
 		rest = rest[n+int(length):]
 	}
 	return &Attempt{
-		Nonce: parts[0], Verifier: parts[1], ACR: strings.Fields(parts[2]), ReturnTo: parts[3],
+		Nonce: parts[0], Verifier: parts[1], ACR: strings.Fields(parts[2]), ReturnTo: parts[3], Subject: parts[4],
 		Began: time.UnixMilli(began), Foreign: flags&flagForeign != 0, Silent: flags&flagSilent != 0,
 		MaxAge: time.Duration(maxAge) * time.Second, MaxAgeAsked: flags&flagMaxAge != 0,
 	}, len(rest) == 0

@@ -15,6 +15,14 @@ type Value struct {
 	// User is a *signin.User. Its type is not named here because internal
 	// packages do not import the root.
 	User any
+	// Tokens are access tokens of the user's.
+	Tokens []Token
+}
+
+// Token is an access token, and the options by which it is asked for.
+type Token struct {
+	Options any // a []signin.TokenOption
+	Access  string
 }
 
 // With returns a copy of ctx that carries v.

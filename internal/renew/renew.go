@@ -60,6 +60,11 @@ type Config struct {
 	// Refresh asks the provider and returns the next generation's content:
 	// tokens and claims, in a new Record. Errors that are final wrap ErrFinal.
 	Refresh func(context.Context, *record.Record) (*record.Record, error)
+	// Fetch asks the provider for an access token for an audience, and returns
+	// the next generation's content too if that has rotated the refresh token.
+	// Errors that are final wrap ErrFinal, and those that are about this audience
+	// ErrRefused.
+	Fetch func(context.Context, *record.Record, record.Audience) (*record.Token, *record.Record, error)
 	// Revoke gives back what a refresh received for a session that has ended.
 	Revoke func(context.Context, *record.Record)
 	// Report is told once of each refresh this process has made, with the new
@@ -81,6 +86,8 @@ type Renewer struct {
 
 	mu      sync.Mutex
 	flights map[record.ID]*flight
+	errands map[errandKey]*errand
+	turns   map[record.ID]*turn
 	waits   map[record.ID]wait
 	purgeAt int // how many waits there may be before those that are over go
 	// unwritten holds refreshed records that could not be written to shared
@@ -117,7 +124,8 @@ func (f *flight) answers(r *record.Record, must bool) bool {
 // New returns a Renewer.
 func New(c Config) *Renewer {
 	return &Renewer{
-		Config: c, flights: make(map[record.ID]*flight), waits: make(map[record.ID]wait),
+		Config: c, flights: make(map[record.ID]*flight),
+		errands: make(map[errandKey]*errand), turns: make(map[record.ID]*turn), waits: make(map[record.ID]wait),
 		purgeAt: minPurge, unwritten: make(map[record.ID]unwritten),
 	}
 }

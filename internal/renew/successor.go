@@ -7,9 +7,10 @@ import (
 	"github.com/gosignin/signin/internal/record"
 )
 
-// maxSteps is how many generations a request may be behind. Each is an
-// expiry that its browser did not hear of.
-const maxSteps = 8
+// maxSteps is how many generations a request may be behind. Each is an expiry
+// that its browser did not hear of, or, where refresh tokens rotate, an access
+// token that its handler has asked for.
+const maxSteps = 32
 
 // Newest follows the successors of a record as far as they go. sealed is the
 // first of them.

@@ -77,6 +77,8 @@ type Vault struct {
 // wiped first: a token does not lie about in memory longer than it must.
 type Buffers struct {
 	sealed, plain []byte
+	// Text is what the session was opened from; see Reopen.
+	Text string
 	// Joined and Keys are for the keys under which shared state is asked about
 	// the session.
 	Joined []byte
@@ -98,6 +100,7 @@ func (v *Vault) Buffers() *Buffers { return v.buffers.Get().(*Buffers) }
 func (v *Vault) Put(b *Buffers) {
 	clear(b.plain)
 	clear(b.Keys[:]) // they keep alive what they are part of
+	b.Text = ""
 	v.buffers.Put(b)
 }
 
@@ -118,6 +121,12 @@ func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 			return record.View{}, false, err
 		}
 	}
+	return v.Reopen(text, b)
+}
+
+// Reopen opens into b what Open has opened before, given its Text.
+func (v *Vault) Reopen(text string, b *Buffers) (record.View, bool, error) {
+	b.Text = text
 	if text == "" {
 		return record.View{}, false, nil
 	}
