@@ -39,6 +39,7 @@ func (c *clock) add(d time.Duration) {
 // app is an application with a provider beside it: what a user of the package
 // writes, and what a test looks at.
 type app struct {
+	mux      *http.ServeMux
 	t        *testing.T
 	provider *signintest.Provider
 	server   *httptest.Server
@@ -89,6 +90,7 @@ func newApp(t *testing.T, o with) *app {
 		a.server = httptest.NewServer(mux)
 	}
 	t.Cleanup(a.server.Close)
+	a.mux = mux
 	a.cfg = a.provider.Config(a.server.URL)
 	a.cfg.Now = a.clock.now
 	a.cfg.Logger = slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -113,6 +115,9 @@ func newApp(t *testing.T, o with) *app {
 	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(a.account)))
 	return a
 }
+
+// mount adds a page to the application.
+func (a *app) mount(path string, h http.Handler) { a.mux.Handle(path, h) }
 
 // who says who is there.
 func who(w http.ResponseWriter, r *http.Request) {

@@ -210,3 +210,33 @@ func jwtAccessToken() string {
 	part := func(n int) string { return base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xA5}, n)) }
 	return part(66) + "." + part(489) + "." + part(96)
 }
+
+// bearerRequest is a request with a token of 870 bytes or so, and the guard it
+// passes.
+func bearerRequest(t testing.TB) (http.Handler, *http.Request) {
+	t.Helper()
+	p := signintest.NewProvider()
+	t.Cleanup(p.Close)
+	cfg := p.Config("http://localhost:8080")
+	cfg.Logger = quiet()
+	auth, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+p.AccessToken(benchSubject, "https://api.example.com", "read", "write"))
+	return auth.RequireBearer("https://api.example.com", signin.HasScope("read"))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if u, ok := signin.UserFrom(r.Context()); !ok || u.Subject != benchSubject {
+			t.Error("got no user, or another; want the user")
+		}
+	})), r
+}
+
+// BenchmarkRequireBearer compares with a session: a token's signature is checked
+// each time, which is what it costs.
+func BenchmarkRequireBearer(b *testing.B) {
+	h, r := bearerRequest(b)
+	b.Run("token", func(b *testing.B) { serve(b, h, r, 0) })
+	o := openSession(b, "")
+	b.Run("session", func(b *testing.B) { serve(b, o.handler(b), o.request, o.cookies) })
+}

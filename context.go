@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,15 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/oauth2"
+
+	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/settings"
 )
 
 // User is the person a request comes from, as the provider's verified ID token
@@ -39,9 +44,13 @@ type User struct {
 	Username string // "username", or else "preferred_username"
 	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
-	EmailVerified bool
-	PhoneNumber   string // with the scope "phone"
-	Picture       string // a URL from the provider: display it, do not fetch it
+	EmailVerified  bool
+	machineWelcome bool // see Machines; it stands where there is room
+	// Machine says that there is no person: Subject is an application that got a
+	// token for itself. Only behind [Auth.RequireBearer], and with the rule [Machines].
+	Machine     bool
+	PhoneNumber string // with the scope "phone"
+	Picture     string // a URL from the provider: display it, do not fetch it
 
 	// Roles, Organizations and OrganizationRoles ("<organization>:<role>") are
 	// there when their scopes were asked for: "roles",
@@ -49,7 +58,8 @@ type User struct {
 	Roles             []string
 	Organizations     []string
 	OrganizationRoles []string
-	// Scopes are those that were granted with the default access token.
+	// Scopes are those that were granted with the default access token, or,
+	// behind [Auth.RequireBearer], with the token that came.
 	Scopes []string
 
 	// ACR is the class of the person's authentication, AuthTime when it was; a
@@ -112,6 +122,9 @@ func UserFrom(ctx context.Context) (*User, bool) {
 		ExpiresAt:         s.auth.sessions.Expires(v.Created(), v.LastSeen()),
 		Claims:            v.Claims(),
 	}
+	if s.bearer != nil {
+		s.bearer.describe(&b.User)
+	}
 	return &b.User, true
 }
 
@@ -141,6 +154,426 @@ func ClaimsAs[T any](ctx context.Context) (T, error) {
 		return none, fmt.Errorf("signin: claims do not fit %T: %w", claims, err)
 	}
 	return claims, nil
+}
+
+// TokenOption says what an access token is for; see [AccessToken].
+type TokenOption func(*record.Audience)
+
+// ForResource asks for a token for an API resource, which must be one of
+// Config.Resources (RFC 8707): a JWT, at Logto.
+func ForResource(uri string) TokenOption { return func(a *record.Audience) { a.Resource = uri } }
+
+// ForOrganization asks for a token for an organization of the person's, or, with
+// [ForResource], for that resource within the organization. It needs the scope
+// "urn:logto:scope:organizations" in Config.Scopes.
+func ForOrganization(id string) TokenOption {
+	return func(a *record.Audience) { a.Organization = id }
+}
+
+// AccessToken returns an access token of the person a request comes from, given
+// its context. Without options it is the session's own, which the provider's
+// userinfo endpoint takes; tokens for a resource or an organization are fetched
+// when they are first asked for, kept sealed in Config.Shared, and fetched again
+// Config.RefreshBefore ahead of their expiry. However many calls and replicas ask
+// for one at once, the provider is asked once, and never for two of one session
+// at a time.
+//
+// The token's RefreshToken is always empty: two users of one end the session. Its
+// scope is token.Extra("scope"). Do not send it to an address that comes from a
+// request; see [Client].
+//
+// The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where there
+// is no session), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
+// ErrMFARequired, ErrProviderUnavailable, ErrProviderMisconfigured,
+// ErrSharedUnavailable. A handler that runs for hours may find its session gone.
+func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error) {
+	audience := audienceOf(opts)
+	if p := planted.From(ctx); p != nil {
+		return plantedToken(p, audience)
+	}
+	token, failed := sessionToken(ctx, audience, "")
+	if failed != nil {
+		return nil, failed
+	}
+	t := &oauth2.Token{AccessToken: token.Access, TokenType: "Bearer", Expiry: token.Expiry}
+	return t.WithExtra(map[string]any{"scope": token.Scope}), nil
+}
+
+func audienceOf(opts []TokenOption) (audience record.Audience) {
+	for _, o := range opts {
+		if o != nil {
+			o(&audience)
+		}
+	}
+	return audience
+}
+
+// sessionToken returns a token of the session in a context.
+func sessionToken(ctx context.Context, audience record.Audience, refused string) (*record.Token, *Error) {
+	s, _ := ctx.Value(sessionKey{}).(*session)
+	switch {
+	case s == nil || !s.signedIn:
+		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+	case s.bearer != nil:
+		return nil, newError(ErrNotSignedIn, errors.New("signin: the request came with a bearer token, and has no session to get others from"))
+	}
+	return s.auth.accessToken(ctx, s, audience, refused)
+}
+
+// plantedToken returns what a test has planted for an audience.
+func plantedToken(p *planted.Value, audience record.Audience) (*oauth2.Token, error) {
+	if p.User == nil {
+		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+	}
+	for _, t := range p.Tokens {
+		if opts, ok := t.Options.([]TokenOption); ok && audienceOf(opts) == audience {
+			return &oauth2.Token{AccessToken: t.Access, TokenType: "Bearer"}, nil
+		}
+	}
+	return nil, newError(ErrUnknownResource, errors.New("signin: the test has planted no such token; see signintest.WithAccessToken"))
+}
+
+// Client returns an HTTP client that calls an API as the person a request comes
+// from, given its context: with the access token of [AccessToken] and the same
+// options, to one origin ("https://api.example.com") and to no other. Requests to
+// other origins go out without it, redirects to them included. (A resource is a
+// name, and not an address: which origin may have the token is not for the token
+// to say.)
+//
+// An answer of 401 that says invalid_token is tried once more with a new token, if
+// the body can be sent again (http.NewRequest sees to that for the usual ones).
+// If there is no token, the request fails with the error of AccessToken, inside a
+// *url.Error. The client has no time-out of its own: set one, or use contexts.
+//
+// An origin that is none, or is not https (except on loopback), makes every
+// request fail with [ErrBadRequest].
+func Client(ctx context.Context, origin string, opts ...TokenOption) *http.Client {
+	audience := audienceOf(opts)
+	t := &bearer.Transport{Base: http.DefaultTransport, Token: func(ctx context.Context, refused string) (string, error) {
+		if planted.From(ctx) != nil {
+			token, err := AccessToken(ctx, opts...)
+			if err != nil {
+				return "", err
+			}
+			return token.AccessToken, nil
+		}
+		token, failed := sessionToken(ctx, audience, refused)
+		if failed != nil {
+			return "", failed
+		}
+		return token.Access, nil
+	}, Context: ctx}
+	if s, _ := ctx.Value(sessionKey{}).(*session); s != nil {
+		t.Base = s.auth.transport
+	}
+	var err error
+	if t.Origin, err = settings.Origin(origin); err != nil {
+		t.Mistake = newError(ErrBadRequest, fmt.Errorf("signin: Client: the origin %w", err))
+	}
+	return &http.Client{Transport: t}
+}
+
+// UserInfo is what the provider's userinfo endpoint says of a person.
+type UserInfo struct {
+	Subject             string `json:"sub"`
+	Name                string `json:"name"`
+	Username            string `json:"username"` // or else "preferred_username"
+	Email               string `json:"email"`
+	EmailVerified       bool   `json:"email_verified"`
+	PhoneNumber         string `json:"phone_number"`
+	PhoneNumberVerified bool   `json:"phone_number_verified"`
+	Picture             string `json:"picture"`
+
+	// What only Logto has, and userinfo alone, each with its scope:
+	// "custom_data", "identities" (by connector target: "naver", "x"),
+	// "sso_identities", "urn:logto:scope:organization_data".
+	CustomData       json.RawMessage     `json:"custom_data"`
+	Identities       map[string]Identity `json:"identities"`
+	SSOIdentities    []SSOIdentity       `json:"sso_identities"`
+	OrganizationData []Organization      `json:"organization_data"`
+
+	// Claims are all of them, a JSON object.
+	Claims json.RawMessage `json:"-"`
+}
+
+// Identity is an account of a person at a social connector.
+type Identity struct {
+	UserID  string          `json:"userId"`
+	Details json.RawMessage `json:"details"`
+}
+
+// SSOIdentity is an account of a person at an enterprise's provider.
+type SSOIdentity struct {
+	Issuer     string          `json:"issuer"`
+	IdentityID string          `json:"identityId"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+// Organization is one that a person belongs to.
+type Organization struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+}
+
+// FetchUserInfo asks the provider's userinfo endpoint about the person a request
+// comes from, now: one request each time. An answer about anybody else is
+// refused. Claims of a type that UserInfo does not expect are left out of its
+// fields, and stand in Claims.
+//
+// The error is an *[Error] as for [AccessToken], and ErrProviderRejected for an
+// answer that is not to be believed, or a person whom the provider does not know
+// any more.
+func FetchUserInfo(ctx context.Context) (*UserInfo, error) {
+	if p := planted.From(ctx); p != nil {
+		u, _ := p.User.(*User)
+		if u == nil {
+			return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+		}
+		return plantedInfo(u), nil
+	}
+	token, failed := sessionToken(ctx, record.Audience{}, "")
+	if failed != nil {
+		return nil, failed
+	}
+	s := ctx.Value(sessionKey{}).(*session) // sessionToken has found it
+	subject := s.summary.Claim(record.Subject)
+	raw, err := s.auth.provider.UserInfo(ctx, token.Access, subject)
+	var pe *provider.Error
+	if errors.As(err, &pe) && pe.Status == http.StatusUnauthorized {
+		// It may have been revoked, or expired a moment ago.
+		if token, failed = sessionToken(ctx, record.Audience{}, token.Access); failed != nil {
+			return nil, failed
+		}
+		raw, err = s.auth.provider.UserInfo(ctx, token.Access, subject)
+	}
+	if err != nil {
+		return nil, providerError(err)
+	}
+	return userInfo(raw), nil
+}
+
+// userInfo decodes what it can: one claim of a wrong type must not hide the
+// others. Names are compared to the letter, as those of an ID token.
+func userInfo(raw []byte) *UserInfo {
+	var claims map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &claims) // it is an object, or there is nothing to decode
+	return &UserInfo{
+		Subject:             claimAs[string](claims["sub"]),
+		Name:                claimAs[string](claims["name"]),
+		Username:            cmp.Or(claimAs[string](claims["username"]), claimAs[string](claims["preferred_username"])),
+		Email:               claimAs[string](claims["email"]),
+		EmailVerified:       claimAs[bool](claims["email_verified"]),
+		PhoneNumber:         claimAs[string](claims["phone_number"]),
+		PhoneNumberVerified: claimAs[bool](claims["phone_number_verified"]),
+		Picture:             claimAs[string](claims["picture"]),
+		CustomData:          claimAs[json.RawMessage](claims["custom_data"]),
+		Identities:          claimAs[map[string]Identity](claims["identities"]),
+		SSOIdentities:       claimAs[[]SSOIdentity](claims["sso_identities"]),
+		OrganizationData:    claimAs[[]Organization](claims["organization_data"]),
+		Claims:              raw,
+	}
+}
+
+// claimAs decodes a claim; one that is absent, null or of another type is a zero
+// value, and not half of one.
+func claimAs[T any](raw json.RawMessage) (value T) {
+	var decoded T
+	if string(raw) == "null" || json.Unmarshal(raw, &decoded) != nil {
+		return value
+	}
+	return decoded
+}
+
+// plantedInfo is what userinfo says of a user that a test has planted: the claims,
+// and the fields beside them.
+func plantedInfo(u *User) *UserInfo {
+	info := userInfo(u.Claims)
+	info.Subject, info.Name, info.Username = cmp.Or(info.Subject, u.Subject), cmp.Or(info.Name, u.Name), cmp.Or(info.Username, u.Username)
+	info.Email, info.EmailVerified = cmp.Or(info.Email, u.Email), info.EmailVerified || u.EmailVerified
+	info.PhoneNumber, info.Picture = cmp.Or(info.PhoneNumber, u.PhoneNumber), cmp.Or(info.Picture, u.Picture)
+	return info
+}
+
+// UnverifiedClaims decodes the claims of a JWT, of an access token for an API
+// most often, without looking at its signature: it tells what the provider put
+// into a token that this application has got from it, and proves nothing about
+// one that somebody has sent. For those there is [Auth.RequireBearer].
+func UnverifiedClaims[T any](token string) (T, error) {
+	var claims, none T
+	jwt, ok := record.SplitJWT(token)
+	if !ok {
+		return none, errors.New("signin: the token is not a JWT; at Logto, a token without ForResource or ForOrganization is none")
+	}
+	if err := json.Unmarshal([]byte(jwt.Payload), &claims); err != nil {
+		return none, fmt.Errorf("signin: claims do not fit %T: %w", claims, err)
+	}
+	return claims, nil
+}
+
+// Rule decides whether a user may make a request: nil allows it. The status of an
+// *[Error] is the answer's, and its Message is shown to people; any other error is
+// 403, and goes to the log alone. It may look at the request (an organization in
+// its path, say) and at anything else (a database). See [Auth.Require].
+type Rule func(r *http.Request, u *User) error
+
+// HasRole holds for people with a role. It needs the scope "roles".
+func HasRole(role string) Rule {
+	return func(_ *http.Request, u *User) error { return needs(u.Roles, "role", role) }
+}
+
+// HasScope holds if a scope was granted: with the sign-in, or, behind
+// [Auth.RequireBearer], with the token that came.
+func HasScope(scope string) Rule {
+	return func(_ *http.Request, u *User) error {
+		err := needs(u.Scopes, "scope", scope)
+		if e, ok := err.(*Error); ok {
+			e.scope = scope
+		}
+		return err
+	}
+}
+
+// MemberOf holds for members of an organization, by its ID, and for tokens that
+// were made for it. It needs the scope "urn:logto:scope:organizations".
+//
+// For an organization in the path:
+//
+//	func(r *http.Request, u *signin.User) error {
+//		return signin.MemberOf(r.PathValue("organization"))(r, u)
+//	}
+func MemberOf(organization string) Rule {
+	return func(_ *http.Request, u *User) error { return needs(u.Organizations, "membership in", organization) }
+}
+
+// HasOrganizationRole holds for people with a role in an organization. It needs
+// the scope "urn:logto:scope:organization_roles".
+func HasOrganizationRole(organization, role string) Rule {
+	return func(_ *http.Request, u *User) error {
+		// "a:b" with "c" is not "a" with "b:c".
+		if strings.Contains(organization, ":") || organization == "" || role == "" {
+			return needs(nil, "role", role)
+		}
+		return needs(u.OrganizationRoles, "organization role", organization+":"+role)
+	}
+}
+
+// needs reports what is missing; nobody has what has no name. People read it only
+// if it is one word: an organization may come from the request's path, and nobody
+// shall write sentences into this application's pages.
+func needs(has []string, kind, value string) error {
+	if value != "" && slices.Contains(has, value) {
+		return nil
+	}
+	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
+	if oneWord(value) {
+		e.Message = "You are signed in, but this needs the " + kind + " " + value +
+			", which your account does not have; if it should, ask whoever runs this application."
+	}
+	return e
+}
+
+func oneWord(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"
+	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
+}
+
+// AnyOf holds if one of the rules does. If none does, the error is that of the
+// first, but for one that a step-up would meet: then people are asked for that.
+func AnyOf(rules ...Rule) Rule {
+	mustBeRules(rules)
+	return func(r *http.Request, u *User) error {
+		var first error
+		for _, rule := range rules {
+			err := rule(r, u)
+			if err == nil {
+				return nil
+			}
+			if first == nil || stepUpOf(first) == nil && stepUpOf(err) != nil {
+				first = err
+			}
+		}
+		if first == nil { // of no rules, none holds
+			return newError(ErrForbidden, errors.New("signin: AnyOf has no rules"))
+		}
+		return first
+	}
+}
+
+// mustBeRules panics for a rule that is nil, when it is mounted.
+func mustBeRules(rules []Rule) {
+	if slices.ContainsFunc(rules, func(rule Rule) bool { return rule == nil }) {
+		panic("signin: a Rule is nil")
+	}
+}
+
+// stepUp is what a person has to do before a request is allowed.
+type stepUp struct {
+	maxAge      time.Duration
+	maxAgeAsked bool
+	acr         []string
+}
+
+func stepUpOf(err error) *stepUp {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.stepUp
+	}
+	return nil
+}
+
+// clockSkew is how far the provider's clock may be off, as for ID tokens.
+const clockSkew = time.Minute
+
+// SignedInWithin holds for people who have authenticated no longer ago than d,
+// give or take a minute, by what clocks may differ. For others a page is a step-up: they are sent
+// to the provider, which asks them again, and come back. It is for what must not happen at a
+// browser that somebody left open. Guard the page with the form as well as the
+// handler that the form is sent to: a form cannot be sent again after a sign-in.
+//
+// Only the provider's word counts (auth_time). If it does not give it though it
+// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
+func SignedInWithin(d time.Duration) Rule {
+	return func(r *http.Request, u *User) error {
+		now := nowOf(r)
+		if age := now.Sub(u.AuthTime); !u.AuthTime.IsZero() && age <= d+clockSkew && age >= -clockSkew {
+			return nil
+		}
+		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication within %v", d))
+		e.stepUp = &stepUp{maxAge: d, maxAgeAsked: true}
+		return e
+	}
+}
+
+// ACR holds for people whose authentication is of one of these classes, and asks
+// others for a step-up, as [SignedInWithin] does.
+func ACR(values ...string) Rule {
+	values = slices.Clone(values)
+	return func(_ *http.Request, u *User) error {
+		if u.ACR != "" && slices.Contains(values, u.ACR) {
+			return nil
+		}
+		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication of class %q", values))
+		e.stepUp = &stepUp{acr: values}
+		return e
+	}
+}
+
+// nowOf is the clock of the Auth that has let a request in.
+func nowOf(r *http.Request) time.Time {
+	if s, _ := r.Context().Value(sessionKey{}).(*session); s != nil {
+		return s.auth.now()
+	}
+	return time.Now()
+}
+
+// Machines lets machines in: tokens that an application got for itself, without a
+// person. Without this rule [Auth.RequireBearer] refuses them.
+func Machines() Rule {
+	return func(_ *http.Request, u *User) error {
+		u.machineWelcome = true
+		return nil
+	}
 }
 
 // Code is the outcome of something that went wrong. Every error of this package
@@ -182,6 +615,28 @@ const (
 	// ErrProviderRejected (502): what the provider sent breaks a rule, so it is
 	// not believed: an ID token with a wrong signature, for instance.
 	ErrProviderRejected Code = "provider_rejected"
+	// ErrUnknownResource (500): an access token was asked for a resource that is
+	// not one of Config.Resources, or that the provider does not know.
+	ErrUnknownResource Code = "unknown_resource"
+	// ErrScopeMissing (500): an access token was asked for an organization, and
+	// the scope "urn:logto:scope:organizations" is not one of Config.Scopes, or was
+	// not when the person signed in.
+	ErrScopeMissing Code = "scope_missing"
+	// ErrNotMember (403): the person does not belong to the organization that an
+	// access token was asked for.
+	ErrNotMember Code = "not_member"
+	// ErrMFARequired (403): the organization that an access token was asked for
+	// wants its members to have a second factor, and the person has none.
+	ErrMFARequired Code = "mfa_required"
+	// ErrStepUpRequired (401): the person has to sign in again, or in another
+	// way, before this; see [SignedInWithin] and [ACR].
+	ErrStepUpRequired Code = "step_up_required"
+	// ErrStepUpFailed (403): the person was asked to sign in again, and what the
+	// provider says about that is not what was asked for.
+	ErrStepUpFailed Code = "step_up_failed"
+	// ErrInvalidToken (401): a bearer token is not one of this provider's for this
+	// API, or has expired.
+	ErrInvalidToken Code = "invalid_token"
 	// ErrSessionTooLarge (500): the session does not fit its store.
 	ErrSessionTooLarge Code = "session_too_large"
 	// ErrStoreUnavailable (503): Config.Store failed.
@@ -206,6 +661,13 @@ var statuses = map[Code]int{
 	ErrProviderUnavailable:   http.StatusServiceUnavailable,
 	ErrProviderMisconfigured: http.StatusBadGateway,
 	ErrProviderRejected:      http.StatusBadGateway,
+	ErrUnknownResource:       http.StatusInternalServerError,
+	ErrScopeMissing:          http.StatusInternalServerError,
+	ErrNotMember:             http.StatusForbidden,
+	ErrMFARequired:           http.StatusForbidden,
+	ErrStepUpRequired:        http.StatusUnauthorized,
+	ErrStepUpFailed:          http.StatusForbidden,
+	ErrInvalidToken:          http.StatusUnauthorized,
 	ErrSessionTooLarge:       http.StatusInternalServerError,
 	ErrStoreUnavailable:      http.StatusServiceUnavailable,
 	ErrSharedUnavailable:     http.StatusServiceUnavailable,
@@ -227,6 +689,9 @@ type Error struct {
 	Err error
 
 	retryAfter time.Duration
+	stepUp     *stepUp // what would help
+	scope      string  // that is missing
+	wayOn      string  // where the page's link leads, if not where the code says
 }
 
 // Error returns code and cause, for a log.
@@ -242,6 +707,27 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is e's code.
 func (e *Error) Is(target error) bool { return target == e.Code }
+
+// challenge is the WWW-Authenticate of a bearer's refusal, or "" where none helps.
+func (e *Error) challenge() string {
+	c := bearer.Challenge{}
+	switch {
+	case e.stepUp != nil: // https://www.rfc-editor.org/rfc/rfc9470#section-3
+		c.Error, c.ACRValues = "insufficient_user_authentication", e.stepUp.acr
+		if e.stepUp.maxAgeAsked {
+			c.MaxAge = &e.stepUp.maxAge
+		}
+	case e.scope != "":
+		c.Error, c.Scope = "insufficient_scope", e.scope
+	case e.Code == ErrInvalidToken:
+		c.Error = "invalid_token"
+	case e.Code == ErrBadRequest:
+		c.Error = "invalid_request"
+	case e.Status != http.StatusUnauthorized:
+		return ""
+	}
+	return c.String()
+}
 
 func newError(code Code, cause error) *Error {
 	return &Error{Code: code, Status: statuses[code], Message: page.For(string(code)).Sentence, Err: cause}
@@ -299,12 +785,13 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if challenge.Of(r) == challenge.Program {
 		page.WriteProblem(w, r, page.Problem{
-			Status: e.Status, Code: string(e.Code), SignIn: a.absolute(a.paths.signIn), RetryAfter: e.retryAfter,
+			Status: e.Status, Code: string(e.Code), Detail: e.Message, SignIn: a.absolute(cmp.Or(e.wayOn, a.paths.signIn)), RetryAfter: e.retryAfter,
 		})
 		return
 	}
 	p := page.For(string(e.Code))
-	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, a.wayOn(e.Code)
+	p.Sentence = cmp.Or(e.Message, p.Sentence) // a Rule may have written it
+	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, cmp.Or(e.wayOn, a.wayOn(e.Code))
 	if a.errorHandler == nil {
 		page.Write(w, r, p)
 		return
@@ -313,13 +800,14 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
 	a.errorHandler(w, r, e)
 }
 
-// wayOn is where an error page's link leads.
+// wayOn is where an error page's link leads: to a sign-in, where one would help.
 func (a *Auth) wayOn(code Code) string {
 	switch code {
-	case ErrForbidden, ErrSignOutIncomplete, ErrMethodNotAllowed, ErrBadRequest, ErrProviderMisconfigured, ErrSessionTooLarge:
-		return a.paths.afterSignOut
+	case ErrNotSignedIn, ErrStepUpRequired, ErrStepUpFailed, ErrBadCallback, ErrSignInExpired, ErrCookiesBlocked, ErrDenied,
+		ErrProviderUnavailable, ErrProviderRejected, ErrStoreUnavailable, ErrSharedUnavailable:
+		return a.paths.signIn
 	}
-	return a.paths.signIn
+	return a.paths.afterSignOut
 }
 
 // noStore keeps an answer out of every cache: it is about one person, or sets

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,11 @@ import (
 // SignIn returns the handler that sends a person to the provider. Mount it for
 // GET. Its query may name a path to come back to, ?return_to=/x, which wins over
 // [ReturnTo]; one that is not a path of this application is ignored.
+//
+// Guards that want a step-up send people here too, with ?max_age= (seconds) or
+// ?acr_values=: what the query adds to the options can only be more than they ask
+// for. A person who is signed in stays who they are: if somebody else answers, the
+// callback refuses, and the session stands.
 //
 // A provider may start a sign-in here as well, with ?iss= and target_link_uri
 // (OpenID Connect Core 1.0, section 4); a foreign iss is refused.
@@ -52,18 +58,56 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.fail(w, r, err)
 			return
 		}
+		subject, err := a.stepUp(w, r, &params)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
 		if slices.Contains(params.Prompt, "none") && a.attempts.IsQuiet(r) {
 			noStore(w)
 			returnto.Location(w, a.orHome(target), http.StatusSeeOther)
 			return
 		}
-		location, err := a.begin(w, r, &params, target, false)
+		location, err := a.begin(w, r, &params, beginning{target: target, subject: subject})
 		if err != nil {
 			a.fail(w, r, err)
 			return
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
+}
+
+// stepUp adds to a sign-in what the query of its route asks for, and returns whom
+// it is to confirm: the person who is signed in here, if there is one.
+func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Request) (subject string, failed *Error) {
+	q := r.URL.Query()
+	maxAge, acr := q.Get("max_age"), strings.Fields(q.Get("acr_values"))
+	if maxAge == "" && len(acr) == 0 {
+		return "", nil
+	}
+	if maxAge != "" {
+		seconds, err := strconv.ParseUint(maxAge, 10, 31)
+		if err != nil {
+			return "", newError(ErrBadRequest, errors.New("signin: max_age is not a number of seconds"))
+		}
+		if d := time.Duration(seconds) * time.Second; !p.MaxAgeSet || d < p.MaxAge {
+			p.MaxAge, p.MaxAgeSet = d, true
+		}
+	}
+	if len(acr) > 0 {
+		p.ACRValues = acr
+	}
+	// Logto heeds max_age by saying when the person authenticated; only with
+	// "login" does it ask them again. "none" would show them nothing.
+	p.Prompt = slices.DeleteFunc(slices.Clone(p.Prompt), func(s string) bool { return s == "none" || s == "login" })
+	if a.logto {
+		p.Prompt = append(p.Prompt, "login")
+	}
+	if err := p.Check(a.logto); err != nil {
+		return "", newError(ErrBadRequest, err)
+	}
+	_, s := a.load(w, r)
+	return s.summary.Claim(record.Subject), s.err
 }
 
 // forEverybody refuses options that fit one person only.
@@ -117,27 +161,34 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if slices.Contains(params.Prompt, "none") && a.attempts.IsQuiet(r) {
 		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
-	location, failed := a.begin(w, r, params, target, false)
+	location, failed := a.begin(w, r, params, beginning{target: target})
 	if failed != nil {
 		return "", failed
 	}
 	return location, nil
 }
 
+// beginning is what an attempt has besides the parameters of its request.
+type beginning struct {
+	target  string // to return to
+	subject string // who must answer; empty for anybody
+	second  bool   // the one before came back without cookies
+}
+
 // begin makes an attempt, sets its cookie, and returns the authorization
 // request.
-func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Request, target string, second bool) (string, *Error) {
+func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Request, b beginning) (string, *Error) {
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
 		return "", providerError(err)
 	}
-	attempt := pending.New(a.now(), second)
+	attempt := pending.New(a.now(), b.second)
 	// The callback cannot do without shared state. If it is down, it is better to
 	// say so now than when the person has typed their password.
 	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(attempt.State)); err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
-	attempt.ReturnTo = target
+	attempt.ReturnTo, attempt.Subject = b.target, b.subject
 	attempt.Foreign = challenge.CrossSite(r)
 	attempt.Silent = slices.Contains(p.Prompt, "none")
 	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
@@ -218,6 +269,9 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		return a.declined(w, attempt, response)
 	}
 	rec, failed := a.redeem(r.Context(), attempt, response.Code)
+	if failed == nil {
+		failed = a.answered(r.Context(), attempt, rec)
+	}
 	if failed != nil {
 		return "", failed
 	}
@@ -225,6 +279,23 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		return "", failed
 	}
 	return a.orHome(attempt.ReturnTo), nil
+}
+
+// answered checks that the right person has answered a step-up.
+func (a *Auth) answered(ctx context.Context, attempt *pending.Attempt, rec *record.Record) *Error {
+	subject, _ := about(rec)
+	if attempt.Subject == "" || subject == attempt.Subject {
+		return nil
+	}
+	_ = a.revoke(context.WithoutCancel(ctx), rec) // which logs it
+	return a.stepUpFailed(attempt, errors.New("signin: somebody else has answered a step-up"))
+}
+
+// stepUpFailed is a page whose link tries once more, with a click.
+func (a *Auth) stepUpFailed(attempt *pending.Attempt, cause error) *Error {
+	e := newError(ErrStepUpFailed, cause)
+	e.wayOn = a.orHome(attempt.ReturnTo)
+	return e
 }
 
 // note is what is kept of where a finished sign-in led to, for a reload of its
@@ -254,7 +325,7 @@ func (a *Auth) withoutAttempt(w http.ResponseWriter, r *http.Request, state stri
 			return a.orHome(string(note)), nil
 		}
 		if !pending.SecondRound(state) {
-			return a.begin(w, r, a.ordinary, string(note), true)
+			return a.begin(w, r, a.ordinary, beginning{target: string(note), second: true})
 		}
 		return "", newError(ErrCookiesBlocked, errors.New("signin: the second round came back without cookies"))
 	case pending.SecondRound(state):

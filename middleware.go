@@ -59,18 +59,21 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin/internal/authparams"
+	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/grant"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/memory"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
+	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
@@ -206,6 +209,7 @@ type Auth struct {
 
 	provider  *provider.Client
 	grants    *grant.Source
+	transport http.RoundTripper // for calls of APIs
 	sessions  *vault.Vault
 	ledger    *ledger.Ledger
 	renewer   *renew.Renewer
@@ -314,8 +318,18 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		return settings.Scopes(s, cfg.OmitDefaultScopes)
 	})
 	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
+	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
+		// Logto gives no organization's token otherwise.
+		a.resources = append(a.resources, organizationsResource)
+	}
 	check(c, "SigningAlgs", cfg.SigningAlgs, settings.Algorithms)
 }
+
+// What Logto calls the organizations that a person belongs to.
+const (
+	organizationsScope    = "urn:logto:scope:organizations"
+	organizationsResource = "urn:logto:resource:organizations"
+)
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	a.base = check(c, "BaseURL", cfg.BaseURL, settings.Base)
@@ -393,7 +407,11 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) er
 		HTTPClient: cfg.HTTPClient, Now: a.now,
 	})
 	a.grants = &grant.Source{
-		Provider: a.provider, Lenient: !a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Log: a.log, Now: a.now,
+		Provider: a.provider, Lenient: !a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: a.refreshIn, Log: a.log, Now: a.now,
+	}
+	a.transport = http.DefaultTransport
+	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
+		a.transport = cfg.HTTPClient.Transport
 	}
 	shared := cfg.Shared
 	if shared == nil {
@@ -409,7 +427,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) er
 	a.sessions = vault.New(cfg.Store, name, sealing.Box(name), a.base.Scheme == "https", l)
 	a.attempts = pending.NewBook(transactions, name, a.now)
 	a.renewer = renew.New(renew.Config{
-		Ledger: a.ledger, Refresh: a.grants.Refresh, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
+		Ledger: a.ledger, Refresh: a.grants.Refresh, Fetch: a.grants.Fetch, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
 		Revoke: func(ctx context.Context, rec *record.Record) { _ = a.revoke(ctx, rec) },
 	})
 	a.sameSite = http.NewCrossOriginProtection()
@@ -502,15 +520,241 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 	})
 }
 
+// Require lets requests of people pass for whom all rules hold. It includes
+// [Auth.RequireAuth]: whoever is not signed in is asked to. Whoever is, and is not
+// allowed, gets 403, a page or a problem document (RFC 9457), and never another
+// sign-in. A rule that wants a step-up ([SignedInWithin], [ACR]) sends a person who
+// navigates to the provider and then back, if all the other rules hold; everything
+// else gets 401 with the code "step_up_required" and a sign_in_url.
+//
+// Require panics for a Rule that is nil.
+func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
+	mustBeRules(rules)
+	rules = slices.Clone(rules)
+	return func(next http.Handler) http.Handler {
+		return a.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			u, _ := UserFrom(r.Context()) // RequireAuth has let it in
+			if e := judge(r, u, rules); e != nil {
+				a.refuse(w, r, u, e)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}))
+	}
+}
+
+// RequireBearer lets requests pass that bring a JWT access token in their
+// Authorization header (RFC 6750), made by the provider for audience: an API
+// resource of this application, or "urn:logto:organization:<id>". It is for APIs,
+// next to sessions: cookies mean nothing to it, so it needs no protection against
+// cross-site requests.
+//
+// The token's signature, issuer, audience, times and kind are checked (RFC 9068, RFC
+// 8725); ID tokens are refused. Then all rules must hold, of which [HasScope] is the
+// usual one. Tokens that an application got for itself, without a person, are
+// refused without the rule [Machines]. Handlers find the user with [UserFrom];
+// what an access token does not say is empty there, the name most often.
+//
+// Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and RFC
+// 9470: 401, 403 for a rule that does not hold, 400 for an Authorization header
+// that is none, 503 while the keys cannot be fetched. A token is good until it
+// expires, whoever has signed out since: that is what access tokens are.
+//
+// RequireBearer panics for an audience that is empty or the client ID (an ID token
+// has that), and for a Rule that is nil.
+func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
+	if audience == "" || audience == a.clientID {
+		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
+	}
+	mustBeRules(rules)
+	rules = slices.Clone(rules)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, e := a.bearer(r, audience)
+			if e == nil {
+				r = r.WithContext(s)
+				u, _ := UserFrom(r.Context())
+				e = judgeBearer(r, u, rules)
+			}
+			if e != nil {
+				a.refuseBearer(w, r, e)
+				return
+			}
+			s.private(w.Header())
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// RequireSessionOrBearer is for routes that people's browsers and programs both
+// call: a request with an Authorization header is one for [Auth.RequireBearer],
+// and that header decides alone; any other is one for [Auth.Require].
+func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
+	session, bearer := a.Require(rules...), a.RequireBearer(audience, rules...)
+	return func(next http.Handler) http.Handler {
+		forPeople, forPrograms := session(next), bearer(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, there := r.Header["Authorization"]; there {
+				forPrograms.ServeHTTP(w, r)
+				return
+			}
+			forPeople.ServeHTTP(w, r)
+		})
+	}
+}
+
+// bearer verifies the token that a request brings.
+func (a *Auth) bearer(r *http.Request, audience string) (*session, *Error) {
+	s := &session{Context: r.Context(), auth: a, signedIn: true}
+	if p := planted.From(r.Context()); p != nil {
+		if p.User == nil {
+			return nil, newError(ErrNotSignedIn, nil)
+		}
+		return s, nil
+	}
+	raw, there, err := bearer.Token(r.Header)
+	switch {
+	case !there, errors.Is(err, bearer.ErrScheme): // somebody who has not heard of tokens
+		return nil, newError(ErrNotSignedIn, err)
+	case err != nil:
+		return nil, newError(ErrBadRequest, err)
+	}
+	token, err := a.provider.VerifyAccessToken(r.Context(), raw, audience)
+	if e := providerError(err); e != nil {
+		if e.Code == ErrProviderRejected {
+			return nil, newError(ErrInvalidToken, err)
+		}
+		e.Status = http.StatusServiceUnavailable // the keys were not to be had
+		return nil, e
+	}
+	rec := &record.Record{
+		Began: token.IssuedAt, Created: token.IssuedAt, LastSeen: token.IssuedAt,
+		IDToken: record.JWT{Payload: string(token.Payload)}, Scope: strings.Join(token.Scopes, " "),
+	}
+	v, err := rec.View()
+	if err != nil {
+		return nil, newError(ErrInvalidToken, err)
+	}
+	s.summary = v.Summarize(nil)
+	s.bearer = &presented{
+		organization: token.Organization, issued: token.IssuedAt, expires: token.Expiry, machine: token.Machine,
+	}
+	return s, nil
+}
+
+// judgeBearer applies rules to the user that a token speaks of.
+func judgeBearer(r *http.Request, u *User, rules []Rule) *Error {
+	if e := judge(r, u, rules); e != nil {
+		return e
+	}
+	if u.Machine && !u.machineWelcome {
+		return newError(ErrForbidden, errors.New("signin: the token is a machine's, and there is no rule that lets machines in"))
+	}
+	return nil
+}
+
+// refuseBearer answers a program, with a challenge that says what would help.
+func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, e *Error) {
+	if u, ok := UserFrom(r.Context()); ok && e.Status < 500 {
+		a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
+	} else if e.Status < 500 {
+		a.emit(r.Context(), Event{Kind: EventDenied, Err: e})
+	} else {
+		a.log.ErrorContext(r.Context(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
+	}
+	if c := e.challenge(); c != "" {
+		w.Header().Set("WWW-Authenticate", c)
+	}
+	page.WriteProblem(w, r, page.Problem{
+		Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter,
+	})
+}
+
+// judge applies rules to a user, and returns the first that does not hold. One
+// that a step-up would meet comes after all others: nobody is to sign in again for
+// a page that is not theirs. Several step-ups are one that meets all.
+func judge(r *http.Request, u *User, rules []Rule) *Error {
+	var wanted *Error
+	for _, rule := range rules {
+		err := rule(r, u)
+		if err == nil {
+			continue
+		}
+		e := asRefusal(err)
+		if e.stepUp == nil {
+			return e
+		}
+		wanted = e.and(wanted)
+	}
+	return wanted
+}
+
+// asRefusal makes an error of a rule one that has a status.
+func asRefusal(err error) *Error {
+	var e *Error
+	switch {
+	case !errors.As(err, &e):
+		return newError(ErrForbidden, err)
+	case e == nil:
+		return newError(ErrForbidden, errors.New("signin: a Rule has returned an *Error that is nil"))
+	}
+	if e.Status >= 400 && e.Status <= 599 {
+		return e
+	}
+	whole := *e // it is whoever made it who may use it again
+	if whole.Status = statuses[e.Code]; whole.Status == 0 {
+		whole.Status = http.StatusForbidden
+	}
+	return &whole
+}
+
+// and returns a step-up that meets e's demand and the other's, which may be nil.
+// Where they name different classes of authentication, the later one counts.
+func (e *Error) and(other *Error) *Error {
+	if other == nil {
+		return e
+	}
+	both, demand := *e, *e.stepUp
+	if o := other.stepUp; o.maxAgeAsked && (!demand.maxAgeAsked || o.maxAge < demand.maxAge) {
+		demand.maxAge, demand.maxAgeAsked = o.maxAge, true
+	}
+	if len(demand.acr) == 0 {
+		demand.acr = other.stepUp.acr
+	}
+	both.stepUp, both.Err = &demand, errors.Join(other.Err, e.Err)
+	return &both
+}
+
+// refuse answers a request of somebody who is signed in, and not allowed.
+func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
+	a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
+	if e.Status >= 500 { // a rule's database, say
+		a.fail(w, r, e)
+		return
+	}
+	noStore(w)
+	if e.stepUp != nil {
+		a.sendToSignIn(w, r, e)
+		return
+	}
+	a.show(w, r, e)
+}
+
 // challenge refuses a request of somebody who is not signed in, in the shape
 // its sender can use. Nothing but the shape depends on headers.
 func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
 	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
 	noStore(w)
+	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
+}
+
+// sendToSignIn answers a request for which its sender has to sign in first, or
+// once more.
+func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 	kind := challenge.Of(r)
 	// Where every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
-	if slices.Contains(a.ordinary.Prompt, "none") && a.attempts.IsQuiet(r) {
+	if e.stepUp == nil && slices.Contains(a.ordinary.Prompt, "none") && a.attempts.IsQuiet(r) {
 		kind = challenge.Program
 	}
 	switch kind {
@@ -519,26 +763,40 @@ func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
 			target = r.URL.RequestURI()
 		}
-		returnto.Location(w, a.signInURL(target), http.StatusSeeOther)
+		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
 	case challenge.HTMX:
 		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
 		if err != nil {
 			target = ""
 		}
-		w.Header().Set("HX-Redirect", a.signInURL(target))
+		w.Header().Set("HX-Redirect", a.signInURL(target, e.stepUp))
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
-		a.show(w, r, newError(ErrNotSignedIn, nil))
+		shown := *e
+		shown.wayOn = a.signInURL("", e.stepUp)
+		a.show(w, r, &shown)
 	}
 }
 
-// signInURL returns the path that starts a sign-in and comes back to target.
-func (a *Auth) signInURL(target string) string {
-	if _, err := a.returnTo.Path(target); err != nil || target == a.paths.afterSignIn {
+// signInURL returns the path that starts a sign-in, or a step-up, and comes back
+// to target. That anybody can write such a URL does no harm: the guard decides, and
+// all that the query can do is to ask for more.
+func (a *Auth) signInURL(target string, s *stepUp) string {
+	q := url.Values{}
+	if s != nil && s.maxAgeAsked {
+		q.Set("max_age", strconv.FormatInt(int64(s.maxAge/time.Second), 10))
+	}
+	if s != nil && len(s.acr) > 0 {
+		q.Set("acr_values", strings.Join(s.acr, " "))
+	}
+	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.afterSignIn {
+		q.Set("return_to", target)
+	}
+	if len(q) == 0 {
 		return a.paths.signIn
 	}
-	return a.paths.signIn + "?return_to=" + url.QueryEscape(target)
+	return a.paths.signIn + "?" + q.Encode()
 }
 
 // compile applies sign-in options, Config's first, and reports mistakes.

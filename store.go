@@ -1,10 +1,13 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gosignin/signin/internal/challenge"
@@ -28,7 +31,7 @@ import (
 // completed before it, so it goes to the primary of a replicated database.
 type SharedState interface {
 	// Get returns the values of keys, in their order, nil where there is none.
-	// It is called once per request, with at most four keys, and should take
+	// It is called once per request, with at most five keys, and should take
 	// one round trip. The slice of keys is the caller's again when Get returns;
 	// the values are not changed by the caller.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
@@ -51,7 +54,40 @@ type session struct {
 	summary  record.Summary
 	header   [2]string
 	signedIn bool
+	bearer   *presented // it came as a bearer token, and has no tokens of its own
 	err      *Error
+
+	// For access tokens, which few handlers ask for: what the session was opened
+	// from, and the newest generation that is known if that is another. It is
+	// tempting to keep the request instead of the text; but proxies delete its
+	// Cookie header.
+	sealed string
+	newest atomic.Pointer[record.Record]
+}
+
+// presented is what is known of a bearer token besides its claims.
+type presented struct {
+	organization    string
+	issued, expires time.Time
+	machine         bool
+}
+
+// describe completes the user that a token speaks of.
+func (p *presented) describe(u *User) {
+	u.Machine, u.SignedInAt, u.ExpiresAt = p.machine, p.issued, p.expires
+	if p.organization != "" {
+		u.Organizations = []string{p.organization}
+	}
+}
+
+// again is s for a request that has another context.
+func (s *session) again(ctx context.Context) *session {
+	t := &session{
+		Context: ctx, auth: s.auth, summary: s.summary, signedIn: s.signedIn, bearer: s.bearer, err: s.err,
+		sealed: s.sealed,
+	}
+	t.newest.Store(s.newest.Load())
+	return t
 }
 
 // Value returns the session for its key, and what the request's own context has
@@ -69,9 +105,9 @@ func (s *session) Value(key any) any {
 // to them copies.
 func (s *session) mark(w http.ResponseWriter) {
 	h := w.Header()
-	s.header = [2]string{"no-store", "Cookie"}
-	if s.signedIn && h["Cache-Control"] == nil {
-		h["Cache-Control"] = s.header[0:1:1]
+	s.header[1] = "Cookie"
+	if s.signedIn {
+		s.private(h)
 	}
 	if h["Vary"] == nil {
 		h["Vary"] = s.header[1:2:2]
@@ -80,12 +116,20 @@ func (s *session) mark(w http.ResponseWriter) {
 	varyByCookie(h)
 }
 
+// private keeps an answer out of caches, unless somebody has said otherwise.
+func (s *session) private(h http.Header) {
+	if h["Cache-Control"] == nil {
+		s.header[0] = "no-store"
+		h["Cache-Control"] = s.header[0:1:1]
+	}
+}
+
 // loaded returns this Auth's session if the request has been through Load.
-// Another Auth's session says nothing here.
+// Another Auth's session says nothing here, and neither does a bearer token.
 func (a *Auth) loaded(ctx context.Context) *session {
 	for ctx != nil {
 		s, _ := ctx.Value(sessionKey{}).(*session)
-		if s == nil || s.auth == a {
+		if s == nil || s.auth == a && s.bearer == nil {
 			return s
 		}
 		ctx = s.Context
@@ -101,9 +145,8 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *ses
 			return r, s
 		}
 		// Another Auth stands between: UserFrom speaks of the innermost.
-		again := *s
-		again.Context = r.Context()
-		return r.WithContext(&again), &again
+		again := s.again(r.Context())
+		return r.WithContext(again), again
 	}
 	s := &session{Context: r.Context(), auth: a}
 	if p := planted.From(r.Context()); p != nil {
@@ -127,6 +170,7 @@ func (a *Auth) fill(w http.ResponseWriter, r *http.Request, s *session) *Error {
 	if !ok {
 		return nil
 	}
+	s.sealed = b.Text
 	now := a.now()
 	if reason := a.sessions.Over(v.Created(), v.LastSeen(), now); reason != "" {
 		a.over(w, r, v.Record(), Event{Kind: EventSessionEnded, Reason: reason})
@@ -181,6 +225,7 @@ func (a *Auth) advance(w http.ResponseWriter, r *http.Request, s *session, prese
 			return newError(ErrSessionTooLarge, err)
 		}
 		s.summary = v.Summarize(nil)
+		s.newest.Store(rec)
 	}
 	if failed := a.write(w, r, presented, rec, now); failed != nil {
 		return failed
@@ -380,6 +425,8 @@ func (a *Auth) redeem(ctx context.Context, attempt *pending.Attempt, code string
 	e := providerError(err)
 	var pe *provider.Error
 	switch {
+	case attempt.Subject != "" && errors.As(err, &pe) && pe.Unmet():
+		e = a.stepUpFailed(attempt, err)
 	case e.Code != ErrDenied:
 	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
 		e = newError(ErrSignInExpired, err)
@@ -404,4 +451,104 @@ func (a *Auth) refreshed(ctx context.Context, rec *record.Record, err error) {
 		a.log.ErrorContext(ctx, "signin: refreshing a session failed; it stands, and will be tried again", "error", err)
 	}
 	a.emit(ctx, e)
+}
+
+// accessToken returns a token of a session for an audience. refused is one that
+// the audience has not accepted, or "".
+func (a *Auth) accessToken(ctx context.Context, s *session, audience record.Audience, refused string) (*record.Token, *Error) {
+	if audience.Resource != "" && !slices.Contains(a.resources, audience.Resource) {
+		return nil, newError(ErrUnknownResource, fmt.Errorf("signin: %q is not one of Config.Resources", audience.Resource))
+	}
+	rec, shown, failed := a.atHand(s)
+	if failed != nil {
+		return nil, failed
+	}
+	if rec.RefreshToken == "" && (audience != record.Audience{} || !usable(rec, refused, a.now())) {
+		return nil, newError(ErrProviderMisconfigured, errors.New("signin: the provider has given no refresh token, and other tokens cannot be had without; is offline_access asked for?"))
+	}
+	if audience == (record.Audience{}) && rec.AccessToken != "" && rec.AccessToken != refused {
+		return a.ownToken(ctx, s, rec, shown)
+	}
+	token, newest, err := a.renewer.Token(ctx, rec, shown, renew.Wanted{Audience: audience, Refused: refused})
+	if err != nil {
+		return nil, tokenError(ctx, err)
+	}
+	s.moveOn(newest)
+	return token, nil
+}
+
+// ownToken returns the access token that is part of the session, and refreshes
+// the session first if that is due: a handler may have run for long.
+func (a *Auth) ownToken(ctx context.Context, s *session, rec *record.Record, shown uint64) (*record.Token, *Error) {
+	if now := a.now(); a.due(rec) {
+		next, err := a.renewer.Renew(ctx, rec, shown, !now.Before(rec.AccessExpiry))
+		if next != nil { // perhaps what there was, if nobody is to be asked now
+			rec = next
+			s.moveOn(rec)
+		}
+		if renew.Over(err) || !now.Before(rec.AccessExpiry) {
+			return nil, tokenError(ctx, cmp.Or(err, error(renew.ErrResting)))
+		}
+	}
+	return &record.Token{Access: rec.AccessToken, Scope: rec.Scope, Expiry: rec.AccessExpiry}, nil
+}
+
+// usable reports whether a record's own access token will do without a refresh.
+func usable(rec *record.Record, refused string, now time.Time) bool {
+	return rec.AccessToken != "" && rec.AccessToken != refused && now.Before(rec.AccessExpiry)
+}
+
+// atHand returns the newest generation of a session that this request knows, and
+// the one that the browser has shown.
+func (a *Auth) atHand(s *session) (newest *record.Record, shown uint64, failed *Error) {
+	b := a.sessions.Buffers()
+	defer a.sessions.Put(b)
+	v, ok, err := a.sessions.Reopen(s.sealed, b)
+	if !ok || err != nil {
+		return nil, 0, newError(ErrNotSignedIn, errors.Join(errors.New("signin: the session cannot be opened again"), err))
+	}
+	if newest = s.newest.Load(); newest == nil {
+		newest = v.Record()
+	}
+	return newest, v.Generation(), nil
+}
+
+// moveOn remembers a generation, unless a newer one is known.
+func (s *session) moveOn(rec *record.Record) {
+	for {
+		known := s.newest.Load()
+		if known != nil && known.Generation >= rec.Generation || s.newest.CompareAndSwap(known, rec) {
+			return
+		}
+	}
+}
+
+// tokenError translates what kept an access token from coming.
+func tokenError(ctx context.Context, err error) *Error {
+	var pe *provider.Error
+	switch {
+	case renew.Over(err):
+		return newError(ErrNotSignedIn, err)
+	case errors.Is(err, renew.ErrResting), ctx.Err() != nil, err == context.DeadlineExceeded: // of a wait for another replica
+		return newError(ErrProviderUnavailable, err)
+	case !errors.As(err, &pe), errors.Is(err, renew.ErrFinal): // which could not be written down
+		return newError(ErrSharedUnavailable, err)
+	case pe.Kind != provider.Refused:
+		return providerError(err)
+	case !errors.Is(err, renew.ErrRefused): // a plain refresh, which is about no audience
+		return newError(ErrProviderMisconfigured, err)
+	case pe.WantsMFA:
+		return newError(ErrMFARequired, err)
+	}
+	// https://www.rfc-editor.org/rfc/rfc8707#section-2 has the first of these,
+	// Logto the others.
+	switch pe.OAuthCode {
+	case "invalid_target":
+		return newError(ErrUnknownResource, err)
+	case "insufficient_scope", "invalid_scope":
+		return newError(ErrScopeMissing, err)
+	case "access_denied":
+		return newError(ErrNotMember, err)
+	}
+	return newError(ErrProviderMisconfigured, err)
 }

@@ -68,6 +68,7 @@ type authorization struct {
 	nonce     string
 	authTime  time.Time
 	maxAge    bool // asked for, so ID tokens say auth_time
+	acr       string
 }
 
 // code is an authorization code.
@@ -104,15 +105,16 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 // the browser to a page.
 func (p *Provider) decide(w http.ResponseWriter, r *http.Request, asked, params url.Values) {
 	prompt := strings.Fields(params.Get("prompt"))
+	ignored := params.Has("max_age") && slices.ContainsFunc(p.injected(), func(f *effect) bool { return f.ignoreMaxAge })
 	p.mu.Lock()
 	s := p.sessionOf(r)
-	if s != nil && p.tooOld(s, params) {
+	if s != nil && !ignored && p.tooOld(s, params) {
 		s = nil
 	}
 	if u, ok := p.byOneTimeToken(params); ok {
 		s = p.signedIn(w, s, u)
 	}
-	if slices.Contains(prompt, "login") {
+	if slices.Contains(prompt, "login") && !ignored {
 		s = nil
 	}
 	if s == nil && slices.Contains(prompt, "none") {
@@ -234,6 +236,18 @@ func (p *Provider) tooOld(s *session, params url.Values) bool {
 	return err == nil && (n == 0 || p.now().Sub(s.authTime) > time.Duration(n)*time.Second)
 }
 
+// acrFor returns the first class of authentication that params ask for and this
+// provider knows. acr_values is in the order of preference.
+// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+func (p *Provider) acrFor(params url.Values) string {
+	for _, value := range strings.Fields(params.Get("acr_values")) {
+		if slices.Contains(p.settings.acr, value) {
+			return value
+		}
+	}
+	return ""
+}
+
 // signedIn returns the session of a browser in which u has just proven who they
 // are: have, if it is theirs, otherwise a new one. p.mu is held.
 func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *session {
@@ -269,6 +283,7 @@ func (p *Provider) codeFor(s *session, params url.Values) url.Values {
 			nonce:     params.Get("nonce"),
 			authTime:  s.authTime,
 			maxAge:    params.Has("max_age"),
+			acr:       p.acrFor(params),
 		},
 		redirectURI: params.Get("redirect_uri"),
 		challenge:   params.Get("code_challenge"),

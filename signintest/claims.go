@@ -110,8 +110,14 @@ func (p *Provider) idToken(u User, a *authorization, faults []*effect, accessTok
 	if a.nonce != "" {
 		claims["nonce"] = a.nonce
 	}
+	// Both are of the sign-in, and a refresh repeats them, as oidc-provider does,
+	// on which Logto stands.
+	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 	if a.maxAge {
 		claims["auth_time"] = a.authTime.Unix()
+	}
+	if a.acr != "" {
+		claims["acr"] = a.acr
 	}
 	t := p.newJWT("JWT", claims)
 	t.accessToken, t.code = accessToken, authCode
@@ -124,28 +130,6 @@ func (p *Provider) idToken(u User, a *authorization, faults []*effect, accessTok
 		}
 	}
 	out := t.compact()
-	p.secrets = append(p.secrets, out)
-	return out
-}
-
-// apiToken returns a JWT access token for audience.
-// https://www.rfc-editor.org/rfc/rfc9068
-func (p *Provider) apiToken(a *authorization, audience, organization string) string {
-	now := p.now()
-	claims := map[string]any{
-		"iss":       p.Issuer,
-		"sub":       a.subject,
-		"aud":       audience,
-		"client_id": p.settings.clientID,
-		"jti":       random(),
-		"iat":       now.Unix(),
-		"exp":       now.Add(p.settings.accessLifetime).Unix(),
-		"scope":     "",
-	}
-	if organization != "" {
-		claims["organization_id"] = organization
-	}
-	out := p.newJWT("at+jwt", claims).compact()
 	p.secrets = append(p.secrets, out)
 	return out
 }

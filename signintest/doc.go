@@ -33,6 +33,13 @@
 //	r := signintest.WithUser(httptest.NewRequest("GET", "/account", nil), &signin.User{Name: "Alice"})
 //	account(w, r)
 //
+// [WithAccessToken] gives that user an access token. The other side, an API to
+// which such tokens come, is tested with [Provider.AccessToken] and
+// [Provider.MachineToken], which make one without a sign-in:
+//
+//	r := httptest.NewRequest("GET", "/orders", nil)
+//	r.Header.Set("Authorization", "Bearer "+p.AccessToken("alice", "https://api.example.com", "read:orders"))
+//
 // What goes wrong at real providers is switched on by name; every [Fault] says
 // what it does:
 //
@@ -42,10 +49,18 @@
 //
 // By default the provider behaves as Logto 1.42; [WithLogto137] selects the
 // older behaviour. It knows one confidential client, and reads time through
-// [WithNow] only. It offers no pushed
-// authorization requests, no introspection, no token exchange, no consent
-// screen, and no password: whoever picks a name is signed in. It is therefore
-// no provider to put on a network: listen on loopback only.
+// [WithNow] only. It offers no pushed authorization requests, no introspection,
+// no token exchange, no client credentials grant, no consent screen, and no
+// password: whoever picks a name is signed in. It is therefore no provider to put
+// on a network: listen on loopback only.
+//
+// In two places it is not Logto. It gives a token for an organization only if the
+// authorization request had "urn:logto:resource:organizations" among its
+// resources, beside the scope "urn:logto:scope:organizations", and otherwise 403
+// insufficient_scope; Logto may look at the scope alone, and then gives a token
+// that permits nothing. And access tokens carry all [User.Permissions] for their
+// audience; Logto leaves out those that were not among the scopes of the
+// authorization request.
 //
 // A person can use it with a browser, too: its pages need no JavaScript, and
 // they say that they belong to a test.

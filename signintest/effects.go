@@ -17,11 +17,13 @@ import (
 )
 
 // An effect is what a fault changes: one of the fields, or two where a token
-// and the published keys belong together. p.mu is held in keys, idToken and
-// logoutToken, and in no other.
+// and the published keys belong together. p.mu is held in keys, idToken,
+// accessToken and logoutToken, and in no other.
 type effect struct {
 	at     endpoint // where answer stands in place of the right answer
 	answer func(*Provider, http.ResponseWriter, *http.Request)
+
+	ignoreMaxAge bool // at the authorization endpoint
 
 	response    func(url.Values)                     // the authorization response
 	tokens      func(body map[string]any)            // the token response
@@ -30,6 +32,7 @@ type effect struct {
 	metadata    func(*Provider, map[string]any)      // the metadata document
 	keys        func(*Provider, *jose.JSONWebKeySet) // the published keys
 	idToken     func(*Provider, *jwt)                // before it is signed
+	accessToken func(*Provider, *jwt)                // before it is signed
 	logoutToken func(*Provider, *jwt)                // before it is signed
 }
 
@@ -37,6 +40,7 @@ const (
 	foreignIssuer  = "https://other-provider.example/oidc"
 	foreignClient  = "other-client"
 	foreignSubject = "mallory00001"
+	foreignAPI     = "https://other-api.example"
 )
 
 // effects are never changed.
@@ -55,6 +59,8 @@ var effects = map[Fault]*effect{
 	ResponseEmpty:         {response: func(q url.Values) { q.Del("code"); q.Del("error"); q.Del("error_description") }},
 	ResponseErrorMarkup:   {response: denied("<script>alert(1)</script>\r\nSet-Cookie: signin=x\r\n")},
 	ResponseServerError:   {response: func(q url.Values) { q.Del("code"); q.Set("error", "server_error") }},
+
+	IgnoreMaxAge: {ignoreMaxAge: true},
 
 	IDTokenIssuerWrong:      {idToken: set("iss", foreignIssuer)},
 	IDTokenIssuerSlash:      {idToken: func(p *Provider, t *jwt) { t.claims["iss"] = p.Issuer + "/" }},
@@ -83,6 +89,7 @@ var effects = map[Fault]*effect{
 	IDTokenAuthTimeMissing:  {idToken: drop("auth_time")},
 	IDTokenAuthTimeZero:     {idToken: set("auth_time", 0)},
 	IDTokenAuthTimeStale:    {idToken: setTime("auth_time", -7*24*time.Hour)},
+	IDTokenACRMissing:       {idToken: drop("acr")},
 	IDTokenAtHashWrong:      {idToken: func(_ *Provider, t *jwt) { t.claims["at_hash"] = t.hash("another token") }},
 	IDTokenAtHashRight:      {idToken: func(_ *Provider, t *jwt) { t.claims["at_hash"] = t.hash(t.accessToken) }},
 	IDTokenCHashPresent:     {idToken: func(_ *Provider, t *jwt) { t.claims["c_hash"] = t.hash(t.code) }},
@@ -101,6 +108,21 @@ var effects = map[Fault]*effect{
 	IDTokenHeaderCrit:       {idToken: unknownCrit},
 	IDTokenEncrypted:        {idToken: func(_ *Provider, t *jwt) { t.finish = encrypted }},
 	IDTokenKeyForEncryption: {idToken: signForeign, keys: publishForEncryption},
+
+	AccessTokenIssuerWrong:      {accessToken: set("iss", foreignIssuer)},
+	AccessTokenAudienceWrong:    {accessToken: set("aud", foreignAPI)},
+	AccessTokenAudienceClientID: {accessToken: func(p *Provider, t *jwt) { t.claims["aud"] = p.settings.clientID }},
+	AccessTokenExpired:          {accessToken: setTime("exp", -10*time.Minute)},
+	AccessTokenNotYetValid:      {accessToken: setTime("nbf", 10*time.Minute)},
+	AccessTokenAlgNone:          {accessToken: unsigned},
+	AccessTokenHS256PEM:         {accessToken: hs256(publicPEM)},
+	AccessTokenSignatureInvalid: {accessToken: badSignature},
+	AccessTokenKeyIDUnknown:     {accessToken: signForeign},
+	AccessTokenTypeJWT:          {accessToken: func(_ *Provider, t *jwt) { t.header["typ"] = "JWT" }},
+	AccessTokenTypeMissing:      {accessToken: func(_ *Provider, t *jwt) { delete(t.header, "typ") }},
+	AccessTokenSubjectMissing:   {accessToken: drop("sub")},
+	AccessTokenClientIDMissing:  {accessToken: drop("client_id")},
+	AccessTokenHeaderCrit:       {accessToken: unknownCrit},
 
 	TokensNoIDToken:       {tokens: without("id_token")},
 	TokensNoRefreshToken:  {tokens: without("refresh_token")},

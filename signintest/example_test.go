@@ -79,3 +79,57 @@ func ExampleProvider_Inject() {
 	}
 	_ = test // run by go test
 }
+
+// A test of an API that people and machines call with access tokens, without a
+// sign-in.
+func ExampleProvider_AccessToken() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	auth, err := signin.New(p.Config("http://localhost:8080"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	const api = "https://api.example.com"
+	orders := auth.RequireBearer(api, signin.HasScope("read:orders"))(http.HandlerFunc(account))
+
+	for _, token := range []string{
+		p.AccessToken("alice", api, "read:orders", "write:orders"),
+		p.AccessToken("alice", api), // without the scope
+		p.AccessToken("alice", "https://other.example", "read:orders"),
+		p.MachineToken("nightly-job", api, "read:orders"), // needs signin.Machines
+	} {
+		r := httptest.NewRequest("GET", "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		orders.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 403
+	// 401
+	// 403
+}
+
+// A job that runs without a person has a token of its own.
+func ExampleProvider_MachineToken() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	auth, err := signin.New(p.Config("http://localhost:8080"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	const api = "https://api.example.com"
+	report := auth.RequireBearer(api, signin.Machines(), signin.HasScope("read:orders"))(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, _ := signin.UserFrom(r.Context())
+			fmt.Println(user.Subject, user.Machine)
+		}))
+
+	r := httptest.NewRequest("GET", "/report", nil)
+	r.Header.Set("Authorization", "Bearer "+p.MachineToken("nightly-job", api, "read:orders"))
+	report.ServeHTTP(httptest.NewRecorder(), r)
+	// Output: nightly-job true
+}

@@ -11,8 +11,18 @@ import (
 // the OpenID Foundation's conformance suite with that name.
 //
 // Faults of ID tokens hit each ID token while they are on: inject them before
-// the sign-in to spoil the callback, after it to spoil a refresh.
+// the sign-in to spoil the callback, after it to spoil a refresh. Faults of access
+// tokens hit every JWT access token, those of [Provider.AccessToken] and
+// [Provider.MachineToken] too, and never the opaque one.
 type Fault string
+
+// Faults of the authorization endpoint.
+const (
+	// IgnoreMaxAge: max_age is not heeded. A browser with a session is sent back
+	// with it, whatever its age, and even with the prompt "login" beside max_age;
+	// auth_time is the old one (2.9: a step-up is refused, once, and does not loop).
+	IgnoreMaxAge Fault = "ignore-max-age"
+)
 
 // Faults of the authorization response, errors included.
 const (
@@ -61,6 +71,7 @@ const (
 	IDTokenAuthTimeMissing  Fault = "id-token-auth-time-missing"  // no auth_time, though asked for (2.9)
 	IDTokenAuthTimeZero     Fault = "id-token-auth-time-zero"     // auth_time is 0 (2.9)
 	IDTokenAuthTimeStale    Fault = "id-token-auth-time-stale"    // auth_time a week ago (2.9)
+	IDTokenACRMissing       Fault = "id-token-acr-missing"        // no acr, though asked for; at a refresh: no harm
 	IDTokenAtHashWrong      Fault = "id-token-at-hash-wrong"      // at_hash of another access token (3.4)
 	IDTokenAtHashRight      Fault = "id-token-at-hash-right"      // at_hash, and right: no harm (3.4)
 	IDTokenCHashPresent     Fault = "id-token-c-hash-present"     // c_hash, and right: no harm (3.4)
@@ -79,6 +90,24 @@ const (
 	IDTokenHeaderCrit       Fault = "id-token-header-crit"        // a critical header that nobody knows (3.1)
 	IDTokenEncrypted        Fault = "id-token-encrypted"          // encrypted (3.1)
 	IDTokenKeyForEncryption Fault = "id-token-key-for-encryption" // signed with a published key whose use is "enc" (3.1)
+)
+
+// Faults of JWT access tokens.
+const (
+	AccessTokenIssuerWrong      Fault = "access-token-issuer-wrong"       // iss of another provider (3.2)
+	AccessTokenAudienceWrong    Fault = "access-token-audience-wrong"     // aud of another API (RFC 8725, section 3.9)
+	AccessTokenAudienceClientID Fault = "access-token-audience-client-id" // aud is the client ID, as in an ID token
+	AccessTokenExpired          Fault = "access-token-expired"            // exp ten minutes ago (3.3)
+	AccessTokenNotYetValid      Fault = "access-token-not-yet-valid"      // nbf ten minutes ahead (3.3)
+	AccessTokenAlgNone          Fault = "access-token-alg-none"           // not signed (3.1)
+	AccessTokenHS256PEM         Fault = "access-token-hs256-pem"          // HS256 keyed with the public key as PEM (3.1)
+	AccessTokenSignatureInvalid Fault = "access-token-signature-invalid"  // one bit of the signature changed
+	AccessTokenKeyIDUnknown     Fault = "access-token-key-id-unknown"     // signed with a key that is not published
+	AccessTokenTypeJWT          Fault = "access-token-type-jwt"           // typ is "JWT": what RFC 9068 wants refused, and many providers send
+	AccessTokenTypeMissing      Fault = "access-token-type-missing"       // no typ: as above
+	AccessTokenSubjectMissing   Fault = "access-token-subject-missing"    // no sub (RFC 9068, section 2.2)
+	AccessTokenClientIDMissing  Fault = "access-token-client-id-missing"  // no client_id (RFC 9068, section 2.2)
+	AccessTokenHeaderCrit       Fault = "access-token-header-crit"        // a critical header that nobody knows (3.1)
 )
 
 // Faults of token responses that are otherwise right.

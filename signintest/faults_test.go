@@ -24,6 +24,7 @@ func TestEveryFaultIsTested(t *testing.T) {
 	tested := slices.Concat(
 		slices.Collect(maps.Keys(responseFaults)),
 		slices.Collect(maps.Keys(idTokenFaults)),
+		slices.Collect(maps.Keys(accessTokenFaults)),
 		slices.Collect(maps.Keys(tokensFaults)),
 		slices.Collect(maps.Keys(answerFaults)),
 		slices.Collect(maps.Keys(userInfoFaults)),
@@ -32,6 +33,7 @@ func TestEveryFaultIsTested(t *testing.T) {
 		slices.Collect(maps.Keys(signOutFaults)),
 		slices.Collect(maps.Keys(logoutTokenFaults)),
 		bodyFaults,
+		[]signintest.Fault{signintest.IgnoreMaxAge}, // TestIgnoreMaxAge
 	)
 	slices.Sort(tested)
 	if got := slices.Compact(slices.Clone(tested)); len(got) != len(tested) {

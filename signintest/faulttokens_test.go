@@ -11,9 +11,9 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// idTokenFault is what an ID token looks like, and whether go-oidc, which
+// tokenFault is what a token looks like, and whether go-oidc, which
 // leaves some checks to its caller, takes it.
-type idTokenFault struct {
+type tokenFault struct {
 	is    func(header, claims map[string]any, issuer string) bool
 	takes bool
 }
@@ -52,7 +52,7 @@ func audiences(azp any) func(header, claims map[string]any, issuer string) bool 
 
 func anything(_, _ map[string]any, _ string) bool { return true }
 
-var idTokenFaults = map[signintest.Fault]idTokenFault{
+var idTokenFaults = map[signintest.Fault]tokenFault{
 	signintest.IDTokenIssuerWrong:     {claim("iss", "https://other-provider.example/oidc"), false},
 	signintest.IDTokenIssuerSlash:     {issuer(func(s string) string { return s + "/" }), false},
 	signintest.IDTokenIssuerCase:      {issuer(strings.ToUpper), false},
@@ -80,6 +80,7 @@ var idTokenFaults = map[signintest.Fault]idTokenFault{
 	signintest.IDTokenAuthTimeMissing: {claim("auth_time", nil), true},
 	signintest.IDTokenAuthTimeZero:    {claim("auth_time", json.Number("0")), true},
 	signintest.IDTokenAuthTimeStale:   {off("auth_time", -7*24*time.Hour), true},
+	signintest.IDTokenACRMissing:      {claim("acr", nil), true},
 	signintest.IDTokenAtHashWrong: {func(_, claims map[string]any, _ string) bool {
 		s, _ := claims["at_hash"].(string)
 		return len(s) == 32
@@ -116,11 +117,12 @@ func TestFaultsOfIDTokens(t *testing.T) {
 	for fault, want := range idTokenFaults {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
-			a := start(t, signintest.WithNow(newClock().Now))
-			right := a.signIn(t, signintest.Bob(), "max_age", "60").text("refresh_token")
+			a := start(t, signintest.WithNow(newClock().Now), signintest.WithACR("gold"))
+			asked := []string{"max_age", "60", "acr_values", "gold"}
+			right := a.signIn(t, signintest.Bob(), asked...).text("refresh_token")
 			a.p.Inject(fault)
 			for name, token := range map[string]string{
-				"at the callback": a.signIn(t, signintest.Bob(), "max_age", "60").text("id_token"),
+				"at the callback": a.signIn(t, signintest.Bob(), asked...).text("id_token"),
 				"at a refresh":    a.refresh(t, right).text("id_token"),
 			} {
 				if err := a.verify(t, token); (err == nil) != want.takes {

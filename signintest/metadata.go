@@ -3,6 +3,7 @@ package signintest
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -30,7 +31,7 @@ func logtoPaths(randomPaths bool) paths {
 // provider does not serve, it does not list.
 // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
 func (p *Provider) metadata() map[string]any {
-	return map[string]any{
+	doc := map[string]any{
 		"issuer":                                     p.Issuer,
 		"authorization_endpoint":                     p.URL + p.paths.authorize,
 		"token_endpoint":                             p.URL + p.paths.token,
@@ -56,6 +57,11 @@ func (p *Provider) metadata() map[string]any {
 		// https://www.rfc-editor.org/rfc/rfc9207#section-3
 		"authorization_response_iss_parameter_supported": true,
 	}
+	if len(p.settings.acr) > 0 {
+		doc["acr_values_supported"] = p.settings.acr
+		doc["claims_supported"] = append(slices.Clone(supportedClaims), "acr")
+	}
+	return doc
 }
 
 func (p *Provider) serveMetadata(w http.ResponseWriter, _ *http.Request) {

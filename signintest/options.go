@@ -20,6 +20,8 @@ type settings struct {
 	randomPaths            bool
 	authMethods            []string
 	connectors             []string
+	mfaRequired            []string
+	acr                    []string
 	users                  []User
 	now                    func() time.Time
 }
@@ -73,6 +75,20 @@ func WithRandomPaths() Option { return func(s *settings) { s.randomPaths = true 
 // "social:naver" and "social:x", such as "social:github" or "sso:acme".
 func WithConnectors(names ...string) Option {
 	return func(s *settings) { s.connectors = append(s.connectors, names...) }
+}
+
+// WithMFARequired makes organizations, by their IDs, require a second factor of
+// their members. For those without [User.MFA] the token endpoint answers 403
+// access_denied, and says why in error_description only, as Logto does.
+func WithMFARequired(organizations ...string) Option {
+	return func(s *settings) { s.mfaRequired = append(s.mfaRequired, organizations...) }
+}
+
+// WithACR sets which classes of authentication the provider knows. To a request
+// with acr_values it answers with the first of them that it knows as acr, and asks
+// the person for nothing more; if it knows none, and by default, there is no acr.
+func WithACR(values ...string) Option {
+	return func(s *settings) { s.acr = append(s.acr, values...) }
 }
 
 // WithUsers sets who has an account, in place of [Alice], [Bob], [NaverUser]

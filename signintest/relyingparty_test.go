@@ -196,12 +196,18 @@ func part(t *testing.T, token string, i int) map[string]any {
 // verify has go-oidc verify an ID token.
 func (a *party) verify(t *testing.T, token string) error {
 	t.Helper()
+	return a.verifyFor(t, a.cfg.ClientID, token)
+}
+
+// verifyFor has go-oidc verify any token for an audience.
+func (a *party) verifyFor(t *testing.T, audience, token string) error {
+	t.Helper()
 	ctx := oidc.ClientContext(context.Background(), a.client())
 	op, err := oidc.NewProvider(ctx, a.p.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = op.VerifierContext(ctx, &oidc.Config{ClientID: a.cfg.ClientID, Now: a.cfg.Now}).Verify(ctx, token)
+	_, err = op.VerifierContext(ctx, &oidc.Config{ClientID: audience, Now: a.cfg.Now}).Verify(ctx, token)
 	return err
 }
 

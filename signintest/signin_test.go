@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/signintest"
@@ -94,4 +96,86 @@ func TestAnInjectedFaultReachesThePackage(t *testing.T) {
 	}
 	p.Clear()
 	p.SignIn(t, client, app.URL, signintest.Alice())
+}
+
+// CASES 2.9: an unmet step-up is 403, once, and each further try costs a click.
+func TestAStepUpAndWhatItMustNotDo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		faults []signintest.Fault
+		status int
+	}{
+		"the person is asked again": {nil, http.StatusOK},
+		"max_age is ignored":        {[]signintest.Fault{signintest.IgnoreMaxAge}, http.StatusForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			p := signintest.NewProvider(signintest.WithNow(c.Now))
+			t.Cleanup(p.Close)
+			mux := http.NewServeMux()
+			app := httptest.NewServer(mux)
+			t.Cleanup(app.Close)
+			cfg := p.Config(app.URL)
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			auth, err := signin.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mux.HandleFunc("GET /sign-in", auth.SignIn())
+			mux.HandleFunc("GET /callback", auth.Callback())
+			mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+			mux.Handle("GET /delete", auth.Require(signin.SignedInWithin(5*time.Minute))(http.HandlerFunc(account)))
+
+			client := p.SignIn(t, nil, app.URL, signintest.Alice())
+			c.Advance(30 * time.Minute)
+			p.Inject(test.faults...)
+			if resp := p.Visit(t, client, app.URL+"/delete", signintest.Alice()); resp.StatusCode != test.status {
+				t.Errorf("got %s at %s; want %d", resp.Status, resp.Request.URL.Path, test.status)
+			}
+			if got := p.Stats().Authorizations; got != 2 {
+				t.Errorf("got %d authorization requests; want one more than the first", got)
+			}
+			if resp := p.Visit(t, client, app.URL+"/account", signintest.Alice()); resp.StatusCode != http.StatusOK {
+				t.Errorf("afterwards: got %s; want the session to stand", resp.Status)
+			}
+		})
+	}
+}
+
+// Of all these the API hears that the token is not good, but for the two that
+// many providers make so.
+func TestFaultsOfAccessTokensReachAnAPI(t *testing.T) {
+	t.Parallel()
+	for fault := range accessTokenFaults {
+		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
+			p := signintest.NewProvider()
+			t.Cleanup(p.Close)
+			_, auth := signinApp(t, p)
+			served := 0
+			orders := auth.RequireBearer(api, signin.HasScope("read:orders"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+			ask := func(token string) int {
+				r := httptest.NewRequest("GET", "/orders", nil)
+				r.Header.Set("Authorization", "Bearer "+token)
+				w := httptest.NewRecorder()
+				orders.ServeHTTP(w, r)
+				if challenged := strings.Contains(w.Header().Get("WWW-Authenticate"), "invalid_token"); challenged != (w.Code == http.StatusUnauthorized) {
+					t.Errorf("got %d with WWW-Authenticate %q", w.Code, w.Header().Get("WWW-Authenticate"))
+				}
+				return w.Code
+			}
+			if got := ask(p.AccessToken("alice", api, "read:orders")); got != http.StatusOK || served != 1 {
+				t.Fatalf("a right one: got %d; want 200", got)
+			}
+			p.Inject(fault)
+			want, calls := http.StatusUnauthorized, 1
+			if fault == signintest.AccessTokenTypeJWT || fault == signintest.AccessTokenTypeMissing {
+				want, calls = http.StatusOK, 2
+			}
+			if got := ask(p.AccessToken("alice", api, "read:orders")); got != want || served != calls {
+				t.Errorf("got %d, served %d times; want %d, %d times", got, served, want, calls)
+			}
+		})
+	}
 }

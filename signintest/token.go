@@ -141,7 +141,7 @@ func (p *Provider) exchange(form url.Values) (map[string]any, *oauthError) {
 	if !ok {
 		return nil, badRequest("invalid_grant", "authorization code invalid (referenced account not found)")
 	}
-	access, scope, err := p.accessFor(u, c.authorization, form)
+	access, scope, err := p.accessFor(u, c.authorization, faults, form)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (p *Provider) refreshed(form url.Values) (map[string]any, *oauthError) {
 		p.revokeForReuse(rt.grant)
 		return nil, badRequest("invalid_grant", "refresh token already used")
 	}
-	access, scope, err := p.accessFor(u, rt.authorization, form)
+	access, scope, err := p.accessFor(u, rt.authorization, faults, form)
 	if err != nil {
 		return nil, err
 	}
@@ -207,32 +207,6 @@ func (p *Provider) tokenResponse(u User, a *authorization, faults []*effect, acc
 		"scope":        scope,
 		"id_token":     p.idToken(u, a, faults, access, authCode),
 	}
-}
-
-// accessFor returns the access token that form asks for and its scope: for a
-// resource, for an organization, for a resource within an organization, or the
-// opaque one. p.mu is held.
-func (p *Provider) accessFor(u User, a *authorization, form url.Values) (token, scope string, err *oauthError) {
-	resource, organization := form.Get("resource"), form.Get("organization_id")
-	if organization != "" && !slices.Contains(a.scopes, scopeOrganizations) {
-		return "", "", &oauthError{http.StatusForbidden, "insufficient_scope", "refresh token missing required scope"}
-	}
-	if organization != "" && !slices.Contains(u.Organizations, organization) {
-		return "", "", &oauthError{http.StatusForbidden, "access_denied", "user is not a member of the organization"}
-	}
-	// https://www.rfc-editor.org/rfc/rfc8707#section-2.2
-	if resource != "" && !slices.Contains(a.resources, resource) {
-		return "", "", badRequest("invalid_target", "resource indicator is missing, or unknown")
-	}
-	switch {
-	case resource != "":
-		return p.apiToken(a, resource, organization), "", nil
-	case organization != "":
-		return p.apiToken(a, "urn:logto:organization:"+organization, ""), "", nil
-	}
-	token = p.secret()
-	p.access[token] = &accessToken{authorization: a, expires: p.now().Add(p.settings.accessLifetime)}
-	return token, strings.Join(a.scopes, " "), nil
 }
 
 func (p *Provider) newRefreshToken(a *authorization) string {

@@ -274,63 +274,6 @@ func TestReuseAfterRotation(t *testing.T) {
 	}
 }
 
-func TestRefreshForResourcesAndOrganizations(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	q := a.params("scope", "openid offline_access urn:logto:scope:organizations")
-	q["resource"] = []string{"https://api.example", "https://other.example"}
-	tokens := a.exchange(t, a.authorize(t, nil, signintest.Alice(), q).Get("code"))
-	token := tokens.text("refresh_token")
-	plain := a.signIn(t, signintest.Alice()).text("refresh_token")
-
-	tests := map[string]struct {
-		token     string
-		pairs     []string
-		aud, org  any
-		wantError string
-		status    int
-	}{
-		"a resource":            {token, []string{"resource", "https://api.example"}, "https://api.example", nil, "", 200},
-		"an organization":       {token, []string{"organization_id", "org_one"}, "urn:logto:organization:org_one", nil, "", 200},
-		"both":                  {token, []string{"resource", "https://other.example", "organization_id", "org_two"}, "https://other.example", "org_two", "", 200},
-		"neither":               {token, nil, nil, nil, "", 200},
-		"a resource not asked":  {token, []string{"resource", "https://third.example"}, nil, nil, "invalid_target", 400},
-		"not a member":          {token, []string{"organization_id", "org_three"}, nil, nil, "access_denied", 403},
-		"without the scope":     {plain, []string{"organization_id", "org_one"}, nil, nil, "insufficient_scope", 403},
-		"an unknown token":      {"unknown", nil, nil, nil, "invalid_grant", 400},
-		"a token that is empty": {"", nil, nil, nil, "invalid_grant", 400},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := a.refresh(t, test.token, test.pairs...)
-			if got.status != test.status || got.text("error") != test.wantError {
-				t.Fatalf("got %d %s; want %d %s", got.status, got.text("error"), test.status, test.wantError)
-			}
-			access := got.text("access_token")
-			info := a.get(t, a.p.Issuer+"/me", access).status
-			switch {
-			case test.wantError != "":
-				if got.text("code") != "oidc."+test.wantError {
-					t.Errorf("got code %q", got.text("code"))
-				}
-			case test.aud == nil:
-				if info != 200 {
-					t.Errorf("userinfo: got %d for the opaque token; want 200", info)
-				}
-			default:
-				header, claims := part(t, access, 0), part(t, access, 1)
-				if header["typ"] != "at+jwt" || claims["aud"] != test.aud || claims["organization_id"] != test.org || claims["sub"] != signintest.Alice().Subject {
-					t.Errorf("got %v %v", header, claims)
-				}
-				if info != 401 {
-					t.Errorf("userinfo: got %d for a JWT; want 401", info)
-				}
-			}
-		})
-	}
-}
-
 func TestASuspendedUserIsRefused(t *testing.T) {
 	t.Parallel()
 	a := start(t)

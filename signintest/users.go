@@ -21,6 +21,15 @@ type User struct {
 	Organizations     []string
 	OrganizationRoles []string // "<organization id>:<role>"
 
+	// MFA says that the user has a second factor; see [WithMFARequired].
+	MFA bool
+
+	// Permissions are the scopes of access tokens by their audience: an API
+	// resource, within an organization or not, or "urn:logto:organization:<id>" for
+	// an organization's own token. All of them are given, also those that no sign-in
+	// has asked for, which Logto leaves out.
+	Permissions map[string][]string
+
 	// Connector is how this user signs in, such as "social:naver"; empty for a
 	// user of the sign-in page.
 	Connector string
@@ -32,7 +41,9 @@ type User struct {
 	Claims map[string]any
 }
 
-// Alice returns a user who has everything: roles, organizations, a phone.
+// Alice returns a user who has everything: roles, organizations, a phone, and
+// permissions for the API "https://api.example.com" and in org_one; everything but
+// a second factor.
 func Alice() User {
 	return User{
 		Subject:           "alice0000001",
@@ -44,6 +55,10 @@ func Alice() User {
 		Roles:             []string{"admin", "editor"},
 		Organizations:     []string{"org_one", "org_two"},
 		OrganizationRoles: []string{"org_one:owner", "org_two:member"},
+		Permissions: map[string][]string{
+			"https://api.example.com":        {"read:orders", "write:orders"},
+			organizationAudience + "org_one": {"read:members", "invite:members"},
+		},
 	}
 }
 
@@ -83,6 +98,10 @@ func (u User) clone() User {
 	u.Roles = slices.Clone(u.Roles)
 	u.Organizations = slices.Clone(u.Organizations)
 	u.OrganizationRoles = slices.Clone(u.OrganizationRoles)
+	u.Permissions = maps.Clone(u.Permissions)
+	for audience, scopes := range u.Permissions {
+		u.Permissions[audience] = slices.Clone(scopes)
+	}
 	u.Claims = maps.Clone(u.Claims)
 	return u
 }

@@ -36,3 +36,20 @@ func plant(inTest bool, r *http.Request, user *signin.User) *http.Request {
 	}
 	return r.WithContext(planted.With(r.Context(), v))
 }
+
+// WithAccessToken returns a copy of r, which comes from [WithUser], whose user
+// has an access token: the one that [signin.AccessToken] and [signin.Client] get
+// with the same options. A user without a token for what is asked for gets
+// [signin.ErrUnknownResource].
+//
+// It panics if r does not come from WithUser, or comes from nobody.
+func WithAccessToken(r *http.Request, token string, opts ...signin.TokenOption) *http.Request {
+	before := planted.From(r.Context())
+	if before == nil || before.User == nil {
+		panic("signintest: WithAccessToken needs a request that WithUser has returned")
+	}
+	v := &planted.Value{User: before.User, Tokens: slices.Clone(before.Tokens)}
+	// First, so that it replaces an earlier one.
+	v.Tokens = slices.Insert(v.Tokens, 0, planted.Token{Options: slices.Clone(opts), Access: token})
+	return r.WithContext(planted.With(r.Context(), v))
+}

@@ -1,0 +1,239 @@
+package signin_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+const ordersAPI = "https://orders.example.com"
+
+// apiApp is an application with an API that takes bearer tokens.
+func apiApp(t *testing.T, o with) *app {
+	t.Helper()
+	a := newApp(t, o)
+	say := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.account(httptest.NewRecorder(), r) // which counts
+		u, _ := signin.UserFrom(r.Context())
+		_ = json.NewEncoder(w).Encode(u)
+	})
+	a.mount("/api", a.auth.RequireBearer(ordersAPI)(say))
+	a.mount("/api/read", a.auth.RequireBearer(ordersAPI, signin.HasScope("read"))(say))
+	a.mount("/api/machines", a.auth.RequireBearer(ordersAPI, signin.Machines())(say))
+	a.mount("/api/org", a.auth.RequireBearer("urn:logto:organization:org_one", signin.MemberOf("org_one"))(say))
+	a.mount("/api/fresh", a.auth.RequireBearer(ordersAPI, signin.SignedInWithin(5*time.Minute), signin.ACR("mfa"))(say))
+	a.mount("/either", a.auth.RequireSessionOrBearer(ordersAPI)(say))
+	a.mount("/nested", a.auth.RequireBearer(ordersAPI)(a.auth.RequireAuth(say)))
+	return a
+}
+
+// call asks the API, with an Authorization header for each value.
+func (a *app) call(path string, authorization ...string) answer {
+	a.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, a.server.URL+path, nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	r.Header["Authorization"] = authorization
+	if len(authorization) == 0 {
+		delete(r.Header, "Authorization")
+	}
+	return a.browser().send(r)
+}
+
+// wantProblem checks a refusal: no handler, no session, no cookie, a problem
+// document and a challenge.
+func (a *app) wantProblem(t *testing.T, got answer, status int, code signin.Code, challenge string) {
+	t.Helper()
+	var problem struct {
+		Status int
+		Code   signin.Code
+	}
+	if err := json.Unmarshal([]byte(got.body), &problem); err != nil || got.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("got %q of type %q; want a problem document", got.body, got.Header.Get("Content-Type"))
+	}
+	if got.StatusCode != status || problem.Status != status || problem.Code != code {
+		t.Errorf("got status %d and %+v; want %d and %s", got.StatusCode, problem, status, code)
+	}
+	if c := got.Header.Get("WWW-Authenticate"); c != challenge {
+		t.Errorf("WWW-Authenticate: got %q; want %q", c, challenge)
+	}
+	if got.Header.Get("Set-Cookie") != "" || a.insideCalls() != 0 || !strings.Contains(got.Header.Get("Cache-Control"), "no-store") {
+		t.Errorf("got cookies %q, handler called %d times, Cache-Control %q; want none of it, and no-store",
+			got.Header["Set-Cookie"], a.insideCalls(), got.Header.Get("Cache-Control"))
+	}
+}
+
+func TestRequireBearer(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	alice := "Bearer " + a.provider.AccessToken("alice0000001", ordersAPI, "read", "write")
+	got := a.call("/api", alice)
+	var u signin.User
+	if err := json.Unmarshal([]byte(got.body), &u); err != nil || got.StatusCode != http.StatusOK {
+		t.Fatalf("got %d %q; want the user", got.StatusCode, got.body)
+	}
+	if u.Issuer != a.provider.Issuer || u.Subject != "alice0000001" || fmt.Sprint(u.Scopes) != "[read write]" || u.Machine || u.ExpiresAt.IsZero() || len(u.Claims) == 0 {
+		t.Errorf("got %+v; want what the token says", u)
+	}
+	if got.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("Cache-Control: got %q; want no-store", got.Header.Get("Cache-Control"))
+	}
+	a.call("/api", strings.Replace(alice, "Bearer", "bearer", 1)).want(t, http.StatusOK, "")
+	a.call("/api/read", alice).want(t, http.StatusOK, "")
+	org := a.call("/api/org", "Bearer "+a.provider.AccessToken("alice0000001", "urn:logto:organization:org_one"))
+	if err := json.Unmarshal([]byte(org.body), &u); err != nil || fmt.Sprint(u.Organizations) != "[org_one]" {
+		t.Errorf("got %d %q; want the organization of the token", org.StatusCode, org.body)
+	}
+	machine := a.call("/api/machines", "Bearer "+a.provider.MachineToken("cron", ordersAPI, "read"))
+	if err := json.Unmarshal([]byte(machine.body), &u); err != nil || !u.Machine || u.Subject != "cron" {
+		t.Errorf("got %d %q; want the machine", machine.StatusCode, machine.body)
+	}
+	a.call("/api/machines", alice).want(t, http.StatusOK, "")
+}
+
+func TestRequireBearerRefuses(t *testing.T) {
+	t.Parallel()
+	person := func(scopes ...string) func(*app) []string {
+		return func(a *app) []string {
+			return []string{"Bearer " + a.provider.AccessToken("alice0000001", ordersAPI, scopes...)}
+		}
+	}
+	fixed := func(values ...string) func(*app) []string { return func(*app) []string { return values } }
+	for _, row := range []struct {
+		name, path string
+		fault      signintest.Fault
+		send       func(*app) []string
+		status     int
+		code       signin.Code
+		challenge  string
+	}{
+		{"no token", "/api", "", fixed(), 401, signin.ErrNotSignedIn, `Bearer realm=""`},
+		{"another scheme", "/api", "", fixed("Basic YTpi"), 401, signin.ErrNotSignedIn, `Bearer realm=""`},
+		{"no token after the scheme", "/api", "", fixed("Bearer "), 400, signin.ErrBadRequest, `Bearer error="invalid_request"`},
+		{"garbage", "/api", "", fixed("Bearer a b"), 400, signin.ErrBadRequest, `Bearer error="invalid_request"`},
+		{"a token that is no JWT", "/api", "", fixed("Bearer abcdef"), 401, signin.ErrInvalidToken, `Bearer error="invalid_token"`},
+		{"two headers", "/api", "", func(a *app) []string { return append(person()(a), person()(a)...) }, 400, signin.ErrBadRequest, `Bearer error="invalid_request"`},
+		{"another API's token", "/api", "", func(a *app) []string {
+			return []string{"Bearer " + a.provider.AccessToken("alice0000001", "https://other.example.com")}
+		}, 401, signin.ErrInvalidToken, `Bearer error="invalid_token"`},
+		{"another organization's token", "/api/org", "", func(a *app) []string {
+			return []string{"Bearer " + a.provider.AccessToken("alice0000001", "urn:logto:organization:org_two")}
+		}, 401, signin.ErrInvalidToken, `Bearer error="invalid_token"`},
+		{"a scope is missing", "/api/read", "", person("write"), 403, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="read"`},
+		{"a machine is not welcome", "/api", "", func(a *app) []string {
+			return []string{"Bearer " + a.provider.MachineToken("cron", ordersAPI)}
+		}, 403, signin.ErrForbidden, ""},
+		{"the person has not authenticated as it needs", "/api/fresh", "", person(), 401, signin.ErrStepUpRequired,
+			`Bearer error="insufficient_user_authentication", acr_values="mfa", max_age="300"`},
+		{"nothing falls back to a bearer's user", "/nested", "", person(), 401, signin.ErrNotSignedIn, `Cookie realm="sign-in"`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			a := apiApp(t, with{})
+			got := a.call(row.path, row.send(a)...)
+			a.wantProblem(t, got, row.status, row.code, row.challenge)
+			if kinds := a.kinds(); len(kinds) == 0 || kinds[len(kinds)-1] != signin.EventDenied {
+				t.Errorf("events: got %v; want the last to be %v", kinds, signin.EventDenied)
+			}
+		})
+	}
+	t.Run("an ID token", func(t *testing.T) {
+		t.Parallel()
+		wire := &tap{}
+		a := apiApp(t, with{config: func(c *signin.Config) { c.HTTPClient = &http.Client{Transport: wire} }})
+		a.signedIn(signintest.Alice())
+		if wire.seen.IDToken == "" {
+			t.Fatal("got no ID token")
+		}
+		for _, token := range []string{wire.seen.IDToken, wire.seen.AccessToken, a.provider.LogoutToken("alice0000001", "")} {
+			a.wantProblem(t, a.call("/api", "Bearer "+token), http.StatusUnauthorized, signin.ErrInvalidToken, `Bearer error="invalid_token"`)
+		}
+	})
+	t.Run("a token that has expired", func(t *testing.T) {
+		t.Parallel()
+		a := apiApp(t, with{})
+		token := "Bearer " + a.provider.AccessToken("alice0000001", ordersAPI)
+		a.clock.add(time.Hour + 59*time.Second)
+		a.call("/api", token).want(t, http.StatusOK, "")
+		b := apiApp(t, with{})
+		token = "Bearer " + b.provider.AccessToken("alice0000001", ordersAPI)
+		b.clock.add(time.Hour + 62*time.Second)
+		b.wantProblem(t, b.call("/api", token), http.StatusUnauthorized, signin.ErrInvalidToken, `Bearer error="invalid_token"`)
+	})
+	t.Run("the provider is down: 503, and nobody is let in", func(t *testing.T) {
+		t.Parallel()
+		a := apiApp(t, with{})
+		token := "Bearer " + a.provider.AccessToken("alice0000001", ordersAPI)
+		a.provider.Down()
+		got := a.call("/api", token)
+		a.wantProblem(t, got, http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "")
+		if got.Header.Get("Retry-After") == "" {
+			t.Error("got no Retry-After")
+		}
+	})
+}
+
+// An Authorization header, if there is one, decides alone.
+func TestRequireSessionOrBearer(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	b := a.signedIn(signintest.Bob())
+	alice := "Bearer " + a.provider.AccessToken("alice0000001", ordersAPI)
+	for _, row := range []struct {
+		name, authorization string
+		status              int
+		subject             string
+	}{
+		{"the session alone", "", http.StatusOK, signintest.Bob().Subject},
+		{"a token beside the session", alice, http.StatusOK, "alice0000001"},
+		{"a token that is no good beside the session", "Bearer abc", http.StatusUnauthorized, ""},
+		{"another scheme beside the session", "Basic YTpi", http.StatusUnauthorized, ""},
+		{"a header that is none beside the session", "Bearer", http.StatusBadRequest, ""},
+	} {
+		got := b.get("/either", "Authorization: "+row.authorization)
+		if got.StatusCode != row.status || row.subject != "" && !strings.Contains(got.body, row.subject) {
+			t.Errorf("%s: got %d %q; want %d and %q", row.name, got.StatusCode, got.body, row.status, row.subject)
+		}
+	}
+	r, err := http.NewRequest(http.MethodGet, a.server.URL+"/either", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header["Authorization"] = []string{""}
+	if got := b.send(r); got.StatusCode == http.StatusOK {
+		t.Errorf("an empty header: got %d; want no fallback to the session", got.StatusCode)
+	}
+	a.browser().get("/either").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Feither")
+}
+
+// A token's user is nobody to the guards of another Auth, and WithUser's is to all.
+func TestRequireBearerAndOthers(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	planted := httptest.NewRecorder()
+	a.handler().ServeHTTP(planted, signintest.WithUser(httptest.NewRequest("GET", "/api", nil), &signin.User{Subject: "planted"}))
+	if planted.Code != http.StatusOK || !strings.Contains(planted.Body.String(), "planted") {
+		t.Errorf("got %d %q; want the planted user", planted.Code, planted.Body)
+	}
+	nobody := httptest.NewRecorder()
+	a.handler().ServeHTTP(nobody, signintest.WithUser(httptest.NewRequest("GET", "/api", nil), nil))
+	if nobody.Code != http.StatusUnauthorized {
+		t.Errorf("got %d; want 401", nobody.Code)
+	}
+	// What a bearer brings has no session to get tokens from.
+	a.mount("/token", a.auth.RequireBearer(ordersAPI)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := signin.AccessToken(r.Context())
+		fmt.Fprint(w, err)
+	})))
+	if got := a.call("/token", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)); !strings.Contains(got.body, "not signed in") {
+		t.Errorf("got %q; want ErrNotSignedIn", got.body)
+	}
+}

@@ -1,0 +1,121 @@
+package signintest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const (
+	// resourceOrganizations stands for every organization among the resources of
+	// an authorization request.
+	resourceOrganizations = "urn:logto:resource:organizations"
+	// organizationAudience is what the audience of an organization's own token
+	// begins with; its ID follows.
+	organizationAudience = "urn:logto:organization:"
+)
+
+// apiToken is what a JWT access token says.
+type apiToken struct {
+	subject, client string
+	audience        string
+	organization    string // within which audience, a resource, is meant
+	scope           string
+}
+
+// accessFor returns the access token that form asks for and its scope: for a
+// resource, for an organization, for a resource within an organization, or the
+// opaque one. p.mu is held.
+func (p *Provider) accessFor(u User, a *authorization, faults []*effect, form url.Values) (token, scope string, err *oauthError) {
+	resource, organization := form.Get("resource"), form.Get("organization_id")
+	if organization != "" {
+		if err := p.mayEnter(u, a, organization); err != nil {
+			return "", "", err
+		}
+	}
+	// https://www.rfc-editor.org/rfc/rfc8707#section-2.2
+	if resource != "" && !slices.Contains(a.resources, resource) {
+		return "", "", badRequest("invalid_target", "resource indicator is missing, or unknown")
+	}
+	t := apiToken{subject: a.subject, client: p.settings.clientID, audience: resource, organization: organization}
+	switch {
+	case resource == "" && organization == "":
+		token = p.secret()
+		p.access[token] = &accessToken{authorization: a, expires: p.now().Add(p.settings.accessLifetime)}
+		return token, strings.Join(a.scopes, " "), nil
+	case resource == "":
+		t.audience, t.organization = organizationAudience+organization, ""
+	}
+	t.scope = strings.Join(u.Permissions[t.audience], " ")
+	return p.issue(t, faults), t.scope, nil
+}
+
+// mayEnter returns why there is no token of u's for an organization, or nil. As
+// at Logto, what the person may comes before what the client has asked for.
+// p.mu is held.
+func (p *Provider) mayEnter(u User, a *authorization, organization string) *oauthError {
+	switch {
+	case !slices.Contains(u.Organizations, organization):
+		return &oauthError{http.StatusForbidden, "access_denied", "user is not a member of the organization"}
+	case slices.Contains(p.settings.mfaRequired, organization) && !u.MFA:
+		return &oauthError{http.StatusForbidden, "access_denied", "organization requires MFA but user has no MFA configured"}
+	case !slices.Contains(a.scopes, scopeOrganizations), !slices.Contains(a.resources, resourceOrganizations):
+		return &oauthError{http.StatusForbidden, "insufficient_scope", "refresh token missing required scope"}
+	}
+	return nil
+}
+
+// issue returns a JWT access token. p.mu is held.
+// https://www.rfc-editor.org/rfc/rfc9068#section-2
+func (p *Provider) issue(t apiToken, faults []*effect) string {
+	now := p.now()
+	claims := map[string]any{
+		"iss":       p.Issuer,
+		"sub":       t.subject,
+		"aud":       t.audience,
+		"client_id": t.client,
+		"jti":       random(),
+		"iat":       now.Unix(),
+		"exp":       now.Add(p.settings.accessLifetime).Unix(),
+		"scope":     t.scope,
+	}
+	if t.organization != "" {
+		claims["organization_id"] = t.organization
+	}
+	j := p.newJWT("at+jwt", claims)
+	for _, f := range faults {
+		if f.accessToken != nil {
+			f.accessToken(p, j)
+		}
+	}
+	out := j.compact()
+	p.secrets = append(p.secrets, out)
+	return out
+}
+
+// AccessToken returns an access token of a person's for audience, an API resource
+// or "urn:logto:organization:<id>": the JWT that the token endpoint gives to this
+// provider's client, with exactly these scopes. A test of an API sends it in an
+// Authorization header, and needs no sign-in.
+//
+// Nothing is looked up: not whether the person has an account, is suspended,
+// belongs to the organization, or has the scopes. Faults of access tokens apply.
+func (p *Provider) AccessToken(subject, audience string, scopes ...string) string {
+	return p.mint(apiToken{subject: subject, client: p.settings.clientID, audience: audience}, scopes)
+}
+
+// MachineToken returns an access token without a person, as an application gets
+// one for itself with the client credentials grant: its subject is the client ID.
+// Otherwise it is as [Provider.AccessToken] says.
+func (p *Provider) MachineToken(clientID, audience string, scopes ...string) string {
+	return p.mint(apiToken{subject: clientID, client: clientID, audience: audience}, scopes)
+}
+
+func (p *Provider) mint(t apiToken, scopes []string) string {
+	t.scope = strings.Join(scopes, " ")
+	faults := p.injected()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.issue(t, faults)
+}

@@ -1,0 +1,204 @@
+package signin_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// stepUpApp is an application with pages behind step-ups.
+func stepUpApp(t *testing.T, o with) *app {
+	t.Helper()
+	a := newApp(t, o)
+	inside := http.HandlerFunc(a.account)
+	a.mount("/delete", a.auth.Require(signin.SignedInWithin(5*time.Minute))(inside))
+	a.mount("/vault", a.auth.Require(signin.ACR("mfa", "phr"))(inside))
+	a.mount("/both", a.auth.Require(signin.SignedInWithin(time.Hour), signin.ACR("mfa"), signin.SignedInWithin(time.Minute))(inside))
+	a.mount("/owners", a.auth.Require(signin.SignedInWithin(5*time.Minute), signin.HasRole("owner"))(inside))
+	return a
+}
+
+// visit goes to a page as a person who answers whatever the provider asks.
+func (b *browser) visit(path string, u signintest.User) answer {
+	b.app.t.Helper()
+	follow := *b.Client
+	follow.CheckRedirect = nil
+	resp := b.app.provider.Visit(b.app.t, &follow, b.app.server.URL+path, u)
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.app.t.Fatal(err)
+	}
+	return answer{resp, string(body)}
+}
+
+// CASES 7.4: an unmet step-up is a new sign-in, and back.
+func TestAStepUp(t *testing.T) {
+	t.Parallel()
+	a := stepUpApp(t, with{provider: []signintest.Option{signintest.WithAccessTokenLifetime(2 * time.Minute)}})
+	b := a.signedIn(signintest.Alice())
+	before := b.session()
+	first := b.get("/delete")
+	first.want(t, http.StatusSeeOther, "/sign-in?max_age=300&return_to=%2Fdelete")
+	if a.insideCalls() != 0 {
+		t.Error("the handler was called before the step-up")
+	}
+	got := b.visit("/delete", signintest.Alice())
+	if got.StatusCode != http.StatusOK || got.Request.URL.Path != "/delete" || a.insideCalls() != 1 {
+		t.Fatalf("got %s at %s, handler called %d times; want the page", got.Status, got.Request.URL.Path, a.insideCalls())
+	}
+	if sent := a.lastRequest(); sent.Effective.Get("max_age") != "300" || sent.Effective.Get("prompt") != "login consent" {
+		t.Errorf("got max_age %q and prompt %q; want 300, and Logto asked to ask again", sent.Effective.Get("max_age"), sent.Effective.Get("prompt"))
+	}
+	if b.session() == before {
+		t.Error("got the old session; want a new one")
+	}
+	b.get("/delete").want(t, http.StatusOK, "")
+	t.Run("when it happened survives a refresh, whose ID token does not say", func(t *testing.T) {
+		a.clock.add(4 * time.Minute)
+		a.provider.Inject(signintest.IDTokenAuthTimeMissing)
+		defer a.provider.Clear()
+		b.get("/delete").want(t, http.StatusOK, "")
+		if a.provider.Stats().Refreshes == 0 {
+			t.Error("the session was not refreshed")
+		}
+	})
+	a.clock.add(3 * time.Minute)
+	b.get("/delete").want(t, http.StatusSeeOther, "/sign-in?max_age=300")
+}
+
+// A step-up cannot loop: each attempt that does not help ends in one 403, and each
+// further one costs a click.
+func TestAStepUpThatDoesNotHelp(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, page string
+		fault      signintest.Fault
+		person     signintest.User
+	}{
+		{"auth_time is missing", "/delete", signintest.IDTokenAuthTimeMissing, signintest.Alice()},
+		{"auth_time is zero", "/delete", signintest.IDTokenAuthTimeZero, signintest.Alice()},
+		{"auth_time is old", "/delete", signintest.IDTokenAuthTimeStale, signintest.Alice()},
+		{"the class is another", "/vault", "", signintest.Alice()},
+		{"somebody else answers", "/delete", "", signintest.Bob()},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			a := stepUpApp(t, with{})
+			b := a.signedIn(signintest.Alice())
+			copied := b.copyOf()
+			if row.fault != "" {
+				a.provider.Inject(row.fault)
+			}
+			asked := a.provider.Stats().Authorizations
+			got := b.visit(row.page, row.person)
+			if got.StatusCode != http.StatusForbidden || got.Request.URL.Path != "/callback" {
+				t.Fatalf("got %s at %s; want 403 from the callback", got.Status, got.Request.URL.Path)
+			}
+			if n := a.provider.Stats().Authorizations - asked; n != 1 {
+				t.Errorf("the provider was asked %d times; want once", n)
+			}
+			if !strings.Contains(got.body, `href="`+row.page+`"`) || !strings.Contains(got.body, "confirm that it is you") {
+				t.Errorf("got %q; want a page that links to %s", got.body, row.page)
+			}
+			if a.insideCalls() != 0 {
+				t.Error("the handler was called")
+			}
+			if b.who() != "alice0000001" || copied.who() != "alice0000001" {
+				t.Error("the session did not stand")
+			}
+			if n := a.provider.LiveRefreshTokens(signintest.Bob().Subject); n != 0 {
+				t.Errorf("got %d live refresh tokens of whoever answered; want none", n)
+			}
+		})
+	}
+}
+
+// Only a navigation is sent to the provider.
+func TestAStepUpOfWhatDoesNotNavigate(t *testing.T) {
+	t.Parallel()
+	a := stepUpApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	program := b.get("/delete", "Accept: application/json")
+	program.want(t, http.StatusUnauthorized, "")
+	var problem struct {
+		Code   string `json:"code"`
+		SignIn string `json:"sign_in_url"`
+	}
+	if err := json.Unmarshal([]byte(program.body), &problem); err != nil || problem.Code != "step_up_required" || problem.SignIn != a.server.URL+"/sign-in?max_age=300" {
+		t.Errorf("got %q; want a problem document that says where to sign in again", program.body)
+	}
+	form := b.do(http.MethodPost, "/delete")
+	form.want(t, http.StatusUnauthorized, "")
+	if !strings.Contains(form.body, `href="/sign-in?max_age=300"`) {
+		t.Errorf("got %q; want a page with a way to sign in again", form.body)
+	}
+	htmx := b.get("/delete", "HX-Request: true", "HX-Current-URL: "+a.server.URL+"/settings")
+	htmx.want(t, http.StatusUnauthorized, "")
+	if got := htmx.Header.Get("HX-Redirect"); got != "/sign-in?max_age=300&return_to=%2Fsettings" {
+		t.Errorf("HX-Redirect: got %q", got)
+	}
+	if a.insideCalls() != 0 {
+		t.Error("the handler was called")
+	}
+}
+
+func TestSeveralDemands(t *testing.T) {
+	t.Parallel()
+	a := stepUpApp(t, with{config: func(c *signin.Config) { c.Scopes = []string{"roles"} }})
+	b := a.signedIn(signintest.Alice())
+	b.get("/both").want(t, http.StatusSeeOther, "/sign-in?acr_values=mfa&max_age=60&return_to=%2Fboth")
+	// A page that is not theirs is no reason to sign in again.
+	b.get("/owners").want(t, http.StatusForbidden, "")
+}
+
+// The query of the sign-in route can only ask for more.
+func TestTheStepUpQuery(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, query string
+		route       []signin.SignInOption
+		status      int
+		want        map[string]string // parameters of the authorization request
+	}{
+		{"more than the route's", "max_age=60", []signin.SignInOption{signin.MaxAge(time.Hour)}, 303, map[string]string{"max_age": "60"}},
+		{"less than the route's", "max_age=3600", []signin.SignInOption{signin.MaxAge(time.Minute)}, 303, map[string]string{"max_age": "60"}},
+		{"not at all", "", []signin.SignInOption{signin.MaxAge(time.Minute)}, 303, map[string]string{"max_age": "60"}},
+		{"zero", "max_age=0", nil, 303, map[string]string{"max_age": "0", "prompt": "login consent"}},
+		{"a silent route asks", "max_age=60", []signin.SignInOption{signin.Prompt("none")}, 303, map[string]string{"prompt": "login consent"}},
+		{"classes", "acr_values=a+b", nil, 303, map[string]string{"acr_values": "a b"}},
+		{"not a number", "max_age=x", nil, 400, nil},
+		{"negative", "max_age=-1", nil, 400, nil},
+		{"a fraction", "max_age=1.5", nil, 400, nil},
+		{"endless", "max_age=99999999999", nil, 400, nil},
+		{"control characters", "acr_values=a%00b", nil, 400, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, with{signIn: row.route})
+			got := a.browser().get("/sign-in?" + row.query)
+			if got.StatusCode != row.status {
+				t.Fatalf("got %d (%s); want %d", got.StatusCode, got.body, row.status)
+			}
+			if row.status != http.StatusSeeOther {
+				return
+			}
+			to, err := url.Parse(got.Header.Get("Location"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := to.Query()
+			for name, want := range row.want {
+				if sent.Get(name) != want {
+					t.Errorf("%s: got %q; want %q", name, sent.Get(name), want)
+				}
+			}
+		})
+	}
+}
