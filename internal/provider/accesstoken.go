@@ -139,7 +139,7 @@ type accessRules struct {
 
 // checkAccess decides whether claims are those of an access token for an API.
 func checkAccess(payload []byte, r accessRules) (*AccessToken, error) {
-	claims, err := readObject(payload)
+	claims, err := parseObject(payload)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (r accessRules) explicit() bool {
 // parties checks by whom and for whom the token is.
 func (r accessRules) parties(claims object) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.8
-	if iss, err := claims.str("iss"); err != nil || iss != r.issuer {
+	if iss, err := claims.text("iss"); err != nil || iss != r.issuer {
 		return errTokenIssuer
 	}
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.9
@@ -227,7 +227,7 @@ func (r accessRules) names(claims object, t *AccessToken) (err error) {
 	if t.Subject, _ = claims.name("sub"); t.Subject == "" {
 		return errSubject
 	}
-	if t.SessionID, err = claims.str("sid"); err != nil || len(t.SessionID) > maxSessionID {
+	if t.SessionID, err = claims.text("sid"); err != nil || len(t.SessionID) > maxSessionID {
 		return errSessionID
 	}
 	clientID, err := claims.name("client_id")
@@ -305,13 +305,13 @@ func (r accessRules) kind(claims object, t *AccessToken) error {
 // says reports whether a claim is absent or has a value, in any case.
 func (o object) says(name, want string) bool {
 	_, ok := o[name]
-	value, _ := o.str(name)
+	value, _ := o.text(name)
 	return !ok || strings.EqualFold(value, want)
 }
 
 // name returns a claim that names something, and "" if it is not there.
 func (o object) name(claim string) (string, error) {
-	s, _ := o.str(claim) // "" if it is no text
+	s, _ := o.text(claim) // "" if it is no text
 	if o.has(claim) && s == "" || len(s) > maxName || !printable(s) {
 		return "", errName
 	}
@@ -321,7 +321,7 @@ func (o object) name(claim string) (string, error) {
 // list returns a claim that is a string or a list of strings. ok is false if it is
 // neither. One that is not there is the empty string, which names nothing.
 func (o object) list(claim string) (values []string, ok bool) {
-	if one, err := o.str(claim); err == nil {
+	if one, err := o.text(claim); err == nil {
 		return []string{one}, true
 	}
 	var several []*string
@@ -345,7 +345,7 @@ func (o object) scopes() (scopes []string, ok bool) {
 	if !o.has(claim) {
 		claim = "scp"
 	}
-	if text, err := o.str(claim); err != nil {
+	if text, err := o.text(claim); err != nil {
 		scopes, ok = o.list(claim)
 	} else if ok = o.has(claim); ok {
 		scopes = strings.Split(text, " ")

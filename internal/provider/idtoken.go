@@ -171,7 +171,7 @@ func parseHeader(raw string) (header, error) {
 	if err != nil {
 		return header{}, errForm
 	}
-	members, err := readObject(decoded)
+	members, err := parseObject(decoded)
 	if err != nil {
 		return header{}, err
 	}
@@ -181,12 +181,12 @@ func parseHeader(raw string) (header, error) {
 		return header{}, errHeader
 	}
 	var head header
-	if head.alg, err = members.str("alg"); err != nil {
+	if head.alg, err = members.text("alg"); err != nil {
 		return header{}, err
 	}
-	if head.kid, err = members.str("kid"); err != nil {
+	if head.kid, err = members.text("kid"); err != nil {
 		return header{}, err
 	}
-	head.typ, err = members.str("typ")
+	head.typ, err = members.text("typ")
 	return head, err
 }

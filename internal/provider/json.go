@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gosignin/signin/internal/members"
 )
 
 // maxDepth is how deeply an answer may be nested. encoding/json stops at
@@ -24,30 +26,48 @@ type object map[string]json.RawMessage
 // parseObject reads a whole JSON object with nothing behind it. Names must be
 // unique, https://www.rfc-editor.org/rfc/rfc7519#section-4, in the eyes of
 // encoding/json too: it takes "Sub" for "sub", so that of such a pair this
-// package would judge the one and an application read the other.
+// package would judge the one and an application read the other. The values share
+// memory with data.
 func parseObject(data []byte) (object, error) {
-	if !utf8.Valid(data) || !json.Valid(data) || depth(data) > maxDepth {
+	// Whether it is JSON is for Each to say.
+	if !utf8.Valid(data) || depth(data) > maxDepth {
 		return nil, errNoObject
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if open, _ := dec.Token(); open != json.Delim('{') {
+	o := make(object, min(bytes.Count(data, []byte(`":`)), 32))
+	unusual := make(map[string]bool) // folded names that are not the members' own
+	twice := false
+	err := members.Each(string(data), func(name string, from, to int) {
+		folded := foldLower(name)
+		if _, known := o[folded]; known || unusual[folded] {
+			twice = true
+		}
+		if folded != name {
+			unusual[folded] = true
+		}
+		o[name] = data[from:to:to]
+	})
+	switch {
+	case err != nil:
 		return nil, errNoObject
-	}
-	o, folded := make(object), make(map[string]struct{})
-	for dec.More() {
-		name, _ := dec.Token()
-		key, _ := name.(string)
-		if _, twice := folded[Fold(key)]; twice {
-			return nil, errDuplicate
-		}
-		folded[Fold(key)] = struct{}{}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, errNoObject
-		}
-		o[key] = value
+	case twice:
+		return nil, errDuplicate
 	}
 	return o, nil
+}
+
+// foldLower maps names to one that Fold takes for the same. That is the name
+// itself for those that tokens have, in lower case, so that nothing is made.
+func foldLower(name string) string {
+	usual := !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' })
+	if usual {
+		return name
+	}
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}, Fold(name))
 }
 
 // Fold maps names to one that encoding/json takes for the same.
@@ -94,6 +114,9 @@ func (o object) has(name string) bool {
 func (o object) text(name string) (string, error) {
 	if !o.has(name) {
 		return "", nil
+	}
+	if value := o[name]; value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil // without the garbage that json.Unmarshal makes
 	}
 	var s *string
 	if err := json.Unmarshal(o[name], &s); err != nil {

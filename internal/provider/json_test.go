@@ -30,8 +30,8 @@ func objectTexts() []string {
 // sameObject fails unless both readers say the same of a text.
 func sameObject(t *testing.T, text []byte) {
 	t.Helper()
-	got, gotErr := provider.ReadObject(text)
-	want, wantErr := provider.ParseObject(text)
+	got, gotErr := provider.ParseObject(text)
+	want, wantErr := provider.TokenizedObject(text)
 	if gotErr != wantErr || !maps.EqualFunc(got, want, slices.Equal) {
 		t.Fatalf("%q: got %q, %v; want %q, %v", text, got, gotErr, want, wantErr)
 	}
@@ -43,7 +43,7 @@ func sameObject(t *testing.T, text []byte) {
 	}
 }
 
-func TestReadObjectReadsAsParseObjectDoes(t *testing.T) {
+func TestParseObjectReadsAsATokenizerDoes(t *testing.T) {
 	t.Parallel()
 	for _, text := range objectTexts() {
 		sameObject(t, []byte(text))
@@ -51,7 +51,7 @@ func TestReadObjectReadsAsParseObjectDoes(t *testing.T) {
 }
 
 // Every text that is cut short, and every text with one byte changed.
-func TestReadObjectReadsMangledTextsAsParseObjectDoes(t *testing.T) {
+func TestParseObjectReadsMangledTextsAsATokenizerDoes(t *testing.T) {
 	t.Parallel()
 	for _, text := range objectTexts()[:48] {
 		for i := range len(text) {
@@ -65,8 +65,8 @@ func TestReadObjectReadsMangledTextsAsParseObjectDoes(t *testing.T) {
 	}
 }
 
-// FuzzReadObject holds the two readers of JSON objects to one another.
-func FuzzReadObject(f *testing.F) {
+// FuzzParseObject holds the two readers of JSON objects to one another.
+func FuzzParseObject(f *testing.F) {
 	for _, text := range objectTexts() {
 		f.Add([]byte(text))
 	}
