@@ -44,8 +44,10 @@ type User struct {
 	Username string // "username", or else "preferred_username"
 	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
-	EmailVerified  bool
-	machineWelcome bool // see Machines; it stands where there is room
+	EmailVerified bool
+	// What rules have said of a bearer's user; they stand where there is room. See
+	// Machines and MemberOf.
+	machineWelcome, withinOrganization bool
 	// Machine says that there is no person: Subject is an application that got a
 	// token for itself. Only behind [Auth.RequireBearer], and with the rule [Machines].
 	Machine     bool
@@ -161,13 +163,24 @@ type TokenOption func(*record.Audience)
 
 // ForResource asks for a token for an API resource, which must be one of
 // Config.Resources (RFC 8707): a JWT, at Logto.
-func ForResource(uri string) TokenOption { return func(a *record.Audience) { a.Resource = uri } }
+func ForResource(uri string) TokenOption {
+	return func(a *record.Audience) { a.Resource = named(uri) }
+}
+
+// named makes of no name one that nothing has: an environment variable that is not
+// set must not turn a token for an API into the session's own.
+func named(s string) string {
+	if s == "" {
+		return "\x00"
+	}
+	return s
+}
 
 // ForOrganization asks for a token for an organization of the person's, or, with
 // [ForResource], for that resource within the organization. It needs the scope
 // "urn:logto:scope:organizations" in Config.Scopes.
 func ForOrganization(id string) TokenOption {
-	return func(a *record.Audience) { a.Organization = id }
+	return func(a *record.Audience) { a.Organization = named(id) }
 }
 
 // AccessToken returns an access token of the person a request comes from, given
@@ -443,7 +456,11 @@ func HasScope(scope string) Rule {
 //		return signin.MemberOf(r.PathValue("organization"))(r, u)
 //	}
 func MemberOf(organization string) Rule {
-	return func(_ *http.Request, u *User) error { return needs(u.Organizations, "membership in", organization) }
+	return func(_ *http.Request, u *User) error {
+		err := needs(u.Organizations, "membership in", organization)
+		u.withinOrganization = u.withinOrganization || err == nil
+		return err
+	}
 }
 
 // HasOrganizationRole holds for people with a role in an organization. It needs
@@ -485,7 +502,13 @@ func AnyOf(rules ...Rule) Rule {
 	return func(r *http.Request, u *User) error {
 		var first error
 		for _, rule := range rules {
+			welcome := u.machineWelcome
 			err := rule(r, u)
+			if err == nil && u.machineWelcome && !welcome && !u.Machine {
+				// Machines holds for machines; to a person it grants nothing.
+				u.machineWelcome = false
+				err = newError(ErrForbidden, errors.New("signin: needs a machine's token"))
+			}
 			if err == nil {
 				return nil
 			}
@@ -546,9 +569,13 @@ func SignedInWithin(d time.Duration) Rule {
 }
 
 // ACR holds for people whose authentication is of one of these classes, and asks
-// others for a step-up, as [SignedInWithin] does.
+// others for a step-up, as [SignedInWithin] does. It panics if there are none, or
+// one that is no single word.
 func ACR(values ...string) Rule {
 	values = slices.Clone(values)
+	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
+		panic("signin: ACR needs classes of authentication, each a word")
+	}
 	return func(_ *http.Request, u *User) error {
 		if u.ACR != "" && slices.Contains(values, u.ACR) {
 			return nil
@@ -567,8 +594,10 @@ func nowOf(r *http.Request) time.Time {
 	return time.Now()
 }
 
-// Machines lets machines in: tokens that an application got for itself, without a
-// person. Without this rule [Auth.RequireBearer] refuses them.
+// Machines lets machines in as well: tokens that an application got for itself,
+// without a person. Without this rule [Auth.RequireBearer] refuses them. It holds
+// for people too, since it asks nothing of them, but not inside [AnyOf]:
+// AnyOf(Machines(), HasRole("admin")) is for machines and administrators.
 func Machines() Rule {
 	return func(_ *http.Request, u *User) error {
 		u.machineWelcome = true

@@ -94,20 +94,29 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Requ
 			p.MaxAge, p.MaxAgeSet = d, true
 		}
 	}
+	if len(acr) > 0 && len(p.ACRValues) > 0 {
+		acr = slices.DeleteFunc(acr, func(s string) bool { return !slices.Contains(p.ACRValues, s) })
+		if len(acr) == 0 {
+			return "", newError(ErrBadRequest, errors.New("signin: acr_values names none of those that this route asks for"))
+		}
+	}
 	if len(acr) > 0 {
 		p.ACRValues = acr
 	}
-	// Logto heeds max_age by saying when the person authenticated; only with
-	// "login" does it ask them again. "none" would show them nothing.
-	p.Prompt = slices.DeleteFunc(slices.Clone(p.Prompt), func(s string) bool { return s == "none" || s == "login" })
-	if a.logto {
+	// "none" would show the person nothing. Logto heeds max_age by saying when they
+	// authenticated; only with "login" does it ask them again.
+	p.Prompt = slices.DeleteFunc(slices.Clone(p.Prompt), func(s string) bool { return s == "none" })
+	if a.logto && !slices.Contains(p.Prompt, "login") {
 		p.Prompt = append(p.Prompt, "login")
 	}
 	if err := p.Check(a.logto); err != nil {
 		return "", newError(ErrBadRequest, err)
 	}
 	_, s := a.load(w, r)
-	return s.summary.Claim(record.Subject), s.err
+	if s.err != nil || !s.signedIn {
+		return "", s.err
+	}
+	return s.summary.Claim(record.Subject), nil
 }
 
 // forEverybody refuses options that fit one person only.

@@ -177,7 +177,8 @@ type Config struct {
 	// HTTPClient sends the requests to the provider. Default: one of this
 	// package's own. It is copied; the copy has a time-out of 10 seconds and
 	// follows no redirects. Its Transport is used as it is, for a proxy or a
-	// private certificate authority.
+	// private certificate authority, by [Client] too: one that adds credentials
+	// gives them to every host that an API redirects to.
 	HTTPClient *http.Client
 	// Logger gets one record for each thing that went wrong, and at the start what
 	// to register at the provider. Default slog.Default(). No token, code, secret
@@ -329,6 +330,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 const (
 	organizationsScope    = "urn:logto:scope:organizations"
 	organizationsResource = "urn:logto:resource:organizations"
+	organizationAudience  = "urn:logto:organization:" // with the organization's ID
 )
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
@@ -552,7 +554,9 @@ func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 // The token's signature, issuer, audience, times and kind are checked (RFC 9068, RFC
 // 8725); ID tokens are refused. Then all rules must hold, of which [HasScope] is the
 // usual one. Tokens that an application got for itself, without a person, are
-// refused without the rule [Machines]. Handlers find the user with [UserFrom];
+// refused without the rule [Machines], and those that an API gets within an
+// organization (organization_id) unless [MemberOf] asks for that one: their scopes
+// are those of a role there, and not everywhere. Handlers find the user with [UserFrom];
 // what an access token does not say is empty there, the name most often.
 //
 // Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and RFC
@@ -574,7 +578,8 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 			if e == nil {
 				r = r.WithContext(s)
 				u, _ := UserFrom(r.Context())
-				e = judgeBearer(r, u, rules)
+				foreign := s.bearer != nil && s.bearer.organization != "" && !strings.HasPrefix(audience, organizationAudience)
+				e = judgeBearer(r, u, foreign, rules)
 			}
 			if e != nil {
 				a.refuseBearer(w, r, e)
@@ -642,13 +647,17 @@ func (a *Auth) bearer(r *http.Request, audience string) (*session, *Error) {
 	return s, nil
 }
 
-// judgeBearer applies rules to the user that a token speaks of.
-func judgeBearer(r *http.Request, u *User, rules []Rule) *Error {
+// judgeBearer applies rules to the user that a token speaks of. foreign says that
+// the token was made for an organization, while audience is an API's.
+func judgeBearer(r *http.Request, u *User, foreign bool, rules []Rule) *Error {
 	if e := judge(r, u, rules); e != nil {
 		return e
 	}
-	if u.Machine && !u.machineWelcome {
+	switch {
+	case u.Machine && !u.machineWelcome:
 		return newError(ErrForbidden, errors.New("signin: the token is a machine's, and there is no rule that lets machines in"))
+	case foreign && !u.withinOrganization:
+		return newError(ErrForbidden, errors.New("signin: the token holds within an organization, and no rule asks for that one"))
 	}
 	return nil
 }

@@ -237,3 +237,33 @@ func TestRequireBearerAndOthers(t *testing.T) {
 		t.Errorf("got %q; want ErrNotSignedIn", got.body)
 	}
 }
+
+// An API's token that holds within an organization has the scopes of a role there.
+func TestAnOrganizationsTokenForAnAPI(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{config: func(c *signin.Config) {
+		c.Scopes, c.Resources = []string{"urn:logto:scope:organizations"}, []string{ordersAPI}
+	}})
+	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("inside")) })
+	a.mount("/api/orders/one", a.auth.RequireBearer(ordersAPI, signin.MemberOf("org_one"))(inside))
+	a.mount("/api/orders/two", a.auth.RequireBearer(ordersAPI, signin.MemberOf("org_two"))(inside))
+	a.mount("/token", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := signin.AccessToken(r.Context(), signin.ForResource(ordersAPI), signin.ForOrganization("org_one"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fmt.Fprint(w, token.AccessToken)
+		for _, none := range [][]signin.TokenOption{
+			{signin.ForResource("")}, {signin.ForOrganization("")}, {signin.ForResource(ordersAPI), signin.ForOrganization("")},
+		} {
+			if token, err := signin.AccessToken(r.Context(), none...); err == nil {
+				t.Errorf("a name that is empty: got %v; want an error", token)
+			}
+		}
+	})))
+	token := "Bearer " + a.signedIn(signintest.Alice()).get("/token").body
+	a.wantProblem(t, a.call("/api", token), http.StatusForbidden, signin.ErrForbidden, "")
+	a.wantProblem(t, a.call("/api/orders/two", token), http.StatusForbidden, signin.ErrForbidden, "")
+	a.call("/api/orders/one", token).want(t, http.StatusOK, "")
+}

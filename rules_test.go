@@ -99,8 +99,11 @@ func TestRules(t *testing.T) {
 		{"the class that is wanted", signin.ACR("mfa", "phr"), signin.User{ACR: "phr"}, nil},
 		{"another class", signin.ACR("mfa"), signin.User{ACR: "pwd"}, signin.ErrStepUpRequired},
 		{"no class", signin.ACR("mfa"), signin.User{}, signin.ErrStepUpRequired},
-		{"no class, and none is wanted", signin.ACR(), signin.User{}, signin.ErrStepUpRequired},
-		{"an empty class is wanted", signin.ACR(""), signin.User{}, signin.ErrStepUpRequired},
+		{"machines or administrators: a person", signin.AnyOf(signin.Machines(), signin.HasRole("admin")), signin.User{}, signin.ErrForbidden},
+		{"machines or administrators: an administrator", signin.AnyOf(signin.Machines(), signin.HasRole("admin")), signin.User{Roles: []string{"admin"}}, nil},
+		{"machines or administrators: a machine", signin.AnyOf(signin.HasRole("admin"), signin.Machines()), signin.User{Machine: true}, nil},
+		{"machines, deeper down: a person", signin.AnyOf(signin.AnyOf(signin.Machines()), deny), signin.User{}, signin.ErrForbidden},
+		{"machines as well: a person", signin.Machines(), signin.User{}, nil},
 		{"signed in a moment ago", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(0)}, nil},
 		{"within the time, with the skew of clocks", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(6*time.Minute - 5*time.Second)}, nil},
 		{"too long ago", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(6*time.Minute + 5*time.Second)}, signin.ErrStepUpRequired},
@@ -134,6 +137,9 @@ func TestARuleThatIsNilPanicsWhenItIsMounted(t *testing.T) {
 		"RequireBearer":          func() { auth.RequireBearer("https://api.example.com", nil) },
 		"RequireSessionOrBearer": func() { auth.RequireSessionOrBearer("https://api.example.com", nil) },
 		"no audience":            func() { auth.RequireBearer("") },
+		"ACR of nothing":         func() { signin.ACR() },
+		"ACR of an empty class":  func() { signin.ACR("mfa", "") },
+		"ACR of two in one":      func() { signin.ACR("mfa phr") },
 		"the client ID":          func() { auth.RequireBearer("app-id") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -173,6 +173,9 @@ func TestTheStepUpQuery(t *testing.T) {
 		{"zero", "max_age=0", nil, 303, map[string]string{"max_age": "0", "prompt": "login consent"}},
 		{"a silent route asks", "max_age=60", []signin.SignInOption{signin.Prompt("none")}, 303, map[string]string{"prompt": "login consent"}},
 		{"classes", "acr_values=a+b", nil, 303, map[string]string{"acr_values": "a b"}},
+		{"fewer classes than the route's", "acr_values=a+c", []signin.SignInOption{signin.ACRValues("a", "b")}, 303, map[string]string{"acr_values": "a"}},
+		{"other classes than the route's", "acr_values=pwd", []signin.SignInOption{signin.ACRValues("mfa")}, 400, nil},
+		{"a route that asks again still does", "max_age=999999", []signin.SignInOption{signin.Prompt("login")}, 303, map[string]string{"prompt": "login consent"}},
 		{"not a number", "max_age=x", nil, 400, nil},
 		{"negative", "max_age=-1", nil, 400, nil},
 		{"a fraction", "max_age=1.5", nil, 400, nil},
@@ -200,5 +203,29 @@ func TestTheStepUpQuery(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// At a provider that is not Logto, where nothing but the options asks for "login".
+func TestTheStepUpQueryLeavesThePrompt(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{
+		config: func(c *signin.Config) { c.Issuer, c.LogtoEndpoint = c.LogtoEndpoint+"/oidc", "" },
+		signIn: []signin.SignInOption{signin.Prompt("login")},
+	})
+	to, err := url.Parse(a.browser().get("/sign-in?max_age=999999").Header.Get("Location"))
+	if err != nil || to.Query().Get("prompt") != "login" {
+		t.Errorf("got %v, %v; want prompt=login", to, err)
+	}
+}
+
+// A session that is over ties nobody's sign-in to its person.
+func TestAStepUpInABrowserWhoseSessionIsOver(t *testing.T) {
+	t.Parallel()
+	a := stepUpApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	a.notify(a.provider.LogoutToken(signintest.Alice().Subject, "")).want(t, http.StatusOK, "")
+	if got := b.visit("/sign-in?max_age=60", signintest.Bob()); got.StatusCode != http.StatusOK || b.who() != signintest.Bob().Subject {
+		t.Errorf("got %s, and %q signed in; want Bob", got.Status, b.who())
 	}
 }

@@ -456,6 +456,9 @@ func (a *Auth) refreshed(ctx context.Context, rec *record.Record, err error) {
 // accessToken returns a token of a session for an audience. refused is one that
 // the audience has not accepted, or "".
 func (a *Auth) accessToken(ctx context.Context, s *session, audience record.Audience, refused string) (*record.Token, *Error) {
+	if audience.Organization == named("") {
+		return nil, newError(ErrNotMember, errors.New("signin: ForOrganization needs an organization"))
+	}
 	if audience.Resource != "" && !slices.Contains(a.resources, audience.Resource) {
 		return nil, newError(ErrUnknownResource, fmt.Errorf("signin: %q is not one of Config.Resources", audience.Resource))
 	}

@@ -23,6 +23,7 @@ var codes = []string{
 	"not_signed_in", "forbidden", "provider_unavailable", "provider_misconfigured", "provider_rejected", "denied",
 	"bad_callback", "sign_in_expired", "cookies_blocked", "session_too_large", "store_unavailable", "shared_unavailable",
 	"sign_out", "sign_out_incomplete", "method_not_allowed", "bad_request", "internal",
+	"not_member", "mfa_required", "step_up_required", "step_up_failed", "invalid_token", "unknown_resource", "scope_missing",
 }
 
 func show(method string, p page.Page) *http.Response {

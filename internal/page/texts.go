@@ -21,7 +21,7 @@ func For(code string) Page {
 	case "step_up_failed":
 		return text("We could not confirm that it is you", "The fresh sign-in did not happen the way this page needs, or somebody else signed in; nothing was changed.", "Try again")
 	case "invalid_token":
-		return text("This request was not accepted", "Its access token is not for this service, or has expired.", "Back to the start")
+		return text("This request was not accepted", "What it brought to be let in is not for this service, or has expired.", "Back to the start")
 	case "unknown_resource", "scope_missing":
 		return text("This is not set up correctly", "This is not your doing: whoever runs this application has to correct its settings.", "Back to the start")
 	case "provider_unavailable":

@@ -53,6 +53,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// interfere sets before while others may be at work.
+func (w *world) interfere(before func(ctx context.Context, operation, key string) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before = before
+}
+
 func (w *world) ask(ctx context.Context, operation, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -254,5 +254,8 @@ func (n *Renewer) settleRotation(ctx context.Context, r, next *record.Record, pr
 	case err != nil: // it is held, and tried again
 		n.report(ctx, r, err)
 	}
+	if kept == nil {
+		kept = next
+	}
 	return kept, nil
 }

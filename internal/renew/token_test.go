@@ -354,9 +354,9 @@ func (g *granting) outrun(t *testing.T, next **record.Record) func(context.Conte
 	var hook func(context.Context, string, string) error
 	hook = func(_ context.Context, operation, _ string) error {
 		if operation == "add l" {
-			g.before = nil
+			g.interfere(nil)
 			*next = g.write(t, *next, rotated(*next))
-			g.before = hook
+			g.interfere(hook)
 		}
 		return nil
 	}

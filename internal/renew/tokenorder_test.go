@@ -142,7 +142,7 @@ func everyOrder(t *testing.T, rotates bool, patient, atLeast int, enter func(*te
 			r := newRace(t, rotates, patient)
 			check := enter(t, r)
 			taken, from := r.run(choices)
-			r.before = nil
+			r.interfere(nil)
 			check()
 			choices = following(taken, from)
 		})

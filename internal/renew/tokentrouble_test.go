@@ -188,7 +188,8 @@ func TestTheProvidersLastWordAtAFetch(t *testing.T) {
 			}
 			n, r := g.replica(), live(0)
 			fails(t, n, r, resource("urn:a"), errDown)
-			g.before, g.fetch = nil, nil
+			g.interfere(nil)
+			g.fetch = nil
 			after(2 * time.Second)
 			gets(t, n, r, resource("urn:a"), "access 2 for urn:a")
 		})
@@ -207,7 +208,7 @@ func TestSharedStateFailsDuringAFetch(t *testing.T) {
 			return nil
 		}
 		_, _, _ = g.replica().Token(context.Background(), live(1), 1, resource("urn:a"))
-		g.before = nil
+		g.interfere(nil)
 		return all
 	}
 	want := []string{"get", "add l", "get", "set t", "get", "add n", "get", "set n", "delete l"}
@@ -233,7 +234,7 @@ func TestSharedStateFailsDuringAFetch(t *testing.T) {
 					t.Errorf("got %+v, %+v, %v; want what was received: %v", token, newest, err, asked)
 				}
 				wantPassingOrNone(t, err)
-				g.before = nil
+				g.interfere(nil)
 				after(5 * time.Second) // more than the back-off
 
 				// The browser comes back with the old cookie.

@@ -140,11 +140,7 @@ func breakAfterAnswer(w *world, operation string) (mend func()) {
 		}
 		return nil
 	}
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.before = nil
-	}
+	return func() { w.interfere(nil) }
 }
 
 // CASES 4.6, and DESIGN.md: what cannot be written stays in this process and is
