@@ -693,7 +693,9 @@ func judge(r *http.Request, u *User, rules []Rule) *Error {
 		if e.stepUp == nil {
 			return e
 		}
-		wanted = e.and(wanted)
+		if wanted = e.and(wanted); wanted.stepUp == nil {
+			return wanted
+		}
 	}
 	return wanted
 }
@@ -718,7 +720,8 @@ func asRefusal(err error) *Error {
 }
 
 // and returns a step-up that meets e's demand and the other's, which may be nil.
-// Where they name different classes of authentication, the later one counts.
+// Where no class of authentication meets both, it is a refusal: people would be
+// sent to the provider for one and for the other without end.
 func (e *Error) and(other *Error) *Error {
 	if other == nil {
 		return e
@@ -727,8 +730,14 @@ func (e *Error) and(other *Error) *Error {
 	if o := other.stepUp; o.maxAgeAsked && (!demand.maxAgeAsked || o.maxAge < demand.maxAge) {
 		demand.maxAge, demand.maxAgeAsked = o.maxAge, true
 	}
-	if len(demand.acr) == 0 {
-		demand.acr = other.stepUp.acr
+	switch o := other.stepUp.acr; {
+	case len(demand.acr) == 0:
+		demand.acr = o
+	case len(o) > 0:
+		demand.acr = slices.DeleteFunc(slices.Clone(demand.acr), func(s string) bool { return !slices.Contains(o, s) })
+		if len(demand.acr) == 0 {
+			return newError(ErrForbidden, errors.Join(other.Err, e.Err))
+		}
 	}
 	both.stepUp, both.Err = &demand, errors.Join(other.Err, e.Err)
 	return &both

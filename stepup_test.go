@@ -21,6 +21,8 @@ func stepUpApp(t *testing.T, o with) *app {
 	a.mount("/delete", a.auth.Require(signin.SignedInWithin(5*time.Minute))(inside))
 	a.mount("/vault", a.auth.Require(signin.ACR("mfa", "phr"))(inside))
 	a.mount("/both", a.auth.Require(signin.SignedInWithin(time.Hour), signin.ACR("mfa"), signin.SignedInWithin(time.Minute))(inside))
+	a.mount("/common", a.auth.Require(signin.ACR("mfa", "phr"), signin.ACR("phr", "pwd"))(inside))
+	a.mount("/never", a.auth.Require(signin.ACR("mfa"), signin.ACR("phr"), signin.ACR("mfa"))(inside))
 	a.mount("/owners", a.auth.Require(signin.SignedInWithin(5*time.Minute), signin.HasRole("owner"))(inside))
 	return a
 }
@@ -154,6 +156,8 @@ func TestSeveralDemands(t *testing.T) {
 	a := stepUpApp(t, with{config: func(c *signin.Config) { c.Scopes = []string{"roles"} }})
 	b := a.signedIn(signintest.Alice())
 	b.get("/both").want(t, http.StatusSeeOther, "/sign-in?acr_values=mfa&max_age=60&return_to=%2Fboth")
+	b.get("/common").want(t, http.StatusSeeOther, "/sign-in?acr_values=phr&return_to=%2Fcommon")
+	b.get("/never").want(t, http.StatusForbidden, "") // no sign-in meets both
 	// A page that is not theirs is no reason to sign in again.
 	b.get("/owners").want(t, http.StatusForbidden, "")
 }

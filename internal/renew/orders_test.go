@@ -93,7 +93,7 @@ func (s *scheduler) run(choices []int) (taken, from []int) {
 			return taken, from
 		}
 		if len(options) == 0 {
-			time.Sleep(poll) // all that are left wait for the clock
+			after(poll) // all that are left wait for the clock
 			continue
 		}
 		choice := 0
@@ -164,9 +164,9 @@ func (s *scheduler) take(o option, current string) {
 	s.mu.Unlock()
 	switch o.who {
 	case tick:
-		time.Sleep(poll)
+		after(poll)
 	case lapse:
-		time.Sleep(lease + time.Second)
+		after(lease + time.Second)
 	default:
 		granted <- o.what
 	}

@@ -106,7 +106,7 @@ func (r *race) run(choices []int) (taken, from []int) {
 		case left == 0:
 			return taken, from
 		case len(names) == 0:
-			time.Sleep(50 * time.Millisecond)
+			after(50 * time.Millisecond)
 			continue
 		case len(names) < left && r.patient > 0:
 			names = append(names, timePasses)
@@ -118,7 +118,7 @@ func (r *race) run(choices []int) (taken, from []int) {
 		taken, from = append(taken, choice), append(from, len(names))
 		if names[choice] == timePasses {
 			r.patient--
-			time.Sleep(50 * time.Millisecond)
+			after(50 * time.Millisecond)
 			continue
 		}
 		r.mu.Lock()
