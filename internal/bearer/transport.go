@@ -30,7 +30,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, t.Mistake
 	}
-	if !t.isOrigin(r.URL) {
+	if !t.isOrigin(r) {
 		return t.Base.RoundTrip(r)
 	}
 	token, err := t.token(r, "")
@@ -61,9 +61,25 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 const maxDrain = 64 << 10
 
 // isOrigin compares scheme, host and port
-// (https://www.rfc-editor.org/rfc/rfc6454#section-5).
-func (t *Transport) isOrigin(u *url.URL) bool {
-	return u.Scheme == t.Origin.Scheme && strings.EqualFold(u.Hostname(), t.Origin.Hostname()) && port(u) == port(t.Origin)
+// (https://www.rfc-editor.org/rfc/rfc6454#section-5). A request that names another
+// host than the one it is sent to is for that one's neighbour.
+func (t *Transport) isOrigin(r *http.Request) bool {
+	return sameOrigin(r.URL, t.Origin) && (r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin))
+}
+
+// sameOrigin compares names by the letters of ASCII: there is a K for which
+// strings.EqualFold says that it is a k, and DNS that it is not.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && lower(a.Hostname()) == lower(b.Hostname()) && port(a) == port(b)
+}
+
+func lower(host string) string {
+	return strings.Map(func(c rune) rune {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}, host)
 }
 
 func port(u *url.URL) string {

@@ -186,6 +186,7 @@ func TestTheTokenGoesToItsOriginOnly(t *testing.T) {
 		{"the origin as a path", "https://api.test", "https://evil.test/https://api.test", false},
 		{"a dot at the end", "https://api.test", "https://api.test./", false},
 		{"another spelling of the port", "https://api.test:443", "https://api.test:0443/", false},
+		{"a letter that is only for Unicode the same", "https://kapi.test", "https://\u212Aapi.test/", false},
 		{"a name in place of an address", "http://127.0.0.1:80", "http://localhost/", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -214,6 +215,16 @@ func TestTheTokenGoesToItsOriginOnly(t *testing.T) {
 		resp, err := transport(t, a, s).RoundTrip(r)
 		wantStatus(t, resp, err, http.StatusOK)
 		want(t, "Authorization", a.authorizations(), []string{"-"})
+	})
+	t.Run("a Host header that names another host at the same address", func(t *testing.T) {
+		for host, header := range map[string]string{"evil.test": "-", "api.test:8443": "-", "": "Bearer one", "API.test:443": "Bearer one"} {
+			a, s := &api{}, &source{tokens: []string{"one"}}
+			r, _ := request(t, http.MethodGet, "https://api.test/", "")
+			r.Host = host
+			resp, err := transport(t, a, s).RoundTrip(r)
+			wantStatus(t, resp, err, http.StatusOK)
+			want(t, "Authorization with Host "+host, a.authorizations(), []string{header})
+		}
 	})
 }
 

@@ -3,12 +3,13 @@ package provider
 import (
 	"context"
 	"encoding/json"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/gosignin/signin/internal/settings"
 )
 
 const opDiscovery = "discovery"
@@ -167,7 +168,5 @@ func usableURL(raw string, onLoopback bool) bool {
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(raw, "#") {
 		return false
 	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	loopback := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") || err == nil && addr.IsLoopback()
-	return u.Scheme == "https" || u.Scheme == "http" && onLoopback && loopback
+	return u.Scheme == "https" || u.Scheme == "http" && onLoopback && settings.Loopback(u.Hostname())
 }

@@ -67,6 +67,7 @@ func badMetadata(t *testing.T) {
 		{"an endpoint of another scheme", func(string) m { return m{"end_session_endpoint": "javascript:alert(1)"} }, provider.Misconfigured},
 		{"an http endpoint that is not on loopback", func(string) m { return m{"userinfo_endpoint": "http://id.example.com/me"} }, provider.Misconfigured},
 		{"an https endpoint", func(string) m { return m{"userinfo_endpoint": "https://id.example.com/me"} }, 0},
+		{"an endpoint below localhost", func(string) m { return m{"userinfo_endpoint": "http://op.localhost/me"} }, provider.Misconfigured},
 		{"an endpoint on localhost", func(string) m { return m{"userinfo_endpoint": "http://localhost/me"} }, 0},
 		{"an endpoint on ::1", func(string) m { return m{"userinfo_endpoint": "http://[::1]:1/me"} }, 0},
 		{"a member of the wrong type", func(string) m { return m{"scopes_supported": "openid"} }, provider.Misconfigured},

@@ -14,18 +14,24 @@ import (
 	"time"
 )
 
-// Loopback reports whether a host (without port) is this machine. Browsers
-// treat such origins as secure, and nothing sent to them leaves the machine.
+// Loopback reports whether a host (without port) is this machine for programs:
+// nothing that is sent to it leaves the machine. Names below localhost are not
+// among them. net/http sends requests for these through HTTP_PROXY, in clear, and
+// some resolvers ask the network.
 func Loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true // RFC 6761, section 6.3
-	}
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// LoopbackInBrowsers reports whether a host is this machine for browsers, which
+// treat names below localhost alike (RFC 6761, section 6.3).
+func LoopbackInBrowsers(host string) bool {
+	return Loopback(host) || strings.HasSuffix(host, ".localhost")
 }
 
 // origin parses an absolute URL that may have a path and nothing after it.
-func origin(raw string) (*url.URL, error) {
+// Plain http is for loopback only.
+func origin(raw string, loopback func(host string) bool) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("is missing; needs an absolute URL such as https://host")
 	}
@@ -42,7 +48,7 @@ func origin(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("is %q; its host is no host", raw)
 	case u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, fmt.Errorf("is %q; must not have a query or a fragment", raw)
-	case u.Scheme == "http" && !Loopback(u.Hostname()):
+	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return nil, fmt.Errorf("is %q; needs https, since http is accepted on loopback only", raw)
 	}
 	return u, nil
@@ -53,7 +59,7 @@ const hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 // Origin returns an origin: scheme, host and port, and nothing after them.
 func Origin(raw string) (*url.URL, error) {
-	u, err := origin(raw)
+	u, err := origin(raw, Loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +72,7 @@ func Origin(raw string) (*url.URL, error) {
 // Issuer returns the provider's issuer identifier, to the byte as the provider
 // must state it.
 func Issuer(raw string) (string, error) {
-	if _, err := origin(raw); err != nil {
+	if _, err := origin(raw, Loopback); err != nil {
 		return "", err
 	}
 	return raw, nil
@@ -75,7 +81,7 @@ func Issuer(raw string) (string, error) {
 // LogtoIssuer returns the issuer of a Logto endpoint: Logto serves OpenID
 // Connect under /oidc.
 func LogtoIssuer(endpoint string) (string, error) {
-	u, err := origin(endpoint)
+	u, err := origin(endpoint, Loopback)
 	if err != nil {
 		return "", err
 	}
@@ -87,7 +93,7 @@ func LogtoIssuer(endpoint string) (string, error) {
 
 // Base returns the application's own address, without a slash at its end.
 func Base(raw string) (*url.URL, error) {
-	u, err := origin(raw)
+	u, err := origin(raw, LoopbackInBrowsers)
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,7 @@ func TestIssuer(t *testing.T) {
 		"https://op.example#x":       bad,
 		"http://op.example":          bad,
 		"http://localhost.evil.test": bad,
+		"http://op.localhost":        bad, // would go through HTTP_PROXY
 		"http://127.0.0.1.evil.test": bad,
 		"http://10.0.0.1":            bad,
 		"https://op example":         bad,
@@ -115,6 +116,7 @@ func TestOrigin(t *testing.T) {
 		"https://u@api.example":           bad,
 		"http://api.example":              bad,
 		"http://localhost.evil.test":      bad,
+		"http://api.localhost":            bad, // would go through HTTP_PROXY
 		"ftp://api.example":               bad,
 		"urn:api":                         bad,
 		"https://*.example":               bad,
