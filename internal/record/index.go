@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gosignin/signin/internal/members"
@@ -129,7 +130,7 @@ func (b *builder) member(name, value string, off int) {
 		}
 		b.set(k.claim, off+1, len(value)-2)
 	case k.kind == flag && value == "true",
-		k.kind == number && strings.Trim(value, "0123456789") == "",
+		k.kind == number && isNumber(value),
 		k.kind == list && isList(value):
 		b.set(k.claim, off, len(value))
 	}
@@ -155,6 +156,12 @@ func (b *builder) decode(c Claim, value string) {
 		b.late = make(map[Claim]bool)
 	}
 	b.late[c] = true
+}
+
+// isNumber tells a number from what else a JSON value may be.
+func isNumber(value string) bool {
+	_, err := strconv.ParseFloat(value, 64)
+	return err == nil && (value[0] == '-' || value[0] >= '0' && value[0] <= '9')
 }
 
 func isList(value string) bool {

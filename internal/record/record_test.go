@@ -101,6 +101,31 @@ func TestSplitJWT(t *testing.T) {
 	}
 }
 
+// Providers write times as they like; what the callback has accepted must hold later.
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]time.Time{
+		"1700000000": time.Unix(1700000000, 0), "1700000000.9": time.Unix(1700000000, 0), "1.7e9": time.Unix(1700000000, 0),
+		"17E+8": time.Unix(1700000000, 0), "0": time.Unix(0, 0), "253402300799": time.Unix(253402300799, 0),
+		"253402300800": {}, "1e400": {}, "-1": {}, `"1700000000"`: {}, "null": {}, "true": {}, "[1700000000]": {},
+	} {
+		r := full()
+		r.IDToken.Payload, r.Extra = `{"sub":"u1","auth_time":`+number+`}`, ""
+		b, err := r.Append(nil)
+		if err != nil {
+			t.Fatalf("%s: Append: got error %v; want none", number, err)
+		}
+		v, err := record.Parse(b)
+		if err != nil {
+			t.Fatalf("%s: Parse: got error %v; want none", number, err)
+		}
+		sum := v.Summarize(nil)
+		if got := sum.Time(record.AuthTime); !got.Equal(want) {
+			t.Errorf("%s: got %v; want %v", number, got, want)
+		}
+	}
+}
+
 func TestIndex(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -120,7 +145,7 @@ func TestIndex(t *testing.T) {
 		{"a null username leaves the other", `{"sub":"u1","preferred_username":"\u0070","username":null}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "p"}},
 		{"empty strings are absent", `{"sub":"u1","name":""}`, "", map[record.Claim]string{record.Subject: "u1"}},
 		{"a number is kept", `{"sub":"u1","auth_time":1700000000}`, "", map[record.Claim]string{record.Subject: "u1", record.AuthTime: "1700000000"}},
-		{"a fraction is no time", `{"sub":"u1","auth_time":1e9}`, "", map[record.Claim]string{record.Subject: "u1"}},
+		{"a number is kept as it is written", `{"sub":"u1","auth_time":1.7e9}`, "", map[record.Claim]string{record.Subject: "u1", record.AuthTime: "1.7e9"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

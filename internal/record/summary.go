@@ -78,17 +78,19 @@ func (s *Summary) AppendScopes(dst []string) []string {
 // True reports whether a claim is true.
 func (s *Summary) True(c Claim) bool { return s.index[c].len != 0 }
 
-// Time returns a claim that counts the seconds since 1970; zero if absent.
+// Time returns a claim that counts the seconds since 1970, without their fraction;
+// zero if it is absent, or no time.
 func (s *Summary) Time(c Claim) time.Time {
-	digits := s.Claim(c)
-	if digits == "" {
+	number := s.Claim(c)
+	if number == "" {
 		return time.Time{} // without the error, which allocates
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
+	const lastSecond = 253402300799 // the end of the year 9999
+	seconds, err := strconv.ParseFloat(number, 64)
+	if err != nil || seconds < 0 || seconds > lastSecond {
 		return time.Time{}
 	}
-	return time.Unix(n, 0)
+	return time.Unix(int64(seconds), 0)
 }
 
 // Strings returns a claim that is an array of strings; nil if absent or empty.
