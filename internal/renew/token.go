@@ -21,6 +21,9 @@ var ErrResting = errors.New("signin: the provider has just failed, and is given 
 // while a token was asked for.
 var errMovedOn = errors.New("signin: the session moves on faster than it can be followed")
 
+// errUnwanted is the outcome of an errand whose callers left before its turn came.
+var errUnwanted = errors.New("signin: nobody waits for this access token any more")
+
 // Wanted says which access token of a session is asked for.
 type Wanted struct {
 	Audience record.Audience
@@ -38,6 +41,7 @@ func (n *Renewer) fits(t *record.Token, want Wanted) bool {
 // are to be read when done is closed.
 type errand struct {
 	generation uint64 // it set out from
+	callers    int    // who are waiting
 	done       chan struct{}
 	token      *record.Token
 	newest     *record.Record
@@ -82,6 +86,9 @@ func (n *Renewer) Token(ctx context.Context, r *record.Record, presented uint64,
 		select {
 		case <-e.done:
 		case <-ctx.Done():
+			n.mu.Lock()
+			e.callers--
+			n.mu.Unlock()
 			return nil, nil, ctx.Err()
 		}
 		// That an older copy is superseded says nothing about r.
@@ -111,12 +118,13 @@ func (n *Renewer) errand(ctx context.Context, r *record.Record, presented uint64
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e := n.errands[key]; e != nil {
+		e.callers++
 		return e, nil
 	}
 	if n.resting(r.ID) {
 		return nil, ErrResting
 	}
-	e := &errand{generation: r.Generation, done: make(chan struct{}), err: errCutShort}
+	e := &errand{generation: r.Generation, callers: 1, done: make(chan struct{}), err: errCutShort}
 	n.errands[key] = e
 	t := n.turns[r.ID]
 	if t == nil {
@@ -141,9 +149,11 @@ func (n *Renewer) run(ctx context.Context, e *errand, t *turn, key errandKey, r 
 	// Its turn comes in any case: each of those before it ends by itself.
 	t.token <- struct{}{}
 	defer func() {
-		passing = e.err != nil && !Over(e.err) && !errors.Is(e.err, ErrRefused) && !errors.Is(e.err, ErrResting)
+		passing = e.err != nil && !Over(e.err) && !errors.Is(e.err, ErrRefused) && !errors.Is(e.err, ErrResting) && e.err != errUnwanted
 		n.mu.Lock()
-		delete(n.errands, key)
+		if n.errands[key] == e {
+			delete(n.errands, key)
+		}
 		if t.users--; t.users == 0 {
 			delete(n.turns, key.id)
 		}
@@ -154,10 +164,17 @@ func (n *Renewer) run(ctx context.Context, e *errand, t *turn, key errandKey, r 
 		<-t.token // last, so that whoever is next knows of the failure
 	}()
 	n.mu.Lock()
-	resting := n.resting(key.id)
+	resting, wanted := n.resting(key.id), e.callers > 0
+	if !wanted {
+		delete(n.errands, key) // whoever comes now begins another
+	}
 	n.mu.Unlock()
-	if resting { // whoever was before it has just failed
+	switch {
+	case resting: // whoever was before it has just failed
 		e.err = ErrResting
+		return
+	case !wanted: // one person must not make a queue that outlives their requests
+		e.err = errUnwanted
 		return
 	}
 	waiting, cancel := context.WithTimeout(ctx, 2*n.Lease)

@@ -407,6 +407,38 @@ func TestWhoWaitsForATokenMayGo(t *testing.T) {
 		}
 		g.used(t, "token 0")
 	})
+	grants(t, "nobody waits any more when its turn comes, and the provider is not asked", func(t *testing.T, g *granting) {
+		g.takes = time.Second
+		n, r := g.replica(), live(0)
+		first := ask(t.Context(), n, r, resource("urn:first"))
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		var left []<-chan errandResult
+		for i := range 100 {
+			left = append(left, ask(ctx, n, r, resource(fmt.Sprint("urn:", i))))
+		}
+		synctest.Wait()
+		stays := ask(t.Context(), n, r, resource("urn:7")) // beside one who leaves
+		synctest.Wait()
+		cancel()
+		for _, l := range left {
+			if got := <-l; !errors.Is(got.err, context.Canceled) {
+				t.Errorf("who has left: got %+v, %v; want the context's error", got.token, got.err)
+			}
+		}
+		if got := <-first; got.err != nil {
+			t.Errorf("the first: got %v; want a token", got.err)
+		}
+		if got := <-stays; got.err != nil {
+			t.Errorf("who stays: got %v; want a token", got.err)
+		}
+		after(10 * time.Second)
+		if want := []string{"urn:first", "urn:7"}; !slices.Equal(g.fetched, want) {
+			t.Errorf("fetched: got %q; want %q", g.fetched, want)
+		}
+		// Nothing of it is in the way of the next, nor reported as a failure.
+		gets(t, n, r, resource("urn:3"), "access 3 for urn:3")
+	})
 	grants(t, "nobody waits any more, and what was rotated is kept", func(t *testing.T, g *granting) {
 		g.takes, g.rotates = time.Second, true
 		n, r := g.replica(), live(0)
