@@ -45,8 +45,9 @@ type User struct {
 	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
 	EmailVerified bool
-	// What rules have said of a bearer's user; they stand where there is room. See
-	// Machines and MemberOf.
+	// What rules that hold leave behind for whoever asked them: that machines may
+	// pass (see Machines); that the organization was asked for which a bearer token
+	// was made for; and which step-ups are met. They stand where there is room.
 	machineWelcome, withinOrganization bool
 	// Machine says that there is no person: Subject is an application that got a
 	// token for itself. Only behind [Auth.RequireBearer], and with the rule [Machines].
@@ -77,6 +78,8 @@ type User struct {
 
 	// Claims are all claims, a JSON object. See [ClaimsAs].
 	Claims json.RawMessage
+
+	met *stepUp
 }
 
 // UserFrom returns the user a request comes from, given its context, and false
@@ -198,7 +201,8 @@ func ForOrganization(id string) TokenOption {
 // The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where there
 // is no session), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
 // ErrMFARequired, ErrProviderUnavailable, ErrProviderMisconfigured,
-// ErrSharedUnavailable. A handler that runs for hours may find its session gone.
+// ErrProviderRejected, ErrSharedUnavailable. That there is no token for an audience
+// is asked of the provider each time, since that may change at any time. A handler that runs for hours may find its session gone.
 func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error) {
 	audience := audienceOf(opts)
 	if p := planted.From(ctx); p != nil {
@@ -502,16 +506,17 @@ func AnyOf(rules ...Rule) Rule {
 	return func(r *http.Request, u *User) error {
 		var first error
 		for _, rule := range rules {
-			welcome := u.machineWelcome
+			before := *u
 			err := rule(r, u)
-			if err == nil && u.machineWelcome && !welcome && !u.Machine {
+			if err == nil && u.machineWelcome && !before.machineWelcome && !u.Machine {
 				// Machines holds for machines; to a person it grants nothing.
-				u.machineWelcome = false
 				err = newError(ErrForbidden, errors.New("signin: needs a machine's token"))
 			}
 			if err == nil {
 				return nil
 			}
+			// Of several rules in one, the first may have held.
+			u.machineWelcome, u.withinOrganization, u.met = before.machineWelcome, before.withinOrganization, before.met
 			if first == nil || stepUpOf(first) == nil && stepUpOf(err) != nil {
 				first = err
 			}
@@ -530,11 +535,36 @@ func mustBeRules(rules []Rule) {
 	}
 }
 
-// stepUp is what a person has to do before a request is allowed.
+// stepUp is what a person has to do before a request is allowed, or has done. It
+// is not changed once it is made.
 type stepUp struct {
 	maxAge      time.Duration
 	maxAgeAsked bool
 	acr         []string
+}
+
+// and returns the demand that meets s and o, each of which may be nil. It is not
+// possible if they have no class of authentication in common.
+func (s *stepUp) and(o *stepUp) (both *stepUp, possible bool) {
+	switch {
+	case o == nil:
+		return s, true
+	case s == nil:
+		return o, true
+	}
+	b := *s
+	if o.maxAgeAsked && (!b.maxAgeAsked || o.maxAge < b.maxAge) {
+		b.maxAge, b.maxAgeAsked = o.maxAge, true
+	}
+	switch {
+	case len(b.acr) == 0:
+		b.acr = o.acr
+	case len(o.acr) > 0:
+		b.acr = slices.DeleteFunc(slices.Clone(b.acr), func(class string) bool { return !slices.Contains(o.acr, class) })
+		possible = len(b.acr) > 0
+		return &b, possible
+	}
+	return &b, true
 }
 
 func stepUpOf(err error) *stepUp {
@@ -556,16 +586,33 @@ const clockSkew = time.Minute
 //
 // Only the provider's word counts (auth_time). If it does not give it though it
 // was asked (max_age), the step-up ends with an error page, once, and not in a loop.
+//
+// SignedInWithin panics if d is less than zero. Zero asks for an authentication
+// within the last minute; each page view is not to be one.
 func SignedInWithin(d time.Duration) Rule {
+	if d < 0 {
+		panic("signin: SignedInWithin needs zero or more")
+	}
+	demand := &stepUp{maxAge: d, maxAgeAsked: true}
 	return func(r *http.Request, u *User) error {
-		now := nowOf(r)
-		if age := now.Sub(u.AuthTime); !u.AuthTime.IsZero() && age <= d+clockSkew && age >= -clockSkew {
-			return nil
+		if age := nowOf(r).Sub(u.AuthTime); !u.AuthTime.IsZero() && age-clockSkew <= d && age >= -clockSkew {
+			return u.meets(demand)
 		}
 		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication within %v", d))
-		e.stepUp = &stepUp{maxAge: d, maxAgeAsked: true}
+		e.stepUp = demand
 		return e
 	}
+}
+
+// meets notes a demand that a user meets. Providers may state class and time of an
+// authentication only if they are asked for both: a step-up for another rule must
+// ask for these again, or what it brings meets that rule, and no longer this one.
+func (u *User) meets(demand *stepUp) error {
+	both, possible := u.met.and(demand)
+	if possible { // else the user has one class that is in both, and no two rules can say so
+		u.met = both
+	}
+	return nil
 }
 
 // ACR holds for people whose authentication is of one of these classes, and asks
@@ -576,12 +623,13 @@ func ACR(values ...string) Rule {
 	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
 		panic("signin: ACR needs classes of authentication, each a word")
 	}
+	demand := &stepUp{acr: values}
 	return func(_ *http.Request, u *User) error {
 		if u.ACR != "" && slices.Contains(values, u.ACR) {
-			return nil
+			return u.meets(demand)
 		}
 		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication of class %q", values))
-		e.stepUp = &stepUp{acr: values}
+		e.stepUp = demand
 		return e
 	}
 }
@@ -718,6 +766,7 @@ type Error struct {
 	Err error
 
 	retryAfter time.Duration
+	expected   bool    // though it is a failure; no reason to wake somebody
 	stepUp     *stepUp // what would help
 	scope      string  // that is missing
 	wayOn      string  // where the page's link leads, if not where the code says
@@ -758,6 +807,14 @@ func (e *Error) challenge() string {
 	return c.String()
 }
 
+// level is how urgent an error is for whoever reads the log.
+func (e *Error) level() slog.Level {
+	if e.Status >= 500 && !e.expected {
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
 func newError(code Code, cause error) *Error {
 	return &Error{Code: code, Status: statuses[code], Message: page.For(string(code)).Sentence, Err: cause}
 }
@@ -788,6 +845,22 @@ func providerError(err error) *Error {
 	return e
 }
 
+// unverified translates an error about a token that somebody has sent: bad for one
+// that breaks a rule, and 503 while the keys are not to be had. err may be nil.
+func unverified(err error, bad Code) *Error {
+	e := providerError(err)
+	switch {
+	case e == nil:
+		return nil
+	case e.Code == ErrProviderRejected:
+		return newError(bad, err)
+	}
+	e.Status = http.StatusServiceUnavailable
+	var pe *provider.Error
+	e.expected = errors.As(err, &pe) && pe.UnknownKey() // forged, most often
+	return e
+}
+
 // isDown reports whether the provider gave no answer at all.
 func isDown(err error) bool {
 	var pe *provider.Error
@@ -796,15 +869,11 @@ func isDown(err error) bool {
 
 // fail logs an error, once, and shows it.
 func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
-	level := slog.LevelInfo
-	if e.Status >= 500 {
-		level = slog.LevelError
-	}
 	attrs := []slog.Attr{slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err)}
 	if strings.HasPrefix(string(e.Code), "provider_") {
 		attrs = append(attrs, slog.String("issuer", a.issuer))
 	}
-	a.log.LogAttrs(r.Context(), level, "signin: request failed", attrs...)
+	a.log.LogAttrs(r.Context(), e.level(), "signin: request failed", attrs...)
 	noStore(w)
 	a.show(w, r, e)
 }

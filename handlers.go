@@ -156,7 +156,9 @@ func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (
 // BeginSignIn starts a sign-in and returns where to send the person: it sets a
 // cookie on w, and the caller redirects. It is for applications that redirect by
 // themselves, and for options whose values come from the request, which it
-// checks. Links in pages point to the route of [Auth.SignIn] instead.
+// checks. Links in pages point to the route of [Auth.SignIn] instead. So do guards:
+// what they ask for in the query of Config.SignInPath (see [Auth.SignIn]) is read by
+// SignIn's handler alone, so that path is not one for a handler of one's own.
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot be
@@ -495,11 +497,7 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 		return newError(ErrBadRequest, err)
 	}
 	token, err := a.provider.VerifyLogoutToken(r.Context(), raw)
-	if e := providerError(err); e != nil {
-		if e.Code == ErrProviderRejected {
-			return newError(ErrBadRequest, err)
-		}
-		e.Status = http.StatusServiceUnavailable // the keys were not to be had
+	if e := unverified(err, ErrBadRequest); e != nil {
 		return e
 	}
 	_, repeated, err := a.ledger.UsedNote(r.Context(), ledger.LogoutToken, []byte(token.ID))
@@ -658,7 +656,10 @@ func LoginHint(hint string) SignInOption {
 //
 // After a silent sign-in has failed, "none" is not tried again for five minutes:
 // its route sends people straight back. Mount it on a route of its own, since at
-// Config.SignInPath they could not sign in otherwise.
+// Config.SignInPath they could not sign in otherwise. A page that everybody may see
+// and that tries by itself does it with [Auth.BeginSignIn], and shows itself when the
+// error is [ErrNotSignedIn]; sent to the route instead, people would come straight
+// back to it, and be sent there again.
 func Prompt(values ...string) SignInOption {
 	return option(func(p *authparams.Request) { p.Prompt = slices.Clone(values) })
 }

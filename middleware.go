@@ -56,6 +56,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -95,7 +96,8 @@ type Config struct {
 	// is a mistake.
 	LogtoEndpoint string
 	// Issuer is a provider's issuer identifier, to the byte as its discovery
-	// document states it (OpenID Connect Discovery 1.0, section 4.3).
+	// document states it (OpenID Connect Discovery 1.0, section 4.3). It needs
+	// https, except on localhost, 127.0.0.0/8 and ::1.
 	Issuer string
 	// ClientID and ClientSecret are what the provider calls this application:
 	// at Logto, App ID and App secret of a "Traditional web" application.
@@ -393,7 +395,7 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	if len(keys) > 0 {
 		return keys
 	}
-	if base == nil || !settings.Loopback(base.Hostname()) {
+	if base == nil || !settings.LoopbackInBrowsers(base.Hostname()) {
 		c.add("Keys", errors.New("are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"))
 	}
 	random := make([]byte, seal.MinKey)
@@ -487,6 +489,10 @@ func (a *Auth) Check(ctx context.Context) error {
 // "Cache-Control: no-store" unless next sets its own.
 func (a *Auth) Load(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s, _ := r.Context().Value(sessionKey{}).(*session); s != nil && s.auth == a && s.bearer != nil {
+			next.ServeHTTP(w, r) // a token decides alone: no cookie may lend it another person
+			return
+		}
 		r, s := a.load(w, r)
 		if s.err != nil {
 			a.fail(w, r, s.err)
@@ -536,14 +542,22 @@ func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return a.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			u, _ := UserFrom(r.Context()) // RequireAuth has let it in
+			outer, _ := r.Context().Value(metKey{}).(*stepUp)
+			u.met = outer
 			if e := judge(r, u, rules); e != nil {
 				a.refuse(w, r, u, e)
 				return
+			}
+			if u.met != outer { // for guards below this one
+				r = r.WithContext(context.WithValue(r.Context(), metKey{}, u.met))
 			}
 			next.ServeHTTP(w, r)
 		}))
 	}
 }
+
+// metKey is for what guards that stand around another have found met.
+type metKey struct{}
 
 // RequireBearer lets requests pass that bring a JWT access token in their
 // Authorization header (RFC 6750), made by the provider for audience: an API
@@ -556,8 +570,13 @@ func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 // usual one. Tokens that an application got for itself, without a person, are
 // refused without the rule [Machines], and those that an API gets within an
 // organization (organization_id) unless [MemberOf] asks for that one: their scopes
-// are those of a role there, and not everywhere. Handlers find the user with [UserFrom];
-// what an access token does not say is empty there, the name most often.
+// are those of a role there, and not everywhere. Which tokens are a machine's is
+// read from what RFC 9068 wants to be so (sub is the client): a provider that gives
+// its machines subjects of their own (Keycloak, Auth0) needs a rule that knows them.
+//
+// Handlers find the user with [UserFrom]; what an access token does not say is empty
+// there, the name most often. [Auth.Load] below RequireBearer changes nothing;
+// [Auth.RequireAuth] there asks for a session besides, and UserFrom speaks of that.
 //
 // Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and RFC
 // 9470: 401, 403 for a rule that does not hold, 400 for an Authorization header
@@ -575,14 +594,15 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s, e := a.bearer(r, audience)
+			u := new(User)
 			if e == nil {
 				r = r.WithContext(s)
-				u, _ := UserFrom(r.Context())
+				u, _ = UserFrom(r.Context())
 				foreign := s.bearer != nil && s.bearer.organization != "" && !strings.HasPrefix(audience, organizationAudience)
 				e = judgeBearer(r, u, foreign, rules)
 			}
 			if e != nil {
-				a.refuseBearer(w, r, e)
+				a.refuseBearer(w, r, u, e)
 				return
 			}
 			s.private(w.Header())
@@ -625,11 +645,7 @@ func (a *Auth) bearer(r *http.Request, audience string) (*session, *Error) {
 		return nil, newError(ErrBadRequest, err)
 	}
 	token, err := a.provider.VerifyAccessToken(r.Context(), raw, audience)
-	if e := providerError(err); e != nil {
-		if e.Code == ErrProviderRejected {
-			return nil, newError(ErrInvalidToken, err)
-		}
-		e.Status = http.StatusServiceUnavailable // the keys were not to be had
+	if e := unverified(err, ErrInvalidToken); e != nil {
 		return nil, e
 	}
 	rec := &record.Record{
@@ -663,13 +679,12 @@ func judgeBearer(r *http.Request, u *User, foreign bool, rules []Rule) *Error {
 }
 
 // refuseBearer answers a program, with a challenge that says what would help.
-func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, e *Error) {
-	if u, ok := UserFrom(r.Context()); ok && e.Status < 500 {
+// u is empty if there was no good token.
+func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
+	if e.Status < 500 {
 		a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
-	} else if e.Status < 500 {
-		a.emit(r.Context(), Event{Kind: EventDenied, Err: e})
 	} else {
-		a.log.ErrorContext(r.Context(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
+		a.log.Log(r.Context(), e.level(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
 	}
 	if c := e.challenge(); c != "" {
 		w.Header().Set("WWW-Authenticate", c)
@@ -681,7 +696,8 @@ func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, e *Error) {
 
 // judge applies rules to a user, and returns the first that does not hold. One
 // that a step-up would meet comes after all others: nobody is to sign in again for
-// a page that is not theirs. Several step-ups are one that meets all.
+// a page that is not theirs. Several step-ups are one that meets all, with those
+// that are met already.
 func judge(r *http.Request, u *User, rules []Rule) *Error {
 	var wanted *Error
 	for _, rule := range rules {
@@ -693,9 +709,17 @@ func judge(r *http.Request, u *User, rules []Rule) *Error {
 		if e.stepUp == nil {
 			return e
 		}
-		if wanted = e.and(wanted); wanted.stepUp == nil {
+		if wanted == nil {
+			wanted = e
+		} else {
+			wanted = e.with(wanted.stepUp, wanted.Err)
+		}
+		if wanted.stepUp == nil {
 			return wanted
 		}
+	}
+	if wanted != nil && u.met != nil {
+		return wanted.with(u.met, nil)
 	}
 	return wanted
 }
@@ -719,27 +743,16 @@ func asRefusal(err error) *Error {
 	return &whole
 }
 
-// and returns a step-up that meets e's demand and the other's, which may be nil.
-// Where no class of authentication meets both, it is a refusal: people would be
-// sent to the provider for one and for the other without end.
-func (e *Error) and(other *Error) *Error {
-	if other == nil {
-		return e
+// with returns a step-up that meets e's demand and another, which has its own
+// cause. Where no class of authentication meets both, it is a refusal: people would
+// be sent to the provider for one and for the other without end.
+func (e *Error) with(demand *stepUp, cause error) *Error {
+	demand, possible := demand.and(e.stepUp)
+	if !possible {
+		return newError(ErrForbidden, errors.Join(cause, e.Err))
 	}
-	both, demand := *e, *e.stepUp
-	if o := other.stepUp; o.maxAgeAsked && (!demand.maxAgeAsked || o.maxAge < demand.maxAge) {
-		demand.maxAge, demand.maxAgeAsked = o.maxAge, true
-	}
-	switch o := other.stepUp.acr; {
-	case len(demand.acr) == 0:
-		demand.acr = o
-	case len(o) > 0:
-		demand.acr = slices.DeleteFunc(slices.Clone(demand.acr), func(s string) bool { return !slices.Contains(o, s) })
-		if len(demand.acr) == 0 {
-			return newError(ErrForbidden, errors.Join(other.Err, e.Err))
-		}
-	}
-	both.stepUp, both.Err = &demand, errors.Join(other.Err, e.Err)
+	both := *e
+	both.stepUp, both.Err = demand, errors.Join(cause, e.Err)
 	return &both
 }
 
@@ -803,7 +816,7 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 func (a *Auth) signInURL(target string, s *stepUp) string {
 	q := url.Values{}
 	if s != nil && s.maxAgeAsked {
-		q.Set("max_age", strconv.FormatInt(int64(s.maxAge/time.Second), 10))
+		q.Set("max_age", strconv.FormatInt(min(int64(s.maxAge/time.Second), math.MaxInt32), 10))
 	}
 	if s != nil && len(s.acr) > 0 {
 		q.Set("acr_values", strings.Join(s.acr, " "))

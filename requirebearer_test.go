@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -266,4 +267,92 @@ func TestAnOrganizationsTokenForAnAPI(t *testing.T) {
 	a.wantProblem(t, a.call("/api", token), http.StatusForbidden, signin.ErrForbidden, "")
 	a.wantProblem(t, a.call("/api/orders/two", token), http.StatusForbidden, signin.ErrForbidden, "")
 	a.call("/api/orders/one", token).want(t, http.StatusOK, "")
+}
+
+// Anybody can write tokens that name unknown keys: they cost two requests for keys
+// at the most, and no error in the log for whoever is on call.
+func TestForgedBearerTokens(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)).want(t, http.StatusOK, "")
+	fetched := a.provider.Stats().Keys
+	a.provider.Inject(signintest.AccessTokenKeyIDUnknown)
+	forged := "Bearer " + a.provider.AccessToken("alice0000001", ordersAPI)
+	a.provider.Clear()
+	before := len(a.log.String())
+	var wait sync.WaitGroup
+	statuses := make(chan int, 1000)
+	for range 20 {
+		wait.Go(func() {
+			for range 50 {
+				statuses <- a.call("/api", forged).StatusCode
+			}
+		})
+	}
+	wait.Wait()
+	close(statuses)
+	for status := range statuses {
+		if status != http.StatusUnauthorized && status != http.StatusServiceUnavailable {
+			t.Fatalf("got %d; want 401, or 503 while nobody knows", status)
+		}
+	}
+	if n := a.provider.Stats().Keys - fetched; n > 2 || n == 0 {
+		t.Errorf("1,000 forged tokens caused %d requests for keys; want one or two", n)
+	}
+	if logged := a.log.String()[before:]; strings.Contains(logged, "level=ERROR") {
+		t.Errorf("got %.300q; want no error logged", logged)
+	}
+	if a.insideCalls() != 1 {
+		t.Errorf("the handler was called %d times; want once, with the good token", a.insideCalls())
+	}
+}
+
+// A refused token says nothing about whoever's session came with it.
+func TestARefusedBearerNamesNobodyElse(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	a.mount("/loaded", a.auth.Load(a.auth.RequireBearer(ordersAPI)(http.HandlerFunc(who))))
+	b := a.signedIn(signintest.Bob())
+	b.get("/loaded", "Authorization: Bearer abc").want(t, http.StatusUnauthorized, "")
+	last := a.events[len(a.events)-1]
+	if last.Kind != signin.EventDenied || last.Subject != "" || last.ProviderSessionID != "" {
+		t.Errorf("got %+v; want nobody named", last)
+	}
+}
+
+// No cookie lends a token another person.
+func TestLoadBelowRequireBearer(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	a.mount("/below", a.auth.RequireBearer(ordersAPI)(a.auth.Load(http.HandlerFunc(who))))
+	b := a.signedIn(signintest.Bob())
+	got := b.get("/below", "Authorization: Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+	got.want(t, http.StatusOK, "")
+	if !strings.Contains(got.body, "alice0000001") {
+		t.Errorf("got %q; want the token's person", got.body)
+	}
+}
+
+// What a rule has welcomed before another part of it did not hold is not welcome.
+func TestHalfOfARuleWelcomesNobody(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{config: func(c *signin.Config) {
+		c.Scopes, c.Resources = []string{"urn:logto:scope:organizations"}, []string{ordersAPI}
+	}})
+	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("inside")) })
+	a.mount("/machines", a.auth.RequireBearer(ordersAPI,
+		signin.AnyOf(all(signin.Machines(), signin.HasScope("never")), signin.HasScope("read")))(inside))
+	a.mount("/organization", a.auth.RequireBearer(ordersAPI,
+		signin.AnyOf(all(signin.MemberOf("org_one"), signin.HasScope("never")), func(*http.Request, *signin.User) error { return nil }))(inside))
+	a.mount("/token", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := signin.AccessToken(r.Context(), signin.ForResource(ordersAPI), signin.ForOrganization("org_one"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fmt.Fprint(w, token.AccessToken)
+	})))
+	a.wantProblem(t, a.call("/machines", "Bearer "+a.provider.MachineToken("cron", ordersAPI, "read")), http.StatusForbidden, signin.ErrForbidden, "")
+	a.call("/machines", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI, "read")).want(t, http.StatusOK, "")
+	a.wantProblem(t, a.call("/organization", "Bearer "+a.signedIn(signintest.Alice()).get("/token").body), http.StatusForbidden, signin.ErrForbidden, "")
 }

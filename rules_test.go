@@ -3,6 +3,7 @@ package signin_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -107,6 +108,7 @@ func TestRules(t *testing.T) {
 		{"signed in a moment ago", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(0)}, nil},
 		{"within the time, with the skew of clocks", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(6*time.Minute - 5*time.Second)}, nil},
 		{"too long ago", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(6*time.Minute + 5*time.Second)}, signin.ErrStepUpRequired},
+		{"within the longest time there is", signin.SignedInWithin(math.MaxInt64), signin.User{AuthTime: ago(time.Hour)}, nil},
 		{"in the future", signin.SignedInWithin(5 * time.Minute), signin.User{AuthTime: ago(-2 * time.Minute)}, signin.ErrStepUpRequired},
 		{"nobody said when", signin.SignedInWithin(5 * time.Minute), signin.User{SignedInAt: ago(0)}, signin.ErrStepUpRequired},
 	} {
@@ -140,6 +142,7 @@ func TestARuleThatIsNilPanicsWhenItIsMounted(t *testing.T) {
 		"ACR of nothing":         func() { signin.ACR() },
 		"ACR of an empty class":  func() { signin.ACR("mfa", "") },
 		"ACR of two in one":      func() { signin.ACR("mfa phr") },
+		"a time below zero":      func() { signin.SignedInWithin(-time.Second) },
 		"the client ID":          func() { auth.RequireBearer("app-id") },
 	} {
 		t.Run(name, func(t *testing.T) {

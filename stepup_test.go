@@ -23,8 +23,23 @@ func stepUpApp(t *testing.T, o with) *app {
 	a.mount("/both", a.auth.Require(signin.SignedInWithin(time.Hour), signin.ACR("mfa"), signin.SignedInWithin(time.Minute))(inside))
 	a.mount("/common", a.auth.Require(signin.ACR("mfa", "phr"), signin.ACR("phr", "pwd"))(inside))
 	a.mount("/never", a.auth.Require(signin.ACR("mfa"), signin.ACR("phr"), signin.ACR("mfa"))(inside))
+	a.mount("/fresh-and-strong", a.auth.Require(signin.SignedInWithin(5*time.Minute), signin.ACR("mfa"))(inside))
+	a.mount("/strong-inside-fresh", a.auth.Require(signin.SignedInWithin(5*time.Minute))(a.auth.Require(signin.ACR("mfa"))(inside)))
+	a.mount("/either", a.auth.Require(signin.AnyOf(all(signin.SignedInWithin(5*time.Minute), signin.HasRole("owner")), signin.ACR("mfa")))(inside))
 	a.mount("/owners", a.auth.Require(signin.SignedInWithin(5*time.Minute), signin.HasRole("owner"))(inside))
 	return a
+}
+
+// all is a rule of an application's own.
+func all(rules ...signin.Rule) signin.Rule {
+	return func(r *http.Request, u *signin.User) error {
+		for _, rule := range rules {
+			if err := rule(r, u); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // visit goes to a page as a person who answers whatever the provider asks.
@@ -87,6 +102,7 @@ func TestAStepUpThatDoesNotHelp(t *testing.T) {
 		{"auth_time is missing", "/delete", signintest.IDTokenAuthTimeMissing, signintest.Alice()},
 		{"auth_time is zero", "/delete", signintest.IDTokenAuthTimeZero, signintest.Alice()},
 		{"auth_time is old", "/delete", signintest.IDTokenAuthTimeStale, signintest.Alice()},
+		{"max_age is ignored", "/delete", signintest.IgnoreMaxAge, signintest.Alice()},
 		{"the class is another", "/vault", "", signintest.Alice()},
 		{"somebody else answers", "/delete", "", signintest.Bob()},
 	} {
@@ -95,6 +111,7 @@ func TestAStepUpThatDoesNotHelp(t *testing.T) {
 			a := stepUpApp(t, with{})
 			b := a.signedIn(signintest.Alice())
 			copied := b.copyOf()
+			a.clock.add(10 * time.Minute)
 			if row.fault != "" {
 				a.provider.Inject(row.fault)
 			}
@@ -160,6 +177,41 @@ func TestSeveralDemands(t *testing.T) {
 	b.get("/never").want(t, http.StatusForbidden, "") // no sign-in meets both
 	// A page that is not theirs is no reason to sign in again.
 	b.get("/owners").want(t, http.StatusForbidden, "")
+}
+
+// Logto says when somebody authenticated only if it was asked, others their class
+// too: a step-up for one rule must not lose what another holds for.
+func TestADemandThatIsMetIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"/fresh-and-strong", "/strong-inside-fresh"} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			a := stepUpApp(t, with{signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}, provider: []signintest.Option{signintest.WithACR("mfa")}})
+			a.provider.Inject(signintest.IDTokenACRMissing)
+			b := a.signedIn(signintest.Alice())
+			a.provider.Clear()
+			asked := a.provider.Stats().Authorizations
+			b.get(page).want(t, http.StatusSeeOther, "/sign-in?acr_values=mfa&max_age=300&return_to="+url.QueryEscape(page))
+			got := b.visit(page, signintest.Alice())
+			if got.StatusCode != http.StatusOK || got.Request.URL.Path != page || a.insideCalls() != 1 {
+				t.Errorf("got %s at %s; want the page", got.Status, got.Request.URL)
+			}
+			if n := a.provider.Stats().Authorizations - asked; n != 1 {
+				t.Errorf("the provider was asked %d times; want once", n)
+			}
+		})
+	}
+	t.Run("but not one of a way that is closed", func(t *testing.T) {
+		t.Parallel()
+		a := stepUpApp(t, with{config: func(c *signin.Config) { c.Scopes = []string{"roles"} }, signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}})
+		a.signedIn(signintest.Alice()).get("/either").want(t, http.StatusSeeOther, "/sign-in?acr_values=mfa&return_to=%2Feither")
+	})
+	t.Run("nor where both cannot be had at once", func(t *testing.T) {
+		t.Parallel()
+		a := stepUpApp(t, with{provider: []signintest.Option{signintest.WithACR("mfa")}})
+		b := a.signedIn(signintest.Alice())
+		b.get("/never").want(t, http.StatusForbidden, "")
+	})
 }
 
 // The query of the sign-in route can only ask for more.

@@ -86,6 +86,11 @@ func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 // authenticated.
 func (e *Error) Unmet() bool { return e.Err == errAuthTime || e.Err == errACR }
 
+// UnknownKey reports whether a token was not verified because it names a key that
+// was not published a moment ago. Anybody can write such a token; and a provider
+// that has just rotated its keys, too.
+func (e *Error) UnknownKey() bool { return e.Err == errCoolingDown }
+
 // Final reports whether a plain refresh that failed with e has ended the
 // session: its refresh token is dead, and trying again cannot help. Everything
 // else leaves the session standing: it is tempting to end it on any 4xx, and
