@@ -193,25 +193,6 @@ func ExampleAuth_SignIn() {
 	// /sign-in/naver: [] ["social:naver"]
 }
 
-// A sign-in with values that come from a request: the link of a mail that holds
-// a one-time token.
-func ExampleAuth_BeginSignIn() {
-	auth, err := signin.New(exampleConfig())
-	if err != nil {
-		log.Fatal(err)
-	}
-	http.HandleFunc("/magic-link", func(w http.ResponseWriter, r *http.Request) {
-		location, err := auth.BeginSignIn(w, r,
-			signin.OneTimeToken(r.FormValue("token"), r.FormValue("email")),
-			signin.ReturnTo("/welcome"))
-		if err != nil { // errors.Is(err, signin.ErrBadRequest): a value is not what it should be
-			http.Error(w, "This link does not work.", http.StatusBadRequest)
-			return
-		}
-		http.Redirect(w, r, location, http.StatusSeeOther)
-	})
-}
-
 func ExampleUserFrom() {
 	greet := func(w http.ResponseWriter, r *http.Request) {
 		user, ok := signin.UserFrom(r.Context())

@@ -11,36 +11,99 @@ import (
 	"testing"
 )
 
+// compiledExamples are where the README's snippets come from.
+var compiledExamples = []string{
+	"example_test.go", "example_signin_test.go", "example_tokens_test.go", "example_logto_test.go",
+	"signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go",
+}
+
 // TestReadme holds the README's snippets to what is compiled: the whole program
-// is built, and every other snippet stands, line by line, in an Example.
+// is built, and every other snippet stands, line by line, in an Example: the one
+// that the mark above it names, if it names one.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var compiled [][]string
-	for _, name := range []string{"example_test.go", "signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go"} {
-		source, err := os.ReadFile(filepath.FromSlash(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		compiled = append(compiled, lines(string(source)))
-	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	everything, functions := compiled(t)
+	blocks := regexp.MustCompile("(?s)(?:<!-- ([^\n]*) -->\n)?```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) < 7 {
 		t.Fatalf("got %d snippets; want those of the README", len(blocks))
 	}
 	for _, b := range blocks {
-		if strings.HasPrefix(b[1], "package main") {
-			builds(t, b[1])
+		mark, snippet := b[1], b[2]
+		if strings.HasPrefix(snippet, "package main") {
+			builds(t, snippet)
 			continue
 		}
-		want := lines(b[1])
-		if !slices.ContainsFunc(compiled, func(source []string) bool { return containsRun(source, want) }) {
-			t.Errorf("no Example has the README's snippet:\n%s", b[1])
+		where := everything
+		if strings.HasPrefix(mark, "Example") {
+			where = functions[mark]
+		}
+		if !containsRun(where, lines(snippet)) {
+			t.Errorf("no Example has the README's snippet (%s):\n%s", mark, snippet)
 		}
 	}
+}
+
+// TestReadmeTable holds the table for people who come from Logto's own packages to
+// what is compiled: all that its last column says in code stands in an Example.
+func TestReadmeTable(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(readme), "\n## From Logto's Python or Go package to this one\n")
+	if !found {
+		t.Fatal("got no section for people who come from Logto's packages")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, functions := compiled(t)
+	var examples strings.Builder
+	for _, body := range functions {
+		examples.WriteString(strings.Join(body, "\n"))
+	}
+	code, found := regexp.MustCompile("`[^`]+`"), false
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) == 1 {
+			continue
+		}
+		if len(cells) != 5 {
+			t.Errorf("got a row with %d columns; want 3: %s", len(cells)-2, line)
+			continue
+		}
+		for _, span := range code.FindAllString(cells[3], -1) {
+			found = true
+			if !strings.Contains(examples.String(), strings.Trim(span, "`")) {
+				t.Errorf("no Example has what the README's table says: %s", span)
+			}
+		}
+	}
+	if !found {
+		t.Error("got no code in the table")
+	}
+}
+
+// compiled returns the lines of all files that hold Examples, and those of each
+// Example.
+func compiled(t *testing.T) (everything []string, functions map[string][]string) {
+	t.Helper()
+	functions = map[string][]string{}
+	example := regexp.MustCompile(`(?ms)^func (Example\w*)\(\) \{\n(.*?)^\}`)
+	for _, name := range compiledExamples {
+		source, err := os.ReadFile(filepath.FromSlash(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		everything = append(everything, lines(string(source))...)
+		for _, f := range example.FindAllStringSubmatch(string(source), -1) {
+			functions[f[1]] = append(functions[f[1]], lines(f[2])...)
+		}
+	}
+	return everything, functions
 }
 
 // lines returns the lines of a source without indentation.

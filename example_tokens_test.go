@@ -1,0 +1,306 @@
+package signin_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// Whoever is not signed in is asked to, and whoever is not allowed is told so.
+func ExampleAuth_Require() {
+	cfg := exampleConfig()
+	cfg.Scopes = []string{"roles"} // or nobody has one
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/admin", auth.Require(signin.HasRole("admin"))(http.HandlerFunc(home)))
+	mux.Handle("/articles", auth.Require(
+		signin.AnyOf(signin.HasRole("admin"), signin.HasRole("editor")),
+	)(http.HandlerFunc(home)))
+
+	for _, path := range []string{"/admin", "/articles"} {
+		for _, user := range []*signin.User{nil, {Name: "Bob", Roles: []string{"editor"}}, {Name: "Alice", Roles: []string{"admin"}}} {
+			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", path, nil)
+			r.Header.Set("Accept", "text/html")
+			mux.ServeHTTP(w, signintest.WithUser(r, user))
+			fmt.Print(w.Code, " ")
+		}
+		fmt.Println(path)
+	}
+	// Output:
+	// 303 403 200 /admin
+	// 303 200 200 /articles
+}
+
+// Rules of one's own: an organization that the path names, and something that only
+// the application knows.
+func ExampleRule() {
+	cfg := exampleConfig()
+	cfg.Scopes = []string{"urn:logto:scope:organizations"}
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	subscribed := func(organization string) bool { return organization != "org_two" } // a database
+
+	member := func(r *http.Request, u *signin.User) error {
+		return signin.MemberOf(r.PathValue("organization"))(r, u)
+	}
+	paid := func(r *http.Request, u *signin.User) error {
+		if !subscribed(r.PathValue("organization")) {
+			return &signin.Error{
+				Code: signin.ErrForbidden, Status: http.StatusPaymentRequired,
+				Message: "The subscription of this organization has ended.", // people read it
+			}
+		}
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/organizations/{organization}/invoices", auth.Require(member, paid)(http.HandlerFunc(home)))
+	// Wrong: before the router has looked at it, the path has no values, and nobody is
+	// let in.
+	//
+	//	http.Handle("/", auth.Require(member)(mux))
+
+	for _, organization := range []string{"org_one", "org_two", "org_three"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/organizations/"+organization+"/invoices", nil)
+		mux.ServeHTTP(w, signintest.WithUser(r, &signin.User{Organizations: []string{"org_one", "org_two"}}))
+		fmt.Println(w.Code, organization)
+	}
+	// Output:
+	// 200 org_one
+	// 402 org_two
+	// 403 org_three
+}
+
+// What must not happen at a browser that somebody left open: the person signs in
+// once more, and comes back.
+func ExampleSignedInWithin() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	fresh := auth.Require(signin.SignedInWithin(5 * time.Minute))
+	mux.Handle("GET /account/delete", fresh(http.HandlerFunc(account))) // a page with a form
+	mux.Handle("POST /account/delete", fresh(http.HandlerFunc(account)))
+	// Wrong: people fill in the form, have to sign in, and what they wrote is gone.
+	//
+	//	mux.Handle("GET /account/delete", auth.RequireAuth(page))
+	//	mux.Handle("POST /account/delete", fresh(remove))
+
+	now := time.Now()
+	for _, signedIn := range []time.Time{now, now.Add(-time.Hour), {}} { // at Logto the last until somebody has asked
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/account/delete", nil)
+		r.Header.Set("Accept", "text/html")
+		mux.ServeHTTP(w, signintest.WithUser(r, &signin.User{AuthTime: signedIn}))
+		fmt.Printf("%d %q\n", w.Code, w.Header().Get("Location"))
+	}
+	// Output:
+	// 200 ""
+	// 303 "/sign-in?max_age=300&return_to=%2Faccount%2Fdelete"
+	// 303 "/sign-in?max_age=300&return_to=%2Faccount%2Fdelete"
+}
+
+// A token for a program that wants it as a string: a gRPC connection, a library.
+// For HTTP there is Client.
+func ExampleAccessToken() {
+	const api = "https://api.example.com" // one of Config.Resources
+	orders := func(w http.ResponseWriter, r *http.Request) {
+		token, err := signin.AccessToken(r.Context(), signin.ForResource(api))
+		if e := (*signin.Error)(nil); errors.As(err, &e) {
+			http.Error(w, e.Message, e.Status)
+			return
+		}
+		fmt.Fprint(w, "asked with ", token.AccessToken)
+	}
+	for _, resource := range []string{api, "https://other.example.com"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/orders", nil)
+		r = signintest.WithUser(r, &signin.User{Subject: "alice"})
+		orders(w, signintest.WithAccessToken(r, "alice's token", signin.ForResource(resource)))
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 asked with alice's token
+	// 500 This is not your doing: whoever runs this application has to correct its settings.
+}
+
+// An API, called within one organization of the person's: Logto puts what they may
+// do there into the token. Without ForResource the token is for the organization itself.
+func ExampleForOrganization() {
+	const api = "https://api.example.com"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "invoices for %q", r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	origin := server.URL
+
+	invoices := func(w http.ResponseWriter, r *http.Request) {
+		client := signin.Client(r.Context(), origin, signin.ForResource(api), signin.ForOrganization(r.PathValue("organization")))
+		client.Timeout = 5 * time.Second
+		resp, err := client.Get(origin + "/invoices")
+		if errors.Is(err, signin.ErrNotMember) {
+			http.Error(w, "You do not belong to this organization.", http.StatusForbidden)
+			return
+		}
+		if err != nil {
+			http.Error(w, "Please try again later.", http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(w, resp.Body)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/organizations/{organization}/invoices", invoices)
+
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/organizations/org_one/invoices", nil)
+	r = signintest.WithUser(r, &signin.User{Subject: "alice"})
+	mux.ServeHTTP(w, signintest.WithAccessToken(r, "token-within-org_one", signin.ForResource(api), signin.ForOrganization("org_one")))
+	fmt.Println(w.Code, w.Body)
+	// Output: 200 invoices for "Bearer token-within-org_one"
+}
+
+// An API, called as the person a request comes from.
+func ExampleClient() {
+	const api = "https://api.example.com" // the resource's name; where it is, is another matter
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "three orders for %q", r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	origin := server.URL
+
+	orders := func(w http.ResponseWriter, r *http.Request) {
+		client := signin.Client(r.Context(), origin, signin.ForResource(api))
+		client.Timeout = 5 * time.Second // it has none
+		resp, err := client.Get(origin + "/orders")
+		if err != nil { // also when there is no token: errors.Is(err, signin.ErrNotSignedIn)
+			http.Error(w, "Please try again later.", http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(w, resp.Body)
+	}
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/orders", nil)
+	r = signintest.WithUser(r, &signin.User{Subject: "alice"})
+	orders(w, signintest.WithAccessToken(r, "token-for-the-api", signin.ForResource(api)))
+	fmt.Println(w.Code, w.Body)
+	// Output: 200 three orders for "Bearer token-for-the-api"
+}
+
+// What Logto says in userinfo only, asked for now. It needs the scopes "custom_data"
+// and "identities" in Config.Scopes.
+func ExampleFetchUserInfo() {
+	shoes := func(w http.ResponseWriter, r *http.Request) {
+		info, err := signin.FetchUserInfo(r.Context())
+		if err != nil {
+			http.Error(w, "Please try again later.", http.StatusBadGateway)
+			return
+		}
+		fmt.Fprintf(w, "%s; Naver's ID: %q", info.CustomData, info.Identities["naver"].UserID)
+	}
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/shoes", nil)
+	shoes(w, signintest.WithUser(r, &signin.User{Claims: []byte(`{
+		"sub": "u1", "custom_data": {"size": 42}, "identities": {"naver": {"userId": "n1"}}
+	}`)}))
+	fmt.Println(w.Body)
+	// Output: {"size": 42}; Naver's ID: "n1"
+}
+
+// What the provider put into a token that this application got from it: to show it,
+// and not to decide by it.
+func ExampleUnverifiedClaims() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	token := p.AccessToken("alice", "https://api.example.com", "read:orders") // from signin.AccessToken
+
+	type claims struct {
+		Subject string `json:"sub"`
+		Scope   string `json:"scope"`
+	}
+	c, err := signin.UnverifiedClaims[claims](token)
+	fmt.Println(c.Subject, c.Scope, err)
+	// Output: alice read:orders <nil>
+}
+
+// An API of this application's own, for programs that bring an access token.
+func ExampleAuth_RequireBearer() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	cfg := p.Config("https://app.example.com")
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	const api = "https://api.example.com" // as it is called at the provider
+	orders := func(w http.ResponseWriter, r *http.Request) {
+		user, _ := signin.UserFrom(r.Context())
+		fmt.Fprintf(w, "orders of %s", user.Subject)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/orders", auth.RequireBearer(api, signin.HasScope("read:orders"))(http.HandlerFunc(orders)))
+	// Wrong: any token of this provider's for the API would do, whatever it permits.
+	//
+	//	mux.Handle("DELETE /api/orders", auth.RequireBearer(api)(remove))
+
+	for _, token := range []string{p.AccessToken("alice", api, "read:orders"), p.AccessToken("bob", api), "forged"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/api/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		mux.ServeHTTP(w, r)
+		body, _, _ := strings.Cut(w.Body.String(), "{") // a problem document
+		fmt.Println(w.Code, body+w.Header().Get("WWW-Authenticate"))
+	}
+	// Output:
+	// 200 orders of alice
+	// 403 Bearer error="insufficient_scope", scope="read:orders"
+	// 401 Bearer error="invalid_token"
+}
+
+// One route for the application's own pages and for programs. What permits a
+// program is a scope of its token; what permits a person with a session is a role.
+func ExampleAuth_RequireSessionOrBearer() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	cfg := p.Config("https://app.example.com")
+	cfg.Scopes = []string{"roles"}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	const api = "https://api.example.com"
+	mayRead := func(r *http.Request, u *signin.User) error {
+		if _, program := r.Header["Authorization"]; program {
+			return signin.HasScope("read:orders")(r, u)
+		}
+		return signin.HasRole("clerk")(r, u)
+	}
+	orders := auth.RequireSessionOrBearer(api, mayRead)(http.HandlerFunc(home))
+	// Sessions come in cookies, which browsers send along for other sites too.
+	handler := http.NewCrossOriginProtection().Handler(orders)
+
+	person := signintest.WithUser(httptest.NewRequest("GET", "/orders", nil), &signin.User{Roles: []string{"clerk"}})
+	program := httptest.NewRequest("GET", "/orders", nil)
+	program.Header.Set("Authorization", "Bearer "+p.AccessToken("alice", api, "read:orders"))
+	nobody := httptest.NewRequest("GET", "/orders", nil)
+	for _, r := range []*http.Request{person, program, nobody} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 200
+	// 401
+}
