@@ -84,8 +84,8 @@ type User struct {
 
 // UserFrom returns the user a request comes from, given its context, and false
 // if nobody is signed in or the request did not pass through [Auth.Load],
-// [Auth.RequireAuth] or [Auth.WithRoutes]. Where several Auths are nested it
-// speaks of the innermost. Behind RequireAuth it never returns false.
+// [Auth.WithRoutes] or a guard. Where several Auths are nested it speaks of the
+// innermost. Behind a guard it never returns false.
 //
 // Claims are those of the last verified ID token: at the sign-in, or at the
 // last refresh. A role that was taken away since is still there.
@@ -201,7 +201,8 @@ func ForOrganization(id string) TokenOption {
 // The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where there
 // is no session), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
 // ErrMFARequired, ErrProviderUnavailable, ErrProviderMisconfigured,
-// ErrProviderRejected, ErrSharedUnavailable. That there is no token for an audience
+// ErrProviderRejected, ErrSharedUnavailable. Without a refresh token (see
+// Config.OmitDefaultScopes) only the session's own can be had. That there is no token for an audience
 // is asked of the provider each time, since that may change at any time. A handler that runs for hours may find its session gone.
 func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error) {
 	audience := audienceOf(opts)
@@ -440,7 +441,10 @@ func HasRole(role string) Rule {
 }
 
 // HasScope holds if a scope was granted: with the sign-in, or, behind
-// [Auth.RequireBearer], with the token that came.
+// [Auth.RequireBearer], with the token that came. For sessions that is what the
+// application may ask for (at Logto never a permission of an API, at many providers
+// whatever it has asked), and says nothing of what the person may do: ask for a role
+// there.
 func HasScope(scope string) Rule {
 	return func(_ *http.Request, u *User) error {
 		err := needs(u.Scopes, "scope", scope)
@@ -586,6 +590,8 @@ const clockSkew = time.Minute
 //
 // Only the provider's word counts (auth_time). If it does not give it though it
 // was asked (max_age), the step-up ends with an error page, once, and not in a loop.
+// Logto gives it only when asked: whoever has signed in without [MaxAge] is asked
+// once more, however fresh that is.
 //
 // SignedInWithin panics if d is less than zero. Zero asks for an authentication
 // within the last minute; each page view is not to be one.
@@ -693,7 +699,8 @@ const (
 	// not believed: an ID token with a wrong signature, for instance.
 	ErrProviderRejected Code = "provider_rejected"
 	// ErrUnknownResource (500): an access token was asked for a resource that is
-	// not one of Config.Resources, or that the provider does not know.
+	// not one of Config.Resources, or was not when the person signed in, or that the
+	// provider does not know.
 	ErrUnknownResource Code = "unknown_resource"
 	// ErrScopeMissing (500): an access token was asked for an organization, and
 	// the scope "urn:logto:scope:organizations" is not one of Config.Scopes, or was
@@ -882,9 +889,11 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 // for a program.
 func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if challenge.Of(r) == challenge.Program {
-		page.WriteProblem(w, r, page.Problem{
-			Status: e.Status, Code: string(e.Code), Detail: e.Message, SignIn: a.absolute(cmp.Or(e.wayOn, a.paths.signIn)), RetryAfter: e.retryAfter,
-		})
+		p := page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter}
+		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
+			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.signIn))
+		}
+		page.WriteProblem(w, r, p)
 		return
 	}
 	p := page.For(string(e.Code))

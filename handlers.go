@@ -121,7 +121,7 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Requ
 
 // forEverybody refuses options that fit one person only.
 func forEverybody(p *authparams.Request) error {
-	if p.OneTimeToken != "" {
+	if p.OneTimeAsked {
 		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
 	}
 	return nil
@@ -159,6 +159,10 @@ func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (
 // checks. Links in pages point to the route of [Auth.SignIn] instead. So do guards:
 // what they ask for in the query of Config.SignInPath (see [Auth.SignIn]) is read by
 // SignIn's handler alone, so that path is not one for a handler of one's own.
+//
+// BeginSignIn reads nothing from the query, and does not look at whether the
+// request is a navigation: call it for GET. A [ReturnTo] that is no path of this
+// application is an error here, while the route ignores such a query.
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot be
@@ -682,10 +686,11 @@ func UILocales(tags ...string) SignInOption {
 	return option(func(p *authparams.Request) { p.UILocales = slices.Clone(tags) })
 }
 
-// OneTimeToken is a magic link's token, with the e-mail address it was sent to.
+// OneTimeToken is a magic link's token, with the e-mail address it was sent to;
+// without either it is a mistake, and not an ordinary sign-in.
 // Logto only, and for [Auth.BeginSignIn] only.
 func OneTimeToken(token, email string) SignInOption {
-	return option(func(p *authparams.Request) { p.OneTimeToken, p.OneTimeEmail = token, email })
+	return option(func(p *authparams.Request) { p.OneTimeToken, p.OneTimeEmail, p.OneTimeAsked = token, email, true })
 }
 
 // OrganizationBranding shows Logto's pages in an organization's looks. It has

@@ -118,14 +118,16 @@ type Config struct {
 
 	// Scopes are asked for besides "openid profile offline_access", one in each
 	// element: "email" for User.Email, "phone", "roles",
-	// "urn:logto:scope:organizations".
+	// "urn:logto:scope:organizations", and the permissions of Resources: Logto's
+	// tokens permit nothing that was not asked for here. People who are signed in get
+	// what is added at their next sign-in.
 	Scopes []string
 	// OmitDefaultScopes leaves out profile and offline_access. Without the
 	// latter there is no refresh token: a session then lives by its own limits
 	// and does not learn that the provider has ended it.
 	OmitDefaultScopes bool
 	// Resources are the API resources that people grant access to with a sign-in:
-	// absolute URIs without a fragment (RFC 8707).
+	// absolute URIs without a fragment (RFC 8707). As with Scopes, the next sign-in counts.
 	Resources []string
 	// SignInOptions apply to every sign-in, those that guards start included.
 	SignInOptions []SignInOption
@@ -613,7 +615,8 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 
 // RequireSessionOrBearer is for routes that people's browsers and programs both
 // call: a request with an Authorization header is one for [Auth.RequireBearer],
-// and that header decides alone; any other is one for [Auth.Require].
+// and that header decides alone; any other is one for [Auth.Require]. Both are held
+// to the same rules; mind what [HasScope] says of sessions.
 func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	session, bearer := a.Require(rules...), a.RequireBearer(audience, rules...)
 	return func(next http.Handler) http.Handler {

@@ -82,6 +82,7 @@ var wrongOptions = map[string][]signin.SignInOption{
 	"Identifiers":              {signin.FirstScreen(signin.ScreenIdentifierSignIn), signin.Identifiers("e-mail")},
 	"Identifiers: only":        {signin.Identifiers(signin.IdentifierEmail)},
 	"Social":                   {signin.Social("na ver")},
+	"OneTimeToken: none":       {signin.OneTimeToken("", "")},
 	"EnterpriseSSO":            {signin.EnterpriseSSO("")},
 	"LoginHint":                {signin.LoginHint("a\r\nb")},
 	"Prompt":                   {signin.Prompt("nothing")},

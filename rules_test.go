@@ -213,8 +213,8 @@ func TestRequire(t *testing.T) {
 				return
 			}
 			var problem struct{ Code, Detail string }
-			if err := json.Unmarshal([]byte(program.body), &problem); err != nil || problem.Code == "" || problem.Detail == "" {
-				t.Errorf("got %q; want a problem document", program.body)
+			if err := json.Unmarshal([]byte(program.body), &problem); err != nil || problem.Code == "" || problem.Detail == "" || strings.Contains(program.body, "sign_in_url") {
+				t.Errorf("got %q; want a problem document that sends nobody to sign in", program.body)
 			}
 			if kinds := a.kinds(); len(kinds) == 0 || kinds[len(kinds)-1] != signin.EventDenied {
 				t.Errorf("events: got %v; want the last to be %v", kinds, signin.EventDenied)

@@ -70,6 +70,9 @@ type Request struct {
 	// OneTimeToken is that of a magic link, and OneTimeEmail the address to which it
 	// was sent; the latter becomes the login hint. Logto's own.
 	OneTimeToken, OneTimeEmail string
+	// OneTimeAsked says that there has to be one: a link that has lost its query
+	// must not become an ordinary sign-in.
+	OneTimeAsked bool
 
 	// Organization is the ID of the organization whose branding Logto's pages show.
 	// It has nothing to do with access. Logto's own.

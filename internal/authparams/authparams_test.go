@@ -151,6 +151,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"long contexts", request{ACRValues: []string{long[:512], "y" + long[:511]}}, "ACRValues: longer than 1024 bytes"},
 		{"a locale with an underscore", request{UILocales: []string{"ko_KR"}}, `UILocales: "ko_KR" is not a BCP 47 language tag`},
 		{"too many locales", request{UILocales: many}, "UILocales: more than 32 values"},
+		{"no one-time token, though there has to be one", request{OneTimeAsked: true}, "OneTimeToken: there is neither a token nor an e-mail address"},
 		{"a one-time token without an address", request{OneTimeToken: "secret"}, "OneTimeToken: the token needs the e-mail address to which it was sent"},
 		{"a one-time token with half an address", request{OneTimeToken: "secret", OneTimeEmail: "kim@"}, "OneTimeToken: the token needs the e-mail address"},
 		{"a one-time token with a long address", request{OneTimeToken: "t", OneTimeEmail: "a@" + long}, "OneTimeToken: longer than 1024 bytes"},

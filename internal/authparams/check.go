@@ -93,7 +93,7 @@ func (r *Request) checkForeign(m *mistakes) {
 		{"FirstScreen", r.FirstScreen != ""},
 		{"Identifiers", len(r.Identifiers) > 0},
 		{r.directOption(), r.DirectSignIn != ""},
-		{"OneTimeToken", r.OneTimeToken != "" || r.OneTimeEmail != ""},
+		{"OneTimeToken", r.OneTimeToken != "" || r.OneTimeEmail != "" || r.OneTimeAsked},
 		{"OrganizationBranding", r.Organization != ""},
 	} {
 		if own.used {
@@ -132,6 +132,9 @@ func (r *Request) directOption() string {
 
 func (r *Request) checkOneTimeToken(m *mistakes) {
 	if r.OneTimeToken == "" && r.OneTimeEmail == "" {
+		if r.OneTimeAsked {
+			m.add("OneTimeToken", "there is neither a token nor an e-mail address")
+		}
 		return
 	}
 	if !visible.MatchString(r.OneTimeToken) || len(r.OneTimeToken) > maxValue {
