@@ -33,6 +33,8 @@ type application struct {
 	wire  *wire
 	clock *clock
 	log   *transcript
+	// logouts are the logout tokens that the provider has sent.
+	logouts *logoutTokens
 }
 
 // A clock is the wall clock, moved ahead. The zero value is the wall clock.
@@ -43,10 +45,10 @@ func (c *clock) move(ahead time.Duration) { c.ahead.Add(int64(ahead)) }
 
 // startApplication starts an application on a free port of 127.0.0.1 and the
 // provider it trusts.
-func startApplication(t *testing.T, mount func(*signin.Auth) http.Handler, start func(*testing.T, string) foreign) *application {
+func startApplication(t *testing.T, mount func(*signin.Auth) http.Handler, start func(*testing.T, ...string) []foreign) *application {
 	t.Helper()
 	server, base := listen()
-	return serve(t, server, mount, start(t, base), "")
+	return serve(t, server, mount, start(t, base)[0], "")
 }
 
 // listen takes a free port of 127.0.0.1 for an application that is still to come,
@@ -56,20 +58,32 @@ func listen() (server *httptest.Server, baseURL string) {
 	return server, "http://" + server.Listener.Addr().String()
 }
 
+// startFor starts a provider for n applications that are still to come.
+func startFor(t *testing.T, provider foreignProvider, n int) (servers []*httptest.Server, ops []foreign) {
+	t.Helper()
+	var baseURLs []string
+	for range n {
+		server, base := listen()
+		servers, baseURLs = append(servers, server), append(baseURLs, base)
+	}
+	return servers, provider.start(t, baseURLs...)
+}
+
 // serve starts an application that trusts op. Two that one browser visits need
 // different cookie names, since cookies are not kept apart by port
 // (https://www.rfc-editor.org/rfc/rfc6265#section-8.5).
 func serve(t *testing.T, server *httptest.Server, mount func(*signin.Auth) http.Handler, op foreign, cookieName string) *application {
 	t.Helper()
 	base := "http://" + server.Listener.Addr().String()
-	a := &application{url: base, op: op, wire: new(wire), clock: new(clock), log: new(transcript)}
+	a := &application{url: base, op: op, wire: new(wire), clock: new(clock), log: new(transcript), logouts: new(logoutTokens)}
 	cfg := signin.Config{
 		Issuer:        a.op.issuer,
 		ClientID:      a.op.clientID,
 		ClientSecret:  a.op.clientSecret,
 		BaseURL:       base,
 		Keys:          [][]byte{[]byte(strings.Repeat("k", 32))},
-		Scopes:        []string{"email"},
+		Scopes:        append([]string{"email"}, op.scopes...),
+		Resources:     op.resources,
 		RefreshBefore: refreshBefore,
 		CookieName:    cookieName,
 		MergeUserInfo: true,
@@ -84,7 +98,7 @@ func serve(t *testing.T, server *httptest.Server, mount func(*signin.Auth) http.
 	if err != nil {
 		t.Fatalf("signin.New: %v", err)
 	}
-	server.Config.Handler = mount(auth)
+	server.Config.Handler = a.logouts.note(mount(auth))
 	server.Start()
 	t.Cleanup(func() {
 		server.Close()

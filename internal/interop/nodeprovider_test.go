@@ -25,8 +25,8 @@ const nodePatience = 30 * time.Second
 
 // startNodeProvider starts npm's oidc-provider in a process of its own with one
 // confidential client for each application: PKCE required, refresh tokens that
-// rotate on each use, revocation, end of session with logout tokens, its own
-// sign-in pages, and ID tokens signed with alg. It returns what each application
+// rotate on each use, revocation, end of session with logout tokens, tokens for
+// APIs, its own sign-in pages, and everything signed with alg. It returns what each application
 // has to know, in the order of their base URLs.
 func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string) []foreign {
 	t.Helper()
@@ -37,6 +37,11 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 		ClientID string `json:"clientID"`
 		BaseURL  string `json:"baseURL"`
 	}
+	// Two keys, so that the one an ID token is signed with has to be looked for.
+	other := goidc.ES256
+	if alg == other {
+		other = goidc.RS256
+	}
 	var clients []client
 	for i, baseURL := range baseURLs {
 		clients = append(clients, client{fmt.Sprintf("interop-%d", i+1), baseURL})
@@ -46,18 +51,22 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 		"clientSecret":       nodeSecret,
 		"idTokenAlg":         alg,
 		"accessTokenSeconds": int(accessTokenLifetime.Seconds()),
-		// Both, so that the one an ID token is signed with has to be looked for.
-		"keys": []goidc.JSONWebKey{signingKey(t, goidc.RS256), signingKey(t, goidc.ES256)},
+		"keys":               []goidc.JSONWebKey{signingKey(t, other), signingKey(t, alg)},
+		"apis":               apiScopes,
+		"machineID":          machineID,
 	})
 	var known []foreign
 	for _, c := range clients {
 		known = append(known, foreign{
 			issuer:       issuer,
+			alg:          alg,
 			clientID:     c.ClientID,
 			clientSecret: nodeSecret,
 			// oidc-provider, as Logto, gives a refresh token only to those who ask
 			// for consent: https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess.
 			needsConsentPrompt: true,
+			// 9.13.3 looks at the resource when it has already rotated.
+			spendsOnRefusal: true,
 		})
 	}
 	return known

@@ -4,12 +4,16 @@
 import { createServer } from 'node:http';
 import process from 'node:process';
 
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js';
 import LRU from 'oidc-provider/lib/helpers/lru.js';
 
 const {
   clients, clientSecret, idTokenAlg, accessTokenSeconds, keys,
+  // The scopes of each API, by its resource indicator. Tokens for one are JWTs.
+  apis = {},
+  // A client without people, if there is to be one.
+  machineID,
   // How much it remembers of sessions, grants and tokens. Its own default is
   // 1,000 entries: more than a test has, and less than hundreds of people.
   maxEntries,
@@ -41,11 +45,35 @@ const configuration = {
     response_types: ['code'],
     token_endpoint_auth_method: 'client_secret_basic',
     id_token_signed_response_alg: idTokenAlg,
-  })),
+  })).concat(machineID ? {
+    client_id: machineID,
+    client_secret: clientSecret,
+    redirect_uris: [],
+    grant_types: ['client_credentials'],
+    response_types: [],
+    token_endpoint_auth_method: 'client_secret_basic',
+    id_token_signed_response_alg: idTokenAlg,
+  } : []),
   claims: { openid: ['sub'], profile: ['name', 'picture'], email: ['email'] },
   cookies: { keys: ['a key for one test'] },
+  // ES384 is not among those that it offers by itself.
+  enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] },
   features: {
     backchannelLogout: { enabled: true },
+    clientCredentials: { enabled: Boolean(machineID) },
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo(ctx, resource) {
+        if (!(resource in apis)) throw new errors.InvalidTarget();
+        return {
+          audience: resource,
+          scope: apis[resource],
+          accessTokenTTL: accessTokenSeconds,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: idTokenAlg } },
+        };
+      },
+    },
     revocation: { enabled: true },
     rpInitiatedLogout: { enabled: true },
   },

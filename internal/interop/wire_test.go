@@ -121,20 +121,31 @@ func (w *wire) secrets() iter.Seq2[string, string] {
 	}
 }
 
-// claims reads an ID token without verifying it.
-func claims(t *testing.T, idToken string) map[string]any {
+// claims reads a JWT without verifying it.
+func claims(t *testing.T, token string) map[string]any {
 	t.Helper()
-	parts := strings.Split(idToken, ".")
+	return jwtPart(t, token, 1)
+}
+
+// header reads the header of a JWT.
+func header(t *testing.T, token string) map[string]any {
+	t.Helper()
+	return jwtPart(t, token, 0)
+}
+
+func jwtPart(t *testing.T, token string, i int) map[string]any {
+	t.Helper()
+	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		t.Fatalf("an ID token of %d parts; want 3", len(parts))
+		t.Fatalf("a JWT of %d parts; want 3", len(parts))
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	text, err := base64.RawURLEncoding.DecodeString(parts[i])
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c map[string]any
-	if err := json.Unmarshal(payload, &c); err != nil {
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return object
 }

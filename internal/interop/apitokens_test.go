@@ -1,0 +1,486 @@
+package interop
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gosignin/signin"
+)
+
+const (
+	// ordersAPI and reportsAPI are resource indicators
+	// (https://www.rfc-editor.org/rfc/rfc8707#section-2): names, at which nothing listens.
+	ordersAPI  = "https://orders.example.com"
+	reportsAPI = "https://reports.example.com"
+	// unknownAPI is one that no provider here has heard of.
+	unknownAPI = "https://unknown.example.com"
+	// machineID is a client that gets tokens for itself.
+	machineID = "machine"
+)
+
+// apiScopes are what may be done at each API that the providers know.
+var apiScopes = map[string]string{
+	ordersAPI:  "orders:read",
+	reportsAPI: "reports:read",
+}
+
+// TestTokensForAPIsComeFromTheProviderAndAreJudgedByTheAPI goes the whole way of
+// an access token (https://www.rfc-editor.org/rfc/rfc9068): asked for by the
+// application for one API, made by the provider, sent by the application, and
+// judged by an API that knows the provider and no more.
+func TestTokensForAPIsComeFromTheProviderAndAreJudgedByTheAPI(t *testing.T) {
+	t.Parallel()
+	for _, provider := range foreignsWithEachKey {
+		t.Run(provider.name, func(t *testing.T) {
+			t.Parallel()
+			tests := []struct {
+				name  string
+				check func(*testing.T, *httptest.Server, foreign)
+			}{
+				{"one API after the other, with a refresh token that rotates", checkTokensInTurn},
+				{"a resource that the application has not configured: nobody is asked", checkUnconfiguredResource},
+				{"a resource that was configured after the sign-in", checkResourceConfiguredLater},
+				{"a client calls the API as the person", checkClient},
+				{"the API's guard refuses whatever is not for it", checkGuard},
+				{"machines come in where the rule lets them, and nowhere else", checkMachines},
+			}
+			servers, ops := startFor(t, provider, len(tests))
+			for i, test := range tests {
+				t.Run(test.name, func(t *testing.T) {
+					t.Parallel()
+					op := ops[i]
+					op.resources = []string{ordersAPI, reportsAPI}
+					op.scopes = []string{"orders:read", "reports:read"}
+					test.check(t, servers[i], op)
+				})
+			}
+		})
+	}
+}
+
+// grantedToken is what an application's page says of an access token.
+type grantedToken struct {
+	Token, Refresh, Scope string
+	Code                  signin.Code
+}
+
+// callingAPIs adds two pages to an application: /token says what AccessToken
+// returns, and /call what the API at origin answers to Client.
+func callingAPIs(origin string) func(*signin.Auth) http.Handler {
+	return func(auth *signin.Auth) http.Handler {
+		m := http.NewServeMux()
+		m.Handle("/", onServeMux(auth))
+		m.Handle("GET /token", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var opts []signin.TokenOption
+			if resource := r.FormValue("resource"); resource != "" {
+				opts = append(opts, signin.ForResource(resource))
+			}
+			var granted grantedToken
+			token, err := signin.AccessToken(r.Context(), opts...)
+			if err != nil {
+				if failed, ok := errors.AsType[*signin.Error](err); ok {
+					granted.Code = failed.Code
+				}
+			} else {
+				granted.Token, granted.Refresh = token.AccessToken, token.RefreshToken
+				granted.Scope, _ = token.Extra("scope").(string)
+			}
+			_ = json.NewEncoder(w).Encode(granted)
+		})))
+		m.Handle("GET /call", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			client := signin.Client(r.Context(), origin, signin.ForResource(r.FormValue("resource")))
+			req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, origin+r.FormValue("path"), nil)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+				return
+			}
+			defer resp.Body.Close()
+			w.WriteHeader(resp.StatusCode)
+			_, _ = io.Copy(w, resp.Body)
+		})))
+		return m
+	}
+}
+
+// token asks the application's page for a token, "" being the session's own.
+func (a *application) token(t *testing.T, v *visitor, resource string) grantedToken {
+	t.Helper()
+	at := v.visit(a.url + "/token?resource=" + url.QueryEscape(resource))
+	var granted grantedToken
+	if err := json.Unmarshal([]byte(at.body), &granted); err != nil || at.status != http.StatusOK {
+		t.Fatalf("the page with a token: got %d at %s, %v; want 200%s", at.status, at.url.Path, err, at.way())
+	}
+	if granted.Refresh != "" {
+		t.Error("an access token comes with the refresh token")
+	}
+	return granted
+}
+
+// wantTokenFor checks a JWT access token: what RFC 9068 demands, for one API.
+func wantTokenFor(t *testing.T, a *application, granted grantedToken, api, person string) {
+	t.Helper()
+	if granted.Token == "" {
+		t.Fatalf("a token for %s: got the error %q; want a token", api, granted.Code)
+	}
+	head, c := header(t, granted.Token), claims(t, granted.Token)
+	if head["typ"] != "at+jwt" || head["alg"] != string(a.op.alg) {
+		t.Errorf("the header of a token for %s: got %v; want typ at+jwt and alg %s", api, head, a.op.alg)
+	}
+	for name, want := range map[string]string{"aud": api, "iss": a.op.issuer, "sub": person, "client_id": a.op.clientID} {
+		if c[name] != want {
+			t.Errorf("%s of a token for %s: got %v; want %s alone", name, api, c[name], want)
+		}
+	}
+	if scopes, _ := c["scope"].(string); !slices.Contains(strings.Fields(scopes), apiScopes[api]) {
+		t.Errorf("scope of a token for %s: got %q; want %s in it", api, scopes, apiScopes[api])
+	}
+	if !slices.Contains(strings.Fields(granted.Scope), apiScopes[api]) {
+		t.Errorf("the scope that goes with a token for %s: got %q; want %s in it", api, granted.Scope, apiScopes[api])
+	}
+}
+
+// checkTokensInTurn asks for the tokens of two APIs, again when they are due, and
+// between two refreshes of the session.
+func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
+	a := serve(t, server, callingAPIs("http://127.0.0.1:1"), op, "")
+	v := newVisitor(t)
+	start := v.visit(a.url + "/account")
+	if got := requestTo(t, a, start)["resource"]; !slices.Equal(got, op.resources) {
+		t.Errorf("resource in the authorization request: got %q; want %q", got, op.resources)
+	}
+	checkAccount(t, a, v.passProvider(start, a.op.issuer, "ada"))
+
+	own := a.token(t, v, "")
+	if own.Token == "" || strings.Count(own.Token, ".") == 2 {
+		t.Errorf("the session's own token: got %d parts; want an opaque one", strings.Count(own.Token, ".")+1)
+	}
+	if own.Token != a.wire.of("authorization_code")[0].tokens.AccessToken {
+		t.Error("the session's own token is not the one that came with the sign-in")
+	}
+	orders := a.token(t, v, ordersAPI)
+	wantTokenFor(t, a, orders, ordersAPI, "ada")
+	reports := a.token(t, v, reportsAPI)
+	wantTokenFor(t, a, reports, reportsAPI, "ada")
+	if again := a.token(t, v, ordersAPI); again.Token != orders.Token {
+		t.Error("a token that is still good was fetched again")
+	}
+	if a.token(t, v, "").Token != own.Token {
+		t.Error("the session's own token changed with the tokens for APIs")
+	}
+	wantResources(t, a, ordersAPI, reportsAPI)
+
+	// All are due now: the session's own with the request, the others when asked for.
+	a.clock.move(untilRefresh)
+	checkAccount(t, a, v.visit(a.url+"/account"))
+	if next := a.token(t, v, ordersAPI); next.Token == orders.Token {
+		t.Error("a token that was due is not fetched again")
+	} else {
+		wantTokenFor(t, a, next, ordersAPI, "ada")
+	}
+	if next := a.token(t, v, ""); next.Token == own.Token || strings.Count(next.Token, ".") == 2 {
+		t.Error("the session's own token is not refreshed, or is no opaque one any more")
+	}
+	wantResources(t, a, ordersAPI, reportsAPI, "", ordersAPI)
+	checkUserInfo(t, a, a.wire.of("refresh_token")[:3])
+	wantEachRefreshTokenOnce(t, a)
+	checkAccount(t, a, v.visit(a.url+"/account"))
+	checkSignOut(t, a, v)
+}
+
+// wantResources checks which resource each refresh so far was for.
+func wantResources(t *testing.T, a *application, want ...string) {
+	t.Helper()
+	var got []string
+	for _, e := range a.wire.of("refresh_token") {
+		got = append(got, strings.Join(e.form["resource"], " "))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("refreshes by resource: got %q; want %q", got, want)
+	}
+}
+
+// wantEachRefreshTokenOnce checks that each refresh used what the one before had
+// brought.
+func wantEachRefreshTokenOnce(t *testing.T, a *application) {
+	t.Helper()
+	newest := a.wire.of("authorization_code")[0].tokens.RefreshToken
+	for i, e := range a.wire.of("refresh_token") {
+		if e.status != http.StatusOK || e.form.Get("refresh_token") != newest {
+			t.Errorf("refresh %d: got %d with the newest refresh token %t; want 200 with it", i+1, e.status, e.form.Get("refresh_token") == newest)
+		}
+		if e.tokens.RefreshToken == "" || e.tokens.RefreshToken == newest {
+			t.Errorf("refresh %d: the provider did not rotate the refresh token", i+1)
+		}
+		newest = e.tokens.RefreshToken
+	}
+}
+
+func checkUnconfiguredResource(t *testing.T, server *httptest.Server, op foreign) {
+	a := serve(t, server, callingAPIs("http://127.0.0.1:1"), op, "")
+	v := newVisitor(t)
+	a.signIn(t, v, "ada")
+	if got := a.token(t, v, unknownAPI); got.Code != signin.ErrUnknownResource || got.Token != "" {
+		t.Errorf("a token for an unknown API: got the error %q; want %q", got.Code, signin.ErrUnknownResource)
+	}
+	wantResources(t, a)
+	wantTokenFor(t, a, a.token(t, v, ordersAPI), ordersAPI, "ada")
+	a.wantSignedIn(t, v, "ada")
+}
+
+// checkResourceConfiguredLater lets a deployment that knows one more API go on
+// with the session of the one before. The person has not granted that API, and the
+// provider says so; what it does to the refresh token differs.
+func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op foreign) {
+	before := op
+	before.resources = []string{ordersAPI}
+	v := newVisitor(t)
+	serve(t, server, onServeMux, before, "").signIn(t, v, "ada")
+	// The same client, keys and cookie: browsers do not keep cookies apart by port.
+	next, _ := listen()
+	a := serve(t, next, callingAPIs("http://127.0.0.1:1"), op, "")
+	a.wantSignedIn(t, v, "ada")
+
+	if got := a.token(t, v, reportsAPI); got.Code != signin.ErrUnknownResource || got.Token != "" {
+		t.Errorf("a token for an API that was not granted: got the error %q; want %q", got.Code, signin.ErrUnknownResource)
+	}
+	a.wantSignedIn(t, v, "ada")
+	orders := a.token(t, v, ordersAPI)
+	if op.spendsOnRefusal {
+		if orders.Code != signin.ErrNotSignedIn || orders.Token != "" {
+			t.Errorf("a token after the provider has spent the refresh token: got the error %q; want %q", orders.Code, signin.ErrNotSignedIn)
+		}
+		a.wantSignedOut(t, v)
+	} else {
+		wantTokenFor(t, a, orders, ordersAPI, "ada")
+		a.wantSignedIn(t, v, "ada")
+	}
+	wantResources(t, a, reportsAPI, ordersAPI)
+}
+
+// An api is an API that trusts op and knows of no session: what it answers says
+// who called.
+type api struct {
+	*httptest.Server
+	calls *transcript
+}
+
+// startAPI starts the orders API. It is an Auth of its own, as an API is a program
+// of its own; its client has nothing to do with the application's.
+func startAPI(t *testing.T, op foreign) api {
+	t.Helper()
+	auth, err := signin.New(signin.Config{
+		Issuer:       op.issuer,
+		ClientID:     "orders",
+		ClientSecret: "not-used",
+		BaseURL:      "http://127.0.0.1:1",
+		Keys:         [][]byte{[]byte(strings.Repeat("a", 32))},
+		HTTPClient:   &http.Client{Transport: ownTransport},
+		Logger:       slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatalf("signin.New: %v", err)
+	}
+	said := new(transcript)
+	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = said.Write([]byte("called\n"))
+		user, ok := signin.UserFrom(r.Context())
+		if !ok {
+			http.Error(w, "a guarded API without a user", http.StatusInternalServerError)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(caller{user.Subject, user.Issuer, user.Machine})
+	})
+	m := http.NewServeMux()
+	m.Handle("GET /orders", auth.RequireBearer(ordersAPI, signin.HasScope("orders:read"))(who))
+	m.Handle("GET /orders/cancel", auth.RequireBearer(ordersAPI, signin.HasScope("orders:write"))(who))
+	m.Handle("GET /orders/export", auth.RequireBearer(ordersAPI, signin.Machines(), signin.HasScope("orders:read"))(who))
+	// An audience that no API should have: it is what ID tokens are for.
+	m.Handle("GET /careless", auth.RequireBearer(op.clientID)(who))
+	server := httptest.NewServer(m)
+	t.Cleanup(server.Close)
+	return api{server, said}
+}
+
+type caller struct {
+	Subject, Issuer string
+	Machine         bool
+}
+
+// wantCaller checks that an answer of the API is to this caller.
+func wantCaller(t *testing.T, status int, body string, want caller) {
+	t.Helper()
+	var got caller
+	if err := json.Unmarshal([]byte(body), &got); err != nil || status != http.StatusOK || got != want {
+		t.Errorf("the API: got %d %q; want 200 and %+v", status, body, want)
+	}
+}
+
+func checkClient(t *testing.T, server *httptest.Server, op foreign) {
+	orders := startAPI(t, op)
+	a := serve(t, server, callingAPIs(orders.URL), op, "")
+	v := newVisitor(t)
+	a.signIn(t, v, "ada")
+	call := func(resource, path string) *page {
+		return v.visit(a.url + "/call?" + url.Values{"resource": {resource}, "path": {path}}.Encode())
+	}
+	at := call(ordersAPI, "/orders")
+	wantCaller(t, at.status, at.body, caller{Subject: "ada", Issuer: op.issuer})
+	if at := call(ordersAPI, "/orders/cancel"); at.status != http.StatusForbidden {
+		t.Errorf("a scope that was not granted: got %d; want 403", at.status)
+	}
+	// The answer invalid_token makes the client try once more, with a new token.
+	if at := call(reportsAPI, "/orders"); at.status != http.StatusUnauthorized {
+		t.Errorf("a token for another API: got %d; want 401", at.status)
+	}
+	wantResources(t, a, ordersAPI, reportsAPI, reportsAPI)
+	wantEachRefreshTokenOnce(t, a)
+	at = call(ordersAPI, "/orders")
+	wantCaller(t, at.status, at.body, caller{Subject: "ada", Issuer: op.issuer})
+	if got := strings.Count(orders.calls.String(), "called"); got != 2 {
+		t.Errorf("calls that reached the API's handler: got %d; want the 2 that are allowed", got)
+	}
+	a.wantSignedIn(t, v, "ada")
+}
+
+func checkGuard(t *testing.T, server *httptest.Server, op foreign) {
+	orders := startAPI(t, op)
+	a := serve(t, server, callingAPIs(orders.URL), op, "")
+	v := newVisitor(t)
+	a.signIn(t, v, "ada")
+	orderToken := a.token(t, v, ordersAPI)
+	wantTokenFor(t, a, orderToken, ordersAPI, "ada")
+	reportToken := a.token(t, v, reportsAPI)
+	wantTokenFor(t, a, reportToken, reportsAPI, "ada")
+	good, reports := orderToken.Token, reportToken.Token
+	idToken := a.wire.of("authorization_code")[0].tokens.IDToken
+
+	const invalid = `Bearer error="invalid_token"`
+	tests := []struct {
+		name, path, token string
+		status            int
+		code              signin.Code
+		challenge         string
+	}{
+		{"an ID token", "/orders", idToken, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"an ID token, where its audience is asked for", "/careless", idToken, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"a token for another API", "/orders", reports, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"the session's own, opaque token", "/orders", a.token(t, v, "").Token, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"a token that somebody has given one more scope", "/orders/cancel", withScope(t, good, "orders:write"), http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"a token with the signature of another", "/orders", withSignature(good, reports), http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"no token", "/orders", "", http.StatusUnauthorized, signin.ErrNotSignedIn, `Bearer realm=""`},
+		{"a scope that was not granted", "/orders/cancel", good, http.StatusForbidden, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="orders:write"`},
+	}
+	for _, test := range tests {
+		status, head, body := orders.call(t, test.path, test.token)
+		var problem struct{ Code signin.Code }
+		if err := json.Unmarshal([]byte(body), &problem); err != nil || status != test.status || problem.Code != test.code {
+			t.Errorf("%s: got %d and %q; want %d and a problem document with %s", test.name, status, body, test.status, test.code)
+		}
+		if got := head.Get("WWW-Authenticate"); got != test.challenge {
+			t.Errorf("%s: WWW-Authenticate: got %q; want %q", test.name, got, test.challenge)
+		}
+	}
+	if got := orders.calls.String(); got != "" {
+		t.Errorf("the API's handler was reached by what it refuses: %q", got)
+	}
+	status, _, body := orders.call(t, "/orders", good)
+	wantCaller(t, status, body, caller{Subject: "ada", Issuer: op.issuer})
+}
+
+// call sends token to the API, or none if it is empty.
+func (s api) call(t *testing.T, path, token string) (status int, head http.Header, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := (&http.Client{Transport: ownTransport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(text)
+}
+
+// withScope is a token with another scope, under the signature that it had.
+func withScope(t *testing.T, token, scope string) string {
+	t.Helper()
+	c := claims(t, token)
+	c["scope"] = scope
+	payload, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(token, ".")
+	parts[1] = base64.RawURLEncoding.EncodeToString(payload)
+	return strings.Join(parts, ".")
+}
+
+// withSignature is a token under the signature of another, by the same key.
+func withSignature(token, other string) string {
+	return token[:strings.LastIndexByte(token, '.')] + other[strings.LastIndexByte(other, '.'):]
+}
+
+func checkMachines(t *testing.T, server *httptest.Server, op foreign) {
+	orders := startAPI(t, op)
+	serve(t, server, onServeMux, op, "")
+	token := machineToken(t, op)
+	status, _, body := orders.call(t, "/orders", token)
+	var problem struct{ Code signin.Code }
+	if err := json.Unmarshal([]byte(body), &problem); err != nil || status != http.StatusForbidden || problem.Code != signin.ErrForbidden {
+		t.Errorf("a machine where none is expected: got %d and %q; want 403 and %s", status, body, signin.ErrForbidden)
+	}
+	if got := orders.calls.String(); got != "" {
+		t.Errorf("the API's handler was reached by a machine: %q", got)
+	}
+	status, _, body = orders.call(t, "/orders/export", token)
+	wantCaller(t, status, body, caller{Subject: machineID, Issuer: op.issuer, Machine: true})
+}
+
+// machineToken gets an access token for the orders API without a person
+// (https://www.rfc-editor.org/rfc/rfc6749#section-4.4).
+func machineToken(t *testing.T, op foreign) string {
+	t.Helper()
+	endpoint := metadataOf(t, op).TokenEndpoint
+	form := url.Values{"grant_type": {"client_credentials"}, "resource": {ordersAPI}, "scope": {"orders:read"}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(url.QueryEscape(machineID), url.QueryEscape(op.clientSecret))
+	resp, err := (&http.Client{Transport: ownTransport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var granted struct {
+		AccessToken string `json:"access_token"`
+		Error       string `json:"error"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&granted); err != nil || granted.AccessToken == "" {
+		t.Fatalf("a token for a machine: got %d, error %q, %v; want a token", resp.StatusCode, granted.Error, err)
+	}
+	return granted.AccessToken
+}
