@@ -195,7 +195,8 @@ func TestWithLogtoTheProgramSaysWhatToRegisterAndSignsIn(t *testing.T) {
 		"SIGNIN_KEY": strings.Repeat("0123456789abcdef", 4),
 	})
 	said := p.stdout.String()
-	for _, want := range []string{logto.URL, "App ID app-id", p.url + "/callback\n", p.url + "/\n", "naver\n", "x\n"} {
+	for _, want := range []string{logto.URL, "App ID app-id", p.url + "/callback\n", p.url + "/\n", "naver\n", "x\n",
+		"API_RESOURCE set to it\n", "read:orders, write:orders\n", "admin, a user role", "read:members, invite:members\n"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("stdout: got %q; want %q in it", said, want)
 		}
@@ -211,7 +212,27 @@ func TestWithLogtoTheProgramSaysWhatToRegisterAndSignsIn(t *testing.T) {
 	logto.RegisterSignOutURIs(p.url + "/")
 	c := logto.SignIn(t, nil, p.url, signintest.Bob())
 	visit(t, c, p.url+"/", nil).want(t, http.StatusOK, p.url+"/", "Hello, Bob Example")
+	visit(t, c, p.url+"/orders", nil).want(t, http.StatusOK, p.url+"/orders", "There is no API yet")
 	visit(t, c, p.url+"/sign-out", url.Values{}).want(t, http.StatusOK, p.url+"/", "You are not signed in")
+}
+
+func TestWithLogtoAndAnAPIItAsksForTheAPI(t *testing.T) {
+	t.Parallel()
+	logto := signintest.NewProvider()
+	t.Cleanup(logto.Close)
+	p := start(t, []string{"-addr", "127.0.0.1:0"}, map[string]string{
+		"LOGTO_ENDPOINT": logto.URL, "LOGTO_APP_ID": "signintest-app", "LOGTO_APP_SECRET": "signintest-app-secret",
+		"API_RESOURCE": "https://orders.example.test",
+	})
+	if said := p.stdout.String(); !strings.Contains(said, "https://orders.example.test (if it is missing, Logto refuses every sign-in)\n") {
+		t.Errorf("stdout: got %q; want the API to register", said)
+	}
+	logto.RegisterRedirectURIs(p.url + "/callback")
+	alice := signintest.Alice()
+	alice.Permissions = map[string][]string{"https://orders.example.test": {"read:orders"}}
+	c := logto.SignIn(t, nil, p.url, alice)
+	visit(t, c, p.url+"/orders", nil).want(t, http.StatusOK, p.url+"/orders", "The API lets you", "<dd>read:orders</dd>")
+	visit(t, c, p.url+"/orders", url.Values{}).want(t, http.StatusOK, p.url+"/orders", "The API says no", "write:orders")
 }
 
 func TestEachWayToSignInAsksLogtoForIt(t *testing.T) {
@@ -237,7 +258,8 @@ func TestEachWayToSignInAsksLogtoForIt(t *testing.T) {
 		if got := asked.Get("direct_sign_in"); got != row.direct {
 			t.Errorf("%s: direct_sign_in: got %q; want %q", row.path, got, row.direct)
 		}
-		if got, want := asked.Get("scope"), "openid profile offline_access email roles"; got != want {
+		if got, want := asked.Get("scope"), "openid profile offline_access email roles urn:logto:scope:organizations "+
+			"urn:logto:scope:organization_roles read:orders write:orders read:members invite:members"; got != want {
 			t.Errorf("%s: scope: got %q; want %q", row.path, got, want)
 		}
 	}
@@ -249,7 +271,11 @@ func TestTheProgramStopsWhenItIsAskedTo(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Errorf("run: got error %v; want none", err)
 	}
-	for _, address := range []string{p.url, providerOf(p)} {
+	addresses := regexp.MustCompile(`http://[\w.]+:\d+`).FindAllString(p.stdout.String(), -1)
+	if len(addresses) != 3 {
+		t.Fatalf("got addresses %q; want those of provider, API and application", addresses)
+	}
+	for _, address := range addresses {
 		l, err := net.Listen("tcp", strings.TrimPrefix(address, "http://"))
 		if err != nil {
 			t.Errorf("%s after the program: got %v; want it free", address, err)
@@ -297,6 +323,9 @@ func TestAMistakeInTheSettingsIsOneClearLine(t *testing.T) {
 			`signin: Config.BaseURL (BASE_URL) is "http://app.example.com"; needs https, since http is accepted on loopback only`},
 		{"the base URL is none", nil, map[string]string{"BASE_URL": "app.example.com", "SIGNIN_KEY": strings.Repeat("k", 32)},
 			`signin: Config.BaseURL (BASE_URL) is "app.example.com"; needs an absolute URL such as https://host`},
+		{"the API has no scheme", nil, with("API_RESOURCE", "api.example.com"), `API_RESOURCE is "api.example.com"; needs an absolute URI such as https://api.example.com`},
+		{"the API has a fragment", nil, with("API_RESOURCE", "https://api.example.com#orders"),
+			`signin: Config.Resources (API_RESOURCE) has "https://api.example.com#orders"; needs absolute URIs without a fragment`},
 		{"a flag is unknown", []string{"-port", "3000"}, nil, "flag provided but not defined: -port"},
 		{"replicas share nothing", []string{"-replicas", "3"}, nil,
 			"-replicas needs -redis, such as -redis 127.0.0.1:6379, where replicas tell each other who has signed out"},

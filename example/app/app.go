@@ -5,6 +5,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +26,7 @@ var files embed.FS
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"name":    name,
 	"initial": initial,
+	"list":    list,
 	"clock":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
 	"day":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -101,6 +104,9 @@ func name(u *signin.User) string {
 	}
 	return "friend"
 }
+
+// list is "a, b", or a word for nothing.
+func list(words []string) string { return cmp.Or(strings.Join(words, ", "), "none") }
 
 // initial stands where a picture is missing, or does not load.
 func initial(u *signin.User) string {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,24 +16,59 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// application is an application of these pages; its provider is never asked for
-// anything.
-func application(t *testing.T) http.Handler {
+// running is an application of these pages, its provider, and its API.
+type running struct {
+	http.Handler
+	url      string
+	provider *signintest.Provider
+	settings *Settings
+	endAPI   func()
+}
+
+// application has an API unless resource is empty.
+func application(t *testing.T, resource string) *running {
 	t.Helper()
-	provider := signintest.NewProvider()
-	t.Cleanup(provider.Close)
-	cfg := provider.Config("http://localhost:3000")
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	a := &running{provider: signintest.NewProvider(), endAPI: func() {}}
+	t.Cleanup(a.provider.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	cfg := a.provider.Config(server.URL)
+	cfg.Logger, cfg.HTTPClient = slog.New(slog.DiscardHandler), &http.Client{Transport: transport}
+	cfg.Scopes = []string{"roles", "urn:logto:scope:organizations", "urn:logto:scope:organization_roles",
+		"read:orders", "write:orders", "read:members", "invite:members"}
+	a.url, a.settings = server.URL, &Settings{BaseURL: server.URL, APIResource: resource}
+	if resource != "" {
+		cfg.Resources = []string{resource}
+		end, err := a.settings.StartAPI(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.endAPI = sync.OnceFunc(end)
+		t.Cleanup(a.endAPI)
+	}
 	auth, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
+	mux.HandleFunc("/sign-in", auth.SignIn())
+	mux.HandleFunc("/callback", auth.Callback())
 	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(Home)))
 	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(Account)))
 	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))
 	mux.HandleFunc("GET /static/{file}", Static)
-	return Secure(mux)
+	mux.Handle("GET /admin", auth.Require(signin.HasRole("admin"))(http.HandlerFunc(Admin)))
+	mux.Handle("GET /organizations", auth.RequireAuth(http.HandlerFunc(Organizations)))
+	mux.Handle("GET /organizations/{organization}", auth.Require(Member)(http.HandlerFunc(Organization)))
+	mux.Handle("GET /organizations/{organization}/settings", auth.Require(Owner)(http.HandlerFunc(OrganizationSettings)))
+	mux.Handle("/orders", auth.RequireAuth(Orders(a.settings)))
+	recently := auth.Require(signin.SignedInWithin(5 * time.Minute))
+	mux.Handle("GET /account/delete", recently(http.HandlerFunc(ConfirmDelete)))
+	mux.Handle("POST /account/delete", recently(http.HandlerFunc(Delete)))
+	a.Handler = Secure(mux)
+	return a
 }
 
 // get requests a page as user, who may be nil.
@@ -64,7 +100,7 @@ var (
 
 func TestPagesShowWhatIsKnownOfThePerson(t *testing.T) {
 	t.Parallel()
-	app := application(t)
+	app := application(t, "")
 	for _, row := range []struct {
 		name, path string
 		user       *signin.User
@@ -115,7 +151,7 @@ func TestPagesShowWhatIsKnownOfThePerson(t *testing.T) {
 // Whatever a page loads or runs is of this application.
 func TestPagesNeedNoScriptAndNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
-	app := application(t)
+	app := application(t, "")
 	foreign := regexp.MustCompile(`(?i)<script|\sstyle=|<style|\son[a-z]+=|(?:src|href|action)="(?:[^"/]|//)`)
 	loads := regexp.MustCompile(`(?:src|<link[^>]* href)="(/[^"]+)"`)
 	for _, row := range []struct {
@@ -140,7 +176,7 @@ func TestPagesNeedNoScriptAndNothingFromElsewhere(t *testing.T) {
 
 func TestEveryAnswerCarriesThePolicy(t *testing.T) {
 	t.Parallel()
-	app := application(t)
+	app := application(t, "")
 	want := map[string]string{
 		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' https:; base-uri 'none'; frame-ancestors 'none'",
 		"X-Content-Type-Options":  "nosniff",
@@ -158,7 +194,7 @@ func TestEveryAnswerCarriesThePolicy(t *testing.T) {
 
 func TestTheAccountPageIsForPeopleWhoAreSignedIn(t *testing.T) {
 	t.Parallel()
-	w := get(t, application(t), "/account", nil)
+	w := get(t, application(t, ""), "/account", nil)
 	if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != "/sign-in?return_to=%2Faccount" {
 		t.Errorf("got %d to %q; want 303 to the sign-in, and back", w.Code, got)
 	}
@@ -169,7 +205,7 @@ func TestTheAccountPageIsForPeopleWhoAreSignedIn(t *testing.T) {
 
 func TestPagesSayWhichReplicaTheyCameFrom(t *testing.T) {
 	t.Parallel()
-	single := application(t)
+	single := application(t, "")
 	several := FromReplica(2, 3, single)
 	for _, path := range []string{"/", "/account", "/nowhere"} {
 		const line = "<footer>This page came from replica 2 of 3.</footer>"

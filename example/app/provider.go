@@ -29,9 +29,14 @@ func (s *Settings) StartProvider() (*signintest.Provider, error) {
 		l.Close()
 	}
 	provider := signintest.NewProvider(signintest.WithAddr(addr))
+	alice, bob, naver := signintest.Alice(), signintest.Bob(), signintest.NaverUser()
+	// Everybody else may not even read at the API.
+	alice.Permissions[s.APIResource] = []string{"read:orders", "write:orders"}
+	bob.Permissions = map[string][]string{s.APIResource: {"read:orders"}}
 	// The pictures of the test users are nowhere to be found. This one is.
-	for _, u := range []signintest.User{signintest.Alice(), signintest.NaverUser()} {
-		u.Picture = s.BaseURL + "/static/portrait.svg"
+	alice.Picture = s.BaseURL + "/static/portrait.svg"
+	naver.Picture = alice.Picture
+	for _, u := range []signintest.User{alice, bob, naver} {
 		provider.SetUser(u)
 	}
 	return provider, nil

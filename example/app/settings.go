@@ -28,6 +28,8 @@ Environment:
 
   LOGTO_ENDPOINT, LOGTO_APP_ID, LOGTO_APP_SECRET
                   a Logto to sign in with; all of them or none
+  API_RESOURCE    what Logto calls the API of the orders page, such as
+                  https://api.example.com; without it that page has no API
   SIGNIN_KEY      seals the sessions (openssl rand -hex 32); without it they
                   end with the program
   BASE_URL        where people reach the application, if not at -addr
@@ -45,6 +47,8 @@ type Settings struct {
 	Endpoint, AppID, AppSecret string // all, or none
 	Keys                       [][]byte
 	BaseURL                    string // Listen completes it
+	APIResource                string // what the provider calls the API; empty if there is none
+	APIURL                     string // where it listens; StartAPI sets it
 	Replicas                   int    // 0 is a single process, without Redis
 	Redis                      string
 
@@ -56,7 +60,12 @@ type Settings struct {
 func ReadSettings(args []string, getenv func(string) string) (*Settings, error) {
 	s := &Settings{
 		Endpoint: getenv("LOGTO_ENDPOINT"), AppID: getenv("LOGTO_APP_ID"), AppSecret: getenv("LOGTO_APP_SECRET"),
-		BaseURL: strings.TrimRight(getenv("BASE_URL"), "/"),
+		BaseURL: strings.TrimRight(getenv("BASE_URL"), "/"), APIResource: getenv("API_RESOURCE"),
+	}
+	// A Logto refuses every sign-in that asks for an API it does not know. The
+	// provider for tests knows all.
+	if s.APIResource == "" && s.Endpoint == "" {
+		s.APIResource = "https://api.example.com"
 	}
 	given, err := s.readFlags(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -118,6 +127,11 @@ func checkEnvironment(getenv func(string) string) error {
 		return fmt.Errorf("missing: %s; set all of %s, or none for the provider for tests",
 			strings.Join(missing, ", "), strings.Join(logto, ", "))
 	}
+	if r := getenv("API_RESOURCE"); r != "" {
+		if u, err := url.Parse(r); err != nil || !u.IsAbs() {
+			return fmt.Errorf("API_RESOURCE is %q; needs an absolute URI such as https://api.example.com", r)
+		}
+	}
 	// The links in the pages begin at the root.
 	base := strings.TrimRight(getenv("BASE_URL"), "/")
 	if u, err := url.Parse(base); err == nil && u.Path != "" && u.Host != "" {
@@ -164,7 +178,12 @@ func (s *Settings) FindRedis(ctx context.Context) error {
 func (s *Settings) Advice(endpoint string) string {
 	if s.Endpoint == "" {
 		return "People sign in at a provider for tests, " + endpoint + ": no account, no password.\n" +
+			"Alice may open every page, Bob only some. Their orders are at an API, " + s.APIURL + ".\n" +
 			"For a Logto, set LOGTO_ENDPOINT, LOGTO_APP_ID and LOGTO_APP_SECRET.\n"
+	}
+	api := "the identifier that you choose; then start this with API_RESOURCE set to it"
+	if s.APIResource != "" {
+		api = s.APIResource + " (if it is missing, Logto refuses every sign-in)"
 	}
 	return `People sign in at Logto, ` + endpoint + `. Register in its console:
 
@@ -175,6 +194,16 @@ func (s *Settings) Advice(endpoint string) string {
   Connectors > Social connectors, for the two buttons on the home page
     Naver, with the target      naver
     X, with the target          x
+  API resources, for the orders page
+    API identifier              ` + api + `
+    Permissions                 read:orders, write:orders
+  Roles, for the admin page and the orders page
+    admin, a user role          with both permissions of the API; assign it to yourself
+  Organization template, for the pages of organizations
+    Organization permissions    read:members, invite:members
+    Organization roles          owner, with both permissions
+  Organizations > one of yours > Members
+    Yourself                    with the role owner
 `
 }
 
@@ -188,6 +217,7 @@ func (m Mistake) Error() string {
 		"Config.BaseURL", "Config.BaseURL (BASE_URL)",
 		"Config.Keys[0]", "Config.Keys[0] (SIGNIN_KEY)",
 		"Config.Keys", "Config.Keys (SIGNIN_KEY)",
+		"Config.Resources", "Config.Resources (API_RESOURCE)",
 	).Replace(m.Err.Error())
 }
 

@@ -47,6 +47,8 @@ func TestAMistakeInTheSettingsIsOneSentence(t *testing.T) {
 		{"the secret is missing", "", map[string]string{"LOGTO_ENDPOINT": "https://tenant.logto.app", "LOGTO_APP_ID": "id"}, "missing: LOGTO_APP_SECRET" + all},
 		{"only the secret is there", "", map[string]string{"LOGTO_APP_SECRET": "secret"}, "missing: LOGTO_ENDPOINT, LOGTO_APP_ID" + all},
 		{"the base URL has a path", "", map[string]string{"BASE_URL": "https://example.com/app/"}, `BASE_URL is "https://example.com/app"; needs to end with its host`},
+		{"the API is no URI", "", map[string]string{"API_RESOURCE": "orders"}, `API_RESOURCE is "orders"; needs an absolute URI such as https://api.example.com`},
+		{"the API is nothing at all", "", map[string]string{"API_RESOURCE": "%"}, `API_RESOURCE is "%"; needs an absolute URI such as https://api.example.com`},
 		{"a flag is unknown", "-port 3000", nil, "flag provided but not defined: -port"},
 		{"a word is no flag", "serve", nil, `"serve" is no flag; -help lists them`},
 		{"replicas share nothing", "-replicas 3", nil,
@@ -78,7 +80,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 		t.Errorf("got error %v; want %v", err, flag.ErrHelp)
 	}
 	for _, want := range []string{"-addr", "-provider-addr", "-replicas", "-redis",
-		"LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "SIGNIN_KEY", "BASE_URL"} {
+		"LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "API_RESOURCE", "SIGNIN_KEY", "BASE_URL"} {
 		if !strings.Contains(Help, "\n  "+want) && !strings.Contains(Help, ", "+want) {
 			t.Errorf("help: got no line for %s; want one", want)
 		}

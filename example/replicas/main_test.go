@@ -34,6 +34,23 @@ func TestEveryReplicaKnowsWhoHasSignedInAtOne(t *testing.T) {
 	}
 }
 
+// The token for the API is in Redis, so the provider is asked for one, and not for
+// three. And a form is the application's own, though the front changes Host.
+func TestEveryReplicaAsksTheAPIWithTheSameToken(t *testing.T) {
+	t.Parallel()
+	p, logto := startAtLogto(t, startRedis(t).addr)
+	alice := logto.SignIn(t, newClient(t), p.url, signintest.Alice())
+	p.everywhere(alice, "/orders", func(a answer) bool {
+		return a.status == http.StatusOK && strings.Contains(a.body, "The API lets you") && strings.Contains(a.body, "alice0000001")
+	}, "what the API says")
+	if got := logto.Stats().Refreshes; got != 1 {
+		t.Errorf("got %d requests for tokens; want one", got)
+	}
+	if got := p.send(alice, "/orders", url.Values{}); got.status != http.StatusOK || !strings.Contains(got.body, "201 Created") {
+		t.Errorf("an order: got %d; want 200 with the API's 201\n%s", got.status, got.body)
+	}
+}
+
 // CASES 5.8, over replicas: what one has ended, no other goes on with, whether
 // it is the browser's own cookie or a copy that was made before.
 func TestWhoSignsOutAtOneReplicaIsOutAtAll(t *testing.T) {
@@ -214,6 +231,7 @@ func TestWhatKeepsTheProgramFromStartingIsOneLine(t *testing.T) {
 		{"the front's address is taken", append(replicasOf(3, redis), "-addr", taken), nil, io.Discard, 1, "listen tcp " + taken},
 		{"the provider would be in the open", append(replicasOf(3, redis), "-provider-addr", ":0"), nil, io.Discard, 2, `-provider-addr is ":0"`},
 		{"the key is short", replicasOf(3, redis), map[string]string{"SIGNIN_KEY": "short"}, io.Discard, 2, "signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more"},
+		{"the API has a fragment", replicasOf(3, redis), map[string]string{"API_RESOURCE": "https://api.example.com#orders", "SIGNIN_KEY": strings.Repeat("k", 32)}, io.Discard, 2, "signin: Config.Resources (API_RESOURCE) has "},
 		{"nobody reads what to open", replicasOf(3, redis), map[string]string{"SIGNIN_KEY": strings.Repeat("k", 32)}, w, 1, io.ErrClosedPipe.Error()},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -9,11 +9,13 @@ import (
 )
 
 // The one program is there to be read, and the other is the same application.
-func TestRoutesAreThoseOfTheExample(t *testing.T) {
+func TestRoutesAndScopesAreThoseOfTheExample(t *testing.T) {
 	t.Parallel()
-	here, there := source(t, "main.go", "routes"), source(t, "../main.go", "routes")
-	if here != there {
-		t.Errorf("routes: got\n%s\nwant, from the example\n%s", here, there)
+	for _, function := range []string{"scopes", "routes"} {
+		here, there := source(t, "main.go", function), source(t, "../main.go", function)
+		if here != there {
+			t.Errorf("%s: got\n%s\nwant, from the example\n%s", function, here, there)
+		}
 	}
 }
 

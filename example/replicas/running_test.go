@@ -120,7 +120,7 @@ func newLogto(t *testing.T) *signintest.Provider {
 func environ(logto *signintest.Provider) []string {
 	return []string{
 		"LOGTO_ENDPOINT=" + logto.URL, "LOGTO_APP_ID=app-id", "LOGTO_APP_SECRET=app-secret",
-		"SIGNIN_KEY=" + strings.Repeat("0123456789abcdef", 4),
+		"SIGNIN_KEY=" + strings.Repeat("0123456789abcdef", 4), "API_RESOURCE=https://api.example.com",
 	}
 }
 

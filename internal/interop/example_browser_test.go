@@ -22,6 +22,9 @@ func TestInABrowserTheExample(t *testing.T) {
 		{"a person comes from Naver, with a picture", comeFromNaver},
 		{"a person comes from X, without a picture", comeFromX},
 		{"a person without an account signs up", signUp},
+		{"a person sees what their scopes, roles and organizations open", seeWhatOneMay},
+		{"a person with fewer of them is told so", seeWhatOneMayNot},
+		{"a person who deletes the account signs in once more", deleteAccount},
 		{"two tabs that sign in at once both arrive", twoTabs},
 		{"the back button after a sign-in leads back into the application", backAfterSignIn},
 		{"the back button after a sign-out leads to nothing that still works", backAfterSignOut},
@@ -106,6 +109,89 @@ func signUp(t *testing.T, p *exampleProgram, b *tab) {
 	b.wantPage(p.url+"/", http.StatusOK, "Hello, Grace Hopper")
 	b.press("Your account")
 	b.wantPage(p.url+"/account", http.StatusOK, "Grace Hopper", "grace@example.test")
+}
+
+func seeWhatOneMay(t *testing.T, p *exampleProgram, b *tab) {
+	b.open(p.url + "/")
+	b.press("Sign in")
+	b.press("Alice Example")
+	b.wantPage(p.url+"/", http.StatusOK, "Hello, Alice Example")
+
+	b.press("Your orders")
+	b.wantPage(p.url+"/orders", http.StatusOK, "The API lets you", "200 OK", "alice0000001", "read:orders, write:orders")
+	b.wantTidy("example-orders")
+	b.press("Place an order")
+	b.wantPage(p.url+"/orders", http.StatusOK, "The API lets you", "201 Created", "One more order")
+	b.wantTidy("example-order-placed")
+
+	b.open(p.url + "/")
+	b.press("Administration")
+	b.wantPage(p.url+"/admin", http.StatusOK, "you have the role admin")
+	b.wantTidy("example-admin")
+
+	b.open(p.url + "/")
+	b.press("Your organizations")
+	b.wantPage(p.url+"/organizations", http.StatusOK, "org_one", "org_two")
+	b.wantTidy("example-organizations")
+	b.press("org_one")
+	b.wantPage(p.url+"/organizations/org_one", http.StatusOK, "owner", "read:members, invite:members")
+	b.wantTidy("example-organization")
+	b.press("settings of org_one")
+	b.wantPage(p.url+"/organizations/org_one/settings", http.StatusOK, "Settings of org_one")
+	b.wantTidy("example-organization-settings")
+	b.open(p.url + "/organizations/org_two")
+	b.press("settings of org_two")
+	b.wantPage(p.url+"/organizations/org_two/settings", http.StatusForbidden, "This page is not open to you", "org_two:owner")
+	b.wantTidy("example-organization-settings-refused")
+}
+
+func seeWhatOneMayNot(t *testing.T, p *exampleProgram, b *tab) {
+	b.open(p.url + "/admin")
+	b.wantScreen("/sign-in", "Sign in")
+	b.press("Bob Example")
+	b.wantPage(p.url+"/admin", http.StatusForbidden, "This page is not open to you", "the role admin")
+	b.wantTidy("example-admin-refused")
+	b.press("Back to the start")
+	b.wantPage(p.url+"/", http.StatusOK, "Hello, Bob Example")
+
+	b.press("Your orders")
+	b.wantPage(p.url+"/orders", http.StatusOK, "The API lets you", "bob000000001")
+	b.press("Place an order")
+	b.wantPage(p.url+"/orders", http.StatusOK, "The API says no", "403 Forbidden", "the scope write:orders", "insufficient_scope")
+	b.wantTidy("example-orders-refused")
+
+	b.open(p.url + "/organizations")
+	b.wantPage(p.url+"/organizations", http.StatusOK, "You belong to no organization")
+	b.wantTidy("example-organizations-none")
+	b.open(p.url + "/organizations/org_one")
+	b.wantPage(p.url+"/organizations/org_one", http.StatusForbidden, "This page is not open to you")
+}
+
+func deleteAccount(t *testing.T, p *exampleProgram, b *tab) {
+	b.open(p.url + "/sign-in")
+	b.press("Alice Example")
+	b.wantPage(p.url+"/", http.StatusOK, "Hello, Alice Example")
+	b.press("Your account")
+	b.press("Delete your account")
+	b.wantScreen("/sign-in", "Sign in")
+	b.wantAsked("max_age", "300")
+	b.wantTidy("provider-step-up")
+	b.press("Alice Example")
+	b.wantPage(p.url+"/account/delete", http.StatusOK, "Delete your account?")
+	b.wantTidy("example-delete")
+	b.press("Delete my account")
+	b.wantPage(p.url+"/account/delete", http.StatusOK, "Nothing was deleted")
+	b.wantTidy("example-deleted")
+
+	// It is for the person who has signed in, and for nobody else.
+	other := openBrowser(t)
+	other.open(p.url + "/sign-in")
+	other.press("Alice Example")
+	other.open(p.url + "/account/delete")
+	other.press("Bob Example")
+	other.wantPage(p.url+"/callback", http.StatusForbidden, "We could not confirm that it is you")
+	other.open(p.url + "/")
+	other.wantPage(p.url+"/", http.StatusOK, "Hello, Alice Example")
 }
 
 func twoTabs(t *testing.T, p *exampleProgram, first *tab) {

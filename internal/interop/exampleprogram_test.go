@@ -48,7 +48,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	program.Dir = filepath.Join("..", "..")
 	// Whoever runs the tests may have a Logto of their own in the environment. With
 	// a key there is nothing that the program should have to warn of.
-	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "BASE_URL=",
+	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "API_RESOURCE=", "BASE_URL=",
 		"SIGNIN_KEY="+strings.Repeat("k", 64))
 	p := &exampleProgram{t: t, said: new(transcript)}
 	program.Stderr = p.said

@@ -1,0 +1,63 @@
+package app
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gosignin/signin"
+)
+
+// Member is a rule of this application's own: the organization is the one in the
+// path of the request.
+func Member(r *http.Request, u *signin.User) error {
+	return signin.MemberOf(r.PathValue("organization"))(r, u)
+}
+
+// Owner is a rule like Member.
+func Owner(r *http.Request, u *signin.User) error {
+	return signin.HasOrganizationRole(r.PathValue("organization"), "owner")(r, u)
+}
+
+// Organizations is behind RequireAuth: which organizations somebody belongs to, if
+// any.
+func Organizations(w http.ResponseWriter, r *http.Request) {
+	render(w, http.StatusOK, "organizations", viewOf(r, "Your organizations"))
+}
+
+// organizationPage is what the pages of one organization know.
+type organizationPage struct {
+	view
+	Organization string
+	Roles        []string // that the person has in it
+	Permissions  []string // that the organization's token has
+	Problem      string   // why there is no token
+}
+
+func organizationOf(r *http.Request) organizationPage {
+	id := r.PathValue("organization")
+	page := organizationPage{view: viewOf(r, id), Organization: id}
+	for _, role := range page.User.OrganizationRoles {
+		if name, ok := strings.CutPrefix(role, id+":"); ok {
+			page.Roles = append(page.Roles, name)
+		}
+	}
+	return page
+}
+
+// Organization is behind the rule Member. The token that it asks for is what an API
+// of the organization takes. Here it only shows what the token permits.
+func Organization(w http.ResponseWriter, r *http.Request) {
+	page, status := organizationOf(r), http.StatusOK
+	token, err := signin.AccessToken(r.Context(), signin.ForOrganization(page.Organization))
+	if err != nil {
+		status, page.Problem = explain(err)
+	} else if scope, ok := token.Extra("scope").(string); ok {
+		page.Permissions = strings.Fields(scope)
+	}
+	render(w, status, "organization", page)
+}
+
+// OrganizationSettings is behind the rule Owner.
+func OrganizationSettings(w http.ResponseWriter, r *http.Request) {
+	render(w, http.StatusOK, "organization-settings", organizationOf(r))
+}
