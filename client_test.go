@@ -412,7 +412,14 @@ func TestClientFailsWithTheErrorOfAccessToken(t *testing.T) {
 		fails(t, "an unknown resource", signin.Client(ctx, srv.URL, signin.ForResource("urn:unknown")), signin.ErrUnknownResource)
 		fails(t, "no member", signin.Client(ctx, srv.URL, signin.ForOrganization("org_three")), signin.ErrNotMember)
 		for _, origin := range []string{"", "api.example.com", "http://api.example.com", srv.URL + "/", srv.URL + "/v1", srv.URL + "?x", "urn:api", "https://u:p@api.example.com", "https://*.example.com"} {
-			fails(t, "origin "+origin, signin.Client(ctx, origin), signin.ErrBadRequest)
+			resp, err := signin.Client(ctx, origin).Get(srv.URL)
+			var e *signin.Error
+			if resp != nil || err == nil || !strings.Contains(err.Error(), "the origin") || errors.As(err, &e) {
+				t.Errorf("origin %s: got %v, %v; want an error of the program's, and none for people", origin, resp, err)
+			}
+			if calls := srv.asked(); len(calls) > 0 {
+				t.Errorf("origin %s: got %+v; want no request", origin, calls)
+			}
 		}
 		a.provider.Down()
 		fails(t, "the provider is down", signin.Client(ctx, srv.URL, signin.ForResource(apiA)), signin.ErrProviderUnavailable)

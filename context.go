@@ -72,7 +72,8 @@ type User struct {
 
 	// SignedInAt is when this session began, and ExpiresAt when it ends unless
 	// it is used again: the earlier of Config.IdleTimeout after its last
-	// written use and Config.MaxLifetime after its beginning.
+	// written use and Config.MaxLifetime after its beginning. Behind
+	// [Auth.RequireBearer] they are when the token was made, and when it expires.
 	SignedInAt time.Time
 	ExpiresAt  time.Time
 
@@ -85,7 +86,8 @@ type User struct {
 // UserFrom returns the user a request comes from, given its context, and false
 // if nobody is signed in or the request did not pass through [Auth.Load],
 // [Auth.WithRoutes] or a guard. Where several Auths are nested it speaks of the
-// innermost. Behind a guard it never returns false.
+// innermost. Behind a guard it never returns false, unless another Auth's Load
+// stands between.
 //
 // Claims are those of the last verified ID token: at the sign-in, or at the
 // last refresh. A role that was taken away since is still there.
@@ -245,7 +247,10 @@ func plantedToken(p *planted.Value, audience record.Audience) (*oauth2.Token, er
 	}
 	for _, t := range p.Tokens {
 		if opts, ok := t.Options.([]TokenOption); ok && audienceOf(opts) == audience {
-			return &oauth2.Token{AccessToken: t.Access, TokenType: "Bearer"}, nil
+			// What an opaque one permits is not to be known here.
+			claims, _ := UnverifiedClaims[struct{ Scope string }](t.Access)
+			token := &oauth2.Token{AccessToken: t.Access, TokenType: "Bearer"}
+			return token.WithExtra(map[string]any{"scope": claims.Scope}), nil
 		}
 	}
 	return nil, newError(ErrUnknownResource, errors.New("signin: the test has planted no such token; see signintest.WithAccessToken"))
@@ -263,8 +268,8 @@ func plantedToken(p *planted.Value, audience record.Audience) (*oauth2.Token, er
 // If there is no token, the request fails with the error of AccessToken, inside a
 // *url.Error. The client has no time-out of its own: set one, or use contexts.
 //
-// An origin that is none, or is not https (except on loopback), makes every
-// request fail with [ErrBadRequest].
+// An origin that is none, or is not https (except on localhost, 127.0.0.0/8 and
+// ::1), makes every request fail: that is a mistake in the program or its settings.
 func Client(ctx context.Context, origin string, opts ...TokenOption) *http.Client {
 	audience := audienceOf(opts)
 	t := &bearer.Transport{Base: http.DefaultTransport, Token: func(ctx context.Context, refused string) (string, error) {
@@ -286,7 +291,7 @@ func Client(ctx context.Context, origin string, opts ...TokenOption) *http.Clien
 	}
 	var err error
 	if t.Origin, err = settings.Origin(origin); err != nil {
-		t.Mistake = newError(ErrBadRequest, fmt.Errorf("signin: Client: the origin %w", err))
+		t.Mistake = fmt.Errorf("signin: Client: the origin %w", err)
 	}
 	return &http.Client{Transport: t}
 }
@@ -431,7 +436,7 @@ func UnverifiedClaims[T any](token string) (T, error) {
 
 // Rule decides whether a user may make a request: nil allows it. The status of an
 // *[Error] is the answer's, and its Message is shown to people; any other error is
-// 403, and goes to the log alone. It may look at the request (an organization in
+// 403, and goes to Config.OnEvent alone. It may look at the request (an organization in
 // its path, say) and at anything else (a database). See [Auth.Require].
 type Rule func(r *http.Request, u *User) error
 
@@ -491,7 +496,11 @@ func needs(has []string, kind, value string) error {
 		return nil
 	}
 	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
-	if oneWord(value) {
+	switch {
+	case !oneWord(value):
+	case kind == "scope": // the account may have the permission, and the application not have asked for it
+		e.Message = "This needs the scope " + value + ", which was not granted."
+	default:
 		e.Message = "You are signed in, but this needs the " + kind + " " + value +
 			", which your account does not have; if it should, ask whoever runs this application."
 	}
@@ -511,12 +520,14 @@ func AnyOf(rules ...Rule) Rule {
 		var first error
 		for _, rule := range rules {
 			before := *u
+			u.machineWelcome = false // a Machines beside AnyOf says nothing of one inside
 			err := rule(r, u)
-			if err == nil && u.machineWelcome && !before.machineWelcome && !u.Machine {
+			if err == nil && u.machineWelcome && !u.Machine {
 				// Machines holds for machines; to a person it grants nothing.
 				err = newError(ErrForbidden, errors.New("signin: needs a machine's token"))
 			}
 			if err == nil {
+				u.machineWelcome = u.machineWelcome || before.machineWelcome
 				return nil
 			}
 			// Of several rules in one, the first may have held.
@@ -798,16 +809,16 @@ func (e *Error) challenge() string {
 	c := bearer.Challenge{}
 	switch {
 	case e.stepUp != nil: // https://www.rfc-editor.org/rfc/rfc9470#section-3
-		c.Error, c.ACRValues = "insufficient_user_authentication", e.stepUp.acr
+		c.Error, c.ACRValues = bearer.CodeInsufficientUserAuthentication, e.stepUp.acr
 		if e.stepUp.maxAgeAsked {
 			c.MaxAge = &e.stepUp.maxAge
 		}
 	case e.scope != "":
-		c.Error, c.Scope = "insufficient_scope", e.scope
+		c.Error, c.Scope = bearer.CodeInsufficientScope, e.scope
 	case e.Code == ErrInvalidToken:
-		c.Error = "invalid_token"
+		c.Error = bearer.CodeInvalidToken
 	case e.Code == ErrBadRequest:
-		c.Error = "invalid_request"
+		c.Error = bearer.CodeInvalidRequest
 	case e.Status != http.StatusUnauthorized:
 		return ""
 	}
@@ -913,6 +924,8 @@ func (a *Auth) wayOn(code Code) string {
 	case ErrNotSignedIn, ErrStepUpRequired, ErrStepUpFailed, ErrBadCallback, ErrSignInExpired, ErrCookiesBlocked, ErrDenied,
 		ErrProviderUnavailable, ErrProviderRejected, ErrStoreUnavailable, ErrSharedUnavailable:
 		return a.paths.signIn
+	case ErrForbidden, ErrNotMember, ErrMFARequired, ErrUnknownResource, ErrScopeMissing: // of people who are signed in
+		return a.paths.afterSignIn
 	}
 	return a.paths.afterSignOut
 }

@@ -58,7 +58,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.fail(w, r, err)
 			return
 		}
-		subject, err := a.stepUp(w, r, &params)
+		subject, demanded, err := a.stepUp(w, r, &params)
 		if err != nil {
 			a.fail(w, r, err)
 			return
@@ -68,7 +68,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			returnto.Location(w, a.orHome(target), http.StatusSeeOther)
 			return
 		}
-		location, err := a.begin(w, r, &params, beginning{target: target, subject: subject})
+		location, err := a.begin(w, r, &params, beginning{target: target, subject: subject, demanded: demanded})
 		if err != nil {
 			a.fail(w, r, err)
 			return
@@ -77,18 +77,18 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// stepUp adds to a sign-in what the query of its route asks for, and returns whom
-// it is to confirm: the person who is signed in here, if there is one.
-func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Request) (subject string, failed *Error) {
+// stepUp adds to a sign-in what the query of its route asks for, if it does, and
+// returns whom it is to confirm: the person who is signed in here, if there is one.
+func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Request) (subject string, demanded bool, failed *Error) {
 	q := r.URL.Query()
 	maxAge, acr := q.Get("max_age"), strings.Fields(q.Get("acr_values"))
 	if maxAge == "" && len(acr) == 0 {
-		return "", nil
+		return "", false, nil
 	}
 	if maxAge != "" {
 		seconds, err := strconv.ParseUint(maxAge, 10, 31)
 		if err != nil {
-			return "", newError(ErrBadRequest, errors.New("signin: max_age is not a number of seconds"))
+			return "", false, newError(ErrBadRequest, errors.New("signin: max_age is not a number of seconds"))
 		}
 		if d := time.Duration(seconds) * time.Second; !p.MaxAgeSet || d < p.MaxAge {
 			p.MaxAge, p.MaxAgeSet = d, true
@@ -97,7 +97,7 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Requ
 	if len(acr) > 0 && len(p.ACRValues) > 0 {
 		acr = slices.DeleteFunc(acr, func(s string) bool { return !slices.Contains(p.ACRValues, s) })
 		if len(acr) == 0 {
-			return "", newError(ErrBadRequest, errors.New("signin: acr_values names none of those that this route asks for"))
+			return "", false, newError(ErrBadRequest, errors.New("signin: acr_values names none of those that this route asks for"))
 		}
 	}
 	if len(acr) > 0 {
@@ -110,13 +110,13 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Requ
 		p.Prompt = append(p.Prompt, "login")
 	}
 	if err := p.Check(a.logto); err != nil {
-		return "", newError(ErrBadRequest, err)
+		return "", false, newError(ErrBadRequest, err)
 	}
 	_, s := a.load(w, r)
 	if s.err != nil || !s.signedIn {
-		return "", s.err
+		return "", true, s.err
 	}
-	return s.summary.Claim(record.Subject), nil
+	return s.summary.Claim(record.Subject), true, nil
 }
 
 // forEverybody refuses options that fit one person only.
@@ -185,9 +185,10 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 
 // beginning is what an attempt has besides the parameters of its request.
 type beginning struct {
-	target  string // to return to
-	subject string // who must answer; empty for anybody
-	second  bool   // the one before came back without cookies
+	target   string // to return to
+	subject  string // who must answer; empty for anybody
+	demanded bool   // by the browser's URL, when or how they authenticate
+	second   bool   // the one before came back without cookies
 }
 
 // begin makes an attempt, sets its cookie, and returns the authorization
@@ -203,7 +204,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(attempt.State)); err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
-	attempt.ReturnTo, attempt.Subject = b.target, b.subject
+	attempt.ReturnTo, attempt.Subject, attempt.Demanded = b.target, b.subject, b.demanded
+	if len(strings.Join(r.Header["Cookie"], "; ")) > roomForReturnTo {
+		attempt.ReturnTo = ""
+	}
 	attempt.Foreign = challenge.CrossSite(r)
 	attempt.Silent = slices.Contains(p.Prompt, "none")
 	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
@@ -222,6 +226,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 	}
 	return location, nil
 }
+
+// roomForReturnTo is how long a Cookie header may be for another cookie with a long
+// return_to beside it: proxies refuse headers of 8 KB, and with them the person.
+const roomForReturnTo = 5 << 10
 
 // scopesFor leaves out offline_access where the provider lists its scopes
 // without it, and might refuse it.

@@ -491,8 +491,12 @@ func (a *Auth) Check(ctx context.Context) error {
 // "Cache-Control: no-store" unless next sets its own.
 func (a *Auth) Load(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s, _ := r.Context().Value(sessionKey{}).(*session); s != nil && s.auth == a && s.bearer != nil {
-			next.ServeHTTP(w, r) // a token decides alone: no cookie may lend it another person
+		if s := a.innermost(r.Context()); s != nil && s.bearer != nil {
+			// A token decides alone: no cookie may lend it another person.
+			if s != r.Context().Value(sessionKey{}) { // another Auth stands between
+				r = r.WithContext(s.again(r.Context()))
+			}
+			next.ServeHTTP(w, r)
 			return
 		}
 		r, s := a.load(w, r)
@@ -544,22 +548,23 @@ func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return a.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			u, _ := UserFrom(r.Context()) // RequireAuth has let it in
-			outer, _ := r.Context().Value(metKey{}).(*stepUp)
+			outer, _ := r.Context().Value(metKey{a}).(*stepUp)
 			u.met = outer
 			if e := judge(r, u, rules); e != nil {
 				a.refuse(w, r, u, e)
 				return
 			}
 			if u.met != outer { // for guards below this one
-				r = r.WithContext(context.WithValue(r.Context(), metKey{}, u.met))
+				r = r.WithContext(context.WithValue(r.Context(), metKey{a}, u.met))
 			}
 			next.ServeHTTP(w, r)
 		}))
 	}
 }
 
-// metKey is for what guards that stand around another have found met.
-type metKey struct{}
+// metKey is for what guards that stand around another of the same Auth have found
+// met.
+type metKey struct{ auth *Auth }
 
 // RequireBearer lets requests pass that bring a JWT access token in their
 // Authorization header (RFC 6750), made by the provider for audience: an API
@@ -585,10 +590,10 @@ type metKey struct{}
 // that is none, 503 while the keys cannot be fetched. A token is good until it
 // expires, whoever has signed out since: that is what access tokens are.
 //
-// RequireBearer panics for an audience that is empty or the client ID (an ID token
-// has that), and for a Rule that is nil.
+// RequireBearer panics for an audience that is empty, or the client ID (an ID token
+// has that), or an organization's without its ID, and for a Rule that is nil.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
-	if audience == "" || audience == a.clientID {
+	if audience == "" || audience == a.clientID || audience == organizationAudience {
 		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
 	}
 	mustBeRules(rules)
@@ -643,7 +648,9 @@ func (a *Auth) bearer(r *http.Request, audience string) (*session, *Error) {
 	raw, there, err := bearer.Token(r.Header)
 	switch {
 	case !there, errors.Is(err, bearer.ErrScheme): // somebody who has not heard of tokens
-		return nil, newError(ErrNotSignedIn, err)
+		e := newError(ErrNotSignedIn, err)
+		e.Message = "This needs an access token, in the Authorization header."
+		return nil, e
 	case err != nil:
 		return nil, newError(ErrBadRequest, err)
 	}
@@ -759,6 +766,40 @@ func (e *Error) with(demand *stepUp, cause error) *Error {
 	return &both
 }
 
+// Refuse answers a request with an error of this package, as a guard does, and
+// reports whether it has: not for any other error, and not for nil. It is for
+// handlers that have one from [AccessToken], from a request of a [Client], from
+// [FetchUserInfo], or from a [Rule] that they ask themselves. Somebody whose session
+// has ended meanwhile is sent to sign in; for what is missing there is the page or
+// problem document of its status.
+//
+//	resp, err := client.Get("https://api.example.com/orders")
+//	if auth.Refuse(w, r, err) {
+//		return
+//	}
+//
+// Nothing may have been written to w.
+func (a *Auth) Refuse(w http.ResponseWriter, r *http.Request, err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e == nil {
+		return false
+	}
+	e = asRefusal(e)
+	u, ok := UserFrom(r.Context())
+	if !ok {
+		u = new(User)
+	}
+	switch s := a.innermost(r.Context()); {
+	case s != nil && s.bearer != nil:
+		a.refuseBearer(w, r, u, e)
+	case e.Code == ErrNotSignedIn:
+		a.challenge(w, r)
+	default:
+		a.refuse(w, r, u, e)
+	}
+	return true
+}
+
 // refuse answers a request of somebody who is signed in, and not allowed.
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
 	a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
@@ -807,8 +848,14 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
+		// The page that sent the form, or asked for what it shows: there is where the
+		// person goes on.
+		target, err := a.returnTo.URL(r.Header.Get("Referer"))
+		if err != nil {
+			target = ""
+		}
 		shown := *e
-		shown.wayOn = a.signInURL("", e.stepUp)
+		shown.wayOn = a.signInURL(target, e.stepUp)
 		a.show(w, r, &shown)
 	}
 }

@@ -2,9 +2,11 @@ package signin_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -269,6 +271,24 @@ func TestAnOrganizationsTokenForAnAPI(t *testing.T) {
 	a.call("/api/orders/one", token).want(t, http.StatusOK, "")
 }
 
+// A Machines that stands beside AnyOf says nothing of the one inside.
+func TestMachinesTwice(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("inside")) })
+	for path, rules := range map[string][]signin.Rule{
+		"/before": {signin.Machines(), signin.AnyOf(signin.Machines(), signin.HasScope("admin"))},
+		"/after":  {signin.AnyOf(signin.Machines(), signin.HasScope("admin")), signin.Machines()},
+	} {
+		a.mount(path, a.auth.RequireBearer(ordersAPI, rules...)(inside))
+		a.wantProblem(t, a.call(path, "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)), http.StatusForbidden, signin.ErrForbidden, "")
+		a.call(path, "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI, "admin")).want(t, http.StatusOK, "")
+		a.call(path, "Bearer "+a.provider.MachineToken("cron", ordersAPI)).want(t, http.StatusOK, "")
+	}
+	a.mount("/one-way", a.auth.RequireBearer(ordersAPI, signin.Machines(), signin.AnyOf(signin.HasScope("read")))(inside))
+	a.call("/one-way", "Bearer "+a.provider.MachineToken("cron", ordersAPI, "read")).want(t, http.StatusOK, "")
+}
+
 // Anybody can write tokens that name unknown keys: they cost two requests for keys
 // at the most, and no error in the log for whoever is on call.
 func TestForgedBearerTokens(t *testing.T) {
@@ -324,12 +344,69 @@ func TestARefusedBearerNamesNobodyElse(t *testing.T) {
 func TestLoadBelowRequireBearer(t *testing.T) {
 	t.Parallel()
 	a := apiApp(t, with{})
-	a.mount("/below", a.auth.RequireBearer(ordersAPI)(a.auth.Load(http.HandlerFunc(who))))
+	cfg := a.cfg
+	cfg.CookieName, cfg.SignInPath, cfg.CallbackPath, cfg.SignOutPath, cfg.BackChannelLogoutPath = "staff", "/staff/in", "/staff/cb", "/staff/out", "/staff/bc"
+	staff, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := a.auth.Load(http.HandlerFunc(who))
+	a.mount("/below", a.auth.RequireBearer(ordersAPI)(load))
+	a.mount("/between", a.auth.RequireBearer(ordersAPI)(staff.Load(load)))
 	b := a.signedIn(signintest.Bob())
-	got := b.get("/below", "Authorization: Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
-	got.want(t, http.StatusOK, "")
-	if !strings.Contains(got.body, "alice0000001") {
-		t.Errorf("got %q; want the token's person", got.body)
+	for _, path := range []string{"/below", "/between"} {
+		got := b.get(path, "Authorization: Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+		got.want(t, http.StatusOK, "")
+		if !strings.Contains(got.body, "alice0000001") {
+			t.Errorf("%s: got %q; want the token's person", path, got.body)
+		}
+	}
+}
+
+// A handler answers an error of this package as its guard would.
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	a := apiApp(t, with{})
+	var failure error
+	answered := false
+	ask := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answered = a.auth.Refuse(w, r, failure); !answered {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})
+	a.mount("/page", a.auth.RequireAuth(ask))
+	a.mount("/public", a.auth.Load(ask))
+	a.mount("/api/ask", a.auth.RequireBearer(ordersAPI)(ask))
+	b := a.signedIn(signintest.Alice())
+	for _, row := range []struct {
+		name     string
+		err      error
+		path     string
+		status   int
+		location string
+		body     string
+	}{
+		{"nothing", nil, "/page", http.StatusTeapot, "", ""},
+		{"an error of somebody else's", errors.New("x"), "/page", http.StatusTeapot, "", ""},
+		{"an *Error that is nil", (*signin.Error)(nil), "/page", http.StatusTeapot, "", ""},
+		{"not signed in any more", &signin.Error{Code: signin.ErrNotSignedIn}, "/page", http.StatusSeeOther, "/sign-in?return_to=%2Fpage", ""},
+		{"inside the error of a client", &url.Error{Op: "Get", URL: "u", Err: &signin.Error{Code: signin.ErrNotMember, Message: "Not yours."}}, "/page", http.StatusForbidden, "", "Not yours."},
+		{"nobody signed in, on a page for everybody", &signin.Error{Code: signin.ErrForbidden, Message: "No."}, "/public", http.StatusForbidden, "", "No."},
+		{"a rule that a step-up would meet", signin.ACR("mfa")(httptest.NewRequest("GET", "/", nil), &signin.User{}), "/page", http.StatusSeeOther, "/sign-in?acr_values=mfa&return_to=%2Fpage", ""},
+		{"the provider is down", &signin.Error{Code: signin.ErrProviderUnavailable}, "/page", http.StatusServiceUnavailable, "", ""},
+	} {
+		failure = row.err
+		got := b.get(row.path)
+		got.want(t, row.status, row.location)
+		if answered != (row.status != http.StatusTeapot) || !strings.Contains(got.body, row.body) {
+			t.Errorf("%s: got answered %v, %q; want %q", row.name, answered, got.body, row.body)
+		}
+	}
+	failure = signin.HasScope("admin")(nil, &signin.User{})
+	got := a.call("/api/ask", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+	a.wantProblem(t, got, http.StatusForbidden, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="admin"`)
+	if last := a.events[len(a.events)-1]; last.Kind != signin.EventDenied || last.Subject != "alice0000001" {
+		t.Errorf("got %+v; want the refusal told, with whom it was about", last)
 	}
 }
 

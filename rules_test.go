@@ -144,6 +144,7 @@ func TestARuleThatIsNilPanicsWhenItIsMounted(t *testing.T) {
 		"ACR of two in one":      func() { signin.ACR("mfa phr") },
 		"a time below zero":      func() { signin.SignedInWithin(-time.Second) },
 		"the client ID":          func() { auth.RequireBearer("app-id") },
+		"no organization":        func() { auth.RequireBearer("urn:logto:organization:") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

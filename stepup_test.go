@@ -201,6 +201,25 @@ func TestADemandThatIsMetIsAskedForAgain(t *testing.T) {
 			}
 		})
 	}
+	t.Run("but not what another Auth's guard has found met", func(t *testing.T) {
+		t.Parallel()
+		a := stepUpApp(t, with{provider: []signintest.Option{signintest.WithACR("mfa")}, signIn: []signin.SignInOption{signin.ACRValues("mfa")}})
+		cfg := a.cfg
+		cfg.CookieName, cfg.SignInPath, cfg.CallbackPath, cfg.SignOutPath, cfg.BackChannelLogoutPath = "staff", "/staff/in", "/staff/cb", "/staff/out", "/staff/bc"
+		staff, err := signin.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.provider.RegisterRedirectURIs(a.server.URL + "/staff/cb")
+		a.mount("/staff/in", staff.SignIn())
+		a.mount("/staff/cb", staff.Callback())
+		a.mount("/two", a.auth.Require(signin.ACR("mfa"))(staff.Require(signin.ACR("phr"))(http.HandlerFunc(a.account))))
+		b := a.signedIn(signintest.Alice())
+		if got := b.visit("/staff/in", signintest.Alice()); got.StatusCode != http.StatusOK {
+			t.Fatalf("got %s; want staff signed in", got.Status)
+		}
+		b.get("/two").want(t, http.StatusSeeOther, "/staff/in?acr_values=phr&return_to=%2Ftwo")
+	})
 	t.Run("but not one of a way that is closed", func(t *testing.T) {
 		t.Parallel()
 		a := stepUpApp(t, with{config: func(c *signin.Config) { c.Scopes = []string{"roles"} }, signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}})
@@ -259,6 +278,41 @@ func TestTheStepUpQuery(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Anybody can write such a URL: it ends in a page, and not in an error for whoever is
+// on call.
+func TestADemandOfNobodyInParticular(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"acr_values=mfa", "max_age=60"} {
+		a := newApp(t, with{})
+		a.provider.Inject(signintest.IDTokenAuthTimeMissing)
+		b := a.browser()
+		got := b.visit("/sign-in?"+query, signintest.Alice())
+		if got.StatusCode != http.StatusForbidden || b.who() != "nobody" {
+			t.Errorf("%s: got %s, and %s signed in; want 403 and nobody", query, got.Status, b.who())
+		}
+		if logged := a.log.String(); strings.Contains(logged, "level=ERROR") {
+			t.Errorf("%s: got %q; want no error logged", query, logged)
+		}
+	}
+}
+
+// A form that cannot be sent any more leads back to the page it stood on.
+func TestAFormThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	a := stepUpApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	for referer, want := range map[string]string{
+		a.server.URL + "/delete": "/sign-in?max_age=300&amp;return_to=%2Fdelete", a.server.URL + "/sign-out": "/sign-in?max_age=300",
+		"https://e.test/delete": "/sign-in?max_age=300", "/delete": "/sign-in?max_age=300",
+	} {
+		form := b.do(http.MethodPost, "/delete", "Referer: "+referer)
+		form.want(t, http.StatusUnauthorized, "")
+		if !strings.Contains(form.body, `href="`+want+`"`) {
+			t.Errorf("from %s: got %q; want a link to %s", referer, form.body, want)
+		}
 	}
 }
 

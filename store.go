@@ -137,6 +137,19 @@ func (a *Auth) loaded(ctx context.Context) *session {
 	return nil
 }
 
+// innermost returns what is the nearest of this Auth in a context, be it a session
+// or a bearer token.
+func (a *Auth) innermost(ctx context.Context) *session {
+	for ctx != nil {
+		s, _ := ctx.Value(sessionKey{}).(*session)
+		if s == nil || s.auth == a {
+			return s
+		}
+		ctx = s.Context
+	}
+	return nil
+}
+
 // load looks up the session that a request presents, once per request. What was
 // found, or that nothing was, stands in the context of the request it returns.
 func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *session) {
@@ -275,7 +288,15 @@ func (a *Auth) write(w http.ResponseWriter, r *http.Request, presented, rec *rec
 		return nil
 	}
 	noStore(w)
-	return vaultError(a.sessions.Save(w, r, rec, now, false))
+	err := a.sessions.Save(w, r, rec, now, false)
+	if errors.Is(err, vault.ErrTooLarge) {
+		// The claims have grown, and must not lock the person out of every page. The
+		// browser keeps what it has, which leads to the newest generation for as long as
+		// shared state knows it.
+		a.log.ErrorContext(r.Context(), "signin: a refreshed session does not fit its store; it goes on for IdleTimeout at most", "error", err)
+		return nil
+	}
+	return vaultError(err)
 }
 
 // ended clears away a session that was found ended. The first to find it
@@ -425,7 +446,7 @@ func (a *Auth) redeem(ctx context.Context, attempt *pending.Attempt, code string
 	e := providerError(err)
 	var pe *provider.Error
 	switch {
-	case attempt.Subject != "" && errors.As(err, &pe) && pe.Unmet():
+	case attempt.Demanded && errors.As(err, &pe) && pe.Unmet():
 		e = a.stepUpFailed(attempt, err)
 	case e.Code != ErrDenied:
 	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
@@ -456,6 +477,11 @@ func (a *Auth) refreshed(ctx context.Context, rec *record.Record, err error) {
 // accessToken returns a token of a session for an audience. refused is one that
 // the audience has not accepted, or "".
 func (a *Auth) accessToken(ctx context.Context, s *session, audience record.Audience, refused string) (*record.Token, *Error) {
+	if audience.Organization != "" && !slices.Contains(a.scopes, organizationsScope) {
+		// Some providers ignore what they do not know, and would give a token that is
+		// good everywhere.
+		return nil, newError(ErrScopeMissing, errors.New("signin: ForOrganization needs the scope "+organizationsScope))
+	}
 	if audience.Organization == named("") {
 		return nil, newError(ErrNotMember, errors.New("signin: ForOrganization needs an organization"))
 	}

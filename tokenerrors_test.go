@@ -139,7 +139,12 @@ func TestAccessTokenThatIsRefused(t *testing.T) {
 		{name: "an organization that wants a second factor", provider: []signintest.Option{signintest.WithMFARequired("org_one")},
 			opts: []signin.TokenOption{org("org_one")}, code: signin.ErrMFARequired, requests: 1},
 		{name: "an organization, without the scope", config: func(c *signin.Config) { c.Scopes = nil },
-			opts: []signin.TokenOption{org("org_one")}, code: signin.ErrScopeMissing, requests: 1},
+			opts: []signin.TokenOption{org("org_one")}, code: signin.ErrScopeMissing},
+		// Which does not heed organization_id, and would give a token that is good everywhere.
+		{name: "an organization, at a provider that is not Logto", config: func(c *signin.Config) {
+			c.Issuer, c.LogtoEndpoint, c.Scopes = c.LogtoEndpoint+"/oidc", "", nil
+			c.SignInOptions = []signin.SignInOption{signin.Prompt("consent")}
+		}, opts: []signin.TokenOption{org("org_one")}, code: signin.ErrScopeMissing},
 		{name: "an organization, with a scope that was configured after the sign-in", config: func(c *signin.Config) { c.Scopes = nil },
 			later: func(c *signin.Config) { c.Scopes = []string{orgScope} }, opts: []signin.TokenOption{org("org_one")}, code: signin.ErrScopeMissing, requests: 1},
 		{name: "invalid_scope", fault: signintest.TokenInvalidScope, opts: []signin.TokenOption{signin.ForResource(apiC)}, code: signin.ErrScopeMissing, requests: 1},

@@ -100,13 +100,13 @@ func SameOriginNavigation(r *http.Request) bool {
 }
 
 // CrossSite reports whether the browser says that another site caused this
-// request. It says so of a whole chain of redirects
+// request, or another origin of this one: a sibling domain may be anybody's. It says so of a whole chain of redirects
 // (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). No such
 // header means unknown, and unknown is false: the answer only orders which
 // unfinished sign-ins are dropped first, and among browsers that say nothing they
 // are all alike.
 func CrossSite(r *http.Request) bool {
-	return slices.Contains(values(r.Header, "Sec-Fetch-Site"), "cross-site")
+	return slices.ContainsFunc(values(r.Header, "Sec-Fetch-Site"), func(from string) bool { return from == "cross-site" || from == "same-site" })
 }
 
 // CookieWritable reports whether a changed session cookie may be set on the answer

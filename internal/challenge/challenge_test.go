@@ -188,7 +188,7 @@ func testCrossSite(t *testing.T) {
 	}{
 		{"another site", []string{"Sec-Fetch-Site: cross-site"}, true},
 		{"another site among others", []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}, true},
-		{"a sibling domain", []string{"Sec-Fetch-Site: same-site"}, false},
+		{"a sibling domain", []string{"Sec-Fetch-Site: same-site"}, true},
 		{"this site", []string{"Sec-Fetch-Site: same-origin"}, false},
 		{"an address typed", []string{"Sec-Fetch-Site: none"}, false},
 		{"a browser that does not tell", nil, false},

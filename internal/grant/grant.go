@@ -111,6 +111,11 @@ func (s *Source) Refresh(ctx context.Context, rec *record.Record) (*record.Recor
 		s.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
 	next.Extra = keepFromSignIn(rec, &next)
+	if _, err := next.View(); errors.Is(err, record.ErrTooLarge) {
+		// The same: the tokens count, and the claims that there were fitted.
+		next.IDToken, next.Extra, next.Nonce = rec.IDToken, rec.Extra, rec.Nonce
+		s.Log.ErrorContext(ctx, "signin: refreshed a session whose new claims are too large to be kept", "error", err)
+	}
 	return &next, nil
 }
 

@@ -66,6 +66,9 @@ type Attempt struct {
 	// Subject is who must answer, where it is a step-up of somebody who is signed
 	// in; empty for anybody.
 	Subject string
+	// Demanded says that the browser's URL has asked for MaxAge or ACR, as a guard
+	// does that wants a step-up.
+	Demanded bool
 }
 
 // New returns an attempt with new random values. The second round is marked in
@@ -220,6 +223,7 @@ const (
 	flagForeign = 1 << iota
 	flagSilent
 	flagMaxAge
+	flagDemanded
 )
 
 const version = 2
@@ -227,7 +231,7 @@ const version = 2
 // append writes the binary form; the state is the cookie's name.
 func (a *Attempt) append(dst []byte) []byte {
 	var flags byte
-	for flag, set := range map[byte]bool{flagForeign: a.Foreign, flagSilent: a.Silent, flagMaxAge: a.MaxAgeAsked} {
+	for flag, set := range map[byte]bool{flagForeign: a.Foreign, flagSilent: a.Silent, flagMaxAge: a.MaxAgeAsked, flagDemanded: a.Demanded} {
 		if set {
 			flags |= flag
 		}
@@ -269,6 +273,6 @@ func parse(b []byte) (*Attempt, bool) {
 	return &Attempt{
 		Nonce: parts[0], Verifier: parts[1], ACR: strings.Fields(parts[2]), ReturnTo: parts[3], Subject: parts[4],
 		Began: time.UnixMilli(began), Foreign: flags&flagForeign != 0, Silent: flags&flagSilent != 0,
-		MaxAge: time.Duration(maxAge) * time.Second, MaxAgeAsked: flags&flagMaxAge != 0,
+		MaxAge: time.Duration(maxAge) * time.Second, MaxAgeAsked: flags&flagMaxAge != 0, Demanded: flags&flagDemanded != 0,
 	}, len(rest) == 0
 }

@@ -245,7 +245,8 @@ func (r accessRules) names(claims object, t *AccessToken) (err error) {
 		return errNoClient
 	}
 	// https://www.rfc-editor.org/rfc/rfc9068#section-5
-	t.Machine = t.Subject == clientID || t.Subject == azp
+	cid, _ := claims.text("cid") // Okta's client_id
+	t.Machine = t.Subject == clientID || t.Subject == azp || t.Subject == cid
 
 	if t.Organization, err = claims.name("organization_id"); err != nil {
 		return err

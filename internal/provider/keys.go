@@ -79,6 +79,7 @@ func (k *keyring) verify(ctx context.Context, op, alg, id string, signed func(ke
 		}
 		held = fetched
 	}
+	k.keys.ahead(ctx, held, k.get)
 	fitting, known := candidates(held.value, alg, id)
 	if slices.ContainsFunc(fitting, signed) {
 		return nil

@@ -73,14 +73,23 @@ func New(cfg Config) *Client {
 	}
 }
 
+// staleWait is how long new metadata are waited for while there are old ones.
+const staleWait = 500 * time.Millisecond
+
 // Metadata returns what the provider says about itself, checked. It is fetched
 // on first use and again when it is an hour old; an old document goes on
-// serving while no new one can be had. The result is shared and must not be
-// changed.
+// serving while no new one can be had, and nobody waits long for that. The result
+// is shared and must not be changed.
 func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
 	held := c.metadata.current()
 	if c.metadata.young(held) {
+		c.metadata.ahead(ctx, held, c.discover)
 		return held.value, nil
+	}
+	if held.number > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, staleWait)
+		defer cancel()
 	}
 	got, err := c.metadata.fetch(ctx, held.number, false, c.discover)
 	switch {

@@ -7,8 +7,11 @@ import (
 )
 
 const (
-	// maxAge is how long a document serves before it is fetched again.
-	maxAge = time.Hour
+	// maxAge is how long a document serves before it is fetched again. Somebody
+	// who needs it after aheadAge has it fetched for those after them: a provider
+	// that is down for a while is noticed by nobody then.
+	maxAge   = time.Hour
+	aheadAge = 45 * time.Minute
 	// After a failure nobody asks the provider for firstBackOff, and for twice
 	// as long after each further one. The first is short, so that a provider
 	// that is back is in use again at once.
@@ -76,24 +79,39 @@ func (s *shared[T]) fetch(ctx context.Context, after int, extra bool, get func(c
 		defer s.mu.Unlock()
 		return s.held, nil
 	}
-	f := s.flight
-	if f == nil {
-		if err := s.mayFetch(extra); err != nil {
-			s.mu.Unlock()
-			return edition[T]{}, err
-		}
-		f = &flight[T]{done: make(chan struct{})}
-		s.flight = f
-		go s.fly(context.WithoutCancel(ctx), f, get)
-	}
+	f, err := s.start(ctx, extra, get)
 	s.mu.Unlock()
-
+	if err != nil {
+		return edition[T]{}, err
+	}
 	select {
 	case <-f.done:
 		return f.got, f.err
 	case <-ctx.Done():
 		return edition[T]{}, unavailable(s.op, ctx.Err())
 	}
+}
+
+// ahead has the next edition fetched, without waiting for it, if e will not be
+// young for much longer.
+func (s *shared[T]) ahead(ctx context.Context, e edition[T], get func(context.Context) (T, *Error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held.number == e.number && s.now().Sub(e.at) >= aheadAge {
+		_, _ = s.start(ctx, false, get) // if that may not be now, it is tried again
+	}
+}
+
+// start returns the flight in the air, or a new one. s.mu is held.
+func (s *shared[T]) start(ctx context.Context, extra bool, get func(context.Context) (T, *Error)) (*flight[T], *Error) {
+	if s.flight == nil {
+		if err := s.mayFetch(extra); err != nil {
+			return nil, err
+		}
+		s.flight = &flight[T]{done: make(chan struct{})}
+		go s.fly(context.WithoutCancel(ctx), s.flight, get)
+	}
+	return s.flight, nil
 }
 
 // mayFetch returns nil if a flight may start. s.mu is held.

@@ -16,18 +16,21 @@ type Token struct {
 	// Expiry is when it expires, and Until when it is to be fetched again, both
 	// in seconds. Expiry is zero if nobody said.
 	Expiry, Until time.Time
+	// Replaced is when it took the place of one that its audience had refused; zero
+	// if it did not.
+	Replaced time.Time
 }
+
+const tokenVersion = 1
 
 // Append appends the token's binary form to dst:
 //
-//	expiry, until, length of scope, scope, access token
+//	version, expiry, until, replaced, length of scope, scope, access token
 func (t *Token) Append(dst []byte) []byte {
-	var expiry int64
-	if !t.Expiry.IsZero() {
-		expiry = t.Expiry.Unix()
+	dst = append(dst, tokenVersion)
+	for _, at := range []time.Time{t.Expiry, t.Until, t.Replaced} {
+		dst = binary.AppendVarint(dst, unixOrZero(at))
 	}
-	dst = binary.AppendVarint(dst, expiry)
-	dst = binary.AppendVarint(dst, t.Until.Unix())
 	dst = binary.AppendUvarint(dst, uint64(len(t.Scope)))
 	dst = append(dst, t.Scope...)
 	return append(dst, t.Access...)
@@ -35,15 +38,29 @@ func (t *Token) Append(dst []byte) []byte {
 
 // ParseToken reads what Append has written.
 func ParseToken(b []byte) (*Token, error) {
-	c := cursor{b: b}
-	expiry, until := c.signed(), c.signed()
+	if len(b) == 0 || b[0] != tokenVersion {
+		return nil, ErrMalformed
+	}
+	c := cursor{b: b, at: 1}
+	t := &Token{Expiry: timeOrZero(c.signed()), Until: timeOrZero(c.signed()), Replaced: timeOrZero(c.signed())}
 	scope := c.length()
 	if c.bad || scope >= len(b)-c.at { // an access token is not empty
 		return nil, ErrMalformed
 	}
-	t := &Token{Scope: string(b[c.at : c.at+scope]), Access: string(b[c.at+scope:]), Until: time.Unix(until, 0)}
-	if expiry != 0 {
-		t.Expiry = time.Unix(expiry, 0)
-	}
+	t.Scope, t.Access = string(b[c.at:c.at+scope]), string(b[c.at+scope:])
 	return t, nil
+}
+
+func unixOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func timeOrZero(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
 }

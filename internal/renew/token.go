@@ -34,7 +34,12 @@ type Wanted struct {
 
 // fits reports whether a token that is kept will do.
 func (n *Renewer) fits(t *record.Token, want Wanted) bool {
-	return t != nil && t.Access != want.Refused && n.Now().Before(t.Until)
+	if t == nil || !n.Now().Before(t.Until) {
+		return false
+	}
+	// An audience that refuses the new token too is out of order itself: it must
+	// not turn each call into a token request, and a rotated refresh token.
+	return t.Access != want.Refused || n.Now().Sub(t.Replaced) < lastDelay
 }
 
 // errand is one access token that is being fetched in this process. Its results
@@ -240,6 +245,9 @@ func (n *Renewer) fetchUnderLock(ctx context.Context, r *record.Record, presente
 	if err != nil {
 		next, err = n.failed(ctx, r, err)
 		return nil, next, err
+	}
+	if want.Refused != "" {
+		token.Replaced = n.Now()
 	}
 	// Before the successor, since whoever finds that may ask in its turn.
 	if ttl := token.Until.Sub(n.Now()); ttl > 0 {

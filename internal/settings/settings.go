@@ -129,11 +129,17 @@ func Route(p string) (string, error) {
 	return p, nil
 }
 
-// Algorithms checks the algorithms that may sign an ID token. Symmetric ones
-// are not accepted: their key is the client secret, which was not made to be
-// one.
+// Asymmetric are the algorithms that may sign tokens: a list of what is known,
+// since the next "none" may have another name. Symmetric ones are not accepted:
+// their key is the client secret, which was not made to be one. EdDSA has two names,
+// https://www.rfc-editor.org/rfc/rfc9864#section-2.2
+func Asymmetric() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
+}
+
+// Algorithms checks the algorithms that an operator has pinned.
 func Algorithms(algs []string) ([]string, error) {
-	known := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	known := Asymmetric()
 	for _, a := range algs {
 		if !slices.Contains(known, a) {
 			return nil, fmt.Errorf("has %q; needs one of %s", a, strings.Join(known, " "))
