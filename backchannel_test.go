@@ -85,8 +85,15 @@ func TestConformanceBackChannel(t *testing.T) {
 // refused posts a logout token that must change nothing.
 func (a *app) refused(token string, status int, code signin.Code) {
 	a.t.Helper()
+	said := len(a.log.String())
 	got := a.notify(token)
 	got.want(a.t, status, "")
+	if set := got.Cookies(); len(set) != 0 {
+		a.t.Errorf("cookies: got %d; want none", len(set))
+	}
+	if n := strings.Count(a.log.String()[said:], "code="+string(code)); n != 1 {
+		a.t.Errorf("log: got %d lines about %s; want 1", n, code)
+	}
 	if !strings.Contains(got.body, string(code)) {
 		a.t.Errorf("body: got %q; want %s", got.body, code)
 	}
@@ -189,6 +196,45 @@ func TestCasesBackChannel(t *testing.T) {
 			token := a.provider.LogoutToken(subject, "")
 			a.clock.add(d)
 			a.refused(token, http.StatusBadRequest, signin.ErrBadRequest)
+		}
+	})
+	for name, fault := range map[string]signintest.Fault{
+		"iat ten minutes ago and no exp": signintest.LogoutTokenIssuedAtOld,
+		"iat ten minutes ahead":          signintest.LogoutTokenIssuedAtAhead,
+		"no iat":                         signintest.LogoutTokenIssuedAtMissing,
+		"exp in the past":                signintest.LogoutTokenExpired,
+		"events that are null":           signintest.LogoutTokenEventsNull,
+		"events that are text":           signintest.LogoutTokenEventsText,
+		"events that are an array":       signintest.LogoutTokenEventsArray,
+		"no jti":                         signintest.LogoutTokenIDMissing,
+		"neither sub nor sid":            signintest.LogoutTokenNobody,
+		"a changed signature":            signintest.LogoutTokenSignature,
+	} {
+		t.Run("8.3 "+name+" is 400", func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, with{})
+			alice := a.signedIn(signintest.Alice())
+			held := alice.cookies()
+			a.provider.Inject(fault)
+			token := a.provider.LogoutToken(subject, "")
+			a.provider.Clear()
+			a.refused(token, http.StatusBadRequest, signin.ErrBadRequest)
+			if got := alice.who(); got != subject || alice.cookies() != held {
+				t.Errorf("got %q; want Alice's session to stand as it was", got)
+			}
+		})
+	}
+	t.Run("8.3 another tenant's sid ends nothing here", func(t *testing.T) {
+		t.Parallel()
+		shared := new(mapState)
+		sharing := with{config: func(c *signin.Config) { c.Shared = shared }}
+		here, there := newApp(t, sharing), newApp(t, sharing)
+		alice := here.signedIn(signintest.Alice())
+		sid := here.provider.SessionIDs(subject)[0]
+		there.notify(there.provider.LogoutToken(subject, sid)).want(t, http.StatusOK, "")
+		here.refused(there.provider.LogoutToken(subject, sid), http.StatusBadRequest, signin.ErrBadRequest)
+		if got := alice.who(); got != subject {
+			t.Errorf("got %q; want Alice's session at the other tenant to stand", got)
 		}
 	})
 	t.Run("8.3 no exp, as Logto 1.37 sends it, is accepted", func(t *testing.T) {

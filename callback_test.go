@@ -1,7 +1,6 @@
 package signin_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -14,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/signintest"
@@ -43,6 +40,10 @@ func runAll(t *testing.T, rejections []rejection, others []named) {
 func TestCasesCallback(t *testing.T) {
 	t.Parallel()
 	runAll(t, callbackRejections, []named{
+		{"2.1 iss that is right and not announced is accepted", func(t *testing.T) { accepted(t, with{}, signintest.DiscoveryNoResponseIssuer) }},
+		{"2.1 no iss from a provider that announces none is accepted", func(t *testing.T) {
+			accepted(t, with{}, signintest.DiscoveryNoResponseIssuer, signintest.ResponseIssuerMissing)
+		}},
 		{"2.4 a response brought twice signs in once and goes on to the application", replayedOnce},
 		{"2.4 ten at once sign in once, and the others go on to the application", replayedInParallel},
 		{"2.4 with all cookies blocked there is one round, then a page", blockedCookies},
@@ -56,6 +57,11 @@ func TestCasesCallback(t *testing.T) {
 		{"2.8 a transaction of just ten minutes is accepted", tenMinutes},
 		{"2.8 a transaction renamed to a session is no session", attemptAsSession},
 		{"2.9 auth_time that is recent is accepted", func(t *testing.T) { accepted(t, aged) }},
+		{"2.9 a step-up answered without auth_time", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IDTokenAuthTimeMissing) }},
+		{"2.9 a step-up answered with an auth_time of zero", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IDTokenAuthTimeZero) }},
+		{"2.9 a step-up answered with a stale auth_time", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IDTokenAuthTimeStale) }},
+		{"2.9 a step-up that the provider does not heed", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IgnoreMaxAge) }},
+		{"2.9 a step-up that another person answers", func(t *testing.T) { steppedUpInVain(t, signintest.Bob()) }},
 	})
 }
 
@@ -77,22 +83,30 @@ var aged = with{signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}}
 var callbackRejections = []rejection{
 	{name: "2.1 iss of another provider", faults: fault(signintest.ResponseIssuerWrong), want: malformed},
 	{name: "2.1 iss missing though announced", faults: fault(signintest.ResponseIssuerMissing), want: malformed},
+	{
+		name:   "2.1 iss of another provider, where none is announced",
+		faults: fault(signintest.ResponseIssuerWrong, signintest.DiscoveryNoResponseIssuer), try: relisted, want: malformed,
+	},
 	{name: "2.1 a response of provider A in a transaction of provider B", try: mixUp, want: malformed},
 	{name: "2.2 attacker's code and state in a victim's browser", try: injectResponse, want: notUnderWay},
 	{
 		name: "2.2 a state that nobody sent", want: notUnderWay,
 		try: bring(func(_ *trial, q url.Values) { q.Set("state", "1"+strings.Repeat("A", 22)) }),
 	},
+	{name: "2.2 a state that nobody sent, from the provider", faults: fault(signintest.ResponseStateWrong), want: notUnderWay},
 	{
 		name: "2.2 a made-up state of a second round",
 		try:  bring(func(_ *trial, q url.Values) { q.Set("state", "2"+strings.Repeat("A", 22)) }),
 		want: refusal{http.StatusBadRequest, signin.ErrCookiesBlocked, 0},
 	},
 	{
-		name: "2.3 victim's code in the attacker's transaction fails on PKCE", try: stolenCode(false),
+		name: "2.3 victim's code in the attacker's transaction fails on PKCE", try: stolenCode,
 		want: refusal{http.StatusBadRequest, signin.ErrSignInExpired, 1},
 	},
-	{name: "2.3 victim's code in the attacker's transaction fails on the nonce where PKCE is not checked", try: stolenCode(true), want: unbelieved},
+	{
+		name:   "2.3 victim's code in the attacker's transaction fails on the nonce where PKCE is not checked",
+		faults: fault(signintest.IgnorePKCE), try: stolenCode, want: unbelieved,
+	},
 	{
 		name: "2.3 a code that the provider does not know", faults: fault(signintest.ResponseCodeWrong),
 		want: refusal{http.StatusBadRequest, signin.ErrSignInExpired, 1},
@@ -100,7 +114,10 @@ var callbackRejections = []rejection{
 	{name: "2.5 code twice", faults: fault(signintest.ResponseCodeTwice), want: malformed},
 	{name: "2.5 state twice", faults: fault(signintest.ResponseStateTwice), want: malformed},
 	{name: "2.5 iss twice", faults: fault(signintest.ResponseIssuerTwice), want: malformed},
-	{name: "2.5 iss twice from a provider that need not send it", prepare: unannounced, faults: fault(signintest.ResponseIssuerTwice), want: malformed},
+	{
+		name:   "2.5 iss twice from a provider that need not send it",
+		faults: fault(signintest.ResponseIssuerTwice, signintest.DiscoveryNoResponseIssuer), try: relisted, want: malformed,
+	},
 	{name: "2.5 error twice", faults: fault(signintest.ResponseErrorTwice), want: malformed},
 	{name: "2.5 code and error together", faults: fault(signintest.ResponseCodeAndError), want: malformed},
 	{name: "2.5 neither code nor error", faults: fault(signintest.ResponseEmpty), want: malformed},
@@ -171,14 +188,6 @@ var callbackRejections = []rejection{
 	{name: "2.9 auth_time stale", with: aged, faults: fault(signintest.IDTokenAuthTimeStale), want: unbelieved},
 }
 
-// unannounced takes it out of the metadata that responses carry iss.
-func unannounced(tr *trial) {
-	tr.wire.answer = func(_ string, body []byte) []byte {
-		return bytes.ReplaceAll(body, []byte("authorization_response_iss_parameter_supported"), []byte("not_known_here"))
-	}
-	tr.start()
-}
-
 // mixUp sends the browser's authorization request, made for provider B, to
 // provider A, and brings A's response.
 // https://www.rfc-editor.org/rfc/rfc9700#section-4.4
@@ -206,29 +215,56 @@ func injectResponse(tr *trial, victim *browser) answer {
 	return victim.get(attackers.String())
 }
 
-// stolenCode brings a victim's code in a transaction of the attacker's own. With
-// nonce it does so at a provider that does not look at the PKCE verifier: the
-// victim's challenge and the attacker's verifier are made to fit.
-func stolenCode(nonce bool) func(*trial, *browser) answer {
-	return func(tr *trial, attacker *browser) answer {
-		victim := tr.browser()
-		request, err := url.Parse(victim.get("/sign-in").Header.Get("Location"))
-		if err != nil {
-			tr.t.Fatal(err)
+// stolenCode brings a victim's code in a transaction of the attacker's own.
+// https://www.rfc-editor.org/rfc/rfc9700#section-4.5
+func stolenCode(tr *trial, attacker *browser) answer {
+	stolen := tr.respond(tr.provider, tr.browser(), "/sign-in", signintest.Alice())
+	own := tr.respond(tr.provider, attacker, "/sign-in?return_to=%2Faccount", signintest.Bob())
+	q := own.Query()
+	q.Set("code", stolen.Query().Get("code"))
+	own.RawQuery = q.Encode()
+	return attacker.get(own.String())
+}
+
+// steppedUpInVain has Alice asked to authenticate again, and an answer come that does
+// not show that she has: the callback itself says 403, and nothing has changed.
+func steppedUpInVain(t *testing.T, person signintest.User, faults ...signintest.Fault) {
+	t.Helper()
+	a := stepUpApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	held := b.session()
+	a.clock.add(10 * time.Minute)
+	a.provider.Inject(faults...)
+	said, asked := len(a.log.String()), a.provider.Stats().Authorizations
+	got := b.visit("/delete", person)
+	if got.StatusCode != http.StatusForbidden || got.Request.URL.Path != "/callback" {
+		t.Fatalf("got %s at %s; want 403 from the callback", got.Status, got.Request.URL.Path)
+	}
+	var failed []error
+	for _, e := range a.events {
+		if e.Kind == signin.EventCallbackFailed {
+			failed = append(failed, e.Err)
 		}
-		if nonce {
-			verifier := oauth2.GenerateVerifier()
-			q := request.Query()
-			q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(verifier))
-			request.RawQuery = q.Encode()
-			tr.wire.form = func(form url.Values) { form.Set("code_verifier", verifier) }
+	}
+	want := refusal{http.StatusForbidden, signin.ErrStepUpFailed, 1}
+	want.wantError(t, failed)
+	want.wantLogged(t, a.log.String()[said:])
+	for _, secret := range a.provider.Secrets() {
+		if strings.Contains(a.log.String(), secret) || strings.Contains(got.body, secret) {
+			t.Errorf("log or page: got one with a secret of the provider's; want none")
 		}
-		stolen := tr.respond(tr.provider, victim, request.String(), signintest.Alice())
-		own := tr.respond(tr.provider, attacker, "/sign-in?return_to=%2Faccount", signintest.Bob())
-		q := own.Query()
-		q.Set("code", stolen.Query().Get("code"))
-		own.RawQuery = q.Encode()
-		return attacker.get(own.String())
+	}
+	if n := a.provider.Stats().Authorizations - asked; n != 1 {
+		t.Errorf("the provider was asked %d times; want once, and no loop", n)
+	}
+	if n := a.insideCalls(); n != 0 {
+		t.Errorf("protected handler: called %d times; want none", n)
+	}
+	if who := b.who(); who != signintest.Alice().Subject || b.session() != held {
+		t.Errorf("signed in afterwards: got %q; want Alice, with the session from before", who)
+	}
+	if n := a.provider.LiveRefreshTokens(signintest.Bob().Subject); n != 0 {
+		t.Errorf("refresh tokens of the other person: got %d alive; want none", n)
 	}
 }
 

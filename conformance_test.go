@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -303,6 +304,7 @@ func (row rejection) in(t *testing.T, before string) {
 	if got := b.who(); got != before || (len(held) == 0) != (before == "nobody") {
 		t.Fatalf("before: got %q with cookies %d; want %q", got, len(held), before)
 	}
+	said := len(tr.log.String())
 	tr.provider.Inject(row.faults...)
 	try := row.try
 	if try == nil {
@@ -316,6 +318,7 @@ func (row rejection) in(t *testing.T, before string) {
 		t.Errorf("answer: got one of %s; want the application's", from.Host)
 	}
 	row.want.wantError(t, tr.failures())
+	row.want.wantLogged(t, tr.log.String()[said:])
 	if n := tr.signIns() - signIns; n != 0 {
 		t.Errorf("sign-ins: got %d; want none", n)
 	}
@@ -345,6 +348,21 @@ func (want refusal) wantError(t *testing.T, failures []error) {
 	var typed *signin.Error
 	if !errors.Is(failures[0], want.code) || !errors.As(failures[0], &typed) || typed.Status != want.status {
 		t.Errorf("error: got %v; want %s with status %d", failures[0], want.code, want.status)
+	}
+}
+
+// wantLogged wants a refusal to be told once, and nothing else to be told as
+// wrong.
+func (want refusal) wantLogged(t *testing.T, log string) {
+	t.Helper()
+	var wrong []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") || strings.Contains(line, "code=") {
+			wrong = append(wrong, line)
+		}
+	}
+	if len(wrong) != 1 || !strings.Contains(wrong[0], "code="+string(want.code)) || !strings.Contains(wrong[0], "status="+strconv.Itoa(want.status)) {
+		t.Errorf("log: got %q; want one line about %s with status %d", wrong, want.code, want.status)
 	}
 }
 
@@ -564,6 +582,10 @@ var conformanceRejections = []rejection{
 		try: discoverAgain, want: mismatch, also: neverAsked,
 	},
 	{
+		name: "P-discovery-issuer-mismatch by the whole document of another provider", faults: fault(signintest.DiscoveryOtherProvider), shown: true,
+		try: discoverAgain, want: mismatch, also: func(t *testing.T, tr *trial) { neverAsked(t, tr); unfollowed(t, tr) },
+	},
+	{
 		name: "P-3rd-party-init-login of a foreign issuer", shown: true,
 		try:  initiate("iss=https%3A%2F%2Fother-provider.example%2Foidc&target_link_uri=%2Faccount"),
 		want: refusal{http.StatusBadRequest, signin.ErrBadRequest, 0}, also: neverAsked,
@@ -576,6 +598,64 @@ var conformanceRejections = []rejection{
 		},
 		want: refusal{http.StatusBadRequest, signin.ErrBadRequest, 0}, also: neverAsked,
 	},
+}
+
+// fapi is as far as this package follows FAPI 2.0: signatures by ES256 alone, and
+// userinfo asked for, as a resource that no request may reach after a rejection.
+var fapi = with{
+	provider: []signintest.Option{signintest.WithAlgorithm("ES256")},
+	config: func(cfg *signin.Config) {
+		cfg.SigningAlgs = []string{"ES256"}
+		merging.config(cfg)
+	},
+}
+
+// TestConformanceFAPI holds what the client modules of the FAPI 2.0 Security Profile
+// (fapi2-security-profile-id2-client-test-…) do to the authorization response and to
+// the ID token. What the profile asks for besides, pushed requests, client
+// authentication by keys, and sender-constrained tokens, is not supported.
+// https://openid.net/specs/fapi-security-profile-2_0-final.html
+func TestConformanceFAPI(t *testing.T) {
+	t.Parallel()
+	unused := func(t *testing.T, tr *trial) {
+		t.Helper()
+		if got, want := tr.provider.Stats().UserInfo, tr.signIns(); got != want {
+			t.Errorf("requests with an access token: got %d; want %d, none after the rejection", got, want)
+		}
+	}
+	for module, row := range map[string]struct {
+		fault signintest.Fault
+		want  refusal
+	}{
+		"invalid-iss":                        {signintest.IDTokenIssuerWrong, unbelieved},
+		"invalid-missing-iss":                {signintest.IDTokenIssuerMissing, unbelieved},
+		"invalid-aud":                        {signintest.IDTokenAudienceWrong, unbelieved},
+		"invalid-secondary-aud":              {signintest.IDTokenAudienceNoAZP, unbelieved},
+		"invalid-secondary-aud with azp":     {signintest.IDTokenAudienceExtra, unbelieved},
+		"invalid-missing-aud":                {signintest.IDTokenAudienceMissing, unbelieved},
+		"invalid-null-alg":                   {signintest.IDTokenAlgNone, unbelieved},
+		"invalid-alternate-alg":              {signintest.IDTokenOtherAlgorithm, unbelieved},
+		"invalid-expired-exp":                {signintest.IDTokenExpired, unbelieved},
+		"invalid-missing-exp":                {signintest.IDTokenExpiryMissing, unbelieved},
+		"invalid-nonce":                      {signintest.IDTokenNonceWrong, unbelieved},
+		"invalid-missing-nonce":              {signintest.IDTokenNonceMissing, unbelieved},
+		"invalid-authorization-response-iss": {signintest.ResponseIssuerWrong, malformed},
+		"remove-authorization-response-iss":  {signintest.ResponseIssuerMissing, malformed},
+		"ensure-authorization-response-with-invalid-state-fails":         {signintest.ResponseStateWrong, notUnderWay},
+		"ensure-authorization-response-with-invalid-missing-state-fails": {signintest.ResponseStateMissing, malformed},
+	} {
+		rejection{name: "P-fapi2-" + module, with: fapi, faults: fault(row.fault), want: row.want, also: unused}.run(t)
+	}
+	for module, f := range map[string]signintest.Fault{
+		"valid-aud-as-array":                         signintest.IDTokenAudienceArray,
+		"token-endpoint-response-without-expires-in": signintest.TokensExpiresInAbsent,
+		"token-type-case-insensitivity":              signintest.TokensTypeOddCase,
+	} {
+		t.Run("P-fapi2-"+module, func(t *testing.T) {
+			t.Parallel()
+			accepted(t, fapi, f)
+		})
+	}
 }
 
 func conformsBasic(t *testing.T) {
@@ -596,28 +676,8 @@ func conformsBasic(t *testing.T) {
 func conformsWithoutKeyID(t *testing.T) {
 	tr := newTrial(t, with{}, false)
 	tr.provider.RotateKey() // two keys of one algorithm
-	tr.wire.answer = reverseKeys
-	tr.provider.Inject(signintest.IDTokenKeyIDMissing)
+	tr.provider.Inject(signintest.IDTokenKeyIDMissing, signintest.KeysReversed)
 	tr.wantArrival(t, tr.browser(), signintest.Alice())
-}
-
-// reverseKeys puts the provider's current key behind the one before.
-func reverseKeys(path string, body []byte) []byte {
-	if path != "/oidc/jwks" {
-		return body
-	}
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(body, &set); err != nil || len(set.Keys) != 2 {
-		return nil
-	}
-	slices.Reverse(set.Keys)
-	reversed, err := json.Marshal(set)
-	if err != nil {
-		return nil
-	}
-	return reversed
 }
 
 func conformsScopes(t *testing.T) {
@@ -674,6 +734,8 @@ func conformsDiscovery(t *testing.T) {
 	out.want(t, http.StatusSeeOther, tr.provider.URL)
 	tr.provider.Visit(t, b.Client, out.Header.Get("Location"), signintest.Alice())
 	got := tr.provider.Stats()
+	// Both documents may have been fetched ahead by now, from where they were found.
+	got.Discovery, got.Keys = min(got.Discovery, 1), min(got.Keys, 1)
 	want := signintest.Stats{
 		Discovery: 1, Keys: 1, Authorizations: 1, Exchanges: 1, Refreshes: 1, UserInfo: 2, Revocations: 1, EndSessions: 1,
 		MostRefreshesAtOnce: 1,

@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -289,6 +290,82 @@ func TestCasesOwnPages(t *testing.T) {
 			}
 			if retry := got.Header.Get("Retry-After"); (retry != "") != (row.status == 503) || retry == "0" {
 				t.Errorf("Retry-After: got %q with %d", retry, row.status)
+			}
+		})
+	}
+}
+
+func TestCasesUnmet(t *testing.T) {
+	t.Parallel()
+	const page, program = "Accept: text/html", "Accept: application/json"
+	for _, row := range []struct {
+		name, path, accept string
+		rule               signin.Rule
+		status             int
+		location           string
+		code               signin.Code // of the event
+	}{
+		{"an unmet rule is 403, and no new sign-in", "/owners", page, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
+		{"an unmet rule is 403 to a program, too", "/owners", program, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
+		{"a rule of one's own that is unmet is 403", "/own", page, func(*http.Request, *signin.User) error { return errOnPurpose }, 403, "", signin.ErrForbidden},
+		{"an unmet age is a new sign-in", "/fresh", page, signin.SignedInWithin(time.Minute), 303, "/sign-in?max_age=60&return_to=%2Ffresh", signin.ErrStepUpRequired},
+		{"an unmet class is a new sign-in", "/vault", page, signin.ACR("mfa"), 303, "/sign-in?acr_values=mfa&return_to=%2Fvault", signin.ErrStepUpRequired},
+		{"an unmet age is 401 to a program", "/fresh", program, signin.SignedInWithin(time.Minute), 401, "", signin.ErrStepUpRequired},
+	} {
+		t.Run("7.4 "+row.name, func(t *testing.T) {
+			t.Parallel()
+			a, g := newApp(t, with{}), &guarded{}
+			a.mount(row.path, a.auth.Require(row.rule)(g))
+			b := a.signedIn(signintest.Alice())
+			held, said, asked := b.cookies(), len(a.log.String()), a.provider.Stats().Authorizations
+			got := b.get(row.path, row.accept)
+			got.want(t, row.status, row.location)
+			if g.calls != 0 || strings.Contains(got.body, "INSIDE") {
+				t.Errorf("protected handler: called %d times; want not a byte of it", g.calls)
+			}
+			if now := b.cookies(); now != held || b.who() != signintest.Alice().Subject {
+				t.Error("session: got another, or none; want the one from before")
+			}
+			if n := a.provider.Stats().Authorizations; n != asked {
+				t.Errorf("sign-ins begun: got %d; want none", n-asked)
+			}
+			for _, secret := range append(a.provider.Secrets(), strings.Split(held, "=")[1]) {
+				if strings.Contains(a.log.String(), secret) || strings.Contains(got.body, secret) {
+					t.Error("log or page: got one with a secret; want none")
+				}
+			}
+			// A refusal is told by an event: it is no failure that the log should hold.
+			var denied []error
+			for _, e := range a.events {
+				if e.Kind == signin.EventDenied {
+					denied = append(denied, e.Err)
+				}
+			}
+			if len(denied) != 1 || !errors.Is(denied[0], row.code) {
+				t.Errorf("events: got refusals %v; want one, %v", denied, row.code)
+			}
+			if strings.Contains(a.log.String()[said:], "code=") {
+				t.Errorf("log: got %q; want nothing", a.log.String()[said:])
+			}
+		})
+	}
+	for name, acr := range map[string]string{"did not help": "pwd", "helped": "mfa"} {
+		t.Run("7.4 a step-up that "+name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, with{provider: []signintest.Option{signintest.WithACR(acr)}})
+			a.mount("/vault", a.auth.Require(signin.ACR("mfa"))(http.HandlerFunc(a.account)))
+			b := a.signedIn(signintest.Alice())
+			held := b.session()
+			got := b.visit("/vault", signintest.Alice())
+			status, path, calls := http.StatusForbidden, "/callback", 0
+			if acr == "mfa" {
+				status, path, calls = http.StatusOK, "/vault", 1
+			}
+			if got.StatusCode != status || got.Request.URL.Path != path || a.insideCalls() != calls {
+				t.Errorf("got %s at %s, the handler called %d times; want %d at %s, and %d", got.Status, got.Request.URL.Path, a.insideCalls(), status, path, calls)
+			}
+			if who := b.who(); who != signintest.Alice().Subject || (b.session() == held) != (calls == 0) {
+				t.Errorf("signed in afterwards: got %q; want Alice, with a new session only if it helped", who)
 			}
 		})
 	}

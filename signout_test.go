@@ -254,6 +254,7 @@ func providerTrouble(t *testing.T) {
 		"no end_session_endpoint":         {before: signintest.DiscoveryNoEndSession},
 		"no revocation_endpoint":          {before: signintest.DiscoveryNoRevocation, alive: 1},
 		"revocation fails":                {fault: signintest.Revocation500, alive: 1},
+		"revocation redirects":            {fault: signintest.RevocationRedirect, alive: 1},
 		"revocation hangs":                {fault: signintest.RevocationHang, alive: 1},
 		"another state comes back":        {fault: signintest.EndSessionStateWrong},
 		"no state comes back":             {fault: signintest.EndSessionStateMissing},
@@ -279,13 +280,16 @@ func providerTrouble(t *testing.T) {
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("took: got %v; want the three seconds that revocation may take", took)
 			}
+			if n := a.provider.Stats().Revocations; n > 1 {
+				t.Errorf("revocations: got %d; want one, and no redirect followed with a secret", n)
+			}
 			a.ended(t, got, copied)
 			a.back(t, b, got)
 			a.provider.Up()
 			if n := a.provider.LiveRefreshTokens(signintest.Alice().Subject); n != row.alive {
 				t.Errorf("refresh tokens: got %d alive; want %d", n, row.alive)
 			}
-			failed := row.fault == signintest.Revocation500 || row.fault == signintest.RevocationHang || row.down
+			failed := row.fault == signintest.Revocation500 || row.fault == signintest.RevocationHang || row.fault == signintest.RevocationRedirect || row.down
 			if got := strings.Contains(a.log.String(), "could not be revoked"); got != failed {
 				t.Errorf("log: got %t for a revocation that failed; want %t", got, failed)
 			}

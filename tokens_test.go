@@ -94,8 +94,8 @@ func wantCode(t *testing.T, when string, token *oauth2.Token, err error, code si
 func TestAccessTokenIsForWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	permits := signintest.Alice()
-	permits.Permissions = map[string][]string{apiA: {"read", "write"}}
-	a, clock, _ := granting(t, nil)
+	permits.Permissions = map[string][]string{apiA: {"read", "delete", "write"}}
+	a, clock, _ := granting(t, func(c *signin.Config) { c.Scopes = append(c.Scopes, "read", "write", "admin") })
 	cookies := a.signedIn(permits).session()
 	inOneHour := clock.now().Add(time.Hour)
 	t.Run("nothing: the session's own, which is opaque", func(t *testing.T) {

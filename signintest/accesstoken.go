@@ -47,7 +47,9 @@ func (p *Provider) accessFor(u User, a *authorization, faults []*effect, form ur
 	case resource == "":
 		t.audience, t.organization = organizationAudience+organization, ""
 	}
-	t.scope = strings.Join(u.Permissions[t.audience], " ")
+	// Logto gives nobody what was not asked for when they signed in.
+	granted := slices.DeleteFunc(slices.Clone(u.Permissions[t.audience]), func(scope string) bool { return !slices.Contains(a.scopes, scope) })
+	t.scope = strings.Join(granted, " ")
 	return p.issue(t, faults), t.scope, nil
 }
 

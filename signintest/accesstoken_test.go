@@ -21,6 +21,7 @@ const (
 	allOfThem    = "urn:logto:resource:organizations"
 	inOrgOne     = "urn:logto:organization:org_one"
 	organization = "openid offline_access urn:logto:scope:organizations"
+	permissions  = " read:orders write:orders read:members invite:members" // as scopes
 )
 
 // signInFor goes through the flow with resources, and returns the token response.
@@ -35,8 +36,10 @@ func TestRefreshForResourcesAndOrganizations(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	const other = "https://other.example"
-	token := a.signInFor(t, signintest.Alice(), organization, allOfThem, api, other).text("refresh_token")
-	noScope := a.signInFor(t, signintest.Alice(), "openid offline_access", allOfThem, api).text("refresh_token")
+	token := a.signInFor(t, signintest.Alice(), organization+permissions, allOfThem, api, other).text("refresh_token")
+	some := a.signInFor(t, signintest.Alice(), organization+" write:orders invite:members delete:orders", allOfThem, api).text("refresh_token")
+	unasked := a.signInFor(t, signintest.Alice(), organization, allOfThem, api).text("refresh_token")
+	noScope := a.signInFor(t, signintest.Alice(), "openid offline_access"+permissions, allOfThem, api).text("refresh_token")
 	noResource := a.signInFor(t, signintest.Alice(), organization, api).text("refresh_token")
 
 	tests := map[string]struct {
@@ -51,7 +54,12 @@ func TestRefreshForResourcesAndOrganizations(t *testing.T) {
 		"both":                            {token, []string{"resource", api, "organization_id", "org_two"}, api, "org_two", "read:orders write:orders", "", 200},
 		"a resource without permissions":  {token, []string{"resource", other}, other, "", "", "", 200},
 		"an organization without":         {token, []string{"organization_id", "org_two"}, "urn:logto:organization:org_two", "", "", "", 200},
-		"neither":                         {token, nil, "", "", organization, "", 200},
+		"neither":                         {token, nil, "", "", organization + permissions, "", 200},
+		"a resource, some asked for":      {some, []string{"resource", api}, api, "", "write:orders", "", 200},
+		"an organization, some asked for": {some, []string{"organization_id", "org_one"}, inOrgOne, "", "invite:members", "", 200},
+		"both, some asked for":            {some, []string{"resource", api, "organization_id", "org_two"}, api, "org_two", "write:orders", "", 200},
+		"a resource, none asked for":      {unasked, []string{"resource", api}, api, "", "", "", 200},
+		"an organization, none asked for": {unasked, []string{"organization_id", "org_one"}, inOrgOne, "", "", "", 200},
 		"a resource, without the scope":   {noScope, []string{"resource", api}, api, "", "read:orders write:orders", "", 200},
 		"a resource not asked":            {token, []string{"resource", "https://third.example"}, "", "", "", "invalid_target", 400},
 		"not a member":                    {token, []string{"organization_id", "org_three"}, "", "", "", "access_denied", 403},
@@ -102,7 +110,7 @@ func TestRefreshForResourcesAndOrganizations(t *testing.T) {
 func TestACodeIsExchangedForAResourceToo(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	q := a.params()
+	q := a.params("scope", "openid"+permissions)
 	q["resource"] = []string{api}
 	got := a.post(t, a.p.Issuer+"/token", url.Values{
 		"grant_type": {"authorization_code"}, "code": {a.authorize(t, nil, signintest.Alice(), q).Get("code")},
@@ -121,7 +129,7 @@ func TestPermissionsAreThoseOfNow(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	user := signintest.Alice()
-	token := a.signInFor(t, user, "openid offline_access", api).text("refresh_token")
+	token := a.signInFor(t, user, "openid offline_access"+permissions, api).text("refresh_token")
 	scope := func() string { return a.refresh(t, token, "resource", api).text("scope") }
 
 	user.Permissions[api][0] = "changed" // the provider has a copy of its own
@@ -216,7 +224,7 @@ func TestMintedTokensAreAsTheTokenEndpointsOwn(t *testing.T) {
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now), signintest.WithAccessTokenLifetime(5*time.Minute))
 	alice := signintest.Alice().Subject
-	issued := a.refresh(t, a.signInFor(t, signintest.Alice(), "openid offline_access", api).text("refresh_token"), "resource", api).text("access_token")
+	issued := a.refresh(t, a.signInFor(t, signintest.Alice(), "openid offline_access read:orders write:orders", api).text("refresh_token"), "resource", api).text("access_token")
 	minted := a.p.AccessToken(alice, api, "read:orders", "write:orders")
 
 	header, claims := part(t, issued, 0), part(t, issued, 1)

@@ -174,6 +174,15 @@ func weakAlgorithms(p *Provider, doc map[string]any) {
 	doc["id_token_signing_alg_values_supported"] = []string{"none", "HS256", p.settings.algorithm}
 }
 
+// otherProvider is the document as another provider serves it.
+func otherProvider(p *Provider, doc map[string]any) {
+	for name, value := range doc {
+		if s, ok := value.(string); ok {
+			doc[name] = strings.Replace(s, p.Issuer, foreignIssuer, 1)
+		}
+	}
+}
+
 // httpEndpoints takes the s out of https or, where there is none, points away
 // from loopback.
 func httpEndpoints(p *Provider, doc map[string]any) {

@@ -279,3 +279,24 @@ func TestAOneTimeTokenSignsInOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestIgnorePKCE(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	exchange := func(codeVerifier string) answer {
+		return a.post(t, a.p.Issuer+"/token", url.Values{
+			"grant_type": {"authorization_code"}, "code": {a.authorize(t, nil, signintest.Bob(), a.params()).Get("code")},
+			"redirect_uri": {a.URL + "/callback"}, "code_verifier": {codeVerifier},
+		})
+	}
+	for _, wrong := range []string{"", "somebody else's"} {
+		a.p.Inject(signintest.IgnorePKCE)
+		if got := exchange(wrong); got.status != 200 || part(t, got.text("id_token"), 1)["nonce"] != a.params().Get("nonce") {
+			t.Errorf("verifier %q: got %d %s; want tokens with the nonce of the request", wrong, got.status, got.raw)
+		}
+		a.p.Clear()
+		if got := exchange(wrong); got.text("error") != "invalid_grant" {
+			t.Errorf("verifier %q, after Clear: got %d; want invalid_grant", wrong, got.status)
+		}
+	}
+}

@@ -54,13 +54,11 @@
 // password: whoever picks a name is signed in. It is therefore no provider to put
 // on a network: listen on loopback only.
 //
-// In two places it is not Logto. It gives a token for an organization only if the
+// In one place it is not Logto. It gives a token for an organization only if the
 // authorization request had "urn:logto:resource:organizations" among its
 // resources, beside the scope "urn:logto:scope:organizations", and otherwise 403
 // insufficient_scope; Logto may look at the scope alone, and then gives a token
-// that permits nothing. And access tokens carry all [User.Permissions] for their
-// audience; Logto leaves out those that were not among the scopes of the
-// authorization request.
+// that permits nothing.
 //
 // A person can use it with a browser, too: its pages need no JavaScript, and
 // they say that they belong to a test.

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type effect struct {
 	answer func(*Provider, http.ResponseWriter, *http.Request)
 
 	ignoreMaxAge bool // at the authorization endpoint
+	ignorePKCE   bool // when a code is exchanged
 
 	response    func(url.Values)                     // the authorization response
 	tokens      func(body map[string]any)            // the token response
@@ -48,7 +50,7 @@ var effects = map[Fault]*effect{
 	ResponseIssuerWrong:   {response: func(q url.Values) { q.Set("iss", foreignIssuer) }},
 	ResponseIssuerMissing: {response: func(q url.Values) { q.Del("iss") }},
 	ResponseIssuerTwice:   {response: func(q url.Values) { q.Add("iss", q.Get("iss")) }},
-	ResponseStateWrong:    {response: func(q url.Values) { q.Set("state", random()) }},
+	ResponseStateWrong:    {response: func(q url.Values) { q.Set("state", "1"+random()) }},
 	ResponseStateMissing:  {response: func(q url.Values) { q.Del("state") }},
 	ResponseStateTwice:    {response: func(q url.Values) { q.Add("state", q.Get("state")) }},
 	ResponseCodeWrong:     {response: func(q url.Values) { q.Set("code", random()) }},
@@ -61,13 +63,16 @@ var effects = map[Fault]*effect{
 	ResponseServerError:   {response: func(q url.Values) { q.Del("code"); q.Set("error", "server_error") }},
 
 	IgnoreMaxAge: {ignoreMaxAge: true},
+	IgnorePKCE:   {ignorePKCE: true},
 
 	IDTokenIssuerWrong:      {idToken: set("iss", foreignIssuer)},
+	IDTokenIssuerMissing:    {idToken: drop("iss")},
 	IDTokenIssuerSlash:      {idToken: func(p *Provider, t *jwt) { t.claims["iss"] = p.Issuer + "/" }},
 	IDTokenIssuerCase:       {idToken: func(p *Provider, t *jwt) { t.claims["iss"] = strings.ToUpper(p.Issuer) }},
 	IDTokenIssuerPort:       {idToken: func(p *Provider, t *jwt) { t.claims["iss"] = p.URL + "0/oidc" }},
 	IDTokenAudienceWrong:    {idToken: set("aud", foreignClient)},
 	IDTokenAudienceMissing:  {idToken: drop("aud")},
+	IDTokenAudienceArray:    {idToken: func(p *Provider, t *jwt) { t.claims["aud"] = []string{p.settings.clientID} }},
 	IDTokenAudienceExtra:    {idToken: secondAudience(true)},
 	IDTokenAudienceNoAZP:    {idToken: secondAudience(false)},
 	IDTokenAZPWrong:         {idToken: set("azp", foreignClient)},
@@ -162,23 +167,26 @@ var effects = map[Fault]*effect{
 	UserInfoHang:           {at: atUserInfo, answer: hang},
 	UserInfoEndless:        {at: atUserInfo, answer: endless},
 
-	Discovery500:           {at: atDiscovery, answer: status(500)},
-	DiscoveryHTML:          {at: atDiscovery, answer: page},
-	DiscoveryGarbage:       {at: atDiscovery, answer: garbage},
-	DiscoveryIssuerWrong:   {metadata: func(_ *Provider, doc map[string]any) { doc["issuer"] = foreignIssuer }},
-	DiscoveryIssuerSlash:   {metadata: func(p *Provider, doc map[string]any) { doc["issuer"] = p.Issuer + "/" }},
-	DiscoveryHTTPEndpoints: {metadata: httpEndpoints},
-	DiscoveryNoEndSession:  {metadata: unlisted("end_session_endpoint")},
-	DiscoveryNoRevocation:  {metadata: unlisted("revocation_endpoint")},
-	DiscoveryNoUserInfo:    {metadata: unlisted("userinfo_endpoint")},
-	DiscoveryAlgNone:       {metadata: weakAlgorithms},
-	DiscoveryHang:          {at: atDiscovery, answer: hang},
-	DiscoveryTrickle:       {at: atDiscovery, answer: trickle},
-	DiscoveryEndless:       {at: atDiscovery, answer: endless},
-	DiscoveryGzipBomb:      {at: atDiscovery, answer: gzipBomb},
+	Discovery500:              {at: atDiscovery, answer: status(500)},
+	DiscoveryHTML:             {at: atDiscovery, answer: page},
+	DiscoveryGarbage:          {at: atDiscovery, answer: garbage},
+	DiscoveryIssuerWrong:      {metadata: func(_ *Provider, doc map[string]any) { doc["issuer"] = foreignIssuer }},
+	DiscoveryIssuerSlash:      {metadata: func(p *Provider, doc map[string]any) { doc["issuer"] = p.Issuer + "/" }},
+	DiscoveryOtherProvider:    {metadata: otherProvider},
+	DiscoveryNoResponseIssuer: {metadata: unlisted("authorization_response_iss_parameter_supported")},
+	DiscoveryHTTPEndpoints:    {metadata: httpEndpoints},
+	DiscoveryNoEndSession:     {metadata: unlisted("end_session_endpoint")},
+	DiscoveryNoRevocation:     {metadata: unlisted("revocation_endpoint")},
+	DiscoveryNoUserInfo:       {metadata: unlisted("userinfo_endpoint")},
+	DiscoveryAlgNone:          {metadata: weakAlgorithms},
+	DiscoveryHang:             {at: atDiscovery, answer: hang},
+	DiscoveryTrickle:          {at: atDiscovery, answer: trickle},
+	DiscoveryEndless:          {at: atDiscovery, answer: endless},
+	DiscoveryGzipBomb:         {at: atDiscovery, answer: gzipBomb},
 
 	Keys500:      {at: atKeys, answer: status(500)},
 	KeysEmpty:    {keys: func(_ *Provider, set *jose.JSONWebKeySet) { set.Keys = []jose.JSONWebKey{} }},
+	KeysReversed: {keys: func(_ *Provider, set *jose.JSONWebKeySet) { slices.Reverse(set.Keys) }},
 	KeysGarbage:  {at: atKeys, answer: garbage},
 	Keys10000:    {keys: manyKeys},
 	KeysHang:     {at: atKeys, answer: hang},
@@ -187,6 +195,7 @@ var effects = map[Fault]*effect{
 
 	Revocation500:          {at: atRevocation, answer: status(500)},
 	RevocationHang:         {at: atRevocation, answer: hang},
+	RevocationRedirect:     {at: atRevocation, answer: redirectHere},
 	EndSessionStateWrong:   {signOut: func(q url.Values) { q.Set("state", random()) }},
 	EndSessionStateMissing: {signOut: func(q url.Values) { q.Del("state") }},
 

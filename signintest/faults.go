@@ -16,12 +16,15 @@ import (
 // [Provider.MachineToken] too, and never the opaque one.
 type Fault string
 
-// Faults of the authorization endpoint.
+// Faults of what the authorization endpoint and its codes stand for.
 const (
 	// IgnoreMaxAge: max_age is not heeded. A browser with a session is sent back
 	// with it, whatever its age, and even with the prompt "login" beside max_age;
 	// auth_time is the old one (2.9: a step-up is refused, once, and does not loop).
 	IgnoreMaxAge Fault = "ignore-max-age"
+	// IgnorePKCE: a code is exchanged whatever the code_verifier, so that one which
+	// somebody else was given can be injected; the nonce alone tells (2.3).
+	IgnorePKCE Fault = "ignore-pkce"
 )
 
 // Faults of the authorization response, errors included.
@@ -29,7 +32,7 @@ const (
 	ResponseIssuerWrong   Fault = "response-issuer-wrong"   // iss of another provider (2.1, FAPI)
 	ResponseIssuerMissing Fault = "response-issuer-missing" // no iss, though announced (2.1, FAPI)
 	ResponseIssuerTwice   Fault = "response-issuer-twice"   // iss, and iss again (2.5)
-	ResponseStateWrong    Fault = "response-state-wrong"    // a state nobody sent (2.2, FAPI)
+	ResponseStateWrong    Fault = "response-state-wrong"    // a state nobody sent, of a first round as signin marks it (2.2, FAPI)
 	ResponseStateMissing  Fault = "response-state-missing"  // no state (2.2, FAPI)
 	ResponseStateTwice    Fault = "response-state-twice"    // state, and state again (2.5)
 	ResponseCodeWrong     Fault = "response-code-wrong"     // a code that the provider does not know (2.3)
@@ -45,11 +48,13 @@ const (
 // Faults of ID tokens.
 const (
 	IDTokenIssuerWrong      Fault = "id-token-issuer-wrong"       // iss of another provider (P-invalid-iss, P-refresh-token-invalid-issuer)
+	IDTokenIssuerMissing    Fault = "id-token-issuer-missing"     // no iss (FAPI)
 	IDTokenIssuerSlash      Fault = "id-token-issuer-slash"       // iss with a slash at the end (3.2)
 	IDTokenIssuerCase       Fault = "id-token-issuer-case"        // iss in capitals (3.2)
 	IDTokenIssuerPort       Fault = "id-token-issuer-port"        // iss with another port (3.2)
 	IDTokenAudienceWrong    Fault = "id-token-audience-wrong"     // aud of another client (P-invalid-aud)
 	IDTokenAudienceMissing  Fault = "id-token-audience-missing"   // no aud (P-missing-aud)
+	IDTokenAudienceArray    Fault = "id-token-audience-array"     // aud as a list of one: no harm (FAPI)
 	IDTokenAudienceExtra    Fault = "id-token-audience-extra"     // a second aud, untrusted, with the right azp (3.2)
 	IDTokenAudienceNoAZP    Fault = "id-token-audience-no-azp"    // a second aud, and no azp (3.2)
 	IDTokenAZPWrong         Fault = "id-token-azp-wrong"          // azp of another client (3.2)
@@ -159,20 +164,22 @@ const (
 
 // Faults of the metadata document.
 const (
-	Discovery500           Fault = "discovery-500"            // 500 (9.1)
-	DiscoveryHTML          Fault = "discovery-html"           // 200 and a page (9.1)
-	DiscoveryGarbage       Fault = "discovery-garbage"        // 200 and no JSON (9.1)
-	DiscoveryIssuerWrong   Fault = "discovery-issuer-wrong"   // issuer of another provider (P-discovery-issuer-mismatch)
-	DiscoveryIssuerSlash   Fault = "discovery-issuer-slash"   // issuer with a slash at the end (P-discovery-issuer-mismatch)
-	DiscoveryHTTPEndpoints Fault = "discovery-http-endpoints" // http endpoints; away from loopback, unless the provider runs with [WithTLS] (9.3)
-	DiscoveryNoEndSession  Fault = "discovery-no-end-session" // no end_session_endpoint (8.2)
-	DiscoveryNoRevocation  Fault = "discovery-no-revocation"  // no revocation_endpoint
-	DiscoveryNoUserInfo    Fault = "discovery-no-userinfo"    // no userinfo_endpoint
-	DiscoveryAlgNone       Fault = "discovery-alg-none"       // none and HS256 among the algorithms (3.1)
-	DiscoveryHang          Fault = "discovery-hang"           // no answer (9.2)
-	DiscoveryTrickle       Fault = "discovery-trickle"        // a byte a second (9.2)
-	DiscoveryEndless       Fault = "discovery-endless"        // a body without an end (9.2)
-	DiscoveryGzipBomb      Fault = "discovery-gzip-bomb"      // a small body that unpacks to a gigabyte (9.2)
+	Discovery500              Fault = "discovery-500"                // 500 (9.1)
+	DiscoveryHTML             Fault = "discovery-html"               // 200 and a page (9.1)
+	DiscoveryGarbage          Fault = "discovery-garbage"            // 200 and no JSON (9.1)
+	DiscoveryIssuerWrong      Fault = "discovery-issuer-wrong"       // issuer of another provider (P-discovery-issuer-mismatch)
+	DiscoveryIssuerSlash      Fault = "discovery-issuer-slash"       // issuer with a slash at the end (P-discovery-issuer-mismatch)
+	DiscoveryOtherProvider    Fault = "discovery-other-provider"     // issuer and endpoints of another provider (P-discovery-issuer-mismatch)
+	DiscoveryNoResponseIssuer Fault = "discovery-no-response-issuer" // does not announce the iss of authorization responses, and sends it (2.1; with ResponseIssuerMissing it sends none)
+	DiscoveryHTTPEndpoints    Fault = "discovery-http-endpoints"     // http endpoints; away from loopback, unless the provider runs with [WithTLS] (9.3)
+	DiscoveryNoEndSession     Fault = "discovery-no-end-session"     // no end_session_endpoint (8.2)
+	DiscoveryNoRevocation     Fault = "discovery-no-revocation"      // no revocation_endpoint
+	DiscoveryNoUserInfo       Fault = "discovery-no-userinfo"        // no userinfo_endpoint
+	DiscoveryAlgNone          Fault = "discovery-alg-none"           // none and HS256 among the algorithms (3.1)
+	DiscoveryHang             Fault = "discovery-hang"               // no answer (9.2)
+	DiscoveryTrickle          Fault = "discovery-trickle"            // a byte a second (9.2)
+	DiscoveryEndless          Fault = "discovery-endless"            // a body without an end (9.2)
+	DiscoveryGzipBomb         Fault = "discovery-gzip-bomb"          // a small body that unpacks to a gigabyte (9.2)
 )
 
 // Faults of the signing keys.
@@ -180,6 +187,7 @@ const (
 	Keys500      Fault = "keys-500"       // 500 (4.4)
 	KeysEmpty    Fault = "keys-empty"     // no key
 	KeysGarbage  Fault = "keys-garbage"   // 200 and no JSON
+	KeysReversed Fault = "keys-reversed"  // the current key last, not first: no harm (P-kid-absent-multiple-jwks)
 	Keys10000    Fault = "keys-10000"     // ten thousand foreign keys before the right ones, in less than 1 MiB (9.2)
 	KeysHang     Fault = "keys-hang"      // no answer (9.2)
 	KeysEndless  Fault = "keys-endless"   // a body without an end (9.2)
@@ -190,6 +198,7 @@ const (
 const (
 	Revocation500          Fault = "revocation-500"            // 500 (8.2)
 	RevocationHang         Fault = "revocation-hang"           // no answer (8.2)
+	RevocationRedirect     Fault = "revocation-redirect"       // 307 to the same endpoint (8.2, 9.3)
 	EndSessionStateWrong   Fault = "end-session-state-wrong"   // another state comes back (P-rp-init-logout-other-state)
 	EndSessionStateMissing Fault = "end-session-state-missing" // no state comes back (P-rp-init-logout-no-state)
 )

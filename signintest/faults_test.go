@@ -30,10 +30,11 @@ func TestEveryFaultIsTested(t *testing.T) {
 		slices.Collect(maps.Keys(userInfoFaults)),
 		slices.Collect(maps.Keys(metadataFaults)),
 		slices.Collect(maps.Keys(keysFaults)),
+		[]signintest.Fault{signintest.KeysReversed}, // TestKeysComeInAnotherOrder
 		slices.Collect(maps.Keys(signOutFaults)),
 		slices.Collect(maps.Keys(logoutTokenFaults)),
 		bodyFaults,
-		[]signintest.Fault{signintest.IgnoreMaxAge}, // TestIgnoreMaxAge
+		[]signintest.Fault{signintest.IgnoreMaxAge, signintest.IgnorePKCE}, // TestIgnoreMaxAge, TestIgnorePKCE
 	)
 	slices.Sort(tested)
 	if got := slices.Compact(slices.Clone(tested)); len(got) != len(tested) {
@@ -50,15 +51,17 @@ var responseFaults = map[signintest.Fault]func(q url.Values, issuer string) bool
 	signintest.ResponseIssuerWrong:   func(q url.Values, issuer string) bool { return q.Has("iss") && q.Get("iss") != issuer && q.Has("code") },
 	signintest.ResponseIssuerMissing: func(q url.Values, _ string) bool { return !q.Has("iss") && q.Has("code") },
 	signintest.ResponseIssuerTwice:   func(q url.Values, issuer string) bool { return slices.Equal(q["iss"], []string{issuer, issuer}) },
-	signintest.ResponseStateWrong:    func(q url.Values, _ string) bool { return q.Has("state") && q.Get("state") != "the-state" },
-	signintest.ResponseStateMissing:  func(q url.Values, _ string) bool { return !q.Has("state") && q.Has("code") },
-	signintest.ResponseStateTwice:    func(q url.Values, _ string) bool { return slices.Equal(q["state"], []string{"the-state", "the-state"}) },
-	signintest.ResponseCodeWrong:     func(q url.Values, _ string) bool { return len(q["code"]) == 1 },
-	signintest.ResponseCodeTwice:     func(q url.Values, _ string) bool { return len(q["code"]) == 2 && q["code"][0] == q["code"][1] },
-	signintest.ResponseCodeHuge:      func(q url.Values, _ string) bool { return len(q.Get("code")) == 100<<10 },
-	signintest.ResponseCodeAndError:  func(q url.Values, _ string) bool { return q.Has("code") && q.Has("error") },
-	signintest.ResponseErrorTwice:    func(q url.Values, _ string) bool { return !q.Has("code") && len(q["error"]) == 2 },
-	signintest.ResponseEmpty:         func(q url.Values, _ string) bool { return len(q) == 2 && q.Has("state") && q.Has("iss") },
+	signintest.ResponseStateWrong: func(q url.Values, _ string) bool {
+		return strings.HasPrefix(q.Get("state"), "1") && len(q.Get("state")) > 20
+	},
+	signintest.ResponseStateMissing: func(q url.Values, _ string) bool { return !q.Has("state") && q.Has("code") },
+	signintest.ResponseStateTwice:   func(q url.Values, _ string) bool { return slices.Equal(q["state"], []string{"the-state", "the-state"}) },
+	signintest.ResponseCodeWrong:    func(q url.Values, _ string) bool { return len(q["code"]) == 1 },
+	signintest.ResponseCodeTwice:    func(q url.Values, _ string) bool { return len(q["code"]) == 2 && q["code"][0] == q["code"][1] },
+	signintest.ResponseCodeHuge:     func(q url.Values, _ string) bool { return len(q.Get("code")) == 100<<10 },
+	signintest.ResponseCodeAndError: func(q url.Values, _ string) bool { return q.Has("code") && q.Has("error") },
+	signintest.ResponseErrorTwice:   func(q url.Values, _ string) bool { return !q.Has("code") && len(q["error"]) == 2 },
+	signintest.ResponseEmpty:        func(q url.Values, _ string) bool { return len(q) == 2 && q.Has("state") && q.Has("iss") },
 	signintest.ResponseErrorMarkup: func(q url.Values, _ string) bool {
 		return q.Get("error") == "access_denied" && strings.Contains(q.Get("error_description"), "<script>") &&
 			strings.Contains(q.Get("error_description"), "\r\n") && !q.Has("code")
@@ -165,6 +168,7 @@ var answerFaults = map[signintest.Fault]answerFault{
 	signintest.Keys500:             {"/jwks", 500, "", "", ""},
 	signintest.KeysGarbage:         {"/jwks", 200, "", "application/json", "\xff"},
 	signintest.Revocation500:       {"/token/revocation", 500, "", "", ""},
+	signintest.RevocationRedirect:  {"/token/revocation", 307, "", "", ""},
 }
 
 // ask sends the endpoint a request of the right method.
@@ -316,6 +320,13 @@ var metadataFaults = map[signintest.Fault]func(doc map[string]any, p *signintest
 	signintest.DiscoveryHTTPEndpoints: func(doc map[string]any, p *signintest.Provider) bool {
 		return doc["issuer"] == p.Issuer && doc["token_endpoint"] == "http://provider.example/oidc/token" && doc["jwks_uri"] == "http://provider.example/oidc/jwks"
 	},
+	signintest.DiscoveryOtherProvider: func(doc map[string]any, p *signintest.Provider) bool {
+		return doc["issuer"] == "https://other-provider.example/oidc" && doc["token_endpoint"] == "https://other-provider.example/oidc/token" &&
+			doc["end_session_endpoint"] == "https://other-provider.example/oidc/session/end" && doc["jwks_uri"] == "https://other-provider.example/oidc/jwks"
+	},
+	signintest.DiscoveryNoResponseIssuer: func(doc map[string]any, p *signintest.Provider) bool {
+		return doc["authorization_response_iss_parameter_supported"] == nil && doc["issuer"] == p.Issuer
+	},
 	signintest.DiscoveryNoEndSession: func(doc map[string]any, _ *signintest.Provider) bool { return doc["end_session_endpoint"] == nil },
 	signintest.DiscoveryNoRevocation: func(doc map[string]any, _ *signintest.Provider) bool { return doc["revocation_endpoint"] == nil },
 	signintest.DiscoveryNoUserInfo:   func(doc map[string]any, _ *signintest.Provider) bool { return doc["userinfo_endpoint"] == nil },
@@ -357,6 +368,32 @@ var keysFaults = map[signintest.Fault]func(keys []jose.JSONWebKey, size int) boo
 	signintest.Keys10000: func(keys []jose.JSONWebKey, size int) bool {
 		return len(keys) == 10_001 && keys[10_000].Algorithm == "ES384" && size < 1<<20
 	},
+}
+
+func TestKeysComeInAnotherOrder(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.p.RotateKey()
+	order := func() (ids []string) {
+		var set jose.JSONWebKeySet
+		if err := json.Unmarshal([]byte(a.get(t, a.p.Issuer+"/jwks", "").raw), &set); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range set.Keys {
+			ids = append(ids, key.KeyID)
+		}
+		return ids
+	}
+	right := order()
+	a.p.Inject(signintest.KeysReversed)
+	reversed := order()
+	a.p.Clear()
+	if len(right) != 2 || reversed[0] != right[1] || reversed[1] != right[0] || !slices.Equal(order(), right) {
+		t.Errorf("got %v, then %v, then %v; want two, reversed, and as before", right, reversed, order())
+	}
+	if signer := part(t, a.signIn(t, signintest.Bob()).text("id_token"), 0)["kid"]; signer != right[0] {
+		t.Errorf("got a token signed with %v; want the first key, %s", signer, right[0])
+	}
 }
 
 func TestFaultsOfKeys(t *testing.T) {

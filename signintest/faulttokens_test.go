@@ -54,11 +54,16 @@ func anything(_, _ map[string]any, _ string) bool { return true }
 
 var idTokenFaults = map[signintest.Fault]tokenFault{
 	signintest.IDTokenIssuerWrong:     {claim("iss", "https://other-provider.example/oidc"), false},
+	signintest.IDTokenIssuerMissing:   {claim("iss", nil), false},
 	signintest.IDTokenIssuerSlash:     {issuer(func(s string) string { return s + "/" }), false},
 	signintest.IDTokenIssuerCase:      {issuer(strings.ToUpper), false},
 	signintest.IDTokenIssuerPort:      {issuer(func(s string) string { return strings.TrimSuffix(s, "/oidc") + "0/oidc" }), false},
 	signintest.IDTokenAudienceWrong:   {claim("aud", "other-client"), false},
 	signintest.IDTokenAudienceMissing: {claim("aud", nil), false},
+	signintest.IDTokenAudienceArray: {func(_, claims map[string]any, _ string) bool {
+		aud, _ := claims["aud"].([]any)
+		return len(aud) == 1 && aud[0] == "signintest-app"
+	}, true},
 	signintest.IDTokenAudienceExtra:   {audiences("signintest-app"), true},
 	signintest.IDTokenAudienceNoAZP:   {audiences(nil), true},
 	signintest.IDTokenAZPWrong:        {claim("azp", "other-client"), true},

@@ -26,8 +26,8 @@ type User struct {
 
 	// Permissions are the scopes of access tokens by their audience: an API
 	// resource, within an organization or not, or "urn:logto:organization:<id>" for
-	// an organization's own token. All of them are given, also those that no sign-in
-	// has asked for, which Logto leaves out.
+	// an organization's own token. Of these a token carries the ones that were among
+	// the scopes of the authorization request, in this order.
 	Permissions map[string][]string
 
 	// Connector is how this user signs in, such as "social:naver"; empty for a

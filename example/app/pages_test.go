@@ -105,9 +105,9 @@ func TestEachPageIsForWhomItSays(t *testing.T) {
 		{"orders, with one scope of two", "reader", "GET", "/orders", 200, "",
 			[]string{"The API lets you", "reader000001", "<dd>read:orders</dd>"}, []string{"insufficient_scope"}},
 		{"an order, with the other scope", "reader", "POST", "/orders", 200, "",
-			[]string{"The API says no", "403 Forbidden", "this needs the scope write:orders", `Bearer error="insufficient_scope", scope="write:orders"`}, []string{"One more order"}},
+			[]string{"The API says no", "403 Forbidden", "This needs the scope write:orders", `Bearer error="insufficient_scope", scope="write:orders"`}, []string{"One more order"}},
 		{"orders, without a scope", "bob", "GET", "/orders", 200, "",
-			[]string{"The API says no", "403 Forbidden", "this needs the scope read:orders"}, []string{"Two orders"}},
+			[]string{"The API says no", "403 Forbidden", "This needs the scope read:orders"}, []string{"Two orders"}},
 
 		{"the admin page, of nobody", "", "GET", "/admin", 303, "/sign-in?return_to=%2Fadmin", nil, []string{"Administration"}},
 		{"the admin page, with the role", "alice", "GET", "/admin", 200, "", []string{"<h1>Administration</h1>"}, nil},
