@@ -147,6 +147,11 @@ func (p *Provider) start() {
 	p.cookieName = "signintest_" + port
 }
 
+// Handler returns what answers at the provider's address, for requests without a
+// network: from a test in a bubble of testing/synctest, with a RoundTripper that
+// calls it. Close does not end it.
+func (p *Provider) Handler() http.Handler { return p.server.Config.Handler }
+
 // Close ends the provider: hanging answers end, logout tokens under way are
 // waited for, and the address is given up. It may be called more than once.
 func (p *Provider) Close() { p.close() }

@@ -177,10 +177,14 @@ func (n *Renewer) keep(ctx context.Context, r, next *record.Record, presented ui
 	return next, err
 }
 
-// giveBack revokes what was received for a session that has ended meanwhile.
+// giveBack revokes what was received for a session that has ended meanwhile,
+// unless a new sign-in has replaced it: the provider may have given both the same
+// grant.
 func (n *Renewer) giveBack(ctx context.Context, next *record.Record, s ledger.Standing) error {
 	n.drop(next.ID)
-	n.Revoke(context.WithoutCancel(ctx), next) // however much of the lease is left
+	if s.Reason != ledger.Replaced {
+		n.Revoke(context.WithoutCancel(ctx), next) // however much of the lease is left
+	}
 	return &Ended{Reason: s.Reason, Record: next}
 }
 
