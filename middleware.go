@@ -135,9 +135,10 @@ type Config struct {
 	// request each, and adds what the ID token lacks to the claims. A sign-in fails
 	// if it fails; a refresh keeps the claims that there are.
 	MergeUserInfo bool
-	// SigningAlgs pins the algorithms that may sign an ID token. Default: those
-	// the provider lists, of RS256, RS384, RS512, PS256, PS384, PS512, ES256,
-	// ES384, ES512 and EdDSA. Symmetric algorithms and "none" are never accepted.
+	// SigningAlgs pins the algorithms that may sign ID tokens, logout tokens and,
+	// for [Auth.RequireBearer], access tokens. Default: those the provider lists for
+	// ID tokens, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
+	// EdDSA and Ed25519. Symmetric algorithms and "none" are never accepted.
 	SigningAlgs []string
 
 	// Store keeps the sealed sessions. Default: cookies, of about 1.2 KB in all,

@@ -101,9 +101,7 @@ func (c *Client) VerifyAccessToken(ctx context.Context, raw, audience string) (*
 	if !slices.Contains(meta.algorithms, head.alg) {
 		return nil, rejected(opAccessToken, errAlgorithm)
 	}
-	// What is signed is the text as received.
-	// https://www.rfc-editor.org/rfc/rfc7515#section-5.2
-	input := []byte(raw[:strings.LastIndexByte(raw, '.')])
+	input := signingInput(raw)
 	err = meta.keys.verify(ctx, opAccessToken, head.alg, head.kid, func(k key) bool { return k.signed(head.alg, input, signature) })
 	if err != nil {
 		return nil, err

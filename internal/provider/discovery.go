@@ -147,18 +147,10 @@ func (c *Client) algorithms(listed []string) []string {
 	return []string{oidc.RS256}
 }
 
-// asymmetric returns the names that are signature algorithms with a public
-// key. A list of what is known, since the next "none" may have another name.
+// asymmetric returns the names that are signature algorithms with a public key.
 func asymmetric(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		switch name {
-		case oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512,
-			oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA:
-			return false
-		default:
-			return true
-		}
-	})
+	known := settings.Asymmetric()
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(known, name) })
 }
 
 // usableURL reports whether raw is an absolute https URL, or with onLoopback

@@ -110,7 +110,7 @@ func newFake(t *testing.T) *fake {
 		"revocation_endpoint":                   f.URL + "/x7/revoke",
 		"end_session_endpoint":                  f.URL + "/x7/end",
 		"scopes_supported":                      []string{"openid", "offline_access"},
-		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "ES384", "ES512", "PS384", "EdDSA", "HS256", "none"},
+		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "ES384", "ES512", "PS384", "EdDSA", "Ed25519", "HS256", "none"},
 		"authorization_response_iss_parameter_supported": true,
 	}
 	f.Keys(public(&rsaKey().PublicKey, "rsa"))

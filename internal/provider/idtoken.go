@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
 )
 
 const opIDToken = "ID token"
@@ -109,7 +108,7 @@ func (c *Client) open(ctx context.Context, op, raw string, fits func(typ string)
 	if !slices.Contains(meta.algorithms, alg) {
 		return nil, rejected(op, errAlgorithm)
 	}
-	sig := &signature{op: op, keys: meta.keys, alg: jose.SignatureAlgorithm(alg)}
+	sig := &signature{op: op, keys: meta.keys}
 	cfg.ClientID, cfg.SupportedSigningAlgs = c.cfg.ClientID, []string{alg}
 	_, objection := oidc.NewVerifier(c.cfg.Issuer, sig, &cfg).Verify(ctx, raw)
 	if sig.err != nil {
@@ -126,28 +125,29 @@ func (c *Client) open(ctx context.Context, op, raw string, fits func(typ string)
 type signature struct {
 	op   string
 	keys *keyring
-	alg  jose.SignatureAlgorithm
 
 	payload []byte
 	err     error
 }
 
-// VerifySignature implements oidc.KeySet.
+// VerifySignature implements oidc.KeySet. What the token's header says of keys (jwk,
+// jku, x5u, x5c) plays no part.
 func (s *signature) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{s.alg})
+	head, payload, signature, err := parseParts(raw)
 	if err != nil {
 		return nil, errForm
 	}
-	header := jws.Signatures[0].Header
-	s.err = s.keys.verify(ctx, s.op, header.Algorithm, header.KeyID, func(k key) bool {
-		// Verify is given a bare public key: what the token's header says of keys
-		// (jwk, jku, x5u, x5c) plays no part.
-		payload, err := jws.Verify(k.public)
+	input := signingInput(raw)
+	s.err = s.keys.verify(ctx, s.op, head.alg, head.kid, func(k key) bool { return k.signed(head.alg, input, signature) })
+	if s.err == nil {
 		s.payload = payload
-		return err == nil
-	})
+	}
 	return s.payload, s.err
 }
+
+// signingInput is what is signed: the text as received.
+// https://www.rfc-editor.org/rfc/rfc7515#section-5.2
+func signingInput(raw string) []byte { return []byte(raw[:strings.LastIndexByte(raw, '.')]) }
 
 // header is what a token's header says of algorithm, key and type, "" where it
 // does not.

@@ -140,7 +140,7 @@ func (k key) fits(alg string) bool {
 		curves := map[string]elliptic.Curve{oidc.ES256: elliptic.P256(), oidc.ES384: elliptic.P384(), oidc.ES512: elliptic.P521()}
 		return curves[alg] == public.Curve
 	case ed25519.PublicKey:
-		return alg == oidc.EdDSA
+		return alg == oidc.EdDSA || alg == "Ed25519" // https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 	default:
 		return false
 	}

@@ -172,7 +172,7 @@ func TestLists(t *testing.T) {
 		{"two scopes in one", func() ([]string, error) { return settings.Scopes([]string{"a b"}, false) }, nil},
 		{"an empty scope", func() ([]string, error) { return settings.Scopes([]string{""}, false) }, nil},
 		{"a quote in a scope", func() ([]string, error) { return settings.Scopes([]string{`a"`}, false) }, nil},
-		{"algorithms", func() ([]string, error) { return settings.Algorithms([]string{"ES384", "EdDSA"}) }, []string{"ES384", "EdDSA"}},
+		{"algorithms", func() ([]string, error) { return settings.Algorithms([]string{"ES384", "EdDSA", "Ed25519"}) }, []string{"ES384", "EdDSA", "Ed25519"}},
 		{"no algorithm at all", func() ([]string, error) { return settings.Algorithms([]string{"none"}) }, nil},
 		{"a symmetric algorithm", func() ([]string, error) { return settings.Algorithms([]string{"ES384", "HS256"}) }, nil},
 		{"resources", func() ([]string, error) { return settings.Resources([]string{"https://api.example", "urn:x:y"}) }, []string{"https://api.example", "urn:x:y"}},
