@@ -148,6 +148,7 @@ type Config struct {
 	// Shared is what all replicas of the application know. Default: memory of
 	// this process, which suits one process only, and forgets sign-outs when that
 	// ends: copies of a cookie made before are then good again until they expire.
+	// Access tokens for APIs are kept there as well, sealed.
 	Shared SharedState
 	// CookieName is the name of the session cookie: 1 to 64 letters, digits, _
 	// and -. Default "signin". With https it gets the prefix "__Host-". Two Auths
@@ -335,7 +336,6 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 const (
 	organizationsScope    = "urn:logto:scope:organizations"
 	organizationsResource = "urn:logto:resource:organizations"
-	organizationAudience  = "urn:logto:organization:" // with the organization's ID
 )
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
@@ -594,7 +594,7 @@ type metKey struct{ auth *Auth }
 // RequireBearer panics for an audience that is empty, or the client ID (an ID token
 // has that), or an organization's without its ID, and for a Rule that is nil.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
-	if audience == "" || audience == a.clientID || audience == organizationAudience {
+	if audience == "" || audience == a.clientID || audience == provider.OrganizationAudience {
 		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
 	}
 	mustBeRules(rules)
@@ -606,7 +606,7 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 			if e == nil {
 				r = r.WithContext(s)
 				u, _ = UserFrom(r.Context())
-				foreign := s.bearer != nil && s.bearer.organization != "" && !strings.HasPrefix(audience, organizationAudience)
+				foreign := s.bearer != nil && s.bearer.organization != "" && !strings.HasPrefix(audience, provider.OrganizationAudience)
 				e = judgeBearer(r, u, foreign, rules)
 			}
 			if e != nil {

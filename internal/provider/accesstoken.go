@@ -16,8 +16,8 @@ const opAccessToken = "access token"
 const (
 	// maxName is the longest client_id, azp or organization_id, as of a sub.
 	maxName = maxSubject
-	// organizationAudience begins the audience of Logto's organization tokens.
-	organizationAudience = "urn:logto:organization:"
+	// OrganizationAudience begins the audience of Logto's tokens for organizations; the ID follows.
+	OrganizationAudience = "urn:logto:organization:"
 )
 
 const (
@@ -78,7 +78,7 @@ func (AccessToken) LogValue() slog.Value { return slog.StringValue("[access toke
 func (c *Client) VerifyAccessToken(ctx context.Context, raw, audience string) (*AccessToken, error) {
 	now := c.cfg.Now()
 	// Every ID token has this client for its audience, so it cannot be an API's.
-	if audience == "" || audience == c.cfg.ClientID || audience == organizationAudience {
+	if audience == "" || audience == c.cfg.ClientID || audience == OrganizationAudience {
 		return nil, misconfigured(opAccessToken, errNoAPI)
 	}
 	head, payload, signature, cause := parseParts(raw)
@@ -249,7 +249,7 @@ func (r accessRules) names(claims object, t *AccessToken) (err error) {
 	if t.Organization, err = claims.name("organization_id"); err != nil {
 		return err
 	}
-	if id, ok := strings.CutPrefix(r.audience, organizationAudience); ok {
+	if id, ok := strings.CutPrefix(r.audience, OrganizationAudience); ok {
 		if t.Organization != "" && t.Organization != id {
 			return errOrganization
 		}

@@ -95,6 +95,7 @@ func wantAccessClaims(t *testing.T, header, payload []byte, got *provider.Access
 	explicit := typ == "at+jwt"
 	client, _ := claims["client_id"].(string)
 	azp, _ := claims["azp"].(string)
+	cid, _ := claims["cid"].(string)
 	if client = cmp.Or(client, azp); client != got.ClientID || explicit && (client == "" || !dated) {
 		fail("such a client, or date")
 	}
@@ -106,7 +107,7 @@ func wantAccessClaims(t *testing.T, header, payload []byte, got *provider.Access
 		fail("no mark")
 	}
 	sub, _ := claims["sub"].(string)
-	if claims["cnf"] != nil || sub == "" || len(sub) > 255 || sub != got.Subject || got.Machine != (sub == client || sub == azp) {
+	if claims["cnf"] != nil || sub == "" || len(sub) > 255 || sub != got.Subject || got.Machine != (sub == client || sub == azp || sub == cid) {
 		fail("such a subject")
 	}
 	if organization, _ := claims["organization_id"].(string); organization != got.Organization {
