@@ -90,6 +90,13 @@ func (s *session) again(ctx context.Context) *session {
 	return t
 }
 
+// String is what programs print that print a context. Without it they would print
+// the fields, and among them the cookie's text, with which anybody is this person.
+func (s *session) String() string { return fmt.Sprint(s.Context) + ".WithSession" }
+
+// GoString is String, for %#v.
+func (s *session) GoString() string { return s.String() }
+
 // Value returns the session for its key, and what the request's own context has
 // for any other.
 func (s *session) Value(key any) any {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,7 +15,8 @@ import (
 )
 
 // secretsOf lists what must not be found in Redis: all that the provider has
-// issued, what is inside of ID tokens, whom they are about, and the cookies.
+// issued, what is inside of ID tokens, whom they are about, the cookies, a logout
+// token, the client secret and the key that seals.
 func secretsOf(a *application, browsers ...*browser) []string {
 	secrets := a.provider.Secrets()
 	for _, s := range a.provider.Secrets() {
@@ -37,14 +39,15 @@ func secretsOf(a *application, browsers ...*browser) []string {
 		secrets = append(secrets, b.session())
 	}
 	alice := signintest.Alice()
-	return append(secrets, alice.Subject, alice.Email, alice.Name, string(a.replicas[0].key))
+	return append(secrets, alice.Subject, alice.Email, alice.Name, string(a.replicas[0].key),
+		a.provider.Config(a.server.URL).ClientSecret, a.provider.LogoutToken(alice.Subject, ""))
 }
 
 // letters are runs of what base64 and hex are written in.
 var letters = regexp.MustCompile(`[A-Za-z0-9+/_=-]{8,}`)
 
 // findSecret returns a secret that what holds, in clear or under layers of
-// base64, hex or gzip; "" if there is none.
+// base64, hex, gzip or escapes of URLs; "" if there is none.
 func findSecret(what string, secrets []string) string {
 	return findUnder(what, secrets, 3)
 }
@@ -59,6 +62,9 @@ func findUnder(what string, secrets []string, layers int) string {
 		return ""
 	}
 	var inner []string
+	if plain, err := url.QueryUnescape(what); err == nil && plain != what {
+		inner = append(inner, plain)
+	}
 	for _, run := range letters.FindAllString(what, -1) {
 		run = strings.TrimRight(run, "=")
 		for skip := range 4 { // what stands before may end anywhere
@@ -98,22 +104,25 @@ func findUnder(what string, secrets []string, layers int) string {
 // Who finds nothing proves nothing: this is what findSecret must see.
 func TestFindSecret(t *testing.T) {
 	t.Parallel()
-	const secret = "a-refresh-token-0123456789"
+	const secret = "a-refresh/token+0123456789"
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, _ = io.WriteString(z, secret)
 	_ = z.Close()
-	std, url := base64.StdEncoding, base64.RawURLEncoding
+	std, inURL := base64.StdEncoding, base64.RawURLEncoding
 	for name, what := range map[string]string{
 		"in clear":                    "x" + secret + "y",
 		"in base64":                   std.EncodeToString([]byte("x" + secret)),
-		"in base64 for URLs":          url.EncodeToString([]byte("\xff\xfe" + secret)),
-		"in JSON":                     `{"signin":"` + url.EncodeToString([]byte(secret)) + `"}`,
-		"in base64 twice":             std.EncodeToString([]byte(url.EncodeToString([]byte(secret)))),
-		"in base64 after other bytes": "ab" + url.EncodeToString([]byte(secret)),
+		"in base64 for URLs":          inURL.EncodeToString([]byte("\xff\xfe" + secret)),
+		"in JSON":                     `{"signin":"` + inURL.EncodeToString([]byte(secret)) + `"}`,
+		"in base64 twice":             std.EncodeToString([]byte(inURL.EncodeToString([]byte(secret)))),
+		"in base64 after other bytes": "ab" + inURL.EncodeToString([]byte(secret)),
 		"in hex":                      hex.EncodeToString([]byte(secret)),
+		"in hex in capitals":          strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"escaped for a URL":           "x=" + url.QueryEscape(secret) + "&y",
+		"escaped in base64":           std.EncodeToString([]byte(url.QueryEscape(secret))),
 		"in gzip":                     "xy" + zipped.String(),
-		"in gzip in base64":           url.EncodeToString(zipped.Bytes()),
+		"in gzip in base64":           inURL.EncodeToString(zipped.Bytes()),
 	} {
 		if found := findSecret(what, []string{"other", secret}); found != secret {
 			t.Errorf("%s: got %q; want %q", name, found, secret)

@@ -1,42 +1,45 @@
 package authresponse_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/gosignin/signin/internal/authresponse"
 )
 
+var long = strings.Repeat("x", 5000)
+
+// queries are responses, and what comes of them.
+var queries = []struct {
+	name, query string
+	want        authresponse.Response // the zero Response: refused
+}{
+	{"2.5 a code", "code=c&state=s&iss=https%3A%2F%2Fop.test", authresponse.Response{Code: "c", State: "s", Issuer: "https://op.test"}},
+	{"2.5 an error", "error=access_denied&error_description=no&state=s", authresponse.Response{Error: "access_denied", State: "s"}},
+	{"2.5 other parameters are let be", "code=c&state=s&session_state=x&session_state=y&scope=openid", authresponse.Response{Code: "c", State: "s"}},
+	{"2.5 a code of 4,096 bytes", "state=s&code=" + long[:4096], authresponse.Response{Code: long[:4096], State: "s"}},
+	{"2.5 two codes", "code=c&code=c&state=s", authresponse.Response{}},
+	{"2.5 two states", "code=c&state=s&state=s", authresponse.Response{}},
+	{"2.5 two issuers", "code=c&state=s&iss=a&iss=b", authresponse.Response{}},
+	{"2.5 two errors", "error=a&error=b&state=s", authresponse.Response{}},
+	{"2.5 a second code that is empty", "code=c&code=&state=s", authresponse.Response{}},
+	{"2.5 code and error", "code=c&error=e&state=s", authresponse.Response{}},
+	{"2.5 neither", "state=s", authresponse.Response{}},
+	{"2.5 nothing at all", "", authresponse.Response{}},
+	{"2.5 no state", "code=c", authresponse.Response{}},
+	{"2.5 an empty state", "code=c&state=", authresponse.Response{}},
+	{"2.5 a code of 100 KB", "state=s&code=" + strings.Repeat("x", 100<<10), authresponse.Response{}},
+	{"2.5 a code that is too long", "state=s&code=" + long, authresponse.Response{}},
+	{"2.5 a state that is too long", "code=c&state=" + long[:513], authresponse.Response{}},
+	{"2.5 a malformed query", "code=c&state=s&x=%zz", authresponse.Response{}},
+	{"2.5 a semicolon between parameters", "code=c;state=s", authresponse.Response{}},
+	{"2.7 a line break in a code", "code=c%0d%0aSet-Cookie:x&state=s", authresponse.Response{}},
+	{"2.7 markup beyond ASCII in an error", "error=%E2%82%AC&state=s", authresponse.Response{}},
+}
+
 func TestCases(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", 5000)
-	for _, row := range []struct {
-		name, query string
-		want        authresponse.Response // the zero Response: refused
-	}{
-		{"2.5 a code", "code=c&state=s&iss=https%3A%2F%2Fop.test", authresponse.Response{Code: "c", State: "s", Issuer: "https://op.test"}},
-		{"2.5 an error", "error=access_denied&error_description=no&state=s", authresponse.Response{Error: "access_denied", State: "s"}},
-		{"2.5 other parameters are let be", "code=c&state=s&session_state=x&session_state=y&scope=openid", authresponse.Response{Code: "c", State: "s"}},
-		{"2.5 a code of 4,096 bytes", "state=s&code=" + long[:4096], authresponse.Response{Code: long[:4096], State: "s"}},
-		{"2.5 two codes", "code=c&code=c&state=s", authresponse.Response{}},
-		{"2.5 two states", "code=c&state=s&state=s", authresponse.Response{}},
-		{"2.5 two issuers", "code=c&state=s&iss=a&iss=b", authresponse.Response{}},
-		{"2.5 two errors", "error=a&error=b&state=s", authresponse.Response{}},
-		{"2.5 a second code that is empty", "code=c&code=&state=s", authresponse.Response{}},
-		{"2.5 code and error", "code=c&error=e&state=s", authresponse.Response{}},
-		{"2.5 neither", "state=s", authresponse.Response{}},
-		{"2.5 nothing at all", "", authresponse.Response{}},
-		{"2.5 no state", "code=c", authresponse.Response{}},
-		{"2.5 an empty state", "code=c&state=", authresponse.Response{}},
-		{"2.5 a code of 100 KB", "state=s&code=" + strings.Repeat("x", 100<<10), authresponse.Response{}},
-		{"2.5 a code that is too long", "state=s&code=" + long, authresponse.Response{}},
-		{"2.5 a state that is too long", "code=c&state=" + long[:513], authresponse.Response{}},
-		{"2.5 a malformed query", "code=c&state=s&x=%zz", authresponse.Response{}},
-		{"2.5 a semicolon between parameters", "code=c;state=s", authresponse.Response{}},
-		{"2.7 a line break in a code", "code=c%0d%0aSet-Cookie:x&state=s", authresponse.Response{}},
-		{"2.7 markup beyond ASCII in an error", "error=%E2%82%AC&state=s", authresponse.Response{}},
-	} {
+	for _, row := range queries {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			got, err := authresponse.Parse(row.query)
@@ -101,20 +104,4 @@ func TestOutcome(t *testing.T) {
 			t.Errorf("%s: got %q; want %q", code, got, want.cause)
 		}
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("code=c&state=s&iss=i")
-	f.Add("error=e&state=s")
-	f.Add("code=c&code=d&state=s")
-	f.Fuzz(func(t *testing.T, query string) {
-		r, err := authresponse.Parse(query)
-		if err != nil {
-			return
-		}
-		q, err := url.ParseQuery(query)
-		if err != nil || r.State == "" || (r.Code == "") == (r.Error == "") || q.Get("state") != r.State || len(q["code"])+len(q["error"]) > 2 {
-			t.Fatalf("got %+v for %q; want a well-formed response", r, query)
-		}
-	})
 }

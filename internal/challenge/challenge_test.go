@@ -222,28 +222,6 @@ func testCookieWritable(t *testing.T) {
 	}
 }
 
-// FuzzOf gives Of headers that no browser sends. It must not panic, and must know a
-// navigation by no more than what one says.
-func FuzzOf(f *testing.F) {
-	for _, tt := range programs {
-		r := request(tt.method, tt.lines...)
-		f.Add(tt.method, r.Header.Get("Accept"), r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest"), r.Header.Get("Sec-Purpose"))
-	}
-	f.Add("GET", `a/b;x="\",",text/html`, "navigate", "document", "")
-	f.Fuzz(func(t *testing.T, method, accept, mode, dest, purpose string) {
-		r := &http.Request{Method: method, Header: http.Header{
-			"Accept": {accept}, "Sec-Fetch-Mode": {mode}, "Sec-Fetch-Dest": {dest}, "Sec-Purpose": {purpose},
-		}}
-		if challenge.Of(r) != challenge.Navigation {
-			return
-		}
-		told := strings.Contains(mode, "navigate") && strings.Contains(dest, "document")
-		if method != "GET" || strings.Contains(purpose, "prefetch") || !told && !strings.Contains(strings.ToLower(accept), "text/html") {
-			t.Errorf("%s Accept %q Mode %q Dest %q Purpose %q: got a navigation", method, accept, mode, dest, purpose)
-		}
-	})
-}
-
 func Example() {
 	refuse := func(w http.ResponseWriter, r *http.Request) {
 		switch challenge.Of(r) {

@@ -2,7 +2,6 @@ package cookie_test
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -39,39 +38,43 @@ func TestSplitAndFind(t *testing.T) {
 	}
 }
 
+var second = cookie.Second(name)
+
+// headers are lines of a Cookie header, and what Find finds in them.
+var headers = []struct {
+	name  string
+	lines []string
+	want  cookie.Found
+}{
+	{"5.5 no cookie at all", nil, cookie.Found{}},
+	{"5.5 other cookies only", []string{"a=b; " + name + "x=1; x" + name + "=2"}, cookie.Found{}},
+	{"5.5 a blank behind the name is let be", []string{name + " =v"}, cookie.Found{First: "v", Present: true, OK: true}},
+	{"5.5 a name without a value", []string{name}, cookie.Found{Present: true}},
+	{"5.5 the name once more without a value", []string{name + "=v; " + name}, cookie.Found{Present: true}},
+	{"5.5 one among others", []string{"a=b;" + name + "=v ; c=d"}, cookie.Found{First: "v", Present: true, OK: true}},
+	{"5.5 on the second header line", []string{"a=b", name + "=v"}, cookie.Found{First: "v", Present: true, OK: true}},
+	{"5.5 both parts", []string{name + "=.v; " + second + "=w"}, cookie.Found{First: "v", Second: "w", Present: true, OK: true}},
+	{"5.5 both parts in the other order", []string{second + "=w; " + name + "=.v"}, cookie.Found{First: "v", Second: "w", Present: true, OK: true}},
+	{"5.5 a stale second after the shrink from two to one", []string{name + "=v; " + second + "=w"}, cookie.Found{First: "v", Present: true, Stale: true, OK: true}},
+	{"5.5 the second part missing", []string{name + "=.v"}, cookie.Found{Present: true}},
+	{"5.5 the first part missing", []string{second + "=w"}, cookie.Found{Present: true}},
+	{"5.5 a part number out of range", []string{name + "=.v; " + name + ".3=w; " + name + ".-1=w; " + name + ".02=w"}, cookie.Found{Present: true}},
+	{"5.5 the name twice, the right one first", []string{name + "=v; " + name + "=attacker"}, cookie.Found{Present: true}},
+	{"5.5 the name twice, the right one last", []string{name + "=attacker; " + name + "=v"}, cookie.Found{Present: true}},
+	{"5.5 the name twice on two lines", []string{name + "=v", name + "=v"}, cookie.Found{Present: true}},
+	{"5.5 the second part twice", []string{name + "=.v; " + second + "=w; " + second + "=w"}, cookie.Found{Present: true}},
+	{"5.5 a whole value and the second name twice", []string{name + "=v; " + second + "=w; " + second + "=w"}, cookie.Found{Present: true}},
+	{"5.5 empty values", []string{name + "=; " + second + "="}, cookie.Found{Present: true}},
+	{"5.5 a marker and nothing", []string{name + "=.; " + second + "=w"}, cookie.Found{Present: true}},
+	{"5.5 an empty second part", []string{name + "=.v; " + second + "="}, cookie.Found{Present: true}},
+	{"5.5 a name in other letters is another name", []string{strings.ToUpper(name) + "=v"}, cookie.Found{}},
+	{"5.5 separators only", []string{";;; ; =; =x;"}, cookie.Found{}},
+}
+
 func TestCases(t *testing.T) {
 	t.Parallel()
 	jar := cookie.NewJar(name)
-	second := cookie.Second(name)
-	for _, row := range []struct {
-		name  string
-		lines []string
-		want  cookie.Found
-	}{
-		{"5.5 no cookie at all", nil, cookie.Found{}},
-		{"5.5 other cookies only", []string{"a=b; " + name + "x=1; x" + name + "=2"}, cookie.Found{}},
-		{"5.5 a blank behind the name is let be", []string{name + " =v"}, cookie.Found{First: "v", Present: true, OK: true}},
-		{"5.5 a name without a value", []string{name}, cookie.Found{Present: true}},
-		{"5.5 the name once more without a value", []string{name + "=v; " + name}, cookie.Found{Present: true}},
-		{"5.5 one among others", []string{"a=b;" + name + "=v ; c=d"}, cookie.Found{First: "v", Present: true, OK: true}},
-		{"5.5 on the second header line", []string{"a=b", name + "=v"}, cookie.Found{First: "v", Present: true, OK: true}},
-		{"5.5 both parts", []string{name + "=.v; " + second + "=w"}, cookie.Found{First: "v", Second: "w", Present: true, OK: true}},
-		{"5.5 both parts in the other order", []string{second + "=w; " + name + "=.v"}, cookie.Found{First: "v", Second: "w", Present: true, OK: true}},
-		{"5.5 a stale second after the shrink from two to one", []string{name + "=v; " + second + "=w"}, cookie.Found{First: "v", Present: true, Stale: true, OK: true}},
-		{"5.5 the second part missing", []string{name + "=.v"}, cookie.Found{Present: true}},
-		{"5.5 the first part missing", []string{second + "=w"}, cookie.Found{Present: true}},
-		{"5.5 a part number out of range", []string{name + "=.v; " + name + ".3=w; " + name + ".-1=w; " + name + ".02=w"}, cookie.Found{Present: true}},
-		{"5.5 the name twice, the right one first", []string{name + "=v; " + name + "=attacker"}, cookie.Found{Present: true}},
-		{"5.5 the name twice, the right one last", []string{name + "=attacker; " + name + "=v"}, cookie.Found{Present: true}},
-		{"5.5 the name twice on two lines", []string{name + "=v", name + "=v"}, cookie.Found{Present: true}},
-		{"5.5 the second part twice", []string{name + "=.v; " + second + "=w; " + second + "=w"}, cookie.Found{Present: true}},
-		{"5.5 a whole value and the second name twice", []string{name + "=v; " + second + "=w; " + second + "=w"}, cookie.Found{Present: true}},
-		{"5.5 empty values", []string{name + "=; " + second + "="}, cookie.Found{Present: true}},
-		{"5.5 a marker and nothing", []string{name + "=.; " + second + "=w"}, cookie.Found{Present: true}},
-		{"5.5 an empty second part", []string{name + "=.v; " + second + "="}, cookie.Found{Present: true}},
-		{"5.5 a name in other letters is another name", []string{strings.ToUpper(name) + "=v"}, cookie.Found{}},
-		{"5.5 separators only", []string{";;; ; =; =x;"}, cookie.Found{}},
-	} {
+	for _, row := range headers {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			if got := jar.Find(row.lines); got != row.want {
@@ -88,31 +91,6 @@ func TestCasesOfSize(t *testing.T) {
 		var f cookie.Found
 		if n := testing.AllocsPerRun(3, func() { f = jar.Find(lines) }); n != 0 || f.First != "v" {
 			t.Errorf("got %v allocations, %q; want none and the value", n, f.First)
-		}
-	})
-}
-
-// FuzzFind compares with net/http, which is slower and knows no doubles.
-func FuzzFind(f *testing.F) {
-	f.Add(name+"=v; a=b", "")
-	f.Add(name+"=.v", cookie.Second(name)+"=w")
-	f.Add(name+"=v; "+name+"=w", ";;=")
-	f.Add(name+"=0;\n"+name, "0")
-	jar := cookie.NewJar(name)
-	f.Fuzz(func(t *testing.T, a, b string) {
-		got := jar.Find([]string{a, b})
-		if !got.OK {
-			if got.First != "" || got.Second != "" {
-				t.Fatalf("got %+v; want no value when it is not OK", got)
-			}
-			return
-		}
-		r := http.Request{Header: http.Header{"Cookie": {a, b}}}
-		if n := len(r.CookiesNamed(name)); n > 1 {
-			t.Fatalf("net/http sees the name %d times; want a double refused", n)
-		}
-		if !strings.Contains(a+b, got.First) || got.First == "" {
-			t.Fatalf("got %+v; want a part of the header", got)
 		}
 	})
 }

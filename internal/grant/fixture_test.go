@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"maps"
@@ -138,6 +140,32 @@ func (r reply) write(w http.ResponseWriter) {
 type object = map[string]any
 
 // idToken signs claims: those of a good ID token, after changes; nil removes one.
+// oddToken is an ID token whose payload has bits at its end that say nothing, and
+// that is signed so.
+func (f *fake) oddToken() string {
+	f.t.Helper()
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for _, name := range []string{"A", "Al", "Ali"} {
+		input := []byte(f.idToken(object{"name": name}))
+		input = input[:bytes.LastIndexByte(input, '.')]
+		if (len(input)-1-bytes.IndexByte(input, '.'))%4 == 0 {
+			continue // there are no such bits
+		}
+		end := len(input) - 1
+		input[end] = alphabet[strings.IndexByte(alphabet, input[end])|1]
+		sum := sha256.Sum256(input)
+		r, s, err := ecdsa.Sign(rand.Reader, signingKey(), sum[:])
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		both := make([]byte, 64)
+		r.FillBytes(both[:32])
+		s.FillBytes(both[32:])
+		return string(input) + "." + base64.RawURLEncoding.EncodeToString(both)
+	}
+	panic("one of three lengths in a row has such bits")
+}
+
 func (f *fake) idToken(changes object) string {
 	f.t.Helper()
 	claims := object{

@@ -129,6 +129,9 @@ func (b *Book) Find(r *http.Request, state string) (*Attempt, error) {
 }
 
 func (b *Book) open(c *http.Cookie) (*Attempt, error) {
+	if len(c.Value) > maxBytes {
+		return nil, ErrNone // we write none that long
+	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(c.Value)
 	if err != nil {
 		return nil, ErrNone

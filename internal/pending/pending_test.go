@@ -220,30 +220,3 @@ func TestQuiet(t *testing.T) {
 		}
 	}
 }
-
-// FuzzFind gives the parser what only a key holder could seal.
-func FuzzFind(f *testing.F) {
-	r := ring(f, "transaction", "app")
-	b := pending.NewBook(r, cookieName, func() time.Time { return start })
-	a := pending.New(start, false)
-	a.ReturnTo, a.MaxAgeAsked, a.MaxAge = "/x", true, time.Hour
-	sealed, err := base64.RawURLEncoding.DecodeString(b.Value(a))
-	if err != nil {
-		f.Fatal(err)
-	}
-	plain, err := r.Box(b.Name(a.State)).Open(nil, sealed)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(plain)
-	for i := range len(plain) {
-		f.Add(plain[:i])
-	}
-	f.Fuzz(func(t *testing.T, plain []byte) {
-		name := b.Name("1x")
-		value := base64.RawURLEncoding.EncodeToString(r.Box(name).Seal(nil, plain))
-		if a, err := b.Find(request(name+"="+value), "1x"); err == nil && a.State != "1x" {
-			t.Fatalf("got state %q; want the cookie's", a.State)
-		}
-	})
-}

@@ -283,8 +283,8 @@ func TestVerifyAccessTokenReturnsTheClaims(t *testing.T) {
 		{"a machine's that azp gives away", accessCase{changes: m{"sub": "robot", "azp": "robot"}}, usual(func(t *provider.AccessToken) {
 			t.Subject, t.Machine = "robot", true
 		})},
-		{"a machine's, by cid", accessCase{changes: m{"sub": "robot", "client_id": nil, "cid": "robot"}}, usual(func(t *provider.AccessToken) {
-			t.Subject, t.ClientID, t.Machine = "robot", "", true
+		{"a machine's, by cid", accessCase{typ: "JWT", changes: m{"sub": "robot", "client_id": nil, "cid": "robot", "scp": []string{"read"}}}, usual(func(t *provider.AccessToken) {
+			t.Subject, t.ClientID, t.Machine, t.Scopes = "robot", "", true, []string{"read"}
 		})},
 		{"client_id wins over azp", accessCase{changes: m{"azp": "other"}}, scopes()},
 		{"unmarked, with nothing else", accessCase{typ: "JWT", changes: m{"client_id": nil, "iat": nil, "scp": "read"}}, usual(func(t *provider.AccessToken) {

@@ -112,8 +112,8 @@ func (b *builder) read(object string, base int) error {
 	return nil
 }
 
-// member puts one claim into the index, if it is known, of the right type, and
-// not there yet. off is where its value stands.
+// member puts one claim into the index, if it is known, of the right type, not
+// empty, and not there yet. off is where its value stands.
 func (b *builder) member(name, value string, off int) {
 	k, ok := known[name]
 	if !ok {
@@ -123,6 +123,7 @@ func (b *builder) member(name, value string, off int) {
 		return
 	}
 	switch {
+	case value == `""`: // or it would take the place of preferred_username
 	case k.kind == text && value[0] == '"':
 		if strings.Contains(value, `\`) {
 			b.decode(k.claim, value)
@@ -169,7 +170,7 @@ func isList(value string) bool {
 	if json.Unmarshal([]byte(value), &all) != nil {
 		return false
 	}
-	return !slices.Contains(all, nil) // null would decode as an empty string
+	return all != nil && !slices.Contains(all, nil) // null would decode as an empty string, or as no list
 }
 
 // append writes the index: which claims there are, and for each how far it

@@ -126,27 +126,30 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// indexed are claims of ID tokens and of userinfo, and what the index finds in them.
+var indexed = []struct {
+	name, payload, extra string
+	want                 map[record.Claim]string
+}{
+	{"strings are found", `{"sub":"u1", "sid" : "s1","name":"Zoë"}`, "", map[record.Claim]string{record.Subject: "u1", record.SessionID: "s1", record.Name: "Zoë"}},
+	{"null is absent", `{"sub":"u1","name":null,"email":null,"picture":null}`, "", map[record.Claim]string{record.Subject: "u1"}},
+	{"another type is absent", `{"sub":"u1","name":1,"email":["a"],"email_verified":"true","roles":"admin","auth_time":"5","acr":{"a":"b"}}`, "", map[record.Claim]string{record.Subject: "u1"}},
+	{"escapes are decoded", `{"sub":"a\/b","name":"\"\u0041\\\n","email":"e"}`, "", map[record.Claim]string{record.Subject: "a/b", record.Name: "\"A\\\n", record.Email: "e"}},
+	{"a nested claim is not the claim", `{"x":{"sub":"evil","roles":["admin"]},"y":"\"sub\":\"evil\"","sub":"u1"}`, "", map[record.Claim]string{record.Subject: "u1"}},
+	{"names are compared to the letter", `{"Sub":"evil","SUB":"evil","sub":"u1"}`, "", map[record.Claim]string{record.Subject: "u1"}},
+	{"the ID token wins over userinfo", `{"sub":"u1","name":"token"}`, `{"name":"info","email":"e\u0040x"}`, map[record.Claim]string{record.Subject: "u1", record.Name: "token", record.Email: "e@x"}},
+	{"preferred_username stands in", `{"sub":"u1","preferred_username":"p"}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "p"}},
+	{"username wins, first", `{"sub":"u1","username":"u","preferred_username":"p"}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "u"}},
+	{"username wins, last", `{"sub":"u1","preferred_username":"\u0070","username":"u"}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "u"}},
+	{"a null username leaves the other", `{"sub":"u1","preferred_username":"\u0070","username":null}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "p"}},
+	{"empty strings are absent", `{"sub":"u1","name":""}`, "", map[record.Claim]string{record.Subject: "u1"}},
+	{"a number is kept", `{"sub":"u1","auth_time":1700000000}`, "", map[record.Claim]string{record.Subject: "u1", record.AuthTime: "1700000000"}},
+	{"a number is kept as it is written", `{"sub":"u1","auth_time":1.7e9}`, "", map[record.Claim]string{record.Subject: "u1", record.AuthTime: "1.7e9"}},
+}
+
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct {
-		name, payload, extra string
-		want                 map[record.Claim]string
-	}{
-		{"strings are found", `{"sub":"u1", "sid" : "s1","name":"Zoë"}`, "", map[record.Claim]string{record.Subject: "u1", record.SessionID: "s1", record.Name: "Zoë"}},
-		{"null is absent", `{"sub":"u1","name":null,"email":null,"picture":null}`, "", map[record.Claim]string{record.Subject: "u1"}},
-		{"another type is absent", `{"sub":"u1","name":1,"email":["a"],"email_verified":"true","roles":"admin","auth_time":"5","acr":{"a":"b"}}`, "", map[record.Claim]string{record.Subject: "u1"}},
-		{"escapes are decoded", `{"sub":"a\/b","name":"\"\u0041\\\n","email":"e"}`, "", map[record.Claim]string{record.Subject: "a/b", record.Name: "\"A\\\n", record.Email: "e"}},
-		{"a nested claim is not the claim", `{"x":{"sub":"evil","roles":["admin"]},"y":"\"sub\":\"evil\"","sub":"u1"}`, "", map[record.Claim]string{record.Subject: "u1"}},
-		{"names are compared to the letter", `{"Sub":"evil","SUB":"evil","sub":"u1"}`, "", map[record.Claim]string{record.Subject: "u1"}},
-		{"the ID token wins over userinfo", `{"sub":"u1","name":"token"}`, `{"name":"info","email":"e\u0040x"}`, map[record.Claim]string{record.Subject: "u1", record.Name: "token", record.Email: "e@x"}},
-		{"preferred_username stands in", `{"sub":"u1","preferred_username":"p"}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "p"}},
-		{"username wins, first", `{"sub":"u1","username":"u","preferred_username":"p"}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "u"}},
-		{"username wins, last", `{"sub":"u1","preferred_username":"\u0070","username":"u"}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "u"}},
-		{"a null username leaves the other", `{"sub":"u1","preferred_username":"\u0070","username":null}`, "", map[record.Claim]string{record.Subject: "u1", record.Username: "p"}},
-		{"empty strings are absent", `{"sub":"u1","name":""}`, "", map[record.Claim]string{record.Subject: "u1"}},
-		{"a number is kept", `{"sub":"u1","auth_time":1700000000}`, "", map[record.Claim]string{record.Subject: "u1", record.AuthTime: "1700000000"}},
-		{"a number is kept as it is written", `{"sub":"u1","auth_time":1.7e9}`, "", map[record.Claim]string{record.Subject: "u1", record.AuthTime: "1.7e9"}},
-	} {
+	for _, row := range indexed {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			r := full()
@@ -300,63 +303,6 @@ func TestOverheadIsSmall(t *testing.T) {
 	if got := len(b) - held; got > 45 {
 		t.Errorf("overhead: got %d bytes; want at most 45", got)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	b, err := full().Append(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	r := full()
-	r.AccessToken = jwt(`{}`).Compact()
-	if b, err = r.Append(nil); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := record.Parse(b)
-		if err != nil {
-			return
-		}
-		sum := v.Summarize(nil)
-		for c := record.Subject; c <= record.AuthTime; c++ {
-			v.Claim(c)
-			sum.Claim(c)
-			sum.Time(c)
-			sum.Strings(c)
-		}
-		_, _ = v.Record().Append(nil)
-	})
-}
-
-// FuzzIndex compares with encoding/json.
-func FuzzIndex(f *testing.F) {
-	f.Add(`{"sub":"u","name":"\u0041","roles":["a"],"email_verified":true}`)
-	f.Add(`{"x":{"sub":"y"},"sub":null}`)
-	f.Fuzz(func(t *testing.T, payload string) {
-		r := full()
-		r.IDToken.Payload, r.Extra = payload, ""
-		var want map[string]json.RawMessage
-		if json.Unmarshal([]byte(payload), &want) != nil || want == nil {
-			return
-		}
-		b, err := r.Append(nil)
-		if err != nil {
-			return
-		}
-		v, err := record.Parse(b)
-		if err != nil {
-			t.Fatalf("own record: %v", err)
-		}
-		var sub string
-		if json.Unmarshal(want["sub"], &sub) != nil {
-			sub = ""
-		}
-		if strings.Count(payload, "sub") == 1 && string(v.Claim(record.Subject)) != sub && !strings.Contains(payload, `\`) && strings.ToValidUTF8(payload, "") == payload {
-			t.Fatalf("sub: got %q; want %q", v.Claim(record.Subject), sub)
-		}
-	})
 }
 
 func BenchmarkParse(b *testing.B) {

@@ -48,6 +48,9 @@ func (v *View) mergedClaims() []byte {
 		return bytes.Clone(payload)
 	}
 	payload = bytes.TrimRight(payload, " \t\r\n")
+	if len(payload) == 0 {
+		return nil // nobody writes such a record
+	}
 	merged := make([]byte, 0, len(payload)+len(extra))
 	merged = append(append(merged, payload[:len(payload)-1]...), ',')
 	return append(merged, extra[1:]...)

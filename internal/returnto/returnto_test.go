@@ -318,35 +318,6 @@ func TestRoutesAreReadAsPathsAre(t *testing.T) {
 	})
 }
 
-// FuzzPath asks a browser's parser and a ServeMux what becomes of each value that
-// Path lets through.
-func FuzzPath(f *testing.F) {
-	for _, tt := range slices.Concat(offSite, looping, broken) {
-		f.Add(tt.value)
-	}
-	for _, value := range kept {
-		f.Add(value)
-	}
-	u, err := url.Parse(base)
-	if err != nil {
-		f.Fatal(err)
-	}
-	r := returnto.New(u, slices.Concat(routes, below))
-	f.Fuzz(func(t *testing.T, value string) {
-		got, err := r.Path(value)
-		if viaURL, _ := r.URL(base + value); viaURL != got && strings.HasPrefix(value, "/") {
-			t.Errorf("URL(%q): got %q; want %q, as from Path", base+value, viaURL, got)
-		}
-		if err != nil {
-			return
-		}
-		if got != value {
-			t.Errorf("Path(%q): got %q; want it kept to the byte", value, got)
-		}
-		checkFollowed(t, value)
-	})
-}
-
 func Example() {
 	base, err := url.Parse("https://app.example.com")
 	if err != nil {

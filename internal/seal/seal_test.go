@@ -112,18 +112,3 @@ func TestNewRingRefusesKeysThatAreNone(t *testing.T) {
 		}
 	}
 }
-
-func FuzzOpen(f *testing.F) {
-	r, err := seal.NewRing([][]byte{key(1)}, "session", "i", "c")
-	if err != nil {
-		f.Fatal(err)
-	}
-	box := r.Box("n")
-	f.Add([]byte{})
-	f.Add(make([]byte, seal.Overhead))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if plain, err := box.Open(nil, b); err == nil {
-			t.Fatalf("%x opened to %x; want nothing that was not sealed to open", b, plain)
-		}
-	})
-}

@@ -108,10 +108,11 @@ func (v *Vault) Put(b *Buffers) {
 // there is none, for whatever reason; an error is a broken store's.
 func (v *Vault) Open(r *http.Request, b *Buffers) (record.View, bool, error) {
 	f := v.jar.Find(r.Header["Cookie"])
+	if v.store == nil && len(f.First)+len(f.Second) > cookie.Max {
+		return record.View{}, false, nil // we write none that long
+	}
 	text := f.First + f.Second // no copy if there is one part
 	switch {
-	case v.store == nil && len(text) > cookie.Max:
-		return record.View{}, false, nil // we write none that long
 	case v.store == nil:
 	case f.Present && !f.OK:
 		return record.View{}, false, nil // the store would pick one of two

@@ -1,0 +1,88 @@
+package cookie_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gosignin/signin/internal/cookie"
+)
+
+// FuzzFind compares with net/http, which is slower and passes over what is no
+// cookie. What it reads in one way only, Find reads in that way; and of what Find
+// reads it sees no second one.
+func FuzzFind(f *testing.F) {
+	for _, row := range headers {
+		f.Add(strings.Join(row.lines, "; "), "")
+		if len(row.lines) == 2 {
+			f.Add(row.lines[0], row.lines[1])
+		}
+	}
+	f.Add(name+"=0;\n"+name, "0")
+	f.Add(name+`="v"; a=b`, "")
+	jar := cookie.NewJar(name)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		lines := []string{a, b}
+		got := jar.Find(lines)
+		if strings.Count(a+b, ";") > 2000 {
+			return // of so many net/http reads none
+		}
+		r := http.Request{Header: http.Header{"Cookie": lines}}
+		firsts, seconds := r.CookiesNamed(name), r.CookiesNamed(second)
+		if n := len(firsts) + len(seconds); n > 0 && !got.Present {
+			t.Fatalf("got %+v; want it seen that there are %d", got, n)
+		}
+		if want, ok := plainly(a+";"+b, firsts, seconds); ok && got != want {
+			t.Fatalf("got %+v; want %+v, as net/http has it", got, want)
+		}
+		switch {
+		case !got.OK:
+			if got.First != "" || got.Second != "" {
+				t.Fatalf("got %+v; want no value when it is not OK", got)
+			}
+			return
+		case len(firsts) > 1 || len(seconds) > 1:
+			t.Fatalf("net/http sees %d and %d; want doubles refused", len(firsts), len(seconds))
+		case got.First == "" || got.Stale && got.Second != "":
+			t.Fatalf("got %+v; want a value, of one part or of two", got)
+		}
+		whole := got.First
+		if got.Second != "" {
+			whole = "." + whole
+		}
+		if base64url(got.First) && (len(firsts) != 1 || firsts[0].Value != whole) {
+			t.Fatalf("got %+v; net/http reads %v", got, firsts)
+		}
+		if got.Second != "" && base64url(got.Second) && (len(seconds) != 1 || seconds[0].Value != got.Second) {
+			t.Fatalf("got %+v; net/http reads %v", got, seconds)
+		}
+	})
+}
+
+// plainly is what Find must find in a header that can be read in one way only:
+// each name occurs no more often in the text than net/http sees it.
+func plainly(text string, firsts, seconds []*http.Cookie) (found cookie.Found, ok bool) {
+	if len(firsts) != 1 || len(seconds) > 1 || strings.Count(text, name) != len(firsts)+len(seconds) ||
+		!base64url(strings.TrimPrefix(firsts[0].Value, ".")) || firsts[0].Quoted {
+		return cookie.Found{}, false
+	}
+	found.Present = true
+	value, half := strings.CutPrefix(firsts[0].Value, ".")
+	switch {
+	case value == "":
+	case !half:
+		found.First, found.OK, found.Stale = value, true, len(seconds) == 1
+	case len(seconds) == 1:
+		if seconds[0].Quoted {
+			return cookie.Found{}, false
+		}
+		if seconds[0].Value != "" {
+			found.First, found.Second, found.OK = value, seconds[0].Value, true
+		}
+	}
+	return found, true
+}
+
+func base64url(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}

@@ -1,0 +1,309 @@
+package interop
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os/exec"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/signintest"
+)
+
+// A whatwg is the URL parser of browsers, in a process that answers line by line.
+// It is safe for concurrent use.
+type whatwg struct {
+	mu    sync.Mutex
+	in    io.Writer
+	lines *bufio.Reader
+}
+
+func startWHATWG(tb testing.TB) *whatwg {
+	tb.Helper()
+	node := exec.Command("node", "whatwg.mjs")
+	said := new(transcript)
+	node.Stderr = said
+	stdin, err := node.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	stdout, err := node.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := node.Start(); err != nil {
+		tb.Fatalf("start node: %v", err)
+	}
+	tb.Cleanup(func() {
+		_ = stdin.Close()
+		stop := time.AfterFunc(nodePatience, func() { _ = node.Process.Kill() })
+		_ = node.Wait()
+		stop.Stop()
+		if tb.Failed() && said.String() != "" {
+			tb.Logf("node said:\n%s", said)
+		}
+	})
+	return &whatwg{in: stdin, lines: bufio.NewReader(stdout)}
+}
+
+// A destination is where a browser goes. Error is set if it goes nowhere.
+type destination struct{ Origin, Pathname, Href, Error string }
+
+// resolve tells where a browser at base goes that is sent to location.
+func (o *whatwg) resolve(tb testing.TB, base, location string) (to destination) {
+	tb.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	// encoding/json puts U+FFFD for what is not UTF-8, as browsers do.
+	line, err := json.Marshal([]string{base, location})
+	if err == nil {
+		_, err = o.in.Write(append(line, '\n'))
+	}
+	var said []byte
+	if err == nil {
+		said, err = o.lines.ReadBytes('\n')
+	}
+	if err == nil {
+		err = json.Unmarshal(said, &to)
+	}
+	if err != nil {
+		tb.Fatalf("node: %v", err)
+	}
+	return to
+}
+
+// site is an application as far as return_to is concerned.
+type site struct {
+	base   string
+	routes []string
+	rule   returnto.Rule
+}
+
+func newSite(tb testing.TB, base string) site {
+	tb.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := site{base: base}
+	for _, route := range []string{"/sign-in", "/callback", "/sign-out", "/backchannel-logout"} {
+		s.routes = append(s.routes, u.Path+route)
+	}
+	s.rule = returnto.New(u, s.routes)
+	return s
+}
+
+// sites are those at the root of a host, below it, and on another port.
+func sites(tb testing.TB) []site {
+	return []site{newSite(tb, "https://app.example.com"), newSite(tb, "https://app.example.com/app"), newSite(tb, "http://127.0.0.1:8080")}
+}
+
+// wantHome fails unless a browser that the callback sends to location stays at the
+// site, and away from its routes, however often whoever is in between decodes.
+func (s site) wantHome(tb testing.TB, o *whatwg, value, location string) {
+	tb.Helper()
+	u, _ := url.Parse(s.base)
+	to := o.resolve(tb, s.base+"/callback?code=x&state=y", location)
+	if to.Error != "" || to.Origin != u.Scheme+"://"+u.Host {
+		tb.Errorf("%q at %s: a browser goes to %+v by Location %q; want it to stay", value, s.base, to, location)
+		return
+	}
+	for p := to.Pathname; ; {
+		if strings.HasPrefix(p, "//") || strings.HasPrefix(p, `/\`) {
+			tb.Errorf("%q at %s: a browser asks for %q; want a path that names no host", value, s.base, to.Pathname)
+		}
+		for _, route := range s.routes {
+			if clean := strings.ToLower(path.Clean(strings.ReplaceAll(p, `\`, "/"))); clean == route || strings.HasPrefix(clean, route+"/") {
+				tb.Errorf("%q at %s: a browser asks for %q; want none of the routes", value, s.base, to.Pathname)
+			}
+		}
+		decoded, err := url.PathUnescape(p)
+		if err != nil || decoded == p {
+			return
+		}
+		p = decoded
+	}
+}
+
+// judge gives a value to Path and to URL, holds what they take to a browser, and
+// reports whether one of them took it.
+func (s site) judge(tb testing.TB, o *whatwg, value string) bool {
+	tb.Helper()
+	taken := false
+	for _, ask := range []func(string) (string, error){s.rule.Path, s.rule.URL} {
+		target, err := ask(value)
+		if err != nil {
+			continue
+		}
+		taken = true
+		w := httptest.NewRecorder()
+		returnto.Location(w, target, http.StatusSeeOther)
+		s.wantHome(tb, o, value, w.Header().Get("Location"))
+	}
+	return taken
+}
+
+// section6 are the values of CASES 6: those that are not followed, and those that
+// are kept to the byte.
+var (
+	section6 = []string{
+		"//e.test", "///e.test", `/\e.test`, `\\e.test`, `\/e.test`, "/\t/e.test", "/\n/e.test", "/\t\\e.test", " //e.test", "\x00//e.test", "https://e.test",
+		"HtTpS://e.test", `https:\\e.test`, "//app@e.test", "https://app.e.test", `https://e.test\@app`, "//[::1]", "//2130706433", "//ｅ.test", "javascript:alert(1)",
+		"java\tscript:x", "data:text/html,x", "file:///x", `/./\e.test`, `/a/../\e.test`, "http://app/", "https://app:8443/",
+		"/sign-in", "/callback?code=x", "/sign-out", "/sign%2Dout", "/./sign-out", "/ok\r\nSet-Cookie:x",
+	}
+	section6Kept = []string{"/", "/ok?x=%E2%82%AC&y=a+b#f"}
+)
+
+// openRedirects combines what attacks on redirects are made of: something in front,
+// what may pass for slashes, something between them, something before the host, and
+// the host in different writings.
+func openRedirects() (all []string) {
+	seen := make(map[string]bool)
+	add := func(parts ...string) {
+		if value := strings.Join(parts, ""); !seen[value] {
+			seen[value] = true
+			all = append(all, value)
+		}
+	}
+	fronts := []string{
+		"", "/", " ", "\t", "\n", "\r", "\x00", "\x08", "\x7f", "\u00a0", "\ufeff", "/.", "/..", "/./", "/../", "/%2e", "/%2e%2e/", "/.%2e/", "/;/", "/;@", "/a/..",
+		"/a/../", "/app/", "/%09", "/%0d", "/%0a", "/%00", "/%20", "/?", "/#", "https:", "http:", "HTTPS:", "https:/", "ht\ttps:", "//app.example.com", "https://app.example.com",
+		"https://app.example.com:443", "https://app.example.com@", "//app.example.com@", `https://app.example.com\`, "https://app.example.com/app", "http://127.0.0.1:8080", "javascript:", "data:", "blob:", "view-source:",
+	}
+	slashes := []string{
+		"/", "//", "///", "////", `\`, `\\`, `/\`, `\/`, `/\/`, "/\t/", "/\n/", "/\r/", "/\x00/", "/\t\\", "/%2f", "%2f%2f", "/%5c", "%5c%5c", "/%252f", "/%255c",
+		"\uff0f\uff0f", "/\uff0f", "\u2044\u2044", "\u2215/", "\u29f8\u29f8", "\uff3c\uff3c", "/\u3002", "/./", "/../", "/ /", "/+/", "/%09/", "/%0a/", "/;/", "/:/", "/.\\", "/..\\",
+	}
+	hosts := []string{"e.test", "E.TEST", "ｅ.test", "e。test", "e%2etest", "e%E3%80%82test", "2130706433", "0x7f.1", "[::1]", "app.example.com@e.test", `e.test\@app.example.com`, "e.test%23@app.example.com", "e.test:443", "app.example.com.e.test"}
+	for i, front := range fronts {
+		for j, slash := range slashes {
+			add(front, slash, hosts[(i+j)%len(hosts)])
+		}
+	}
+	for _, slash := range slashes {
+		for _, host := range hosts {
+			add(slash, host)
+			add("https:", slash, host)
+		}
+	}
+	for _, route := range []string{
+		"sign-in", "sign-out", "callback", "SIGN-OUT", "sign%2dout", "sign%252dout", "%73ign-out", "sign-out;x", "sign-out%3b", "sign-out/", "sign-out%2f..", "sign-out%00", "sign-out ", "sign-out\t", "sign\t-out",
+		"sign-out%3fx", "sign-out%23", "x/../sign-out", "x/%2e%2e/sign-out", `x\..\sign-out`, "x//../sign-out", "ſign-out", "sign‐out", "sign-out?x", "sign-out#x", "backchannel-logout",
+	} {
+		for _, front := range []string{"/", "//", "/./", "/app/", "/app//", "/app/../", "/%61pp/", "/app%2f", "https://app.example.com/", "https://app.example.com/app/", "http://127.0.0.1:8080/", "/\t", "/%2f", `/\`, "/x?/"} {
+			add(front, route)
+		}
+	}
+	return append(append(all, section6...), section6Kept...)
+}
+
+// CASES 6: the oracle is a browser's URL parser on the emitted Location.
+func TestReturnToForTheParserOfBrowsers(t *testing.T) {
+	t.Parallel()
+	o := startWHATWG(t)
+	values := openRedirects()
+	taken, away := 0, 0
+	for _, s := range sites(t) {
+		u, _ := url.Parse(s.base)
+		for _, value := range values {
+			if s.judge(t, o, value) {
+				taken++
+			}
+			// Sent on as they are, most of them lead away: or this would prove nothing.
+			if to := o.resolve(t, s.base+"/callback", value); to.Error == "" && to.Origin != u.Scheme+"://"+u.Host {
+				away++
+			}
+		}
+	}
+	if len(values) < 834 || taken < 100 || away < 1000 {
+		t.Errorf("got %d values, of which %d are taken and %d lead away, at three sites; want 834, 100 and 1000 at the least", len(values), taken, away)
+	}
+}
+
+// The same of a whole sign-in: what the callback says.
+func TestReturnToOfARealSignInForTheParserOfBrowsers(t *testing.T) {
+	t.Parallel()
+	o := startWHATWG(t)
+	provider := signintest.NewProvider()
+	t.Cleanup(provider.Close)
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	cfg := provider.Config(server.URL)
+	cfg.AfterSignIn, cfg.Logger = "/home", slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux.Handle("/sign-in", auth.SignIn())
+	mux.Handle("/callback", auth.Callback())
+	s := newSite(t, server.URL)
+	land := func(t *testing.T, value string) string {
+		t.Helper()
+		client, landed := provider.NewClient(), []string(nil)
+		base := client.Transport
+		client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err == nil && r.URL.Path == "/callback" {
+				landed = resp.Header["Location"]
+				resp.StatusCode = http.StatusNoContent // this browser goes no further
+			}
+			return resp, err
+		})
+		provider.Visit(t, client, server.URL+"/sign-in?return_to="+url.QueryEscape(value), signintest.Alice())
+		if len(landed) != 1 {
+			t.Fatalf("%q: got Location %q from the callback; want one", value, landed)
+		}
+		s.wantHome(t, o, value, landed[0])
+		return landed[0]
+	}
+	for _, value := range section6 {
+		t.Run(fmt.Sprintf("6 %q", value), func(t *testing.T) {
+			t.Parallel()
+			if got := land(t, value); got != "/home" {
+				t.Errorf("got Location %q; want /home", got)
+			}
+		})
+	}
+	for _, value := range section6Kept {
+		t.Run(fmt.Sprintf("6 %q is kept", value), func(t *testing.T) {
+			t.Parallel()
+			if got := land(t, value); got != value {
+				t.Errorf("got Location %q; want it to the byte", got)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// FuzzReturnToWHATWG asks the parser of browsers about whatever is taken, and about
+// each Location that a provider's URL could become.
+func FuzzReturnToWHATWG(f *testing.F) {
+	o := startWHATWG(f)
+	for i, value := range openRedirects() {
+		if i%4 == 0 || i < 100 { // a seed is run in every start, and the rest is in the test above
+			f.Add(value)
+		}
+	}
+	all := sites(f)
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, s := range all {
+			s.judge(t, o, value)
+		}
+	})
+}

@@ -1,0 +1,281 @@
+package record_test
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gosignin/signin/internal/record"
+)
+
+// FuzzParse: what is read as a record is one that can be written, and then says the
+// same however often it is read; and a Summary says what its View says.
+func FuzzParse(f *testing.F) {
+	for _, change := range []func(*record.Record){
+		func(*record.Record) {},
+		func(r *record.Record) { r.AccessToken = jwt(`{}`).Compact() },
+		func(r *record.Record) {
+			r.IDToken = jwt(`{"sub":"a\/b","name":"\u0041","roles":["x"],"email_verified":true}`)
+		},
+		func(r *record.Record) { r.Nonce, r.Scope = "n", "sso_identities api:read" },
+		func(r *record.Record) { r.AccessExpiry, r.LastSeen = time.Time{}, r.Created.Add(-time.Hour) },
+		func(r *record.Record) { r.IDToken.Header, r.IDToken.Signature, r.Extra = "", "", "" },
+	} {
+		r := full()
+		change(r)
+		b, err := r.Append(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+	}
+	// Userinfo's claims, and no ID token that they would stand beside.
+	f.Add([]byte("\x01\x00" + strings.Repeat("\x00", 16) + "\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + `{"a":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := record.Parse(b)
+		if err != nil {
+			return
+		}
+		sum := v.Summarize([]byte("prefix"))
+		if sum.Prefix(6) != "prefix" || !sum.Created().Equal(v.Created()) || !sum.LastSeen().Equal(v.LastSeen()) {
+			t.Errorf("got %q, %v, %v; want the prefix and the view's times", sum.Prefix(6), sum.Created(), sum.LastSeen())
+		}
+		for c := record.Subject; c <= record.AuthTime; c++ {
+			if got := sum.Claim(c); got != string(v.Claim(c)) || sum.True(c) != (got != "") || len(sum.Strings(c)) > len(got) {
+				t.Errorf("claim %d: got %q, %t, %q; want %q as in the view", c, got, sum.True(c), sum.Strings(c), v.Claim(c))
+			}
+		}
+		first := v.Record()
+		if scopes := strings.Join(sum.AppendScopes(nil), " "); scopes != first.Scope {
+			t.Errorf("got scopes %q; want %q", scopes, first.Scope)
+		}
+		again, ok := rewrite(t, first)
+		if !ok {
+			return // claims that are no JSON, which nobody seals
+		}
+		// Written again, a nonce that the ID token has goes, and scopes are sorted.
+		same := *again
+		same.Nonce, same.Scope = first.Nonce, first.Scope
+		if !reflect.DeepEqual(&same, first) || again.Nonce != first.Nonce && again.Nonce != "" {
+			t.Errorf("got %+v; want %+v again", again, first)
+		}
+		if third, ok := rewrite(t, again); !ok || !reflect.DeepEqual(third, again) {
+			t.Errorf("got %+v the third time; want %+v", third, again)
+		}
+	})
+}
+
+// rewrite writes a record and reads it. It returns false if the record is none that
+// can be written.
+func rewrite(t *testing.T, r *record.Record) (*record.Record, bool) {
+	t.Helper()
+	b, err := r.Append(nil)
+	if err != nil {
+		return nil, false
+	}
+	v, err := record.Parse(b)
+	if err != nil {
+		t.Fatalf("%+v: written and not read: %v", r, err)
+	}
+	return v.Record(), true
+}
+
+// FuzzRecord writes a session made of what a provider sends, and reads it: nothing
+// of it is lost, and a JWT comes back to the byte or is kept as it came.
+func FuzzRecord(f *testing.F) {
+	compact := jwt(`{"aud":"api"}`).Compact()
+	f.Add(`{"sub":"u1","nonce":"n"}`, `{"a":1}`, "refresh", compact, "n", "openid profile x", int64(1_700_000_000_123), int64(3600), int64(-5))
+	f.Add(`{}`, "", "", "", "", "", int64(0), int64(0), int64(0))
+	for _, token := range []string{"abcdef", "YQ.YQ", "YQ.YQ.YQ.YQ", "YQ..YQ", "YQ==.YQ.YQ", "YR.YQ.YQ", "Y\nQ.YQ.YQ", "Y!.YQ.YQ", "a.b!.c", "YQ.YQ.YQ"} {
+		f.Add(`{"sub":"u"}`, "{}", token, token, token, " b a  openid ", int64(1), int64(1), int64(1))
+	}
+	f.Fuzz(func(t *testing.T, payload, extra, refresh, access, nonce, scope string, began, created, seen int64) {
+		j, ok := record.SplitJWT(access)
+		if want := isCompact(access); ok != want || ok && j.Compact() != access {
+			t.Fatalf("SplitJWT(%q): got %+v, %t; want %t, and the same again", access, j, ok, want)
+		}
+		const year = 366 * 24 * 60 * 60
+		start := time.UnixMilli(began % (5000 * year * 1000))
+		want := &record.Record{
+			ID: record.ID{9}, Began: start, Generation: uint64(seen),
+			Created:  time.Unix(start.Unix()+created%year, 0),
+			LastSeen: time.Unix(start.Unix()+created%year+seen%year, 0),
+			IDToken:  jwt(payload), Extra: extra, RefreshToken: refresh, AccessToken: access, Nonce: nonce, Scope: scope,
+		}
+		if created%2 == 0 {
+			want.AccessExpiry, want.AccessLife = time.Unix(want.LastSeen.Unix()+seen%year, 0), time.Duration(max(0, seen%year))*time.Second
+		}
+		got, ok := rewrite(t, want)
+		if !ok {
+			if object(payload) && (extra == "" || object(extra)) && len(payload)+len(extra)+len(refresh)+len(access)+len(scope)+len(nonce) < 20_000 {
+				t.Fatalf("%+v: not written", want)
+			}
+			return
+		}
+		if !object(payload) || extra != "" && !object(extra) {
+			t.Fatalf("%q, %q: written, and no claims", payload, extra)
+		}
+		if got.Nonce != nonce && (got.Nonce != "" || !strings.Contains(payload, `"`+nonce+`"`)) {
+			t.Errorf("got nonce %q; want %q", got.Nonce, nonce)
+		}
+		words := func(s string) []string { return slices.Compact(slices.Sorted(slices.Values(strings.Fields(s)))) }
+		if !slices.Equal(words(got.Scope), words(scope)) {
+			t.Errorf("got scope %q; want %q in some order", got.Scope, scope)
+		}
+		got.Nonce, got.Scope = nonce, scope
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v; want %+v", got, want)
+		}
+	})
+}
+
+func object(text string) bool {
+	var o map[string]json.RawMessage
+	return json.Unmarshal([]byte(text), &o) == nil && o != nil
+}
+
+// isCompact reports whether a text is three parts of base64url, each in the one way
+// to write its bytes.
+func isCompact(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		b, err := base64.RawURLEncoding.DecodeString(part)
+		if err != nil || len(b) == 0 || base64.RawURLEncoding.EncodeToString(b) != part {
+			return false
+		}
+	}
+	return len(parts) == 3
+}
+
+// FuzzIndex compares with encoding/json: each claim is there if it is in the ID
+// token with the right type, or else in userinfo.
+func FuzzIndex(f *testing.F) {
+	for _, row := range indexed {
+		f.Add(row.payload, row.extra)
+	}
+	f.Add(`{"sub":"u","name":"\u0041","roles":["a"],"email_verified":true}`, `{"roles":["b"],"acr":"x"}`)
+	f.Add(`{"preferred_username":"p","username":""}`, "")
+	f.Add(`{"roles":null}`, `{"roles":["a"]}`)
+	f.Add(`{"x":{"sub":"y"},"sub":null}`, `{"preferred_username":"p","phone_number":"\ud800"}`)
+	f.Add(`{"roles":[ "a" , "\u0062" ],"organizations":[],"organization_roles":["a",null],"auth_time":1700000000}`, "")
+	f.Fuzz(func(t *testing.T, payload, extra string) {
+		// What reaches the index has been through provider's parser.
+		if !utf8.ValidString(payload+extra) || !unique(payload) || extra != "" && !unique(extra) {
+			return
+		}
+		r := full()
+		r.IDToken.Payload, r.Extra = payload, extra
+		v, err := r.View()
+		if err != nil {
+			return // too large
+		}
+		want := byUnmarshal(payload, extra)
+		sum := v.Summarize(nil)
+		for c := record.Subject; c <= record.AuthTime; c++ {
+			if got := sum.Claim(c); got != want[c] {
+				t.Errorf("%s, %s: claim %d: got %q; want %q", payload, extra, c, got, want[c])
+			}
+			var all []string
+			if c >= record.Roles && c <= record.OrganizationRoles && json.Unmarshal([]byte(cmp.Or(want[c], "null")), &all) != nil {
+				t.Fatalf("%q is no list", want[c])
+			}
+			if got := sum.Strings(c); c >= record.Roles && c <= record.OrganizationRoles && !slices.Equal(got, all) {
+				t.Errorf("%s, %s: claim %d: got %q; want %q", payload, extra, c, got, all)
+			}
+		}
+		if len(extra) > 2 && unique(merged(payload, extra)) {
+			var got, want map[string]any
+			if json.Unmarshal(sum.Claims(), &got) != nil || json.Unmarshal([]byte(merged(payload, extra)), &want) != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, %s: got claims %s", payload, extra, sum.Claims())
+			}
+		}
+	})
+}
+
+// merged is the members of two objects in one.
+func merged(payload, extra string) string {
+	var all, more map[string]json.RawMessage
+	if json.Unmarshal([]byte(payload), &all) != nil || json.Unmarshal([]byte(extra), &more) != nil {
+		return ""
+	}
+	for name := range more {
+		if _, twice := all[name]; twice {
+			return ""
+		}
+	}
+	maps.Copy(all, more)
+	b, _ := json.Marshal(all)
+	return string(b)
+}
+
+// unique reports whether a text is a JSON object with members, whose names are
+// unique.
+func unique(text string) bool {
+	var o map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &o) != nil || len(o) == 0 {
+		return false
+	}
+	dec, n := json.NewDecoder(strings.NewReader(text)), 0
+	dec.Token()
+	for dec.More() {
+		dec.Token()
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return false
+		}
+		n++
+	}
+	return n == len(o)
+}
+
+// byUnmarshal is the index as encoding/json would have it.
+func byUnmarshal(payload, extra string) map[record.Claim]string {
+	var in [2]map[string]json.RawMessage
+	json.Unmarshal([]byte(payload), &in[0])
+	json.Unmarshal([]byte(extra), &in[1])
+	text := func(raw json.RawMessage) string {
+		var s *string
+		if json.Unmarshal(raw, &s) != nil || s == nil {
+			return ""
+		}
+		return *s
+	}
+	is := func(fits func(raw string) bool) func(json.RawMessage) string {
+		return func(raw json.RawMessage) string {
+			if raw != nil && fits(string(raw)) {
+				return string(raw)
+			}
+			return ""
+		}
+	}
+	list := is(func(raw string) bool {
+		var all []*string
+		return json.Unmarshal([]byte(raw), &all) == nil && all != nil && !slices.Contains(all, nil)
+	})
+	first := func(read func(json.RawMessage) string, names ...string) (value string) {
+		for _, name := range names {
+			value = cmp.Or(value, read(in[0][name]), read(in[1][name]))
+		}
+		return value
+	}
+	return map[record.Claim]string{
+		record.Subject: first(text, "sub"), record.SessionID: first(text, "sid"), record.Name: first(text, "name"),
+		record.Picture: first(text, "picture"), record.Username: first(text, "username", "preferred_username"),
+		record.Email: first(text, "email"), record.PhoneNumber: first(text, "phone_number"), record.ACR: first(text, "acr"),
+		record.EmailVerified: first(is(func(raw string) bool { return raw == "true" }), "email_verified"),
+		record.AuthTime: first(is(func(raw string) bool {
+			var n *float64
+			return json.Unmarshal([]byte(raw), &n) == nil && n != nil
+		}), "auth_time"),
+		record.Roles: first(list, "roles"), record.Organizations: first(list, "organizations"),
+		record.OrganizationRoles: first(list, "organization_roles"),
+	}
+}
