@@ -136,7 +136,7 @@ func (b *builder) member(name, value string, off int) {
 		b.set(k.claim, off, len(value))
 	}
 	if k.claim == Username && b.index[Username].len != 0 {
-		b.weak = b.weak || name != "username"
+		b.weak = name != "username"
 	}
 }
 

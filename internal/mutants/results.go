@@ -1,0 +1,107 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// result is what became of a mutant: one line of the file of results.
+type result struct {
+	Mutant  string `json:"mutant"`
+	Outcome string `json:"outcome"`
+	By      string `json:"by,omitempty"`
+	// Of is what the result was found for. One that lived is tried again after
+	// any change to a test, one that was killed after a change to its own file.
+	Of string `json:"of"`
+}
+
+// readResults reads the results of an earlier run. A last line that is cut off
+// is where that run was stopped.
+func readResults(file string) (map[string]result, error) {
+	known := map[string]result{}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return known, nil
+	}
+	for line := range strings.Lines(string(text)) {
+		var r result
+		if json.Unmarshal([]byte(line), &r) == nil {
+			known[r.Mutant] = r
+		}
+	}
+	return known, err
+}
+
+// writeResult appends a result. Each is a line of its own even where the line
+// before was cut off.
+func writeResult(w io.Writer, r result) error {
+	line, err := json.Marshal(r)
+	_, failed := fmt.Fprintf(w, "\n%s\n", line)
+	return errors.Join(err, failed)
+}
+
+// digest is of the contents of files; of directories, of their Go files.
+func digest(paths ...string) (string, error) {
+	sum := sha256.New()
+	for _, path := range paths {
+		files := []string{path}
+		if filepath.Ext(path) != ".go" {
+			var err error
+			if files, err = filepath.Glob(filepath.Join(path, "*.go")); err != nil {
+				return "", err
+			}
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(sum, "%d\n%s", len(text), text)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
+}
+
+// readAccepted reads the list of the mutants that may live: each stands on a
+// line by itself, the reason below it, indented. Lines that begin with # say
+// something about the list.
+func readAccepted(file string) (map[string]string, error) {
+	accepted := map[string]string{}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return accepted, nil
+	}
+	key, n := "", 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSuffix(line, "\n")
+		reason, indented := strings.CutPrefix(line, "\t")
+		_, twice := accepted[line]
+		switch {
+		case line == "" || line[0] == '#':
+		case indented && key == "":
+			return nil, fmt.Errorf("%s:%d: a reason without a mutant", file, n)
+		case indented:
+			accepted[key] = strings.TrimSpace(accepted[key] + " " + reason)
+		case twice:
+			return nil, fmt.Errorf("%s:%d: listed twice: %s", file, n, line)
+		default:
+			key = line
+			accepted[key] = ""
+		}
+	}
+	for key, reason := range accepted {
+		if reason == "" {
+			return nil, fmt.Errorf("%s: without a reason: %s", file, key)
+		}
+	}
+	return accepted, err
+}
