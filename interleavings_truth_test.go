@@ -62,6 +62,7 @@ func (l *logout) names(s *sitting) bool {
 type truth struct {
 	rotating, faulty bool
 	store            bool
+	undiscovered     bool // a fault has hit a request for the metadata
 	moved            bool // the provider has a new key, which a fetch under way does not bring
 
 	mu       sync.Mutex
@@ -274,10 +275,12 @@ func (tr *truth) revocation(token string) {
 	tr.counts["revoked"]++
 }
 
-// notRevoked notes that a fault hits a request to revoke a token.
-func (tr *truth) notRevoked(token string) {
+// notRevoked notes that a fault hits a request to revoke a token, or one for the
+// address at which tokens are revoked, whichever that is then for.
+func (tr *truth) notRevoked(path, token string) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
+	tr.undiscovered = tr.undiscovered || strings.HasSuffix(path, "/openid-configuration")
 	if s := tr.byToken[token]; s != nil {
 		s.kept = true
 	}

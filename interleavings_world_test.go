@@ -186,7 +186,7 @@ func (w *world) toProvider(r *http.Request, form url.Values) (*http.Response, er
 	trouble := -1
 	if t.fault {
 		trouble = t.pick % kindsOfTrouble
-		w.notRevoked(form.Get("token"))
+		w.notRevoked(what, form.Get("token"))
 	}
 	switch trouble {
 	case refused:

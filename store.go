@@ -318,7 +318,9 @@ func (a *Auth) ended(w http.ResponseWriter, r *http.Request, e *renew.Ended) {
 		return
 	}
 	last := a.renewer.Last(r.Context(), e.Record)
-	if first, err := a.markRevoked(r.Context(), last); err == nil && first {
+	// If that cannot be noted, it may be given back twice, which does no harm: its
+	// cookie is gone now, and with it whoever might do it later.
+	if first, err := a.markRevoked(r.Context(), last); err != nil || first {
 		_ = a.revoke(context.WithoutCancel(r.Context()), last) // which logs it
 	}
 }
