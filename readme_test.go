@@ -87,6 +87,48 @@ func TestReadmeTable(t *testing.T) {
 	}
 }
 
+// Nobody is referred to a proof that is not there.
+func TestReadmeThreatModel(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile(filepath.FromSlash(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	rows, tests := read("CONFORMANCE.md"), strings.Builder{}
+	for _, pattern := range []string{"*_test.go", "internal/*/*_test.go", "redisstore/*_test.go"} {
+		files, err := filepath.Glob(filepath.FromSlash(pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: got %d files, %v; want some", pattern, len(files), err)
+		}
+		for _, name := range files {
+			tests.WriteString(read(name))
+		}
+	}
+	_, section, _ := strings.Cut(read("README.md"), "\n### Threat model\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	proofs := 0
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 6 {
+			continue
+		}
+		for _, span := range regexp.MustCompile("`[^`]+`").FindAllString(cells[4], -1) {
+			proof := strings.Trim(span, "`")
+			proofs++
+			if !strings.Contains(rows, "\n| "+proof+" |") && !strings.Contains(tests.String(), "\nfunc "+proof+"(") {
+				t.Errorf("%s is neither a row of CONFORMANCE.md nor a test", proof)
+			}
+		}
+	}
+	if proofs < 30 {
+		t.Errorf("got %d proofs in the threat model; want one and more for each row", proofs)
+	}
+}
+
 // compiled returns the lines of all files that hold Examples, and those of each
 // Example.
 func compiled(t *testing.T) (everything []string, functions map[string][]string) {
