@@ -602,7 +602,7 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s, e := a.bearer(r, audience)
-			u := new(User)
+			var u *User
 			if e == nil {
 				r = r.WithContext(s)
 				u, _ = UserFrom(r.Context())
@@ -690,10 +690,14 @@ func judgeBearer(r *http.Request, u *User, foreign bool, rules []Rule) *Error {
 }
 
 // refuseBearer answers a program, with a challenge that says what would help.
-// u is empty if there was no good token.
+// u is nil if there was no good token.
 func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
 	if e.Status < 500 {
-		a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
+		denied := Event{Kind: EventDenied, Err: e}
+		if u != nil {
+			denied.Subject, denied.ProviderSessionID = u.Subject, u.ProviderSessionID
+		}
+		a.emit(r.Context(), denied)
 	} else {
 		a.log.Log(r.Context(), e.level(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
 	}

@@ -39,7 +39,6 @@ const (
 // trusted for as long as the provider's site is kept unreachable.
 type keyring struct {
 	keys shared[[]key]
-	get  func(context.Context) ([]key, *Error)
 }
 
 // keyring returns the ring for an address: the one in use if that is where its
@@ -48,16 +47,13 @@ func (c *Client) keyring(uri string) *keyring {
 	if held := c.metadata.current(); held.number > 0 && held.value.JWKSURI == uri {
 		return held.value.keys
 	}
-	return &keyring{
-		keys: shared[[]key]{op: opKeys, now: c.cfg.Now},
-		get: func(ctx context.Context) ([]key, *Error) {
-			body, err := c.get(ctx, opKeys, uri)
-			if err != nil {
-				return nil, err
-			}
-			return parseKeys(body)
-		},
-	}
+	return &keyring{keys: shared[[]key]{op: opKeys, now: c.cfg.Now, get: func(ctx context.Context) ([]key, *Error) {
+		body, err := c.get(ctx, opKeys, uri)
+		if err != nil {
+			return nil, err
+		}
+		return parseKeys(body)
+	}}}
 }
 
 // verify checks a signature by alg of a token that names the key id, or none
@@ -73,18 +69,18 @@ func (c *Client) keyring(uri string) *keyring {
 func (k *keyring) verify(ctx context.Context, op, alg, id string, signed func(key) bool) error {
 	held := k.keys.current()
 	if !k.keys.young(held) {
-		fetched, err := k.keys.fetch(ctx, held.number, false, k.get)
+		fetched, err := k.keys.fetch(ctx, held.number, false)
 		if err != nil {
 			return err
 		}
 		held = fetched
 	}
-	k.keys.ahead(ctx, held, k.get)
+	k.keys.ahead(ctx, held)
 	fitting, known := candidates(held.value, alg, id)
 	if slices.ContainsFunc(fitting, signed) {
 		return nil
 	}
-	newer, err := k.keys.fetch(ctx, held.number, true, k.get)
+	newer, err := k.keys.fetch(ctx, held.number, true)
 	switch {
 	case err == nil:
 		fitting, _ = candidates(newer.value, alg, id)

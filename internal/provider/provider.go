@@ -66,11 +66,9 @@ func New(cfg Config) *Client {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Client{
-		cfg:      cfg,
-		http:     newHTTPClient(cfg.HTTPClient),
-		metadata: shared[*Metadata]{op: "discovery", now: cfg.Now},
-	}
+	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient)}
+	c.metadata = shared[*Metadata]{op: opDiscovery, now: cfg.Now, get: c.discover}
+	return c
 }
 
 // staleWait is how long new metadata are waited for while there are old ones.
@@ -83,7 +81,7 @@ const staleWait = 500 * time.Millisecond
 func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
 	held := c.metadata.current()
 	if c.metadata.young(held) {
-		c.metadata.ahead(ctx, held, c.discover)
+		c.metadata.ahead(ctx, held)
 		return held.value, nil
 	}
 	if held.number > 0 {
@@ -91,7 +89,7 @@ func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
 		ctx, cancel = context.WithTimeout(ctx, staleWait)
 		defer cancel()
 	}
-	got, err := c.metadata.fetch(ctx, held.number, false, c.discover)
+	got, err := c.metadata.fetch(ctx, held.number, false)
 	switch {
 	case err == nil:
 		return got.value, nil

@@ -29,6 +29,7 @@ const errCoolingDown = fault("fetched a moment ago, not again yet")
 type shared[T any] struct {
 	op  string
 	now func() time.Time
+	get func(context.Context) (T, *Error)
 
 	mu       sync.Mutex
 	held     edition[T]
@@ -73,13 +74,13 @@ func (s *shared[T]) young(e edition[T]) bool {
 // new one. An extra fetch is one that age does not explain, and there are no
 // two of these within coolDown. A caller whose context ends leaves; the flight
 // goes on for the others, bounded by the client's time-out.
-func (s *shared[T]) fetch(ctx context.Context, after int, extra bool, get func(context.Context) (T, *Error)) (edition[T], *Error) {
+func (s *shared[T]) fetch(ctx context.Context, after int, extra bool) (edition[T], *Error) {
 	s.mu.Lock()
 	if s.held.number > after {
 		defer s.mu.Unlock()
 		return s.held, nil
 	}
-	f, err := s.start(ctx, extra, get)
+	f, err := s.start(ctx, extra)
 	s.mu.Unlock()
 	if err != nil {
 		return edition[T]{}, err
@@ -94,22 +95,22 @@ func (s *shared[T]) fetch(ctx context.Context, after int, extra bool, get func(c
 
 // ahead has the next edition fetched, without waiting for it, if e will not be
 // young for much longer.
-func (s *shared[T]) ahead(ctx context.Context, e edition[T], get func(context.Context) (T, *Error)) {
+func (s *shared[T]) ahead(ctx context.Context, e edition[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held.number == e.number && s.now().Sub(e.at) >= aheadAge {
-		_, _ = s.start(ctx, false, get) // if that may not be now, it is tried again
+		_, _ = s.start(ctx, false) // if that may not be now, it is tried again
 	}
 }
 
 // start returns the flight in the air, or a new one. s.mu is held.
-func (s *shared[T]) start(ctx context.Context, extra bool, get func(context.Context) (T, *Error)) (*flight[T], *Error) {
+func (s *shared[T]) start(ctx context.Context, extra bool) (*flight[T], *Error) {
 	if s.flight == nil {
 		if err := s.mayFetch(extra); err != nil {
 			return nil, err
 		}
 		s.flight = &flight[T]{done: make(chan struct{})}
-		go s.fly(context.WithoutCancel(ctx), s.flight, get)
+		go s.fly(context.WithoutCancel(ctx), s.flight)
 	}
 	return s.flight, nil
 }
@@ -144,8 +145,8 @@ func remaining(wait, limit time.Duration) time.Duration {
 	return wait
 }
 
-func (s *shared[T]) fly(ctx context.Context, f *flight[T], get func(context.Context) (T, *Error)) {
-	value, err := guarded(ctx, s.op, get)
+func (s *shared[T]) fly(ctx context.Context, f *flight[T]) {
+	value, err := guarded(ctx, s.op, s.get)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
