@@ -73,10 +73,13 @@ func TestCasesIssuer(t *testing.T) {
 		{"2.1 with a slash", issuer + "/", true, false},
 		{"2.1 in another case", "https://OP.test/oidc", true, false},
 	} {
-		r := authresponse.Response{Issuer: row.iss}
-		if err := r.From(issuer, row.announced); (err == nil) != row.accepted {
-			t.Errorf("%s: got %v; want accepted %v", row.name, err, row.accepted)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			r := authresponse.Response{Issuer: row.iss}
+			if err := r.From(issuer, row.announced); (err == nil) != row.accepted {
+				t.Errorf("got %v; want accepted %v", err, row.accepted)
+			}
+		})
 	}
 }
 

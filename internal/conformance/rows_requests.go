@@ -6,6 +6,8 @@ var returnTo = []row{
 			within(".", "internal/returnto", "TestCases", "6 off-site values", "6 another origin's URL")...)},
 	{"6", "Names a route of the sign-in itself, however encoded.", "The default page; no loop.", within(".", "internal/returnto", "TestCases", "6 routes of the sign-in")},
 	{"6", "Tries to split the Location header.", "The default page, and one header.", within(".", "internal/returnto", "TestCases", "6 headers are not split", "6 the Location header")},
+	{"6", "Names one of thousands of addresses that are put together from prefixes, slashes, backslashes, control characters, user names and encodings.", "What is followed leads to this application for the URL parser of browsers, and to none of its routes.",
+		append(within("internal/interop", ".", "TestReturnToForTheParserOfBrowsers"), within("internal/interop", ".", "TestReturnToOfARealSignInForTheParserOfBrowsers")...)},
 	{"6", "Names a page of the application.", "Kept to the byte.", within(".", "internal/returnto", "TestCases", "6 everything else")},
 }
 

@@ -164,6 +164,9 @@ func FuzzIndex(f *testing.F) {
 	f.Add(`{"sub":"u","name":"\u0041","roles":["a"],"email_verified":true}`, `{"roles":["b"],"acr":"x"}`)
 	f.Add(`{"preferred_username":"p","username":""}`, "")
 	f.Add(`{"roles":null}`, `{"roles":["a"]}`)
+	f.Add(`{"":""}`, "\n\n{\n\"n\":\"]nf\\uADDax\"}") // found by fuzzing
+	f.Add("{}", ` { "n" : 1 } `)
+	f.Add(`{"n":1}`, "{ \n}")
 	f.Add(`{"x":{"sub":"y"},"sub":null}`, `{"preferred_username":"p","phone_number":"\ud800"}`)
 	f.Add(`{"roles":[ "a" , "\u0062" ],"organizations":[],"organization_roles":["a",null],"auth_time":1700000000}`, "")
 	f.Fuzz(func(t *testing.T, payload, extra string) {

@@ -44,16 +44,27 @@ func (v *View) Summarize(prefix []byte) Summary {
 // token, and those that came from userinfo beside them.
 func (v *View) mergedClaims() []byte {
 	payload, extra := v.at(v.parts[partPayload]), v.at(v.parts[partExtra])
-	if len(extra) <= len("{}") {
+	claims, others := inside(payload), inside(extra)
+	switch {
+	case len(others) == 0:
 		return bytes.Clone(payload)
+	case len(claims) == 0:
+		return bytes.Clone(extra)
 	}
-	payload = bytes.TrimRight(payload, " \t\r\n")
-	if len(payload) == 0 {
-		return nil // nobody writes such a record
+	merged := make([]byte, 0, len(claims)+len(others)+len("{,}"))
+	merged = append(append(merged, '{'), claims...)
+	merged = append(append(merged, ','), others...)
+	return append(merged, '}')
+}
+
+// inside returns what stands between the braces of a JSON object.
+func inside(object []byte) []byte {
+	const space = " \t\r\n"
+	object = bytes.Trim(object, space)
+	if len(object) < len("{}") {
+		return nil
 	}
-	merged := make([]byte, 0, len(payload)+len(extra))
-	merged = append(append(merged, payload[:len(payload)-1]...), ',')
-	return append(merged, extra[1:]...)
+	return bytes.Trim(object[1:len(object)-1], space)
 }
 
 // Prefix returns the first n bytes of what was given to Summarize.
