@@ -41,9 +41,6 @@ const (
 // (https://www.rfc-editor.org/rfc/rfc6750#section-3). What is empty is left out; the
 // zero Challenge is for a request without a token.
 type Challenge struct {
-	// Realm names what is protected, for people. Characters other than printable
-	// ASCII are left out.
-	Realm string
 	// Error that is none of the four above is left out.
 	Error Code
 	// Scope is what the request needs, parted by spaces. What is no scope is left
@@ -62,9 +59,6 @@ type Challenge struct {
 func (c Challenge) String() string {
 	var params []string
 	param := func(name, value string) { params = append(params, name+`="`+value+`"`) }
-	if realm := quotable(c.Realm); realm != "" {
-		param("realm", realm)
-	}
 	switch c.Error {
 	case CodeInvalidRequest, CodeInvalidToken, CodeInsufficientScope, CodeInsufficientUserAuthentication:
 		param("error", string(c.Error))
@@ -83,18 +77,6 @@ func (c Challenge) String() string {
 		param("realm", "")
 	}
 	return scheme + " " + strings.Join(params, ", ")
-}
-
-// quotable makes s fit into a quoted-string.
-// https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4
-func quotable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return -1
-		}
-		return r
-	}, s)
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
 }
 
 // words joins those values that are scopes, which need no escape.

@@ -19,13 +19,12 @@ func TestChallenge(t *testing.T) {
 		c    bearer.Challenge
 		want string
 	}{
-		{"no token was presented", bearer.Challenge{Realm: "api"}, `Bearer realm="api"`},
-		{"nothing to say", bearer.Challenge{}, `Bearer realm=""`},
+		{"no token was presented", bearer.Challenge{}, `Bearer realm=""`},
 		{"invalid_request", bearer.Challenge{Error: bearer.CodeInvalidRequest}, `Bearer error="invalid_request"`},
-		{"invalid_token", bearer.Challenge{Realm: "api", Error: bearer.CodeInvalidToken}, `Bearer realm="api", error="invalid_token"`},
+		{"invalid_token", bearer.Challenge{Error: bearer.CodeInvalidToken}, `Bearer error="invalid_token"`},
 		{
-			"insufficient_scope", bearer.Challenge{Realm: "api", Error: bearer.CodeInsufficientScope, Scope: "read write:all"},
-			`Bearer realm="api", error="insufficient_scope", scope="read write:all"`,
+			"insufficient_scope", bearer.Challenge{Error: bearer.CodeInsufficientScope, Scope: "read write:all"},
+			`Bearer error="insufficient_scope", scope="read write:all"`,
 		},
 		{
 			"insufficient_user_authentication", bearer.Challenge{Error: bearer.CodeInsufficientUserAuthentication, ACRValues: []string{"mfa", "phr"}, MaxAge: ago(5 * time.Minute)},
@@ -37,11 +36,6 @@ func TestChallenge(t *testing.T) {
 		{"a max_age as long as can be", bearer.Challenge{MaxAge: ago(math.MaxInt64)}, `Bearer max_age="9223372036"`},
 		{"an error that is none", bearer.Challenge{Error: `x", realm="y`}, `Bearer realm=""`},
 		{"an error of the token endpoint", bearer.Challenge{Error: "invalid_grant"}, `Bearer realm=""`},
-		{"a realm with quotes and backslashes", bearer.Challenge{Realm: `a"b\c`}, `Bearer realm="a\"b\\c"`},
-		{"a realm that would split the header", bearer.Challenge{Realm: "a\r\nSet-Cookie: x\x00\x7fé"}, `Bearer realm="aSet-Cookie: x"`},
-		{"a realm with the first and the last of printable characters", bearer.Challenge{Realm: " !}~"}, `Bearer realm=" !}~"`},
-		{"a realm with invalid UTF-8", bearer.Challenge{Realm: "a\xffb"}, `Bearer realm="ab"`},
-		{"a realm of nothing that can be said", bearer.Challenge{Realm: "é", Error: bearer.CodeInvalidToken}, `Bearer error="invalid_token"`},
 		{"scopes that are none", bearer.Challenge{Scope: "  a\" b\\ c\r\nd é \x7f a\tb ok  ko "}, `Bearer scope="ok ko"`},
 		{"no scope that is one", bearer.Challenge{Scope: ` " `}, `Bearer realm=""`},
 		{"every character of a scope", bearer.Challenge{Scope: "!#$[]~,;="}, `Bearer scope="!#$[]~,;="`},

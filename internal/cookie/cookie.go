@@ -66,8 +66,6 @@ type Found struct {
 	// Present says that a cookie of either name was sent, whether or not it
 	// makes a value: what is left of it should be cleared.
 	Present bool
-	// Stale says that a second cookie was sent which is no part of the value.
-	Stale bool
 	// OK says that First and Second make a value.
 	OK bool
 }
@@ -105,7 +103,7 @@ func (j Jar) Find(lines []string) Found {
 	case firsts != 1 || seconds > 1 || first == "":
 		return f
 	case !strings.HasPrefix(first, marker):
-		f.First, f.Stale, f.OK = first, seconds > 0, true
+		f.First, f.OK = first, true
 	case seconds == 1 && len(first) > len(marker) && second != "":
 		f.First, f.Second, f.OK = first[len(marker):], second, true
 	}

@@ -13,7 +13,7 @@ import (
 // client, and by no other; not if a bit of it is another one either.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte{}, []byte{}, "n", "n", "session", "https://op", "app", uint16(0))
-	f.Add(make([]byte, seal.Overhead), []byte("what nobody else may read"), "name", "nam", "transaction", "https://op/", "apps", uint16(200))
+	f.Add(make([]byte, overhead), []byte("what nobody else may read"), "name", "nam", "transaction", "https://op/", "apps", uint16(200))
 	f.Add([]byte{1}, []byte("x"), "nameht", "name", "session", "tps://op", "app", uint16(99))
 	f.Fuzz(func(t *testing.T, forged, plain []byte, name, other, purpose, issuer, client string, bit uint16) {
 		made := func(purpose, issuer, client string, keys ...[]byte) *seal.Ring {
@@ -34,7 +34,7 @@ func FuzzOpen(f *testing.F) {
 		wantClosed("forged", box, forged)
 
 		sealed := made(purpose, issuer, client, key(1)).Box(name).Seal([]byte("before"), plain)
-		if !bytes.HasPrefix(sealed, []byte("before")) || len(sealed) != len("before")+len(plain)+seal.Overhead {
+		if !bytes.HasPrefix(sealed, []byte("before")) || len(sealed) != len("before")+len(plain)+overhead {
 			t.Fatalf("sealed to %x; want it behind what was there", sealed)
 		}
 		sealed = sealed[len("before"):]

@@ -23,9 +23,6 @@ import (
 // MinKey is the length a configured key must have, in bytes.
 const MinKey = 32
 
-// Overhead is by how many bytes a sealed value is longer than what it holds.
-const Overhead = 12 + 16
-
 // ErrOpen means that a value was not sealed by any key of this ring, for this
 // purpose, under this name. It says no more on purpose.
 var ErrOpen = errors.New("signin: sealed value does not open")
