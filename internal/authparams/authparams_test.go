@@ -235,6 +235,9 @@ func TestCheckRefusesLogtosOptionsElsewhere(t *testing.T) {
 	if got := lines(req.Check(false)); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+	if got := lines((&request{OneTimeAsked: true}).Check(false)); !slices.Contains(got, "signin: OneTimeToken: is for Logto only (Config.LogtoEndpoint instead of Config.Issuer)") {
+		t.Errorf("no one-time token: got %q; want it refused", got)
+	}
 	sso := request{DirectSignIn: "sso:x"}
 	if got := lines(sso.Check(false)); len(got) != 1 || !strings.HasPrefix(got[0], "signin: EnterpriseSSO: is for Logto only") {
 		t.Errorf("got %q; want EnterpriseSSO refused", got)

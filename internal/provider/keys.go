@@ -75,7 +75,7 @@ func (k *keyring) verify(ctx context.Context, op, alg, id string, signed func(ke
 		}
 		held = fetched
 	}
-	k.keys.ahead(ctx, held)
+	k.keys.ahead(ctx)
 	fitting, known := candidates(held.value, alg, id)
 	if slices.ContainsFunc(fitting, signed) {
 		return nil

@@ -81,7 +81,7 @@ const staleWait = 500 * time.Millisecond
 func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
 	held := c.metadata.current()
 	if c.metadata.young(held) {
-		c.metadata.ahead(ctx, held)
+		c.metadata.ahead(ctx)
 		return held.value, nil
 	}
 	if held.number > 0 {

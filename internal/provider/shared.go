@@ -93,12 +93,12 @@ func (s *shared[T]) fetch(ctx context.Context, after int, extra bool) (edition[T
 	}
 }
 
-// ahead has the next edition fetched, without waiting for it, if e will not be
-// young for much longer.
-func (s *shared[T]) ahead(ctx context.Context, e edition[T]) {
+// ahead has the next edition fetched, without waiting for it, if the one that is
+// held will not be young for much longer.
+func (s *shared[T]) ahead(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held.number == e.number && s.now().Sub(e.at) >= aheadAge {
+	if s.now().Sub(s.held.at) >= aheadAge {
 		_, _ = s.start(ctx, false) // if that may not be now, it is tried again
 	}
 }

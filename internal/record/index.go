@@ -135,7 +135,7 @@ func (b *builder) member(name, value string, off int) {
 		k.kind == list && isList(value):
 		b.set(k.claim, off, len(value))
 	}
-	if k.claim == Username && b.index[Username].len != 0 {
+	if k.claim == Username {
 		b.weak = name != "username"
 	}
 }
@@ -162,7 +162,7 @@ func (b *builder) decode(c Claim, value string) {
 // isNumber tells a number from what else a JSON value may be.
 func isNumber(value string) bool {
 	_, err := strconv.ParseFloat(value, 64)
-	return err == nil && (value[0] == '-' || value[0] >= '0' && value[0] <= '9')
+	return err == nil
 }
 
 func isList(value string) bool {

@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"reflect"
 	"strings"
@@ -52,12 +53,15 @@ func TestWhatIsNoTokenIsRefused(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"a token without characters":            (&record.Token{Scope: "openid", Until: good.Until}).Append(nil),
-		"a time beyond all times":               append(bytes.Repeat([]byte{0xff}, 9), 0x01, 0, 0, 'a'),
-		"a number that does not end":            bytes.Repeat([]byte{0xff}, 20),
-		"a scope of all that there is":          {0, 0, 1, 'a'},
-		"a scope longer than what there is":     {0, 0, 4, 'a'},
-		"a scope longer than can be":            {0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 'a'},
-		"a bad time before an otherwise good b": append(bytes.Repeat([]byte{0x80}, 11), 'b'),
+		"a time beyond all times":               append(append([]byte{1}, bytes.Repeat([]byte{0xff}, 9)...), 0x01, 0, 0, 0, 'a'),
+		"a time that overflows a sum":           append(binary.AppendVarint([]byte{1}, 1<<50+1), 0, 0, 0, 'a'),
+		"a time before all times":               append(binary.AppendVarint([]byte{1}, -1<<50-1), 0, 0, 0, 'a'),
+		"a number that does not end":            append([]byte{1}, bytes.Repeat([]byte{0xff}, 20)...),
+		"a scope of all that there is":          {1, 0, 0, 0, 1, 'a'},
+		"a scope longer than what there is":     {1, 0, 0, 0, 4, 'a'},
+		"a scope longer than can be":            {1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 'a'},
+		"a bad time before an otherwise good b": append(append([]byte{1}, bytes.Repeat([]byte{0x80}, 11)...), 'b'),
+		"another version":                       append([]byte{2}, whole[1:]...),
 	} {
 		if got, err := record.ParseToken(b); !errors.Is(err, record.ErrMalformed) {
 			t.Errorf("%s: got %+v, %v; want it refused", name, got, err)
