@@ -173,6 +173,10 @@ func ExampleForOrganization() {
 
 // An API, called as the person a request comes from.
 func ExampleClient() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
 	const api = "https://api.example.com" // the resource's name; where it is, is another matter
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "three orders for %q", r.Header.Get("Authorization"))
@@ -184,7 +188,10 @@ func ExampleClient() {
 		client := signin.Client(r.Context(), origin, signin.ForResource(api))
 		client.Timeout = 5 * time.Second // it has none
 		resp, err := client.Get(origin + "/orders")
-		if err != nil { // also when there is no token: errors.Is(err, signin.ErrNotSignedIn)
+		switch {
+		case auth.Refuse(w, r, err): // there is no token: the person is sent to sign in, or told why
+			return
+		case err != nil:
 			http.Error(w, "Please try again later.", http.StatusBadGateway)
 			return
 		}

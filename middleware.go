@@ -127,7 +127,9 @@ type Config struct {
 	// and does not learn that the provider has ended it.
 	OmitDefaultScopes bool
 	// Resources are the API resources that people grant access to with a sign-in:
-	// absolute URIs without a fragment (RFC 8707). As with Scopes, the next sign-in counts.
+	// absolute URIs without a fragment (RFC 8707). As with Scopes, the next sign-in
+	// counts: whoever asks for a token before that gets [ErrUnknownResource], and at
+	// some providers that rotate refresh tokens (npm oidc-provider) the session ends.
 	Resources []string
 	// SignInOptions apply to every sign-in, those that guards start included.
 	SignInOptions []SignInOption
