@@ -126,6 +126,29 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// Whatever stands around the braces, the claims are one object.
+func TestMergedClaims(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ payload, extra, want string }{
+		{`{"sub":"a"}`, `{"n":1}`, `{"sub":"a","n":1}`},
+		{"\n {\"sub\":\"a\"}\t", "\r\n{ \"n\":1 } ", `{"sub":"a","n":1}`},
+		{`{"sub":"a"}`, "", `{"sub":"a"}`},
+		{`{"sub":"a"}`, `{ }`, `{"sub":"a"}`},
+		{`{}`, `{"n":1}`, `{"n":1}`},
+	} {
+		r := full()
+		r.IDToken.Payload, r.Extra = row.payload, row.extra
+		v, err := r.View()
+		if err != nil {
+			t.Fatalf("%q, %q: got error %v; want none", row.payload, row.extra, err)
+		}
+		sum := v.Summarize(nil)
+		if got := string(sum.Claims()); got != row.want {
+			t.Errorf("%q and %q: got %q; want %q", row.payload, row.extra, got, row.want)
+		}
+	}
+}
+
 // indexed are claims of ID tokens and of userinfo, and what the index finds in them.
 var indexed = []struct {
 	name, payload, extra string
