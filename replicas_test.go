@@ -464,7 +464,9 @@ func meet(t *testing.T, p *replicated, b *browser, at http.Handler, backChannel 
 	if backChannel { // who asked for it has no refresh token: whoever comes first revokes it
 		knock(p.each[1], "/", cookies)
 	}
+	p.line.mu.Lock()
 	revoked := p.line.revoked[p.line.newest]
+	p.line.mu.Unlock()
 	if n := p.provider.LiveRefreshTokens(signintest.Alice().Subject); n != 0 || !revoked {
 		t.Errorf("refresh tokens: got %d alive, the newest itself revoked %t; want none and true", n, revoked)
 	}
