@@ -97,6 +97,9 @@ func Base(raw string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.Contains(u.Host, "%") { // a zone says nothing to a provider, and is no part of a browser's origin
+		return nil, fmt.Errorf("is %q; its host is no host", raw)
+	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""
 	if u.Path != "" && path.Clean(u.Path) != u.Path || strings.ContainsAny(u.Path, `\;,"`) {

@@ -79,6 +79,7 @@ func TestBase(t *testing.T) {
 		"https://app.example/a/b/":  "https://app.example/a/b",
 		"http://localhost:3000":     "http://localhost:3000",
 		"http://app.localhost":      "http://app.localhost",
+		"https://[fe80::1%25eth0]":  bad,
 		"https://app.example/a/../": bad,
 		"https://app.example//a":    bad,
 		"https://app.example/a;b":   bad,
