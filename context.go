@@ -558,13 +558,10 @@ type stepUp struct {
 	acr         []string
 }
 
-// and returns the demand that meets s and o, each of which may be nil. It is not
-// possible if they have no class of authentication in common.
+// and returns the demand that meets s, which may be nil, and o. It is not possible
+// if they have no class of authentication in common.
 func (s *stepUp) and(o *stepUp) (both *stepUp, possible bool) {
-	switch {
-	case o == nil:
-		return s, true
-	case s == nil:
+	if s == nil {
 		return o, true
 	}
 	b := *s

@@ -134,27 +134,25 @@ func (s *session) private(h http.Header) {
 // loaded returns this Auth's session if the request has been through Load.
 // Another Auth's session says nothing here, and neither does a bearer token.
 func (a *Auth) loaded(ctx context.Context) *session {
-	for ctx != nil {
+	for {
 		s, _ := ctx.Value(sessionKey{}).(*session)
 		if s == nil || s.auth == a && s.bearer == nil {
 			return s
 		}
 		ctx = s.Context
 	}
-	return nil
 }
 
 // innermost returns what is the nearest of this Auth in a context, be it a session
 // or a bearer token.
 func (a *Auth) innermost(ctx context.Context) *session {
-	for ctx != nil {
+	for {
 		s, _ := ctx.Value(sessionKey{}).(*session)
 		if s == nil || s.auth == a {
 			return s
 		}
 		ctx = s.Context
 	}
-	return nil
 }
 
 // load looks up the session that a request presents, once per request. What was

@@ -65,6 +65,20 @@ func TestAnAttemptComesBackAsItWas(t *testing.T) {
 	}
 }
 
+// No attempt of this package is that long, so nothing that long is worth opening.
+func TestALongCookieIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_700_000_000, 0)
+	b := book(t, start)
+	for bytes, found := range map[int]bool{2048: true, 5000: false} {
+		a := pending.New(start, false)
+		a.ReturnTo = "/" + strings.Repeat("x", bytes)
+		if got, err := b.Find(request(cookie(b, a)), a.State); (err == nil) != found || (got != nil) != found {
+			t.Errorf("a return_to of %d bytes: got %v, %v; want it found: %v", bytes, got != nil, err, found)
+		}
+	}
+}
+
 func TestRandomValues(t *testing.T) {
 	t.Parallel()
 	a, b := pending.New(start, false), pending.New(start, true)
