@@ -166,7 +166,10 @@ func (b *surfer) signedInAs(resp *http.Response, made *sitting, replaced *text, 
 		if len(made.texts) == 0 || made.subject != subject {
 			b.lie("2: %s signed in, and the session is of %q", subject, made.subject)
 		}
-		if replaced != nil && replaced.of.over == "" {
+		// A sign-out that could not be written has removed its session from a store on
+		// the server, and the sign-in has not found it there; the person was told so.
+		lost := replaced != nil && b.faulty && b.store && replaced.of.asked == "a sign-out"
+		if replaced != nil && replaced.of.over == "" && !lost {
 			replaced.of.over = "a new sign-in"
 		}
 	default:
