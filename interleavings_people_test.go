@@ -36,8 +36,9 @@ func (b *surfer) copied(name string) *surfer {
 }
 
 // ask sends a request to the application, and checks what it says of the session
-// whose cookie went with it. made is the sign-in that the request completes.
-func (b *surfer) ask(ctx context.Context, method, target string, made *sitting, header ...string) *http.Response {
+// whose cookie went with it, which it returns beside the answer. made is the sign-in
+// that the request completes.
+func (b *surfer) ask(ctx context.Context, method, target string, made *sitting, header ...string) (*http.Response, *text) {
 	r := httptest.NewRequestWithContext(ctx, method, appURL+target, nil)
 	r.Header.Set("Accept", "text/html")
 	for i := 0; i < len(header); i += 2 {
@@ -46,12 +47,23 @@ func (b *surfer) ask(ctx context.Context, method, target string, made *sitting, 
 	if cookies := b.app.header(); cookies != "" {
 		r.Header.Set("Cookie", cookies)
 	}
-	presented, over := b.presents(b.app.get("signin"))
+	// What is sent, and not what the jar holds by now: another tab may have had an
+	// answer.
+	value := ""
+	if c, err := r.Cookie("signin"); err == nil {
+		value = c.Value
+	}
+	presented, over := b.presents(value)
+	switch {
+	case made != nil:
+		b.replaces(made, presented)
+	case target == "/sign-out":
+		b.leaves(presented)
+	}
 	resp, err := b.toApp(r)
 	if err != nil {
-		return nil
+		return nil, presented
 	}
-	b.app.take(resp.Cookies())
 	of := made
 	if of == nil && presented != nil {
 		of = presented.of
@@ -61,6 +73,7 @@ func (b *surfer) ask(ctx context.Context, method, target string, made *sitting, 
 			b.set(c.Value, of, presented)
 		}
 	}
+	b.app.take(resp.Cookies()) // when it is known whose they are
 	if resp.StatusCode >= 400 && resp.StatusCode != http.StatusServiceUnavailable && made == nil ||
 		resp.StatusCode == http.StatusInternalServerError {
 		b.wronged("4: %s %s was answered %d", method, r.URL.Path, resp.StatusCode)
@@ -71,7 +84,7 @@ func (b *surfer) ask(ctx context.Context, method, target string, made *sitting, 
 	if path := r.URL.Path; path == "/" || path == "/account" || path == "/tokens" {
 		b.judge(resp, presented, over)
 	}
-	return resp
+	return resp, presented
 }
 
 // presents notes that a cookie is shown, and says what has ended its session for
@@ -131,7 +144,7 @@ func (b *surfer) judge(resp *http.Response, presented *text, over string) {
 // session there is not asked, unless they want to be somebody else.
 func (b *surfer) signIn(ctx context.Context, person signintest.User, another bool) {
 	from := time.Now()
-	resp := b.ask(ctx, http.MethodGet, "/sign-in", nil)
+	resp, _ := b.ask(ctx, http.MethodGet, "/sign-in", nil)
 	if resp == nil || resp.StatusCode != http.StatusSeeOther {
 		return
 	}
@@ -144,21 +157,35 @@ func (b *surfer) signIn(ctx context.Context, person signintest.User, another boo
 	if back == nil {
 		return
 	}
-	presented, _ := b.presents(b.app.get("signin"))
+	resp, _ = b.ask(ctx, http.MethodGet, back.RequestURI(), made)
+	b.signedInAs(resp, made, subject)
+}
+
+// replaces notes that a sign-in is about to replace the session that was presented
+// with its callback, if one was.
+func (b *surfer) replaces(made *sitting, presented *text) {
 	b.truth.mu.Lock()
-	if presented != nil {
+	defer b.truth.mu.Unlock()
+	if made.replaces = presented; presented != nil {
 		presented.of.replaced = true
 		presented.of.asked = cmp.Or(presented.of.asked, "a new sign-in")
 	}
-	b.truth.mu.Unlock()
-	resp = b.ask(ctx, http.MethodGet, back.RequestURI(), made)
-	b.signedInAs(resp, made, presented, subject)
+}
+
+// leaves notes that somebody is about to end the session that is presented.
+func (b *surfer) leaves(presented *text) {
+	b.truth.mu.Lock()
+	defer b.truth.mu.Unlock()
+	if presented != nil {
+		presented.of.asked, presented.of.signedOut = "a sign-out", true
+	}
 }
 
 // signedInAs checks what a callback has answered.
-func (b *surfer) signedInAs(resp *http.Response, made *sitting, replaced *text, subject string) {
+func (b *surfer) signedInAs(resp *http.Response, made *sitting, subject string) {
 	b.truth.mu.Lock()
 	defer b.truth.mu.Unlock()
+	replaced := made.replaces
 	switch {
 	case resp == nil:
 	case resp.StatusCode == http.StatusSeeOther:
@@ -245,13 +272,7 @@ func (b *surfer) send(ctx context.Context, r *http.Request) (resp *http.Response
 
 // signOut presses the button, and perhaps follows to the provider.
 func (b *surfer) signOut(ctx context.Context, follow bool) {
-	presented, _ := b.presents(b.app.get("signin"))
-	if presented != nil {
-		b.truth.mu.Lock()
-		presented.of.asked, presented.of.signedOut = "a sign-out", true
-		b.truth.mu.Unlock()
-	}
-	resp := b.ask(ctx, http.MethodPost, "/sign-out", nil, "Sec-Fetch-Site", "same-origin")
+	resp, presented := b.ask(ctx, http.MethodPost, "/sign-out", nil, "Sec-Fetch-Site", "same-origin")
 	if resp == nil || resp.StatusCode != http.StatusSeeOther {
 		return
 	}

@@ -30,6 +30,7 @@ type sitting struct {
 	over      string // what has ended it, and was answered; or ""
 	signedOut bool   // somebody wanted it to end, and it was not merely replaced
 	replaced  bool   // somebody has signed in where it was presented
+	replaces  *text  // what was presented at its own sign-in
 	late      bool   // it has been given a refresh token after it had ended
 	kept      bool   // a fault has kept its refresh token from being revoked
 	harmed    string // the fault that explains why it may be lost
