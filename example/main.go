@@ -10,9 +10,10 @@
 //
 // starts it three times, behind one address, with sign-outs shared through Redis.
 //
-// It is meant to be copied: main.go holds configuration and routes, app/ the
+// It is meant to be copied: main.go holds the configuration, app/ the routes, the
 // handlers, the pages and the server. By subject:
 //
+//	app/routes.go        which page is for whom, and what a sign-in asks for
 //	app/app.go           home and account: who is signed in
 //	app/orders.go        calling an API as that person, with app/api.go, the API
 //	app/admin.go         a page for a role
@@ -30,11 +31,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/example/app"
@@ -74,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		cfg = provider.Config(s.BaseURL)
 	}
 	cfg.Keys = s.Keys
-	cfg.Scopes = scopes()
+	cfg.Scopes = app.Scopes()
 	if s.APIResource != "" {
 		cfg.Resources = []string{s.APIResource}
 	}
@@ -94,53 +93,5 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if _, err := fmt.Fprint(stdout, s.Advice(cfg.LogtoEndpoint), "\nOpen ", s.BaseURL, "\n"); err != nil {
 		return err
 	}
-	return app.Serve(ctx, listener, routes(auth, s))
-}
-
-// scopes are what a sign-in asks for, besides "openid profile offline_access".
-func scopes() []string {
-	return []string{
-		"email",                              // for the account page
-		"roles",                              // for HasRole
-		"urn:logto:scope:organizations",      // for MemberOf, and for tokens of organizations
-		"urn:logto:scope:organization_roles", // for HasOrganizationRole
-		// Permissions of the API, and of organizations. A token has those that are
-		// asked for here, and of these what the person's roles permit.
-		"read:orders", "write:orders",
-		"read:members", "invite:members",
-	}
-}
-
-// routes says which page is for whom.
-func routes(auth *signin.Auth, s *app.Settings) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /sign-in", auth.SignIn())
-	mux.HandleFunc("GET /sign-up", auth.SignIn(signin.FirstScreen(signin.ScreenRegister)))
-	mux.HandleFunc("GET /sign-in/naver", auth.SignIn(signin.Social("naver")))
-	mux.HandleFunc("GET /sign-in/x", auth.SignIn(signin.Social("x")))
-	mux.HandleFunc("GET /callback", auth.Callback())
-	mux.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
-	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
-
-	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(app.Home)))               // the user, if there is one
-	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(app.Account))) // the user, or a sign-in
-	mux.Handle("/", auth.Load(http.HandlerFunc(app.NotFound)))                  // everything else
-	mux.HandleFunc("GET /static/{file}", app.Static)                            // for everybody
-
-	// People who are signed in, and for whom a rule holds.
-	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(app.Member), auth.Require(app.Owner)
-	mux.Handle("GET /admin", admin(http.HandlerFunc(app.Admin)))
-	mux.Handle("GET /organizations", auth.RequireAuth(http.HandlerFunc(app.Organizations)))
-	mux.Handle("GET /organizations/{organization}", member(http.HandlerFunc(app.Organization)))
-	mux.Handle("GET /organizations/{organization}/settings", owner(http.HandlerFunc(app.OrganizationSettings)))
-
-	// Forms do something, so those of other sites are refused.
-	sameOrigin := http.NewCrossOriginProtection()
-	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has seen that it is an origin
-	recently := auth.Require(signin.SignedInWithin(5 * time.Minute))
-	mux.Handle("GET /orders", auth.RequireAuth(app.Orders(s)))
-	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(app.Orders(s))))
-	mux.Handle("GET /account/delete", recently(http.HandlerFunc(app.ConfirmDelete)))
-	mux.Handle("POST /account/delete", sameOrigin.Handler(recently(http.HandlerFunc(app.Delete))))
-	return app.Secure(mux)
+	return app.Serve(ctx, listener, app.Routes(auth, s))
 }

@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -76,7 +75,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		defer provider.Close()
 		cfg = provider.Config(s.BaseURL)
 	}
-	cfg.Scopes = scopes()
+	cfg.Scopes = app.Scopes()
 	if s.APIResource != "" {
 		cfg.Resources = []string{s.APIResource}
 	}
@@ -110,54 +109,4 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 // advice says what there is to see.
 func advice(s *app.Settings) string {
 	return fmt.Sprintf("Replicas: %d, which share the Redis at %s. Each page says at its bottom which one made it.\n", s.Replicas, s.Redis)
-}
-
-// scopes are what a sign-in asks for. This function and the next are those of
-// example/main.go, where people look for them first; a test sees to it that they
-// stay the same.
-func scopes() []string {
-	return []string{
-		"email",                              // for the account page
-		"roles",                              // for HasRole
-		"urn:logto:scope:organizations",      // for MemberOf, and for tokens of organizations
-		"urn:logto:scope:organization_roles", // for HasOrganizationRole
-		// Permissions of the API, and of organizations. A token has those that are
-		// asked for here, and of these what the person's roles permit.
-		"read:orders", "write:orders",
-		"read:members", "invite:members",
-	}
-}
-
-// routes says which page is for whom.
-func routes(auth *signin.Auth, s *app.Settings) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /sign-in", auth.SignIn())
-	mux.HandleFunc("GET /sign-up", auth.SignIn(signin.FirstScreen(signin.ScreenRegister)))
-	mux.HandleFunc("GET /sign-in/naver", auth.SignIn(signin.Social("naver")))
-	mux.HandleFunc("GET /sign-in/x", auth.SignIn(signin.Social("x")))
-	mux.HandleFunc("GET /callback", auth.Callback())
-	mux.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
-	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
-
-	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(app.Home)))               // the user, if there is one
-	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(app.Account))) // the user, or a sign-in
-	mux.Handle("/", auth.Load(http.HandlerFunc(app.NotFound)))                  // everything else
-	mux.HandleFunc("GET /static/{file}", app.Static)                            // for everybody
-
-	// People who are signed in, and for whom a rule holds.
-	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(app.Member), auth.Require(app.Owner)
-	mux.Handle("GET /admin", admin(http.HandlerFunc(app.Admin)))
-	mux.Handle("GET /organizations", auth.RequireAuth(http.HandlerFunc(app.Organizations)))
-	mux.Handle("GET /organizations/{organization}", member(http.HandlerFunc(app.Organization)))
-	mux.Handle("GET /organizations/{organization}/settings", owner(http.HandlerFunc(app.OrganizationSettings)))
-
-	// Forms do something, so those of other sites are refused.
-	sameOrigin := http.NewCrossOriginProtection()
-	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has seen that it is an origin
-	recently := auth.Require(signin.SignedInWithin(5 * time.Minute))
-	mux.Handle("GET /orders", auth.RequireAuth(app.Orders(s)))
-	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(app.Orders(s))))
-	mux.Handle("GET /account/delete", recently(http.HandlerFunc(app.ConfirmDelete)))
-	mux.Handle("POST /account/delete", sameOrigin.Handler(recently(http.HandlerFunc(app.Delete))))
-	return app.Secure(mux)
 }

@@ -61,7 +61,7 @@ func (all *replicas) start(ctx context.Context, number int, cfg signin.Config, s
 	all.urls = append(all.urls, &url.URL{Scheme: "http", Host: listener.Addr().String()})
 	all.running.Go(func() {
 		// If it fails there is no answer, and that is what the front then says.
-		_ = app.Serve(ctx, listener, app.FromReplica(number, s.Replicas, routes(auth, s)))
+		_ = app.Serve(ctx, listener, app.FromReplica(number, s.Replicas, app.Routes(auth, s)))
 	})
 	return nil
 }

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gosignin/signin"
+)
+
+// Scopes are what a sign-in asks for, besides "openid profile offline_access".
+func Scopes() []string {
+	return []string{
+		"email",                              // for the account page
+		"roles",                              // for HasRole
+		"urn:logto:scope:organizations",      // for MemberOf, and for tokens of organizations
+		"urn:logto:scope:organization_roles", // for HasOrganizationRole
+		// Permissions of the API, and of organizations. A token has those that are
+		// asked for here, and of these what the person's roles permit.
+		"read:orders", "write:orders",
+		"read:members", "invite:members",
+	}
+}
+
+// Routes says which page is for whom.
+func Routes(auth *signin.Auth, s *Settings) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sign-in", auth.SignIn())
+	mux.HandleFunc("GET /sign-up", auth.SignIn(signin.FirstScreen(signin.ScreenRegister)))
+	mux.HandleFunc("GET /sign-in/naver", auth.SignIn(signin.Social("naver")))
+	mux.HandleFunc("GET /sign-in/x", auth.SignIn(signin.Social("x")))
+	mux.HandleFunc("GET /callback", auth.Callback())
+	mux.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
+	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
+
+	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(Home)))               // the user, if there is one
+	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(Account))) // the user, or a sign-in
+	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))                  // everything else
+	mux.HandleFunc("GET /static/{file}", Static)                            // for everybody
+
+	// People who are signed in, and for whom a rule holds.
+	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(Member), auth.Require(Owner)
+	mux.Handle("GET /admin", admin(http.HandlerFunc(Admin)))
+	mux.Handle("GET /organizations", auth.RequireAuth(http.HandlerFunc(Organizations)))
+	mux.Handle("GET /organizations/{organization}", member(http.HandlerFunc(Organization)))
+	mux.Handle("GET /organizations/{organization}/settings", owner(http.HandlerFunc(OrganizationSettings)))
+
+	// Forms do something, so those of other sites are refused.
+	sameOrigin := http.NewCrossOriginProtection()
+	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has seen that it is an origin
+	recently := auth.Require(signin.SignedInWithin(5 * time.Minute))
+	mux.Handle("GET /orders", auth.RequireAuth(Orders(s)))
+	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(Orders(s))))
+	mux.Handle("GET /account/delete", recently(http.HandlerFunc(ConfirmDelete)))
+	mux.Handle("POST /account/delete", sameOrigin.Handler(recently(http.HandlerFunc(Delete))))
+	return Secure(mux)
+}
