@@ -107,6 +107,14 @@ func open(v *vault.Vault, had ...string) (*record.Record, error) {
 	return view.Record(), nil
 }
 
+// opens reports whether a text is a session's.
+func opens(v *vault.Vault, text string) bool {
+	b := v.Buffers()
+	defer v.Put(b)
+	_, ok, err := v.Reopen(text, b)
+	return ok && err == nil
+}
+
 func wantNone(t *testing.T, v *vault.Vault, had ...string) {
 	t.Helper()
 	if got := read(t, v, had...); got != nil {

@@ -88,3 +88,38 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReopen cuts something out of a session's text, and puts something else in.
+// Unless it is the same, that text is no session's.
+func FuzzReopen(f *testing.F) {
+	ring, err := seal.NewRing([][]byte{[]byte(strings.Repeat("k", 32))}, "session", "https://op.test", "app")
+	if err != nil {
+		f.Fatal(err)
+	}
+	v := vault.New(nil, name, ring.Box(name), true, limits)
+	var values [3]string // of lengths that leave no bits over, two and four
+	for i := range values {
+		w := httptest.NewRecorder()
+		if err := v.Save(w, request(), sized(50, 96, 20+i), now, true); err != nil {
+			f.Fatal(err)
+		}
+		_, values[i], _ = strings.Cut(cookies(w)[0], "=")
+	}
+	for i, value := range values {
+		end := uint(len(value))
+		for _, in := range []string{"", "\n", "\r\n", "=", "==", "A", "AA", "AAAA", "+", "/", " ", "\x00", "\xff", "B", "_"} {
+			f.Add(uint(i), end, uint(0), in)
+			f.Add(uint(i), end-1, uint(1), in)
+			f.Add(uint(i), end-2, uint(0), in)
+			f.Add(uint(i), uint(0), uint(1), in)
+		}
+	}
+	f.Fuzz(func(t *testing.T, which, at, cut uint, in string) {
+		value := values[which%3]
+		at = min(at, uint(len(value)))
+		text := value[:at] + in + value[at+min(cut, uint(len(value))-at):]
+		if got := opens(v, text); got != (text == value) {
+			t.Errorf("%q: got a session: %v; want %v", text, got, text == value)
+		}
+	})
+}
