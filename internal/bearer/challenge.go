@@ -18,13 +18,14 @@ package bearer
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // Code is why a token does not do. The empty Code goes with a request that has
-// presented none: whoever did not ask to be let in is not told that they failed.
+// presented none: a client that did not try has not failed.
 type Code string
 
 // https://www.rfc-editor.org/rfc/rfc6750#section-3.1, with the status that goes
@@ -95,145 +96,46 @@ func words(values []string) string {
 // lets ten megabytes of headers pass.
 const maxChallenges = 16 << 10
 
+// The grammar of a list of challenges. Commas part challenges and parameters alike:
+// a parameter belongs to the last scheme before it.
+// https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
+const (
+	token   = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+	token68 = `[A-Za-z0-9._~+/-]+=*`
+	quoted  = `"(?:[^"\\]|\\.)*"`
+	equals  = `[ \t]*=[ \t]*`
+	comma   = `[ \t]*,[ \t,]*` // and the empty elements behind it
+	param   = token + equals + `(?:` + token + `|` + quoted + `)`
+	element = `(?:(?:` + token + ` +)?` + param + `|` + token + `(?: +` + token68 + `)?)`
+	invalid = string(CodeInvalidToken)
+)
+
+// saysInvalidToken finds a challenge to bearer tokens with that error, and a comma
+// behind it. All before it must be well formed, so that what looks like one in the
+// text of another parameter is not found.
+var saysInvalidToken = regexp.MustCompile(`(?s)\A[ \t,]*(?:` + element + comma + `)*` +
+	`(?i:` + scheme + `) +(?:` + comma + `)?(?:` + param + comma + `)*` +
+	`(?i:error)` + equals + `(?:` + invalid + `|"` + escaped(invalid) + `")` + comma)
+
+// escaped matches a text each of whose characters may be a quoted-pair.
+// https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4
+func escaped(text string) string {
+	return `\\?` + strings.Join(strings.Split(text, ""), `\\?`)
+}
+
 // InvalidToken reports whether the answer of an API says, in a challenge to bearer
 // tokens, that the one presented is no good: revoked, expired, or otherwise. What
-// other schemes say does not count, nor what stands in the text of a parameter. A
-// line is believed up to where it is ill formed, and nothing beyond the first 16 KB
-// of all lines, up to the last line that is whole.
+// other schemes say does not count, nor what is ill formed or comes after it. No
+// more than 16 KB is read, up to the last line that is whole.
 func InvalidToken(h http.Header) bool {
-	var c challenges
-	left := maxChallenges
 	// Several lines say what one says that joins them by commas.
 	// https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+	var said strings.Builder
 	for _, line := range h.Values("WWW-Authenticate") {
-		if left -= len(line); left < 0 {
-			return false
-		}
-		c.rest = line
-		for c.next() {
-			if strings.EqualFold(c.scheme, scheme) && strings.EqualFold(c.name, "error") && c.value == string(CodeInvalidToken) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// challenges reads a list of challenges, parameter by parameter:
-//
-//	challenge = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
-//
-// Commas part challenges and parameters alike, so that what follows tells which of
-// them has begun (https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1).
-type challenges struct {
-	rest string
-	// scheme is that of the challenge begun last, "" if it takes no parameters.
-	scheme string
-	// name and value are the parameter that next has found.
-	name, value string
-}
-
-// next goes on to the next parameter. It returns false at the end of the line, and
-// where the line is ill formed.
-func (c *challenges) next() bool {
-	for {
-		c.rest = strings.TrimLeft(c.rest, ", \t")
-		if c.rest == "" {
-			return false
-		}
-		if !c.atParam() {
-			if !c.begin() {
-				break
-			}
-			if ends(c.rest) {
-				continue
-			}
-		}
-		if !c.param() {
+		if said.Len()+len(line) > maxChallenges {
 			break
 		}
-		return true
+		said.WriteString(line + ",")
 	}
-	c.scheme, c.rest = "", ""
-	return false
+	return saysInvalidToken.MatchString(said.String())
 }
-
-// atParam reports whether a parameter comes next.
-func (c *challenges) atParam() bool {
-	n := token(c.rest)
-	return n > 0 && strings.HasPrefix(trim(c.rest[n:]), "=")
-}
-
-// begin reads the beginning of a challenge: its scheme and, if that is all it has,
-// a token68. It returns false if what comes next is no scheme, or if neither a
-// space nor the end of the element follows it.
-func (c *challenges) begin() bool {
-	n := token(c.rest)
-	arguments := strings.TrimLeft(c.rest[n:], " ")
-	if len(arguments) == len(c.rest[n:]) && !ends(arguments) {
-		return false
-	}
-	c.scheme, c.rest = c.rest[:n], arguments
-	if n := token68(arguments); n > 0 && ends(arguments[n:]) {
-		c.scheme, c.rest = "", arguments[n:]
-	}
-	return true
-}
-
-// param reads a parameter, token BWS "=" BWS ( token / quoted-string ). It returns
-// false if it is ill formed.
-func (c *challenges) param() bool {
-	if !c.atParam() {
-		return false
-	}
-	n := token(c.rest)
-	c.name = c.rest[:n]
-	value := trim(trim(c.rest[n:])[1:])
-	if n = token(value); n > 0 {
-		c.value, c.rest = value[:n], value[n:]
-		return ends(c.rest)
-	}
-	var ok bool
-	c.value, c.rest, ok = quoted(value)
-	return ok && ends(c.rest)
-}
-
-// quoted returns what a quoted-string at the beginning of s says, and what comes
-// behind it. https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4
-func quoted(s string) (text, rest string, ok bool) {
-	if !strings.HasPrefix(s, `"`) {
-		return "", "", false
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return b.String(), s[i+1:], true
-		case '\\':
-			if i++; i == len(s) {
-				return "", "", false
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return "", "", false
-}
-
-// token returns how many bytes s begins with that are a token.
-// https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
-func token(s string) int {
-	n := 0
-	for n < len(s) && (alphanumeric(s[n]) || strings.IndexByte("!#$%&'*+-.^_`|~", s[n]) >= 0) {
-		n++
-	}
-	return n
-}
-
-// ends reports whether an element of a list ends here.
-func ends(s string) bool {
-	s = trim(s)
-	return s == "" || s[0] == ','
-}
-
-// trim takes optional white space from the beginning.
-func trim(s string) string { return strings.TrimLeft(s, " \t") }

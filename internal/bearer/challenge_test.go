@@ -81,7 +81,6 @@ var answers = []struct {
 	{"between two bearer challenges", []string{`Bearer realm="x", Bearer error="invalid_token", Bearer realm="y"`}, true},
 	{"on the second line", []string{`Basic realm="x"`, `Bearer error="invalid_token"`}, true},
 	{"parameters that go on upon the next line", []string{`Bearer realm="x"`, `error="invalid_token"`}, true},
-	{"behind a line that is ill formed", []string{`Basic realm="x`, `Bearer error="invalid_token"`}, true},
 	{"before something ill formed", []string{`Bearer error="invalid_token", "`}, true},
 
 	{"no header", nil, false},
@@ -124,6 +123,10 @@ var answers = []struct {
 	{"a tab behind the scheme", []string{"Bearer\terror=\"invalid_token\""}, false},
 	{"semicolons", []string{`Bearer realm="x"; error="invalid_token"`}, false},
 	{"something ill formed before it", []string{`@, Bearer error="invalid_token"`}, false},
+	{"a line that is ill formed before it", []string{`Basic realm="x`, `Bearer error="invalid_token"`}, false},
+	{"a quoted string that ends on the next line", []string{`Basic realm="x`, `y", error="invalid_token"`}, false},
+	{"a comma behind the scheme in place of a space", []string{`Bearer, error="invalid_token"`}, false},
+	{"a tab behind the scheme and a space", []string{"Bearer \terror=\"invalid_token\""}, false},
 	{"a parameter behind a line that is ill formed", []string{`Bearer realm="x`, `error="invalid_token"`}, false},
 	{"a parameter without a name before it", []string{`Bearer realm="x", ="y", error="invalid_token"`}, false},
 	{"a token68 without a scheme before it", []string{`/abc, Bearer error="invalid_token"`}, false},
@@ -164,8 +167,10 @@ func TestInvalidTokenReadsSoMuchAndNoMore(t *testing.T) {
 	}{
 		{"16 KB in one line", []string{fill + invalid}, true},
 		{"16 KB in one line, and a byte", []string{fill + "," + invalid}, false},
-		{"16 KB in two lines", []string{fill, invalid}, true},
-		{"16 KB in two lines, and a byte", []string{fill + ",", invalid}, false},
+		{"16 KB in two lines and the comma between them", []string{fill[1:], invalid}, true},
+		{"16 KB in two lines and the comma between them, and a byte", []string{fill, invalid}, false},
+		{"16 KB of empty lines", append(make([]string, 16<<10-len(invalid)), invalid), true},
+		{"16 KB of empty lines, and one more", append(make([]string, 16<<10-len(invalid)+1), invalid), false},
 		{"the first line of two that are too long", []string{invalid, fill + ","}, true},
 		{"many lines", append(slices.Repeat([]string{"a b"}, 16<<10/3), invalid), false},
 	} {

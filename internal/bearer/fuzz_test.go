@@ -94,7 +94,8 @@ func scopes(values []string) string {
 
 // FuzzInvalidToken: only a line that holds all three words can be true, quoted text
 // that is put around a line hides it, and a list of challenges that is well formed,
-// written out from parts, says what its parts say.
+// written out from parts, says what its parts say. What is ill formed may be taken
+// for less than it says.
 func FuzzInvalidToken(f *testing.F) {
 	for _, c := range answers {
 		first, second := strings.Join(c.lines, ", "), ""

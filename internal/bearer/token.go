@@ -7,6 +7,11 @@ import (
 
 const scheme = "Bearer"
 
+// b64 are the characters of a b64token, but for "=" at its end
+// (https://www.rfc-editor.org/rfc/rfc6750#section-2.1). It is tempting to take a
+// regular expression here too: 9 µs for a token of 880 bytes, in place of 0.6.
+const b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+
 // maxToken is the longest token, in bytes.
 const maxToken = 64 << 10
 
@@ -22,7 +27,7 @@ const (
 	// not heard of them, so the challenge is the one for a request without any.
 	// https://www.rfc-editor.org/rfc/rfc6750#section-3
 	ErrScheme Error = "signin: the Authorization header is of another scheme than Bearer"
-	// ErrSyntax: what follows is no token. https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+	// ErrSyntax: what follows is no token.
 	ErrSyntax Error = "signin: the Authorization header holds no token of 64 KB at the most"
 	// ErrRepeated: two headers, of which a proxy might have judged the one and the
 	// application would read the other.
@@ -47,25 +52,9 @@ func Token(h http.Header) (token string, present bool, err error) {
 	}
 	// credentials = "Bearer" 1*SP b64token
 	token = strings.TrimLeft(rest, " ")
-	if len(token) > maxToken || token68(token) != len(token) || token == "" {
+	unpadded := strings.TrimRight(token, "=")
+	if unpadded == "" || strings.TrimLeft(unpadded, b64) != "" || len(token) > maxToken {
 		return "", true, ErrSyntax
 	}
 	return token, true, nil
-}
-
-// token68 returns how many bytes s begins with that are a token68, which RFC 6750
-// calls b64token. https://www.rfc-editor.org/rfc/rfc9110#section-11.2
-func token68(s string) int {
-	n := 0
-	for n < len(s) && (alphanumeric(s[n]) || strings.IndexByte("-._~+/", s[n]) >= 0) {
-		n++
-	}
-	for n > 0 && n < len(s) && s[n] == '=' {
-		n++
-	}
-	return n
-}
-
-func alphanumeric(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }

@@ -57,7 +57,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.send(r, again, fresh)
 }
 
-// maxDrain is how much of an answer that nobody wants is read.
+// maxDrain is how much of a refusal is read before it is let go.
 const maxDrain = 64 << 10
 
 // isOrigin compares scheme, host and port
