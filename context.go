@@ -15,11 +15,11 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin/internal/bearer"
-	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/settings"
 )
 
@@ -896,7 +896,7 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 // show answers a request with an error: a page for a person, a problem document
 // for a program.
 func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
-	if challenge.Of(r) == challenge.Program {
+	if requestkind.Of(r) == requestkind.Program {
 		p := page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter}
 		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
 			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.signIn))

@@ -14,12 +14,12 @@ import (
 
 	"github.com/gosignin/signin/internal/authparams"
 	"github.com/gosignin/signin/internal/authresponse"
-	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
 )
 
@@ -49,8 +49,8 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead) {
 			return
 		}
-		if !challenge.MayStart(r) {
-			a.challenge(w, r)
+		if !requestkind.MayStart(r) {
+			a.refuseNotSignedIn(w, r)
 			return
 		}
 		params, target, err := a.initiated(r, *params, returnTo)
@@ -208,7 +208,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 	if len(strings.Join(r.Header["Cookie"], "; ")) > roomForReturnTo {
 		attempt.ReturnTo = ""
 	}
-	attempt.Foreign = challenge.CrossSite(r)
+	attempt.Foreign = requestkind.CrossSite(r)
 	attempt.Silent = slices.Contains(p.Prompt, "none")
 	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
 	scopes := a.scopesFor(meta)
@@ -389,7 +389,7 @@ func (a *Auth) SignOut() http.HandlerFunc {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
 			return
 		}
-		if r.Method != http.MethodPost && !challenge.SameOriginNavigation(r) {
+		if r.Method != http.MethodPost && !requestkind.SameOriginNavigation(r) {
 			a.confirmSignOut(w, r, http.StatusOK)
 			return
 		}

@@ -68,7 +68,6 @@ import (
 
 	"github.com/gosignin/signin/internal/authparams"
 	"github.com/gosignin/signin/internal/bearer"
-	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/grant"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/memory"
@@ -78,6 +77,7 @@ import (
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
 	"github.com/gosignin/signin/internal/settings"
@@ -529,7 +529,7 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 		case s.err != nil:
 			a.fail(w, r, s.err)
 		case !s.signedIn:
-			a.challenge(w, r)
+			a.refuseNotSignedIn(w, r)
 		default:
 			s.mark(w)
 			next.ServeHTTP(w, r)
@@ -800,7 +800,7 @@ func (a *Auth) Refuse(w http.ResponseWriter, r *http.Request, err error) bool {
 	case s != nil && s.bearer != nil:
 		a.refuseBearer(w, r, u, e)
 	case e.Code == ErrNotSignedIn:
-		a.challenge(w, r)
+		a.refuseNotSignedIn(w, r)
 	default:
 		a.refuse(w, r, u, e)
 	}
@@ -822,9 +822,9 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error)
 	a.show(w, r, e)
 }
 
-// challenge refuses a request of somebody who is not signed in, in the shape
-// its sender can use. Nothing but the shape depends on headers.
-func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
+// refuseNotSignedIn answers a request of a user who is not signed in, in the shape
+// that its sender can use. Nothing but the shape depends on headers.
+func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
 	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
 	noStore(w)
 	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
@@ -833,20 +833,20 @@ func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
 // sendToSignIn answers a request for which its sender has to sign in first, or
 // once more.
 func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
-	kind := challenge.Of(r)
+	kind := requestkind.Of(r)
 	// Where every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
 	if e.stepUp == nil && slices.Contains(a.ordinary.Prompt, "none") && a.attempts.IsQuiet(r) {
-		kind = challenge.Program
+		kind = requestkind.Program
 	}
 	switch kind {
-	case challenge.Navigation:
+	case requestkind.Navigation:
 		target := r.RequestURI               // what the browser sent: it survives http.StripPrefix
 		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
 			target = r.URL.RequestURI()
 		}
 		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
-	case challenge.HTMX:
+	case requestkind.HTMX:
 		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
 		if err != nil {
 			target = ""

@@ -10,13 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gosignin/signin/internal/challenge"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/pending"
 	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/vault"
 )
 
@@ -289,7 +289,7 @@ func (a *Auth) write(w http.ResponseWriter, r *http.Request, presented, rec *rec
 		seen.LastSeen = now
 		rec = &seen
 	}
-	if rec == presented || !challenge.CookieWritable(r) {
+	if rec == presented || !requestkind.CookieWritable(r) {
 		return nil
 	}
 	noStore(w)
@@ -335,7 +335,7 @@ func (a *Auth) markRevoked(ctx context.Context, rec *record.Record) (first bool,
 func (a *Auth) over(w http.ResponseWriter, r *http.Request, rec *record.Record, e Event) {
 	e.Subject, e.ProviderSessionID = about(rec)
 	a.emit(r.Context(), e)
-	if !challenge.CookieWritable(r) {
+	if !requestkind.CookieWritable(r) {
 		return
 	}
 	noStore(w)

@@ -17,12 +17,12 @@ func refused(id, does, here string, function string, names ...string) row {
 
 var refusals = []row{
 	refused("7.1", "Opens a guarded page by navigating, not signed in: with no session, a forged one, one twice, another application's, or one that was signed out.", "303 to the sign-in, with return_to.",
-		"TestCasesRefusals", "7.1 a navigation").and(within(".", "internal/challenge", "TestCases", "7.1 a page navigation")...),
-	refused("7.1", "Sends a form after the session is over.", "401, a page with a way to sign in.", "TestCasesRefusals", "7.1 a form").and(within(".", "internal/challenge", "TestCases", "7.1 a form")...),
-	refused("7.1", "HTMX.", "401 with HX-Redirect.", "TestCasesRefusals", "7.1 htmx").and(within(".", "internal/challenge", "TestCases", "7.1 HTMX")...),
+		"TestCasesRefusals", "7.1 a navigation").and(within(".", "internal/requestkind", "TestCases", "7.1 a page navigation")...),
+	refused("7.1", "Sends a form after the session is over.", "401, a page with a way to sign in.", "TestCasesRefusals", "7.1 a form").and(within(".", "internal/requestkind", "TestCases", "7.1 a form")...),
+	refused("7.1", "HTMX.", "401 with HX-Redirect.", "TestCasesRefusals", "7.1 htmx").and(within(".", "internal/requestkind", "TestCases", "7.1 HTMX")...),
 	refused("7.1", "fetch, XHR, JSON, an event stream, a WebSocket, a prefetch, a prerendering, a frame, an image, other methods, a program.", "401, WWW-Authenticate and problem+json.", "TestCasesRefusals",
 		"7.1 fetch", "7.1 XHR", "7.1 JSON", "7.1 an event stream", "7.1 a WebSocket", "7.1 a prefetch", "7.1 a prerendering", "7.1 an old prefetch", "7.1 a frame", "7.1 an image",
-		"7.1 OPTIONS", "7.1 PUT", "7.1 DELETE", "7.1 a program").and(within(".", "internal/challenge", "TestCases", "7.1 everything else")...).
+		"7.1 OPTIONS", "7.1 PUT", "7.1 DELETE", "7.1 a program").and(within(".", "internal/requestkind", "TestCases", "7.1 everything else")...).
 		and(within(".", "internal/page", "TestCases", "7.1 a refusal to a program")...),
 	refused("7.1", "HEAD.", "401 without a body.", "TestCasesRefusals", "7.1 HEAD").and(within(".", "internal/page", "TestCases", "7.1 no body")...),
 	refused("7.2", "Every refusal above.", "The protected handler is never called, and not a byte of it is sent.", "TestCasesRefused", "7.2"),
@@ -44,7 +44,7 @@ func told(does, here string, names ...string) row {
 const refused400 = "400; the session stands."
 
 var signingOut = []row{
-	signedOut("GET from an image, a frame, another site, a mail, a prefetch or prerender; a cross-site form.", "Nothing ends.", "8.1 nothing ends").and(within(".", "internal/challenge", "TestCases", "8.1")...),
+	signedOut("GET from an image, a frame, another site, a mail, a prefetch or prerender; a cross-site form.", "Nothing ends.", "8.1 nothing ends").and(within(".", "internal/requestkind", "TestCases", "8.1")...),
 	signedOut("A link or button of the application, also behind a proxy that rewrites Host.", "The session is ended.", "8.1 it ends", "8.1 who is not signed in"),
 	{"8.2", "Is down or fails at sign-out, has no end_session_endpoint or no revocation_endpoint; its revocation fails, hangs, or redirects.",
 		"The session here is ended first, within seconds, and the person is back in the application; a redirect is not followed.",

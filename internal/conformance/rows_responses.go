@@ -38,7 +38,7 @@ var responses = []row{
 	{"2.6", "200 attempts are begun and left.", "Five cookies, the newest attempts' among them.",
 		append(in("TestCasesCallback", "2.6 of 200 abandoned attempts five are kept"), within(".", "internal/pending", "TestCasesCrowded", "2.6")...)},
 	{"2.6", "Another site begins attempts in a person's browser.", "They push out one another, not the person's own.",
-		append(in("TestCasesCallback", "2.6 attempts that another site starts"), within(".", "internal/challenge", "TestCases", "2.6")...)},
+		append(in("TestCasesCallback", "2.6 attempts that another site starts"), within(".", "internal/requestkind", "TestCases", "2.6")...)},
 	{"2.7", "error or error_description with markup or CR LF.", "A refusal; nothing of it is shown, logged or made a header.",
 		append(in("TestCasesCallback", "2.7 error_description with markup", "2.7 an error code with"),
 			append(within(".", "internal/page", "TestCases", "2.7"), within(".", "internal/authresponse", "TestCases", "2.7")...)...)},

@@ -38,7 +38,7 @@ var refresh = []row{
 	{"4.8", "A replica is killed while it holds the lock.", "Another takes over after the lease, with a whole lease for itself.",
 		append(in("TestCasesRefresh", "4.8"), proof{".", "internal/renew", "TestLease"})},
 	{"4.9", "The refresh is due on an image, style, script, font or the like.", "The changed session cookie is not set there, and elsewhere only with private, no-store.",
-		append(in("TestCasesRefresh", "4.9"), within(".", "internal/challenge", "TestCases", "4.9")...)},
+		append(in("TestCasesRefresh", "4.9"), within(".", "internal/requestkind", "TestCases", "4.9")...)},
 }
 
 // checkedTo is refreshed, with what internal/provider makes of each refusal.

@@ -1,26 +1,26 @@
-// Package challenge tells what kind of request stands at the door, so that a
-// refusal has the shape its sender can use: a redirect for a person who navigates,
-// a page for a person whose form came too late, a header for HTMX, a problem
-// document for every program.
+// Package requestkind tells what kind of request this is, and so what shape its
+// sender can use when it is refused: a redirect for a person who goes to a page, a
+// page for a person who sends a form, a header for HTMX, a problem document for a
+// program.
 //
-//	switch challenge.Of(r) {
-//	case challenge.Navigation: // redirect to sign-in, with return_to
-//	case challenge.Person: // 401 with a page
-//	case challenge.HTMX: // 401 with HX-Redirect
+//	switch requestkind.Of(r) {
+//	case requestkind.Navigation: // redirect to sign-in, with return_to
+//	case requestkind.Form: // 401 with a page
+//	case requestkind.HTMX: // 401 with HX-Redirect
 //	default: // 401 with application/problem+json
 //	}
 //
-// Whether somebody is let in never depends on this package. All that it reads are
+// This package never decides whether a request is let in. All that it reads are
 // headers, which any program may set as it likes: a wrong one gets its sender the
 // wrong shape of "no". [SameOriginNavigation] relies on more, namely on what pages
 // in a browser cannot do: set the headers that begin with Sec-
 // (https://fetch.spec.whatwg.org/#forbidden-request-header). It protects people
 // from other sites, not an application from its clients.
 //
-// In doubt the answer is the harmless one: a program that is told 401 reports it,
-// while one that is redirected to a sign-in page takes HTML for its data, and each
-// prefetched link would begin a sign-in that nobody asked for.
-package challenge
+// In doubt the request is a program's: a program that is told 401 reports it, while
+// one that is redirected to a sign-in page takes HTML for its data, and each
+// prefetched link would begin a sign-in.
+package requestkind
 
 import (
 	"mime"
@@ -34,7 +34,7 @@ import (
 type Kind int
 
 const (
-	// Program is everything that is none of the others: fetch and XMLHttpRequest,
+	// Program is every request of no other kind: fetch and XMLHttpRequest,
 	// command-line clients, images and scripts, event streams, WebSocket upgrades,
 	// prefetching, HEAD. Frames as well: a provider's page refuses to be framed, and
 	// so do the pages of this package.
@@ -42,9 +42,9 @@ const (
 	// Navigation is a person who goes to a page: the only kind that may begin a
 	// sign-in.
 	Navigation
-	// Person is a person who sends a form. It cannot be sent again after a sign-in,
+	// Form is a person who sends a form. It cannot be sent again after a sign-in,
 	// so a page has to explain.
-	Person
+	Form
 	// HTMX is a request of htmx, boosted links included. It follows HX-Redirect with
 	// the whole page (https://htmx.org/headers/hx-redirect/), and a Location with a
 	// fetch, which ends at the provider's CORS rules.
@@ -63,7 +63,7 @@ func Of(r *http.Request) Kind {
 	case r.Method == http.MethodPost:
 		// Forms know no other methods:
 		// https://html.spec.whatwg.org/#attr-fs-method
-		return Person
+		return Form
 	}
 	return Program
 }
@@ -71,7 +71,7 @@ func Of(r *http.Request) Kind {
 // MayStart reports whether a request to the sign-in route itself may begin a
 // sign-in. That route is for nothing else, so a client that says nothing of itself
 // (no fetch metadata, no Accept or "*/*" alone, as simple clients and link checkers
-// send) is taken at its word; at any other door it would be a Program.
+// send) is taken at its word; at any other route it would be a Program.
 func MayStart(r *http.Request) bool {
 	if Of(r) == Navigation {
 		return true
@@ -99,8 +99,9 @@ func SameOriginNavigation(r *http.Request) bool {
 		!ahead(r)
 }
 
-// CrossSite reports whether the browser says that another site caused this
-// request, or another origin of this one: a sibling domain may be anybody's. It says so of a whole chain of redirects
+// CrossSite reports whether the browser says that another site caused this request,
+// or another origin of this site: a sibling domain may have another owner. It says
+// so of a whole chain of redirects
 // (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). No such
 // header means unknown, and unknown is false: the answer only orders which
 // unfinished sign-ins are dropped first, and among browsers that say nothing they
@@ -111,7 +112,7 @@ func CrossSite(r *http.Request) bool {
 
 // CookieWritable reports whether a changed session cookie may be set on the answer
 // to r. Not on subresources that caches share: a cache that keeps an image together
-// with its Set-Cookie hands one person's session to everybody else
+// with its Set-Cookie hands one person's session to all others
 // (https://www.rfc-editor.org/rfc/rfc9111#section-7.3).
 func CookieWritable(r *http.Request) bool {
 	for _, dest := range values(r.Header, "Sec-Fetch-Dest") {
@@ -139,13 +140,16 @@ func page(r *http.Request) bool {
 		// sends the name of its app in it with each navigation.
 		return true
 	}
-	return accepts(r, "text/html") && len(values(r.Header, "X-Requested-With")) == 0
+	// What looks like a media type may be part of a quoted string. No browser
+	// quotes anything here, so in doubt it is a program.
+	quotes := strings.Contains(strings.Join(r.Header.Values("Accept"), ""), `"`)
+	return !quotes && accepts(r, "text/html") && len(values(r.Header, "X-Requested-With")) == 0
 }
 
-// ahead reports whether the browser fetches a page that nobody has asked to see
-// yet. "The Sec-Purpose HTTP request header specifies that the request serves one
-// or more purposes other than requesting the resource for immediate use by the
-// user" (https://fetch.spec.whatwg.org/#sec-purpose-header), so any value says it.
+// ahead reports whether the browser fetches a page before the person asks for it.
+// "The Sec-Purpose HTTP request header specifies that the request serves one or
+// more purposes other than requesting the resource for immediate use by the user"
+// (https://fetch.spec.whatwg.org/#sec-purpose-header), so any value says it.
 // Purpose and X-Moz are its older forms.
 func ahead(r *http.Request) bool {
 	return len(values(r.Header, "Sec-Purpose")) > 0 ||
@@ -166,12 +170,8 @@ func upgrade(r *http.Request) bool {
 // every program sends "*/*".
 func accepts(r *http.Request, mediaType string) bool {
 	for _, s := range values(r.Header, "Accept") {
-		name, _, _ := strings.Cut(s, ";")
-		if !strings.EqualFold(strings.TrimSpace(name), mediaType) {
-			continue
-		}
-		_, params, err := mime.ParseMediaType(s)
-		if err != nil {
+		name, params, err := mime.ParseMediaType(s)
+		if err != nil || name != mediaType {
 			continue
 		}
 		weight, ok := params["q"]
@@ -191,34 +191,18 @@ func single(h http.Header, name string) string {
 	return ""
 }
 
-// values splits all lines of a header at the commas outside of quoted strings
-// (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1), and leaves out empty ones.
+// values splits all lines of a header at their commas
+// (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1), and leaves out empty
+// elements. It splits quoted strings as well, which no browser sends in the headers
+// that are read here.
 func values(h http.Header, name string) []string {
 	var out []string
 	for _, line := range h.Values(name) {
-		for len(line) > 0 {
-			end := element(line)
-			if s := strings.TrimSpace(line[:end]); s != "" {
+		for s := range strings.SplitSeq(line, ",") {
+			if s = strings.TrimSpace(s); s != "" {
 				out = append(out, s)
 			}
-			line = line[min(end+1, len(line)):]
 		}
 	}
 	return out
-}
-
-// element returns the length of the first element of a list.
-func element(list string) int {
-	quoted := false
-	for i := 0; i < len(list); i++ {
-		switch c := list[i]; {
-		case c == '"':
-			quoted = !quoted
-		case c == '\\' && quoted:
-			i++ // a quoted-pair
-		case c == ',' && !quoted:
-			return i
-		}
-	}
-	return len(list)
 }

@@ -1,4 +1,4 @@
-package challenge_test
+package requestkind_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gosignin/signin/internal/challenge"
+	"github.com/gosignin/signin/internal/requestkind"
 )
 
 // request writes one with the given header lines ("Name: value").
@@ -45,7 +45,7 @@ func TestCases(t *testing.T) {
 	t.Parallel()
 	t.Run("7.1 a page navigation may begin a sign-in", func(t *testing.T) {
 		t.Parallel()
-		kinds(t, challenge.Navigation, []row{
+		kinds(t, requestkind.Navigation, []row{
 			{"an address typed", "GET", navigation},
 			{"a link", "GET", link},
 			{"a link on another site", "GET", []string{acceptPage, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}},
@@ -58,21 +58,21 @@ func TestCases(t *testing.T) {
 			{"Chrome before it sent a destination", "GET", []string{acceptPage, "Sec-Fetch-Mode: navigate"}},
 			{"Accept with parameters", "GET", []string{"Accept: TEXT/HTML;level=1;q=0.5"}},
 			{"Accept in several lines", "GET", []string{"Accept: application/json", "Accept: ,text/html"}},
-			{"Accept after a comma in quotes", "GET", []string{`Accept: a/b;x="\",",text/html`}},
+			{"Accept after a backslash, which is a character like others", "GET", []string{`Accept: x\,text/html`}},
 			{"HX-Request that is not true", "GET", and(navigation, "HX-Request: false")},
 			{"an empty purpose", "GET", and(navigation, "Purpose: ")},
 		})
 	})
 	t.Run("7.1 a form that comes too late gets a page", func(t *testing.T) {
 		t.Parallel()
-		kinds(t, challenge.Person, []row{
+		kinds(t, requestkind.Form, []row{
 			{"a form", "POST", link},
 			{"a form of an old browser", "POST", old},
 		})
 	})
 	t.Run("7.1 HTMX gets a header", func(t *testing.T) {
 		t.Parallel()
-		kinds(t, challenge.HTMX, []row{
+		kinds(t, requestkind.HTMX, []row{
 			{"GET", "GET", and(fetch, "HX-Request: true")},
 			{"POST", "POST", and(fetch, "HX-Request: true")},
 			{"DELETE", "DELETE", and(fetch, "HX-Request: true")},
@@ -82,7 +82,7 @@ func TestCases(t *testing.T) {
 	})
 	t.Run("7.1 everything else is a program", func(t *testing.T) {
 		t.Parallel()
-		kinds(t, challenge.Program, programs)
+		kinds(t, requestkind.Program, programs)
 	})
 	t.Run("8.1 only a same-origin navigation may sign out by GET", testSameOriginNavigation)
 	t.Run("2.6 another site's sign-in is known as such", testCrossSite)
@@ -107,6 +107,7 @@ var programs = []row{
 	{"an event stream that claims to be a page", "GET", and(navigation, "Accept: text/event-stream")},
 	{"a WebSocket", "GET", []string{upgrading, "Upgrade: websocket"}},
 	{"a WebSocket that claims to be a page", "GET", and(navigation, upgrading, "Upgrade: websocket")},
+	{"a mode alone, and no HTML asked for", "GET", []string{acceptAll, "Sec-Fetch-Mode: navigate"}},
 	{"a destination alone, and no HTML asked for", "GET", []string{acceptAll, "Sec-Fetch-Dest: document"}},
 	{"an image", "GET", image},
 	{"a frame", "GET", frame},
@@ -130,16 +131,23 @@ var programs = []row{
 	{"HTML with a weight that is none", "GET", []string{"Accept: text/html;q=x"}},
 	{"HTML with broken parameters", "GET", []string{"Accept: text/html;="}},
 	{"any text", "GET", []string{"Accept: text/*"}},
+	{"HTML with a weight beyond all numbers", "GET", []string{"Accept: text/html;q=1e999"}},
 	{"HTML inside quotes", "GET", []string{`Accept: a/b;x="y, text/html, z"`}},
+	{"HTML inside quotes that begin on another line", "GET", []string{`Accept: a/b;x="y`, "Accept: text/html"}},
+	{"HTML after a comma in quotes", "GET", []string{`Accept: a/b;x="\",",text/html`}},
+	{"HTML with a parameter in quotes", "GET", []string{`Accept: text/html;level="1"`}},
+	{"an event stream inside quotes", "GET", and(navigation, `Accept: a/b;x="y, text/event-stream, z"`)},
+	{"a mode in quotes", "GET", []string{acceptPage, `Sec-Fetch-Mode: "navigate"`, "Sec-Fetch-Dest: document"}},
+	{"a mode inside quotes", "GET", []string{acceptPage, `Sec-Fetch-Mode: "a,navigate,b"`, "Sec-Fetch-Dest: document"}},
 	{"HX-Request twice", "GET", and(fetch, "HX-Request: true", "HX-Request: true")},
 }
 
-func kinds(t *testing.T, want challenge.Kind, rows []row) {
+func kinds(t *testing.T, want requestkind.Kind, rows []row) {
 	t.Helper()
 	for _, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := challenge.Of(request(tt.method, tt.lines...)); got != want {
+			if got := requestkind.Of(request(tt.method, tt.lines...)); got != want {
 				t.Errorf("%s %q: got kind %d; want %d", tt.method, tt.lines, got, want)
 			}
 		})
@@ -172,7 +180,7 @@ func testSameOriginNavigation(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := challenge.SameOriginNavigation(request(tt.method, tt.lines...)); got != tt.want {
+			if got := requestkind.SameOriginNavigation(request(tt.method, tt.lines...)); got != tt.want {
 				t.Errorf("%s %q: got %v; want %v", tt.method, tt.lines, got, tt.want)
 			}
 		})
@@ -195,7 +203,7 @@ func testCrossSite(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := challenge.CrossSite(request("GET", tt.lines...)); got != tt.want {
+			if got := requestkind.CrossSite(request("GET", tt.lines...)); got != tt.want {
 				t.Errorf("%q: got %v; want %v", tt.lines, got, tt.want)
 			}
 		})
@@ -205,32 +213,32 @@ func testCrossSite(t *testing.T) {
 func testCookieWritable(t *testing.T) {
 	t.Parallel()
 	for _, dest := range []string{"image", "style", "script", "font", "audio", "video", "track", "manifest", "Image"} {
-		if challenge.CookieWritable(request("GET", "Sec-Fetch-Dest: "+dest)) {
+		if requestkind.CookieWritable(request("GET", "Sec-Fetch-Dest: "+dest)) {
 			t.Errorf("Sec-Fetch-Dest %q: got writable; want not", dest)
 		}
 	}
-	if challenge.CookieWritable(request("GET", "Sec-Fetch-Dest: document", "Sec-Fetch-Dest: image")) {
+	if requestkind.CookieWritable(request("GET", "Sec-Fetch-Dest: document", "Sec-Fetch-Dest: image")) {
 		t.Error("Sec-Fetch-Dest document and image: got writable; want not")
 	}
 	for _, dest := range []string{"document", "empty", "iframe", "worker", ""} {
-		if !challenge.CookieWritable(request("GET", "Sec-Fetch-Dest: "+dest)) {
+		if !requestkind.CookieWritable(request("GET", "Sec-Fetch-Dest: "+dest)) {
 			t.Errorf("Sec-Fetch-Dest %q: got not writable; want writable", dest)
 		}
 	}
-	if !challenge.CookieWritable(request("GET")) {
+	if !requestkind.CookieWritable(request("GET")) {
 		t.Error("no Sec-Fetch-Dest: got not writable; want writable")
 	}
 }
 
 func Example() {
 	refuse := func(w http.ResponseWriter, r *http.Request) {
-		switch challenge.Of(r) {
-		case challenge.Navigation:
+		switch requestkind.Of(r) {
+		case requestkind.Navigation:
 			w.Header().Set("Location", "/sign-in?return_to=%2Faccount")
 			w.WriteHeader(http.StatusSeeOther)
-		case challenge.Person:
+		case requestkind.Form:
 			http.Error(w, "Please sign in, then try again.", http.StatusUnauthorized)
-		case challenge.HTMX:
+		case requestkind.HTMX:
 			w.Header().Set("HX-Redirect", "/sign-in?return_to=%2Faccount")
 			w.WriteHeader(http.StatusUnauthorized)
 		default:
@@ -261,6 +269,10 @@ func TestMayStart(t *testing.T) {
 		{"a client that says nothing", "GET", http.Header{}, true},
 		{"a client that takes anything", "GET", http.Header{"Accept": {"*/*"}}, true},
 		{"a program", "GET", http.Header{"Accept": {"application/json, */*"}}, false},
+		{"a program that takes anything, but last", "GET", http.Header{"Accept": {"*/*, application/json"}}, false},
+		{"a program that takes one thing", "GET", http.Header{"Accept": {"application/json"}}, false},
+		{"a program that takes anything, twice", "GET", http.Header{"Accept": {"*/*, */*"}}, false},
+		{"a program that takes anything, in quotes", "GET", http.Header{"Accept": {`"*/*"`}}, false},
 		{"fetch", "GET", http.Header{"Accept": {"*/*"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}, false},
 		{"an image", "GET", http.Header{"Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"image"}}, false},
 		{"an old XMLHttpRequest", "GET", http.Header{"Accept": {"*/*"}, "X-Requested-With": {"XMLHttpRequest"}}, false},
@@ -272,7 +284,7 @@ func TestMayStart(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			if got := challenge.MayStart(&http.Request{Method: row.method, Header: row.header}); got != row.want {
+			if got := requestkind.MayStart(&http.Request{Method: row.method, Header: row.header}); got != row.want {
 				t.Errorf("got %v; want %v", got, row.want)
 			}
 		})

@@ -1,4 +1,4 @@
-package challenge_test
+package requestkind_test
 
 import (
 	"mime"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gosignin/signin/internal/challenge"
+	"github.com/gosignin/signin/internal/requestkind"
 )
 
 // fuzzed are the headers that decide about the kind of a request.
@@ -47,32 +47,28 @@ func FuzzOf(f *testing.F) {
 				continue
 			}
 			one[name] = []string{line}
-			// Quotes may hold commas, and then a line is left whole.
-			several[name] = []string{line}
-			if !strings.Contains(line, `"`) {
-				several[name] = strings.Split(line, ",")
-			}
+			several[name] = strings.Split(line, ",")
 		}
 		r := &http.Request{Method: method, Header: one}
-		kind, ours := challenge.Of(r), challenge.SameOriginNavigation(r)
+		kind, ours := requestkind.Of(r), requestkind.SameOriginNavigation(r)
 		other := &http.Request{Method: method, Header: several}
-		if got := challenge.Of(other); got != kind {
+		if got := requestkind.Of(other); got != kind {
 			t.Errorf("%q: got kind %d in several lines, %d in one", several, got, kind)
 		}
-		if challenge.MayStart(other) != challenge.MayStart(r) || challenge.SameOriginNavigation(other) != ours ||
-			challenge.CrossSite(other) != challenge.CrossSite(r) || challenge.CookieWritable(other) != challenge.CookieWritable(r) {
+		if requestkind.MayStart(other) != requestkind.MayStart(r) || requestkind.SameOriginNavigation(other) != ours ||
+			requestkind.CrossSite(other) != requestkind.CrossSite(r) || requestkind.CookieWritable(other) != requestkind.CookieWritable(r) {
 			t.Errorf("%q: got other answers in several lines than in one", several)
 		}
 		wantToldSo(t, r, kind)
-		if ours && (challenge.CrossSite(r) || method != "GET" || kind != challenge.Navigation && kind != challenge.HTMX && !plainly(one)) {
+		if ours && (requestkind.CrossSite(r) || method != "GET" || kind != requestkind.Navigation && kind != requestkind.HTMX && !plainly(one)) {
 			t.Errorf("%s %q: got a navigation of ours, and kind %d", method, one, kind)
 		}
-		if challenge.MayStart(r) && kind != challenge.Navigation && (method != "GET" || !slices.Contains([]string{"", "*/*"}, strings.Trim(one.Get("Accept"), ", \t\r\n\v\f"))) {
+		if requestkind.MayStart(r) && kind != requestkind.Navigation && (method != "GET" || !slices.Contains([]string{"", "*/*"}, strings.Trim(one.Get("Accept"), ", \t\r\n\v\f"))) {
 			t.Errorf("%s %q: got a sign-in started by a request of kind %d", method, one, kind)
 		}
 		// A browser that fetches ahead starts nothing, whatever else it says.
 		one.Set("Sec-Purpose", "prefetch")
-		if got := challenge.Of(r); got == challenge.Navigation || got == challenge.Person || challenge.MayStart(r) || challenge.SameOriginNavigation(r) {
+		if got := requestkind.Of(r); got == requestkind.Navigation || got == requestkind.Form || requestkind.MayStart(r) || requestkind.SameOriginNavigation(r) {
 			t.Errorf("%s %q: got kind %d ahead of time; want a program's, and nothing started", method, one, got)
 		}
 	})
@@ -84,16 +80,16 @@ func plainly(h http.Header) bool {
 }
 
 // wantToldSo fails if a kind is known by less than what its sender says.
-func wantToldSo(t *testing.T, r *http.Request, kind challenge.Kind) {
+func wantToldSo(t *testing.T, r *http.Request, kind requestkind.Kind) {
 	t.Helper()
 	fail := func() { t.Errorf("%s %q: got kind %d", r.Method, r.Header, kind) }
-	if kind == challenge.HTMX && strings.Trim(r.Header.Get("HX-Request"), ", \t\r\n\v\f\u0085\u00a0") != "true" {
+	if kind == requestkind.HTMX && strings.Trim(r.Header.Get("HX-Request"), ", \t\r\n\v\f\u0085\u00a0") != "true" {
 		fail()
 	}
-	if kind != challenge.Navigation && kind != challenge.Person {
+	if kind != requestkind.Navigation && kind != requestkind.Form {
 		return
 	}
-	if method := map[challenge.Kind]string{challenge.Navigation: "GET", challenge.Person: "POST"}[kind]; r.Method != method {
+	if method := map[requestkind.Kind]string{requestkind.Navigation: "GET", requestkind.Form: "POST"}[kind]; r.Method != method {
 		fail()
 	}
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} {
@@ -102,24 +98,17 @@ func wantToldSo(t *testing.T, r *http.Request, kind challenge.Kind) {
 		}
 	}
 	told := strings.Contains(r.Header.Get("Sec-Fetch-Mode"), "navigate") && strings.Contains(r.Header.Get("Sec-Fetch-Dest"), "document")
-	if !told && (!namesHTML(r.Header.Get("Accept")) || strings.ContainsFunc(r.Header.Get("X-Requested-With"), func(c rune) bool { return 'a' <= c && c <= 'z' })) {
+	accept := r.Header.Get("Accept")
+	if !told && (!namesHTML(accept) || strings.Contains(accept, `"`) || strings.ContainsFunc(r.Header.Get("X-Requested-With"), func(c rune) bool { return 'a' <= c && c <= 'z' })) {
 		fail()
 	}
 }
 
 // namesHTML reports whether an element of a list is text/html, as mime reads it.
 func namesHTML(accept string) bool {
-	for i := range len(accept) + 1 {
-		if i > 0 && accept[i-1] != ',' {
-			continue
-		}
-		for j := i; j <= len(accept); j++ {
-			if j < len(accept) && accept[j] != ',' {
-				continue
-			}
-			if media, _, err := mime.ParseMediaType(accept[i:j]); err == nil && media == "text/html" {
-				return true
-			}
+	for s := range strings.SplitSeq(accept, ",") {
+		if media, _, err := mime.ParseMediaType(s); err == nil && media == "text/html" {
+			return true
 		}
 	}
 	return false
