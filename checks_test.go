@@ -313,7 +313,7 @@ func TestChecksAClientWithoutATransport(t *testing.T) {
 	})
 }
 
-func TestChecksAPlantedUserByTheirClaims(t *testing.T) {
+func TestChecksATestUserByTheirClaims(t *testing.T) {
 	t.Parallel()
 	r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{
 		Subject: "u1", Claims: json.RawMessage(`{"sub":"u1","email":"u@example.test","email_verified":true}`),

@@ -470,27 +470,27 @@ func TestClientGivesUpTheWaitForATokenWithTheRequest(t *testing.T) {
 	a.used(t, 1)
 }
 
-// In a handler's unit test the token is the one that was planted.
-func TestClientOfAPlantedUser(t *testing.T) {
+// In a handler's unit test the token is the one of the test's user.
+func TestClientOfATestUser(t *testing.T) {
 	t.Parallel()
 	srv := newAPI(t)
 	r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{Subject: "u1"})
 	none := signin.Client(r.Context(), srv.URL, signin.ForResource(apiA))
-	r = signintest.WithAccessToken(r, "planted", signin.ForResource(apiA))
+	r = signintest.WithAccessToken(r, "given", signin.ForResource(apiA))
 	c := signin.Client(r.Context(), srv.URL, signin.ForResource(apiA))
 	nobody := signin.Client(signintest.WithUser(r, nil).Context(), srv.URL)
 	for _, client := range []*http.Client{none, c, nobody} {
 		client.Transport.(*bearer.Transport).Base = ownTransport
 	}
-	if status, _ := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK || srv.asked()[0].authorization != "Bearer planted" {
-		t.Errorf("got %d; want 200 for the planted token", status)
+	if status, _ := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK || srv.asked()[0].authorization != "Bearer given" {
+		t.Errorf("got %d; want 200 for the token given", status)
 	}
-	srv.refuse("planted") // there is no other
+	srv.refuse("given") // there is no other
 	if status, said := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != 401 || said != "refused" || len(srv.asked()) != 1 {
 		t.Errorf("refused: got %d %q; want the API's own word, after one request", status, said)
 	}
 	if _, err := none.Get(srv.URL); !errors.Is(err, signin.ErrUnknownResource) {
-		t.Errorf("nothing planted: got %v; want ErrUnknownResource", err)
+		t.Errorf("no token given: got %v; want ErrUnknownResource", err)
 	}
 	if _, err := nobody.Get(srv.URL); !errors.Is(err, signin.ErrNotSignedIn) {
 		t.Errorf("nobody: got %v; want ErrNotSignedIn", err)

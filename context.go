@@ -16,11 +16,11 @@ import (
 
 	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/page"
-	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/settings"
+	"github.com/gosignin/signin/internal/testuser"
 )
 
 // User is the person a request comes from, as the provider's verified ID token
@@ -92,8 +92,8 @@ type User struct {
 // Claims are those of the last verified ID token: at the sign-in, or at the
 // last refresh. A role that was taken away since is still there.
 func UserFrom(ctx context.Context) (*User, bool) {
-	if p := planted.From(ctx); p != nil {
-		u, _ := p.User.(*User)
+	if v := testuser.From(ctx); v != nil {
+		u, _ := v.User.(*User)
 		if u == nil {
 			return nil, false
 		}
@@ -135,7 +135,7 @@ func UserFrom(ctx context.Context) (*User, bool) {
 	return &b.User, true
 }
 
-// clone copies a planted user, whose owner may use it in other tests.
+// clone copies a test's user, which other tests may use too.
 func clone(u *User) *User {
 	c := *u
 	c.Roles, c.Organizations = slices.Clone(u.Roles), slices.Clone(u.Organizations)
@@ -208,8 +208,8 @@ func ForOrganization(id string) TokenOption {
 // is asked of the provider each time, since that may change at any time. A handler that runs for hours may find its session gone.
 func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error) {
 	audience := audienceOf(opts)
-	if p := planted.From(ctx); p != nil {
-		return plantedToken(p, audience)
+	if v := testuser.From(ctx); v != nil {
+		return testUserToken(v, audience)
 	}
 	token, failed := sessionToken(ctx, audience, "")
 	if failed != nil {
@@ -240,12 +240,12 @@ func sessionToken(ctx context.Context, audience record.Audience, refused string)
 	return s.auth.accessToken(ctx, s, audience, refused)
 }
 
-// plantedToken returns what a test has planted for an audience.
-func plantedToken(p *planted.Value, audience record.Audience) (*oauth2.Token, error) {
-	if p.User == nil {
+// testUserToken returns the token of a test's user for an audience.
+func testUserToken(v *testuser.Value, audience record.Audience) (*oauth2.Token, error) {
+	if v.User == nil {
 		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
 	}
-	for _, t := range p.Tokens {
+	for _, t := range v.Tokens {
 		if opts, ok := t.Options.([]TokenOption); ok && audienceOf(opts) == audience {
 			// What an opaque one permits is not to be known here.
 			claims, _ := UnverifiedClaims[struct{ Scope string }](t.Access)
@@ -253,7 +253,7 @@ func plantedToken(p *planted.Value, audience record.Audience) (*oauth2.Token, er
 			return token.WithExtra(map[string]any{"scope": claims.Scope}), nil
 		}
 	}
-	return nil, newError(ErrUnknownResource, errors.New("signin: the test has planted no such token; see signintest.WithAccessToken"))
+	return nil, newError(ErrUnknownResource, errors.New("signin: the test's user has no such token; see signintest.WithAccessToken"))
 }
 
 // Client returns an HTTP client that calls an API as the person a request comes
@@ -273,7 +273,7 @@ func plantedToken(p *planted.Value, audience record.Audience) (*oauth2.Token, er
 func Client(ctx context.Context, origin string, opts ...TokenOption) *http.Client {
 	audience := audienceOf(opts)
 	t := &bearer.Transport{Base: http.DefaultTransport, Token: func(ctx context.Context, refused string) (string, error) {
-		if planted.From(ctx) != nil {
+		if testuser.From(ctx) != nil {
 			token, err := AccessToken(ctx, opts...)
 			if err != nil {
 				return "", err
@@ -348,12 +348,12 @@ type Organization struct {
 // answer that is not to be believed, or a person whom the provider does not know
 // any more.
 func FetchUserInfo(ctx context.Context) (*UserInfo, error) {
-	if p := planted.From(ctx); p != nil {
-		u, _ := p.User.(*User)
+	if v := testuser.From(ctx); v != nil {
+		u, _ := v.User.(*User)
 		if u == nil {
 			return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
 		}
-		return plantedInfo(u), nil
+		return testUserInfo(u), nil
 	}
 	token, failed := sessionToken(ctx, record.Audience{}, "")
 	if failed != nil {
@@ -408,9 +408,9 @@ func claimAs[T any](raw json.RawMessage) (value T) {
 	return decoded
 }
 
-// plantedInfo is what userinfo says of a user that a test has planted: the claims,
-// and the fields beside them.
-func plantedInfo(u *User) *UserInfo {
+// testUserInfo is what userinfo says of a test's user: the claims, and the fields
+// beside them.
+func testUserInfo(u *User) *UserInfo {
 	info := userInfo(u.Claims)
 	info.Subject, info.Name, info.Username = cmp.Or(info.Subject, u.Subject), cmp.Or(info.Name, u.Name), cmp.Or(info.Username, u.Username)
 	info.Email, info.EmailVerified = cmp.Or(info.Email, u.Email), info.EmailVerified || u.EmailVerified

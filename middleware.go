@@ -73,7 +73,6 @@ import (
 	"github.com/gosignin/signin/internal/memory"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
-	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
@@ -81,6 +80,7 @@ import (
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
 	"github.com/gosignin/signin/internal/settings"
+	"github.com/gosignin/signin/internal/testuser"
 	"github.com/gosignin/signin/internal/vault"
 )
 
@@ -642,8 +642,8 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 // bearer verifies the token that a request brings.
 func (a *Auth) bearer(r *http.Request, audience string) (*session, *Error) {
 	s := &session{Context: r.Context(), auth: a, signedIn: true}
-	if p := planted.From(r.Context()); p != nil {
-		if p.User == nil {
+	if v := testuser.From(r.Context()); v != nil {
+		if v.User == nil {
 			return nil, newError(ErrNotSignedIn, nil)
 		}
 		return s, nil

@@ -221,10 +221,10 @@ func TestRequireSessionOrBearer(t *testing.T) {
 func TestRequireBearerAndOthers(t *testing.T) {
 	t.Parallel()
 	a := apiApp(t, with{})
-	planted := httptest.NewRecorder()
-	a.handler().ServeHTTP(planted, signintest.WithUser(httptest.NewRequest("GET", "/api", nil), &signin.User{Subject: "planted"}))
-	if planted.Code != http.StatusOK || !strings.Contains(planted.Body.String(), "planted") {
-		t.Errorf("got %d %q; want the planted user", planted.Code, planted.Body)
+	given := httptest.NewRecorder()
+	a.handler().ServeHTTP(given, signintest.WithUser(httptest.NewRequest("GET", "/api", nil), &signin.User{Subject: "given"}))
+	if given.Code != http.StatusOK || !strings.Contains(given.Body.String(), "given") {
+		t.Errorf("got %d %q; want the test's user", given.Code, given.Body)
 	}
 	nobody := httptest.NewRecorder()
 	a.handler().ServeHTTP(nobody, signintest.WithUser(httptest.NewRequest("GET", "/api", nil), nil))

@@ -12,11 +12,11 @@ import (
 
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/pending"
-	"github.com/gosignin/signin/internal/planted"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
 	"github.com/gosignin/signin/internal/requestkind"
+	"github.com/gosignin/signin/internal/testuser"
 	"github.com/gosignin/signin/internal/vault"
 )
 
@@ -167,8 +167,8 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *ses
 		return r.WithContext(again), again
 	}
 	s := &session{Context: r.Context(), auth: a}
-	if p := planted.From(r.Context()); p != nil {
-		s.signedIn = p.User != nil
+	if v := testuser.From(r.Context()); v != nil {
+		s.signedIn = v.User != nil
 	} else {
 		s.err = a.fill(w, r, s)
 	}

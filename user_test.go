@@ -144,7 +144,7 @@ func TestClaimsAsDecodesIntoTheApplicationsType(t *testing.T) {
 	}
 }
 
-func TestAPlantedUserIsAcceptedByTheGuards(t *testing.T) {
+func TestGuardsAcceptATestUser(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	session := a.signedIn(signintest.Alice()).cookies()

@@ -239,9 +239,9 @@ func TestFetchUserInfoOfPeopleWhoAreGone(t *testing.T) {
 	})
 }
 
-func TestFetchUserInfoOfAPlantedUser(t *testing.T) {
+func TestFetchUserInfoOfATestUser(t *testing.T) {
 	t.Parallel()
-	planted := func(u *signin.User) context.Context {
+	of := func(u *signin.User) context.Context {
 		return signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), u).Context()
 	}
 	for _, row := range []struct {
@@ -256,7 +256,7 @@ func TestFetchUserInfoOfAPlantedUser(t *testing.T) {
 		{"by both, and the claims are what userinfo says", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", Claims: json.RawMessage(`{"sub":"u3","name":"Third"}`)},
 			signin.UserInfo{Subject: "u3", Name: "Third", Email: "u@example.test"}},
 	} {
-		info, err := signin.FetchUserInfo(planted(&row.user))
+		info, err := signin.FetchUserInfo(of(&row.user))
 		if err != nil {
 			t.Fatalf("%s: got error %v; want none", row.name, err)
 		}
@@ -267,7 +267,7 @@ func TestFetchUserInfoOfAPlantedUser(t *testing.T) {
 			t.Errorf("%s: got %+v; want %+v", row.name, *info, row.want)
 		}
 	}
-	infoError(t, "nobody planted", planted(nil), signin.ErrNotSignedIn)
+	infoError(t, "no user", of(nil), signin.ErrNotSignedIn)
 }
 
 func TestUnverifiedClaims(t *testing.T) {

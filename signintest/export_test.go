@@ -6,7 +6,7 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// PlantOutsideTests is WithUser as it is in a running program.
-func PlantOutsideTests(r *http.Request, user *signin.User) *http.Request {
-	return plant(false, r, user)
+// WithUserOutsideTests is WithUser as it is in a running program.
+func WithUserOutsideTests(r *http.Request, user *signin.User) *http.Request {
+	return withUser(false, r, user)
 }

@@ -63,7 +63,7 @@ func TestVisitStartsAtAGuardedPage(t *testing.T) {
 	}
 }
 
-func TestGuardsTakeAPlantedUserAndNobodyElse(t *testing.T) {
+func TestGuardsTakeATestUser(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()
 	t.Cleanup(p.Close)

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/planted"
+	"github.com/gosignin/signin/internal/testuser"
 )
 
 // WithUser returns a copy of r that comes from user, as if they had signed in:
@@ -17,14 +17,14 @@ import (
 // It panics outside a test binary, so that no running program can sign somebody
 // in this way.
 func WithUser(r *http.Request, user *signin.User) *http.Request {
-	return plant(testing.Testing(), r, user)
+	return withUser(testing.Testing(), r, user)
 }
 
-func plant(inTest bool, r *http.Request, user *signin.User) *http.Request {
+func withUser(inTest bool, r *http.Request, user *signin.User) *http.Request {
 	if !inTest {
 		panic("signintest: WithUser works in a test binary only; sign people in with signin.Auth")
 	}
-	v := &planted.Value{}
+	v := &testuser.Value{}
 	if user != nil {
 		u := *user
 		u.Roles = slices.Clone(u.Roles)
@@ -34,7 +34,7 @@ func plant(inTest bool, r *http.Request, user *signin.User) *http.Request {
 		u.Claims = slices.Clone(u.Claims)
 		v.User = &u
 	}
-	return r.WithContext(planted.With(r.Context(), v))
+	return r.WithContext(testuser.With(r.Context(), v))
 }
 
 // WithAccessToken returns a copy of r, which comes from [WithUser], whose user
@@ -44,12 +44,12 @@ func plant(inTest bool, r *http.Request, user *signin.User) *http.Request {
 //
 // It panics if r does not come from WithUser, or comes from nobody.
 func WithAccessToken(r *http.Request, token string, opts ...signin.TokenOption) *http.Request {
-	before := planted.From(r.Context())
+	before := testuser.From(r.Context())
 	if before == nil || before.User == nil {
 		panic("signintest: WithAccessToken needs a request that WithUser has returned")
 	}
-	v := &planted.Value{User: before.User, Tokens: slices.Clone(before.Tokens)}
+	v := &testuser.Value{User: before.User, Tokens: slices.Clone(before.Tokens)}
 	// First, so that it replaces an earlier one.
-	v.Tokens = slices.Insert(v.Tokens, 0, planted.Token{Options: slices.Clone(opts), Access: token})
-	return r.WithContext(planted.With(r.Context(), v))
+	v.Tokens = slices.Insert(v.Tokens, 0, testuser.Token{Options: slices.Clone(opts), Access: token})
+	return r.WithContext(testuser.With(r.Context(), v))
 }

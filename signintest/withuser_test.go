@@ -10,33 +10,33 @@ import (
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/internal/bearer"
-	"github.com/gosignin/signin/internal/planted"
+	"github.com/gosignin/signin/internal/testuser"
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestWithUserPlantsACopy(t *testing.T) {
+func TestWithUserCarriesACopy(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "/account", nil)
 	user := &signin.User{Subject: "s", Roles: []string{"admin"}}
 	got := signintest.WithUser(r, user)
 	user.Subject, user.Roles[0] = "changed", "changed"
 
-	v := planted.From(got.Context())
+	v := testuser.From(got.Context())
 	if v == nil {
-		t.Fatal("got nothing planted")
+		t.Fatal("got no user")
 	}
 	u, ok := v.User.(*signin.User)
 	if !ok || u.Subject != "s" || u.Roles[0] != "admin" {
 		t.Errorf("got %+v; want the user as given", u)
 	}
-	if planted.From(r.Context()) != nil {
+	if testuser.From(r.Context()) != nil {
 		t.Error("got the given request changed; want a copy")
 	}
 }
 
 func TestWithUserOfNilIsNobody(t *testing.T) {
 	t.Parallel()
-	v := planted.From(signintest.WithUser(httptest.NewRequest("GET", "/", nil), nil).Context())
+	v := testuser.From(signintest.WithUser(httptest.NewRequest("GET", "/", nil), nil).Context())
 	if v == nil || v.User != nil {
 		t.Errorf("got %v; want a value without a user", v)
 	}
@@ -49,7 +49,7 @@ func TestWithUserPanicsInARunningProgram(t *testing.T) {
 			t.Errorf("got panic %q; want one that says why", got)
 		}
 	}()
-	signintest.PlantOutsideTests(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"})
+	signintest.WithUserOutsideTests(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"})
 }
 
 // tokens are those that a handler gets for a request, or the codes of the errors.
@@ -170,7 +170,7 @@ func TestWithAccessTokenNeedsAUser(t *testing.T) {
 	if got := tokens(nobody, nil, []signin.TokenOption{signin.ForResource(api)}); !slices.Equal(got, []string{"not_signed_in", "not_signed_in"}) {
 		t.Errorf("nobody's tokens: got %q; want not_signed_in", got)
 	}
-	// Whoever is planted later has none of the tokens of those before.
+	// A later user has none of the tokens of an earlier one.
 	alice := signintest.WithAccessToken(signintest.WithUser(plain, &signin.User{Subject: "alice"}), "hers")
 	for name, r := range map[string]*http.Request{
 		"not_signed_in":    signintest.WithUser(alice, nil),

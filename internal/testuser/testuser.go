@@ -1,21 +1,20 @@
-// Package planted holds the context key by which signintest hands a user to
-// the handlers and guards under test.
+// Package testuser holds the context key by which signintest hands a user to the
+// handlers and guards under test.
 //
 // It is internal so that nothing outside this module can make the key: an
-// application cannot plant a user in a running program, by accident or on
-// purpose.
-package planted
+// application cannot put a user into a running program, by accident or on purpose.
+package testuser
 
 import "context"
 
 type key struct{}
 
-// Value is what signintest plants. The zero Value means nobody.
+// Value is what a context carries. The zero Value means that no user is signed in.
 type Value struct {
 	// User is a *signin.User. Its type is not named here because internal
 	// packages do not import the root.
 	User any
-	// Tokens are access tokens of the user's.
+	// Tokens are access tokens of the user.
 	Tokens []Token
 }
 
@@ -30,7 +29,7 @@ func With(ctx context.Context, v *Value) context.Context {
 	return context.WithValue(ctx, key{}, v)
 }
 
-// From returns the planted value, or nil.
+// From returns the value that ctx carries, or nil.
 func From(ctx context.Context) *Value {
 	v, _ := ctx.Value(key{}).(*Value)
 	return v
