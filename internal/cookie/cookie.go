@@ -3,7 +3,7 @@
 //
 // It reads the header itself: a scan for two names costs a tenth of
 // [http.Request.Cookie], and says what that function cannot, whether a name
-// occurs twice. Two cookies of one name mean that somebody else (a sibling
+// occurs twice. Two cookies of one name mean that another origin (a sibling
 // domain, a page served over http) has set one of them, and nothing tells
 // which: such a request has no session.
 package cookie

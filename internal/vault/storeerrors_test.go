@@ -19,7 +19,7 @@ import (
 
 // Some stores find their sessions without a cookie of this name: it is for them to
 // say that there is none.
-func TestChecksOfAStoreWithoutACookie(t *testing.T) {
+func TestOpen_StoreThatNeedsNoCookie(t *testing.T) {
 	t.Parallel()
 	v := newVault(t, &faulty{newErr: errBroken})
 	if got, err := open(v); got != nil || !errors.Is(err, errBroken) {
@@ -37,7 +37,7 @@ func (e codecErr) IsInternal() bool { return e.internal }
 
 // A store that is broken must not sign people out, and a cookie that is forged
 // must not look like a store that is broken.
-func TestChecksOfForgedCookies(t *testing.T) {
+func TestOpen_ForgedCookieOrBrokenStore(t *testing.T) {
 	t.Parallel()
 	for name_, row := range map[string]struct {
 		store  *faulty
@@ -75,7 +75,7 @@ func (s *picky) Save(r *http.Request, w http.ResponseWriter, sess *sessions.Sess
 }
 
 // What a disk or a network says is not about the size, and not asked for twice.
-func TestChecksOfARefusal(t *testing.T) {
+func TestSave_ValueRefusedOrStoreBroken(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		err      error
