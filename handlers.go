@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/authparams"
-	"github.com/gosignin/signin/internal/authresponse"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
@@ -263,7 +263,7 @@ func (a *Auth) Callback() http.HandlerFunc {
 // response is tied to a sign-in of this browser, nothing may touch a session
 // that is there.
 func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error) {
-	response, err := authresponse.Parse(r.URL.RawQuery)
+	response, err := authflow.ParseResponse(r.URL.RawQuery)
 	if err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
@@ -275,7 +275,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err != nil {
 		return "", providerError(err)
 	}
-	if err := response.From(a.issuer, meta.IssParameterSupported); err != nil {
+	if err := response.CheckIssuer(a.issuer, meta.IssParameterSupported); err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
 	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), note(attempt.ReturnTo), 2*pending.Lifetime)
@@ -358,20 +358,20 @@ func (a *Auth) withoutAttempt(w http.ResponseWriter, r *http.Request, state stri
 }
 
 // declined answers an error response.
-func (a *Auth) declined(w http.ResponseWriter, attempt *pending.Attempt, response *authresponse.Response) (string, *Error) {
+func (a *Auth) declined(w http.ResponseWriter, attempt *pending.Attempt, response *authflow.Response) (string, *Error) {
 	switch response.Outcome() {
-	case authresponse.PersonNeeded:
+	case authflow.PersonNeeded:
 		if !attempt.Silent {
 			break
 		}
 		name, value := a.attempts.Quiet()
 		a.sessions.Set(w, name, value, pending.QuietTime)
 		return a.orHome(attempt.ReturnTo), nil
-	case authresponse.Trouble:
+	case authflow.Trouble:
 		e := newError(ErrProviderUnavailable, response.Cause())
 		e.retryAfter = retryAfter
 		return "", e
-	case authresponse.Misfit:
+	case authflow.Misfit:
 		return "", newError(ErrProviderMisconfigured, response.Cause())
 	}
 	return "", newError(ErrDenied, response.Cause())

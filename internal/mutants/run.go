@@ -23,7 +23,7 @@ import (
 // root, which takes longest, last.
 const judging = `
 internal/provider internal/grant internal/bearer internal/returnto internal/seal internal/cookie internal/pending
-internal/authresponse internal/vault internal/record internal/settings internal/ledger internal/renew internal/memory
+internal/authflow internal/vault internal/record internal/settings internal/ledger internal/renew internal/memory
 internal/members internal/requestkind internal/authparams internal/page internal/testuser redisstore .`
 
 type options struct {

@@ -1,17 +1,17 @@
-package authresponse_test
+package authflow_test
 
 import (
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/gosignin/signin/internal/authresponse"
+	"github.com/gosignin/signin/internal/authflow"
 )
 
-// FuzzParse holds Parse to the same rules read in another way, in both directions:
+// FuzzParseResponse holds ParseResponse to the same rules read in another way, in both directions:
 // what it takes and what it refuses. Its errors, and what an error response is
 // described as, repeat nothing of a query.
-func FuzzParse(f *testing.F) {
+func FuzzParseResponse(f *testing.F) {
 	for _, row := range queries {
 		if len(row.query) < 8<<10 { // longer ones slow the fuzzing down
 			f.Add(row.query)
@@ -19,7 +19,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("code=c%7f&state=s")
 	f.Fuzz(func(t *testing.T, query string) {
-		got, err := authresponse.Parse(query)
+		got, err := authflow.ParseResponse(query)
 		want, ok := read(query)
 		if (err == nil) != ok || err == nil && *got != want || err != nil && got != nil {
 			t.Fatalf("%q: got %+v, %v; want %+v, %t", query, got, err, want, ok)
@@ -34,16 +34,16 @@ func FuzzParse(f *testing.F) {
 		if cause != got.Error && cause != "an error of its own" || strings.Trim(cause, "abcdefghijklmnopqrstuvwxyz_ ") != "" || len(cause) > 40 {
 			t.Errorf("%q: got cause %q; want the error or none of it", query, cause)
 		}
-		if from := got.From("https://op.test", true) == nil; from != (got.Issuer == "https://op.test") {
+		if from := got.CheckIssuer("https://op.test", true) == nil; from != (got.Issuer == "https://op.test") {
 			t.Errorf("%q: got a response of the issuer %t; want it of %q", query, from, got.Issuer)
 		}
 	})
 }
 
-// read is Parse without url.ParseQuery.
-func read(query string) (r authresponse.Response, ok bool) {
-	// Semicolons part nothing, and since nobody knows whether the provider meant
-	// them to, no query has any. https://url.spec.whatwg.org/#urlencoded-parsing
+// read is ParseResponse without url.ParseQuery.
+func read(query string) (r authflow.Response, ok bool) {
+	// Semicolons part nothing, and since it is unknown whether the provider meant them
+	// to, no query has any. https://url.spec.whatwg.org/#urlencoded-parsing
 	if len(query) > 16<<10 || strings.Contains(query, ";") || strings.Count(query, "&") >= 10_000 {
 		return r, false
 	}
@@ -72,6 +72,6 @@ func read(query string) (r authresponse.Response, ok bool) {
 		}
 		seen[name] = value
 	}
-	r = authresponse.Response{State: seen["state"], Code: seen["code"], Error: seen["error"], Issuer: seen["iss"]}
+	r = authflow.Response{State: seen["state"], Code: seen["code"], Error: seen["error"], Issuer: seen["iss"]}
 	return r, r.State != "" && (r.Code == "") != (r.Error == "")
 }

@@ -1,10 +1,4 @@
-// Package authresponse reads an authorization response: the query with which a
-// browser comes back from the provider.
-//
-// Every byte of it is the browser's to choose. What it says counts only together
-// with the sign-in that this browser has under way; this package only decides
-// whether it has the shape of a response at all.
-package authresponse
+package authflow
 
 import (
 	"errors"
@@ -13,15 +7,19 @@ import (
 	"strings"
 )
 
-// Response is a well-formed response: it has a state, and either a code or an
-// error.
+// Response is an authorization response: the query with which a browser comes
+// back from the provider. It has a state, and either a code or an error.
+//
+// The browser can choose every byte of it. It counts only together with the
+// transaction of its state.
 type Response struct {
 	State string
 	Code  string
-	// Error is the error code (RFC 6749, section 4.1.2.1). Its description is
-	// not kept: nobody is shown what it says.
+	// Error is the error code of
+	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. The description is
+	// not kept, because it is never shown.
 	Error string
-	// Issuer is iss (RFC 9207), empty if absent.
+	// Issuer is the parameter iss, empty if absent.
 	Issuer string
 }
 
@@ -33,13 +31,12 @@ const (
 	maxOther = 512
 )
 
-// Parse reads the raw query of a request. Its errors hold nothing of it.
-func Parse(rawQuery string) (*Response, error) {
+// ParseResponse reads the raw query of a request. Its errors repeat nothing of it.
+func ParseResponse(rawQuery string) (*Response, error) {
 	if len(rawQuery) > maxQuery {
 		return nil, errors.New("signin: authorization response is too long")
 	}
-	// ParseQuery instead of URL.Query: a response that is malformed in part is
-	// not read in part.
+	// It is tempting to call URL.Query, which reads what it can of a malformed query.
 	q, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return nil, errors.New("signin: authorization response is not a query")
@@ -53,17 +50,15 @@ func Parse(rawQuery string) (*Response, error) {
 		{"state", maxOther, &r.State}, {"code", maxCode, &r.Code},
 		{"error", maxOther, &r.Error}, {"iss", maxOther, &r.Issuer},
 	} {
-		values := q[p.name]
-		// "Request and response parameters MUST NOT be included more than
-		// once" (RFC 6749, section 3.1). Two readers could pick different ones.
-		if len(values) > 1 {
+		// "Request and response parameters MUST NOT be included more than once":
+		// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
+		// Two readers could pick different ones.
+		if len(q[p.name]) > 1 {
 			return nil, fmt.Errorf("signin: authorization response has %s more than once", p.name)
 		}
-		if len(values) == 1 {
-			*p.to = values[0]
-		}
+		*p.to = q.Get(p.name)
 		if len(*p.to) > p.max || strings.ContainsFunc(*p.to, unprintable) {
-			return nil, fmt.Errorf("signin: authorization response has a %s that is none", p.name)
+			return nil, fmt.Errorf("signin: authorization response has a malformed %s", p.name)
 		}
 	}
 	switch {
@@ -77,15 +72,16 @@ func Parse(rawQuery string) (*Response, error) {
 	return r, nil
 }
 
-// unprintable is the complement of VSCHAR (RFC 6749, appendix A), of which all
-// of these parameters consist.
+// unprintable reports whether c is not VSCHAR, of which all of these parameters
+// consist: https://www.rfc-editor.org/rfc/rfc6749#appendix-A
 func unprintable(c rune) bool { return c < 0x20 || c > 0x7e }
 
-// From reports whether a response may be the issuer's (RFC 9207, section 2.4): it
+// CheckIssuer returns an error unless the response may come from the issuer. It
 // keeps a response of one provider from being redeemed at another (mix-up).
 // announced says that the issuer's metadata promise iss in every response.
-func (r *Response) From(issuer string, announced bool) error {
+func (r *Response) CheckIssuer(issuer string, announced bool) error {
 	switch {
+	// https://www.rfc-editor.org/rfc/rfc9207#section-2.4
 	case r.Issuer == "" && announced:
 		return errors.New("signin: authorization response has no iss, though the provider announces it")
 	case r.Issuer != "" && r.Issuer != issuer:
@@ -104,12 +100,14 @@ const (
 	PersonNeeded
 	// Trouble: the provider is in trouble that may pass.
 	Trouble
-	// Misfit: the request is not one that this provider takes from this client.
+	// Misfit: the provider does not take such a request from this client.
 	Misfit
 )
 
-// Outcome classifies the error code (RFC 6749, section 4.1.2.1; OpenID Connect
-// Core 1.0, section 3.1.2.6). An unknown one is Declined.
+// Outcome classifies the error code, which is one of
+// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1,
+// https://openid.net/specs/openid-connect-core-1_0.html#AuthError and
+// https://www.rfc-editor.org/rfc/rfc8707#section-2. Any other is Declined.
 func (r *Response) Outcome() Outcome {
 	switch r.Error {
 	case "login_required", "interaction_required", "consent_required", "account_selection_required":
@@ -122,8 +120,9 @@ func (r *Response) Outcome() Outcome {
 	return Declined
 }
 
-// Cause describes an error response for a log. The code is repeated only if it
-// has the form of a registered one: anybody can send a browser here with another.
+// Cause describes an error response for a log. It repeats the code only if that
+// has the form of a registered one, since anyone can send a browser here with
+// another.
 func (r *Response) Cause() error {
 	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
 		return errors.New("signin: the provider answered with an error of its own")
