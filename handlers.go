@@ -13,7 +13,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin/internal/authflow"
-	"github.com/gosignin/signin/internal/authparams"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/pending"
@@ -79,7 +78,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 
 // stepUp adds to a sign-in what the query of its route asks for, if it does, and
 // returns whom it is to confirm: the person who is signed in here, if there is one.
-func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Request) (subject string, demanded bool, failed *Error) {
+func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authflow.Request) (subject string, demanded bool, failed *Error) {
 	q := r.URL.Query()
 	maxAge, acr := q.Get("max_age"), strings.Fields(q.Get("acr_values"))
 	if maxAge == "" && len(acr) == 0 {
@@ -120,7 +119,7 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authparams.Requ
 }
 
 // forEverybody refuses options that fit one person only.
-func forEverybody(p *authparams.Request) error {
+func forEverybody(p *authflow.Request) error {
 	if p.OneTimeAsked {
 		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
 	}
@@ -129,7 +128,7 @@ func forEverybody(p *authparams.Request) error {
 
 // initiated reads the query of the sign-in route: where to return to, and what
 // a provider that starts a sign-in here adds.
-func (a *Auth) initiated(r *http.Request, p authparams.Request, target string) (authparams.Request, string, *Error) {
+func (a *Auth) initiated(r *http.Request, p authflow.Request, target string) (authflow.Request, string, *Error) {
 	q := r.URL.Query()
 	if path, err := a.returnTo.Path(q.Get("return_to")); err == nil {
 		target = path
@@ -193,7 +192,7 @@ type beginning struct {
 
 // begin makes an attempt, sets its cookie, and returns the authorization
 // request.
-func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Request, b beginning) (string, *Error) {
+func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authflow.Request, b beginning) (string, *Error) {
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
 		return "", providerError(err)
@@ -212,7 +211,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authparams.Reque
 	attempt.Silent = slices.Contains(p.Prompt, "none")
 	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
 	scopes := a.scopesFor(meta)
-	location, err := p.URL(meta.AuthorizationEndpoint, a.logto && slices.Contains(scopes, "offline_access"), authparams.Flow{
+	location, err := p.URL(meta.AuthorizationEndpoint, a.logto && slices.Contains(scopes, "offline_access"), authflow.Flow{
 		ClientID: a.clientID, RedirectURI: a.absolute(a.paths.callback), Scopes: scopes, Resources: a.resources,
 		State: attempt.State, Nonce: attempt.Nonce, CodeChallenge: oauth2.S256ChallengeFromVerifier(attempt.Verifier),
 	})
@@ -595,11 +594,11 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 type SignInOption struct{ apply func(*signInSettings) }
 
 type signInSettings struct {
-	params   authparams.Request
+	params   authflow.Request
 	returnTo string
 }
 
-func option(apply func(*authparams.Request)) SignInOption {
+func option(apply func(*authflow.Request)) SignInOption {
 	return SignInOption{func(s *signInSettings) { apply(&s.params) }}
 }
 
@@ -629,14 +628,14 @@ const (
 // FirstScreen lets people arrive on another page of Logto than the one for
 // signing in: [ScreenRegister] for a "Sign up" button. Logto only.
 func FirstScreen(s Screen) SignInOption {
-	return option(func(p *authparams.Request) { p.FirstScreen = string(s) })
+	return option(func(p *authflow.Request) { p.FirstScreen = string(s) })
 }
 
 // Identifiers says what the screens [ScreenIdentifierSignIn] and
 // [ScreenIdentifierRegister] ask for, and needs one of them in [FirstScreen].
 // Logto only.
 func Identifiers(ids ...Identifier) SignInOption {
-	return option(func(p *authparams.Request) {
+	return option(func(p *authflow.Request) {
 		p.Identifiers = nil
 		for _, id := range ids {
 			p.Identifiers = append(p.Identifiers, string(id))
@@ -647,17 +646,17 @@ func Identifiers(ids ...Identifier) SignInOption {
 // Social goes straight to a social connector, by its target: "naver", "x". If
 // Logto has no such connector people meet its sign-in page. Logto only.
 func Social(target string) SignInOption {
-	return option(func(p *authparams.Request) { p.DirectSignIn = "social:" + target })
+	return option(func(p *authflow.Request) { p.DirectSignIn = "social:" + target })
 }
 
 // EnterpriseSSO goes straight to an enterprise connector. Logto only.
 func EnterpriseSSO(connectorID string) SignInOption {
-	return option(func(p *authparams.Request) { p.DirectSignIn = "sso:" + connectorID })
+	return option(func(p *authflow.Request) { p.DirectSignIn = "sso:" + connectorID })
 }
 
 // LoginHint pre-fills who is signing in.
 func LoginHint(hint string) SignInOption {
-	return option(func(p *authparams.Request) { p.LoginHint = hint })
+	return option(func(p *authflow.Request) { p.LoginHint = hint })
 }
 
 // Prompt says what the provider must show: "login", "consent",
@@ -673,38 +672,38 @@ func LoginHint(hint string) SignInOption {
 // error is [ErrNotSignedIn]; sent to the route instead, people would come straight
 // back to it, and be sent there again.
 func Prompt(values ...string) SignInOption {
-	return option(func(p *authparams.Request) { p.Prompt = slices.Clone(values) })
+	return option(func(p *authflow.Request) { p.Prompt = slices.Clone(values) })
 }
 
 // MaxAge asks for people to have authenticated no longer ago than d, in whole
 // seconds; zero asks them again in any case. The callback verifies it.
 func MaxAge(d time.Duration) SignInOption {
-	return option(func(p *authparams.Request) { p.MaxAge, p.MaxAgeSet = d, true })
+	return option(func(p *authflow.Request) { p.MaxAge, p.MaxAgeSet = d, true })
 }
 
 // ACRValues asks for one of several authentication contexts, the best first.
 // The callback verifies that it is one of them.
 func ACRValues(values ...string) SignInOption {
-	return option(func(p *authparams.Request) { p.ACRValues = slices.Clone(values) })
+	return option(func(p *authflow.Request) { p.ACRValues = slices.Clone(values) })
 }
 
 // UILocales asks for the provider's pages in a language (BCP 47), the best
 // first.
 func UILocales(tags ...string) SignInOption {
-	return option(func(p *authparams.Request) { p.UILocales = slices.Clone(tags) })
+	return option(func(p *authflow.Request) { p.UILocales = slices.Clone(tags) })
 }
 
 // OneTimeToken is a magic link's token, with the e-mail address it was sent to;
 // without either it is a mistake, and not an ordinary sign-in.
 // Logto only, and for [Auth.BeginSignIn] only.
 func OneTimeToken(token, email string) SignInOption {
-	return option(func(p *authparams.Request) { p.OneTimeToken, p.OneTimeEmail, p.OneTimeAsked = token, email, true })
+	return option(func(p *authflow.Request) { p.OneTimeToken, p.OneTimeEmail, p.OneTimeAsked = token, email, true })
 }
 
 // OrganizationBranding shows Logto's pages in an organization's looks. It has
 // nothing to do with access. Logto only.
 func OrganizationBranding(id string) SignInOption {
-	return option(func(p *authparams.Request) { p.Organization = id })
+	return option(func(p *authflow.Request) { p.Organization = id })
 }
 
 // ReturnTo is the path to go to after this sign-in, instead of
@@ -716,7 +715,7 @@ func ReturnTo(path string) SignInOption {
 // ExtraParam adds a parameter that this package does not know. Parameters that
 // belong to the flow, or have an option of their own, are a mistake.
 func ExtraParam(name, value string) SignInOption {
-	return option(func(p *authparams.Request) {
+	return option(func(p *authflow.Request) {
 		p.Extra = slices.DeleteFunc(slices.Clone(p.Extra), func(e [2]string) bool { return e[0] == name })
 		p.Extra = append(p.Extra, [2]string{name, value})
 	})

@@ -66,7 +66,7 @@ import (
 
 	"github.com/gorilla/sessions"
 
-	"github.com/gosignin/signin/internal/authparams"
+	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/grant"
 	"github.com/gosignin/signin/internal/ledger"
@@ -214,7 +214,7 @@ type Auth struct {
 	scopes    []string
 	resources []string
 	defaults  []SignInOption
-	ordinary  *authparams.Request // a sign-in with these defaults alone
+	ordinary  *authflow.Request // a sign-in with these defaults alone
 
 	provider  *provider.Client
 	grants    *grant.Source
@@ -888,7 +888,7 @@ func (a *Auth) signInURL(target string, s *stepUp) string {
 }
 
 // compile applies sign-in options, Config's first, and reports mistakes.
-func (a *Auth) compile(opts []SignInOption) (*authparams.Request, string, error) {
+func (a *Auth) compile(opts []SignInOption) (*authflow.Request, string, error) {
 	s := signInSettings{}
 	for _, o := range slices.Concat(a.defaults, opts) {
 		if o.apply != nil {

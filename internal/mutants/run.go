@@ -24,7 +24,7 @@ import (
 const judging = `
 internal/provider internal/grant internal/bearer internal/returnto internal/seal internal/cookie internal/pending
 internal/authflow internal/vault internal/record internal/settings internal/ledger internal/renew internal/memory
-internal/members internal/requestkind internal/authparams internal/page internal/testuser redisstore .`
+internal/members internal/requestkind internal/page internal/testuser redisstore .`
 
 type options struct {
 	root, results, accepted, skip string

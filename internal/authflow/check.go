@@ -1,4 +1,4 @@
-package authparams
+package authflow
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ var (
 	identifier = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 	// locale is the outer form of https://www.rfc-editor.org/rfc/rfc5646#section-2.1
 	locale = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}$`)
-	// email only tells an address from what is certainly none.
+	// email is what every address looks like, and some that are not addresses.
 	email = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
 	// visible is 1*VSCHAR.
 	visible = regexp.MustCompile(`^[!-~]+$`)
@@ -39,8 +39,7 @@ var (
 // mistakes gathers what is wrong, so that all of it is reported at once.
 type mistakes []error
 
-// add records a mistake made with an option, under the name that the application
-// knows the option by.
+// add records a mistake, under the name by which the application knows the option.
 func (m *mistakes) add(option, format string, args ...any) {
 	*m = append(*m, fmt.Errorf("signin: %s: %s", option, fmt.Sprintf(format, args...)))
 }
@@ -84,7 +83,7 @@ func (r *Request) Check(logto bool) error {
 }
 
 // checkForeign finds Logto's own options in a request to another provider, where
-// they would do nothing, or something else.
+// they would have no effect, or a different one.
 func (r *Request) checkForeign(m *mistakes) {
 	for _, own := range []struct {
 		option string
@@ -198,7 +197,7 @@ func (m *mistakes) text(option, s string) {
 }
 
 // list checks the values of an option that takes several: each by wrong, which
-// says what is wrong with it, and that none comes twice. They travel in one
+// says what is wrong with it, and that no value is repeated. They are sent in one
 // parameter, with spaces between them.
 func (m *mistakes) list(option string, values []string, wrong func(string) string) {
 	if len(values) > maxCount {

@@ -1,4 +1,4 @@
-package authparams_test
+package authflow_test
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gosignin/signin/internal/authparams"
+	"github.com/gosignin/signin/internal/authflow"
 )
 
-type request = authparams.Request
+type request = authflow.Request
 
 // full uses everything that goes together at Logto.
 func full() request {
@@ -244,6 +244,16 @@ func TestCheckRefusesLogtosOptionsElsewhere(t *testing.T) {
 	}
 }
 
+// Each half of a magic link is Logto's own.
+func TestCheckRefusesHalfAMagicLinkElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, r := range []request{{OneTimeToken: "tok"}, {OneTimeEmail: "kim@example.com"}} {
+		if err := r.Check(false); err == nil || !strings.Contains(err.Error(), "is for Logto only") {
+			t.Errorf("%+v: got %v; want an error that it is for Logto only", r, err)
+		}
+	}
+}
+
 func TestCheckReportsEverythingAtOnceAndNothingPersonal(t *testing.T) {
 	t.Parallel()
 	req := request{
@@ -276,11 +286,11 @@ func TestCheckReportsEverythingAtOnceAndNothingPersonal(t *testing.T) {
 	}
 }
 
-func Example() {
-	req := authparams.Request{FirstScreen: "register", UILocales: []string{"ko"}}
+func ExampleRequest() {
+	req := authflow.Request{FirstScreen: "register", UILocales: []string{"ko"}}
 	fmt.Println(req.Check(true), req.Values(true).Encode())
 
-	wrong := authparams.Request{FirstScreen: "reset_password", Identifiers: []string{"mail"}, Prompt: []string{"none", "login"}}
+	wrong := authflow.Request{FirstScreen: "reset_password", Identifiers: []string{"mail"}, Prompt: []string{"none", "login"}}
 	fmt.Println(wrong.Check(true))
 	// Output:
 	// <nil> first_screen=register&prompt=consent&ui_locales=ko

@@ -1,17 +1,17 @@
-package authparams_test
+package authflow_test
 
 import (
 	"net/url"
 	"reflect"
 	"testing"
 
-	"github.com/gosignin/signin/internal/authparams"
+	"github.com/gosignin/signin/internal/authflow"
 )
 
 func TestURL(t *testing.T) {
 	t.Parallel()
-	r := authparams.Request{FirstScreen: "register", Extra: [][2]string{{"audience", "x"}}}
-	flow := authparams.Flow{
+	r := authflow.Request{FirstScreen: "register", Extra: [][2]string{{"audience", "x"}}}
+	flow := authflow.Flow{
 		ClientID: "app", RedirectURI: "https://app.test/callback", Scopes: []string{"openid", "email"},
 		Resources: []string{"https://a.test", "https://b.test"}, State: "s", Nonce: "n", CodeChallenge: "c",
 	}

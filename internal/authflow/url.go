@@ -1,4 +1,4 @@
-package authparams
+package authflow
 
 import (
 	"errors"

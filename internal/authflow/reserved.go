@@ -1,4 +1,4 @@
-package authparams
+package authflow
 
 import "strings"
 
@@ -8,8 +8,8 @@ const (
 )
 
 // reservedAlways are the parameters that an extra one must not set, with the
-// reason or what to use instead: set twice they would be refused by the provider at
-// best, and at worst they would undo what the flow relies on.
+// reason or what to use instead. At best the provider would refuse a parameter that
+// is set twice; at worst it would undo what the flow relies on.
 var reservedAlways = map[string]string{
 	"response_type":         flow,
 	"response_mode":         flow,
@@ -25,8 +25,8 @@ var reservedAlways = map[string]string{
 	"request":      flow,
 	"request_uri":  flow,
 	"registration": flow,
-	// What the claims parameter asks for (acr, auth_time, sub), nobody would check in
-	// the answer; MaxAge and ACRValues are checked.
+	// What the claims parameter asks for (acr, auth_time, sub) would not be checked in
+	// the ID token. MaxAge and ACRValues are.
 	"claims": "is not supported: use MaxAge, ACRValues or Config.Scopes",
 	// Personal data in a URL, and an error once the provider's key has rotated.
 	"id_token_hint": leak,
@@ -50,9 +50,9 @@ var reservedAlways = map[string]string{
 	"login_hint": "has an option of its own: use LoginHint instead",
 }
 
-// reservedAtLogto are Logto's own parameters. At other providers these names are
-// free (some mean something else by organization_id), and the options are not to
-// be had.
+// reservedAtLogto are Logto's own parameters. With other providers their options
+// are mistakes, and the names are free: organization_id, for one, means something
+// else elsewhere.
 var reservedAtLogto = map[string]string{
 	"first_screen":     "has an option of its own: use FirstScreen instead",
 	"interaction_mode": "is the older form of first_screen: use FirstScreen instead",
@@ -63,8 +63,8 @@ var reservedAtLogto = map[string]string{
 	"organization_id":  "has an option of its own: use OrganizationBranding instead",
 }
 
-// reserved says why an extra parameter must not have this name, or "". Case is
-// disregarded: names are case-sensitive, but not every provider knows it.
+// reserved says why an extra parameter must not have this name, or "". It ignores
+// case: names are case-sensitive, but not every provider treats them so.
 func reserved(name string, logto bool) string {
 	name = strings.ToLower(name)
 	if why := reservedAlways[name]; why != "" || !logto {

@@ -1,25 +1,4 @@
-// Package authparams knows what an application may put into an authorization
-// request beyond what the flow itself puts there, Logto's parameters included.
-//
-//	req := authparams.Request{FirstScreen: "register", UILocales: []string{"ko"}}
-//	if err := req.Check(true); err != nil {
-//		return err // every mistake, each with its option's name
-//	}
-//	params := req.Values(true) // first_screen=register&prompt=consent&ui_locales=ko
-//
-// Values are checked before a browser leaves the application, because nobody
-// reports a mistake afterwards: when one of its parameters has a wrong value,
-// Logto drops all of them, silently, and the person meets the plain sign-in page.
-// Some values come from a request at run time (a login hint, most often); they
-// are bounded, and free of control characters, by the same check.
-//
-// Errors repeat what is wrong where it helps, quoted and shortened: screens, prompts,
-// locales, names. Never hints, e-mail addresses, one-time tokens or the values of
-// extra parameters, which are somebody's.
-//
-// Not checked: whether a connector, an organization, a locale or an
-// authentication context exists at the provider.
-package authparams
+package authflow
 
 import (
 	"net/url"
@@ -29,9 +8,9 @@ import (
 	"time"
 )
 
-// Request is what is special about one authorization request. The zero value is
-// an ordinary request. Its methods only read it, so it may be shared once it is
-// filled in.
+// Request is what an application asks of one sign-in. The zero Request is an
+// ordinary one. Its methods only read it, so it may be shared once it is filled
+// in.
 type Request struct {
 	// FirstScreen is the page of Logto on which the person arrives: sign_in,
 	// register, reset_password, identifier:sign_in, identifier:register or
@@ -39,7 +18,7 @@ type Request struct {
 	FirstScreen string
 
 	// Identifiers are the kinds of identifier that the page asks for: email, phone,
-	// username. Only the two identifier:* screens ask. Logto's own.
+	// username. Only the two identifier:* screens ask for one. Logto's own.
 	Identifiers []string
 
 	// DirectSignIn skips Logto's page: "social:" and a connector's target ("naver"),
@@ -70,7 +49,7 @@ type Request struct {
 	// OneTimeToken is that of a magic link, and OneTimeEmail the address to which it
 	// was sent; the latter becomes the login hint. Logto's own.
 	OneTimeToken, OneTimeEmail string
-	// OneTimeAsked says that there has to be one: a link that has lost its query
+	// OneTimeAsked says that the token is required: a link that has lost its query
 	// must not become an ordinary sign-in.
 	OneTimeAsked bool
 
