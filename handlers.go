@@ -3,20 +3,16 @@ package signin
 import (
 	"context"
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/page"
-	"github.com/gosignin/signin/internal/pending"
-	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
@@ -52,70 +48,33 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.refuseNotSignedIn(w, r)
 			return
 		}
-		params, target, err := a.initiated(r, *params, returnTo)
+		req, tx, err := a.client.FromQuery(r.URL.Query(), *params, returnTo)
 		if err != nil {
-			a.fail(w, r, err)
+			a.fail(w, r, newError(ErrBadRequest, err))
 			return
 		}
-		subject, demanded, err := a.stepUp(w, r, &params)
-		if err != nil {
-			a.fail(w, r, err)
-			return
+		if tx.Demanded {
+			_, s := a.load(w, r)
+			if s.err != nil {
+				a.fail(w, r, s.err)
+				return
+			}
+			if s.signedIn {
+				tx.Subject = s.summary.Claim(record.Subject)
+			}
 		}
-		if slices.Contains(params.Prompt, "none") && a.attempts.IsQuiet(r) {
+		if req.Silent() && a.transactions.IsQuiet(r) {
 			noStore(w)
-			returnto.Location(w, a.orHome(target), http.StatusSeeOther)
+			returnto.Location(w, a.orHome(tx.ReturnTo), http.StatusSeeOther)
 			return
 		}
-		location, err := a.begin(w, r, &params, beginning{target: target, subject: subject, demanded: demanded})
-		if err != nil {
-			a.fail(w, r, err)
+		location, failed := a.begin(w, r, req, tx)
+		if failed != nil {
+			a.fail(w, r, failed)
 			return
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
-}
-
-// stepUp adds to a sign-in what the query of its route asks for, if it does, and
-// returns whom it is to confirm: the person who is signed in here, if there is one.
-func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, p *authflow.Request) (subject string, demanded bool, failed *Error) {
-	q := r.URL.Query()
-	maxAge, acr := q.Get("max_age"), strings.Fields(q.Get("acr_values"))
-	if maxAge == "" && len(acr) == 0 {
-		return "", false, nil
-	}
-	if maxAge != "" {
-		seconds, err := strconv.ParseUint(maxAge, 10, 31)
-		if err != nil {
-			return "", false, newError(ErrBadRequest, errors.New("signin: max_age is not a number of seconds"))
-		}
-		if d := time.Duration(seconds) * time.Second; !p.MaxAgeSet || d < p.MaxAge {
-			p.MaxAge, p.MaxAgeSet = d, true
-		}
-	}
-	if len(acr) > 0 && len(p.ACRValues) > 0 {
-		acr = slices.DeleteFunc(acr, func(s string) bool { return !slices.Contains(p.ACRValues, s) })
-		if len(acr) == 0 {
-			return "", false, newError(ErrBadRequest, errors.New("signin: acr_values names none of those that this route asks for"))
-		}
-	}
-	if len(acr) > 0 {
-		p.ACRValues = acr
-	}
-	// "none" would show the person nothing. Logto heeds max_age by saying when they
-	// authenticated; only with "login" does it ask them again.
-	p.Prompt = slices.DeleteFunc(slices.Clone(p.Prompt), func(s string) bool { return s == "none" })
-	if a.logto && !slices.Contains(p.Prompt, "login") {
-		p.Prompt = append(p.Prompt, "login")
-	}
-	if err := p.Check(a.logto); err != nil {
-		return "", false, newError(ErrBadRequest, err)
-	}
-	_, s := a.load(w, r)
-	if s.err != nil || !s.signedIn {
-		return "", true, s.err
-	}
-	return s.summary.Claim(record.Subject), true, nil
 }
 
 // forEverybody refuses options that fit one person only.
@@ -124,32 +83,6 @@ func forEverybody(p *authflow.Request) error {
 		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
 	}
 	return nil
-}
-
-// initiated reads the query of the sign-in route: where to return to, and what
-// a provider that starts a sign-in here adds.
-func (a *Auth) initiated(r *http.Request, p authflow.Request, target string) (authflow.Request, string, *Error) {
-	q := r.URL.Query()
-	if path, err := a.returnTo.Path(q.Get("return_to")); err == nil {
-		target = path
-	}
-	if !q.Has("iss") {
-		return p, target, nil
-	}
-	// Another issuer's sign-in is not ours to start.
-	if q.Get("iss") != a.issuer || len(q["iss"]) != 1 {
-		return p, "", newError(ErrBadRequest, errors.New("signin: a sign-in of another issuer was to be started"))
-	}
-	if path, err := a.returnTo.URL(q.Get("target_link_uri")); err == nil {
-		target = path
-	}
-	if hint := q.Get("login_hint"); hint != "" && p.LoginHint == "" && p.OneTimeToken == "" {
-		hinted := p
-		if hinted.LoginHint = hint; hinted.Check(a.logto) == nil {
-			p = hinted
-		}
-	}
-	return p, target, nil
 }
 
 // BeginSignIn starts a sign-in and returns where to send the person: it sets a
@@ -172,71 +105,43 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if err != nil {
 		return "", newError(ErrBadRequest, err)
 	}
-	if slices.Contains(params.Prompt, "none") && a.attempts.IsQuiet(r) {
+	if params.Silent() && a.transactions.IsQuiet(r) {
 		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
-	location, failed := a.begin(w, r, params, beginning{target: target})
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target})
 	if failed != nil {
 		return "", failed
 	}
 	return location, nil
 }
 
-// beginning is what an attempt has besides the parameters of its request.
-type beginning struct {
-	target   string // to return to
-	subject  string // who must answer; empty for anybody
-	demanded bool   // by the browser's URL, when or how they authenticate
-	second   bool   // the one before came back without cookies
-}
-
-// begin makes an attempt, sets its cookie, and returns the authorization
+// begin starts a transaction, sets its cookie, and returns the authorization
 // request.
-func (a *Auth) begin(w http.ResponseWriter, r *http.Request, p *authflow.Request, b beginning) (string, *Error) {
+func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Request, tx *authflow.Transaction) (string, *Error) {
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
 		return "", providerError(err)
 	}
-	attempt := pending.New(a.now(), b.second)
-	// The callback cannot do without shared state. If it is down, it is better to
-	// say so now than when the person has typed their password.
-	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(attempt.State)); err != nil {
-		return "", newError(ErrSharedUnavailable, err)
-	}
-	attempt.ReturnTo, attempt.Subject, attempt.Demanded = b.target, b.subject, b.demanded
-	if len(strings.Join(r.Header["Cookie"], "; ")) > roomForReturnTo {
-		attempt.ReturnTo = ""
-	}
-	attempt.Foreign = requestkind.CrossSite(r)
-	attempt.Silent = slices.Contains(p.Prompt, "none")
-	attempt.MaxAge, attempt.MaxAgeAsked, attempt.ACR = p.MaxAge, p.MaxAgeSet, p.ACRValues
-	scopes := a.scopesFor(meta)
-	location, err := p.URL(meta.AuthorizationEndpoint, a.logto && slices.Contains(scopes, "offline_access"), authflow.Flow{
-		ClientID: a.clientID, RedirectURI: a.absolute(a.paths.callback), Scopes: scopes, Resources: a.resources,
-		State: attempt.State, Nonce: attempt.Nonce, CodeChallenge: oauth2.S256ChallengeFromVerifier(attempt.Verifier),
-	})
+	tx.Foreign = requestkind.CrossSite(r)
+	location, err := a.client.Start(tx, req, meta.AuthorizationEndpoint, meta.ScopesSupported)
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
 	}
-	noStore(w)
-	a.sessions.Set(w, a.attempts.Name(attempt.State), a.attempts.Value(attempt), pending.Lifetime)
-	for _, name := range a.attempts.Crowded(r, attempt) {
-		a.sessions.Unset(w, name)
+	// The callback cannot do without shared state. If it is down, it is better to
+	// say so now than when the person has typed their password.
+	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(tx.State)); err != nil {
+		return "", newError(ErrSharedUnavailable, err)
 	}
+	noStore(w)
+	a.setCookies(w, a.transactions.Cookies(r, tx)...)
 	return location, nil
 }
 
-// roomForReturnTo is how long a Cookie header may be for another cookie with a long
-// return_to beside it: proxies refuse headers of 8 KB, and with them the person.
-const roomForReturnTo = 5 << 10
-
-// scopesFor leaves out offline_access where the provider lists its scopes
-// without it, and might refuse it.
-func (a *Auth) scopesFor(meta *provider.Metadata) []string {
-	if meta.ScopesSupported == nil || slices.Contains(meta.ScopesSupported, "offline_access") {
-		return a.scopes
+// setCookies sets, or deletes, cookies of sign-ins under way.
+func (a *Auth) setCookies(w http.ResponseWriter, cookies ...*http.Cookie) {
+	for _, c := range cookies {
+		a.sessions.Set(w, c.Name, c.Value, time.Duration(c.MaxAge)*time.Second)
 	}
-	return slices.DeleteFunc(slices.Clone(a.scopes), func(s string) bool { return s == "offline_access" })
 }
 
 // Callback returns the handler to which the provider sends people back. Mount
@@ -266,9 +171,9 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
-	attempt, err := a.attempts.Find(r, response.State)
+	tx, err := a.transactions.Find(r, response.State)
 	if err != nil {
-		return a.withoutAttempt(w, r, response.State)
+		return a.withoutTransaction(w, r, response.State)
 	}
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
@@ -277,22 +182,22 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err := response.CheckIssuer(a.issuer, meta.IssParameterSupported); err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
-	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), note(attempt.ReturnTo), 2*pending.Lifetime)
+	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), tx.Note(), 2*authflow.Lifetime)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	if !first {
 		// Another request of this browser brought the same response, and is
 		// making the session, or has made it.
-		return a.orHome(attempt.ReturnTo), nil
+		return a.orHome(tx.ReturnTo), nil
 	}
-	a.sessions.Unset(w, a.attempts.Name(response.State))
+	a.setCookies(w, a.transactions.Remove(response.State))
 	if response.Error != "" {
-		return a.declined(w, attempt, response)
+		return a.declined(w, tx, response)
 	}
-	rec, failed := a.redeem(r.Context(), attempt, response.Code)
+	rec, failed := a.redeem(r.Context(), tx, response.Code)
 	if failed == nil {
-		failed = a.answered(r.Context(), attempt, rec)
+		failed = a.answered(r.Context(), tx, rec)
 	}
 	if failed != nil {
 		return "", failed
@@ -300,40 +205,30 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if failed := a.signIn(w, r, rec); failed != nil {
 		return "", failed
 	}
-	return a.orHome(attempt.ReturnTo), nil
+	return a.orHome(tx.ReturnTo), nil
 }
 
 // answered checks that the right person has answered a step-up.
-func (a *Auth) answered(ctx context.Context, attempt *pending.Attempt, rec *record.Record) *Error {
+func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, rec *record.Record) *Error {
 	subject, _ := about(rec)
-	if attempt.Subject == "" || subject == attempt.Subject {
+	if tx.Subject == "" || subject == tx.Subject {
 		return nil
 	}
 	_ = a.revoke(context.WithoutCancel(ctx), rec) // which logs it
-	return a.stepUpFailed(attempt, errors.New("signin: somebody else has answered a step-up"))
+	return a.stepUpFailed(tx, errors.New("signin: somebody else has answered a step-up"))
 }
 
 // stepUpFailed is a page whose link tries once more, with a click.
-func (a *Auth) stepUpFailed(attempt *pending.Attempt, cause error) *Error {
+func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
 	e := newError(ErrStepUpFailed, cause)
-	e.wayOn = a.orHome(attempt.ReturnTo)
+	e.wayOn = a.orHome(tx.ReturnTo)
 	return e
 }
 
-// note is what is kept of where a finished sign-in led to, for a reload of its
-// callback. Anybody can make such notes, so they are short: a reload of a longer
-// one leads to AfterSignIn.
-func note(returnTo string) []byte {
-	if len(returnTo) > 256 {
-		return nil
-	}
-	return []byte(returnTo)
-}
-
-// withoutAttempt answers a response for which this browser has no sign-in under
-// way. If it is one that was finished (a reload, the back button), the person
-// goes on, or gets one more attempt; if not, a page says so. Never a loop.
-func (a *Auth) withoutAttempt(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
+// withoutTransaction answers a response for which this browser has no transaction.
+// If it is one that was finished (a reload, the back button), the person goes on,
+// or the sign-in is repeated once; if not, a page says so. Never a loop.
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
 	note, used, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(state))
 	switch {
 	case err != nil:
@@ -346,26 +241,25 @@ func (a *Auth) withoutAttempt(w http.ResponseWriter, r *http.Request, state stri
 		if s.signedIn {
 			return a.orHome(string(note)), nil
 		}
-		if !pending.SecondRound(state) {
-			return a.begin(w, r, a.ordinary, beginning{target: string(note), second: true})
+		if !authflow.Repeated(state) {
+			return a.begin(w, r, a.ordinary, &authflow.Transaction{ReturnTo: string(note), Repeated: true})
 		}
-		return "", newError(ErrCookiesBlocked, errors.New("signin: the second round came back without cookies"))
-	case pending.SecondRound(state):
-		return "", newError(ErrCookiesBlocked, pending.ErrNone)
+		return "", newError(ErrCookiesBlocked, errors.New("signin: the repeated sign-in came back without cookies"))
+	case authflow.Repeated(state):
+		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
-	return "", newError(ErrSignInExpired, pending.ErrNone)
+	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
 }
 
 // declined answers an error response.
-func (a *Auth) declined(w http.ResponseWriter, attempt *pending.Attempt, response *authflow.Response) (string, *Error) {
+func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, response *authflow.Response) (string, *Error) {
 	switch response.Outcome() {
 	case authflow.PersonNeeded:
-		if !attempt.Silent {
+		if !tx.Silent {
 			break
 		}
-		name, value := a.attempts.Quiet()
-		a.sessions.Set(w, name, value, pending.QuietTime)
-		return a.orHome(attempt.ReturnTo), nil
+		a.setCookies(w, a.transactions.Quiet())
+		return a.orHome(tx.ReturnTo), nil
 	case authflow.Trouble:
 		e := newError(ErrProviderUnavailable, response.Cause())
 		e.retryAfter = retryAfter
@@ -716,8 +610,10 @@ func ReturnTo(path string) SignInOption {
 // belong to the flow, or have an option of their own, are a mistake.
 func ExtraParam(name, value string) SignInOption {
 	return option(func(p *authflow.Request) {
-		p.Extra = slices.DeleteFunc(slices.Clone(p.Extra), func(e [2]string) bool { return e[0] == name })
-		p.Extra = append(p.Extra, [2]string{name, value})
+		extra := map[string]string{}
+		maps.Copy(extra, p.Extra)
+		extra[name] = value
+		p.Extra = extra
 	})
 }
 

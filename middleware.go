@@ -72,7 +72,6 @@ import (
 	"github.com/gosignin/signin/internal/ledger"
 	"github.com/gosignin/signin/internal/memory"
 	"github.com/gosignin/signin/internal/page"
-	"github.com/gosignin/signin/internal/pending"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
@@ -216,16 +215,17 @@ type Auth struct {
 	defaults  []SignInOption
 	ordinary  *authflow.Request // a sign-in with these defaults alone
 
-	provider  *provider.Client
-	grants    *grant.Source
-	transport http.RoundTripper // for calls of APIs
-	sessions  *vault.Vault
-	ledger    *ledger.Ledger
-	renewer   *renew.Renewer
-	attempts  *pending.Book
-	returnTo  returnto.Rule
-	sameSite  *http.CrossOriginProtection
-	refreshIn time.Duration
+	provider     *provider.Client
+	grants       *grant.Source
+	transport    http.RoundTripper // for calls of APIs
+	sessions     *vault.Vault
+	ledger       *ledger.Ledger
+	renewer      *renew.Renewer
+	client       *authflow.Client
+	transactions *authflow.Transactions
+	returnTo     returnto.Rule
+	sameSite     *http.CrossOriginProtection
+	refreshIn    time.Duration
 
 	log          *slog.Logger
 	onEvent      func(context.Context, Event)
@@ -427,14 +427,18 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) er
 		shared = memory.New(a.now, ledger.Class, memoryLimits)
 	}
 	sealing, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
-	transactions, err2 := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
-	entries, err3 := ledger.New(shared, keys, a.issuer, a.clientID, max(l.Idle, pending.Lifetime)+lease)
+	transaction, err2 := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
+	entries, err3 := ledger.New(shared, keys, a.issuer, a.clientID, max(l.Idle, authflow.Lifetime)+lease)
 	if err := errors.Join(err, err2, err3); err != nil {
 		return err
 	}
 	a.ledger = entries
 	a.sessions = vault.New(cfg.Store, name, sealing.Box(name), a.base.Scheme == "https", l)
-	a.attempts = pending.NewBook(transactions, name, a.now)
+	a.transactions = authflow.NewTransactions(transaction, name, a.now)
+	a.client = &authflow.Client{
+		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.callback),
+		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
+	}
 	a.renewer = renew.New(renew.Config{
 		Ledger: a.ledger, Refresh: a.grants.Refresh, Fetch: a.grants.Fetch, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
 		Revoke: func(ctx context.Context, rec *record.Record) { _ = a.revoke(ctx, rec) },
@@ -836,7 +840,7 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 	kind := requestkind.Of(r)
 	// Where every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
-	if e.stepUp == nil && slices.Contains(a.ordinary.Prompt, "none") && a.attempts.IsQuiet(r) {
+	if e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
 		kind = requestkind.Program
 	}
 	switch kind {

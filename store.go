@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/ledger"
-	"github.com/gosignin/signin/internal/pending"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/record"
 	"github.com/gosignin/signin/internal/renew"
@@ -442,19 +442,19 @@ func vaultError(err error) *Error {
 }
 
 // redeem turns an authorization code into a record.
-func (a *Auth) redeem(ctx context.Context, attempt *pending.Attempt, code string) (*record.Record, *Error) {
-	rec, err := a.grants.Redeem(ctx, code, attempt.Verifier, provider.Expect{
-		Nonce: attempt.Nonce, MaxAge: attempt.MaxAge, MaxAgeAsked: attempt.MaxAgeAsked, ACR: attempt.ACR,
+func (a *Auth) redeem(ctx context.Context, tx *authflow.Transaction, code string) (*record.Record, *Error) {
+	rec, err := a.grants.Redeem(ctx, code, tx.Verifier, provider.Expect{
+		Nonce: tx.Nonce, MaxAge: tx.MaxAge, MaxAgeAsked: tx.MaxAgeAsked, ACR: tx.ACR,
 	})
 	if err == nil {
-		rec.ID, rec.Began = record.NewID(), attempt.Began
+		rec.ID, rec.Began = record.NewID(), tx.Began
 		return rec, nil
 	}
 	e := providerError(err)
 	var pe *provider.Error
 	switch {
-	case attempt.Demanded && errors.As(err, &pe) && pe.Unmet():
-		e = a.stepUpFailed(attempt, err)
+	case tx.Demanded && errors.As(err, &pe) && pe.Unmet():
+		e = a.stepUpFailed(tx, err)
 	case e.Code != ErrDenied:
 	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
 		e = newError(ErrSignInExpired, err)

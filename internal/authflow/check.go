@@ -3,6 +3,7 @@ package authflow
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ var (
 type mistakes []error
 
 // add records a mistake, under the name by which the application knows the option.
+// What it repeats may come from a request, so it is quoted and cut off (%.64q).
 func (m *mistakes) add(option, format string, args ...any) {
 	*m = append(*m, fmt.Errorf("signin: %s: %s", option, fmt.Sprintf(format, args...)))
 }
@@ -49,84 +51,52 @@ func (m *mistakes) add(option, format string, args ...any) {
 // that are Logto's own are mistakes.
 func (r *Request) Check(logto bool) error {
 	var m mistakes
-	if !logto {
-		r.checkForeign(&m)
+	direct := "Social"
+	if strings.HasPrefix(r.DirectSignIn, "sso:") {
+		direct = "EnterpriseSSO"
 	}
-	r.checkScreen(&m)
-	r.checkDirectSignIn(&m)
+	if !logto {
+		m.logtoOnly("FirstScreen", r.FirstScreen != "")
+		m.logtoOnly("Identifiers", len(r.Identifiers) > 0)
+		m.logtoOnly(direct, r.DirectSignIn != "")
+		m.logtoOnly("OneTimeToken", r.OneTimeToken != "" || r.OneTimeEmail != "" || r.OneTimeAsked)
+		m.logtoOnly("OrganizationBranding", r.Organization != "")
+	}
+	if r.FirstScreen != "" && !slices.Contains(screens, r.FirstScreen) {
+		m.add("FirstScreen", "unknown screen %.64q; there are %s", r.FirstScreen, strings.Join(screens, ", "))
+	}
+	m.known("Identifiers", r.Identifiers, identifiers)
+	if len(r.Identifiers) > 0 && !strings.HasPrefix(r.FirstScreen, "identifier:") {
+		m.add("Identifiers", "only the first screens identifier:sign_in and identifier:register ask for an identifier")
+	}
+	method, name, _ := strings.Cut(r.DirectSignIn, ":")
+	if r.DirectSignIn != "" && (method != "social" && method != "sso" || !identifier.MatchString(name)) {
+		m.add(direct, "not a connector's target or ID (letters, digits, - and _)")
+	}
 	r.checkOneTimeToken(&m)
 	if r.Organization != "" && !identifier.MatchString(r.Organization) {
 		m.add("OrganizationBranding", "not an organization ID (letters, digits, - and _)")
 	}
 	m.text("LoginHint", r.LoginHint)
-	r.checkPrompt(&m)
+	m.known("Prompt", r.Prompt, prompts)
+	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+	if len(r.Prompt) > 1 && r.Silent() {
+		m.add("Prompt", "none stands alone")
+	}
+	r.checkMaxAge(&m)
+	m.list("ACRValues", r.ACRValues, visible.MatchString, "is empty, or has spaces or characters beyond ASCII")
+	m.list("UILocales", r.UILocales, locale.MatchString, "is not a BCP 47 language tag such as en or ko-KR")
+	r.checkExtra(&m, logto)
+	return errors.Join(m...)
+}
+
+func (r *Request) checkMaxAge(m *mistakes) {
 	if r.MaxAgeSet && r.MaxAge < 0 {
 		m.add("MaxAge", "%v is negative", r.MaxAge)
 	}
 	if r.MaxAgeSet && r.MaxAge%time.Second != 0 {
 		m.add("MaxAge", "%v is not a whole number of seconds", r.MaxAge)
 	}
-	m.list("ACRValues", r.ACRValues, func(s string) string {
-		if !visible.MatchString(s) {
-			return "is empty, or has spaces or characters beyond ASCII"
-		}
-		return ""
-	})
-	m.list("UILocales", r.UILocales, func(s string) string {
-		if !locale.MatchString(s) {
-			return "is not a BCP 47 language tag such as en or ko-KR"
-		}
-		return ""
-	})
-	r.checkExtra(&m, logto)
-	return errors.Join(m...)
-}
-
-// checkForeign finds Logto's own options in a request to another provider, where
-// they would have no effect, or a different one.
-func (r *Request) checkForeign(m *mistakes) {
-	for _, own := range []struct {
-		option string
-		used   bool
-	}{
-		{"FirstScreen", r.FirstScreen != ""},
-		{"Identifiers", len(r.Identifiers) > 0},
-		{r.directOption(), r.DirectSignIn != ""},
-		{"OneTimeToken", r.OneTimeToken != "" || r.OneTimeEmail != "" || r.OneTimeAsked},
-		{"OrganizationBranding", r.Organization != ""},
-	} {
-		if own.used {
-			m.add(own.option, "is for Logto only (Config.LogtoEndpoint instead of Config.Issuer)")
-		}
-	}
-}
-
-func (r *Request) checkScreen(m *mistakes) {
-	if r.FirstScreen != "" && !slices.Contains(screens, r.FirstScreen) {
-		m.add("FirstScreen", "unknown screen %s; there are %s", quote(r.FirstScreen), strings.Join(screens, ", "))
-	}
-	m.list("Identifiers", r.Identifiers, oneOf(identifiers))
-	if len(r.Identifiers) > 0 && !strings.HasPrefix(r.FirstScreen, "identifier:") {
-		m.add("Identifiers", "only the first screens identifier:sign_in and identifier:register ask for an identifier")
-	}
-}
-
-func (r *Request) checkDirectSignIn(m *mistakes) {
-	if r.DirectSignIn == "" {
-		return
-	}
-	method, name, _ := strings.Cut(r.DirectSignIn, ":")
-	if (method != "social" && method != "sso") || !identifier.MatchString(name) {
-		m.add(r.directOption(), "not a connector's target or ID (letters, digits, - and _)")
-	}
-}
-
-// directOption is the option by which DirectSignIn was set.
-func (r *Request) directOption() string {
-	if strings.HasPrefix(r.DirectSignIn, "sso:") {
-		return "EnterpriseSSO"
-	}
-	return "Social"
 }
 
 func (r *Request) checkOneTimeToken(m *mistakes) {
@@ -149,40 +119,33 @@ func (r *Request) checkOneTimeToken(m *mistakes) {
 	}
 }
 
-func (r *Request) checkPrompt(m *mistakes) {
-	m.list("Prompt", r.Prompt, oneOf(prompts))
-	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
-	if len(r.Prompt) > 1 && slices.Contains(r.Prompt, "none") {
-		m.add("Prompt", "none stands alone")
-	}
-}
-
 func (r *Request) checkExtra(m *mistakes, logto bool) {
 	if len(r.Extra) > maxCount {
 		m.add("ExtraParam", "more than %d parameters", maxCount)
 		return
 	}
-	var seen []string
-	for _, extra := range r.Extra {
-		name, value := extra[0], extra[1]
-		switch {
-		case !paramName.MatchString(name):
-			m.add("ExtraParam", "%s is not a parameter's name", quote(name))
+	for _, name := range slices.Sorted(maps.Keys(r.Extra)) {
+		if !paramName.MatchString(name) {
+			m.add("ExtraParam", "%.64q is not a parameter's name", name)
 			continue
-		case slices.Contains(seen, name):
-			// "parameters MUST NOT be included more than once"
+		}
+		if r.Extra[name] == "" {
+			// "Parameters sent without a value MUST be treated as if they were omitted":
 			// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
-			m.add("ExtraParam", "%s is given twice", quote(name))
-			continue
-		case value == "":
-			// "Parameters sent without a value MUST be treated as if they were omitted"
-			m.add("ExtraParam", "%s has no value", quote(name))
+			m.add("ExtraParam", "%.64q has no value", name)
 		}
-		seen = append(seen, name)
 		if why := reserved(name, logto); why != "" {
-			m.add("ExtraParam", "%s %s", quote(name), why)
+			m.add("ExtraParam", "%.64q %s", name, why)
 		}
-		m.text("ExtraParam: "+quote(name), value)
+		m.text(fmt.Sprintf("ExtraParam: %.64q", name), r.Extra[name])
+	}
+}
+
+// logtoOnly refuses an option that would have no effect at another provider, or a
+// different one.
+func (m *mistakes) logtoOnly(option string, used bool) {
+	if used {
+		m.add(option, "is for Logto only (Config.LogtoEndpoint instead of Config.Issuer)")
 	}
 }
 
@@ -196,39 +159,26 @@ func (m *mistakes) text(option, s string) {
 	}
 }
 
-// list checks the values of an option that takes several: each by wrong, which
-// says what is wrong with it, and that no value is repeated. They are sent in one
-// parameter, with spaces between them.
-func (m *mistakes) list(option string, values []string, wrong func(string) string) {
+// known checks an option that takes several of a few values.
+func (m *mistakes) known(option string, values, known []string) {
+	m.list(option, values, func(s string) bool { return slices.Contains(known, s) }, "is not one of "+strings.Join(known, ", "))
+}
+
+// list checks an option that takes several values: that each is ok, and that none is
+// repeated. They are sent in one parameter, with spaces between them.
+func (m *mistakes) list(option string, values []string, ok func(string) bool, otherwise string) {
 	if len(values) > maxCount {
 		m.add(option, "more than %d values", maxCount)
 		return
 	}
 	for i, s := range values {
-		if why := wrong(s); why != "" {
-			m.add(option, "%s %s", quote(s), why)
+		if !ok(s) {
+			m.add(option, "%.64q %s", s, otherwise)
 		} else if slices.Contains(values[:i], s) {
-			m.add(option, "%s is given twice", quote(s))
+			m.add(option, "%.64q is given twice", s)
 		}
 	}
 	if len(strings.Join(values, " ")) > maxValue {
 		m.add(option, "longer than %d bytes", maxValue)
 	}
-}
-
-func oneOf(known []string) func(string) string {
-	return func(s string) string {
-		if slices.Contains(known, s) {
-			return ""
-		}
-		return "is not one of " + strings.Join(known, ", ")
-	}
-}
-
-// quote makes s safe to print, and short: it may come from a request.
-func quote(s string) string {
-	if len(s) > 64 {
-		return fmt.Sprintf("%q and %d more bytes", s[:64], len(s)-64)
-	}
-	return fmt.Sprintf("%q", s)
 }

@@ -57,19 +57,18 @@ type Request struct {
 	// It has nothing to do with access. Logto's own.
 	Organization string
 
-	// Extra are further parameters, each a name and a value.
-	Extra [][2]string
+	// Extra are further parameters.
+	Extra map[string]string
 }
 
-// Values returns the parameters of a request that has passed Check, in a map of
-// the caller's own.
-//
-// With addConsent, consent is added to the prompt. That is for Logto with
-// offline_access, which is silently dropped without it, as
-// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess demands. The
-// prompt none is left alone: "If this parameter contains none with any other value,
-// an error is returned".
-func (r *Request) Values(addConsent bool) url.Values {
+// Silent reports whether the provider is asked to show nothing.
+func (r *Request) Silent() bool { return slices.Contains(r.Prompt, "none") }
+
+// values returns the parameters of a request that has passed Check. With
+// addConsent, consent is added to the prompt, but to none: "If this parameter
+// contains none with any other value, an error is returned"
+// (https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest).
+func (r *Request) values(addConsent bool) url.Values {
 	v := url.Values{}
 	set := func(name, value string) {
 		if value != "" {
@@ -81,7 +80,11 @@ func (r *Request) Values(addConsent bool) url.Values {
 	set("identifier", strings.Join(r.Identifiers, " "))
 	set("direct_sign_in", r.DirectSignIn)
 	set("login_hint", r.LoginHint)
-	set("prompt", strings.Join(r.prompt(addConsent), " "))
+	prompt := r.Prompt
+	if addConsent && !r.Silent() && !slices.Contains(prompt, "consent") {
+		prompt = append(slices.Clip(prompt), "consent")
+	}
+	set("prompt", strings.Join(prompt, " "))
 	if r.MaxAgeSet {
 		v.Set("max_age", strconv.FormatInt(int64(r.MaxAge/time.Second), 10))
 	}
@@ -92,15 +95,8 @@ func (r *Request) Values(addConsent bool) url.Values {
 		v.Set("login_hint", r.OneTimeEmail)
 	}
 	set("organization_id", r.Organization)
-	for _, extra := range r.Extra {
-		v.Set(extra[0], extra[1])
+	for name, value := range r.Extra {
+		v.Set(name, value)
 	}
 	return v
-}
-
-func (r *Request) prompt(addConsent bool) []string {
-	if !addConsent || slices.Contains(r.Prompt, "none") || slices.Contains(r.Prompt, "consent") {
-		return r.Prompt
-	}
-	return append(slices.Clip(r.Prompt), "consent")
 }

@@ -2,73 +2,61 @@ package authflow
 
 import "strings"
 
-const (
-	flow = "belongs to the flow"
-	leak = "must never be sent through a browser"
-)
-
-// reservedAlways are the parameters that an extra one must not set, with the
-// reason or what to use instead. At best the provider would refuse a parameter that
-// is set twice; at worst it would undo what the flow relies on.
-var reservedAlways = map[string]string{
-	"response_type":         flow,
-	"response_mode":         flow,
-	"state":                 flow,
-	"nonce":                 flow,
-	"code_challenge":        flow,
-	"code_challenge_method": flow,
-	"code":                  flow,
-	"iss":                   flow,
-	"dpop_jkt":              flow, // https://www.rfc-editor.org/rfc/rfc9449#section-10
-	// Each of these can replace every other parameter.
-	// https://openid.net/specs/openid-connect-core-1_0.html#JWTRequests
-	"request":      flow,
-	"request_uri":  flow,
-	"registration": flow,
-	// What the claims parameter asks for (acr, auth_time, sub) would not be checked in
-	// the ID token. MaxAge and ACRValues are.
-	"claims": "is not supported: use MaxAge, ACRValues or Config.Scopes",
-	// Personal data in a URL, and an error once the provider's key has rotated.
-	"id_token_hint": leak,
-
-	"client_secret":         leak,
-	"client_assertion":      leak,
-	"client_assertion_type": leak,
-	"code_verifier":         leak,
-	"access_token":          leak,
-	"refresh_token":         leak,
-
-	"client_id":    "comes from Config.ClientID",
-	"redirect_uri": "comes from Config.BaseURL and Config.CallbackPath",
-	"scope":        "comes from Config.Scopes",
-	"resource":     "comes from Config.Resources",
-
-	"prompt":     "has an option of its own: use Prompt instead",
-	"max_age":    "has an option of its own: use MaxAge instead",
-	"acr_values": "has an option of its own: use ACRValues instead",
-	"ui_locales": "has an option of its own: use UILocales instead",
-	"login_hint": "has an option of its own: use LoginHint instead",
-}
-
-// reservedAtLogto are Logto's own parameters. With other providers their options
-// are mistakes, and the names are free: organization_id, for one, means something
-// else elsewhere.
-var reservedAtLogto = map[string]string{
-	"first_screen":     "has an option of its own: use FirstScreen instead",
-	"interaction_mode": "is the older form of first_screen: use FirstScreen instead",
-	"identifier":       "has an option of its own: use Identifiers instead",
-	"identifiers":      "is ignored by Logto: use Identifiers instead",
-	"direct_sign_in":   "has an option of its own: use Social or EnterpriseSSO instead",
-	"one_time_token":   "has an option of its own: use OneTimeToken instead",
-	"organization_id":  "has an option of its own: use OrganizationBranding instead",
-}
-
 // reserved says why an extra parameter must not have this name, or "". It ignores
-// case: names are case-sensitive, but not every provider treats them so.
+// case: names are case-sensitive, but not every provider treats them so. At best a
+// provider would refuse a parameter that is set twice; at worst the second would
+// undo what the flow relies on.
 func reserved(name string, logto bool) string {
 	name = strings.ToLower(name)
-	if why := reservedAlways[name]; why != "" || !logto {
-		return why
+	switch name {
+	case "response_type", "response_mode", "state", "nonce", "code_challenge", "code_challenge_method", "code", "iss",
+		// https://www.rfc-editor.org/rfc/rfc9449#section-10
+		"dpop_jkt",
+		// Each of these can replace every other parameter.
+		// https://openid.net/specs/openid-connect-core-1_0.html#JWTRequests
+		"request", "request_uri", "registration":
+		return "belongs to the flow"
+	case "client_secret", "client_assertion", "client_assertion_type", "code_verifier", "access_token", "refresh_token",
+		// Personal data, and an error once the provider's key has rotated.
+		"id_token_hint":
+		return "must never be sent through a browser"
+	case "claims":
+		// What it asks for (acr, auth_time, sub) would not be checked in the ID token.
+		// MaxAge and ACRValues are.
+		return "is not supported: use MaxAge, ACRValues or Config.Scopes"
+	case "client_id":
+		return "comes from Config.ClientID"
+	case "redirect_uri":
+		return "comes from Config.BaseURL and Config.CallbackPath"
+	case "scope":
+		return "comes from Config.Scopes"
+	case "resource":
+		return "comes from Config.Resources"
 	}
-	return reservedAtLogto[name]
+	option := options[name]
+	if option == "" && logto {
+		option = optionsAtLogto[name]
+	}
+	if option == "" {
+		return ""
+	}
+	return "has an option of its own: use " + option + " instead"
 }
+
+var (
+	// options are the parameters that an option sets.
+	options = map[string]string{
+		"prompt": "Prompt", "max_age": "MaxAge", "acr_values": "ACRValues", "ui_locales": "UILocales", "login_hint": "LoginHint",
+	}
+	// optionsAtLogto are those whose names are free elsewhere; some providers mean
+	// something else by organization_id.
+	optionsAtLogto = map[string]string{
+		"first_screen":     "FirstScreen",
+		"interaction_mode": "FirstScreen", // its older form
+		"identifier":       "Identifiers",
+		"identifiers":      "Identifiers", // ignored by Logto
+		"direct_sign_in":   "Social or EnterpriseSSO",
+		"one_time_token":   "OneTimeToken",
+		"organization_id":  "OrganizationBranding",
+	}
+)

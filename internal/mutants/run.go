@@ -22,7 +22,7 @@ import (
 // judging are the packages that decide something about outside input, and the
 // root, which takes longest, last.
 const judging = `
-internal/provider internal/grant internal/bearer internal/returnto internal/seal internal/cookie internal/pending
+internal/provider internal/grant internal/bearer internal/returnto internal/seal internal/cookie
 internal/authflow internal/vault internal/record internal/settings internal/ledger internal/renew internal/memory
 internal/members internal/requestkind internal/page internal/testuser redisstore .`
 

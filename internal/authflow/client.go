@@ -1,0 +1,69 @@
+package authflow
+
+import (
+	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gosignin/signin/internal/returnto"
+)
+
+// Client is this application, as a client of its provider. It is safe for
+// concurrent use once it is filled in.
+type Client struct {
+	// Issuer is the provider's identifier, and Logto says that the provider is Logto.
+	Issuer string
+	Logto  bool
+
+	ID          string
+	RedirectURI string
+	Scopes      []string
+	Resources   []string
+
+	// ReturnTo judges where a query may ask to return to.
+	ReturnTo returnto.Rule
+	Now      func() time.Time
+}
+
+// Start begins tx with a request that has passed Check, and returns the URL of the
+// authorization request: https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+// The endpoint and the supported scopes are those of the provider's metadata; nil if
+// it lists no scopes.
+func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported []string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", errors.New("signin: the authorization endpoint is not a URL")
+	}
+	tx.begin(req, c.Now())
+	scopes := c.Scopes
+	if supported != nil && !slices.Contains(supported, offlineAccess) { // and might be refused
+		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
+	}
+	// "The endpoint URI MAY include a query component, which MUST be retained":
+	// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
+	q := u.Query()
+	// Logto drops offline_access silently where the prompt lacks consent, as
+	// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess demands.
+	maps.Copy(q, req.values(c.Logto && slices.Contains(scopes, offlineAccess)))
+	q.Set("response_type", "code")
+	q.Set("client_id", c.ID)
+	q.Set("redirect_uri", c.RedirectURI)
+	q.Set("scope", strings.Join(scopes, " "))
+	if len(c.Resources) > 0 {
+		q["resource"] = c.Resources
+	}
+	q.Set("state", tx.State)
+	q.Set("nonce", tx.Nonce)
+	// https://www.rfc-editor.org/rfc/rfc7636#section-4.3
+	q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(tx.Verifier))
+	q.Set("code_challenge_method", "S256")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+const offlineAccess = "offline_access"

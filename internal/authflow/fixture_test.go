@@ -1,0 +1,80 @@
+package authflow_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/internal/seal"
+)
+
+// start is when every transaction of these tests begins, unless they say otherwise.
+var start = time.UnixMilli(1_700_000_000_123).UTC()
+
+const (
+	cookieName = "__Host-signin"
+	prefix     = cookieName + ".tx."
+	issuer     = "https://op.test/oidc"
+	endpoint   = "https://op.test/auth"
+)
+
+// logto returns the application as a client of Logto. A test may change it.
+func logto() *authflow.Client {
+	return &authflow.Client{
+		Issuer: issuer, Logto: true,
+		ID: "app", RedirectURI: "https://app.test/callback", Scopes: []string{"openid", "offline_access"},
+		ReturnTo: returnto.New(&url.URL{Scheme: "https", Host: "app.test"}, []string{"/sign-in", "/callback"}),
+		Now:      func() time.Time { return start },
+	}
+}
+
+// begun returns a transaction that was started with an ordinary request.
+func begun(t testing.TB, changes ...func(*authflow.Transaction)) *authflow.Transaction {
+	t.Helper()
+	tx := &authflow.Transaction{}
+	if _, err := logto().Start(tx, &request{}, endpoint, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range changes {
+		change(tx)
+	}
+	return tx
+}
+
+func ring(t testing.TB, purpose, client string) *seal.Ring {
+	t.Helper()
+	r, err := seal.NewRing([][]byte{bytes.Repeat([]byte{7}, 32)}, purpose, "https://op.test", client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// at returns the transactions of the application "app" at a time.
+func at(t testing.TB, now time.Time) *authflow.Transactions {
+	t.Helper()
+	return authflow.NewTransactions(ring(t, "transaction", "app"), cookieName, func() time.Time { return now })
+}
+
+// browser returns a request with these cookies.
+func browser(cookies ...string) *http.Request {
+	return &http.Request{Header: http.Header{"Cookie": {strings.Join(cookies, "; ")}}}
+}
+
+// cookie returns the cookie of a transaction as a browser sends it.
+func cookie(all *authflow.Transactions, tx *authflow.Transaction) string {
+	return sent(all.Cookies(browser(), tx)[0])
+}
+
+func sent(c *http.Cookie) string { return c.Name + "=" + c.Value }
+
+// sealed returns the cookie that holds plain under the name of a state.
+func sealed(r *seal.Ring, state string, plain []byte) string {
+	return prefix + state + "=" + base64.RawURLEncoding.EncodeToString(r.Box(prefix+state).Seal(nil, plain))
+}
