@@ -339,3 +339,22 @@ func TestAStepUpInABrowserWhoseSessionIsOver(t *testing.T) {
 		t.Errorf("got %s, and %q signed in; want Bob", got.Status, b.who())
 	}
 }
+
+// While it cannot be told who is signed in, a step-up would let anyone answer.
+func TestAStepUpWhileTheStoreIsBroken(t *testing.T) {
+	t.Parallel()
+	store := new(faltering)
+	a := newApp(t, with{config: func(c *signin.Config) {
+		everyStore()["FilesystemStore"](t.TempDir())(c)
+		store.Store, c.Store = c.Store, store
+	}})
+	b := a.signedIn(signintest.Alice())
+	asked := len(a.provider.AuthorizationRequests())
+	store.left.Store(1)
+	got := b.get("/sign-in?max_age=60")
+	store.left.Store(0)
+	got.untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
+	if n := len(a.provider.AuthorizationRequests()); n != asked || b.who() != signintest.Alice().Subject {
+		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice still", n, b.who(), asked)
+	}
+}
