@@ -12,8 +12,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/ledger"
-	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -232,9 +231,9 @@ func TestACallbackOvertakenByALogoutLeavesNoTokens(t *testing.T) {
 
 func TestLogoutTokensFitWhenSignInsDoNot(t *testing.T) {
 	t.Parallel()
-	var full *memory.Store
+	var full *sharedstate.Memory
 	a := newApp(t, with{config: func(c *signin.Config) {
-		full = memory.New(c.Now, ledger.Class, memory.Limits{Entries: 800, Bytes: 1 << 30})
+		full = sharedstate.NewMemory(c.Now, sharedstate.Limits{Entries: 800, Bytes: 1 << 30})
 		c.Shared = full
 	}})
 	b := a.signedIn(signintest.Bob())

@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/memory"
 	"github.com/gosignin/signin/signintest"
+
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // notify posts a logout token as the provider does: without cookies.
@@ -363,7 +364,7 @@ func TestALogoutTokenAtAReplicaWhoseClockIsSlow(t *testing.T) {
 
 type brokenShared struct {
 	once   sync.Once
-	memory *memory.Store
+	memory *sharedstate.Memory
 	broken atomic.Value
 }
 
@@ -371,9 +372,9 @@ var errBroken = errors.New("broken on purpose")
 
 func (s *brokenShared) breakCall(name string) { s.broken.Store(name) }
 
-func (s *brokenShared) store(name string) (*memory.Store, error) {
+func (s *brokenShared) store(name string) (*sharedstate.Memory, error) {
 	s.once.Do(func() {
-		s.memory = memory.New(time.Now, func(string) memory.Class { return memory.Kept }, memory.Limits{Entries: 1000, Bytes: 1 << 20})
+		s.memory = sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})
 	})
 	if s.broken.Load() == name {
 		return nil, errBroken

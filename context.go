@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,11 +13,12 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
-	"github.com/gosignin/signin/internal/page"
+	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
-	"github.com/gosignin/signin/internal/record"
-	"github.com/gosignin/signin/internal/requestkind"
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/testuser"
 )
@@ -80,7 +80,7 @@ type User struct {
 	// Claims are all claims, a JSON object. See [ClaimsAs].
 	Claims json.RawMessage
 
-	met *stepUp
+	met *authflow.Demand
 }
 
 // UserFrom returns the user a request comes from, given its context, and false
@@ -99,40 +99,50 @@ func UserFrom(ctx context.Context) (*User, bool) {
 		}
 		return clone(u), true
 	}
-	s, _ := ctx.Value(sessionKey{}).(*session)
-	if s == nil || !s.signedIn {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	if c == nil || !c.signedIn {
 		return nil, false
 	}
-	v := &s.summary
 	// One allocation for the user and, most often, for the scopes.
 	b := new(struct {
 		User
 		scopes [4]string
 	})
-	b.User = User{
-		Issuer:            s.auth.issuer,
-		Subject:           v.Claim(record.Subject),
-		ProviderSessionID: v.Claim(record.SessionID),
-		Name:              v.Claim(record.Name),
-		Username:          v.Claim(record.Username),
-		Email:             v.Claim(record.Email),
-		EmailVerified:     v.True(record.EmailVerified),
-		PhoneNumber:       v.Claim(record.PhoneNumber),
-		Picture:           v.Claim(record.Picture),
-		Roles:             v.Strings(record.Roles),
-		Organizations:     v.Strings(record.Organizations),
-		OrganizationRoles: v.Strings(record.OrganizationRoles),
-		Scopes:            v.AppendScopes(b.scopes[:0]),
-		ACR:               v.Claim(record.ACR),
-		AuthTime:          v.Time(record.AuthTime),
-		SignedInAt:        v.Created(),
-		ExpiresAt:         s.auth.sessions.Expires(v.Created(), v.LastSeen()),
-		Claims:            v.Claims(),
+	u := &b.User
+	if t := c.token; t != nil {
+		u.describe(c.auth.issuer, &t.claims)
+		u.Machine, u.Scopes, u.SignedInAt, u.ExpiresAt = t.Machine, slices.Clone(t.Scopes), t.IssuedAt, t.Expiry
+		if t.Organization != "" {
+			u.Organizations = []string{t.Organization}
+		}
+		return u, true
 	}
-	if s.bearer != nil {
-		s.bearer.describe(&b.User)
+	s := c.known.Session
+	u.describe(c.auth.issuer, &s.Claims)
+	u.Scopes, u.SignedInAt, u.ExpiresAt = b.scopes[:0], s.Created, c.auth.sessions.Limits.Expires(s)
+	for scope := range strings.FieldsSeq(s.Scope) {
+		u.Scopes = append(u.Scopes, scope)
 	}
-	return &b.User, true
+	return u, true
+}
+
+// describe fills in what claims say.
+func (u *User) describe(issuer string, claims *session.Claims) {
+	u.Issuer = issuer
+	u.Subject = claims.Text(session.Subject)
+	u.ProviderSessionID = claims.Text(session.SessionID)
+	u.Name = claims.Text(session.Name)
+	u.Username = claims.Text(session.Username)
+	u.Email = claims.Text(session.Email)
+	u.EmailVerified = claims.True(session.EmailVerified)
+	u.PhoneNumber = claims.Text(session.PhoneNumber)
+	u.Picture = claims.Text(session.Picture)
+	u.Roles = claims.List(session.Roles)
+	u.Organizations = claims.List(session.Organizations)
+	u.OrganizationRoles = claims.List(session.OrganizationRoles)
+	u.ACR = claims.Text(session.ACR)
+	u.AuthTime = claims.Time(session.AuthTime)
+	u.Claims = claims.JSON()
 }
 
 // clone copies a test's user, which other tests may use too.
@@ -163,13 +173,148 @@ func ClaimsAs[T any](ctx context.Context) (T, error) {
 	return claims, nil
 }
 
+type callerKey struct{}
+
+// caller is who a request comes from, and the context that says so: one
+// allocation for both. It belongs to one Auth.
+type caller struct {
+	context.Context
+	auth     *Auth
+	signedIn bool
+	known    *lifecycle.Known // of the session
+	token    *bearerToken     // what came instead of a session
+	err      *Error
+	header   [2]string
+}
+
+// bearerToken is an access token that a program has presented.
+type bearerToken struct {
+	*provider.AccessToken
+	claims session.Claims
+}
+
+// again is c for a request that has another context.
+func (c *caller) again(ctx context.Context) *caller {
+	return &caller{Context: ctx, auth: c.auth, signedIn: c.signedIn, known: c.known, token: c.token, err: c.err}
+}
+
+// String is what programs print that print a context. Without it they would print
+// the fields, and among them the session's tokens, with which anyone is this person.
+func (c *caller) String() string { return fmt.Sprint(c.Context) + ".WithSession" }
+
+// GoString is String, for %#v.
+func (c *caller) GoString() string { return c.String() }
+
+// Value returns the caller for its key, and what the request's own context has
+// for any other.
+func (c *caller) Value(key any) any {
+	if key == (callerKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// mark says in an answer's header that it depends on the cookie and, for a user
+// who is signed in, that it is theirs alone. The values are slices of c, since
+// http.Header.Set would allocate each; they have no room to grow, so that adding
+// to them copies.
+func (c *caller) mark(w http.ResponseWriter) {
+	h := w.Header()
+	c.header[1] = "Cookie"
+	if c.signedIn {
+		c.private(h)
+	}
+	if h["Vary"] == nil {
+		h["Vary"] = c.header[1:2:2]
+		return
+	}
+	varyByCookie(h)
+}
+
+// private keeps an answer out of caches, unless its header says otherwise.
+func (c *caller) private(h http.Header) {
+	if h["Cache-Control"] == nil {
+		c.header[0] = "no-store"
+		h["Cache-Control"] = c.header[0:1:1]
+	}
+}
+
+// loaded returns this Auth's caller if the request has been through Load.
+// Another Auth's says nothing here, and neither does a bearer token.
+func (a *Auth) loaded(ctx context.Context) *caller {
+	for {
+		c, _ := ctx.Value(callerKey{}).(*caller)
+		if c == nil || c.auth == a && c.token == nil {
+			return c
+		}
+		ctx = c.Context
+	}
+}
+
+// innermost returns the nearest caller of this Auth in a context, with a session
+// or with a bearer token.
+func (a *Auth) innermost(ctx context.Context) *caller {
+	for {
+		c, _ := ctx.Value(callerKey{}).(*caller)
+		if c == nil || c.auth == a {
+			return c
+		}
+		ctx = c.Context
+	}
+}
+
+// noStore keeps an answer out of every cache: it is about one person, or sets
+// a cookie.
+func noStore(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("CDN-Cache-Control", "no-store") // RFC 9213: some caches obey this one only
+	varyByCookie(h)
+}
+
+func varyByCookie(h http.Header) {
+	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.EqualFold(v, "Cookie") }) {
+		h.Add("Vary", "Cookie")
+	}
+}
+
+// bearer verifies the token that a request brings.
+func (a *Auth) bearer(r *http.Request, audience string) (*caller, *Error) {
+	c := &caller{Context: r.Context(), auth: a, signedIn: true}
+	if v := testuser.From(r.Context()); v != nil {
+		if v.User == nil {
+			return nil, newError(ErrNotSignedIn, nil)
+		}
+		return c, nil
+	}
+	raw, there, err := bearer.Token(r.Header)
+	switch {
+	case !there, errors.Is(err, bearer.ErrScheme): // its sender may not have heard of tokens
+		e := newError(ErrNotSignedIn, err)
+		e.Message = "This needs an access token, in the Authorization header."
+		return nil, e
+	case err != nil:
+		return nil, newError(ErrBadRequest, err)
+	}
+	verified, err := a.provider.VerifyAccessToken(r.Context(), raw, audience)
+	if e := unverified(err, ErrInvalidToken); e != nil {
+		return nil, e
+	}
+	claims, err := session.ParseClaims(string(verified.Payload), "")
+	if err != nil {
+		return nil, newError(ErrInvalidToken, err)
+	}
+	c.token = &bearerToken{AccessToken: verified, claims: claims}
+	return c, nil
+}
+
 // TokenOption says what an access token is for; see [AccessToken].
-type TokenOption func(*record.Audience)
+type TokenOption func(*session.Audience)
 
 // ForResource asks for a token for an API resource, which must be one of
 // Config.Resources (RFC 8707): a JWT, at Logto.
 func ForResource(uri string) TokenOption {
-	return func(a *record.Audience) { a.Resource = named(uri) }
+	return func(a *session.Audience) { a.Resource = named(uri) }
 }
 
 // named makes of no name one that nothing has: an environment variable that is not
@@ -185,7 +330,7 @@ func named(s string) string {
 // [ForResource], for that resource within the organization. It needs the scope
 // "urn:logto:scope:organizations" in Config.Scopes.
 func ForOrganization(id string) TokenOption {
-	return func(a *record.Audience) { a.Organization = named(id) }
+	return func(a *session.Audience) { a.Organization = named(id) }
 }
 
 // AccessToken returns an access token of the person a request comes from, given
@@ -219,7 +364,7 @@ func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error
 	return t.WithExtra(map[string]any{"scope": token.Scope}), nil
 }
 
-func audienceOf(opts []TokenOption) (audience record.Audience) {
+func audienceOf(opts []TokenOption) (audience session.Audience) {
 	for _, o := range opts {
 		if o != nil {
 			o(&audience)
@@ -228,20 +373,33 @@ func audienceOf(opts []TokenOption) (audience record.Audience) {
 	return audience
 }
 
-// sessionToken returns a token of the session in a context.
-func sessionToken(ctx context.Context, audience record.Audience, refused string) (*record.Token, *Error) {
-	s, _ := ctx.Value(sessionKey{}).(*session)
+// sessionToken returns a token of the session in a context. refused is one that
+// the audience has not accepted, or "".
+func sessionToken(ctx context.Context, audience session.Audience, refused string) (*session.Token, *Error) {
+	c, _ := ctx.Value(callerKey{}).(*caller)
 	switch {
-	case s == nil || !s.signedIn:
+	case c == nil || !c.signedIn:
 		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
-	case s.bearer != nil:
+	case c.token != nil:
 		return nil, newError(ErrNotSignedIn, errors.New("signin: the request came with a bearer token, and has no session to get others from"))
+	case audience.Organization != "" && !slices.Contains(c.auth.scopes, organizationsScope):
+		// Some providers ignore what they do not know, and would give a token that is
+		// good everywhere.
+		return nil, newError(ErrScopeMissing, errors.New("signin: ForOrganization needs the scope "+organizationsScope))
+	case audience.Organization == named(""):
+		return nil, newError(ErrNotMember, errors.New("signin: ForOrganization needs an organization"))
+	case audience.Resource != "" && !slices.Contains(c.auth.resources, audience.Resource):
+		return nil, newError(ErrUnknownResource, fmt.Errorf("signin: %q is not one of Config.Resources", audience.Resource))
 	}
-	return s.auth.accessToken(ctx, s, audience, refused)
+	token, err := c.auth.sessions.Token(ctx, c.known, audience, refused)
+	if err != nil {
+		return nil, tokenError(ctx, err)
+	}
+	return token, nil
 }
 
 // testUserToken returns the token of a test's user for an audience.
-func testUserToken(v *testuser.Value, audience record.Audience) (*oauth2.Token, error) {
+func testUserToken(v *testuser.Value, audience session.Audience) (*oauth2.Token, error) {
 	if v.User == nil {
 		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
 	}
@@ -254,6 +412,38 @@ func testUserToken(v *testuser.Value, audience record.Audience) (*oauth2.Token, 
 		}
 	}
 	return nil, newError(ErrUnknownResource, errors.New("signin: the test's user has no such token; see signintest.WithAccessToken"))
+}
+
+// tokenError translates what kept an access token from coming.
+func tokenError(ctx context.Context, err error) *Error {
+	var pe *provider.Error
+	switch {
+	case errors.Is(err, lifecycle.ErrNoRefreshToken):
+		return newError(ErrProviderMisconfigured, err)
+	case refresh.Over(err):
+		return newError(ErrNotSignedIn, err)
+	case errors.Is(err, refresh.ErrResting), ctx.Err() != nil, err == context.DeadlineExceeded: // of a wait for another replica
+		return newError(ErrProviderUnavailable, err)
+	case !errors.As(err, &pe), errors.Is(err, refresh.ErrFinal): // which could not be written down
+		return newError(ErrSharedUnavailable, err)
+	case pe.Kind != provider.Refused:
+		return providerError(err)
+	case !errors.Is(err, refresh.ErrRefused): // a plain refresh, which is about no audience
+		return newError(ErrProviderMisconfigured, err)
+	case pe.WantsMFA:
+		return newError(ErrMFARequired, err)
+	}
+	// https://www.rfc-editor.org/rfc/rfc8707#section-2 has the first of these,
+	// Logto the others.
+	switch pe.OAuthCode {
+	case "invalid_target":
+		return newError(ErrUnknownResource, err)
+	case "insufficient_scope", "invalid_scope":
+		return newError(ErrScopeMissing, err)
+	case "access_denied":
+		return newError(ErrNotMember, err)
+	}
+	return newError(ErrProviderMisconfigured, err)
 }
 
 // Client returns an HTTP client that calls an API as the person a request comes
@@ -286,8 +476,8 @@ func Client(ctx context.Context, origin string, opts ...TokenOption) *http.Clien
 		}
 		return token.Access, nil
 	}, Context: ctx}
-	if s, _ := ctx.Value(sessionKey{}).(*session); s != nil {
-		t.Base = s.auth.transport
+	if c, _ := ctx.Value(callerKey{}).(*caller); c != nil {
+		t.Base = c.auth.transport
 	}
 	var err error
 	if t.Origin, err = settings.Origin(origin); err != nil {
@@ -355,20 +545,20 @@ func FetchUserInfo(ctx context.Context) (*UserInfo, error) {
 		}
 		return testUserInfo(u), nil
 	}
-	token, failed := sessionToken(ctx, record.Audience{}, "")
+	token, failed := sessionToken(ctx, session.Audience{}, "")
 	if failed != nil {
 		return nil, failed
 	}
-	s := ctx.Value(sessionKey{}).(*session) // sessionToken has found it
-	subject := s.summary.Claim(record.Subject)
-	raw, err := s.auth.provider.UserInfo(ctx, token.Access, subject)
+	c := ctx.Value(callerKey{}).(*caller) // sessionToken has found it
+	subject := c.known.Session.Claims.Text(session.Subject)
+	raw, err := c.auth.provider.UserInfo(ctx, token.Access, subject)
 	var pe *provider.Error
 	if errors.As(err, &pe) && pe.Status == http.StatusUnauthorized {
 		// It may have been revoked, or expired a moment ago.
-		if token, failed = sessionToken(ctx, record.Audience{}, token.Access); failed != nil {
+		if token, failed = sessionToken(ctx, session.Audience{}, token.Access); failed != nil {
 			return nil, failed
 		}
-		raw, err = s.auth.provider.UserInfo(ctx, token.Access, subject)
+		raw, err = c.auth.provider.UserInfo(ctx, token.Access, subject)
 	}
 	if err != nil {
 		return nil, providerError(err)
@@ -424,7 +614,7 @@ func testUserInfo(u *User) *UserInfo {
 // one that somebody has sent. For those there is [Auth.RequireBearer].
 func UnverifiedClaims[T any](token string) (T, error) {
 	var claims, none T
-	jwt, ok := record.SplitJWT(token)
+	jwt, ok := session.SplitJWT(token)
 	if !ok {
 		return none, errors.New("signin: the token is not a JWT; at Logto, a token without ForResource or ForOrganization is none")
 	}
@@ -432,550 +622,4 @@ func UnverifiedClaims[T any](token string) (T, error) {
 		return none, fmt.Errorf("signin: claims do not fit %T: %w", claims, err)
 	}
 	return claims, nil
-}
-
-// Rule decides whether a user may make a request: nil allows it. The status of an
-// *[Error] is the answer's, and its Message is shown to people; any other error is
-// 403, and goes to Config.OnEvent alone. It may look at the request (an organization in
-// its path, say) and at anything else (a database). See [Auth.Require].
-type Rule func(r *http.Request, u *User) error
-
-// HasRole holds for people with a role. It needs the scope "roles".
-func HasRole(role string) Rule {
-	return func(_ *http.Request, u *User) error { return needs(u.Roles, "role", role) }
-}
-
-// HasScope holds if a scope was granted: with the sign-in, or, behind
-// [Auth.RequireBearer], with the token that came. For sessions that is what the
-// application may ask for (at Logto never a permission of an API, at many providers
-// whatever it has asked), and says nothing of what the person may do: ask for a role
-// there.
-func HasScope(scope string) Rule {
-	return func(_ *http.Request, u *User) error {
-		err := needs(u.Scopes, "scope", scope)
-		if e, ok := err.(*Error); ok {
-			e.scope = scope
-		}
-		return err
-	}
-}
-
-// MemberOf holds for members of an organization, by its ID, and for tokens that
-// were made for it. It needs the scope "urn:logto:scope:organizations".
-//
-// For an organization in the path:
-//
-//	func(r *http.Request, u *signin.User) error {
-//		return signin.MemberOf(r.PathValue("organization"))(r, u)
-//	}
-func MemberOf(organization string) Rule {
-	return func(_ *http.Request, u *User) error {
-		err := needs(u.Organizations, "membership in", organization)
-		u.withinOrganization = u.withinOrganization || err == nil
-		return err
-	}
-}
-
-// HasOrganizationRole holds for people with a role in an organization. It needs
-// the scope "urn:logto:scope:organization_roles".
-func HasOrganizationRole(organization, role string) Rule {
-	return func(_ *http.Request, u *User) error {
-		// "a:b" with "c" is not "a" with "b:c".
-		if strings.Contains(organization, ":") || organization == "" || role == "" {
-			return needs(nil, "role", role)
-		}
-		return needs(u.OrganizationRoles, "organization role", organization+":"+role)
-	}
-}
-
-// needs reports what is missing; nobody has what has no name. People read it only
-// if it is one word: an organization may come from the request's path, and nobody
-// shall write sentences into this application's pages.
-func needs(has []string, kind, value string) error {
-	if value != "" && slices.Contains(has, value) {
-		return nil
-	}
-	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
-	switch {
-	case !oneWord(value):
-	case kind == "scope": // the account may have the permission, and the application not have asked for it
-		e.Message = "This needs the scope " + value + ", which was not granted."
-	default:
-		e.Message = "You are signed in, but this needs the " + kind + " " + value +
-			", which your account does not have; if it should, ask whoever runs this application."
-	}
-	return e
-}
-
-func oneWord(s string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"
-	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
-}
-
-// AnyOf holds if one of the rules does. If none does, the error is that of the
-// first, but for one that a step-up would meet: then people are asked for that.
-func AnyOf(rules ...Rule) Rule {
-	mustBeRules(rules)
-	return func(r *http.Request, u *User) error {
-		var first error
-		for _, rule := range rules {
-			before := *u
-			u.machineWelcome = false // a Machines beside AnyOf says nothing of one inside
-			err := rule(r, u)
-			if err == nil && u.machineWelcome && !u.Machine {
-				// Machines holds for machines; to a person it grants nothing.
-				err = newError(ErrForbidden, errors.New("signin: needs a machine's token"))
-			}
-			if err == nil {
-				u.machineWelcome = u.machineWelcome || before.machineWelcome
-				return nil
-			}
-			// Of several rules in one, the first may have held.
-			u.machineWelcome, u.withinOrganization, u.met = before.machineWelcome, before.withinOrganization, before.met
-			if first == nil || stepUpOf(first) == nil && stepUpOf(err) != nil {
-				first = err
-			}
-		}
-		if first == nil { // of no rules, none holds
-			return newError(ErrForbidden, errors.New("signin: AnyOf has no rules"))
-		}
-		return first
-	}
-}
-
-// mustBeRules panics for a rule that is nil, when it is mounted.
-func mustBeRules(rules []Rule) {
-	if slices.ContainsFunc(rules, func(rule Rule) bool { return rule == nil }) {
-		panic("signin: a Rule is nil")
-	}
-}
-
-// stepUp is what a person has to do before a request is allowed, or has done. It
-// is not changed once it is made.
-type stepUp struct {
-	maxAge      time.Duration
-	maxAgeAsked bool
-	acr         []string
-}
-
-// and returns the demand that meets s, which may be nil, and o. It is not possible
-// if they have no class of authentication in common.
-func (s *stepUp) and(o *stepUp) (both *stepUp, possible bool) {
-	if s == nil {
-		return o, true
-	}
-	b := *s
-	if o.maxAgeAsked && (!b.maxAgeAsked || o.maxAge < b.maxAge) {
-		b.maxAge, b.maxAgeAsked = o.maxAge, true
-	}
-	switch {
-	case len(b.acr) == 0:
-		b.acr = o.acr
-	case len(o.acr) > 0:
-		b.acr = slices.DeleteFunc(slices.Clone(b.acr), func(class string) bool { return !slices.Contains(o.acr, class) })
-		possible = len(b.acr) > 0
-		return &b, possible
-	}
-	return &b, true
-}
-
-func stepUpOf(err error) *stepUp {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.stepUp
-	}
-	return nil
-}
-
-// clockSkew is how far the provider's clock may be off, as for ID tokens.
-const clockSkew = time.Minute
-
-// SignedInWithin holds for people who have authenticated no longer ago than d,
-// give or take a minute, by what clocks may differ. For others a page is a step-up: they are sent
-// to the provider, which asks them again, and come back. It is for what must not happen at a
-// browser that somebody left open. Guard the page with the form as well as the
-// handler that the form is sent to: a form cannot be sent again after a sign-in.
-//
-// Only the provider's word counts (auth_time). If it does not give it though it
-// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
-// Logto gives it only when asked: whoever has signed in without [MaxAge] is asked
-// once more, however fresh that is.
-//
-// SignedInWithin panics if d is less than zero. Zero asks for an authentication
-// within the last minute; each page view is not to be one.
-func SignedInWithin(d time.Duration) Rule {
-	if d < 0 {
-		panic("signin: SignedInWithin needs zero or more")
-	}
-	demand := &stepUp{maxAge: d, maxAgeAsked: true}
-	return func(r *http.Request, u *User) error {
-		if age := nowOf(r).Sub(u.AuthTime); !u.AuthTime.IsZero() && age-clockSkew <= d && age >= -clockSkew {
-			return u.meets(demand)
-		}
-		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication within %v", d))
-		e.stepUp = demand
-		return e
-	}
-}
-
-// meets notes a demand that a user meets. Providers may state class and time of an
-// authentication only if they are asked for both: a step-up for another rule must
-// ask for these again, or what it brings meets that rule, and no longer this one.
-func (u *User) meets(demand *stepUp) error {
-	both, possible := u.met.and(demand)
-	if possible { // else the user has one class that is in both, and no two rules can say so
-		u.met = both
-	}
-	return nil
-}
-
-// ACR holds for people whose authentication is of one of these classes, and asks
-// others for a step-up, as [SignedInWithin] does. It panics if there are none, or
-// one that is no single word.
-func ACR(values ...string) Rule {
-	values = slices.Clone(values)
-	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
-		panic("signin: ACR needs classes of authentication, each a word")
-	}
-	demand := &stepUp{acr: values}
-	return func(_ *http.Request, u *User) error {
-		if u.ACR != "" && slices.Contains(values, u.ACR) {
-			return u.meets(demand)
-		}
-		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication of class %q", values))
-		e.stepUp = demand
-		return e
-	}
-}
-
-// nowOf is the clock of the Auth that has let a request in.
-func nowOf(r *http.Request) time.Time {
-	if s, _ := r.Context().Value(sessionKey{}).(*session); s != nil {
-		return s.auth.now()
-	}
-	return time.Now()
-}
-
-// Machines lets machines in as well: tokens that an application got for itself,
-// without a person. Without this rule [Auth.RequireBearer] refuses them. It holds
-// for people too, since it asks nothing of them, but not inside [AnyOf]:
-// AnyOf(Machines(), HasRole("admin")) is for machines and administrators.
-func Machines() Rule {
-	return func(_ *http.Request, u *User) error {
-		u.machineWelcome = true
-		return nil
-	}
-}
-
-// Code is the outcome of something that went wrong. Every error of this package
-// that a caller may want to handle matches one with [errors.Is].
-type Code string
-
-// Error returns the code's own text, so that a Code is an error to compare with.
-func (c Code) Error() string { return "signin: " + strings.ReplaceAll(string(c), "_", " ") }
-
-// The codes, with the HTTP status of the page or problem document that answers
-// a request with this outcome.
-const (
-	// ErrNotSignedIn (401): nobody is signed in.
-	ErrNotSignedIn Code = "not_signed_in"
-	// ErrForbidden (403): somebody is not allowed what they asked for; a form of
-	// another site that asked to sign a person out, for instance.
-	ErrForbidden Code = "forbidden"
-	// ErrBadRequest (400): a request that no page of this application makes.
-	ErrBadRequest Code = "bad_request"
-	// ErrMethodNotAllowed (405): a route was called with another method.
-	ErrMethodNotAllowed Code = "method_not_allowed"
-	// ErrBadCallback (400): the response that the browser brought from the
-	// provider is malformed, or is not from this provider.
-	ErrBadCallback Code = "bad_callback"
-	// ErrSignInExpired (400): this browser has no sign-in under way for the
-	// response it brought, or the sign-in took too long.
-	ErrSignInExpired Code = "sign_in_expired"
-	// ErrCookiesBlocked (400): two rounds in a row came back without cookies.
-	ErrCookiesBlocked Code = "cookies_blocked"
-	// ErrDenied (403): the person or the provider declined the sign-in.
-	ErrDenied Code = "denied"
-	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
-	// trouble; trying again may help.
-	ErrProviderUnavailable Code = "provider_unavailable"
-	// ErrProviderMisconfigured (502, or 503 while its metadata cannot be used):
-	// the provider and this application do not fit together, and an operator
-	// must act: a wrong secret, for instance.
-	ErrProviderMisconfigured Code = "provider_misconfigured"
-	// ErrProviderRejected (502): what the provider sent breaks a rule, so it is
-	// not believed: an ID token with a wrong signature, for instance.
-	ErrProviderRejected Code = "provider_rejected"
-	// ErrUnknownResource (500): an access token was asked for a resource that is
-	// not one of Config.Resources, or was not when the person signed in, or that the
-	// provider does not know.
-	ErrUnknownResource Code = "unknown_resource"
-	// ErrScopeMissing (500): an access token was asked for an organization, and
-	// the scope "urn:logto:scope:organizations" is not one of Config.Scopes, or was
-	// not when the person signed in.
-	ErrScopeMissing Code = "scope_missing"
-	// ErrNotMember (403): the person does not belong to the organization that an
-	// access token was asked for.
-	ErrNotMember Code = "not_member"
-	// ErrMFARequired (403): the organization that an access token was asked for
-	// wants its members to have a second factor, and the person has none.
-	ErrMFARequired Code = "mfa_required"
-	// ErrStepUpRequired (401): the person has to sign in again, or in another
-	// way, before this; see [SignedInWithin] and [ACR].
-	ErrStepUpRequired Code = "step_up_required"
-	// ErrStepUpFailed (403): the person was asked to sign in again, and what the
-	// provider says about that is not what was asked for.
-	ErrStepUpFailed Code = "step_up_failed"
-	// ErrInvalidToken (401): a bearer token is not one of this provider's for this
-	// API, or has expired.
-	ErrInvalidToken Code = "invalid_token"
-	// ErrSessionTooLarge (500): the session does not fit its store.
-	ErrSessionTooLarge Code = "session_too_large"
-	// ErrStoreUnavailable (503): Config.Store failed.
-	ErrStoreUnavailable Code = "store_unavailable"
-	// ErrSharedUnavailable (503): Config.Shared failed.
-	ErrSharedUnavailable Code = "shared_unavailable"
-	// ErrSignOutIncomplete (503): the browser is signed out, but copies of its
-	// session may live on, because the sign-out could not be written.
-	ErrSignOutIncomplete Code = "sign_out_incomplete"
-)
-
-// statuses are those of the codes above.
-var statuses = map[Code]int{
-	ErrNotSignedIn:           http.StatusUnauthorized,
-	ErrForbidden:             http.StatusForbidden,
-	ErrBadRequest:            http.StatusBadRequest,
-	ErrMethodNotAllowed:      http.StatusMethodNotAllowed,
-	ErrBadCallback:           http.StatusBadRequest,
-	ErrSignInExpired:         http.StatusBadRequest,
-	ErrCookiesBlocked:        http.StatusBadRequest,
-	ErrDenied:                http.StatusForbidden,
-	ErrProviderUnavailable:   http.StatusServiceUnavailable,
-	ErrProviderMisconfigured: http.StatusBadGateway,
-	ErrProviderRejected:      http.StatusBadGateway,
-	ErrUnknownResource:       http.StatusInternalServerError,
-	ErrScopeMissing:          http.StatusInternalServerError,
-	ErrNotMember:             http.StatusForbidden,
-	ErrMFARequired:           http.StatusForbidden,
-	ErrStepUpRequired:        http.StatusUnauthorized,
-	ErrStepUpFailed:          http.StatusForbidden,
-	ErrInvalidToken:          http.StatusUnauthorized,
-	ErrSessionTooLarge:       http.StatusInternalServerError,
-	ErrStoreUnavailable:      http.StatusServiceUnavailable,
-	ErrSharedUnavailable:     http.StatusServiceUnavailable,
-	ErrSignOutIncomplete:     http.StatusServiceUnavailable,
-}
-
-// Error is an outcome with what is known about it. It is not changed once it is
-// made, and may be read by many goroutines.
-type Error struct {
-	// Code says what happened; errors.Is(err, ErrDenied) compares it.
-	Code Code
-	// Status is the HTTP status for an answer.
-	Status int
-	// Message is a sentence for people, in English. It holds nothing that came
-	// from the request or the provider.
-	Message string
-	// Err is the cause, for the log and never for a page; nil if there is none
-	// besides the code.
-	Err error
-
-	retryAfter time.Duration
-	expected   bool    // though it is a failure; no reason to wake somebody
-	stepUp     *stepUp // what would help
-	scope      string  // that is missing
-	wayOn      string  // where the page's link leads, if not where the code says
-}
-
-// Error returns code and cause, for a log.
-func (e *Error) Error() string {
-	if e.Err == nil {
-		return e.Code.Error()
-	}
-	return e.Code.Error() + ": " + strings.TrimPrefix(e.Err.Error(), "signin: ")
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Is reports whether target is e's code.
-func (e *Error) Is(target error) bool { return target == e.Code }
-
-// challenge is the WWW-Authenticate of a bearer's refusal, or "" where none helps.
-func (e *Error) challenge() string {
-	c := bearer.Challenge{}
-	switch {
-	case e.stepUp != nil: // https://www.rfc-editor.org/rfc/rfc9470#section-3
-		c.Error, c.ACRValues = bearer.CodeInsufficientUserAuthentication, e.stepUp.acr
-		if e.stepUp.maxAgeAsked {
-			c.MaxAge = &e.stepUp.maxAge
-		}
-	case e.scope != "":
-		c.Error, c.Scope = bearer.CodeInsufficientScope, e.scope
-	case e.Code == ErrInvalidToken:
-		c.Error = bearer.CodeInvalidToken
-	case e.Code == ErrBadRequest:
-		c.Error = bearer.CodeInvalidRequest
-	case e.Status != http.StatusUnauthorized:
-		return ""
-	}
-	return c.String()
-}
-
-// level is how urgent an error is for whoever reads the log.
-func (e *Error) level() slog.Level {
-	if e.Status >= 500 && !e.expected {
-		return slog.LevelError
-	}
-	return slog.LevelInfo
-}
-
-func newError(code Code, cause error) *Error {
-	return &Error{Code: code, Status: statuses[code], Message: page.For(string(code)).Sentence, Err: cause}
-}
-
-// providerError translates an error of the provider package.
-func providerError(err error) *Error {
-	if err == nil {
-		return nil
-	}
-	e := newError(ErrProviderUnavailable, err)
-	var pe *provider.Error
-	if !errors.As(err, &pe) {
-		return e // the caller's context, most often
-	}
-	switch pe.Kind {
-	case provider.Rejected:
-		return newError(ErrProviderRejected, err)
-	case provider.Refused:
-		return newError(ErrDenied, err)
-	case provider.Misconfigured:
-		e = newError(ErrProviderMisconfigured, err)
-		// A provider that is being set up may say something else in a moment.
-		if pe.RetryAfter > 0 {
-			e.Status = http.StatusServiceUnavailable
-		}
-	}
-	e.retryAfter = pe.RetryAfter
-	return e
-}
-
-// unverified translates an error about a token that somebody has sent: bad for one
-// that breaks a rule, and 503 while the keys are not to be had. err may be nil.
-func unverified(err error, bad Code) *Error {
-	e := providerError(err)
-	switch {
-	case e == nil:
-		return nil
-	case e.Code == ErrProviderRejected:
-		return newError(bad, err)
-	}
-	e.Status = http.StatusServiceUnavailable
-	var pe *provider.Error
-	e.expected = errors.As(err, &pe) && pe.UnknownKey() // forged, most often
-	return e
-}
-
-// isDown reports whether the provider gave no answer at all.
-func isDown(err error) bool {
-	var pe *provider.Error
-	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
-}
-
-// fail logs an error, once, and shows it.
-func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
-	attrs := []slog.Attr{slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err)}
-	if strings.HasPrefix(string(e.Code), "provider_") {
-		attrs = append(attrs, slog.String("issuer", a.issuer))
-	}
-	a.log.LogAttrs(r.Context(), e.level(), "signin: request failed", attrs...)
-	noStore(w)
-	a.show(w, r, e)
-}
-
-// show answers a request with an error: a page for a person, a problem document
-// for a program.
-func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
-	if requestkind.Of(r) == requestkind.Program {
-		p := page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter}
-		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
-			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.signIn))
-		}
-		page.WriteProblem(w, r, p)
-		return
-	}
-	p := page.For(string(e.Code))
-	p.Sentence = cmp.Or(e.Message, p.Sentence) // a Rule may have written it
-	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, cmp.Or(e.wayOn, a.wayOn(e.Code))
-	if a.errorHandler == nil {
-		page.Write(w, r, p)
-		return
-	}
-	page.Prepare(w.Header(), e.Status, e.retryAfter)
-	a.errorHandler(w, r, e)
-}
-
-// wayOn is where an error page's link leads: to a sign-in, where one would help.
-func (a *Auth) wayOn(code Code) string {
-	switch code {
-	case ErrNotSignedIn, ErrStepUpRequired, ErrStepUpFailed, ErrBadCallback, ErrSignInExpired, ErrCookiesBlocked, ErrDenied,
-		ErrProviderUnavailable, ErrProviderRejected, ErrStoreUnavailable, ErrSharedUnavailable:
-		return a.paths.signIn
-	case ErrForbidden, ErrNotMember, ErrMFARequired, ErrUnknownResource, ErrScopeMissing: // of people who are signed in
-		return a.paths.afterSignIn
-	}
-	return a.paths.afterSignOut
-}
-
-// noStore keeps an answer out of every cache: it is about one person, or sets
-// a cookie.
-func noStore(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("CDN-Cache-Control", "no-store") // RFC 9213: some caches obey this one only
-	varyByCookie(h)
-}
-
-func varyByCookie(h http.Header) {
-	if !slices.ContainsFunc(h.Values("Vary"), func(v string) bool { return strings.EqualFold(v, "Cookie") }) {
-		h.Add("Vary", "Cookie")
-	}
-}
-
-// EventKind is what an [Event] tells of.
-type EventKind string
-
-// The kinds of events.
-const (
-	EventSignedIn       EventKind = "signed_in"       // a callback has made a session
-	EventSignedOut      EventKind = "signed_out"      // here, or by the provider's logout token
-	EventRefreshed      EventKind = "refreshed"       // the session has new tokens
-	EventRefreshFailed  EventKind = "refresh_failed"  // the session stands; Err says why
-	EventSessionEnded   EventKind = "session_ended"   // a session that is over was presented; Reason says why
-	EventSuperseded     EventKind = "superseded"      // an old copy of a session was presented
-	EventDenied         EventKind = "denied"          // a guard refused a request; Err says why
-	EventCallbackFailed EventKind = "callback_failed" // a sign-in did not succeed; Err says why
-)
-
-// Event is something worth recording about a session. It never holds a token,
-// a session ID or a store's key.
-type Event struct {
-	Kind EventKind
-	Time time.Time
-	// Subject and ProviderSessionID are whom it is about, if that is known.
-	Subject           string
-	ProviderSessionID string
-	// Reason is why a session ended, with EventSessionEnded only: "idle",
-	// "lifetime", "signed_out", "provider", "replaced".
-	Reason string
-	// Err is what went wrong; nil if nothing did.
-	Err error
-}
-
-func (a *Auth) emit(ctx context.Context, e Event) {
-	if a.onEvent == nil {
-		return
-	}
-	e.Time = a.now()
-	a.onEvent(ctx, e)
 }

@@ -9,8 +9,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/ledger"
-	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -18,9 +17,9 @@ import (
 // some things cannot be done; nothing that was done comes undone.
 func TestAFloodOfSharedStateUndoesNoSignOut(t *testing.T) {
 	t.Parallel()
-	var full *memory.Store
+	var full *sharedstate.Memory
 	a, clock := stoppedApp(t, with{provider: []signintest.Option{signintest.WithRefreshRotation()}, config: func(c *signin.Config) {
-		full = memory.New(c.Now, ledger.Class, memory.Limits{Entries: 400, Bytes: 1 << 30})
+		full = sharedstate.NewMemory(c.Now, sharedstate.Limits{Entries: 400, Bytes: 1 << 30})
 		c.Shared = full
 	}})
 	flood := func(class string) {

@@ -1,21 +1,26 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
-	"github.com/gosignin/signin/internal/ledger"
+	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/page"
-	"github.com/gosignin/signin/internal/record"
+	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // SignIn returns the handler that sends a person to the provider. Mount it for
@@ -54,13 +59,13 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			return
 		}
 		if tx.Demanded {
-			_, s := a.load(w, r)
-			if s.err != nil {
-				a.fail(w, r, s.err)
+			_, c := a.load(w, r)
+			if c.err != nil {
+				a.fail(w, r, c.err)
 				return
 			}
-			if s.signedIn {
-				tx.Subject = s.summary.Claim(record.Subject)
+			if c.signedIn {
+				tx.Subject = c.known.Session.Claims.Text(session.Subject)
 			}
 		}
 		if req.Silent() && a.transactions.IsQuiet(r) {
@@ -129,7 +134,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 	}
 	// The callback cannot do without shared state. If it is down, it is better to
 	// say so now than when the person has typed their password.
-	if _, _, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(tx.State)); err != nil {
+	if _, _, err := a.shared.UsedNote(r.Context(), sharedstate.Used, []byte(tx.State)); err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	noStore(w)
@@ -140,7 +145,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 // setCookies sets, or deletes, cookies of sign-ins under way.
 func (a *Auth) setCookies(w http.ResponseWriter, cookies ...*http.Cookie) {
 	for _, c := range cookies {
-		a.sessions.Set(w, c.Name, c.Value, time.Duration(c.MaxAge)*time.Second)
+		a.cookies.Set(w, c.Name, c.Value, time.Duration(c.MaxAge)*time.Second)
 	}
 }
 
@@ -182,7 +187,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err := response.CheckIssuer(a.issuer, meta.IssParameterSupported); err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
-	first, err := a.ledger.Use(r.Context(), ledger.Used, []byte(response.State), tx.Note(), 2*authflow.Lifetime)
+	first, err := a.shared.Use(r.Context(), sharedstate.Used, []byte(response.State), tx.Note(), 2*authflow.Lifetime)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -195,27 +200,18 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if response.Error != "" {
 		return a.declined(w, tx, response)
 	}
-	rec, failed := a.redeem(r.Context(), tx, response.Code)
+	s, failed := a.redeem(r.Context(), tx, response.Code)
 	if failed == nil {
-		failed = a.answered(r.Context(), tx, rec)
+		failed = a.answered(r.Context(), tx, s)
+	}
+	if failed == nil {
+		failed = sessionError(a.sessions.Start(w, r, s))
 	}
 	if failed != nil {
 		return "", failed
 	}
-	if failed := a.signIn(w, r, rec); failed != nil {
-		return "", failed
-	}
+	a.emit(r.Context(), about(s, Event{Kind: EventSignedIn}))
 	return a.orHome(tx.ReturnTo), nil
-}
-
-// answered checks that the right person has answered a step-up.
-func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, rec *record.Record) *Error {
-	subject, _ := about(rec)
-	if tx.Subject == "" || subject == tx.Subject {
-		return nil
-	}
-	_ = a.revoke(context.WithoutCancel(ctx), rec) // which logs it
-	return a.stepUpFailed(tx, errors.New("signin: somebody else has answered a step-up"))
 }
 
 // stepUpFailed is a page whose link tries once more, with a click.
@@ -229,16 +225,16 @@ func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
 // If it is one that was finished (a reload, the back button), the person goes on,
 // or the sign-in is repeated once; if not, a page says so. Never a loop.
 func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
-	note, used, err := a.ledger.UsedNote(r.Context(), ledger.Used, []byte(state))
+	note, used, err := a.shared.UsedNote(r.Context(), sharedstate.Used, []byte(state))
 	switch {
 	case err != nil:
 		return "", newError(ErrSharedUnavailable, err)
 	case used:
-		_, s := a.load(w, r)
-		if s.err != nil {
-			return "", s.err
+		_, c := a.load(w, r)
+		if c.err != nil {
+			return "", c.err
 		}
-		if s.signedIn {
+		if c.signedIn {
 			return a.orHome(string(note)), nil
 		}
 		if !authflow.Repeated(state) {
@@ -272,6 +268,14 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 
 // retryAfter is when to try again where the provider did not say.
 const retryAfter = 5 * time.Second
+
+// orHome returns target, or AfterSignIn if there is none.
+func (a *Auth) orHome(target string) string {
+	if target == "" {
+		return a.paths.afterSignIn
+	}
+	return target
+}
 
 // SignOut returns the handler that signs a person out, here and at the
 // provider. Mount it for GET and POST. A POST from this application acts at
@@ -323,50 +327,6 @@ func (a *Auth) EndSession(w http.ResponseWriter, r *http.Request) (location stri
 	return location, nil
 }
 
-// revokeTimeout bounds what a person waits for a provider that has nothing to
-// say in whether they are signed out here.
-const revokeTimeout = 3 * time.Second
-
-// endSession ends the local session first, whatever the provider does.
-func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Error) {
-	noStore(w)
-	newest, err := a.end(w, r)
-	if newest == nil {
-		newest = &record.Record{}
-	}
-	revoked := a.revoke(context.WithoutCancel(r.Context()), newest)
-	if err == nil && newest.RefreshToken != "" && revoked == nil {
-		// So that a copy of the cookie does not ask for it again. If it cannot
-		// be noted, it does: no harm.
-		_, _ = a.markRevoked(r.Context(), newest)
-	}
-	if err != nil {
-		return "", err
-	}
-	if isDown(revoked) {
-		return a.paths.afterSignOut, nil // nobody is sent to a provider that is down
-	}
-	return a.endSessionURL(r.Context(), newest.IDToken.Compact()), nil
-}
-
-// endSessionURL returns where the provider ends its own session. Without an
-// end-session endpoint, or while the provider cannot be asked for it, that is the
-// application's own AfterSignOut.
-func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
-	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
-	defer cancel()
-	if a.logto {
-		// The hint is personal data in a URL, and Logto answers 400 once the
-		// key that signed it has been rotated away.
-		hint = ""
-	}
-	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.afterSignOut), hint)
-	if err != nil || location == "" {
-		return a.paths.afterSignOut
-	}
-	return location
-}
-
 // BackChannelLogout returns the handler to which the provider sends logout
 // tokens (OpenID Connect Back-Channel Logout 1.0): when a person signs out of
 // another application, or an operator ends their sessions. Mount it for POST,
@@ -387,86 +347,6 @@ func (a *Auth) BackChannelLogout() http.HandlerFunc {
 			a.fail(w, r, err)
 		}
 	}
-}
-
-// Logout tokens are small, and are accepted for two minutes and the clocks'
-// difference: their IDs need not be known for longer.
-const (
-	maxLogoutBody = 64 << 10
-	logoutTime    = 5 * time.Minute
-)
-
-func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error {
-	raw, err := logoutToken(w, r)
-	if err != nil {
-		return newError(ErrBadRequest, err)
-	}
-	token, err := a.provider.VerifyLogoutToken(r.Context(), raw)
-	if e := unverified(err, ErrBadRequest); e != nil {
-		return e
-	}
-	_, repeated, err := a.ledger.UsedNote(r.Context(), ledger.LogoutToken, []byte(token.ID))
-	if err != nil {
-		return newError(ErrSharedUnavailable, err)
-	}
-	if repeated {
-		return nil
-	}
-	// The sign-out is written first: if the token's ID cannot be written, the
-	// provider may send it again, and nothing is lost.
-	kind, value := ledger.EndedSubject, token.Subject
-	if token.SessionID != "" {
-		kind, value = ledger.EndedProviderSession, token.SessionID
-	}
-	// The later of two clocks: where this replica's is slow, a sign-in of a moment
-	// ago would seem to have begun after this.
-	at := a.now()
-	if token.IssuedAt.After(at) {
-		at = token.IssuedAt
-	}
-	if err := a.ledger.End(r.Context(), kind, []byte(value), ledger.SignedOut, at); err != nil {
-		return newError(ErrSharedUnavailable, err)
-	}
-	if _, err := a.ledger.Use(r.Context(), ledger.LogoutToken, []byte(token.ID), nil, logoutTime); err != nil {
-		return newError(ErrSharedUnavailable, err)
-	}
-	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
-	return nil
-}
-
-// logoutToken reads the one parameter of a logout request (section 2.5).
-func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
-		return "", errors.New("signin: a logout request is not a form")
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
-	if err := r.ParseForm(); err != nil {
-		return "", errors.New("signin: a logout request is not a form that can be read")
-	}
-	if tokens := r.PostForm["logout_token"]; len(tokens) == 1 {
-		return tokens[0], nil
-	}
-	return "", errors.New("signin: a logout request has no logout token, or several")
-}
-
-// WithRoutes serves the routes of Config (sign-in, callback, sign-out,
-// back-channel logout) and passes everything else to next through [Auth.Load]. It guards nothing. It is
-// for wrapping an existing tree of handlers, and belongs outside any router.
-func (a *Auth) WithRoutes(next http.Handler) http.Handler {
-	routes := map[string]http.Handler{
-		a.paths.signIn:      a.SignIn(),
-		a.paths.callback:    a.Callback(),
-		a.paths.signOut:     a.SignOut(),
-		a.paths.backChannel: a.BackChannelLogout(),
-	}
-	loaded := a.Load(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
-			h.ServeHTTP(w, r)
-			return
-		}
-		loaded.ServeHTTP(w, r)
-	})
 }
 
 // allow answers 405 to other methods than those given.
@@ -494,6 +374,23 @@ type signInSettings struct {
 
 func option(apply func(*authflow.Request)) SignInOption {
 	return SignInOption{func(s *signInSettings) { apply(&s.params) }}
+}
+
+// compile applies sign-in options, Config's first, and reports mistakes.
+func (a *Auth) compile(opts []SignInOption) (*authflow.Request, string, error) {
+	s := signInSettings{}
+	for _, o := range slices.Concat(a.defaults, opts) {
+		if o.apply != nil {
+			o.apply(&s)
+		}
+	}
+	err := s.params.Check(a.logto)
+	if s.returnTo != "" && a.base != nil {
+		if _, badPath := a.returnTo.Path(s.returnTo); badPath != nil {
+			err = errors.Join(err, fmt.Errorf("signin: ReturnTo: %w", badPath))
+		}
+	}
+	return &s.params, s.returnTo, err
 }
 
 // Screen is a page of Logto's.
@@ -617,10 +514,398 @@ func ExtraParam(name, value string) SignInOption {
 	})
 }
 
-// orHome returns target, or AfterSignIn if there is none.
-func (a *Auth) orHome(target string) string {
-	if target == "" {
+// Code is the outcome of something that went wrong. Every error of this package
+// that a caller may want to handle matches one with [errors.Is].
+type Code string
+
+// Error returns the code's own text, so that a Code is an error to compare with.
+func (c Code) Error() string { return "signin: " + strings.ReplaceAll(string(c), "_", " ") }
+
+// The codes, with the HTTP status of the page or problem document that answers
+// a request with this outcome.
+const (
+	// ErrNotSignedIn (401): nobody is signed in.
+	ErrNotSignedIn Code = "not_signed_in"
+	// ErrForbidden (403): somebody is not allowed what they asked for; a form of
+	// another site that asked to sign a person out, for instance.
+	ErrForbidden Code = "forbidden"
+	// ErrBadRequest (400): a request that no page of this application makes.
+	ErrBadRequest Code = "bad_request"
+	// ErrMethodNotAllowed (405): a route was called with another method.
+	ErrMethodNotAllowed Code = "method_not_allowed"
+	// ErrBadCallback (400): the response that the browser brought from the
+	// provider is malformed, or is not from this provider.
+	ErrBadCallback Code = "bad_callback"
+	// ErrSignInExpired (400): this browser has no sign-in under way for the
+	// response it brought, or the sign-in took too long.
+	ErrSignInExpired Code = "sign_in_expired"
+	// ErrCookiesBlocked (400): two rounds in a row came back without cookies.
+	ErrCookiesBlocked Code = "cookies_blocked"
+	// ErrDenied (403): the person or the provider declined the sign-in.
+	ErrDenied Code = "denied"
+	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
+	// trouble; trying again may help.
+	ErrProviderUnavailable Code = "provider_unavailable"
+	// ErrProviderMisconfigured (502, or 503 while its metadata cannot be used):
+	// the provider and this application do not fit together, and an operator
+	// must act: a wrong secret, for instance.
+	ErrProviderMisconfigured Code = "provider_misconfigured"
+	// ErrProviderRejected (502): what the provider sent breaks a rule, so it is
+	// not believed: an ID token with a wrong signature, for instance.
+	ErrProviderRejected Code = "provider_rejected"
+	// ErrUnknownResource (500): an access token was asked for a resource that is
+	// not one of Config.Resources, or was not when the person signed in, or that the
+	// provider does not know.
+	ErrUnknownResource Code = "unknown_resource"
+	// ErrScopeMissing (500): an access token was asked for an organization, and
+	// the scope "urn:logto:scope:organizations" is not one of Config.Scopes, or was
+	// not when the person signed in.
+	ErrScopeMissing Code = "scope_missing"
+	// ErrNotMember (403): the person does not belong to the organization that an
+	// access token was asked for.
+	ErrNotMember Code = "not_member"
+	// ErrMFARequired (403): the organization that an access token was asked for
+	// wants its members to have a second factor, and the person has none.
+	ErrMFARequired Code = "mfa_required"
+	// ErrStepUpRequired (401): the person has to sign in again, or in another
+	// way, before this; see [SignedInWithin] and [ACR].
+	ErrStepUpRequired Code = "step_up_required"
+	// ErrStepUpFailed (403): the person was asked to sign in again, and what the
+	// provider says about that is not what was asked for.
+	ErrStepUpFailed Code = "step_up_failed"
+	// ErrInvalidToken (401): a bearer token is not one of this provider's for this
+	// API, or has expired.
+	ErrInvalidToken Code = "invalid_token"
+	// ErrSessionTooLarge (500): the session does not fit its store.
+	ErrSessionTooLarge Code = "session_too_large"
+	// ErrStoreUnavailable (503): Config.Store failed.
+	ErrStoreUnavailable Code = "store_unavailable"
+	// ErrSharedUnavailable (503): Config.Shared failed.
+	ErrSharedUnavailable Code = "shared_unavailable"
+	// ErrSignOutIncomplete (503): the browser is signed out, but copies of its
+	// session may live on, because the sign-out could not be written.
+	ErrSignOutIncomplete Code = "sign_out_incomplete"
+)
+
+// Error is an outcome with what is known about it. It is not changed once it is
+// made, and may be read by many goroutines.
+type Error struct {
+	// Code says what happened; errors.Is(err, ErrDenied) compares it.
+	Code Code
+	// Status is the HTTP status for an answer.
+	Status int
+	// Message is a sentence for people, in English. It holds nothing that came
+	// from the request or the provider.
+	Message string
+	// Err is the cause, for the log and never for a page; nil if there is none
+	// besides the code.
+	Err error
+
+	retryAfter time.Duration
+	expected   bool             // though it is a failure; no reason to wake somebody
+	stepUp     *authflow.Demand // what would help
+	scope      string           // that is missing
+	wayOn      string           // where the page's link leads, if not where the code says
+}
+
+// Error returns code and cause, for a log.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Code.Error()
+	}
+	return e.Code.Error() + ": " + strings.TrimPrefix(e.Err.Error(), "signin: ")
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is e's code.
+func (e *Error) Is(target error) bool { return target == e.Code }
+
+// challenge is the WWW-Authenticate of a bearer's refusal, or "" where none helps.
+func (e *Error) challenge() string {
+	c := bearer.Challenge{}
+	switch {
+	case e.stepUp != nil: // https://www.rfc-editor.org/rfc/rfc9470#section-3
+		c.Error, c.ACRValues = bearer.CodeInsufficientUserAuthentication, e.stepUp.ACR
+		if e.stepUp.MaxAgeAsked {
+			c.MaxAge = &e.stepUp.MaxAge
+		}
+	case e.scope != "":
+		c.Error, c.Scope = bearer.CodeInsufficientScope, e.scope
+	case e.Code == ErrInvalidToken:
+		c.Error = bearer.CodeInvalidToken
+	case e.Code == ErrBadRequest:
+		c.Error = bearer.CodeInvalidRequest
+	case e.Status != http.StatusUnauthorized:
+		return ""
+	}
+	return c.String()
+}
+
+// level is how urgent an error is for whoever reads the log.
+func (e *Error) level() slog.Level {
+	if e.Status >= 500 && !e.expected {
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+func newError(code Code, cause error) *Error {
+	p := page.For(string(code))
+	return &Error{Code: code, Status: p.Status, Message: p.Sentence, Err: cause}
+}
+
+// providerError translates an error of the provider package.
+func providerError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	e := newError(ErrProviderUnavailable, err)
+	var pe *provider.Error
+	if !errors.As(err, &pe) {
+		return e // the caller's context, most often
+	}
+	switch pe.Kind {
+	case provider.Rejected:
+		return newError(ErrProviderRejected, err)
+	case provider.Refused:
+		return newError(ErrDenied, err)
+	case provider.Misconfigured:
+		e = newError(ErrProviderMisconfigured, err)
+		// A provider that is being set up may say something else in a moment.
+		if pe.RetryAfter > 0 {
+			e.Status = http.StatusServiceUnavailable
+		}
+	}
+	e.retryAfter = pe.RetryAfter
+	return e
+}
+
+// unverified translates an error about a token that somebody has sent: bad for one
+// that breaks a rule, and 503 while the keys are not to be had. err may be nil.
+func unverified(err error, bad Code) *Error {
+	e := providerError(err)
+	switch {
+	case e == nil:
+		return nil
+	case e.Code == ErrProviderRejected:
+		return newError(bad, err)
+	}
+	e.Status = http.StatusServiceUnavailable
+	var pe *provider.Error
+	e.expected = errors.As(err, &pe) && pe.UnknownKey() // forged, most often
+	return e
+}
+
+// Refuse answers a request with an error of this package, as a guard does, and
+// reports whether it has: not for any other error, and not for nil. It is for
+// handlers that have one from [AccessToken], from a request of a [Client], from
+// [FetchUserInfo], or from a [Rule] that they ask themselves. Somebody whose session
+// has ended meanwhile is sent to sign in; for what is missing there is the page or
+// problem document of its status.
+//
+//	resp, err := client.Get("https://api.example.com/orders")
+//	if auth.Refuse(w, r, err) {
+//		return
+//	}
+//
+// Nothing may have been written to w.
+func (a *Auth) Refuse(w http.ResponseWriter, r *http.Request, err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e == nil {
+		return false
+	}
+	e = asRefusal(e)
+	u, ok := UserFrom(r.Context())
+	if !ok {
+		u = new(User)
+	}
+	switch c := a.innermost(r.Context()); {
+	case c != nil && c.token != nil:
+		a.refuseBearer(w, r, u, e)
+	case e.Code == ErrNotSignedIn:
+		a.refuseNotSignedIn(w, r)
+	default:
+		a.refuse(w, r, u, e)
+	}
+	return true
+}
+
+// refuse answers a request of somebody who is signed in, and not allowed.
+func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
+	a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
+	if e.Status >= 500 { // a rule's database, say
+		a.fail(w, r, e)
+		return
+	}
+	noStore(w)
+	if e.stepUp != nil {
+		a.sendToSignIn(w, r, e)
+		return
+	}
+	a.show(w, r, e)
+}
+
+// refuseBearer answers a program, with a challenge that says what would help.
+// u is nil if there was no good token.
+func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
+	if e.Status < 500 {
+		denied := Event{Kind: EventDenied, Err: e}
+		if u != nil {
+			denied.Subject, denied.ProviderSessionID = u.Subject, u.ProviderSessionID
+		}
+		a.emit(r.Context(), denied)
+	} else {
+		a.log.Log(r.Context(), e.level(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
+	}
+	if c := e.challenge(); c != "" {
+		w.Header().Set("WWW-Authenticate", c)
+	}
+	page.WriteProblem(w, r, page.Problem{
+		Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter,
+	})
+}
+
+// refuseNotSignedIn answers a request of a user who is not signed in, in the shape
+// that its sender can use. Nothing but the shape depends on headers.
+func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
+	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
+	noStore(w)
+	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
+}
+
+// sendToSignIn answers a request for which its sender has to sign in first, or
+// once more.
+func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
+	kind := requestkind.Of(r)
+	// Where every sign-in is silent and one has just failed, the next would fail
+	// too, and come back here.
+	if e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
+		kind = requestkind.Program
+	}
+	switch kind {
+	case requestkind.Navigation:
+		target := r.RequestURI               // what the browser sent: it survives http.StripPrefix
+		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
+			target = r.URL.RequestURI()
+		}
+		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
+	case requestkind.HTMX:
+		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
+		if err != nil {
+			target = ""
+		}
+		w.Header().Set("HX-Redirect", a.signInURL(target, e.stepUp))
+		w.Header().Set("WWW-Authenticate", page.Scheme)
+		w.WriteHeader(http.StatusUnauthorized)
+	default:
+		// The page that sent the form, or asked for what it shows: there is where the
+		// person goes on.
+		target, err := a.returnTo.URL(r.Header.Get("Referer"))
+		if err != nil {
+			target = ""
+		}
+		shown := *e
+		shown.wayOn = a.signInURL(target, e.stepUp)
+		a.show(w, r, &shown)
+	}
+}
+
+// signInURL returns the path that starts a sign-in, or a step-up, and comes back
+// to target.
+func (a *Auth) signInURL(target string, d *authflow.Demand) string {
+	q := url.Values{}
+	if d != nil {
+		d.Set(q)
+	}
+	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.afterSignIn {
+		q.Set("return_to", target)
+	}
+	if len(q) == 0 {
+		return a.paths.signIn
+	}
+	return a.paths.signIn + "?" + q.Encode()
+}
+
+// fail logs an error, once, and shows it.
+func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
+	attrs := []slog.Attr{slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err)}
+	if strings.HasPrefix(string(e.Code), "provider_") {
+		attrs = append(attrs, slog.String("issuer", a.issuer))
+	}
+	a.log.LogAttrs(r.Context(), e.level(), "signin: request failed", attrs...)
+	noStore(w)
+	a.show(w, r, e)
+}
+
+// show answers a request with an error: a page for a person, a problem document
+// for a program.
+func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
+	if requestkind.Of(r) == requestkind.Program {
+		p := page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter}
+		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
+			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.signIn))
+		}
+		page.WriteProblem(w, r, p)
+		return
+	}
+	p := page.For(string(e.Code))
+	p.Sentence = cmp.Or(e.Message, p.Sentence) // a Rule may have written it
+	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, cmp.Or(e.wayOn, a.wayOn(p.Action.Way))
+	if a.errorHandler == nil {
+		page.Write(w, r, p)
+		return
+	}
+	page.Prepare(w.Header(), e.Status, e.retryAfter)
+	a.errorHandler(w, r, e)
+}
+
+// wayOn is where an error page's link leads.
+func (a *Auth) wayOn(way page.Way) string {
+	switch way {
+	case page.ToSignIn:
+		return a.paths.signIn
+	case page.ToStart:
 		return a.paths.afterSignIn
 	}
-	return target
+	return a.paths.afterSignOut
+}
+
+// EventKind is what an [Event] tells of.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventSignedIn       EventKind = "signed_in"       // a callback has made a session
+	EventSignedOut      EventKind = "signed_out"      // here, or by the provider's logout token
+	EventRefreshed      EventKind = "refreshed"       // the session has new tokens
+	EventRefreshFailed  EventKind = "refresh_failed"  // the session stands; Err says why
+	EventSessionEnded   EventKind = "session_ended"   // a session that is over was presented; Reason says why
+	EventSuperseded     EventKind = "superseded"      // an old copy of a session was presented
+	EventDenied         EventKind = "denied"          // a guard refused a request; Err says why
+	EventCallbackFailed EventKind = "callback_failed" // a sign-in did not succeed; Err says why
+)
+
+// Event is something worth recording about a session. It never holds a token,
+// a session ID or a store's key.
+type Event struct {
+	Kind EventKind
+	Time time.Time
+	// Subject and ProviderSessionID are whom it is about, if that is known.
+	Subject           string
+	ProviderSessionID string
+	// Reason is why a session ended, with EventSessionEnded only: "idle",
+	// "lifetime", "signed_out", "provider", "replaced".
+	Reason string
+	// Err is what went wrong; nil if nothing did.
+	Err error
+}
+
+func (a *Auth) emit(ctx context.Context, e Event) {
+	if a.onEvent == nil {
+		return
+	}
+	e.Time = a.now()
+	a.onEvent(ctx, e)
 }

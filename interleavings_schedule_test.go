@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // schedule lets one thing happen at a time: whoever wants to touch shared state,
@@ -164,7 +164,7 @@ func pass(d time.Duration) {
 // after they are done.
 type turns struct {
 	*schedule
-	store *memory.Store
+	store *sharedstate.Memory
 }
 
 func (s turns) do(ctx context.Context, op, key string, operate func() error) error {

@@ -17,8 +17,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/ledger"
-	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -61,7 +60,7 @@ func newWorld(t *testing.T, kind worldKind, provider *signintest.Provider, rando
 		who := actor{name: fmt.Sprint("the provider for ", w.numberOf(form.Get("refresh_token")))}
 		w.wait(context.WithValue(context.Background(), actorKey{}, who), "token")
 	})
-	shared := turns{w.schedule, memory.New(time.Now, ledger.Class, memory.Limits{Entries: 1 << 16, Bytes: 1 << 26})}
+	shared := turns{w.schedule, sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1 << 16, Bytes: 1 << 26})}
 	cfg := provider.Config(appURL)
 	cfg.HTTPClient, cfg.Shared, cfg.Logger = &http.Client{Transport: w}, shared, quiet()
 	cfg.OnEvent = func(_ context.Context, e signin.Event) {

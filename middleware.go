@@ -52,35 +52,28 @@ package signin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin/internal/authflow"
-	"github.com/gosignin/signin/internal/bearer"
-	"github.com/gosignin/signin/internal/grant"
-	"github.com/gosignin/signin/internal/ledger"
-	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/cookie"
+	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
-	"github.com/gosignin/signin/internal/record"
-	"github.com/gosignin/signin/internal/renew"
-	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
+	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
-	"github.com/gosignin/signin/internal/testuser"
-	"github.com/gosignin/signin/internal/vault"
+	"github.com/gosignin/signin/internal/sharedstate"
+	"github.com/gosignin/signin/internal/tokens"
 )
 
 // Config says which provider signs people in, and how their sessions are kept.
@@ -216,16 +209,15 @@ type Auth struct {
 	ordinary  *authflow.Request // a sign-in with these defaults alone
 
 	provider     *provider.Client
-	grants       *grant.Source
+	tokens       *tokens.Source
 	transport    http.RoundTripper // for calls of APIs
-	sessions     *vault.Vault
-	ledger       *ledger.Ledger
-	renewer      *renew.Renewer
+	sessions     *lifecycle.Sessions
+	shared       *sharedstate.State
 	client       *authflow.Client
 	transactions *authflow.Transactions
+	cookies      cookie.Writer
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
-	refreshIn    time.Duration
 
 	log          *slog.Logger
 	onEvent      func(context.Context, Event)
@@ -239,12 +231,7 @@ type paths struct {
 	afterSignIn, afterSignOut              string
 }
 
-// The limits of shared state in memory. A person who is active all day with
-// access tokens of one hour leaves some 6 KB: the last successor of their session,
-// and a mark for each of the others. That makes room for 40,000 such people.
-var memoryLimits = memory.Limits{Entries: 1 << 20, Bytes: 256 << 20}
-
-// New checks cfg and returns its Auth. It dials nobody: the provider is
+// New checks cfg and returns its Auth. It does no I/O: the provider is
 // discovered when it is first needed, so an application starts while its
 // provider is down.
 //
@@ -265,22 +252,22 @@ func New(cfg Config) (*Auth, error) {
 	a.checkProvider(c, &cfg)
 	a.checkApplication(c, &cfg)
 	a.checkOptions(c)
-	limits := vault.Limits{
+	limits := session.Limits{
 		Idle: check(c, "IdleTimeout", cfg.IdleTimeout, defaultTo(24*time.Hour)),
 		Max:  check(c, "MaxLifetime", cfg.MaxLifetime, defaultTo(14*24*time.Hour)),
 	}
-	a.refreshIn = check(c, "RefreshBefore", cfg.RefreshBefore, defaultTo(time.Minute))
+	ahead := check(c, "RefreshBefore", cfg.RefreshBefore, defaultTo(time.Minute))
 	name := cfg.CookieName
 	if name == "" {
 		name = "signin"
 	}
-	secure := a.base != nil && a.base.Scheme == "https"
-	name = check(c, "CookieName", name, func(s string) (string, error) { return settings.CookieName(s, secure) })
+	a.cookies.Secure = a.base != nil && a.base.Scheme == "https"
+	name = check(c, "CookieName", name, func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
 	keys := checkKeys(c, &cfg, a.base)
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
 	}
-	if err := a.build(&cfg, name, keys, limits); err != nil {
+	if err := a.build(&cfg, name, keys, limits, ahead); err != nil {
 		return nil, err
 	}
 	a.announce(&cfg)
@@ -389,68 +376,33 @@ func (a *Auth) checkOptions(c *checker) {
 	}
 }
 
-func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
-	var keys [][]byte
-	for i, k := range cfg.Keys {
-		if len(k) < seal.MinKey {
-			c.add(fmt.Sprintf("Keys[%d]", i), fmt.Errorf("has %d bytes; needs %d or more: openssl rand -hex 32", len(k), seal.MinKey))
-		}
-		keys = append(keys, slices.Clone(k))
-	}
-	if len(keys) > 0 {
-		return keys
-	}
-	if base == nil || !settings.LoopbackInBrowsers(base.Hostname()) {
-		c.add("Keys", errors.New("are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"))
-	}
-	random := make([]byte, seal.MinKey)
-	rand.Read(random) // never fails: crypto/rand
-	return [][]byte{random}
-}
-
 // build makes the parts of an Auth whose Config has no mistake.
-func (a *Auth) build(cfg *Config, name string, keys [][]byte, l vault.Limits) error {
+func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	a.provider = provider.New(provider.Config{
 		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
 		RedirectURL: a.absolute(a.paths.callback), SigningAlgs: slices.Clone(cfg.SigningAlgs),
 		HTTPClient: cfg.HTTPClient, Now: a.now,
 	})
-	a.grants = &grant.Source{
-		Provider: a.provider, Lenient: !a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: a.refreshIn, Log: a.log, Now: a.now,
+	a.tokens = &tokens.Source{
+		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: ahead, Log: a.log, Now: a.now,
 	}
 	a.transport = http.DefaultTransport
 	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
 		a.transport = cfg.HTTPClient.Transport
 	}
-	shared := cfg.Shared
-	if shared == nil {
-		shared = memory.New(a.now, ledger.Class, memoryLimits)
-	}
-	sealing, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
-	transaction, err2 := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
-	entries, err3 := ledger.New(shared, keys, a.issuer, a.clientID, max(l.Idle, authflow.Lifetime)+lease)
-	if err := errors.Join(err, err2, err3); err != nil {
+	ring, err := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
+	if err := errors.Join(err, a.openSessions(cfg, name, keys, l, ahead)); err != nil {
 		return err
 	}
-	a.ledger = entries
-	a.sessions = vault.New(cfg.Store, name, sealing.Box(name), a.base.Scheme == "https", l)
-	a.transactions = authflow.NewTransactions(transaction, name, a.now)
+	a.transactions = authflow.NewTransactions(ring, name, a.now)
 	a.client = &authflow.Client{
 		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.callback),
 		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
 	}
-	a.renewer = renew.New(renew.Config{
-		Ledger: a.ledger, Refresh: a.grants.Refresh, Fetch: a.grants.Fetch, Report: a.refreshed, Due: a.due, Now: a.now, Lease: lease,
-		Revoke: func(ctx context.Context, rec *record.Record) { _ = a.revoke(ctx, rec) },
-	})
 	a.sameSite = http.NewCrossOriginProtection()
 	// It compares Origin with Host otherwise, which proxies rewrite.
 	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
 }
-
-// lease is how long one refresh may hold its session. It is longer than the
-// token request and the userinfo request, with their time-outs, together.
-const lease = 30 * time.Second
 
 // announce logs what an operator has to know, once.
 func (a *Auth) announce(cfg *Config) {
@@ -471,24 +423,6 @@ func (a *Auth) absolute(path string) string {
 	return a.base.Scheme + "://" + a.base.Host + path
 }
 
-// Check reports whether the provider can be reached and discovered now, and
-// whether store and shared state answer. It is a diagnosis for an operator. It is tempting to use
-// it as a readiness probe; then a provider that is down takes the application
-// down too, for people who are signed in as well.
-func (a *Auth) Check(ctx context.Context) error {
-	var errs []error
-	if err := a.provider.Reach(ctx); err != nil {
-		errs = append(errs, providerError(err))
-	}
-	if err := a.ledger.Check(ctx); err != nil {
-		errs = append(errs, newError(ErrSharedUnavailable, err))
-	}
-	if err := a.sessions.Check(ctx); err != nil {
-		errs = append(errs, newError(ErrStoreUnavailable, err))
-	}
-	return errors.Join(errs...)
-}
-
 // Load lets every request pass, and gives the user to those that have one; see
 // [UserFrom]. It is for pages that look different to people who are signed in.
 // If a session was presented and cannot be looked up, the answer is an error
@@ -498,20 +432,20 @@ func (a *Auth) Check(ctx context.Context) error {
 // "Cache-Control: no-store" unless next sets its own.
 func (a *Auth) Load(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s := a.innermost(r.Context()); s != nil && s.bearer != nil {
+		if c := a.innermost(r.Context()); c != nil && c.token != nil {
 			// A token decides alone: no cookie may lend it another person.
-			if s != r.Context().Value(sessionKey{}) { // another Auth stands between
-				r = r.WithContext(s.again(r.Context()))
+			if c != r.Context().Value(callerKey{}) { // another Auth is between
+				r = r.WithContext(c.again(r.Context()))
 			}
 			next.ServeHTTP(w, r)
 			return
 		}
-		r, s := a.load(w, r)
-		if s.err != nil {
-			a.fail(w, r, s.err)
+		r, c := a.load(w, r)
+		if c.err != nil {
+			a.fail(w, r, c.err)
 			return
 		}
-		s.mark(w)
+		c.mark(w)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -528,14 +462,14 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 // and perhaps their cookie.
 func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r, s := a.load(w, r)
+		r, c := a.load(w, r)
 		switch {
-		case s.err != nil:
-			a.fail(w, r, s.err)
-		case !s.signedIn:
+		case c.err != nil:
+			a.fail(w, r, c.err)
+		case !c.signedIn:
 			a.refuseNotSignedIn(w, r)
 		default:
-			s.mark(w)
+			c.mark(w)
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -555,7 +489,7 @@ func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return a.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			u, _ := UserFrom(r.Context()) // RequireAuth has let it in
-			outer, _ := r.Context().Value(metKey{a}).(*stepUp)
+			outer, _ := r.Context().Value(metKey{a}).(*authflow.Demand)
 			u.met = outer
 			if e := judge(r, u, rules); e != nil {
 				a.refuse(w, r, u, e)
@@ -607,22 +541,37 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 	rules = slices.Clone(rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s, e := a.bearer(r, audience)
+			c, e := a.bearer(r, audience)
 			var u *User
 			if e == nil {
-				r = r.WithContext(s)
+				r = r.WithContext(c)
 				u, _ = UserFrom(r.Context())
-				foreign := s.bearer != nil && s.bearer.organization != "" && !strings.HasPrefix(audience, provider.OrganizationAudience)
+				foreign := c.token != nil && c.token.Organization != "" && !strings.HasPrefix(audience, provider.OrganizationAudience)
 				e = judgeBearer(r, u, foreign, rules)
 			}
 			if e != nil {
 				a.refuseBearer(w, r, u, e)
 				return
 			}
-			s.private(w.Header())
+			c.private(w.Header())
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// judgeBearer applies rules to the user that a token speaks of. foreign says that
+// the token was made for an organization, while audience is an API's.
+func judgeBearer(r *http.Request, u *User, foreign bool, rules []Rule) *Error {
+	if e := judge(r, u, rules); e != nil {
+		return e
+	}
+	switch {
+	case u.Machine && !u.machineWelcome:
+		return newError(ErrForbidden, errors.New("signin: the token is a machine's, and there is no rule that lets machines in"))
+	case foreign && !u.withinOrganization:
+		return newError(ErrForbidden, errors.New("signin: the token holds within an organization, and no rule asks for that one"))
+	}
+	return nil
 }
 
 // RequireSessionOrBearer is for routes that people's browsers and programs both
@@ -643,76 +592,221 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 	}
 }
 
-// bearer verifies the token that a request brings.
-func (a *Auth) bearer(r *http.Request, audience string) (*session, *Error) {
-	s := &session{Context: r.Context(), auth: a, signedIn: true}
-	if v := testuser.From(r.Context()); v != nil {
-		if v.User == nil {
-			return nil, newError(ErrNotSignedIn, nil)
+// WithRoutes serves the routes of Config (sign-in, callback, sign-out,
+// back-channel logout) and passes everything else to next through [Auth.Load]. It guards nothing. It is
+// for wrapping an existing tree of handlers, and belongs outside any router.
+func (a *Auth) WithRoutes(next http.Handler) http.Handler {
+	routes := map[string]http.Handler{
+		a.paths.signIn:      a.SignIn(),
+		a.paths.callback:    a.Callback(),
+		a.paths.signOut:     a.SignOut(),
+		a.paths.backChannel: a.BackChannelLogout(),
+	}
+	loaded := a.Load(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := routes[r.URL.Path]; h != nil {
+			h.ServeHTTP(w, r)
+			return
 		}
-		return s, nil
-	}
-	raw, there, err := bearer.Token(r.Header)
-	switch {
-	case !there, errors.Is(err, bearer.ErrScheme): // somebody who has not heard of tokens
-		e := newError(ErrNotSignedIn, err)
-		e.Message = "This needs an access token, in the Authorization header."
-		return nil, e
-	case err != nil:
-		return nil, newError(ErrBadRequest, err)
-	}
-	token, err := a.provider.VerifyAccessToken(r.Context(), raw, audience)
-	if e := unverified(err, ErrInvalidToken); e != nil {
-		return nil, e
-	}
-	rec := &record.Record{
-		Began: token.IssuedAt, Created: token.IssuedAt, LastSeen: token.IssuedAt,
-		IDToken: record.JWT{Payload: string(token.Payload)}, Scope: strings.Join(token.Scopes, " "),
-	}
-	v, err := rec.View()
-	if err != nil {
-		return nil, newError(ErrInvalidToken, err)
-	}
-	s.summary = v.Summarize(nil)
-	s.bearer = &presented{
-		organization: token.Organization, issued: token.IssuedAt, expires: token.Expiry, machine: token.Machine,
-	}
-	return s, nil
+		loaded.ServeHTTP(w, r)
+	})
 }
 
-// judgeBearer applies rules to the user that a token speaks of. foreign says that
-// the token was made for an organization, while audience is an API's.
-func judgeBearer(r *http.Request, u *User, foreign bool, rules []Rule) *Error {
-	if e := judge(r, u, rules); e != nil {
+// Rule decides whether a user may make a request: nil allows it. The status of an
+// *[Error] is the answer's, and its Message is shown to people; any other error is
+// 403, and goes to Config.OnEvent alone. It may look at the request (an organization in
+// its path, say) and at anything else (a database). See [Auth.Require].
+type Rule func(r *http.Request, u *User) error
+
+// HasRole holds for people with a role. It needs the scope "roles".
+func HasRole(role string) Rule {
+	return func(_ *http.Request, u *User) error { return needs(u.Roles, "role", role) }
+}
+
+// HasScope holds if a scope was granted: with the sign-in, or, behind
+// [Auth.RequireBearer], with the token that came. For sessions that is what the
+// application may ask for (at Logto never a permission of an API, at many providers
+// whatever it has asked), and says nothing of what the person may do: ask for a role
+// there.
+func HasScope(scope string) Rule {
+	return func(_ *http.Request, u *User) error {
+		err := needs(u.Scopes, "scope", scope)
+		if e, ok := err.(*Error); ok {
+			e.scope = scope
+		}
+		return err
+	}
+}
+
+// MemberOf holds for members of an organization, by its ID, and for tokens that
+// were made for it. It needs the scope "urn:logto:scope:organizations".
+//
+// For an organization in the path:
+//
+//	func(r *http.Request, u *signin.User) error {
+//		return signin.MemberOf(r.PathValue("organization"))(r, u)
+//	}
+func MemberOf(organization string) Rule {
+	return func(_ *http.Request, u *User) error {
+		err := needs(u.Organizations, "membership in", organization)
+		u.withinOrganization = u.withinOrganization || err == nil
+		return err
+	}
+}
+
+// HasOrganizationRole holds for people with a role in an organization. It needs
+// the scope "urn:logto:scope:organization_roles".
+func HasOrganizationRole(organization, role string) Rule {
+	return func(_ *http.Request, u *User) error {
+		// "a:b" with "c" is not "a" with "b:c".
+		if strings.Contains(organization, ":") || organization == "" || role == "" {
+			return needs(nil, "role", role)
+		}
+		return needs(u.OrganizationRoles, "organization role", organization+":"+role)
+	}
+}
+
+// needs reports what is missing; nobody has what has no name. People read it only
+// if it is one word: an organization may come from the request's path, and nobody
+// shall write sentences into this application's pages.
+func needs(has []string, kind, value string) error {
+	if value != "" && slices.Contains(has, value) {
+		return nil
+	}
+	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
+	switch {
+	case !oneWord(value):
+	case kind == "scope": // the account may have the permission, and the application not have asked for it
+		e.Message = "This needs the scope " + value + ", which was not granted."
+	default:
+		e.Message = "You are signed in, but this needs the " + kind + " " + value +
+			", which your account does not have; if it should, ask whoever runs this application."
+	}
+	return e
+}
+
+func oneWord(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"
+	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
+}
+
+// AnyOf holds if one of the rules does. If none does, the error is that of the
+// first, but for one that a step-up would meet: then people are asked for that.
+func AnyOf(rules ...Rule) Rule {
+	mustBeRules(rules)
+	return func(r *http.Request, u *User) error {
+		var first error
+		for _, rule := range rules {
+			before := *u
+			u.machineWelcome = false // a Machines beside AnyOf says nothing of one inside
+			err := rule(r, u)
+			if err == nil && u.machineWelcome && !u.Machine {
+				// Machines holds for machines; to a person it grants nothing.
+				err = newError(ErrForbidden, errors.New("signin: needs a machine's token"))
+			}
+			if err == nil {
+				u.machineWelcome = u.machineWelcome || before.machineWelcome
+				return nil
+			}
+			// Of several rules in one, the first may have held.
+			u.machineWelcome, u.withinOrganization, u.met = before.machineWelcome, before.withinOrganization, before.met
+			if first == nil || stepUpOf(first) == nil && stepUpOf(err) != nil {
+				first = err
+			}
+		}
+		if first == nil { // of no rules, none holds
+			return newError(ErrForbidden, errors.New("signin: AnyOf has no rules"))
+		}
+		return first
+	}
+}
+
+// mustBeRules panics for a rule that is nil, when it is mounted.
+func mustBeRules(rules []Rule) {
+	if slices.ContainsFunc(rules, func(rule Rule) bool { return rule == nil }) {
+		panic("signin: a Rule is nil")
+	}
+}
+
+// clockSkew is how far the provider's clock may be off, as for ID tokens.
+const clockSkew = time.Minute
+
+// SignedInWithin holds for people who have authenticated no longer ago than d,
+// give or take a minute, by what clocks may differ. For others a page is a step-up: they are sent
+// to the provider, which asks them again, and come back. It is for what must not happen at a
+// browser that somebody left open. Guard the page with the form as well as the
+// handler that the form is sent to: a form cannot be sent again after a sign-in.
+//
+// Only the provider's word counts (auth_time). If it does not give it though it
+// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
+// Logto gives it only when asked: whoever has signed in without [MaxAge] is asked
+// once more, however fresh that is.
+//
+// SignedInWithin panics if d is less than zero. Zero asks for an authentication
+// within the last minute; each page view is not to be one.
+func SignedInWithin(d time.Duration) Rule {
+	if d < 0 {
+		panic("signin: SignedInWithin needs zero or more")
+	}
+	demand := &authflow.Demand{MaxAge: d, MaxAgeAsked: true}
+	return func(r *http.Request, u *User) error {
+		if age := nowOf(r).Sub(u.AuthTime); !u.AuthTime.IsZero() && age-clockSkew <= d && age >= -clockSkew {
+			return u.meets(demand)
+		}
+		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication within %v", d))
+		e.stepUp = demand
 		return e
 	}
-	switch {
-	case u.Machine && !u.machineWelcome:
-		return newError(ErrForbidden, errors.New("signin: the token is a machine's, and there is no rule that lets machines in"))
-	case foreign && !u.withinOrganization:
-		return newError(ErrForbidden, errors.New("signin: the token holds within an organization, and no rule asks for that one"))
+}
+
+// meets notes a demand that a user meets. Providers may state class and time of an
+// authentication only if they are asked for both: a step-up for another rule must
+// ask for these again, or what it brings meets that rule, and no longer this one.
+func (u *User) meets(demand *authflow.Demand) error {
+	if u.met == nil {
+		u.met = demand
+	} else if both, possible := u.met.And(*demand); possible { // else the user has a class that is in neither alone
+		u.met = &both
 	}
 	return nil
 }
 
-// refuseBearer answers a program, with a challenge that says what would help.
-// u is nil if there was no good token.
-func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
-	if e.Status < 500 {
-		denied := Event{Kind: EventDenied, Err: e}
-		if u != nil {
-			denied.Subject, denied.ProviderSessionID = u.Subject, u.ProviderSessionID
+// ACR holds for people whose authentication is of one of these classes, and asks
+// others for a step-up, as [SignedInWithin] does. It panics if there are none, or
+// one that is no single word.
+func ACR(values ...string) Rule {
+	values = slices.Clone(values)
+	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
+		panic("signin: ACR needs classes of authentication, each a word")
+	}
+	demand := &authflow.Demand{ACR: values}
+	return func(_ *http.Request, u *User) error {
+		if u.ACR != "" && slices.Contains(values, u.ACR) {
+			return u.meets(demand)
 		}
-		a.emit(r.Context(), denied)
-	} else {
-		a.log.Log(r.Context(), e.level(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
+		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication of class %q", values))
+		e.stepUp = demand
+		return e
 	}
-	if c := e.challenge(); c != "" {
-		w.Header().Set("WWW-Authenticate", c)
+}
+
+// nowOf is the clock of the Auth that has let a request in.
+func nowOf(r *http.Request) time.Time {
+	if c, _ := r.Context().Value(callerKey{}).(*caller); c != nil {
+		return c.auth.now()
 	}
-	page.WriteProblem(w, r, page.Problem{
-		Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter,
-	})
+	return time.Now()
+}
+
+// Machines lets machines in as well: tokens that an application got for itself,
+// without a person. Without this rule [Auth.RequireBearer] refuses them. It holds
+// for people too, since it asks nothing of them, but not inside [AnyOf]:
+// AnyOf(Machines(), HasRole("admin")) is for machines and administrators.
+func Machines() Rule {
+	return func(_ *http.Request, u *User) error {
+		u.machineWelcome = true
+		return nil
+	}
 }
 
 // judge applies rules to a user, and returns the first that does not hold. One
@@ -757,8 +851,8 @@ func asRefusal(err error) *Error {
 	if e.Status >= 400 && e.Status <= 599 {
 		return e
 	}
-	whole := *e // it is whoever made it who may use it again
-	if whole.Status = statuses[e.Code]; whole.Status == 0 {
+	whole := *e // the rule may return it again
+	if whole.Status = page.For(string(e.Code)).Status; whole.Status == 0 {
 		whole.Status = http.StatusForbidden
 	}
 	return &whole
@@ -767,143 +861,20 @@ func asRefusal(err error) *Error {
 // with returns a step-up that meets e's demand and another, which has its own
 // cause. Where no class of authentication meets both, it is a refusal: people would
 // be sent to the provider for one and for the other without end.
-func (e *Error) with(demand *stepUp, cause error) *Error {
-	demand, possible := demand.and(e.stepUp)
+func (e *Error) with(demand *authflow.Demand, cause error) *Error {
+	met, possible := demand.And(*e.stepUp)
 	if !possible {
 		return newError(ErrForbidden, errors.Join(cause, e.Err))
 	}
 	both := *e
-	both.stepUp, both.Err = demand, errors.Join(cause, e.Err)
+	both.stepUp, both.Err = &met, errors.Join(cause, e.Err)
 	return &both
 }
 
-// Refuse answers a request with an error of this package, as a guard does, and
-// reports whether it has: not for any other error, and not for nil. It is for
-// handlers that have one from [AccessToken], from a request of a [Client], from
-// [FetchUserInfo], or from a [Rule] that they ask themselves. Somebody whose session
-// has ended meanwhile is sent to sign in; for what is missing there is the page or
-// problem document of its status.
-//
-//	resp, err := client.Get("https://api.example.com/orders")
-//	if auth.Refuse(w, r, err) {
-//		return
-//	}
-//
-// Nothing may have been written to w.
-func (a *Auth) Refuse(w http.ResponseWriter, r *http.Request, err error) bool {
+func stepUpOf(err error) *authflow.Demand {
 	var e *Error
-	if !errors.As(err, &e) || e == nil {
-		return false
+	if errors.As(err, &e) {
+		return e.stepUp
 	}
-	e = asRefusal(e)
-	u, ok := UserFrom(r.Context())
-	if !ok {
-		u = new(User)
-	}
-	switch s := a.innermost(r.Context()); {
-	case s != nil && s.bearer != nil:
-		a.refuseBearer(w, r, u, e)
-	case e.Code == ErrNotSignedIn:
-		a.refuseNotSignedIn(w, r)
-	default:
-		a.refuse(w, r, u, e)
-	}
-	return true
-}
-
-// refuse answers a request of somebody who is signed in, and not allowed.
-func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
-	a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
-	if e.Status >= 500 { // a rule's database, say
-		a.fail(w, r, e)
-		return
-	}
-	noStore(w)
-	if e.stepUp != nil {
-		a.sendToSignIn(w, r, e)
-		return
-	}
-	a.show(w, r, e)
-}
-
-// refuseNotSignedIn answers a request of a user who is not signed in, in the shape
-// that its sender can use. Nothing but the shape depends on headers.
-func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
-	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
-	noStore(w)
-	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
-}
-
-// sendToSignIn answers a request for which its sender has to sign in first, or
-// once more.
-func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
-	kind := requestkind.Of(r)
-	// Where every sign-in is silent and one has just failed, the next would fail
-	// too, and come back here.
-	if e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
-		kind = requestkind.Program
-	}
-	switch kind {
-	case requestkind.Navigation:
-		target := r.RequestURI               // what the browser sent: it survives http.StripPrefix
-		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
-			target = r.URL.RequestURI()
-		}
-		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
-	case requestkind.HTMX:
-		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
-		if err != nil {
-			target = ""
-		}
-		w.Header().Set("HX-Redirect", a.signInURL(target, e.stepUp))
-		w.Header().Set("WWW-Authenticate", page.Scheme)
-		w.WriteHeader(http.StatusUnauthorized)
-	default:
-		// The page that sent the form, or asked for what it shows: there is where the
-		// person goes on.
-		target, err := a.returnTo.URL(r.Header.Get("Referer"))
-		if err != nil {
-			target = ""
-		}
-		shown := *e
-		shown.wayOn = a.signInURL(target, e.stepUp)
-		a.show(w, r, &shown)
-	}
-}
-
-// signInURL returns the path that starts a sign-in, or a step-up, and comes back
-// to target. That anybody can write such a URL does no harm: the guard decides, and
-// all that the query can do is to ask for more.
-func (a *Auth) signInURL(target string, s *stepUp) string {
-	q := url.Values{}
-	if s != nil && s.maxAgeAsked {
-		q.Set("max_age", strconv.FormatInt(min(int64(s.maxAge/time.Second), math.MaxInt32), 10))
-	}
-	if s != nil && len(s.acr) > 0 {
-		q.Set("acr_values", strings.Join(s.acr, " "))
-	}
-	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.afterSignIn {
-		q.Set("return_to", target)
-	}
-	if len(q) == 0 {
-		return a.paths.signIn
-	}
-	return a.paths.signIn + "?" + q.Encode()
-}
-
-// compile applies sign-in options, Config's first, and reports mistakes.
-func (a *Auth) compile(opts []SignInOption) (*authflow.Request, string, error) {
-	s := signInSettings{}
-	for _, o := range slices.Concat(a.defaults, opts) {
-		if o.apply != nil {
-			o.apply(&s)
-		}
-	}
-	err := s.params.Check(a.logto)
-	if s.returnTo != "" && a.base != nil {
-		if _, badPath := a.returnTo.Path(s.returnTo); badPath != nil {
-			err = errors.Join(err, fmt.Errorf("signin: ReturnTo: %w", badPath))
-		}
-	}
-	return &s.params, s.returnTo, err
+	return nil
 }

@@ -19,8 +19,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/ledger"
-	"github.com/gosignin/signin/internal/memory"
+	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -778,12 +777,12 @@ func tokensAtOnce(t *testing.T) {
 // expiring is shared state in which entries do expire. refused is sent to for each
 // lock that somebody else holds.
 type expiring struct {
-	*memory.Store
+	*sharedstate.Memory
 	refused chan struct{}
 }
 
 func (e *expiring) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
-	added, err := e.Store.Add(ctx, key, value, ttl)
+	added, err := e.Memory.Add(ctx, key, value, ttl)
 	if !added && key[0] == 'l' {
 		select {
 		case e.refused <- struct{}{}:
@@ -794,15 +793,15 @@ func (e *expiring) Add(ctx context.Context, key string, value []byte, ttl time.D
 }
 
 // killedReplica stops a replica for good while it refreshes, lock in hand. (When
-// exactly another takes over, to the second, is what internal/renew tests.)
+// exactly another takes over, to the second, is what internal/refresh tests.)
 func killedReplica(t *testing.T) {
 	t.Parallel()
 	shared := &expiring{refused: make(chan struct{}, 1)}
 	var dying atomic.Bool
 	begun, over := make(chan struct{}), make(chan struct{})
 	p := replicate(t, 2, func(c *signin.Config) {
-		if shared.Store == nil { // the first replica's, which is to die
-			shared.Store = memory.New(c.Now, ledger.Class, memory.Limits{Entries: 1000, Bytes: 1 << 20})
+		if shared.Memory == nil { // the first replica's, which is to die
+			shared.Memory = sharedstate.NewMemory(c.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})
 			c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				if dying.CompareAndSwap(true, false) {
 					close(begun)

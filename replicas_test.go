@@ -385,7 +385,7 @@ const (
 
 // CASES 4.7, with the real thing: a refresh and the session's end meet at some
 // operation of shared state or at the provider, and go on as the processors
-// please. internal/renew goes through every order; this is for what it does not
+// please. internal/refresh goes through every order; this is for what it does not
 // know of.
 func TestASignOutDuringARefreshStaysOneInAThousandTries(t *testing.T) {
 	t.Parallel()

@@ -34,9 +34,9 @@ var refresh = []row{
 	refreshed("4.6", "Shared state fails while the result is written, or the lock released.", "It still reaches the cookie, and this process's other requests. Without a lock nothing is sent, and the session stands.",
 		"4.6 it still reaches the cookie", "4.6 what could not be written", "4.6 without a lock"),
 	{"4.7", "A sign-out during a refresh, on another replica, at every step of it.", "It stays signed out; what the refresh received is revoked.",
-		append(in("TestCasesRefresh", "4.7"), proof{".", "internal/renew", "TestASignOutWinsInEveryOrder"}, proof{".", "internal/renew", "TestASignOutWinsOverTwoRefreshesInEveryOrder"})},
+		append(in("TestCasesRefresh", "4.7"), proof{".", "internal/refresh", "TestASignOutWinsInEveryOrder"}, proof{".", "internal/refresh", "TestASignOutWinsOverTwoRefreshesInEveryOrder"})},
 	{"4.8", "A replica is killed while it holds the lock.", "Another takes over after the lease, with a whole lease for itself.",
-		append(in("TestCasesRefresh", "4.8"), proof{".", "internal/renew", "TestLease"})},
+		append(in("TestCasesRefresh", "4.8"), proof{".", "internal/refresh", "TestLease"})},
 	{"4.9", "The refresh is due on an image, style, script, font or the like.", "The changed session cookie is not set there, and elsewhere only with private, no-store.",
 		append(in("TestCasesRefresh", "4.9"), within(".", "internal/requestkind", "TestCases", "4.9")...)},
 }

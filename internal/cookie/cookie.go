@@ -32,7 +32,9 @@ const marker = "."
 var ErrTooLarge = errors.New("signin: value does not fit two cookies")
 
 // Second returns the name of the cookie that holds the second part.
-func Second(name string) string { return name + ".2" }
+func Second(name string) string { return name + secondSuffix }
+
+const secondSuffix = ".2"
 
 // Split returns the values for the cookies name and Second(name). The second
 // is empty when one cookie is enough; then a second one that an earlier, longer
@@ -51,13 +53,6 @@ func Split(value string) (first, second string, err error) {
 // blanks are what net/http cuts off around a pair and its name.
 const blanks = " \t\r\n"
 
-// Jar reads the cookies of one name. It is immutable and safe for concurrent
-// use.
-type Jar struct{ name, second string }
-
-// NewJar returns the jar of a name.
-func NewJar(name string) Jar { return Jar{name: name, second: Second(name)} }
-
 // Found is what a request's Cookie header holds under a name.
 type Found struct {
 	// First and Second are the parts in order: concatenated they are the
@@ -70,9 +65,9 @@ type Found struct {
 	OK bool
 }
 
-// Find looks through the lines of a Cookie header. The work is bounded by the
-// header's length, and it allocates nothing.
-func (j Jar) Find(lines []string) Found {
+// Find looks through the lines of a Cookie header for a name. The work is bounded
+// by the header's length, and it allocates nothing.
+func Find(lines []string, name string) Found {
 	var first, second string
 	var firsts, seconds int
 	for _, line := range lines {
@@ -82,17 +77,17 @@ func (j Jar) Find(lines []string) Found {
 			for pair != "" && strings.IndexByte(blanks, pair[0]) >= 0 {
 				pair = pair[1:]
 			}
-			if !strings.HasPrefix(pair, j.name) { // the second name begins with the first
+			pair, ok := strings.CutPrefix(pair, name) // the second name begins with the first
+			if !ok {
 				continue
 			}
 			// A name without "=" counts as the name: net/http reads it so.
-			name, value, _ := strings.Cut(strings.TrimRight(pair, blanks), "=")
-			name = strings.TrimRight(name, blanks) // and so too
-			switch name {
-			case j.name:
+			suffix, value, _ := strings.Cut(strings.TrimRight(pair, blanks), "=")
+			switch strings.TrimRight(suffix, blanks) { // and so too
+			case "":
 				first = value
 				firsts++
-			case j.second:
+			case secondSuffix:
 				second = value
 				seconds++
 			}

@@ -12,7 +12,6 @@ const name = "__Host-signin"
 
 func TestSplitAndFind(t *testing.T) {
 	t.Parallel()
-	jar := cookie.NewJar(name)
 	for _, n := range []int{1, cookie.MaxValue - 1, cookie.MaxValue, cookie.MaxValue + 1, cookie.Max - 1, cookie.Max} {
 		value := strings.Repeat("abcdefg", n/7+1)[:n]
 		first, second, err := cookie.Split(value)
@@ -29,7 +28,7 @@ func TestSplitAndFind(t *testing.T) {
 		if second != "" {
 			header += "; " + cookie.Second(name) + "=" + second
 		}
-		if f := jar.Find([]string{header}); !f.OK || f.First+f.Second != value {
+		if f := cookie.Find([]string{header}, name); !f.OK || f.First+f.Second != value {
 			t.Errorf("%d bytes: Find got ok %v, %d bytes; want the value", n, f.OK, len(f.First+f.Second))
 		}
 	}
@@ -73,11 +72,10 @@ var headers = []struct {
 
 func TestCases(t *testing.T) {
 	t.Parallel()
-	jar := cookie.NewJar(name)
 	for _, row := range headers {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			if got := jar.Find(row.lines); got != row.want {
+			if got := cookie.Find(row.lines, name); got != row.want {
 				t.Errorf("got %+v; want %+v", got, row.want)
 			}
 		})
@@ -86,21 +84,19 @@ func TestCases(t *testing.T) {
 
 func TestCasesOfSize(t *testing.T) {
 	t.Run("5.6 a header of 1 MB costs no allocation", func(t *testing.T) {
-		jar := cookie.NewJar(name)
 		lines := []string{strings.Repeat("a=b; ", 200_000), name + "=v"}
 		var f cookie.Found
-		if n := testing.AllocsPerRun(3, func() { f = jar.Find(lines) }); n != 0 || f.First != "v" {
+		if n := testing.AllocsPerRun(3, func() { f = cookie.Find(lines, name) }); n != 0 || f.First != "v" {
 			t.Errorf("got %v allocations, %q; want none and the value", n, f.First)
 		}
 	})
 }
 
 func BenchmarkFind(b *testing.B) {
-	jar := cookie.NewJar(name)
 	lines := []string{"theme=dark; lang=ko; " + name + "=" + strings.Repeat("x", 1131)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !jar.Find(lines).OK {
+		if !cookie.Find(lines, name).OK {
 			b.Fatal("not found")
 		}
 	}

@@ -22,8 +22,8 @@ import (
 // judging are the packages that decide something about outside input, and the
 // root, which takes longest, last.
 const judging = `
-internal/provider internal/grant internal/bearer internal/returnto internal/seal internal/cookie
-internal/authflow internal/vault internal/record internal/settings internal/ledger internal/renew internal/memory
+internal/provider internal/tokens internal/bearer internal/returnto internal/seal internal/cookie
+internal/authflow internal/session internal/sessionstore internal/settings internal/sharedstate internal/refresh internal/lifecycle
 internal/members internal/requestkind internal/page internal/testuser redisstore .`
 
 type options struct {

@@ -27,7 +27,7 @@ import (
 )
 
 // Page is one page. The zero Page says that something went wrong, with status 500
-// and no way on. [For] gives one with its texts.
+// and no way on. [For] gives one for a code.
 type Page struct {
 	// Status is the status of the answer; 0 stands for 500.
 	Status int
@@ -44,7 +44,18 @@ type Page struct {
 type Action struct {
 	Label, Href string
 	Post        bool
+	// Way is where it leads, for the caller who knows the address.
+	Way Way
 }
+
+// Way is a kind of place to go on.
+type Way int
+
+const (
+	ToOutside Way = iota // where people are who are signed out
+	ToStart              // where people are who have signed in
+	ToSignIn
+)
 
 //go:embed page.css
 var style string

@@ -1,0 +1,104 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/requestkind"
+	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
+)
+
+// endTimeout bounds how long store and shared state may take for a sign-out.
+const endTimeout = 4 * time.Second
+
+// SignOut is what came of ending a session.
+type SignOut struct {
+	// Session is the one that was presented; nil if there was none. Newest is its
+	// newest generation.
+	Session, Newest *session.Session
+	// Recorded says that all replicas know.
+	Recorded bool
+	// Revoked is what the provider said when the refresh token was given back; nil
+	// if that has succeeded, or there was none.
+	Revoked error
+}
+
+// End ends the session that a request presents, everywhere, and gives its refresh
+// token back. The browser's cookie is cleared in any case; an error says that
+// store or shared state did not take all of it.
+func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) {
+	out, err := l.end(w, r)
+	if out.Newest == nil {
+		return out, err
+	}
+	ctx := context.WithoutCancel(r.Context())
+	out.Revoked = l.Refresh.Source.Revoke(ctx, out.Newest)
+	if err == nil && out.Newest.RefreshToken != "" && out.Revoked == nil {
+		// So that a copy of the cookie does not ask for it again. If it cannot
+		// be noted, it does: no harm.
+		_, _ = l.State.Revoked(r.Context(), out.Newest)
+	}
+	return out, err
+}
+
+// end ends the local session first, whatever the provider does.
+func (l *Sessions) end(w http.ResponseWriter, r *http.Request) (SignOut, error) {
+	// It does not depend on whether the person waits for the answer. And all of it
+	// together has to be done while they do.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
+	s := new(session.Session)
+	found, err := l.Store.Load(r, s)
+	removed := l.Store.Remove(w, r)
+	if !found {
+		return SignOut{}, errors.Join(err, removed)
+	}
+	// Written before successors are looked for: see the refresh package.
+	err = l.State.End(ctx, sharedstate.EndedSession, s.ID[:], sharedstate.SignedOut, l.Now())
+	return SignOut{Session: s, Newest: l.Refresh.Last(ctx, s), Recorded: err == nil}, errors.Join(err, removed)
+}
+
+var reasons = map[sharedstate.Reason]Reason{
+	sharedstate.SignedOut: SignedOut, sharedstate.ByProvider: ByProvider, sharedstate.Replaced: Replaced,
+	sharedstate.Unknown: Unknown,
+}
+
+// ended clears away a session that was found ended. The first to find it
+// revokes its refresh token, unless a new sign-in has replaced it: the provider
+// may have given both the same grant.
+func (l *Sessions) ended(w http.ResponseWriter, r *http.Request, e *refresh.Ended) Outcome {
+	out := l.over(w, r, reasons[e.Reason], e.Session)
+	if e.Reason != sharedstate.SignedOut {
+		return out
+	}
+	last := l.Refresh.Last(r.Context(), e.Session)
+	// If that cannot be noted, it may be given back twice, which does no harm: its
+	// cookie is gone now, and with it the browser that might do it later.
+	if first, err := l.State.Revoked(r.Context(), last); err != nil || first {
+		l.Revoke(r.Context(), last)
+	}
+	return out
+}
+
+// over clears a session's cookies, where the answer may carry that.
+func (l *Sessions) over(w http.ResponseWriter, r *http.Request, reason Reason, s *session.Session) Outcome {
+	out := Outcome{Ended: reason, Session: s, Written: requestkind.CookieWritable(r)}
+	if !out.Written {
+		return out
+	}
+	if err := l.Store.Remove(w, r); err != nil {
+		l.Log.ErrorContext(r.Context(), "signin: a session that is over could not be removed", "error", err)
+	}
+	return out
+}
+
+// Revoke gives a session's refresh token back, as a courtesy to the person: the
+// session is over, whether or not it succeeds. A failure is logged.
+func (l *Sessions) Revoke(ctx context.Context, s *session.Session) {
+	_ = l.Refresh.Source.Revoke(context.WithoutCancel(ctx), s)
+}

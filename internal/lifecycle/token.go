@@ -1,0 +1,56 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/session"
+)
+
+// Token returns an access token for an audience: the session's own, or one that
+// is fetched. refused is one that the audience has not accepted, or "".
+//
+// The error is ErrNoRefreshToken, or one of package refresh.
+func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audience, refused string) (*session.Token, error) {
+	s := cmp.Or(k.newest.Load(), k.Session)
+	own := audience == session.Audience{} && s.AccessToken != "" && s.AccessToken != refused
+	if s.RefreshToken == "" && !(own && l.Now().Before(s.AccessExpiry)) {
+		return nil, ErrNoRefreshToken
+	}
+	if own {
+		return l.ownToken(ctx, k, s)
+	}
+	token, newest, err := l.Refresh.Token(ctx, s, k.opened.Generation, refresh.Wanted{Audience: audience, Refused: refused})
+	if err != nil {
+		return nil, err
+	}
+	k.moveOn(newest)
+	return token, nil
+}
+
+// ownToken returns the access token that is part of the session, and refreshes
+// the session first if that is due: a handler may have run for long.
+func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session) (*session.Token, error) {
+	if now := l.Now(); l.Refresh.Due(s) {
+		next, err := l.Refresh.Refresh(ctx, s, k.opened.Generation, !now.Before(s.AccessExpiry))
+		if next != nil { // perhaps what there was, if the provider is not to be asked now
+			s = next
+			k.moveOn(s)
+		}
+		if refresh.Over(err) || !now.Before(s.AccessExpiry) {
+			return nil, cmp.Or(err, error(refresh.ErrResting))
+		}
+	}
+	return &session.Token{Access: s.AccessToken, Scope: s.Scope, Expiry: s.AccessExpiry}, nil
+}
+
+// moveOn remembers a generation, unless a newer one is known.
+func (k *Known) moveOn(s *session.Session) {
+	for {
+		known := k.newest.Load()
+		if known != nil && known.Generation >= s.Generation || k.newest.CompareAndSwap(known, s) {
+			return
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package session
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"time"
+)
+
+// ErrMalformed means that bytes are not a session of this version.
+var ErrMalformed = errors.New("signin: malformed session")
+
+const version = 2
+
+// Flags of the binary form.
+const (
+	flagAccessJWT    = 1 << iota // the access token is stored as three parts
+	flagAccessExpiry             // the access token's expiry is known
+)
+
+// maxSize is how long the binary form may be, so that two bytes address all of it
+// and all values of Claims.
+const maxSize = 60_000
+
+// The parts of the binary form, in the order in which they are stored.
+const (
+	partPayload = iota
+	partExtra
+	partDecoded // values of claims that are not in the two before as they are
+	partHeader
+	partSignature
+	partRefresh
+	partAccessHeader
+	partAccess
+	partAccessSignature
+	partScope
+	partNonce
+	numParts
+)
+
+// Append appends the session's binary form to dst:
+//
+//	version, flags, ID, times, generation, common scopes,
+//	of each claim its length and how far it is from the end of the one before,
+//	lengths of all parts, all parts
+func (s *Session) Append(dst []byte) ([]byte, error) {
+	commonScopes, otherScopes := packScope(s.Scope)
+	parts := [numParts]string{
+		partPayload: s.Claims.Payload(), partExtra: s.Claims.Extra(),
+		partHeader: s.IDHeader, partSignature: s.IDSignature,
+		partRefresh: s.RefreshToken, partAccess: s.AccessToken, partScope: otherScopes, partNonce: s.Nonce,
+	}
+	if strings.Contains(parts[partPayload], `"`+s.Nonce+`"`) {
+		parts[partNonce] = "" // no need to say it twice
+	}
+	var flags byte
+	if jwt, ok := SplitJWT(s.AccessToken); ok {
+		flags |= flagAccessJWT
+		parts[partAccessHeader], parts[partAccess], parts[partAccessSignature] = jwt.Header, jwt.Payload, jwt.Signature
+	}
+	if !s.AccessExpiry.IsZero() {
+		flags |= flagAccessExpiry
+	}
+	start := len(dst)
+	dst = append(dst, version, flags)
+	dst = append(dst, s.ID[:]...)
+	dst = binary.AppendVarint(dst, s.Began.UnixMilli())
+	dst = binary.AppendVarint(dst, s.Created.Unix()-s.Began.Unix())
+	dst = binary.AppendVarint(dst, s.LastSeen.Unix()-s.Created.Unix())
+	dst = binary.AppendUvarint(dst, s.Generation)
+	dst = binary.AppendUvarint(dst, commonScopes)
+	if !s.AccessExpiry.IsZero() {
+		dst = binary.AppendVarint(dst, s.AccessExpiry.Unix()-s.LastSeen.Unix())
+		dst = binary.AppendVarint(dst, int64(s.AccessLife/time.Second))
+	}
+	dst, parts[partDecoded] = s.Claims.appendPlaces(dst)
+	for _, p := range parts {
+		dst = binary.AppendUvarint(dst, uint64(len(p)))
+	}
+	for _, p := range parts {
+		dst = append(dst, p...)
+	}
+	if len(dst)-start > maxSize {
+		return nil, ErrTooLarge
+	}
+	return dst, nil
+}
+
+// appendPlaces appends where each claim's value is in the JSON, and returns what
+// is not there as it is: strings that have escapes. It does not matter which of
+// several places is found, since each has the same bytes.
+func (c *Claims) appendPlaces(dst []byte) ([]byte, string) {
+	var decoded []byte
+	end := 0
+	for claim := range numClaims {
+		value := c.Text(claim)
+		dst = binary.AppendUvarint(dst, uint64(len(value)))
+		if value == "" {
+			continue
+		}
+		at := bytes.Index(c.json, []byte(value))
+		if at < 0 {
+			at = len(c.json) + len(decoded)
+			decoded = append(decoded, value...)
+		}
+		dst = binary.AppendVarint(dst, int64(at-end))
+		end = at + len(value)
+	}
+	return dst, string(decoded)
+}
+
+// Decode reads what Append has written. It keeps nothing of b.
+func (s *Session) Decode(b []byte) error {
+	if len(b) < 2 || len(b) > maxSize || b[0] != version {
+		return ErrMalformed
+	}
+	flags := b[1]
+	r := reader{b: b[2:]}
+	copy(s.ID[:], r.bytes(len(ID{})))
+	s.Began = time.UnixMilli(r.signed())
+	s.Created = time.Unix(s.Began.Unix()+r.signed(), 0)
+	s.LastSeen = time.Unix(s.Created.Unix()+r.signed(), 0)
+	s.Generation = r.unsigned()
+	scopes := r.unsigned()
+	s.AccessExpiry, s.AccessLife = time.Time{}, 0
+	if flags&flagAccessExpiry != 0 {
+		s.AccessExpiry = time.Unix(s.LastSeen.Unix()+r.signed(), 0)
+		s.AccessLife = time.Duration(min(max(r.signed(), 0), maxLife)) * time.Second
+	}
+	places := r.places()
+	var lengths [numParts]int
+	for i := range lengths {
+		lengths[i] = r.length()
+	}
+	var parts [numParts][]byte
+	for i, n := range lengths {
+		parts[i] = r.bytes(n)
+	}
+	if r.bad || len(r.b) > 0 {
+		return ErrMalformed
+	}
+	return s.take(&parts, &places, scopes, flags&flagAccessJWT != 0)
+}
+
+// take copies parts and claims into s: two allocations, one for the JSON and one
+// for all strings.
+func (s *Session) take(parts *[numParts][]byte, places *[numClaims]place, scopes uint64, isJWT bool) error {
+	indexed := bytes.Join([][]byte{parts[partPayload], parts[partExtra], parts[partDecoded]}, nil)
+	n := len(parts[partPayload]) + len(parts[partExtra])
+	s.Claims = Claims{json: indexed[:n:n], payload: len(parts[partPayload])}
+	var space [3][512]byte // most often enough
+	values := space[0][:0]
+	for i, p := range places {
+		if p.len > len(indexed)-p.off || len(values)+p.len > maxSize {
+			return ErrMalformed
+		}
+		values = append(values, indexed[p.off:p.off+p.len]...)
+		s.Claims.ends[i] = uint16(len(values))
+	}
+	access := parts[partAccess]
+	if isJWT {
+		access = appendJWT(nil, parts[partAccessHeader], access, parts[partAccessSignature])
+	}
+	pieces := [...]struct {
+		to   *string
+		from []byte
+	}{
+		{&s.Claims.values, values},
+		{&s.IDHeader, parts[partHeader]},
+		{&s.IDSignature, parts[partSignature]},
+		{&s.RefreshToken, parts[partRefresh]},
+		{&s.AccessToken, access},
+		{&s.Nonce, parts[partNonce]},
+		{&s.Scope, appendScope(space[1][:0], scopes, parts[partScope])},
+	}
+	joined := space[2][:0]
+	for _, p := range pieces {
+		joined = append(joined, p.from...)
+	}
+	text := string(joined)
+	for _, p := range pieces {
+		*p.to, text = text[:len(p.from)], text[len(p.from):]
+	}
+	return nil
+}
+
+// maxLife is a year in seconds: no access token is taken to live longer.
+const maxLife = 365 * 24 * 60 * 60
+
+// place is where a claim's value is in the JSON.
+type place struct{ off, len int }
+
+// reader reads from the front of b until something is bad; then it reads zeros.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+// unsigned reads a number.
+func (r *reader) unsigned() uint64 {
+	x, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return x
+}
+
+// signed reads a number as binary.AppendVarint writes it. Times further off than
+// 2^50 are not times, and could overflow a sum.
+func (r *reader) signed() int64 {
+	u := r.unsigned()
+	x := int64(u>>1) ^ -int64(u&1)
+	if x > 1<<50 || x < -1<<50 {
+		r.bad = true
+		return 0
+	}
+	return x
+}
+
+// length reads a number that cannot exceed the longest session.
+func (r *reader) length() int {
+	x := r.unsigned()
+	if x > maxSize {
+		r.bad = true
+		return 0
+	}
+	return int(x)
+}
+
+// bytes reads n bytes.
+func (r *reader) bytes(n int) []byte {
+	if n > len(r.b) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+// places reads what appendPlaces has written.
+func (r *reader) places() (places [numClaims]place) {
+	end := 0
+	for i := range places {
+		n := r.length()
+		if n == 0 {
+			continue
+		}
+		off := end + int(r.signed())
+		if off < 0 || off > maxSize {
+			r.bad = true
+			return places
+		}
+		places[i] = place{off, n}
+		end = off + n
+	}
+	return places
+}

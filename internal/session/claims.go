@@ -1,0 +1,225 @@
+package session
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	exact "github.com/go-jose/go-jose/v4/json"
+)
+
+// Claim is a claim that handlers often read.
+type Claim int
+
+// These claims are found once, when a token has been verified.
+const (
+	Subject           Claim = iota // "sub"
+	SessionID                      // "sid"
+	Name                           // "name"
+	Picture                        // "picture"
+	Username                       // "username", or else "preferred_username"
+	Email                          // "email"
+	EmailVerified                  // "email_verified"
+	PhoneNumber                    // "phone_number"
+	Roles                          // "roles"
+	Organizations                  // "organizations"
+	OrganizationRoles              // "organization_roles"
+	ACR                            // "acr"
+	AuthTime                       // "auth_time"
+	numClaims
+)
+
+// members are the claims of a token as it has them. Their names are compared
+// exactly, which encoding/json does not do.
+type members struct {
+	Subject           json.RawMessage `json:"sub"`
+	SessionID         json.RawMessage `json:"sid"`
+	Name              json.RawMessage `json:"name"`
+	Picture           json.RawMessage `json:"picture"`
+	Username          json.RawMessage `json:"username"`
+	PreferredUsername json.RawMessage `json:"preferred_username"`
+	Email             json.RawMessage `json:"email"`
+	EmailVerified     json.RawMessage `json:"email_verified"`
+	PhoneNumber       json.RawMessage `json:"phone_number"`
+	Roles             json.RawMessage `json:"roles"`
+	Organizations     json.RawMessage `json:"organizations"`
+	OrganizationRoles json.RawMessage `json:"organization_roles"`
+	ACR               json.RawMessage `json:"acr"`
+	AuthTime          json.RawMessage `json:"auth_time"`
+}
+
+// known are the claims as they are found, but for PreferredUsername.
+func (m *members) known() [numClaims]json.RawMessage {
+	return [...]json.RawMessage{
+		Subject: m.Subject, SessionID: m.SessionID, Name: m.Name, Picture: m.Picture, Username: m.Username,
+		Email: m.Email, EmailVerified: m.EmailVerified, PhoneNumber: m.PhoneNumber, Roles: m.Roles,
+		Organizations: m.Organizations, OrganizationRoles: m.OrganizationRoles, ACR: m.ACR, AuthTime: m.AuthTime,
+	}
+}
+
+// Claims are what a verified token says, and what userinfo adds to it. They are
+// not changed once they are made, and may be read by many goroutines. The zero
+// Claims say nothing.
+type Claims struct {
+	// json is the token's payload and, behind it, the extra claims.
+	json    []byte
+	payload int // its length
+	// values are those of the claims, one after another: a text decoded, of any
+	// other type its JSON. ends says where each of them ends.
+	values string
+	ends   [numClaims]uint16
+}
+
+// ParseClaims reads the claims of a token's payload, a JSON object, and of extra,
+// which is one too, or empty. The payload comes first where both have a claim.
+func ParseClaims(payload, extra string) (Claims, error) {
+	if len(payload)+len(extra) > maxSize {
+		return Claims{}, ErrTooLarge
+	}
+	var inToken, inExtra members
+	err := inToken.decode(payload)
+	if extra != "" {
+		err = errors.Join(err, inExtra.decode(extra))
+	}
+	if err != nil {
+		return Claims{}, err
+	}
+	c := Claims{json: []byte(payload + extra), payload: len(payload)}
+	token, more := inToken.known(), inExtra.known()
+	var values strings.Builder
+	for claim := range numClaims {
+		found := []json.RawMessage{token[claim], more[claim]}
+		if claim == Username {
+			found = append(found, inToken.PreferredUsername, inExtra.PreferredUsername)
+		}
+		values.WriteString(first(claim, found))
+		if values.Len() > maxSize { // what is not UTF-8 grows when it is decoded
+			return Claims{}, ErrTooLarge
+		}
+		c.ends[claim] = uint16(values.Len())
+	}
+	c.values = values.String()
+	return c, nil
+}
+
+func (m *members) decode(object string) error {
+	if object = strings.TrimLeft(object, " \t\r\n"); !strings.HasPrefix(object, "{") || exact.Unmarshal([]byte(object), m) != nil {
+		return errors.New("signin: claims that are not a JSON object")
+	}
+	return nil
+}
+
+// first returns what Claims keep of the first value that has the type which a claim
+// must have. Any other type, null among them, is as good as absent: never a role by
+// accident.
+func first(claim Claim, found []json.RawMessage) string {
+	for _, raw := range found {
+		if len(raw) == 0 {
+			continue
+		}
+		value := string(raw)
+		switch claim {
+		case EmailVerified:
+			if value == "true" {
+				return value
+			}
+		case AuthTime:
+			if _, err := strconv.ParseFloat(value, 64); err == nil { // a string keeps its quotes, and fails
+				return value
+			}
+		case Roles, Organizations, OrganizationRoles:
+			var all []*string
+			// null would decode as an empty string.
+			if json.Unmarshal(raw, &all) == nil && all != nil && !slices.Contains(all, nil) {
+				return value
+			}
+		default:
+			var s string
+			if value != "null" && json.Unmarshal(raw, &s) == nil && s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// Payload returns the token's payload.
+func (c *Claims) Payload() string { return string(c.json[:c.payload]) }
+
+// Extra returns the claims that the token does not have, a JSON object; empty
+// for none.
+func (c *Claims) Extra() string { return string(c.json[c.payload:]) }
+
+// JSON returns all claims as one JSON object. The bytes are shared, and must not
+// be changed.
+func (c *Claims) JSON() []byte {
+	payload, extra := c.json[:c.payload:c.payload], c.json[c.payload:]
+	claims, others := inside(payload), inside(extra)
+	switch {
+	case len(others) == 0:
+		return payload
+	case len(claims) == 0:
+		return extra[:len(extra):len(extra)]
+	}
+	return bytes.Join([][]byte{[]byte("{"), claims, []byte(","), others, []byte("}")}, nil)
+}
+
+// inside returns what is between the braces of a JSON object.
+func inside(object []byte) []byte {
+	const space = " \t\r\n"
+	object = bytes.Trim(object, space)
+	if len(object) < len("{}") {
+		return nil
+	}
+	return bytes.Trim(object[1:len(object)-1], space)
+}
+
+// Text returns a claim that is a string, or "" if it is absent.
+func (c *Claims) Text(claim Claim) string {
+	start := uint16(0)
+	if claim > 0 {
+		start = c.ends[claim-1]
+	}
+	return c.values[start:c.ends[claim]]
+}
+
+// True reports whether a claim is true.
+func (c *Claims) True(claim Claim) bool { return c.Text(claim) != "" }
+
+// Time returns a claim that counts the seconds since 1970, without their fraction;
+// zero if it is absent, or not a time.
+func (c *Claims) Time(claim Claim) time.Time {
+	number := c.Text(claim)
+	if number == "" {
+		return time.Time{} // without the error, which allocates
+	}
+	const lastSecond = 253402300799 // the end of the year 9999
+	seconds, err := strconv.ParseFloat(number, 64)
+	if err != nil || seconds < 0 || seconds > lastSecond {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
+}
+
+// List returns a claim that is an array of strings; nil if absent or empty.
+func (c *Claims) List(claim Claim) []string {
+	raw := c.Text(claim)
+	if raw == "" {
+		return nil
+	}
+	var all []string
+	if strings.Contains(raw, `\`) {
+		_ = json.Unmarshal([]byte(raw), &all) // it was one when it was found
+		return all
+	}
+	// Without a parser, since this is part of each guarded request.
+	parts := strings.Split(raw, `"`)
+	for i := 1; i < len(parts); i += 2 {
+		all = append(all, parts[i])
+	}
+	return all
+}

@@ -1,0 +1,299 @@
+package session_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin/internal/session"
+)
+
+func jwt(payload string) session.JWT {
+	return session.JWT{Header: `{"alg":"ES384"}`, Payload: payload, Signature: strings.Repeat("\xf0", 96)}
+}
+
+func full() *session.Session {
+	began := time.UnixMilli(1_700_000_000_123)
+	return &session.Session{
+		ID: session.ID{1, 2, 3, 15: 16}, Began: began,
+		Created: time.Unix(1_700_000_007, 0), LastSeen: time.Unix(1_700_003_600, 0),
+		Generation: 300, Claims: parse(`{"sub":"u1","sid":"s1"}`, `{"custom_data":{"a":1}}`),
+		IDHeader: `{"alg":"ES384"}`, IDSignature: strings.Repeat("\xf0", 96),
+		RefreshToken: "refresh", AccessToken: "opaque", AccessExpiry: time.Unix(1_700_007_200, 0), AccessLife: time.Hour,
+		Scope: "openid profile",
+	}
+}
+
+// parse returns claims that must be some.
+func parse(payload, extra string) session.Claims {
+	c, err := session.ParseClaims(payload, extra)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// decode returns a session in its binary form, opened again.
+func decode(t *testing.T, s *session.Session) *session.Session {
+	t.Helper()
+	b, err := s.Append([]byte("prefix"))
+	if err != nil {
+		t.Fatalf("Append: got error %v; want none", err)
+	}
+	got := new(session.Session)
+	if err := got.Decode(b[len("prefix"):]); err != nil {
+		t.Fatalf("Decode: got error %v; want none", err)
+	}
+	clear(b) // it keeps nothing of what it was read from
+	return got
+}
+
+func TestDecode_WhatAppendHasWritten(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*session.Session){
+		"all fields": func(*session.Session) {},
+		"nothing but an ID token": func(s *session.Session) {
+			*s = session.Session{Began: s.Began, Created: s.Created, LastSeen: s.LastSeen, Claims: s.Claims}
+		},
+		"a JWT as access token":         func(s *session.Session) { s.AccessToken = jwt(`{"aud":"api"}`).Compact() },
+		"no signature kept":             func(s *session.Session) { s.IDHeader, s.IDSignature = "", "" },
+		"an unknown life":               func(s *session.Session) { s.AccessLife = 0 },
+		"an expiry before the last use": func(s *session.Session) { s.AccessExpiry = s.LastSeen.Add(-time.Hour) },
+		"a clock that was set back":     func(s *session.Session) { s.LastSeen = s.Created.Add(-time.Hour) },
+		"a nonce of its own":            func(s *session.Session) { s.Nonce = "n" },
+		"no scope":                      func(s *session.Session) { s.Scope = "" },
+		"scopes of all kinds":           func(s *session.Session) { s.Scope = "openid sso_identities api:read api:write" },
+		"two dots and not a JWT":        func(s *session.Session) { s.AccessToken = "a.b!.c" },
+		"strings with escapes":          func(s *session.Session) { s.Claims = parse(`{"sub":"a\/b","name":"\u0041\n"}`, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := full()
+			change(want)
+			if got := decode(t, want); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v; want %+v", got, want)
+			}
+		})
+	}
+}
+
+// What a session was before it is decoded into leaves nothing behind.
+func TestDecode_IntoAUsedSession(t *testing.T) {
+	t.Parallel()
+	want := &session.Session{Began: time.UnixMilli(1), Created: time.Unix(1, 0), LastSeen: time.Unix(1, 0), Claims: parse(`{}`, "")}
+	b, err := want.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := full()
+	if err := got.Decode(b); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestIDToken(t *testing.T) {
+	t.Parallel()
+	s := full()
+	if got, want := s.IDToken(), jwt(`{"sub":"u1","sid":"s1"}`).Compact(); got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+	s.IDSignature = ""
+	if got := s.IDToken(); got != "" {
+		t.Errorf("without its signature: got %q; want nothing", got)
+	}
+}
+
+func TestDue(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	for _, row := range []struct {
+		name        string
+		left, life  time.Duration
+		refreshable bool
+		want        bool
+	}{
+		{"long before it expires", time.Hour, time.Hour, true, false},
+		{"a moment before it is due", time.Minute + time.Second, time.Hour, true, false},
+		{"a minute ahead", time.Minute, time.Hour, true, true},
+		{"in the first half of a short life", 40 * time.Second, time.Minute, true, false},
+		{"in the second half of a short life", 30 * time.Second, time.Minute, true, true},
+		{"expired", -time.Hour, time.Hour, true, true},
+		{"expired, without a refresh token", -time.Hour, time.Hour, false, false},
+	} {
+		s := &session.Session{AccessExpiry: now.Add(row.left), AccessLife: row.life}
+		if row.refreshable {
+			s.RefreshToken = "r"
+		}
+		if got := s.Due(now, time.Minute); got != row.want {
+			t.Errorf("%s: got %t; want %t", row.name, got, row.want)
+		}
+	}
+	if s := (&session.Session{RefreshToken: "r"}); s.Due(now, time.Minute) {
+		t.Error("an unknown expiry: got due; want not due")
+	}
+}
+
+func TestSplitJWT(t *testing.T) {
+	t.Parallel()
+	good := jwt(`{"sub":"u"}`).Compact()
+	if j, ok := session.SplitJWT(good); !ok || j.Compact() != good {
+		t.Errorf("got %v, %v; want the token back", j, ok)
+	}
+	for name, s := range map[string]string{
+		"opaque":                   "abcdef",
+		"two parts":                "YQ.YQ",
+		"four parts":               "YQ.YQ.YQ.YQ",
+		"an empty part":            "YQ..YQ",
+		"padding":                  "YQ==.YQ.YQ",
+		"bits beyond the last one": "YR.YQ.YQ",
+		"line breaks, which base64 of Go ignores": "Y\nQ.YQ.YQ",
+		"not base64": "Y!.YQ.YQ",
+	} {
+		if j, ok := session.SplitJWT(s); ok {
+			t.Errorf("%s: got %v; want it refused, since it would not be the same again", name, j)
+		}
+	}
+	if got := (session.JWT{Payload: "x"}).Compact(); got != "" {
+		t.Errorf("without its signature: got %q; want nothing", got)
+	}
+}
+
+// CASES 5.7.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	l := session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour}
+	now := time.Unix(1_700_000_000, 0)
+	for _, row := range []struct {
+		name              string
+		created, lastSeen time.Duration // ago
+		ended             string
+		left              time.Duration
+		unwritten         bool
+	}{
+		{"just made", 0, 0, "", 24 * time.Hour, false},
+		{"used less than a quarter of the idle time ago", time.Hour * 30, 6*time.Hour - 1, "", 18*time.Hour + 1, false},
+		{"used a quarter of the idle time ago", time.Hour * 30, 6 * time.Hour, "", 18 * time.Hour, true},
+		{"a second before it is idle", time.Hour * 30, 24*time.Hour - time.Second, "", time.Second, true},
+		{"idle at the second", time.Hour * 30, 24 * time.Hour, "idle", 0, true},
+		{"idle for long", time.Hour * 90, 48 * time.Hour, "idle", -24 * time.Hour, true},
+		{"a second before its lifetime is over", 14*24*time.Hour - time.Second, 0, "", time.Second, false},
+		{"its lifetime is over at the second", 14 * 24 * time.Hour, 0, "lifetime", 0, false},
+		{"both", 20 * 24 * time.Hour, 10 * 24 * time.Hour, "lifetime", -9 * 24 * time.Hour, true},
+		{"the clock was set back by an hour", -time.Hour, -time.Hour, "", 25 * time.Hour, false},
+		{"the clock was set back by a year", -365 * 24 * time.Hour, -365 * 24 * time.Hour, "", 14 * 24 * time.Hour, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := &session.Session{Created: now.Add(-row.created), LastSeen: now.Add(-row.lastSeen)}
+			if got := l.Ended(s, now); got != row.ended {
+				t.Errorf("Ended: got %q; want %q", got, row.ended)
+			}
+			if got := l.Left(s, now); got != row.left {
+				t.Errorf("Left: got %v; want %v", got, row.left)
+			}
+			if got := l.Unwritten(s, now); got != row.unwritten {
+				t.Errorf("Unwritten: got %v; want %v", got, row.unwritten)
+			}
+		})
+	}
+}
+
+func TestAppend_Scope(t *testing.T) {
+	t.Parallel()
+	for scope, want := range map[string]string{
+		"":                                   "",
+		"openid":                             "openid",
+		" email  x openid y x ":              "openid email x y x",
+		"openid openid":                      "openid",
+		"x":                                  "x",
+		"urn:logto:scope:organization_roles": "urn:logto:scope:organization_roles",
+	} {
+		s := full()
+		s.Scope = scope
+		if got := decode(t, s).Scope; got != want {
+			t.Errorf("%q: got %q; want %q", scope, got, want)
+		}
+	}
+}
+
+func TestAppend_TooLarge(t *testing.T) {
+	t.Parallel()
+	s := full()
+	s.Claims = parse(`{"name":"\n`+strings.Repeat("x", 35_000)+`"}`, "") // kept twice
+	if b, err := s.Append(nil); !errors.Is(err, session.ErrTooLarge) {
+		t.Errorf("decoded strings over 60 KB: got %d bytes, %v; want ErrTooLarge", len(b), err)
+	}
+	s = full()
+	s.RefreshToken = strings.Repeat("x", 60_000)
+	if b, err := s.Append(nil); !errors.Is(err, session.ErrTooLarge) {
+		t.Errorf("a refresh token over 60 KB: got %d bytes, %v; want ErrTooLarge", len(b), err)
+	}
+}
+
+func TestDecode_Malformed(t *testing.T) {
+	t.Parallel()
+	b, err := full().Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Clone(b)
+	other[0]++
+	refused := map[string][]byte{"a byte too many": append(bytes.Clone(b), 0), "another version": other, "64 KB": make([]byte, 1<<16)}
+	for n := range b {
+		refused[strconv.Itoa(n)+" bytes of it"] = b[:n]
+	}
+	// Where each claim is, is written behind version, flags, ID, and six numbers
+	// of these lengths.
+	places := 2 + len(session.ID{}) + 6 + 1 + 2 + 2 + 2 + 2 + 2
+	for name, change := range map[string][]byte{
+		"a claim before the beginning":  {1, 1},
+		"a claim beyond the end":        {1, 0xfe, 0x7f},
+		"a claim longer than all there": {0xff, 0x7f},
+	} {
+		bad := bytes.Clone(b)
+		copy(bad[places:], change)
+		refused[name] = bad
+	}
+	for name, b := range refused {
+		if err := new(session.Session).Decode(b); !errors.Is(err, session.ErrMalformed) {
+			t.Errorf("%s: got %v; want ErrMalformed", name, err)
+		}
+	}
+}
+
+// The layout has room for what DESIGN's figures promise: see the root's test
+// for the cookie itself.
+func TestAppend_OverheadIsSmall(t *testing.T) {
+	t.Parallel()
+	s := full()
+	s.Claims = parse(`{"sub":"u1","sid":"s1"}`, "")
+	b, err := s.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := len(s.IDHeader+s.Claims.Payload()+s.IDSignature) + len(s.RefreshToken+s.AccessToken+s.Scope) + len(s.ID)
+	if got := len(b) - held; got > 45 {
+		t.Errorf("overhead: got %d bytes; want at most 45", got)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	s := full()
+	s.Claims = parse(`{"sub":"u1","sid":"s1","name":"A","picture":"p","username":"u","email":"e","email_verified":true,"roles":["r"],"x":"`+
+		base64.RawURLEncoding.EncodeToString(make([]byte, 300))+`"}`, "")
+	data, err := s.Append(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Decode(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

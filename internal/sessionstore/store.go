@@ -1,0 +1,247 @@
+// Package sessionstore keeps sealed sessions in a gorilla sessions.Store: any
+// one of an application's, or Cookies, the default.
+//
+//	store := sessionstore.New(nil, "signin", box, true)
+//	var s session.Session
+//	found, err := store.Load(r, &s) // an error means that the store is broken
+//	…
+//	err = store.Save(w, r, &s, age, false)
+//
+// It is the one way in and out for session bytes. What it hands to a store, a
+// browser, a disk or a database is sealed; what it reads from them is opened, or
+// is not a session. A store that is broken is an error, and never "no session".
+package sessionstore
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/gosignin/signin/internal/cookie"
+	"github.com/gosignin/signin/internal/seal"
+	"github.com/gosignin/signin/internal/session"
+)
+
+// ErrTooLarge means that a session does not fit its store. Every other error of
+// this package means that the store is broken.
+var ErrTooLarge = errors.New("signin: the session is too large")
+
+// Store keeps sealed sessions. It is safe for concurrent use.
+type Store struct {
+	name    string
+	box     *seal.Box
+	store   sessions.Store
+	cookies cookie.Writer
+	buffers sync.Pool
+}
+
+// buffers hold a session while it is being opened.
+type buffers struct{ sealed, plain []byte }
+
+// New returns a Store over a gorilla store, or over Cookies if store is nil. name
+// is that of the session cookie.
+func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
+	cookies := cookie.Writer{Secure: secure}
+	if store == nil {
+		store = &Cookies{Writer: cookies}
+	} else {
+		store = unambiguous{store}
+	}
+	return &Store{
+		name: name, box: box, store: store, cookies: cookies,
+		buffers: sync.Pool{New: func() any { return new(buffers) }},
+	}
+}
+
+// unambiguous is a gorilla store that sees no session in a request with two
+// cookies of its name: it would pick one of them.
+type unambiguous struct{ sessions.Store }
+
+// New returns the session that a request presents, or a new one.
+func (u unambiguous) New(r *http.Request, name string) (*sessions.Session, error) {
+	if f := cookie.Find(r.Header["Cookie"], name); f.Present && !f.OK {
+		s := sessions.NewSession(u.Store, name)
+		s.IsNew = true
+		return s, nil
+	}
+	return u.Store.New(r, name)
+}
+
+// valueKey is where a gorilla session holds the sealed session, as text: some
+// stores keep JSON.
+const valueKey = "signin"
+
+// Load reads the session that a request presents into s. It reports false if
+// there is none, for any reason; an error is a broken store's.
+//
+// It goes through the store's New and not Get: the registry behind Get shares a
+// session between two stores of one name, and rewrites the request.
+func (st *Store) Load(r *http.Request, s *session.Session) (found bool, err error) {
+	kept, err := st.store.New(r, st.name)
+	switch {
+	case err != nil && st.isForged(r.Context(), err):
+		return false, nil
+	case err != nil:
+		return false, storeError("reading", err)
+	}
+	text, _ := kept.Values[valueKey].(string)
+	b := st.buffers.Get().(*buffers)
+	defer st.buffers.Put(b)
+	return b.open(st.box, text, s), nil
+}
+
+// open reads a session from its text, and reports whether it is one of ours.
+func (b *buffers) open(box *seal.Box, text string, s *session.Session) bool {
+	var err error
+	b.sealed, err = base64.RawURLEncoding.Strict().AppendDecode(b.sealed[:0], []byte(text))
+	// encoding/base64 ignores line breaks.
+	if err != nil || base64.RawURLEncoding.EncodedLen(len(b.sealed)) != len(text) {
+		return false
+	}
+	plain, err := box.Open(b.plain[:0], b.sealed)
+	if err != nil {
+		return false
+	}
+	b.plain = plain
+	defer clear(plain) // a token must not lie about in memory longer than it must
+	return s.Decode(plain) == nil
+}
+
+// Save writes a session that is to live for an age. A fresh one belongs to a new
+// sign-in: it gets a new place in the store; see Forget for the old one.
+//
+// What does not fit is left out, the least needed first: the access token can be
+// had again, and the ID token's signature serves as a hint at sign-out only.
+func (st *Store) Save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
+	rest := *s
+	err := st.save(w, r, &rest, age, fresh)
+	for _, leaveOut := range []func(){
+		func() { rest.AccessToken = "" },
+		func() { rest.IDHeader, rest.IDSignature = "", "" },
+	} {
+		if !errors.Is(err, cookie.ErrTooLarge) && !errors.Is(err, session.ErrTooLarge) {
+			break
+		}
+		leaveOut()
+		err = st.save(w, r, &rest, age, fresh)
+	}
+	switch {
+	case errors.Is(err, cookie.ErrTooLarge), errors.Is(err, session.ErrTooLarge):
+		return fmt.Errorf("%w: claims of %d bytes, userinfo of %d and a refresh token of %d do not fit cookies of %d; "+
+			"ask for fewer claims, or set Config.Store to a server-side store: %w",
+			ErrTooLarge, len(s.Claims.Payload()), len(s.Claims.Extra()), len(s.RefreshToken), cookie.Max, err)
+	case err != nil && !errors.Is(err, ErrTooLarge):
+		return storeError("writing", err)
+	}
+	return err
+}
+
+func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
+	plain, err := s.Append(nil)
+	if err != nil {
+		return err
+	}
+	text := base64.RawURLEncoding.EncodeToString(st.box.Seal(nil, plain))
+	kept, err := st.store.New(r, st.name)
+	if err != nil && !st.isForged(r.Context(), err) {
+		return err
+	}
+	if fresh || err != nil || kept.IsNew { // a new one may have the ID of one that is gone
+		kept = sessions.NewSession(st.store, st.name) // without an ID: the store makes one
+	}
+	kept.Values = map[any]any{valueKey: text}
+	kept.Options = st.options(age)
+	cookie.Withdraw(w, st.name) // the store adds its cookie beside an earlier one
+	err = st.store.Save(r, w, kept)
+	if err == nil || errors.Is(err, cookie.ErrTooLarge) || !mayBeRefusal(err) || st.Check(r.Context()) != nil {
+		return err
+	}
+	// It takes an empty session, so it has keys, and a server that answers.
+	// What was passing has passed when it is asked again.
+	if err = st.store.Save(r, w, kept); err != nil && mayBeRefusal(err) {
+		return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
+			ErrTooLarge, len(text), err)
+	}
+	return err
+}
+
+// Forget deletes what the store has under the cookie that a request presents: a
+// store cookie that an attacker planted in this browser must not read the new
+// session, nor the old one.
+func (st *Store) Forget(r *http.Request) error {
+	kept, err := st.store.New(r, st.name)
+	if err != nil && st.isForged(r.Context(), err) || err == nil && kept.IsNew {
+		return nil
+	}
+	if err == nil {
+		kept.Options = st.options(-1)
+		err = st.store.Save(r, nowhere{}, kept)
+	}
+	if err != nil {
+		return storeError("deleting from", err)
+	}
+	return nil
+}
+
+// Remove deletes what the browser and the store have of a session.
+func (st *Store) Remove(w http.ResponseWriter, r *http.Request) error {
+	st.cookies.Unset(w, st.name)
+	unsetSecond(st.cookies, w, r, st.name)
+	return st.Forget(r)
+}
+
+// unsetSecond deletes the second cookie if the browser has one, whether or not
+// it was part of a session: two of them, and no session could be read. One that
+// this answer was to set goes as well.
+func unsetSecond(cookies cookie.Writer, w http.ResponseWriter, r *http.Request, name string) {
+	second := cookie.Second(name)
+	cookie.Withdraw(w, second)
+	if strings.Contains(strings.Join(r.Header["Cookie"], ";"), second+"=") {
+		cookies.Unset(w, second)
+	}
+}
+
+// Withdraw takes back the session cookies that an answer was to set.
+func (st *Store) Withdraw(w http.ResponseWriter) {
+	cookie.Withdraw(w, st.name)
+	cookie.Withdraw(w, cookie.Second(st.name))
+}
+
+// Check writes a session to the store and deletes it.
+func (st *Store) Check(ctx context.Context) error {
+	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
+	kept := sessions.NewSession(st.store, st.name+"-check")
+	kept.Options = st.options(time.Minute)
+	if err := st.store.Save(r, nowhere{}, kept); err != nil {
+		return storeError("writing", err)
+	}
+	kept.Options = st.options(-1)
+	if err := st.store.Save(r, nowhere{}, kept); err != nil {
+		return storeError("deleting from", err)
+	}
+	return nil
+}
+
+// options are ours on every save: a store's own may lack HttpOnly, or be
+// SameSite=None. A negative age deletes.
+func (st *Store) options(age time.Duration) *sessions.Options {
+	return &sessions.Options{
+		Path: "/", MaxAge: cookie.Seconds(age), Secure: st.cookies.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// nowhere is a ResponseWriter for what a store would tell the browser and the
+// browser must not hear.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}

@@ -1,0 +1,230 @@
+// Package tokens makes sessions of the provider's token responses: at the
+// sign-in, when an authorization code is redeemed, and later, when a refresh
+// token brings new tokens and claims.
+//
+// It decides what of a response is believed, and what of a session stays as it
+// was. Where sessions are kept, and who may ask the provider when, is not its
+// business: see packages sessionstore and refresh, whose Source it is.
+package tokens
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/session"
+)
+
+// Source turns the provider's responses into sessions. It is not changed once it
+// is in use, and safe for concurrent use then.
+type Source struct {
+	Provider *provider.Client
+	// Logto says that the provider is Logto: its refusals are exact (see
+	// [provider.Error.Final]), and an ID token is of no use there at a sign-out.
+	Logto bool
+	// UserInfo says that the claims of userinfo are merged.
+	UserInfo bool
+	// Scopes are those that a sign-in asks for.
+	Scopes []string
+	// Ahead is how long before its expiry a token for an audience is fetched
+	// again, at most half of its life.
+	Ahead time.Duration
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// Redeem turns an authorization code into a session without an ID. Errors are the
+// provider package's, and [session.ErrTooLarge].
+func (src *Source) Redeem(ctx context.Context, code, verifier string, want provider.Expect) (*session.Session, error) {
+	got, err := src.Provider.Exchange(ctx, code, verifier)
+	if err != nil {
+		return nil, err
+	}
+	want.AccessToken = got.AccessToken
+	id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, want)
+	if err != nil {
+		return nil, err
+	}
+	now := src.Now()
+	s := &session.Session{
+		Created: now, LastSeen: now,
+		Scope: strings.Join(src.Scopes, " "), // RFC 6749, section 5.1: if omitted, what was asked for
+	}
+	take(s, got)
+	payload := src.takeIDToken(s, id)
+	extra, err := src.userInfo(ctx, s.AccessToken, payload, id.Subject)
+	if err != nil {
+		return nil, err
+	}
+	s.Claims, err = session.ParseClaims(payload, extra)
+	return s, err
+}
+
+// Refresh asks the provider for a session's next generation. It is to be called
+// under the session's lease. An error that ends the session wraps
+// [refresh.ErrFinal].
+func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
+	got, err := src.Provider.Refresh(ctx, s.RefreshToken, nil)
+	if err != nil {
+		return nil, final(err, func(e *provider.Error) bool { return e.Final(!src.Logto) })
+	}
+	next := *s
+	next.LastSeen = src.Now()
+	take(&next, got)
+	described, err := src.describe(ctx, s, next, got.IDToken)
+	if errors.Is(err, refresh.ErrFinal) {
+		_ = src.Revoke(ctx, &next) // which logs it
+		return nil, err
+	}
+	if _, large := described.Append(nil); large != nil {
+		described, err = next, large
+	}
+	// In any case the tokens are rotated and must be kept.
+	switch {
+	case errors.Is(err, session.ErrTooLarge): // the claims that there were fitted
+		src.Log.ErrorContext(ctx, "signin: refreshed a session whose new claims are too large to be kept", "error", err)
+	case err != nil:
+		src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
+	}
+	return &described, nil
+}
+
+// describe returns next with the claims of a refreshed ID token, if there is one,
+// and of userinfo. The error says what could not be had of these; then the claims
+// are those of s, as far as they may be. If it wraps [refresh.ErrFinal], the
+// provider has lied, and is not believed, whatever it is that holds its tokens.
+func (src *Source) describe(ctx context.Context, s *session.Session, next session.Session, idToken string) (session.Session, error) {
+	described := next
+	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
+	if idToken != "" {
+		nonce := nonceOf(s)
+		id, err := src.Provider.VerifyIDToken(ctx, idToken, provider.Expect{
+			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: next.AccessToken,
+		})
+		if err != nil {
+			return next, final(err, func(e *provider.Error) bool { return e.Kind == provider.Rejected })
+		}
+		payload, described.Nonce = src.takeIDToken(&described, id), nonce
+	}
+	extra, unknown := src.userInfo(ctx, next.AccessToken, payload, subject)
+	if unknown != nil {
+		if unknown = final(unknown, (*provider.Error).AnotherPerson); errors.Is(unknown, refresh.ErrFinal) {
+			return next, unknown
+		}
+		extra = s.Claims.Extra()
+		if idToken != "" && extra != "" {
+			// No more than may be beside the new ID token.
+			extra, _ = extraClaims(payload, []byte(extra))
+		}
+	}
+	claims, err := session.ParseClaims(payload, extra)
+	if err == nil {
+		claims, err = keepFromSignIn(&s.Claims, claims)
+	}
+	if err != nil {
+		return next, errors.Join(unknown, err)
+	}
+	described.Claims = claims
+	return described, unknown
+}
+
+// final marks an error of the provider package as one that ends the session, if
+// it does.
+func final(err error, ends func(*provider.Error) bool) error {
+	var pe *provider.Error
+	if errors.As(err, &pe) && ends(pe) {
+		return fmt.Errorf("%w: %w", refresh.ErrFinal, err)
+	}
+	return err
+}
+
+// nonceOf returns the nonce of the sign-in, to which a refreshed ID token is held.
+func nonceOf(s *session.Session) string {
+	var claims struct {
+		Nonce string `json:"nonce"`
+	}
+	_ = json.Unmarshal([]byte(s.Claims.Payload()), &claims) // it has been verified
+	return cmp.Or(claims.Nonce, s.Nonce)
+}
+
+// unknownLife is how long a token is kept whose provider does not say how long
+// it is good.
+const unknownLife = time.Minute
+
+// Fetch asks the provider for an access token for an audience, and returns the
+// session's next generation too if that has rotated its refresh token. It is to
+// be called under the session's lease. An error that ends the session wraps
+// [refresh.ErrFinal], one that is about the audience alone [refresh.ErrRefused].
+func (src *Source) Fetch(ctx context.Context, s *session.Session, audience session.Audience) (*session.Token, *session.Session, error) {
+	params := url.Values{}
+	if audience.Resource != "" {
+		params.Set("resource", audience.Resource) // RFC 8707, section 2.2
+	}
+	if audience.Organization != "" {
+		params.Set("organization_id", audience.Organization)
+	}
+	now := src.Now()
+	got, err := src.Provider.Refresh(ctx, s.RefreshToken, params)
+	var pe *provider.Error
+	switch {
+	case errors.As(err, &pe) && pe.Final(!src.Logto && audience == session.Audience{}):
+		return nil, nil, fmt.Errorf("%w: %w", refresh.ErrFinal, err)
+	case errors.As(err, &pe) && pe.Kind == provider.Refused:
+		return nil, nil, fmt.Errorf("%w: %w", refresh.ErrRefused, err)
+	case err != nil:
+		return nil, nil, err
+	}
+	token := &session.Token{Access: got.AccessToken, Scope: got.Scope, Expiry: got.Expiry, Until: now.Add(unknownLife)}
+	if life := got.Expiry.Sub(now); !got.Expiry.IsZero() {
+		token.Until = got.Expiry.Add(-min(src.Ahead, life/2))
+	}
+	if got.RefreshToken == "" || got.RefreshToken == s.RefreshToken {
+		return token, nil, nil
+	}
+	next := *s
+	next.RefreshToken = got.RefreshToken
+	return token, &next, nil
+}
+
+// Revoke gives a refresh token back to the provider, and logs a failure.
+func (src *Source) Revoke(ctx context.Context, s *session.Session) error {
+	if s.RefreshToken == "" {
+		return nil
+	}
+	err := src.Provider.Revoke(ctx, s.RefreshToken)
+	if err != nil {
+		src.Log.WarnContext(ctx, "signin: a refresh token could not be revoked", "error", err)
+	}
+	return err
+}
+
+// take puts the tokens of a response into a session, but for the ID token.
+func take(s *session.Session, got *provider.Tokens) {
+	s.AccessToken, s.AccessExpiry = got.AccessToken, got.Expiry
+	s.RefreshToken = cmp.Or(got.RefreshToken, s.RefreshToken)
+	s.Scope = cmp.Or(got.Scope, s.Scope)
+	if s.AccessExpiry.IsZero() {
+		// The access token's expiry is the moment to learn whether the session
+		// has ended at the provider, so there has to be one.
+		s.AccessExpiry = s.LastSeen.Add(time.Hour)
+	}
+	s.AccessLife = s.AccessExpiry.Sub(s.LastSeen).Truncate(time.Second)
+}
+
+// takeIDToken puts what an ID token has besides its claims into a session, and
+// returns these.
+func (src *Source) takeIDToken(s *session.Session, id *provider.IDToken) (payload string) {
+	s.IDHeader, s.IDSignature = "", ""
+	if jwt, exact := session.SplitJWT(id.Raw); exact && !src.Logto {
+		s.IDHeader, s.IDSignature = jwt.Header, jwt.Signature
+	}
+	return string(id.Payload)
+}
