@@ -469,13 +469,13 @@ func Prompt(values ...string) SignInOption {
 // MaxAge asks for people to have authenticated no longer ago than d, in whole
 // seconds; zero asks them again in any case. The callback verifies it.
 func MaxAge(d time.Duration) SignInOption {
-	return option(func(p *authflow.Request) { p.MaxAge, p.MaxAgeSet = d, true })
+	return option(func(p *authflow.Request) { p.MaxAge, p.MaxAgeAsked = d, true })
 }
 
 // ACRValues asks for one of several authentication contexts, the best first.
 // The callback verifies that it is one of them.
 func ACRValues(values ...string) SignInOption {
-	return option(func(p *authflow.Request) { p.ACRValues = slices.Clone(values) })
+	return option(func(p *authflow.Request) { p.ACR = slices.Clone(values) })
 }
 
 // UILocales asks for the provider's pages in a language (BCP 47), the best

@@ -84,17 +84,17 @@ func (r *Request) Check(logto bool) error {
 		m.add("Prompt", "none stands alone")
 	}
 	r.checkMaxAge(&m)
-	m.list("ACRValues", r.ACRValues, visible.MatchString, "is empty, or has spaces or characters beyond ASCII")
+	m.list("ACRValues", r.ACR, visible.MatchString, "is empty, or has spaces or characters beyond ASCII")
 	m.list("UILocales", r.UILocales, locale.MatchString, "is not a BCP 47 language tag such as en or ko-KR")
 	r.checkExtra(&m, logto)
 	return errors.Join(m...)
 }
 
 func (r *Request) checkMaxAge(m *mistakes) {
-	if r.MaxAgeSet && r.MaxAge < 0 {
+	if r.MaxAge < 0 {
 		m.add("MaxAge", "%v is negative", r.MaxAge)
 	}
-	if r.MaxAgeSet && r.MaxAge%time.Second != 0 {
+	if r.MaxAge%time.Second != 0 {
 		m.add("MaxAge", "%v is not a whole number of seconds", r.MaxAge)
 	}
 }

@@ -103,8 +103,8 @@ func TestStart_Parameters(t *testing.T) {
 		{"consent is not asked for twice", request{Prompt: []string{"consent", "login"}}, true, "prompt=consent+login"},
 		{"consent is not added to none", request{Prompt: []string{"none"}}, true, "prompt=none"},
 		{"consent is not added unasked", request{Prompt: []string{"select_account"}}, false, "prompt=select_account"},
-		{"a maximal age of zero is sent", request{MaxAgeSet: true}, false, "max_age=0"},
-		{"a maximal age that is not set is not sent", request{MaxAge: time.Second}, false, ""},
+		{"a maximal age of zero is sent", request{Demand: demand{MaxAgeAsked: true}}, false, "max_age=0"},
+		{"a maximal age that is not set is not sent", request{Demand: demand{MaxAge: time.Second}}, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -136,7 +136,7 @@ func TestStart_Parameters(t *testing.T) {
 
 func TestStart_Transaction(t *testing.T) {
 	t.Parallel()
-	req := &request{Prompt: []string{"none"}, MaxAge: time.Minute, MaxAgeSet: true, ACRValues: []string{"mfa"}}
+	req := &request{Demand: demand{MaxAge: time.Minute, MaxAgeAsked: true, ACR: []string{"mfa"}}, Prompt: []string{"none"}}
 	c := logto()
 	c.Now = func() time.Time { return start.Add(time.Microsecond).In(time.FixedZone("", 3600)) }
 	given := authflow.Transaction{ReturnTo: "/x", Foreign: true, Demanded: true, Subject: "alice"}

@@ -9,13 +9,17 @@ import (
 	"time"
 )
 
-// Demand is what a guard asks of an authentication: how long ago it may have been,
-// and of which class it must be. The zero Demand asks for nothing. It is not
-// changed once it is made.
+// Demand is what is asked of an authentication: how long ago it may have been, and
+// of which class it must be. The zero Demand asks for nothing.
 type Demand struct {
-	MaxAge      time.Duration
-	MaxAgeAsked bool
-	ACR         []string // one of these, if there are any
+	// MaxAge, if MaxAgeAsked, is how long ago the person may have authenticated, in
+	// whole seconds; zero asks for the password each time. A fraction of a second is
+	// a mistake: rounded up it would ask for less than it says, and rounded down it
+	// would be zero, which few people mean.
+	MaxAge      time.Duration `json:",omitzero"`
+	MaxAgeAsked bool          `json:",omitzero"`
+	// ACR are the authentication contexts of which it must be one, the best first.
+	ACR []string `json:",omitempty"`
 }
 
 // And returns the demand that meets both d and o. It is not possible if they have
@@ -24,19 +28,19 @@ func (d Demand) And(o Demand) (both Demand, possible bool) {
 	if o.MaxAgeAsked && (!d.MaxAgeAsked || o.MaxAge < d.MaxAge) {
 		d.MaxAge, d.MaxAgeAsked = o.MaxAge, true
 	}
-	if len(d.ACR) == 0 {
+	switch {
+	case len(d.ACR) == 0:
 		d.ACR = o.ACR
-		return d, true
-	}
-	if len(o.ACR) > 0 {
+	case len(o.ACR) > 0:
 		d.ACR = slices.DeleteFunc(slices.Clone(d.ACR), func(class string) bool { return !slices.Contains(o.ACR, class) })
+		return d, len(d.ACR) > 0
 	}
-	return d, len(d.ACR) > 0
+	return d, true
 }
 
-// Set writes the demand into the query of a route that starts sign-ins, where
-// [Client.FromQuery] reads it. That anyone can write such a URL does no harm: the
-// guard decides, and all that the query can do is to ask for more.
+// Set writes the demand into an authorization request, or into the query of a route
+// that starts sign-ins, where [Client.FromQuery] reads it. That anyone can write
+// such a URL does no harm: a guard decides, and the query can only ask for more.
 func (d Demand) Set(q url.Values) {
 	if d.MaxAgeAsked {
 		q.Set("max_age", strconv.FormatInt(min(int64(d.MaxAge/time.Second), math.MaxInt32), 10))

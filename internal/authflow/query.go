@@ -55,23 +55,17 @@ func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 
 // demand narrows r by what a guard demands that wants a step-up.
 func (r *Request) demand(q url.Values, logto bool) error {
+	asked := Demand{ACR: strings.Fields(q.Get("acr_values"))}
 	if maxAge := q.Get("max_age"); maxAge != "" {
 		seconds, err := strconv.ParseUint(maxAge, 10, 31)
 		if err != nil {
 			return errors.New("signin: max_age is not a number of seconds")
 		}
-		if d := time.Duration(seconds) * time.Second; !r.MaxAgeSet || d < r.MaxAge {
-			r.MaxAge, r.MaxAgeSet = d, true
-		}
+		asked.MaxAge, asked.MaxAgeAsked = time.Duration(seconds)*time.Second, true
 	}
-	if acr := strings.Fields(q.Get("acr_values")); len(acr) > 0 {
-		if len(r.ACRValues) > 0 {
-			acr = slices.DeleteFunc(acr, func(s string) bool { return !slices.Contains(r.ACRValues, s) })
-		}
-		if len(acr) == 0 {
-			return errors.New("signin: acr_values names none of those that this route asks for")
-		}
-		r.ACRValues = acr
+	var possible bool
+	if r.Demand, possible = asked.And(r.Demand); !possible {
+		return errors.New("signin: acr_values names none of those that this route asks for")
 	}
 	// "none" would show the person nothing. Logto heeds max_age by saying when they
 	// authenticated; it asks them again only with "login".

@@ -36,33 +36,33 @@ var asked = []struct {
 	{name: "two issuers", query: "iss=" + issuer + "&iss=" + issuer, wrong: "another issuer"},
 
 	{name: "a maximum age", query: "max_age=60", returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeSet, r.Prompt = time.Minute, true, []string{"login"} }},
+		change: func(r *request) { r.MaxAge, r.MaxAgeAsked, r.Prompt = time.Minute, true, []string{"login"} }},
 	{name: "a maximum age of zero", query: "max_age=0", returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeSet, r.Prompt = 0, true, []string{"login"} }},
-	{name: "a longer maximum age than the route's", query: "max_age=60", route: request{MaxAge: time.Second, MaxAgeSet: true}, returnTo: "/home", demanded: true,
+		change: func(r *request) { r.MaxAge, r.MaxAgeAsked, r.Prompt = 0, true, []string{"login"} }},
+	{name: "a longer maximum age than the route's", query: "max_age=60", route: request{Demand: demand{MaxAge: time.Second, MaxAgeAsked: true}}, returnTo: "/home", demanded: true,
 		change: func(r *request) { r.Prompt = []string{"login"} }},
-	{name: "a shorter maximum age than the route's", query: "max_age=1", route: request{MaxAge: time.Minute, MaxAgeSet: true}, returnTo: "/home", demanded: true,
+	{name: "a shorter maximum age than the route's", query: "max_age=1", route: request{Demand: demand{MaxAge: time.Minute, MaxAgeAsked: true}}, returnTo: "/home", demanded: true,
 		change: func(r *request) { r.MaxAge, r.Prompt = time.Second, []string{"login"} }},
 	{name: "a step-up is not silent", query: "max_age=60", route: request{Prompt: []string{"none"}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeSet, r.Prompt = time.Minute, true, []string{"login"} }},
+		change: func(r *request) { r.MaxAge, r.MaxAgeAsked, r.Prompt = time.Minute, true, []string{"login"} }},
 	{name: "a step-up asks for login once", query: "max_age=60", route: request{Prompt: []string{"login", "consent"}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeSet = time.Minute, true }},
+		change: func(r *request) { r.MaxAge, r.MaxAgeAsked = time.Minute, true }},
 	{name: "a negative maximum age", query: "max_age=-1", wrong: "max_age is not a number"},
 	{name: "a maximum age with a sign", query: "max_age=%2B1", wrong: "max_age is not a number"},
 	{name: "a maximum age of more than 68 years", query: "max_age=2147483648", wrong: "max_age is not a number"},
 	{name: "a maximum age of words", query: "max_age=soon", wrong: "max_age is not a number"},
 
 	{name: "contexts", query: "acr_values=mfa+hw", returnTo: "/home", demanded: true,
-		change: func(r *request) { r.ACRValues, r.Prompt = []string{"mfa", "hw"}, []string{"login"} }},
+		change: func(r *request) { r.ACR, r.Prompt = []string{"mfa", "hw"}, []string{"login"} }},
 	{name: "contexts of blanks", query: "acr_values=++", returnTo: "/home"},
-	{name: "contexts of which the route asks for one", query: "acr_values=mfa+hw", route: request{ACRValues: []string{"hw", "pwd"}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.ACRValues, r.Prompt = []string{"hw"}, []string{"login"} }},
-	{name: "contexts that the route does not ask for", query: "acr_values=mfa", route: request{ACRValues: []string{"hw"}}, wrong: "acr_values names none"},
+	{name: "contexts of which the route asks for one", query: "acr_values=mfa+hw", route: request{Demand: demand{ACR: []string{"hw", "pwd"}}}, returnTo: "/home", demanded: true,
+		change: func(r *request) { r.ACR, r.Prompt = []string{"hw"}, []string{"login"} }},
+	{name: "contexts that the route does not ask for", query: "acr_values=mfa", route: request{Demand: demand{ACR: []string{"hw"}}}, wrong: "acr_values names none"},
 	{name: "a context beyond ASCII", query: "acr_values=%E2%82%AC", wrong: "ACRValues"},
 	{name: "too many contexts", query: "acr_values=" + strings.Repeat("x+", 33), wrong: "ACRValues: more than 32"},
 	{name: "both, from a provider", query: "max_age=1&acr_values=mfa&login_hint=kim&return_to=/x&iss=" + issuer, returnTo: "/x", demanded: true,
 		change: func(r *request) {
-			r.MaxAge, r.MaxAgeSet, r.ACRValues, r.LoginHint, r.Prompt = time.Second, true, []string{"mfa"}, "kim", []string{"login"}
+			r.MaxAge, r.MaxAgeAsked, r.ACR, r.LoginHint, r.Prompt = time.Second, true, []string{"mfa"}, "kim", []string{"login"}
 		}},
 }
 
@@ -122,7 +122,7 @@ func FuzzFromQuery(f *testing.F) {
 	c := logto()
 	f.Fuzz(func(t *testing.T, query string) {
 		q, _ := url.ParseQuery(query)
-		route := request{MaxAge: time.Minute, MaxAgeSet: true, ACRValues: []string{"mfa", "hw"}, Prompt: []string{"none"}}
+		route := request{Demand: demand{MaxAge: time.Minute, MaxAgeAsked: true, ACR: []string{"mfa", "hw"}}, Prompt: []string{"none"}}
 		req, tx, err := c.FromQuery(q, route, "/home")
 		if err != nil {
 			return
@@ -130,8 +130,8 @@ func FuzzFromQuery(f *testing.F) {
 		if err := req.Check(true); err != nil {
 			t.Errorf("%q: got a request with the mistake %v", query, err)
 		}
-		foreign := func(acr string) bool { return !slices.Contains(route.ACRValues, acr) }
-		if !req.MaxAgeSet || req.MaxAge > time.Minute || len(req.ACRValues) == 0 || slices.ContainsFunc(req.ACRValues, foreign) {
+		foreign := func(acr string) bool { return !slices.Contains(route.ACR, acr) }
+		if !req.MaxAgeAsked || req.MaxAge > time.Minute || len(req.ACR) == 0 || slices.ContainsFunc(req.ACR, foreign) {
 			t.Errorf("%q: got %+v; want no less than the route asks for", query, req)
 		}
 		if req.Silent() == tx.Demanded {

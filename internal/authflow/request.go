@@ -3,9 +3,7 @@ package authflow
 import (
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // Request is what an application asks of one sign-in. The zero Request is an
@@ -33,15 +31,7 @@ type Request struct {
 	// or any of login, consent and select_account.
 	Prompt []string
 
-	// MaxAge, if MaxAgeSet, is how long ago the person may have signed in at the
-	// provider, in whole seconds; zero asks for the password each time. A fraction of
-	// a second is a mistake: rounded up it would ask for less than it says, and
-	// rounded down it would be zero, which few people mean.
-	MaxAge    time.Duration
-	MaxAgeSet bool
-
-	// ACRValues are the authentication contexts wanted, the best first.
-	ACRValues []string
+	Demand
 
 	// UILocales are the languages for the provider's pages, the best first (BCP 47).
 	UILocales []string
@@ -85,10 +75,7 @@ func (r *Request) values(addConsent bool) url.Values {
 		prompt = append(slices.Clip(prompt), "consent")
 	}
 	set("prompt", strings.Join(prompt, " "))
-	if r.MaxAgeSet {
-		v.Set("max_age", strconv.FormatInt(int64(r.MaxAge/time.Second), 10))
-	}
-	set("acr_values", strings.Join(r.ACRValues, " "))
+	r.Demand.Set(v)
 	set("ui_locales", strings.Join(r.UILocales, " "))
 	if r.OneTimeToken != "" {
 		v.Set("one_time_token", r.OneTimeToken)

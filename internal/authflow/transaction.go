@@ -20,8 +20,8 @@ type Transaction struct {
 	ReturnTo string `json:",omitzero"`
 	// Foreign says that another site sent the person here.
 	Foreign bool `json:",omitzero"`
-	// Demanded says that the query has asked for MaxAge or ACR, as a guard does that
-	// wants a step-up.
+	// Demanded says that the query has asked for more than the route, as a guard does
+	// that wants a step-up.
 	Demanded bool `json:",omitzero"`
 	// Subject is who must answer, for a step-up of a person who is signed in; empty
 	// if anyone may.
@@ -41,11 +41,7 @@ type Transaction struct {
 	Began    time.Time
 	// Silent says that the provider was asked to show nothing.
 	Silent bool `json:",omitzero"`
-	// MaxAge was asked for if MaxAgeAsked, in whole seconds.
-	MaxAge      time.Duration `json:",omitzero"`
-	MaxAgeAsked bool          `json:",omitzero"`
-	// ACR are the authentication contexts asked for.
-	ACR []string `json:",omitempty"`
+	Demand
 }
 
 // A state begins with one of these, because it comes back even where cookies are
@@ -69,7 +65,7 @@ func (tx *Transaction) begin(req *Request, now time.Time) {
 	tx.Verifier = oauth2.GenerateVerifier()
 	tx.Began = now.UTC().Truncate(time.Millisecond)
 	tx.Silent = req.Silent()
-	tx.MaxAge, tx.MaxAgeAsked, tx.ACR = req.MaxAge, req.MaxAgeSet, req.ACRValues
+	tx.Demand = req.Demand
 }
 
 // Note returns what to keep in shared state of where a finished sign-in led, for a
