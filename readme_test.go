@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"cmp"
 	"go/format"
 	"os"
 	"os/exec"
@@ -181,4 +182,49 @@ func builds(t *testing.T, source string) {
 	if formatted, err := format.Source([]byte(source)); err != nil || string(formatted) != source {
 		t.Errorf("the README's program is not as gofmt writes it (%v)", err)
 	}
+}
+
+// TestDesignArrows holds the arrows of docs/design.md to the code: what a package
+// imports of ours is listed there, and what is listed is imported.
+func TestDesignArrows(t *testing.T) {
+	t.Parallel()
+	design, err := os.ReadFile("docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, arrow := range regexp.MustCompile(`(?m)^(\S+) → (.+)$`).FindAllStringSubmatch(string(design), -1) {
+		for to := range strings.SplitSeq(arrow[2], ", ") {
+			listed = append(listed, arrow[1]+" → "+to)
+		}
+	}
+	const module = "github.com/gosignin/signin"
+	room := func(path string) string {
+		return cmp.Or(strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(path, module), "/"), "internal/"), "signin")
+	}
+	var imported []string
+	for _, dir := range []string{".", "redisstore"} {
+		list := exec.CommandContext(t.Context(), "go", "list", "-C", dir, "-f", `{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}`, "./...")
+		out, err := list.Output()
+		if err != nil {
+			t.Fatalf("go list in %s: %v", dir, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			from, to, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if strings.HasPrefix(to, module) {
+				imported = append(imported, room(from)+" → "+room(to))
+			}
+		}
+	}
+	slices.Sort(listed)
+	slices.Sort(imported)
+	if !slices.Equal(listed, imported) {
+		t.Errorf("docs/design.md has %q, which are not in the code; the code has %q, which are not there",
+			without(listed, imported), without(imported, listed))
+	}
+}
+
+// without returns what all has and others do not.
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
 }
