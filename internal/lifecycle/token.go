@@ -14,7 +14,8 @@ import (
 // The error is ErrNoRefreshToken, or one of package refresh.
 func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audience, refused string) (*session.Token, error) {
 	s := cmp.Or(k.newest.Load(), k.Session)
-	own := audience == session.Audience{} && s.AccessToken != "" && s.AccessToken != refused
+	access := s.AccessToken.String()
+	own := audience == session.Audience{} && access != "" && access != refused
 	if s.RefreshToken == "" && !(own && l.Now().Before(s.AccessExpiry)) {
 		return nil, ErrNoRefreshToken
 	}
@@ -42,7 +43,7 @@ func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session) (
 			return nil, cmp.Or(err, error(refresh.ErrResting))
 		}
 	}
-	return &session.Token{Access: s.AccessToken, Scope: s.Scope, Expiry: s.AccessExpiry}, nil
+	return &session.Token{Access: s.AccessToken.String(), Scope: s.Scope, Expiry: s.AccessExpiry}, nil
 }
 
 // moveOn remembers a generation, unless a newer one is known.

@@ -13,11 +13,8 @@ var ErrMalformed = errors.New("signin: malformed session")
 
 const version = 2
 
-// Flags of the binary form.
-const (
-	flagAccessJWT    = 1 << iota // the access token is stored as three parts
-	flagAccessExpiry             // the access token's expiry is known
-)
+// flagAccessExpiry says that the access token's expiry is known.
+const flagAccessExpiry = 1
 
 // maxSize is how long the binary form may be, so that two bytes address all of it
 // and all values of Claims.
@@ -49,18 +46,15 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 	parts := [numParts]string{
 		partPayload: s.Claims.Payload(), partExtra: s.Claims.Extra(),
 		partHeader: s.IDHeader, partSignature: s.IDSignature,
-		partRefresh: s.RefreshToken, partAccess: s.AccessToken, partScope: otherScopes, partNonce: s.Nonce,
+		partRefresh: s.RefreshToken, partScope: otherScopes, partNonce: s.Nonce,
+		partAccessHeader: s.AccessToken.jwt.Header, partAccess: s.AccessToken.jwt.Payload, partAccessSignature: s.AccessToken.jwt.Signature,
 	}
 	if strings.Contains(parts[partPayload], `"`+s.Nonce+`"`) {
 		parts[partNonce] = "" // no need to say it twice
 	}
 	var flags byte
-	if jwt, ok := SplitJWT(s.AccessToken); ok {
-		flags |= flagAccessJWT
-		parts[partAccessHeader], parts[partAccess], parts[partAccessSignature] = jwt.Header, jwt.Payload, jwt.Signature
-	}
 	if !s.AccessExpiry.IsZero() {
-		flags |= flagAccessExpiry
+		flags = flagAccessExpiry
 	}
 	start := len(dst)
 	dst = append(dst, version, flags)
@@ -133,6 +127,9 @@ func (s *Session) Decode(b []byte) error {
 	for i := range lengths {
 		lengths[i] = r.length()
 	}
+	// What the places are in is at the beginning, in one piece.
+	indexed, n := r.b, lengths[partPayload]+lengths[partExtra]
+	indexed = indexed[:min(n+lengths[partDecoded], len(indexed))]
 	var parts [numParts][]byte
 	for i, n := range lengths {
 		parts[i] = r.bytes(n)
@@ -140,45 +137,49 @@ func (s *Session) Decode(b []byte) error {
 	if r.bad || len(r.b) > 0 {
 		return ErrMalformed
 	}
-	return s.take(&parts, &places, scopes, flags&flagAccessJWT != 0)
+	s.Claims = Claims{json: bytes.Clone(indexed[:n]), payload: lengths[partPayload]}
+	return s.take(indexed, &places, &parts, scopes)
 }
 
-// take copies parts and claims into s: two allocations, one for the JSON and one
-// for all strings.
-func (s *Session) take(parts *[numParts][]byte, places *[numClaims]place, scopes uint64, isJWT bool) error {
-	indexed := bytes.Join([][]byte{parts[partPayload], parts[partExtra], parts[partDecoded]}, nil)
-	n := len(parts[partPayload]) + len(parts[partExtra])
-	s.Claims = Claims{json: indexed[:n:n], payload: len(parts[partPayload])}
-	var space [3][512]byte // most often enough
-	values := space[0][:0]
+// take copies all strings into s, which is one allocation: the values of claims,
+// which are at places in indexed, and parts.
+func (s *Session) take(indexed []byte, places *[numClaims]place, parts *[numParts][]byte, scopes uint64) error {
+	n := 0
 	for i, p := range places {
-		if p.len > len(indexed)-p.off || len(values)+p.len > maxSize {
+		if n += p.len; p.len > len(indexed)-p.off || n > maxSize {
 			return ErrMalformed
 		}
-		values = append(values, indexed[p.off:p.off+p.len]...)
-		s.Claims.ends[i] = uint16(len(values))
+		s.Claims.ends[i] = uint16(n)
 	}
-	access := parts[partAccess]
-	if isJWT {
-		access = appendJWT(nil, parts[partAccessHeader], access, parts[partAccessSignature])
-	}
+	var space [256]byte // most often enough
+	scope := appendScope(space[:0], scopes, parts[partScope])
 	pieces := [...]struct {
 		to   *string
 		from []byte
 	}{
-		{&s.Claims.values, values},
 		{&s.IDHeader, parts[partHeader]},
 		{&s.IDSignature, parts[partSignature]},
 		{&s.RefreshToken, parts[partRefresh]},
-		{&s.AccessToken, access},
+		{&s.AccessToken.jwt.Header, parts[partAccessHeader]},
+		{&s.AccessToken.jwt.Payload, parts[partAccess]},
+		{&s.AccessToken.jwt.Signature, parts[partAccessSignature]},
 		{&s.Nonce, parts[partNonce]},
-		{&s.Scope, appendScope(space[1][:0], scopes, parts[partScope])},
+		{&s.Scope, scope},
 	}
-	joined := space[2][:0]
+	size := n
 	for _, p := range pieces {
-		joined = append(joined, p.from...)
+		size += len(p.from)
 	}
-	text := string(joined)
+	var b strings.Builder
+	b.Grow(size)
+	for _, p := range places {
+		b.Write(indexed[p.off : p.off+p.len])
+	}
+	for _, p := range pieces {
+		b.Write(p.from)
+	}
+	text := b.String()
+	s.Claims.values, text = text[:n], text[n:]
 	for _, p := range pieces {
 		*p.to, text = text[:len(p.from)], text[len(p.from):]
 	}

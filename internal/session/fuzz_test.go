@@ -20,7 +20,7 @@ import (
 func FuzzDecode(f *testing.F) {
 	for _, change := range []func(*session.Session){
 		func(*session.Session) {},
-		func(s *session.Session) { s.AccessToken = jwt(`{}`).Compact() },
+		func(s *session.Session) { s.AccessToken = session.Pack(jwt(`{}`).Compact()) },
 		func(s *session.Session) {
 			s.Claims = parse(`{"sub":"a\/b","name":"\u0041","roles":["x"],"email_verified":true}`, "")
 		},
@@ -112,7 +112,7 @@ func FuzzSession(f *testing.F) {
 			ID: session.ID{9}, Began: start, Generation: uint64(seen),
 			Created:  time.Unix(start.Unix()+created%year, 0),
 			LastSeen: time.Unix(start.Unix()+created%year+seen%year, 0),
-			Claims:   claims, RefreshToken: refresh, AccessToken: access, Nonce: nonce, Scope: scope,
+			Claims:   claims, RefreshToken: refresh, AccessToken: session.Pack(access), Nonce: nonce, Scope: scope,
 		}
 		if created%2 == 0 {
 			want.AccessExpiry, want.AccessLife = time.Unix(want.LastSeen.Unix()+seen%year, 0), time.Duration(max(0, seen%year))*time.Second

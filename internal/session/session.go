@@ -65,7 +65,7 @@ type Session struct {
 	IDHeader, IDSignature string
 	RefreshToken          string
 	// AccessToken is the default one, for the provider's own endpoints.
-	AccessToken string
+	AccessToken Packed
 	// AccessExpiry is when the access token expires; zero if that is unknown.
 	AccessExpiry time.Time
 	// AccessLife is how long the access token was to live when it came, in
@@ -158,12 +158,26 @@ func (j JWT) Compact() string {
 	if j.Header == "" || j.Payload == "" || j.Signature == "" {
 		return ""
 	}
-	return string(appendJWT(nil, []byte(j.Header), []byte(j.Payload), []byte(j.Signature)))
+	enc := base64.RawURLEncoding
+	return enc.EncodeToString([]byte(j.Header)) + "." + enc.EncodeToString([]byte(j.Payload)) + "." + enc.EncodeToString([]byte(j.Signature))
 }
 
-func appendJWT(dst, header, payload, signature []byte) []byte {
-	enc := base64.RawURLEncoding
-	dst = append(enc.AppendEncode(dst, header), '.')
-	dst = append(enc.AppendEncode(dst, payload), '.')
-	return enc.AppendEncode(dst, signature)
+// Packed is a token as compactly as it can be kept: a JWT as its three parts, any
+// other as it came. The zero Packed is no token.
+type Packed struct{ jwt JWT }
+
+// Pack packs a token.
+func Pack(token string) Packed {
+	if jwt, ok := SplitJWT(token); ok {
+		return Packed{jwt}
+	}
+	return Packed{JWT{Payload: token}}
+}
+
+// String returns the token.
+func (p Packed) String() string {
+	if p.jwt.Header == "" {
+		return p.jwt.Payload
+	}
+	return p.jwt.Compact()
 }

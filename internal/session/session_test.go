@@ -24,7 +24,7 @@ func full() *session.Session {
 		Created: time.Unix(1_700_000_007, 0), LastSeen: time.Unix(1_700_003_600, 0),
 		Generation: 300, Claims: parse(`{"sub":"u1","sid":"s1"}`, `{"custom_data":{"a":1}}`),
 		IDHeader: `{"alg":"ES384"}`, IDSignature: strings.Repeat("\xf0", 96),
-		RefreshToken: "refresh", AccessToken: "opaque", AccessExpiry: time.Unix(1_700_007_200, 0), AccessLife: time.Hour,
+		RefreshToken: "refresh", AccessToken: session.Pack("opaque"), AccessExpiry: time.Unix(1_700_007_200, 0), AccessLife: time.Hour,
 		Scope: "openid profile",
 	}
 }
@@ -60,7 +60,7 @@ func TestDecode_WhatAppendHasWritten(t *testing.T) {
 		"nothing but an ID token": func(s *session.Session) {
 			*s = session.Session{Began: s.Began, Created: s.Created, LastSeen: s.LastSeen, Claims: s.Claims}
 		},
-		"a JWT as access token":         func(s *session.Session) { s.AccessToken = jwt(`{"aud":"api"}`).Compact() },
+		"a JWT as access token":         func(s *session.Session) { s.AccessToken = session.Pack(jwt(`{"aud":"api"}`).Compact()) },
 		"no signature kept":             func(s *session.Session) { s.IDHeader, s.IDSignature = "", "" },
 		"an unknown life":               func(s *session.Session) { s.AccessLife = 0 },
 		"an expiry before the last use": func(s *session.Session) { s.AccessExpiry = s.LastSeen.Add(-time.Hour) },
@@ -68,7 +68,7 @@ func TestDecode_WhatAppendHasWritten(t *testing.T) {
 		"a nonce of its own":            func(s *session.Session) { s.Nonce = "n" },
 		"no scope":                      func(s *session.Session) { s.Scope = "" },
 		"scopes of all kinds":           func(s *session.Session) { s.Scope = "openid sso_identities api:read api:write" },
-		"two dots and not a JWT":        func(s *session.Session) { s.AccessToken = "a.b!.c" },
+		"two dots and not a JWT":        func(s *session.Session) { s.AccessToken = session.Pack("a.b!.c") },
 		"strings with escapes":          func(s *session.Session) { s.Claims = parse(`{"sub":"a\/b","name":"\u0041\n"}`, "") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestAppend_OverheadIsSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := len(s.IDHeader+s.Claims.Payload()+s.IDSignature) + len(s.RefreshToken+s.AccessToken+s.Scope) + len(s.ID)
+	held := len(s.IDHeader+s.Claims.Payload()+s.IDSignature) + len(s.RefreshToken+s.AccessToken.String()+s.Scope) + len(s.ID)
 	if got := len(b) - held; got > 45 {
 		t.Errorf("overhead: got %d bytes; want at most 45", got)
 	}

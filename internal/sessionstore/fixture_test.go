@@ -44,7 +44,7 @@ func small() *session.Session {
 	return &session.Session{
 		ID: session.ID{7}, Began: now, Created: now, LastSeen: now,
 		Claims: parse(`{"sub":"u1"}`), IDHeader: `{"alg":"ES384"}`, IDSignature: strings.Repeat("g", 96),
-		RefreshToken: "refresh-canary", AccessToken: "access-canary", AccessExpiry: now.Add(time.Hour),
+		RefreshToken: "refresh-canary", AccessToken: session.Pack("access-canary"), AccessExpiry: now.Add(time.Hour),
 	}
 }
 
@@ -61,7 +61,7 @@ func sized(claims, signature, access int) *session.Session {
 	r := small()
 	r.Claims = parse(`{"sub":"u1","x":"` + strings.Repeat("c", claims) + `"}`)
 	r.IDSignature = strings.Repeat("g", signature)
-	r.AccessToken = strings.Repeat("a", access)
+	r.AccessToken = session.Pack(strings.Repeat("a", access))
 	return r
 }
 

@@ -124,7 +124,7 @@ func (st *Store) Save(w http.ResponseWriter, r *http.Request, s *session.Session
 	rest := *s
 	err := st.save(w, r, &rest, age, fresh)
 	for _, leaveOut := range []func(){
-		func() { rest.AccessToken = "" },
+		func() { rest.AccessToken = session.Packed{} },
 		func() { rest.IDHeader, rest.IDSignature = "", "" },
 	} {
 		if !errors.Is(err, cookie.ErrTooLarge) && !errors.Is(err, session.ErrTooLarge) {

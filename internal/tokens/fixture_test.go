@@ -248,7 +248,7 @@ func (f *fake) session(claims object, extra string) *session.Session {
 	}
 	return &session.Session{
 		ID: session.ID{7}, Began: now.Add(-2 * time.Hour), Created: now.Add(-2 * time.Hour), LastSeen: now.Add(-time.Hour), Generation: 4,
-		Claims: parsed, IDHeader: jwt.Header, IDSignature: jwt.Signature, RefreshToken: "old-refresh", AccessToken: "old-access",
+		Claims: parsed, IDHeader: jwt.Header, IDSignature: jwt.Signature, RefreshToken: "old-refresh", AccessToken: session.Pack("old-access"),
 		AccessExpiry: now, AccessLife: time.Hour, Scope: "openid profile",
 	}
 }

@@ -19,7 +19,7 @@ import (
 // wantNewTokens checks that what the provider has rotated is not lost.
 func wantNewTokens(t *testing.T, what string, r *session.Session, err error) {
 	t.Helper()
-	if err != nil || r == nil || r.RefreshToken != "new-refresh" || r.AccessToken != "new-access" || !r.LastSeen.Equal(now) {
+	if err != nil || r == nil || r.RefreshToken != "new-refresh" || r.AccessToken.String() != "new-access" || !r.LastSeen.Equal(now) {
 		t.Fatalf("%s: got %+v, %v; want the new tokens", what, r, err)
 	}
 }
@@ -69,7 +69,7 @@ func TestRefreshKeepsWhatTheAnswerLacks(t *testing.T) {
 	if err != nil || next.RefreshToken != "old-refresh" || next.Scope != "openid profile" || next.IDToken() != r.IDToken() || next.Nonce != r.Nonce {
 		t.Errorf("got %+v, %v; want refresh token, scope and claims as they were", next, err)
 	}
-	if next.AccessToken != "new-access" || !next.AccessExpiry.Equal(now.Add(time.Hour)) {
+	if next.AccessToken.String() != "new-access" || !next.AccessExpiry.Equal(now.Add(time.Hour)) {
 		t.Errorf("got %+v; want the new access token, for an hour as nobody said", next)
 	}
 }

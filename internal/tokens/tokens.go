@@ -60,7 +60,7 @@ func (src *Source) Redeem(ctx context.Context, code, verifier string, want provi
 	}
 	take(s, got)
 	payload := src.takeIDToken(s, id)
-	extra, err := src.userInfo(ctx, s.AccessToken, payload, id.Subject)
+	extra, err := src.userInfo(ctx, got.AccessToken, payload, id.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 	next := *s
 	next.LastSeen = src.Now()
 	take(&next, got)
-	described, err := src.describe(ctx, s, next, got.IDToken)
+	described, err := src.describe(ctx, s, next, got)
 	if errors.Is(err, refresh.ErrFinal) {
 		_ = src.Revoke(ctx, &next) // which logs it
 		return nil, err
@@ -101,26 +101,26 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 // and of userinfo. The error says what could not be had of these; then the claims
 // are those of s, as far as they may be. If it wraps [refresh.ErrFinal], the
 // provider has lied, and is not believed, whatever it is that holds its tokens.
-func (src *Source) describe(ctx context.Context, s *session.Session, next session.Session, idToken string) (session.Session, error) {
+func (src *Source) describe(ctx context.Context, s *session.Session, next session.Session, got *provider.Tokens) (session.Session, error) {
 	described := next
 	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
-	if idToken != "" {
+	if got.IDToken != "" {
 		nonce := nonceOf(s)
-		id, err := src.Provider.VerifyIDToken(ctx, idToken, provider.Expect{
-			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: next.AccessToken,
+		id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, provider.Expect{
+			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: got.AccessToken,
 		})
 		if err != nil {
 			return next, final(err, func(e *provider.Error) bool { return e.Kind == provider.Rejected })
 		}
 		payload, described.Nonce = src.takeIDToken(&described, id), nonce
 	}
-	extra, unknown := src.userInfo(ctx, next.AccessToken, payload, subject)
+	extra, unknown := src.userInfo(ctx, got.AccessToken, payload, subject)
 	if unknown != nil {
 		if unknown = final(unknown, (*provider.Error).AnotherPerson); errors.Is(unknown, refresh.ErrFinal) {
 			return next, unknown
 		}
 		extra = s.Claims.Extra()
-		if idToken != "" && extra != "" {
+		if got.IDToken != "" && extra != "" {
 			// No more than may be beside the new ID token.
 			extra, _ = extraClaims(payload, []byte(extra))
 		}
@@ -208,7 +208,7 @@ func (src *Source) Revoke(ctx context.Context, s *session.Session) error {
 
 // take puts the tokens of a response into a session, but for the ID token.
 func take(s *session.Session, got *provider.Tokens) {
-	s.AccessToken, s.AccessExpiry = got.AccessToken, got.Expiry
+	s.AccessToken, s.AccessExpiry = session.Pack(got.AccessToken), got.Expiry
 	s.RefreshToken = cmp.Or(got.RefreshToken, s.RefreshToken)
 	s.Scope = cmp.Or(got.Scope, s.Scope)
 	if s.AccessExpiry.IsZero() {

@@ -42,7 +42,7 @@ func TestRedeemMakesARecord(t *testing.T) {
 	if r.ID != (session.ID{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || r.Generation != 0 || !r.Began.IsZero() {
 		t.Errorf("got %+v; want a new record, without an ID or a beginning", r)
 	}
-	if r.RefreshToken != "new-refresh" || r.AccessToken != "new-access" || !r.AccessExpiry.Equal(now.Add(10*time.Minute)) || r.AccessLife != 10*time.Minute {
+	if r.RefreshToken != "new-refresh" || r.AccessToken.String() != "new-access" || !r.AccessExpiry.Equal(now.Add(10*time.Minute)) || r.AccessLife != 10*time.Minute {
 		t.Errorf("got %+v; want the tokens, for ten minutes", r)
 	}
 	if r.Scope != "openid profile offline_access" || r.Claims.Extra() != "" || r.Nonce != "" {
@@ -79,7 +79,7 @@ func TestRedeemWithOtherAnswers(t *testing.T) {
 		{"the scope that was granted counts", func(f *fake) { f.answers(nil) },
 			func(r *session.Session) bool { return r.Scope == "openid email" }},
 		{"without a refresh token", func(f *fake) { f.answers(object{"refresh_token": nil}) },
-			func(r *session.Session) bool { return r.RefreshToken == "" && r.AccessToken == "new-access" }},
+			func(r *session.Session) bool { return r.RefreshToken == "" && r.AccessToken.String() == "new-access" }},
 		{"who does not say how long the token is good is asked in an hour", func(f *fake) { f.answers(object{"expires_in": nil}) },
 			func(r *session.Session) bool {
 				return r.AccessExpiry.Equal(now.Add(time.Hour)) && r.AccessLife == time.Hour
