@@ -172,17 +172,23 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 		// browser keeps what it has, which leads to the newest generation for as long as
 		// shared state knows it.
 		l.Log.ErrorContext(r.Context(), "signin: a refreshed session does not fit its store; it goes on for IdleTimeout at most", "error", err)
-		return true, nil
+		return false, nil
 	}
-	return true, err
+	return err == nil, err
 }
 
+// save gives a session to the store. If that fails, the answer has none of its
+// cookies.
 func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Session, now time.Time, fresh bool) error {
 	err := l.Store.Save(w, r, s, l.Limits.Left(s, now), fresh)
-	if err != nil && !errors.Is(err, ErrTooLarge) {
-		return &failure{ErrStore, err}
+	if err == nil {
+		return nil
 	}
-	return err
+	l.Store.Withdraw(w)
+	if errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	return &failure{ErrStore, err}
 }
 
 // Start makes s the browser's session, and ends the one that it has presented.
@@ -204,7 +210,6 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	}
 	now := l.Now()
 	if err := l.save(w, r, s, now, true); err != nil {
-		l.Store.Withdraw(w)
 		return err
 	}
 	if found {
