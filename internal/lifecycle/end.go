@@ -35,12 +35,13 @@ func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 	if out.Newest == nil {
 		return out, err
 	}
-	ctx := context.WithoutCancel(r.Context())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
+	defer cancel()
 	out.Revoked = l.Refresh.Source.Revoke(ctx, out.Newest)
 	if err == nil && out.Newest.RefreshToken != "" && out.Revoked == nil {
 		// So that a copy of the cookie does not ask for it again. If it cannot
 		// be noted, it does: no harm.
-		_, _ = l.State.Revoked(r.Context(), out.Newest)
+		_, _ = l.State.Revoked(ctx, out.Newest)
 	}
 	return out, err
 }
