@@ -14,6 +14,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -144,13 +145,10 @@ func (l *Sessions) newest(ctx context.Context, s *session.Session, standing shar
 		return s, err
 	}
 	next, err := l.Refresh.Refresh(ctx, s, shown, !now.Before(s.AccessExpiry))
-	switch {
-	case refresh.Over(err):
+	if refresh.Over(err) {
 		return nil, err
-	case next == nil:
-		return s, nil // it failed for a passing reason: the session goes on
 	}
-	return next, nil
+	return cmp.Or(next, s), nil // s if it failed for a passing reason: the session goes on
 }
 
 // write gives the browser or the store what has changed of a session, where an

@@ -35,10 +35,8 @@ func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audienc
 func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session) (*session.Token, error) {
 	if now := l.Now(); l.Refresh.Due(s) {
 		next, err := l.Refresh.Refresh(ctx, s, k.opened.Generation, !now.Before(s.AccessExpiry))
-		if next != nil { // perhaps what there was, if the provider is not to be asked now
-			s = next
-			k.moveOn(s)
-		}
+		s = cmp.Or(next, s) // s if it failed, or the provider is not to be asked now
+		k.moveOn(s)
 		if refresh.Over(err) || !now.Before(s.AccessExpiry) {
 			return nil, cmp.Or(err, error(refresh.ErrResting))
 		}
