@@ -1,0 +1,387 @@
+package lifecycle_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/gosignin/signin/internal/lifecycle"
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/seal"
+	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sessionstore"
+	"github.com/gosignin/signin/internal/sharedstate"
+)
+
+const (
+	cookieName = "__Host-signin"
+	ahead      = time.Minute // of an access token's expiry, a session is refreshed
+)
+
+// start is when each bubble begins.
+var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// errDown is a network's: a store that refuses what it gets would be asked again.
+var errDown = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+
+// world is one application's sessions, with a store, shared state and a provider.
+type world struct {
+	*lifecycle.Sessions
+
+	// What the provider does: it takes its time; it answers a refresh with another
+	// session than the next generation; it gives a new refresh token with each
+	// access token.
+	takes  time.Duration
+	answer func(*session.Session) (*session.Session, error)
+	rotate bool
+
+	mu sync.Mutex
+	// before is asked ahead of each operation of the three, and may make it fail.
+	before func(ctx context.Context, operation string) error
+	did    []string // what they were asked, but for reading and leases
+	reads  int      // of shared state
+	logged bytes.Buffer
+}
+
+// bubble runs a test in time of its own. Sessions are in the default cookies, or
+// in a store on the server.
+func bubble(t *testing.T, name string, onServer bool, test func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := new(world)
+			w.open(t, onServer)
+			test(t, w)
+			<-time.After(2 * refresh.Lease) // no goroutine goes on for longer
+		})
+	})
+}
+
+func (w *world) open(t *testing.T, onServer bool) {
+	t.Helper()
+	memory := sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})
+	keys := [][]byte{bytes.Repeat([]byte{1}, 32)}
+	state, err := sharedstate.New(shared{w, memory}, keys, "https://op.test", "app", 25*time.Hour)
+	ring, err2 := seal.NewRing(keys, "session", "https://op.test", "app")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	var store sessions.Store
+	if onServer {
+		store = serverSide{w, map[string]map[any]any{}}
+	}
+	w.Sessions = &lifecycle.Sessions{
+		Store:   sessionstore.New(store, cookieName, ring.Box(cookieName), true),
+		State:   state,
+		Refresh: refresh.New(refresh.Config{State: state, Source: provider{w}, Observer: provider{w}, Ahead: ahead, Now: time.Now}),
+		Limits:  session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour},
+		Log:     slog.New(slog.NewTextHandler(&w.logged, nil)),
+		Now:     time.Now,
+	}
+}
+
+// do notes an operation, and returns the error that it is to fail with.
+func (w *world) do(ctx context.Context, operation string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	before := w.before
+	switch operation {
+	case "get":
+		w.reads++
+	case "read", "add l":
+	default:
+		w.did = append(w.did, operation)
+	}
+	w.mu.Unlock()
+	return before(ctx, operation)
+}
+
+// fail makes the next one of an operation fail; "" is none.
+func (w *world) fail(operation string) {
+	var once atomic.Bool
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before = func(_ context.Context, o string) error {
+		if o == operation && once.CompareAndSwap(false, true) {
+			return errDown
+		}
+		return nil
+	}
+}
+
+// recorded returns what was done, and whether anything was logged, since it was
+// last called.
+func (w *world) recorded() (did string, logged bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	did, logged = strings.Join(w.did, ", "), w.logged.Len() > 0
+	w.did = nil
+	w.logged.Reset()
+	return did, logged
+}
+
+// shared is shared state. Its operations are "get", and "set" and "add" with the
+// first letter of the entry's kind.
+type shared struct {
+	w *world
+	*sharedstate.Memory
+}
+
+func (s shared) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	if err := s.w.do(ctx, "get"); err != nil {
+		return nil, err
+	}
+	return s.Memory.Get(ctx, keys...)
+}
+
+func (s shared) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := s.w.do(ctx, "set "+key[:1]); err != nil {
+		return err
+	}
+	return s.Memory.Set(ctx, key, value, ttl)
+}
+
+func (s shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if err := s.w.do(ctx, "add "+key[:1]); err != nil {
+		return false, err
+	}
+	return s.Memory.Add(ctx, key, value, ttl)
+}
+
+// serverSide is a gorilla store. Its operations are "read", "save" and "delete".
+type serverSide struct {
+	w    *world
+	kept map[string]map[any]any
+}
+
+func (s serverSide) Get(*http.Request, string) (*sessions.Session, error) { panic("not used") }
+
+func (s serverSide) New(r *http.Request, name string) (*sessions.Session, error) {
+	sess := sessions.NewSession(s, name)
+	sess.IsNew = true
+	if c, err := r.Cookie(name); err == nil && s.kept[c.Value] != nil {
+		sess.ID, sess.Values, sess.IsNew = c.Value, s.kept[c.Value], false
+	}
+	return sess, s.w.do(r.Context(), "read")
+}
+
+func (s serverSide) Save(r *http.Request, w http.ResponseWriter, sess *sessions.Session) error {
+	if sess.Options.MaxAge < 0 {
+		err := s.w.do(r.Context(), "delete")
+		if err == nil {
+			delete(s.kept, sess.ID)
+		}
+		return err
+	}
+	if sess.ID == "" {
+		sess.ID = fmt.Sprintf("id%d", len(s.kept)+1)
+	}
+	http.SetCookie(w, sessions.NewCookie(sess.Name(), sess.ID, sess.Options)) // before it is known that it succeeds
+	err := s.w.do(r.Context(), "save")
+	if err == nil {
+		s.kept[sess.ID] = sess.Values
+	}
+	return err
+}
+
+// provider is a refresh.Source and Observer. Its operations are "refresh", "fetch"
+// and "revoke", with the refresh token that it gets.
+type provider struct{ w *world }
+
+func (p provider) Refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
+	<-time.After(p.w.takes)
+	if err := p.w.do(ctx, "refresh "+s.RefreshToken); err != nil {
+		return nil, err
+	}
+	if p.w.answer != nil {
+		return p.w.answer(s)
+	}
+	return next(s), nil
+}
+
+func (p provider) Fetch(ctx context.Context, s *session.Session, audience session.Audience) (*session.Token, *session.Session, error) {
+	if err := p.w.do(ctx, "fetch "+s.RefreshToken); err != nil {
+		return nil, nil, err
+	}
+	expiry := time.Now().Add(time.Hour)
+	token := &session.Token{Access: "fetched for " + audience.Resource, Expiry: expiry, Until: expiry}
+	if !p.w.rotate {
+		return token, nil, nil
+	}
+	return token, next(s), nil
+}
+
+func (p provider) Revoke(ctx context.Context, s *session.Session) error {
+	if s.RefreshToken == "" {
+		return nil
+	}
+	return p.w.do(ctx, "revoke "+s.RefreshToken)
+}
+
+func (provider) Refreshed(context.Context, *session.Session, error) {}
+
+// good returns generation 0 of a session that was made at start, with changes.
+func good(changes ...func(s *session.Session)) *session.Session {
+	s := &session.Session{
+		ID: session.ID{7}, Began: start.Add(-time.Minute), Created: start, LastSeen: start, Claims: claims(`{"sub":"u1"}`),
+		RefreshToken: "token 0", AccessToken: "access 0", AccessExpiry: start.Add(time.Hour), AccessLife: time.Hour,
+	}
+	for _, change := range changes {
+		change(s)
+	}
+	return s
+}
+
+// due changes a session to one whose access token is good, but to be refreshed.
+func due(s *session.Session)           { s.AccessExpiry = start.Add(ahead / 2) }
+func expired(s *session.Session)       { s.AccessExpiry = start }
+func unrefreshable(s *session.Session) { s.RefreshToken = "" }
+
+// seen changes a session to one that was made and last used before start.
+func seen(ago time.Duration) func(*session.Session) {
+	return func(s *session.Session) { s.Created, s.LastSeen = start.Add(-ago), start.Add(-ago) }
+}
+
+func claims(payload string) session.Claims {
+	c, err := session.ParseClaims(payload, "")
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// large are claims that do not fit two cookies.
+func large() session.Claims { return claims(`{"sub":"u1","x":"` + strings.Repeat("x", 8000) + `"}`) }
+
+// next is what a provider makes of s.
+func next(s *session.Session) *session.Session {
+	n := *s
+	n.RefreshToken = fmt.Sprintf("token %d", s.Generation+1)
+	n.AccessToken = fmt.Sprintf("access %d", s.Generation+1)
+	n.AccessExpiry = time.Now().Add(time.Hour)
+	n.LastSeen = time.Now()
+	return &n
+}
+
+// succeed puts the successor of s into shared state.
+func (w *world) succeed(t *testing.T, s *session.Session, changes ...func(*session.Session)) {
+	t.Helper()
+	n := next(s)
+	n.Generation = s.Generation + 1
+	for _, change := range changes {
+		change(n)
+	}
+	if ok, err := w.State.AddSuccessor(t.Context(), s, n); !ok || err != nil {
+		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
+	}
+}
+
+// end ends sessions on another replica.
+func (w *world) end(t *testing.T, kind sharedstate.Kind, value string, reason sharedstate.Reason) {
+	t.Helper()
+	if err := w.State.End(t.Context(), kind, []byte(value), reason, time.Now()); err != nil {
+		t.Fatalf("End: got error %v; want none", err)
+	}
+}
+
+// browser has the cookies of a session.
+type browser map[string]string
+
+// browserWith returns a browser that was given s, in peace; without one if s is
+// nil.
+func (w *world) browserWith(t *testing.T, s *session.Session) browser {
+	t.Helper()
+	w.fail("")
+	b := browser{}
+	if s == nil {
+		return b
+	}
+	rec := httptest.NewRecorder()
+	if err := w.Store.Save(rec, b.request(t, ""), s, time.Hour, true); err != nil {
+		t.Fatalf("Save: got error %v; want none", err)
+	}
+	w.receive(t, b, rec)
+	return b
+}
+
+// request returns a request for a destination, as Sec-Fetch-Dest names it.
+func (b browser) request(t *testing.T, dest string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	for name, value := range b {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	r.Header.Set("Sec-Fetch-Dest", dest)
+	return r
+}
+
+// receive gives a browser an answer's cookies. It returns "deleted", or the
+// refresh token and the age of the session that they hold, or "".
+func (w *world) receive(t *testing.T, b browser, rec *httptest.ResponseRecorder) (cookie string) {
+	t.Helper()
+	for _, c := range rec.Result().Cookies() {
+		if c.MaxAge < 0 {
+			delete(b, c.Name)
+			cookie += "deleted"
+			continue
+		}
+		b[c.Name] = c.Value
+		s := new(session.Session)
+		if found, err := w.Store.Load(b.request(t, ""), s); !found || err != nil {
+			t.Errorf("the browser: got %v, %v; want a session", found, err)
+		}
+		cookie += fmt.Sprintf("%s for %v", s.RefreshToken, time.Duration(c.MaxAge)*time.Second)
+	}
+	return cookie
+}
+
+func refreshToken(s *session.Session) string {
+	if s == nil {
+		return ""
+	}
+	return s.RefreshToken
+}
+
+// finds says what a browser's next request finds, in peace, and what that did.
+func (w *world) finds(t *testing.T, b browser) (found, did string) {
+	t.Helper()
+	w.fail("")
+	got, err := w.load(t, maps.Clone(b), b.request(t, ""))
+	if err != nil {
+		t.Errorf("Load: got error %v; want none", err)
+	}
+	return got.session + string(got.ended), got.did
+}
+
+// wantError compares an error with what it is to match. It matches no other of
+// the sentinels, and is one line.
+func wantError(t *testing.T, got error, want ...error) {
+	t.Helper()
+	if (got == nil) != (len(want) == 0) || got != nil && strings.Contains(got.Error(), "\n") {
+		t.Errorf("got error %v; want %v", got, want)
+	}
+	sentinels := []error{lifecycle.ErrStore, lifecycle.ErrShared, lifecycle.ErrTooLarge, lifecycle.ErrEnded, lifecycle.ErrNoRefreshToken}
+	for _, e := range append(sentinels, want...) {
+		if errors.Is(got, e) != slices.Contains(want, e) {
+			t.Errorf("got error %v; want %v", got, want)
+		}
+	}
+}
