@@ -12,7 +12,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// endTimeout bounds how long store and shared state may take for a sign-out.
+// endTimeout bounds how long store and shared state may take for a sign-out, and
+// then how long its revocation may.
 const endTimeout = 4 * time.Second
 
 // SignOut is what came of ending a session.

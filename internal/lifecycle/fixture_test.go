@@ -242,7 +242,7 @@ func (provider) Refreshed(context.Context, *session.Session, error) {}
 func good(changes ...func(s *session.Session)) *session.Session {
 	s := &session.Session{
 		ID: session.ID{7}, Began: start.Add(-time.Minute), Created: start, LastSeen: start, Claims: claims(`{"sub":"u1"}`),
-		RefreshToken: "token 0", AccessToken: "access 0", AccessExpiry: start.Add(time.Hour), AccessLife: time.Hour,
+		RefreshToken: "token 0", AccessToken: session.Pack("access 0"), AccessExpiry: start.Add(time.Hour), AccessLife: time.Hour,
 	}
 	for _, change := range changes {
 		change(s)
@@ -275,7 +275,7 @@ func large() session.Claims { return claims(`{"sub":"u1","x":"` + strings.Repeat
 func next(s *session.Session) *session.Session {
 	n := *s
 	n.RefreshToken = fmt.Sprintf("token %d", s.Generation+1)
-	n.AccessToken = fmt.Sprintf("access %d", s.Generation+1)
+	n.AccessToken = session.Pack(fmt.Sprintf("access %d", s.Generation+1))
 	n.AccessExpiry = time.Now().Add(time.Hour)
 	n.LastSeen = time.Now()
 	return &n

@@ -46,10 +46,8 @@ func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session) (
 
 // moveOn remembers a generation, unless a newer one is known.
 func (k *Known) moveOn(s *session.Session) {
-	for {
-		known := k.newest.Load()
-		if known != nil && known.Generation >= s.Generation || k.newest.CompareAndSwap(known, s) {
-			return
-		}
+	known := k.newest.Load()
+	for (known == nil || known.Generation < s.Generation) && !k.newest.CompareAndSwap(known, s) {
+		known = k.newest.Load()
 	}
 }

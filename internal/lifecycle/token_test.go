@@ -46,7 +46,7 @@ func (w *world) get(t *testing.T, known *lifecycle.Known, audience session.Audie
 func TestToken(t *testing.T) {
 	t.Parallel()
 	const nearly = time.Hour - ahead/2 // and the token of a good session is due
-	missing := func(s *session.Session) { s.AccessToken = "" }
+	missing := func(s *session.Session) { s.AccessToken = session.Packed{} }
 	for _, c := range []struct {
 		name     string
 		session  *session.Session
