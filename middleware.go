@@ -51,6 +51,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -241,10 +242,7 @@ func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
 		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, errorHandler: cfg.ErrorHandler,
-		log: cfg.Logger, now: cfg.Now,
-	}
-	if a.log == nil {
-		a.log = slog.Default()
+		log: cmp.Or(cfg.Logger, slog.Default()), now: cfg.Now,
 	}
 	if a.now == nil {
 		a.now = time.Now
@@ -253,16 +251,12 @@ func New(cfg Config) (*Auth, error) {
 	a.checkApplication(c, &cfg)
 	a.checkOptions(c)
 	limits := session.Limits{
-		Idle: check(c, "IdleTimeout", cfg.IdleTimeout, defaultTo(24*time.Hour)),
-		Max:  check(c, "MaxLifetime", cfg.MaxLifetime, defaultTo(14*24*time.Hour)),
+		Idle: check(c, "IdleTimeout", cmp.Or(cfg.IdleTimeout, 24*time.Hour), settings.Duration),
+		Max:  check(c, "MaxLifetime", cmp.Or(cfg.MaxLifetime, 14*24*time.Hour), settings.Duration),
 	}
-	ahead := check(c, "RefreshBefore", cfg.RefreshBefore, defaultTo(time.Minute))
-	name := cfg.CookieName
-	if name == "" {
-		name = "signin"
-	}
+	ahead := check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
 	a.cookies.Secure = a.base != nil && a.base.Scheme == "https"
-	name = check(c, "CookieName", name, func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
+	name := check(c, "CookieName", cmp.Or(cfg.CookieName, "signin"), func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
 	keys := checkKeys(c, &cfg, a.base)
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
@@ -287,10 +281,6 @@ func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, err
 		c.add(field, err)
 	}
 	return out
-}
-
-func defaultTo(def time.Duration) func(time.Duration) (time.Duration, error) {
-	return func(d time.Duration) (time.Duration, error) { return settings.Duration(d, def) }
 }
 
 func (a *Auth) checkProvider(c *checker, cfg *Config) {
@@ -333,10 +323,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		return
 	}
 	route := func(field, given, def string) string {
-		if given == "" {
-			given = a.base.Path + def
-		}
-		return check(c, field, given, settings.Route)
+		return check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
 	}
 	a.paths.signIn = route("SignInPath", cfg.SignInPath, "/sign-in")
 	a.paths.callback = route("CallbackPath", cfg.CallbackPath, "/callback")

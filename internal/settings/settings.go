@@ -186,13 +186,10 @@ func Resources(resources []string) ([]string, error) {
 	return slices.Clone(resources), nil
 }
 
-// Duration returns d, or the default where d is zero.
-func Duration(d, def time.Duration) (time.Duration, error) {
-	switch {
-	case d < 0:
-		return 0, fmt.Errorf("is %v; needs more than zero, or zero for %v", d, def)
-	case d == 0:
-		return def, nil
+// Duration checks a time that must pass.
+func Duration(d time.Duration) (time.Duration, error) {
+	if d <= 0 {
+		return 0, fmt.Errorf("is %v; needs more than zero, or zero for the default", d)
 	}
 	return d, nil
 }
