@@ -15,6 +15,7 @@ import (
 
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
@@ -189,7 +190,7 @@ type caller struct {
 
 // bearerToken is an access token that a program has presented.
 type bearerToken struct {
-	*provider.AccessToken
+	*jwt.AccessToken
 	claims session.Claims
 }
 

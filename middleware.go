@@ -66,6 +66,7 @@ import (
 
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/cookie"
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
@@ -521,7 +522,7 @@ type metKey struct{ auth *Auth }
 // RequireBearer panics for an audience that is empty, or the client ID (an ID token
 // has that), or an organization's without its ID, and for a Rule that is nil.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
-	if audience == "" || audience == a.clientID || audience == provider.OrganizationAudience {
+	if audience == "" || audience == a.clientID || audience == jwt.OrganizationAudience {
 		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
 	}
 	mustBeRules(rules)
@@ -533,7 +534,7 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 			if e == nil {
 				r = r.WithContext(c)
 				u, _ = UserFrom(r.Context())
-				foreign := c.token != nil && c.token.Organization != "" && !strings.HasPrefix(audience, provider.OrganizationAudience)
+				foreign := c.token != nil && c.token.Organization != "" && !strings.HasPrefix(audience, jwt.OrganizationAudience)
 				e = judgeBearer(r, u, foreign, rules)
 			}
 			if e != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
@@ -167,7 +168,7 @@ func sessionError(err error) *Error {
 
 // redeem turns an authorization code into a session.
 func (a *Auth) redeem(ctx context.Context, tx *authflow.Transaction, code string) (*session.Session, *Error) {
-	s, err := a.tokens.Redeem(ctx, code, tx.Verifier, provider.Expect{
+	s, err := a.tokens.Redeem(ctx, code, tx.Verifier, jwt.Expect{
 		Nonce: tx.Nonce, MaxAge: tx.MaxAge, MaxAgeAsked: tx.MaxAgeAsked, ACR: tx.ACR,
 	})
 	if err == nil {

@@ -22,9 +22,9 @@ import (
 // judging are the packages that decide something about outside input, and the
 // root, which takes longest, last.
 const judging = `
-internal/provider internal/tokens internal/bearer internal/returnto internal/seal internal/cookie
+internal/document internal/jwt internal/provider internal/tokens internal/bearer internal/returnto internal/seal internal/cookie
 internal/authflow internal/session internal/sessionstore internal/settings internal/sharedstate internal/refresh internal/lifecycle
-internal/members internal/requestkind internal/page internal/testuser redisstore .`
+internal/requestkind internal/page internal/testuser redisstore .`
 
 type options struct {
 	root, results, accepted, skip string

@@ -10,11 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
 )
 
-// ageing is a provider in a bubble, whose documents are asked for and may hang or
-// fail.
+// ageing is a provider in a bubble, whose documents are asked for and may hang
+// or fail.
 type ageing struct {
 	mu    sync.Mutex
 	hits  map[string]int
@@ -72,14 +73,14 @@ func (a *ageing) verify(t *testing.T, c *provider.Client) time.Duration {
 	raw := sign(t, "RS256", rsaKey(), "rsa", m{
 		"iss": "https://id.example.com", "sub": "alice", "aud": "app", "exp": now.Add(time.Hour).Unix(), "iat": now.Unix(), "nonce": "n",
 	}, nil)
-	if _, err := c.VerifyIDToken(t.Context(), raw, provider.Expect{Nonce: "n"}); err != nil {
+	if _, err := c.VerifyIDToken(t.Context(), raw, jwt.Expect{Nonce: "n"}); err != nil {
 		t.Errorf("got error %v; want none", err)
 	}
 	return time.Since(now)
 }
 
-// A provider that is down while its documents get old is noticed by nobody, if it
-// is back within a quarter of an hour.
+// A provider that is down while its documents get old is noticed by nobody, if
+// it is back within a quarter of an hour.
 func TestDocumentsAreFetchedAhead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/gosignin/signin/internal/document"
+	"github.com/gosignin/signin/internal/jwt"
 )
 
 // Kind tells the outcomes apart that a caller handles differently.
@@ -20,28 +24,12 @@ const (
 	Unavailable Kind = iota + 1
 	// Misconfigured: an operator, here or at the provider, has to act.
 	Misconfigured
-	// Rejected: a token or an answer breaks a rule. Nobody is to be let in.
+	// Rejected: a token or an answer breaks a rule, and lets no one in.
 	Rejected
 	// Refused: the provider understood the request and says no;
 	// Error.OAuthCode and Error.Status tell why.
 	Refused
 )
-
-// String returns the kind's name for logs.
-func (k Kind) String() string {
-	switch k {
-	case Unavailable:
-		return "unavailable"
-	case Misconfigured:
-		return "misconfigured"
-	case Rejected:
-		return "rejected"
-	case Refused:
-		return "refused"
-	default:
-		return "unknown"
-	}
-}
 
 // Error is the error of every method of Client. Neither it nor what it wraps
 // holds a token, a code, a secret, or text of an answer, OAuthCode excepted.
@@ -78,23 +66,26 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// AnotherPerson reports whether userinfo spoke of somebody else, or of nobody.
+// Wait returns RetryAfter, for a [document.Cache].
+func (e *Error) Wait() time.Duration { return e.RetryAfter }
+
+// AnotherPerson reports whether userinfo spoke of another person, or of none.
 // Every other failure of userinfo says nothing about the session.
 func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 
 // Unmet reports whether an ID token is good but for when or how the person has
 // authenticated.
-func (e *Error) Unmet() bool { return e.Err == errAuthTime || e.Err == errACR }
+func (e *Error) Unmet() bool { return e.Err == jwt.ErrAuthTime || e.Err == jwt.ErrACR }
 
-// UnknownKey reports whether a token was not verified because it names a key that
-// was not published a moment ago. Anybody can write such a token; and a provider
-// that has just rotated its keys, too.
-func (e *Error) UnknownKey() bool { return e.Err == errCoolingDown }
+// UnknownKey reports whether a token was not verified because it names a key
+// that was not published a moment ago: a forged token most often, or one of a
+// provider that has just rotated its keys.
+func (e *Error) UnknownKey() bool { return e.Err == document.ErrCoolingDown }
 
 // Final reports whether a plain refresh that failed with e has ended the
 // session: its refresh token is dead, and trying again cannot help. Everything
 // else leaves the session standing: it is tempting to end it on any 4xx, and
-// then the rotation of a client secret signs everybody out.
+// then the rotation of a client secret signs every user out.
 //
 // Set lenient for a provider other than Logto. Some of them (dex, Glewlwyd)
 // answer a dead token with 400 and invalid_request, or without any code. It
@@ -120,16 +111,42 @@ type fault string
 
 func (f fault) Error() string { return string(f) }
 
-func rejected(op string, cause fault) *Error {
-	return &Error{Kind: Rejected, Op: op, Err: cause}
-}
+func rejected(op string, cause error) error { return &Error{Kind: Rejected, Op: op, Err: cause} }
 
-func misconfigured(op string, cause fault) *Error {
+func misconfigured(op string, cause error) error {
 	return &Error{Kind: Misconfigured, Op: op, Err: cause}
 }
 
-func unavailable(op string, cause error) *Error {
-	return &Error{Kind: Unavailable, Op: op, Err: cause}
+func unavailable(op string, cause error) error { return &Error{Kind: Unavailable, Op: op, Err: cause} }
+
+// absent makes an error of one about a document that is not to be had: the
+// failure of fetching it, with the wait that has come of that.
+func absent(op string, err error) error {
+	missing, ok := errors.AsType[*document.Error](err)
+	if !ok {
+		return err
+	}
+	told := &Error{Kind: Unavailable, Op: op, Err: missing.Err}
+	if own, ok := errors.AsType[*Error](missing.Err); ok {
+		*told = *own
+	}
+	told.RetryAfter = missing.RetryAfter
+	return told
+}
+
+// judged makes an error of one of package jwt. It is about the token, unless it
+// is known to be about the keys, the metadata or the API.
+func judged(op string, err error) error {
+	if _, ok := errors.AsType[*document.Error](err); ok {
+		return absent(opKeys, err)
+	}
+	if _, ok := errors.AsType[*Error](err); ok || err == nil {
+		return err
+	}
+	if err == jwt.ErrNoAPI {
+		return misconfigured(op, err)
+	}
+	return rejected(op, err)
 }
 
 // transportCause reduces what net/http reports to what is safe to show. Its
@@ -139,6 +156,7 @@ func unavailable(op string, cause error) *Error {
 func transportCause(err error) error {
 	var (
 		timeout interface{ Timeout() bool }
+		large   *http.MaxBytesError
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError
 		errno   syscall.Errno
@@ -148,8 +166,8 @@ func transportCause(err error) error {
 		return context.Canceled
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return context.DeadlineExceeded
-	case errors.Is(err, errBodyTooLarge):
-		return errBodyTooLarge
+	case errors.As(err, &large):
+		return fault("the answer is larger than 1 MiB")
 	case errors.As(err, &dns):
 		return dns
 	case errors.As(err, &cert):

@@ -3,9 +3,6 @@ package provider_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -20,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
 )
 
@@ -31,6 +29,20 @@ const (
 	accessToken  = "the-access-token"
 )
 
+const (
+	issuer      = "https://id.example.com/oidc"
+	api         = "https://api.example.com"
+	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
+
+type m = map[string]any
+
+type raw string
+
+func (r raw) MarshalJSON() ([]byte, error) { return []byte(r), nil }
+
 // The keys that all tests share: making RSA keys is slow.
 var (
 	rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
@@ -39,18 +51,6 @@ var (
 	})
 	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey {
 		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		return must(k, err)
-	})
-	ecKeys = sync.OnceValue(func() map[string]*ecdsa.PrivateKey {
-		keys := make(map[string]*ecdsa.PrivateKey)
-		for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
-			k, err := ecdsa.GenerateKey(curve, rand.Reader)
-			keys[alg] = must(k, err)
-		}
-		return keys
-	})
-	edKey = sync.OnceValue(func() ed25519.PrivateKey {
-		_, k, err := ed25519.GenerateKey(rand.Reader)
 		return must(k, err)
 	})
 )
@@ -219,12 +219,33 @@ func (f *fake) Claims(changes map[string]any) map[string]any {
 	return claims
 }
 
+// LogoutClaims returns those of a good logout token, after changes.
+func (f *fake) LogoutClaims(changes m) m {
+	claims := f.Claims(m{"nonce": nil, "jti": "j1", "exp": f.clock.Now().Unix() + 120, "events": m{logoutEvent: m{}}})
+	maps.Copy(claims, changes)
+	return claims
+}
+
+// goodToken is an ID token that is signed with the published key.
+func (f *fake) goodToken(t *testing.T) string {
+	t.Helper()
+	return sign(t, "RS256", rsaKey(), "rsa", f.Claims(nil), nil)
+}
+
+// accessToken is one for the API, signed with the published key.
+func (f *fake) accessToken(t *testing.T) string {
+	t.Helper()
+	claims := f.Claims(m{"aud": api, "client_id": "spa", "nonce": nil, "scope": "read"})
+	return sign(t, "RS256", rsaKey(), "rsa", claims, m{"typ": "at+jwt"})
+}
+
 // public returns a published key.
 func public(key crypto.PublicKey, id string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key, KeyID: id}
 }
 
-// sign signs claims, a string or what marshals to JSON. extra is for the header.
+// sign signs claims, a string or what marshals to JSON. extra is for the
+// header.
 func sign(t *testing.T, alg string, key any, id string, claims any, extra map[string]any) string {
 	t.Helper()
 	opts := &jose.SignerOptions{}
@@ -266,10 +287,10 @@ func handmade(t *testing.T, header, payload string) string {
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
 // signedIn is what most tests expect of a token.
-var signedIn = provider.Expect{Nonce: nonce, AccessToken: accessToken}
+var signedIn = jwt.Expect{Nonce: nonce, AccessToken: accessToken}
 
 // verify verifies a token as at a sign-in.
-func verify(c *provider.Client, raw string) (*provider.IDToken, error) {
+func verify(c *provider.Client, raw string) (*jwt.IDToken, error) {
 	return c.VerifyIDToken(context.Background(), raw, signedIn)
 }
 

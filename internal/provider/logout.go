@@ -7,8 +7,8 @@ import (
 
 // EndSessionURL returns where a person's browser goes to be signed out at the
 // provider, and to come back to postLogoutRedirectURI
-// (https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout). hint is
-// an ID token of theirs; empty for none. Without an end-session endpoint the
+// (https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout). hint
+// is an ID token of theirs; empty for none. Without an end-session endpoint the
 // result is empty.
 func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint string) (string, error) {
 	meta, err := c.Metadata(ctx)

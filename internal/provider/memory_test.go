@@ -65,8 +65,8 @@ func growth(f func()) uint64 {
 	return max(peak, heap(), base) - base
 }
 
-// wantBounded runs f and fails if it takes the memory or the time of somebody who
-// reads a gigabyte. sent counts what the other side got rid of.
+// wantBounded runs f and fails if it takes the memory or the time of somebody
+// who reads a gigabyte. sent counts what the other side got rid of.
 func wantBounded(t *testing.T, sent *atomic.Int64, f func()) {
 	t.Helper()
 	began := time.Now()
@@ -112,8 +112,8 @@ var calls = []struct {
 }
 
 // A provider may send as much as it likes (CASES 9.2): a gigabyte costs no more
-// than the megabyte that is read of it. No test runs beside this one, or the heap
-// would be that one's too.
+// than the megabyte that is read of it. No test runs beside this one, or the
+// heap would be that one's too.
 func TestCasesOfMemory(t *testing.T) {
 	part := new(bytes.Buffer)
 	zip := gzip.NewWriter(part)
@@ -242,8 +242,8 @@ func TestCasesOfMemoryTakenByRequests(t *testing.T) {
 	}
 }
 
-// Keys and userinfo that hang, or come a byte a second, end with the time-out, as
-// slowAnswers says of all others.
+// Keys and userinfo that hang, or come a byte a second, end with the time-out,
+// as slowAnswers says of all others.
 func TestCasesOfTime(t *testing.T) {
 	t.Parallel()
 	token := sign(t, "RS256", rsaKey(), "rsa", m{"iss": "http://localhost"}, nil)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
 )
 
@@ -67,7 +68,7 @@ func callAll(t *testing.T, f *fake, canary string) []error {
 		raws = append(raws, tokens.IDToken)
 	}
 	for _, raw := range raws {
-		_, err := c.VerifyIDToken(ctx, raw, provider.Expect{Nonce: canary, AccessToken: canary, Subject: canary})
+		_, err := c.VerifyIDToken(ctx, raw, jwt.Expect{Nonce: canary, AccessToken: canary, Subject: canary})
 		errs = append(errs, err)
 		_, err = c.VerifyLogoutToken(ctx, raw)
 		errs = append(errs, err)
@@ -121,7 +122,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x",
 		"config", provider.Config{ClientID: "app", ClientSecret: canary},
 		"tokens", &provider.Tokens{IDToken: canary, AccessToken: canary, RefreshToken: canary},
-		"id", &provider.IDToken{Raw: canary, Payload: []byte(canary), Subject: canary})
+		"id", &jwt.IDToken{Raw: canary, Payload: []byte(canary), Subject: canary})
 	if strings.Contains(log.String(), canary) || !strings.Contains(log.String(), "config.client_id=app") {
 		t.Errorf("got log line %q; want the client's ID and no canary", log.String())
 	}
@@ -143,13 +144,6 @@ func TestErrorText(t *testing.T) {
 		}
 		if !errors.Is(c.err, cause) {
 			t.Errorf("%v does not wrap its cause", c.err)
-		}
-	}
-	for kind, want := range map[provider.Kind]string{
-		provider.Unavailable: "unavailable", provider.Misconfigured: "misconfigured", provider.Rejected: "rejected", provider.Refused: "refused", 0: "unknown",
-	} {
-		if got := kind.String(); got != want {
-			t.Errorf("got %q; want %q", got, want)
 		}
 	}
 }

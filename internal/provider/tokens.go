@@ -2,13 +2,18 @@ package provider
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gosignin/signin/internal/document"
 )
 
 const (
@@ -27,44 +32,27 @@ const (
 	maxOAuthCode = 64
 )
 
+// How the client proves who it is.
 const (
-	errTokenAnswer = fault("the answer is not of the form of RFC 6749 section 5.1")
-	errTokenType   = fault("the token type is not Bearer")
-	errNoIDToken   = fault("the answer has no ID token")
-	errAnswer      = fault("the answer is no OAuth error")
-	errClient      = fault("the provider does not accept this client's credentials")
-	errRefused     = fault("the provider refuses")
-	errRevokeAuth  = fault("the revocation endpoint takes neither client_secret_basic nor client_secret_post")
+	authBasic = "client_secret_basic"
+	authPost  = "client_secret_post"
 )
 
-// authMethod is how the client proves who it is.
-type authMethod int
-
-const (
-	authNone  authMethod = iota // the provider takes no method that is known here
-	authBasic                   // client_secret_basic
-	authPost                    // client_secret_post
-)
-
-// chooseAuth picks a method of those that a provider lists; one that lists
-// nothing takes Basic (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata).
+// chooseAuth picks a method of those that a provider lists, and "" if it takes
+// no method that is known here; one that lists nothing takes Basic
+// (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata).
 // It is tempting to try one and then the other, as golang.org/x/oauth2 does by
 // default, but the code is spent and the secret sent twice by then.
-func chooseAuth(listed []string) authMethod {
-	method := authNone
-	for _, name := range listed {
-		switch name {
-		case "client_secret_basic":
-			return authBasic
-		case "client_secret_post":
-			method = authPost
+func chooseAuth(listed []string) string {
+	for _, method := range []string{authBasic, authPost} {
+		if len(listed) == 0 || slices.Contains(listed, method) {
+			return method
 		}
 	}
-	if len(listed) == 0 {
-		return authBasic
-	}
-	return method
+	return ""
 }
+
+const errTokenAnswer = fault("the answer is not of the form of RFC 6749 section 5.1")
 
 // Tokens is an answer of the token endpoint, as received: nothing in it is
 // verified, and what was not sent is empty.
@@ -93,7 +81,7 @@ func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, 
 	}
 	// https://openid.net/specs/openid-connect-core-1_0.html#TokenResponse
 	if tokens.IDToken == "" {
-		return nil, rejected(opExchange, errNoIDToken)
+		return nil, rejected(opExchange, fault("the answer has no ID token"))
 	}
 	return tokens, nil
 }
@@ -110,9 +98,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, params url.Va
 }
 
 // Revoke revokes a refresh token, and by it the whole grant where the provider
-// keeps to https://www.rfc-editor.org/rfc/rfc7009#section-2.1. It gives up after
-// three seconds. If the provider has no revocation endpoint there is nothing to
-// be done, and no error.
+// keeps to https://www.rfc-editor.org/rfc/rfc7009#section-2.1. It gives up
+// after three seconds. If the provider has no revocation endpoint there is
+// nothing to be done, and no error.
 func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
@@ -120,71 +108,59 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	if err != nil || meta.RevocationEndpoint == "" {
 		return err
 	}
-	if meta.revocationAuth == authNone {
-		return misconfigured(opRevoke, errRevokeAuth)
+	if meta.revocationAuth == "" {
+		return misconfigured(opRevoke, fault("the revocation endpoint takes neither client_secret_basic nor client_secret_post"))
 	}
 	form := url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}}
-	got, failure := c.post(ctx, opRevoke, meta.RevocationEndpoint, meta.revocationAuth, form)
-	if failure == nil && (got.status < 200 || got.status > 299) {
-		failure = refusal(opRevoke, got)
+	got, err := c.post(ctx, opRevoke, meta.RevocationEndpoint, meta.revocationAuth, form)
+	if err == nil && !got.ok() {
+		err = refusal(opRevoke, got)
 	}
-	if failure != nil {
-		return failure
-	}
-	return nil
+	return err
 }
 
 // token asks the token endpoint. It is tempting to leave this to
 // golang.org/x/oauth2. But that cannot say resource twice in a refresh, cuts a
-// large answer short in silence, reads answers that are not JSON, copies the old
-// refresh token into the answer, reads its own clock, and its errors quote
+// large answer short in silence, reads answers that are not JSON, copies the
+// old refresh token into the answer, reads its own clock, and its errors quote
 // bodies.
 func (c *Client) token(ctx context.Context, op string, form url.Values) (*Tokens, error) {
 	meta, err := c.Metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
-	got, failure := c.post(ctx, op, meta.TokenEndpoint, meta.tokenAuth, form)
-	if failure != nil {
-		return nil, failure
+	got, err := c.post(ctx, op, meta.TokenEndpoint, meta.tokenAuth, form)
+	if err != nil {
+		return nil, err
 	}
-	tokens, failure := parseTokens(op, got, c.cfg.Now())
-	if failure != nil {
-		return nil, failure
-	}
-	return tokens, nil
+	return parseTokens(op, got, c.cfg.Now())
 }
 
 // post sends a form with the client's credentials.
-func (c *Client) post(ctx context.Context, op, endpoint string, auth authMethod, form url.Values) (answer, *Error) {
+func (c *Client) post(ctx context.Context, op, endpoint, auth string, form url.Values) (answer, error) {
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	if auth == authPost {
 		form.Set("client_id", c.cfg.ClientID)
 		form.Set("client_secret", c.cfg.ClientSecret)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return answer{}, misconfigured(op, errEndpoint)
-	}
-	if auth == authBasic {
+	} else {
 		// Form encoding first: https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1
-		req.SetBasicAuth(url.QueryEscape(c.cfg.ClientID), url.QueryEscape(c.cfg.ClientSecret))
+		basic := url.QueryEscape(c.cfg.ClientID) + ":" + url.QueryEscape(c.cfg.ClientSecret)
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(basic)))
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	return c.do(op, req)
+	return c.do(ctx, op, http.MethodPost, endpoint, header, strings.NewReader(form.Encode()))
 }
 
 // parseTokens reads an answer of the token endpoint.
-func parseTokens(op string, a answer, now time.Time) (*Tokens, *Error) {
-	if a.status < 200 || a.status > 299 {
+func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
+	if !a.ok() {
 		return nil, refusal(op, a)
 	}
-	members, err := parseObject(a.body)
+	members, err := document.Parse(a.body)
 	if err != nil {
 		return nil, unavailable(op, err)
 	}
 	// Some providers report errors with status 200.
-	if members.has("error") {
+	if members.Has("error") {
 		return nil, refusal(op, a)
 	}
 	tokens := new(Tokens)
@@ -193,8 +169,8 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, *Error) {
 		"refresh_token": &tokens.RefreshToken,
 		"id_token":      &tokens.IDToken,
 	} {
-		*to, err = members.text(name)
-		if err != nil || !printable(*to) {
+		*to, err = members.Text(name)
+		if err != nil || !document.Printable(*to) {
 			return nil, unavailable(op, errTokenAnswer)
 		}
 	}
@@ -203,19 +179,19 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, *Error) {
 	}
 	// https://www.rfc-editor.org/rfc/rfc6749#section-7.1: a token of another type
 	// must not be used as if it were a bearer's.
-	if typ, err := members.text("token_type"); err != nil || !strings.EqualFold(typ, "Bearer") {
-		return nil, rejected(op, errTokenType)
+	if typ, _ := members.Text("token_type"); !strings.EqualFold(typ, "Bearer") {
+		return nil, rejected(op, fault("the token type is not Bearer"))
 	}
 	// Informative, so a wrong type (some send a list) is none at all.
-	tokens.Scope, _ = members.text("scope")
-	tokens.Expiry = members.expiry(now)
+	tokens.Scope, _ = members.Text("scope")
+	tokens.Expiry = expiry(members["expires_in"], now)
 	return tokens, nil
 }
 
 // expiry computes a time from expires_in: a number of seconds, or text with a
 // number, which some providers send. Anything else counts as not sent.
-func (o object) expiry(now time.Time) time.Time {
-	seconds, err := strconv.ParseFloat(strings.Trim(string(o["expires_in"]), `"`), 64)
+func expiry(in json.RawMessage, now time.Time) time.Time {
+	seconds, err := strconv.ParseFloat(strings.Trim(string(in), `"`), 64)
 	if !(seconds >= 1) {
 		return time.Time{}
 	}
@@ -226,39 +202,35 @@ func (o object) expiry(now time.Time) time.Time {
 }
 
 // refusal makes an error of an answer that is no success. It is where
-// "the grant is dead", "this client is not welcome" and "nobody knows" part.
-func refusal(op string, a answer) *Error {
-	if err := trouble(op, a); err != nil {
-		return err
-	}
-	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: errRefused}
+// "the grant is dead", "this client is not welcome" and "it is not known" part.
+func refusal(op string, a answer) error {
+	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: fault("the provider refuses")}
 	// A 400 may be empty, but a page in HTML is by some box on the way.
-	members, err := parseObject(a.body)
+	members, err := document.Parse(a.body)
 	if err == nil {
-		failure.OAuthCode = members.oauthCode()
-		description, _ := members.text("error_description")
+		failure.OAuthCode = oauthCode(members)
+		description, _ := members.Text("error_description")
 		failure.WantsMFA = failure.OAuthCode == "access_denied" && strings.Contains(description, "MFA")
 	}
-	switch {
-	case failure.OAuthCode == "invalid_grant":
+	switch code := failure.OAuthCode; {
+	case code == "invalid_grant":
 		// The grant's end even with 401 or 403 (Auth0).
-	case failure.OAuthCode == "invalid_client", failure.OAuthCode == "unauthorized_client", a.status == http.StatusUnauthorized,
-		a.status == http.StatusForbidden && failure.OAuthCode == "":
-		failure.Kind, failure.Err = Misconfigured, errClient
-	case failure.OAuthCode == "server_error", failure.OAuthCode == "temporarily_unavailable":
+	case code == "invalid_client", code == "unauthorized_client", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && code == "":
+		failure.Kind, failure.Err = Misconfigured, fault("the provider does not accept this client's credentials")
+	case code == "server_error", code == "temporarily_unavailable":
 		failure.Kind = Unavailable
-	case failure.OAuthCode != "":
+	case code != "":
 	case a.status != http.StatusBadRequest, err != nil && len(a.body) > 0:
-		failure.Kind, failure.Err = Unavailable, errAnswer
+		failure.Kind, failure.Err = Unavailable, fault("the answer is no OAuth error")
 	}
 	return failure
 }
 
 // oauthCode returns the "error" member if it has the form of
 // https://www.rfc-editor.org/rfc/rfc6749#section-5.2 and the length of a code.
-func (o object) oauthCode() string {
-	code, err := o.text("error")
-	if err != nil || len(code) > maxOAuthCode || !printable(code) || strings.ContainsAny(code, `"\`) {
+func oauthCode(members document.Object) string {
+	code, _ := members.Text("error")
+	if len(code) > maxOAuthCode || !document.Printable(code) || strings.ContainsAny(code, `"\`) {
 		return ""
 	}
 	return code

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -204,7 +205,19 @@ func redirectingTokenEndpoint(t *testing.T) {
 	}
 }
 
-// refusals is the table behind "does the session stand", DESIGN.md "Refreshing".
+// refused is the error of a refresh that is answered so.
+func refused(t *testing.T, status int, body string) *provider.Error {
+	t.Helper()
+	_, err := answering{discovery: goodMetadata(issuer, nil), status: status, body: body}.Client(issuer).Refresh(context.Background(), "r1", nil)
+	e, ok := errors.AsType[*provider.Error](err)
+	if !ok {
+		t.Fatalf("got error %v; want a *provider.Error", err)
+	}
+	return e
+}
+
+// refusals is the table behind "does the session stand", DESIGN.md
+// "Refreshing".
 func refusals(t *testing.T) {
 	t.Parallel()
 	const no, always, lenient = 0, 1, 2
@@ -249,7 +262,7 @@ func refusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			e := provider.Refusal(c.status, c.body)
+			e := refused(t, c.status, c.body)
 			if e.Kind != c.kind || e.OAuthCode != c.code || e.Status != c.status {
 				t.Errorf("got %v, code %q, status %d; want %v, %q, %d", e.Kind, e.OAuthCode, e.Status, c.kind, c.code, c.status)
 			}

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -18,11 +19,7 @@ const (
 	maxRetryAfter = time.Hour
 )
 
-const (
-	errBodyTooLarge = fault("the answer is larger than 1 MiB")
-	errRedirect     = fault("the provider redirects, and redirects are not followed")
-	errStatus       = fault("unexpected status")
-)
+const errStatus = fault("unexpected status")
 
 // newHTTPClient returns the client for all requests, made of the one given.
 func newHTTPClient(given *http.Client) *http.Client {
@@ -33,7 +30,6 @@ func newHTTPClient(given *http.Client) *http.Client {
 	if c.Transport == nil {
 		c.Transport = newTransport()
 	}
-	c.Transport = cappedTransport{c.Transport}
 	c.Timeout = requestTimeout
 	// No redirect is followed, on any request: a code, a token or the client's
 	// secret would be sent on, and discovery or keys come from where the issuer
@@ -58,100 +54,59 @@ func newTransport() *http.Transport {
 	}
 }
 
-// cappedTransport makes reading beyond maxBody an error. It sits above the
-// transport that decompresses, so a gzip bomb is bounded too; and it is an
-// error, since what is silently cut short may still parse.
-type cappedTransport struct{ base http.RoundTripper }
-
-func (t cappedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(r)
-	if err == nil && resp.Body != nil {
-		resp.Body = &cappedBody{ReadCloser: resp.Body, left: maxBody}
-	}
-	return resp, err
-}
-
-type cappedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *cappedBody) Read(p []byte) (int, error) {
-	// One byte more than is left tells a body that ends here from one that goes on.
-	if len(p) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	if n > b.left {
-		n, err = b.left, errBodyTooLarge
-	}
-	b.left -= n
-	return n, err
-}
-
 // answer is a response, read to its end.
 type answer struct {
-	status     int
-	mediaType  string
-	retryAfter time.Duration
-	body       []byte
+	status    int
+	mediaType string
+	body      []byte
 }
 
-// do sends a request. Its errors are about the way there and back; what to
-// think of a status is up to the caller.
-func (c *Client) do(op string, req *http.Request) (answer, *Error) {
+// ok reports whether the status is one of success.
+func (a answer) ok() bool { return a.status/100 == 2 }
+
+// do sends a request for JSON. Its errors are about the way there and back, and
+// about those statuses that mean the same whatever was asked; what to think of
+// any other is up to the caller.
+func (c *Client) do(ctx context.Context, op, method, endpoint string, header http.Header, body io.Reader) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, endpoint, body)
+	if err != nil {
+		return answer{}, misconfigured(op, errEndpoint)
+	}
+	maps.Copy(req.Header, header)
+	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, unavailable(op, transportCause(err))
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	// What is too large is an error, since what is cut short may still parse. It
+	// is counted after decompression.
+	got, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, maxBody))
 	if err != nil {
 		return answer{}, unavailable(op, transportCause(err))
 	}
-	return answer{
-		status:     resp.StatusCode,
-		mediaType:  resp.Header.Get("Content-Type"),
-		retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), c.cfg.Now()),
-		body:       body,
-	}, nil
+	switch {
+	case resp.StatusCode >= 500, resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusRequestTimeout:
+		wait := parseRetryAfter(resp.Header.Get("Retry-After"), c.cfg.Now())
+		return answer{}, &Error{Kind: Unavailable, Op: op, Status: resp.StatusCode, RetryAfter: wait, Err: errStatus}
+	case resp.StatusCode/100 == 3:
+		return answer{}, &Error{Kind: Misconfigured, Op: op, Status: resp.StatusCode, Err: fault("the provider redirects, and redirects are not followed")}
+	}
+	return answer{status: resp.StatusCode, mediaType: resp.Header.Get("Content-Type"), body: got}, nil
 }
 
 // get fetches one of the provider's public documents.
-func (c *Client) get(ctx context.Context, op, url string) ([]byte, *Error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, misconfigured(op, errEndpoint)
+func (c *Client) get(ctx context.Context, op, url string) ([]byte, error) {
+	got, err := c.do(ctx, op, http.MethodGet, url, nil, nil)
+	if err == nil && got.status != http.StatusOK {
+		err = &Error{Kind: Misconfigured, Op: op, Status: got.status, Err: errStatus}
 	}
-	req.Header.Set("Accept", "application/json")
-	got, failure := c.do(op, req)
-	if failure == nil {
-		failure = trouble(op, got)
-	}
-	switch {
-	case failure != nil:
-		return nil, failure
-	case got.status != http.StatusOK:
-		return nil, &Error{Kind: Misconfigured, Op: op, Status: got.status, Err: errStatus}
-	}
-	return got.body, nil
-}
-
-// trouble is the error for those statuses that mean the same whatever was
-// asked, and nil for all others.
-func trouble(op string, a answer) *Error {
-	switch {
-	case a.status >= 500, a.status == http.StatusTooManyRequests, a.status == http.StatusRequestTimeout:
-		return &Error{Kind: Unavailable, Op: op, Status: a.status, RetryAfter: a.retryAfter, Err: errStatus}
-	case a.status >= 300 && a.status < 400:
-		return &Error{Kind: Misconfigured, Op: op, Status: a.status, Err: errRedirect}
-	default:
-		return nil
-	}
+	return got.body, err
 }
 
 // parseRetryAfter reads both forms of
-// https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, and 0 from anything else.
+// https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, and 0 from anything
+// else.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

@@ -5,20 +5,16 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+
+	"github.com/gosignin/signin/internal/document"
 )
 
 const opUserInfo = "userinfo"
 
-const (
-	errNoUserInfo      = fault("the provider has no userinfo endpoint")
-	errUserInfoToken   = fault("the access token cannot be sent")
-	errUserInfoStatus  = fault("the provider does not accept the access token")
-	errUserInfoType    = fault("the answer is not application/json")
-	errUserInfoSubject = fault("sub is absent or of somebody else")
-)
+const errUserInfoSubject = fault("sub is absent or another person's")
 
 // UserInfo fetches the claims about a person. subject is the sub of the
-// person's verified ID token: an answer about anybody else is Rejected, since
+// person's verified ID token: an answer about another is Rejected, since
 // access tokens can be swapped
 // (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse), and
 // so is one in any form but plain JSON: a signed one would have to be verified.
@@ -29,42 +25,33 @@ func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (jso
 	case err != nil:
 		return nil, err
 	case meta.UserInfoEndpoint == "":
-		return nil, misconfigured(opUserInfo, errNoUserInfo)
-	case accessToken == "" || !printable(accessToken):
-		return nil, rejected(opUserInfo, errUserInfoToken)
+		return nil, misconfigured(opUserInfo, fault("the provider has no userinfo endpoint"))
+	case accessToken == "" || !document.Printable(accessToken):
+		return nil, rejected(opUserInfo, fault("the access token cannot be sent"))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, meta.UserInfoEndpoint, nil)
+	got, err := c.do(ctx, opUserInfo, http.MethodGet, meta.UserInfoEndpoint, http.Header{"Authorization": {"Bearer " + accessToken}}, nil)
+	if err == nil {
+		err = checkUserInfo(got, subject)
+	}
 	if err != nil {
-		return nil, misconfigured(opUserInfo, errEndpoint)
-	}
-	req.Header.Set("Authorization", "Bearer "+accessToken)
-	req.Header.Set("Accept", "application/json")
-	got, failure := c.do(opUserInfo, req)
-	if failure == nil {
-		failure = checkUserInfo(got, subject)
-	}
-	if failure != nil {
-		return nil, failure
+		return nil, err
 	}
 	return got.body, nil
 }
 
 // checkUserInfo decides whether an answer is about subject.
-func checkUserInfo(a answer, subject string) *Error {
-	if err := trouble(opUserInfo, a); err != nil {
-		return err
-	}
+func checkUserInfo(a answer, subject string) error {
 	if a.status != http.StatusOK {
-		return &Error{Kind: Rejected, Op: opUserInfo, Status: a.status, Err: errUserInfoStatus}
+		return &Error{Kind: Rejected, Op: opUserInfo, Status: a.status, Err: fault("the provider does not accept the access token")}
 	}
 	if mediaType, _, err := mime.ParseMediaType(a.mediaType); err != nil || mediaType != "application/json" {
-		return rejected(opUserInfo, errUserInfoType)
+		return rejected(opUserInfo, fault("the answer is not application/json"))
 	}
-	claims, err := parseObject(a.body)
+	claims, err := document.Parse(a.body)
 	if err != nil {
-		return &Error{Kind: Rejected, Op: opUserInfo, Err: err}
+		return rejected(opUserInfo, err)
 	}
-	if sub, err := claims.text("sub"); err != nil || sub == "" || sub != subject {
+	if sub, _ := claims.Text("sub"); sub == "" || sub != subject {
 		return rejected(opUserInfo, errUserInfoSubject)
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"maps"
 
-	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/document"
 	"github.com/gosignin/signin/internal/session"
 )
 
@@ -30,7 +30,7 @@ func extraClaims(payload string, info []byte) (string, error) {
 		return "", errors.New("signin: userinfo is not an object")
 	}
 	taken := takenClaims(token)
-	maps.DeleteFunc(extra, func(name string, _ json.RawMessage) bool { return taken[provider.Fold(name)] })
+	maps.DeleteFunc(extra, func(name string, _ json.RawMessage) bool { return taken[document.Fold(name)] })
 	return object(extra)
 }
 
@@ -49,14 +49,14 @@ func object(claims map[string]json.RawMessage) (string, error) {
 func takenClaims(token map[string]json.RawMessage) map[string]bool {
 	taken := make(map[string]bool)
 	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time", "acr", "azp"} {
-		taken[provider.Fold(name)] = true
+		taken[document.Fold(name)] = true
 	}
 	for name := range token {
-		taken[provider.Fold(name)] = true
+		taken[document.Fold(name)] = true
 	}
 	// "Verified" speaks of the address that came with it, and of no other.
 	for _, name := range []string{"email", "phone_number"} {
-		value, verified := provider.Fold(name), provider.Fold(name+"_verified")
+		value, verified := document.Fold(name), document.Fold(name+"_verified")
 		if taken[value] || taken[verified] {
 			taken[value], taken[verified] = true, true
 		}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
 	"github.com/gosignin/signin/internal/session"
@@ -43,7 +44,7 @@ type Source struct {
 
 // Redeem turns an authorization code into a session without an ID. Errors are the
 // provider package's, and [session.ErrTooLarge].
-func (src *Source) Redeem(ctx context.Context, code, verifier string, want provider.Expect) (*session.Session, error) {
+func (src *Source) Redeem(ctx context.Context, code, verifier string, want jwt.Expect) (*session.Session, error) {
 	got, err := src.Provider.Exchange(ctx, code, verifier)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
 	if got.IDToken != "" {
 		nonce := nonceOf(s)
-		id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, provider.Expect{
+		id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, jwt.Expect{
 			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: got.AccessToken,
 		})
 		if err != nil {
@@ -221,7 +222,7 @@ func take(s *session.Session, got *provider.Tokens) {
 
 // takeIDToken puts what an ID token has besides its claims into a session, and
 // returns these.
-func (src *Source) takeIDToken(s *session.Session, id *provider.IDToken) (payload string) {
+func (src *Source) takeIDToken(s *session.Session, id *jwt.IDToken) (payload string) {
 	s.IDHeader, s.IDSignature = "", ""
 	if jwt, exact := session.SplitJWT(id.Raw); exact && !src.Logto {
 		s.IDHeader, s.IDSignature = jwt.Header, jwt.Signature

@@ -1,21 +1,16 @@
-package provider_test
+package jwt_test
 
 import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/jwt"
 )
-
-const issuer = "https://id.example.com/oidc"
-
-var now = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 
 // claimsCase changes the claims of a good ID token; the value raw replaces the
 // payload as a whole.
@@ -24,44 +19,30 @@ type claimsCase struct {
 	changes map[string]any
 	raw     string
 	alg     string
-	want    func(*provider.Expect)
+	want    func(*jwt.Expect)
 	ok      bool
 }
-
-type raw string
-
-func (r raw) MarshalJSON() ([]byte, error) { return []byte(r), nil }
 
 // payload is what the case gives to check.
 func (c claimsCase) payload() []byte {
 	if c.raw != "" {
 		return []byte(c.raw)
 	}
-	claims := map[string]any{
-		"iss": issuer, "aud": clientID, "sub": "alice", "sid": "s1", "nonce": nonce,
-		"iat": now.Unix(), "exp": now.Unix() + 3600,
-	}
-	maps.Copy(claims, c.changes)
-	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-	return must(json.Marshal(claims))
+	return must(json.Marshal(idClaims(now, c.changes)))
 }
-
-type m = map[string]any
-
-func at(d time.Duration) int64 { return now.Add(d).Unix() }
 
 func leftHalf(sum []byte) string { return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2]) }
 
-func refreshOf(subject string) func(*provider.Expect) {
-	return func(e *provider.Expect) { e.Refresh, e.Subject = true, subject }
+func refreshOf(subject string) func(*jwt.Expect) {
+	return func(e *jwt.Expect) { e.Refresh, e.Subject = true, subject }
 }
 
-func maxAge(d time.Duration) func(*provider.Expect) {
-	return func(e *provider.Expect) { e.MaxAge, e.MaxAgeAsked = d, true }
+func maxAge(d time.Duration) func(*jwt.Expect) {
+	return func(e *jwt.Expect) { e.MaxAge, e.MaxAgeAsked = d, true }
 }
 
-func wantACR(values ...string) func(*provider.Expect) {
-	return func(e *provider.Expect) { e.ACR = values }
+func wantACR(values ...string) func(*jwt.Expect) {
+	return func(e *jwt.Expect) { e.ACR = values }
 }
 
 func claimsCases() []claimsCase {
@@ -102,8 +83,8 @@ func claimsCases() []claimsCase {
 		{name: "3.2 sub not ASCII", changes: m{"sub": "ålice"}},
 		{name: "sub with a control character", changes: m{"sub": "ali\x00ce"}},
 		{name: "sub with DEL", changes: m{"sub": "alice\x7f"}},
-		{name: "2.9 sub of somebody else than asked for", want: func(e *provider.Expect) { e.Subject = "bob" }},
-		{name: "sub as asked for", want: func(e *provider.Expect) { e.Subject = "alice" }, ok: true},
+		{name: "2.9 sub of somebody else than asked for", want: func(e *jwt.Expect) { e.Subject = "bob" }},
+		{name: "sub as asked for", want: func(e *jwt.Expect) { e.Subject = "alice" }, ok: true},
 
 		{name: "P-missing-iat", changes: m{"iat": nil}},
 		{name: "3.3 iat 60 s ahead", changes: m{"iat": at(time.Minute)}, ok: true},
@@ -134,8 +115,8 @@ func claimsCases() []claimsCase {
 		{name: "P-nonce-invalid", changes: m{"nonce": "other"}},
 		{name: "nonce absent", changes: m{"nonce": nil}},
 		{name: "nonce of the wrong type", changes: m{"nonce": []string{nonce}}},
-		{name: "no nonce was sent and none came", changes: m{"nonce": nil}, want: func(e *provider.Expect) { e.Nonce = "" }},
-		{name: "no nonce was sent and an empty one came", changes: m{"nonce": ""}, want: func(e *provider.Expect) { e.Nonce = "" }},
+		{name: "no nonce was sent and none came", changes: m{"nonce": nil}, want: func(e *jwt.Expect) { e.Nonce = "" }},
+		{name: "no nonce was sent and an empty one came", changes: m{"nonce": ""}, want: func(e *jwt.Expect) { e.Nonce = "" }},
 
 		{name: "P-refresh-token: without nonce", changes: m{"nonce": nil}, want: refreshOf("alice"), ok: true},
 		{name: "a refresh with the first nonce", want: refreshOf("alice"), ok: true},
@@ -179,6 +160,18 @@ func claimsCases() []claimsCase {
 		{name: "a claim twice, one of them escaped", raw: strings.Replace(good, alice, alice+`,"s\u0075b":"alice"`, 1)},
 		{name: "an unknown claim twice", raw: strings.Replace(good, alice, alice+`,"x":1,"x":1`, 1)},
 		{name: "a claim in another case alone", changes: m{"sub": nil, "SUB": "alice"}},
+		{name: "iss in another case alone", changes: m{"iss": nil, "Iss": issuer}},
+		{name: "exp in another case alone", changes: m{"exp": nil, "EXP": at(time.Hour)}},
+		{name: "exp in another case, past, beside a good one", changes: m{"Exp": 1}},
+		{name: "nbf in another case, ahead", changes: m{"Nbf": at(time.Hour)}},
+		{name: "azp in another case, another client", changes: m{"AZP": "other"}},
+		{name: "nonce in another case, another one", changes: m{"nonce": nil, "Nonce": "other"}, want: refreshOf("alice")},
+		{name: "at_hash in another case, wrong", changes: m{"AT_hash": "x"}},
+		{name: "_claim_names in another case", changes: m{"_Claim_Names": m{}}},
+		{name: "sid with a letter that only folds to ours", changes: m{"sid": nil, "ſid": "s1"}},
+		{name: "a claim that is not read here, in another case", changes: m{"Email": "alice@example.com"}, ok: true},
+		{name: "_claim_names of the wrong type", changes: m{"_claim_names": 1}},
+		{name: "_claim_sources of the wrong type", changes: m{"_claim_sources": "x"}},
 		{name: "names twice further down", changes: m{"x": raw(`{"a":1,"a":2}`)}, ok: true},
 		{name: "too deep", changes: m{"x": raw(deep)}},
 		{name: "brackets in text are not depth", changes: m{"x": strings.Repeat("[", 100)}, ok: true},
@@ -194,16 +187,12 @@ func claimsCases() []claimsCase {
 	}
 }
 
-func (c claimsCase) check() (*provider.IDToken, error) {
+func (c claimsCase) check() (*jwt.IDToken, error) {
 	want := signedIn
 	if c.want != nil {
 		c.want(&want)
 	}
-	alg := c.alg
-	if alg == "" {
-		alg = "RS256"
-	}
-	return provider.Check(c.payload(), issuer, clientID, alg, want, now)
+	return check(c.payload(), c.alg, want, now)
 }
 
 func claimRules(t *testing.T) {
@@ -225,10 +214,13 @@ func claimRules(t *testing.T) {
 func TestAbsentTimesAreNeverNow(t *testing.T) {
 	t.Parallel()
 	for absent, changes := range map[string]m{"exp": {"exp": nil, "iat": nil}, "iat": {"exp": raw("0"), "iat": nil}} {
-		_, err := provider.Check(claimsCase{changes: changes}.payload(), issuer, clientID, "RS256", signedIn, time.Time{})
+		_, err := check(claimsCase{changes: changes}.payload(), "", signedIn, time.Time{})
 		if err == nil || !strings.HasPrefix(err.Error(), absent+" is absent") {
 			t.Errorf("got %v without %s; want it rejected for that", err, absent)
 		}
+	}
+	if _, err := checkLogout(must(json.Marshal(logoutClaims(now, m{"exp": nil, "iat": nil}))), time.Time{}); err == nil {
+		t.Error("a logout token without iat was accepted")
 	}
 }
 
@@ -236,7 +228,7 @@ func TestCheckReturnsTheClaims(t *testing.T) {
 	t.Parallel()
 	c := claimsCase{changes: m{"auth_time": at(-time.Hour), "acr": "mfa"}}
 	id, err := c.check()
-	wantKind(t, err, 0)
+	wantKind(t, err, good)
 	if id.Subject != "alice" || id.SessionID != "s1" || id.ACR != "mfa" || string(id.Payload) != string(c.payload()) {
 		t.Errorf("got %+v; want alice, s1, mfa and the payload", *id)
 	}
@@ -253,13 +245,14 @@ func FuzzIDToken(f *testing.F) {
 		f.Add(c.payload())
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		id, err := provider.Check(payload, issuer, clientID, "RS256", signedIn, now)
+		id, err := check(payload, "", signedIn, now)
 		if err != nil {
 			if id != nil {
 				t.Fatalf("%q: got a token and %v", payload, err)
 			}
 			return
 		}
+		wantExactNames(t, payload)
 		var claims struct {
 			Iss, Sub, Nonce string
 			Aud             any
@@ -277,4 +270,24 @@ func FuzzIDToken(f *testing.F) {
 			t.Errorf("%q: accepted at %d", payload, now.Unix())
 		}
 	})
+}
+
+// wantExactNames fails if a struct of an application, or go-oidc's, would take
+// a member for a claim that has another name.
+func wantExactNames(t *testing.T, payload []byte) {
+	t.Helper()
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &members); err != nil {
+		t.Fatalf("%q: accepted; encoding/json says %v", payload, err)
+	}
+	for name := range members {
+		for _, claim := range []string{
+			"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources", "azp", "sid", "auth_time", "acr", "jti",
+			"events", "client_id", "cid", "organization_id", "scope", "scp", "cnf",
+		} {
+			if name != claim && strings.EqualFold(name, claim) {
+				t.Errorf("%q: accepted with %q for %s", payload, name, claim)
+			}
+		}
+	}
 }

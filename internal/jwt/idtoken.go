@@ -1,0 +1,172 @@
+package jwt
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+const (
+	// maxTransit is how old an ID token may be, the skew counted. It is generous,
+	// since some providers (Microsoft Entra) date tokens back by five minutes.
+	maxTransit = 5*time.Minute + skew
+
+	// ErrAuthTime and ErrACR say that an ID token is good but for when or how the
+	// person has authenticated.
+	ErrAuthTime = fault("auth_time is absent, or longer ago than asked for")
+	ErrACR      = fault("acr is none of those asked for")
+)
+
+// Expect is what an ID token must say beyond what every ID token must.
+type Expect struct {
+	// Nonce is the one sent with the authorization request. It must come back;
+	// an empty one matches nothing.
+	Nonce string
+	// Refresh says that the token came with a refresh. It may then lack a nonce,
+	// though not have another one, and Subject must be set.
+	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
+	Refresh bool
+	// Subject is the person that it must be about. Empty: any.
+	Subject string
+	// AccessToken is the one received together with the ID token; at_hash, if
+	// there is one, must be its hash.
+	AccessToken string
+	// MaxAge is how long ago the person may have been asked, if MaxAgeAsked.
+	MaxAge      time.Duration
+	MaxAgeAsked bool
+	// ACR, unless empty, lists the context classes of which acr must be one.
+	ACR []string
+}
+
+// IDToken is a verified ID token.
+type IDToken struct {
+	// Raw is the token as received, Payload its claims: a JSON object whose
+	// member names are unique.
+	Raw     string
+	Payload []byte
+	// Subject (sub) identifies the person at this issuer: 1 to 255 printable
+	// ASCII characters. SessionID (sid) is empty if the provider sends none.
+	Subject, SessionID string
+	// Expiry (exp) and IssuedAt (iat), to the second.
+	Expiry, IssuedAt time.Time
+	// AuthTime (auth_time) is zero, ACR (acr) empty if the token does not say.
+	AuthTime time.Time
+	ACR      string
+}
+
+// LogValue keeps token and claims out of logs.
+func (IDToken) LogValue() slog.Value { return slog.StringValue("[ID token]") }
+
+// IDToken checks a token in full: form, algorithm, signature, and all that
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (or
+// #RefreshTokenResponse) asks for.
+func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
+	now := v.now()
+	// A token made for something else says so:
+	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
+	// https://www.rfc-editor.org/rfc/rfc9068#section-2.1
+	isType := func(typ string) bool { return typ != "logout+jwt" && typ != "at+jwt" }
+	t, c, objection, err := v.open(ctx, raw, isType, oidc.Config{Now: func() time.Time { return now.Add(-skew) }})
+	if err != nil {
+		return nil, err
+	}
+	id := &IDToken{Raw: raw, Payload: t.payload}
+	// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (9),
+	// (10)
+	id.Expiry, id.IssuedAt, err = c.times(now)
+	switch {
+	case err != nil:
+		return nil, err
+	case id.Expiry.IsZero():
+		return nil, errExpired
+	case id.IssuedAt.IsZero() || id.IssuedAt.Before(now.Add(-maxTransit)):
+		return nil, errIssuedAt
+	}
+	var errSub, errSid error
+	id.Subject, errSub = c.subject()
+	id.SessionID, errSid = c.sessionID()
+	err = cmp.Or(errSub, errSid, want.subject(id.Subject), want.nonce(c), want.hash(c, t.alg), want.authentication(c, now, id), objection)
+	if err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
+// subject checks that the token is about the right person.
+func (e Expect) subject(sub string) error {
+	// Without a subject to compare with, a refresh could change the person.
+	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
+	if (e.Refresh || e.Subject != "") && sub != e.Subject {
+		return fault("sub is another person's")
+	}
+	return nil
+}
+
+// nonce checks that the token answers this sign-in,
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (11).
+func (e Expect) nonce(c claims) error {
+	if e.Refresh && !c.Has("nonce") {
+		return nil
+	}
+	nonce, _ := c.Text("nonce")
+	if nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(e.Nonce)) != 1 {
+		return fault("nonce is not the one sent")
+	}
+	return nil
+}
+
+// hash checks that the access token belongs to the ID token,
+// https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowTokenValidation.
+func (e Expect) hash(c claims, alg string) error {
+	if hash, _ := c.Text("at_hash"); c.Has("at_hash") && hash != leftHash(alg, e.AccessToken) {
+		return fault("at_hash is not that of the access token")
+	}
+	return nil
+}
+
+// leftHash is the left half of the hash that goes with an algorithm. Ed25519's
+// is SHA-512, which go-oidc knows of EdDSA alone.
+func leftHash(alg, token string) string {
+	h := sha512.New()
+	switch {
+	case strings.HasSuffix(alg, "256"):
+		h = sha256.New()
+	case strings.HasSuffix(alg, "384"):
+		h = sha512.New384()
+	}
+	io.WriteString(h, token)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:h.Size()/2])
+}
+
+// authentication reads when and how the person was asked, and checks that if it
+// was asked for:
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (12),
+// (13).
+func (e Expect) authentication(c claims, now time.Time, id *IDToken) (err error) {
+	if id.AuthTime, err = c.Time("auth_time"); err != nil {
+		return err
+	}
+	if e.MaxAgeAsked {
+		late := now.After(id.AuthTime.Add(e.MaxAge + skew))
+		if id.AuthTime.Unix() <= 0 || late || id.AuthTime.After(now.Add(skew)) {
+			return ErrAuthTime
+		}
+	}
+	if id.ACR, err = c.Text("acr"); err != nil {
+		return err
+	}
+	if len(e.ACR) > 0 && (id.ACR == "" || !slices.Contains(e.ACR, id.ACR)) {
+		return ErrACR
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package jwt
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gosignin/signin/internal/document"
+)
+
+const (
+	// maxKeys is how many keys a set may have. Each costs a verification of a
+	// token that does not name its key.
+	maxKeys = 100
+	// https://www.rfc-editor.org/rfc/rfc7518#section-3.3
+	minRSABits = 2048
+	// ed25519Name is what RFC 9864 calls an algorithm that go-jose knows as EdDSA
+	// alone: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
+	ed25519Name = "Ed25519"
+)
+
+// KeySet is the keys that a provider publishes at one address, and the
+// algorithms that they are used with. Keys serve for an hour and no longer, or
+// one that the provider has withdrawn would be trusted for as long as the
+// provider's site is kept unreachable. It is safe for concurrent use.
+type KeySet struct {
+	keys       *document.Cache[[]key]
+	algorithms []string
+}
+
+// NewKeySet makes a set of the keys that fetch returns in the form of
+// https://www.rfc-editor.org/rfc/rfc7517#section-5. No algorithms are pinned:
+// until they are, it verifies nothing.
+func NewKeySet(now func() time.Time, fetch func(context.Context) ([]byte, error)) *KeySet {
+	return &KeySet{keys: document.NewCache(now, 0, func(ctx context.Context) (*[]key, error) {
+		body, err := fetch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return parseKeys(body)
+	})}
+}
+
+// Pin returns a set of the same keys that verifies by these algorithms, and no
+// others.
+func (s *KeySet) Pin(algorithms []string) *KeySet {
+	return &KeySet{keys: s.keys, algorithms: slices.Clone(algorithms)}
+}
+
+// verify checks the signature of a token.
+//
+// If no key fits, the keys are fetched once more, since providers rotate, and
+// then not again for a while: forged tokens must not turn into requests
+// (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys). Within
+// that while a token by an unknown key is not called forged. It may not be, and
+// a refresh that believed it would end sessions right after a rotation,
+// whenever forged tokens are posted at the time.
+func (s *KeySet) verify(ctx context.Context, t *token) error {
+	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
+	if !slices.Contains(s.algorithms, t.alg) {
+		return fault("its algorithm is not one of those pinned")
+	}
+	jws, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.alg)})
+	if err != nil {
+		return errForm // its header has, for one, a jwk that is none
+	}
+	held, err := s.keys.Get(ctx)
+	if err != nil {
+		return err
+	}
+	signed, known := signedBy(*held, t, jws)
+	if signed {
+		return nil
+	}
+	newer, err := s.keys.Newer(ctx, held)
+	switch {
+	case err == nil:
+		if signed, _ := signedBy(*newer, t, jws); signed {
+			return nil
+		}
+	case !known:
+		return err
+	}
+	return fault("the signature is not by a key of the provider")
+}
+
+// signedBy reports whether a token is signed by a key that fits its algorithm
+// and key ID, and whether there is one that has that ID. IDs are optional on
+// both sides (https://openid.net/specs/openid-connect-core-1_0.html#Signing): a
+// token without one may be by any key, and a key without one may have signed
+// any token that no other key claims.
+func signedBy(keys []key, t *token, jws *jose.JSONWebSignature) (signed, known bool) {
+	var named, anonymous []key
+	for _, k := range keys {
+		switch {
+		case !slices.Contains(k.algorithms, t.alg):
+		case t.kid == "" || k.KeyID == "":
+			anonymous = append(anonymous, k)
+		case k.KeyID == t.kid:
+			named = append(named, k)
+		}
+	}
+	fitting := named
+	if len(named) == 0 {
+		fitting = anonymous
+	}
+	return slices.ContainsFunc(fitting, func(k key) bool {
+		by := k.Key
+		if t.alg == ed25519Name {
+			by = ed25519Verifier(by.(ed25519.PublicKey))
+		}
+		_, err := jws.Verify(by)
+		return err == nil
+	}), len(named) > 0
+}
+
+// key is a public key, with the algorithms whose signatures it verifies.
+type key struct {
+	jose.JSONWebKey
+	algorithms []string
+}
+
+// algorithmsOf returns those of a key. An algorithm belongs to one type of key
+// and, where it is elliptic, to one curve
+// (https://www.rfc-editor.org/rfc/rfc7518#section-3.4).
+func algorithmsOf(k jose.JSONWebKey) (algorithms []string) {
+	switch public := k.Key.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() >= minRSABits {
+			algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+		}
+	case *ecdsa.PublicKey:
+		curves := map[elliptic.Curve]string{elliptic.P256(): "ES256", elliptic.P384(): "ES384", elliptic.P521(): "ES512"}
+		algorithms = []string{curves[public.Curve]}
+	case ed25519.PublicKey:
+		algorithms = []string{"EdDSA", ed25519Name}
+	}
+	return slices.DeleteFunc(algorithms, func(alg string) bool { return k.Algorithm != "" && k.Algorithm != alg })
+}
+
+// ed25519Verifier is a key for the algorithm that go-jose has no name for.
+type ed25519Verifier ed25519.PublicKey
+
+// VerifyPayload implements [jose.OpaqueVerifier].
+func (v ed25519Verifier) VerifyPayload(input, signature []byte, _ jose.SignatureAlgorithm) error {
+	if !ed25519.Verify(ed25519.PublicKey(v), input, signature) {
+		return jose.ErrCryptoFailure
+	}
+	return nil
+}
+
+// parseKeys reads a key set. Keys that it cannot use are left out, as
+// https://www.rfc-editor.org/rfc/rfc7517#section-5 says: of unknown type, ill
+// formed, not for signatures, and private ones, with which anyone may sign.
+func parseKeys(body []byte) (*[]key, error) {
+	set, _ := document.Parse(body) // nil if it is no object
+	var raws []json.RawMessage
+	if !set.Has("keys") || json.Unmarshal(set["keys"], &raws) != nil {
+		return nil, fault("the keys are no JSON Web Key Set")
+	}
+	if len(raws) > maxKeys {
+		return nil, fault("the key set has more than 100 keys")
+	}
+	keys := new([]key)
+	for _, raw := range raws {
+		if k, ok := parseKey(raw); ok {
+			*keys = append(*keys, key{k, algorithmsOf(k)})
+		}
+	}
+	return keys, nil
+}
+
+func parseKey(raw []byte) (k jose.JSONWebKey, ok bool) {
+	members, _ := document.Parse(raw) // nil, and so no key, if it is no object
+	var operations []string
+	if members.Has("key_ops") && json.Unmarshal(members["key_ops"], &operations) != nil {
+		return k, false
+	}
+	// Certificates are not looked at, so that one which is no good spoils no key.
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return strings.HasPrefix(name, "x5") })
+	rest, _ := json.Marshal(members) // what was read can be written
+	if k.UnmarshalJSON(rest) != nil || !k.IsPublic() {
+		return k, false
+	}
+	return k, (k.Use == "" || k.Use == "sig") && (len(operations) == 0 || slices.Contains(operations, "verify"))
+}
