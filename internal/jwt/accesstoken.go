@@ -130,26 +130,23 @@ func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
 
 // forAPI checks issuer and audience of an access token.
 func (c claims) forAPI(issuer, clientID, audience string) error {
-	// https://www.rfc-editor.org/rfc/rfc8725#section-3.8
-	if iss, _ := c.Text("iss"); iss != issuer {
-		return errIssuer
-	}
-	// https://www.rfc-editor.org/rfc/rfc8725#section-3.9
+	iss, _ := c.Text("iss")
 	aud, _ := c.Texts("aud")
-	if !slices.Contains(aud, audience) {
+	switch {
+	case iss != issuer: // https://www.rfc-editor.org/rfc/rfc8725#section-3.8
+		return errIssuer
+	case !slices.Contains(aud, audience): // https://www.rfc-editor.org/rfc/rfc8725#section-3.9
 		return fault("aud does not name the API")
-	}
 	// An ID token names its client here
 	// (https://openid.net/specs/openid-connect-core-1_0.html#IDToken). A token for
 	// an API has no reason to, whatever it is marked as.
-	if slices.Contains(aud, clientID) {
+	case slices.Contains(aud, clientID):
 		return errForClient
-	}
 	// A bound token is good only together with a proof, and none is looked for
 	// here. Without the proof it has most likely been stolen.
 	// https://www.rfc-editor.org/rfc/rfc9449#section-7.2,
 	// https://www.rfc-editor.org/rfc/rfc8705#section-3
-	if c.Has("cnf") {
+	case c.Has("cnf"):
 		return fault("it is bound to a key, of which no proof is looked for")
 	}
 	return nil
@@ -183,35 +180,31 @@ func (c claims) names(t *AccessToken, audience string) error {
 // and none of the others that the provider signs with the same keys.
 // https://www.rfc-editor.org/rfc/rfc8725#section-3.11
 func (c claims) unmarked(typ, clientID string) error {
+	present := func(name string) bool { _, ok := c.Object[name]; return ok } // null included
+	_, scoped := c.scopes()
+	aud, _ := c.Texts("aud")
+	azp, _ := c.name("azp")
+	switch {
 	// https://www.rfc-editor.org/rfc/rfc9068#section-4 ends here. But many
 	// providers (Keycloak as it comes, Okta, Entra) say JWT or nothing, and then
 	// the claims must tell: https://www.rfc-editor.org/rfc/rfc8725#section-3.12
-	if typ != "" && typ != "jwt" {
+	case typ != "" && typ != "jwt":
 		return errHeader
-	}
-	// Only ID tokens and logout tokens have these, and their presence is what
-	// counts, null included. Keycloak before 25 puts nonce into access tokens too:
-	// those are refused, since nothing else tells them apart for certain.
-	for _, name := range []string{"nonce", "at_hash", "c_hash", "s_hash", "events"} {
-		if _, ok := c.Object[name]; ok {
-			return errUnmarked
-		}
-	}
+	// Only ID tokens and logout tokens have these. Keycloak before 25 puts nonce
+	// into access tokens too: those are refused, since nothing else tells them
+	// apart for certain.
+	case slices.ContainsFunc([]string{"nonce", "at_hash", "c_hash", "s_hash", "events"}, present):
+		return errUnmarked
 	// Some say in a claim what RFC 9068 says in the header: Keycloak in typ (else
 	// ID, Logout, Refresh), Cognito in token_use (else id).
-	if !c.says("typ", "Bearer") || !c.says("token_use", "access") {
+	case !c.says("typ", "Bearer") || !c.says("token_use", "access"):
 		return errUnmarked
-	}
 	// And it must have what ID tokens lack. azp alone will not do: that is a claim
 	// of ID tokens, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
-	_, scoped := c.scopes()
-	if !scoped && !c.Has("client_id") {
+	case !scoped && !c.Has("client_id"):
 		return errUnmarked
-	}
 	// An ID token of another client, for which it would be as much an audience.
-	aud, _ := c.Texts("aud")
-	azp, _ := c.name("azp")
-	if slices.Contains(aud, clientID) || slices.Contains(aud, azp) {
+	case slices.Contains(aud, clientID) || slices.Contains(aud, azp):
 		return errForClient
 	}
 	return nil

@@ -270,6 +270,26 @@ func TestAccessTokensWithShortNumbers(t *testing.T) {
 	}
 }
 
+// Numbers that no signature has are refused, however many zeros they begin with.
+func TestAccessTokensWithOddNumbers(t *testing.T) {
+	t.Parallel()
+	for alg, size := range map[string]int{"ES256": 32, "ES384": 48, "ES512": 66} {
+		f := newFake(t)
+		f.Keys(public(ecKeys()[alg].Public(), "k"))
+		c := f.Client()
+		input := b64(`{"alg":"`+alg+`","kid":"k","typ":"at+jwt"}`) + "." + b64(string(must(json.Marshal(f.AccessClaims(nil)))))
+		for _, zeros := range []int{0, 1, size - 1, size} {
+			for _, first := range []string{"\x01", "\x7f", "\x80", "\xff"} {
+				number := strings.Repeat("\x00", zeros) + strings.Repeat(first, size-zeros)
+				other := strings.Repeat("\x7f", size)
+				for _, signature := range []string{number + other, other + number, number + number} {
+					wantAccess(t, c, input+"."+b64(signature), rejected)
+				}
+			}
+		}
+	}
+}
+
 // https://www.rfc-editor.org/rfc/rfc7518#section-3.5: the salt of a PSS
 // signature is as long as the hash. go-jose takes any length. No forgery
 // follows from that: with each length, only the owner of the key can sign.

@@ -40,20 +40,21 @@ func parseClaims(payload []byte) (claims, error) {
 	return claims{object}, err
 }
 
-// parties checks issuer and audience of an ID token or a logout token.
+// parties checks issuer and audience of an ID token or a logout token. The
+// numbers are the steps of
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation.
 func (c claims) parties(issuer, clientID string) error {
-	// To the letter, also where go-oidc makes an exception for Google.
-	if iss, _ := c.Text("iss"); iss != issuer {
+	iss, _ := c.Text("iss")
+	aud, _ := c.Texts("aud")
+	azp, _ := c.Text("azp")
+	switch {
+	case iss != issuer: // (2) to the letter; go-oidc makes an exception for Google
 		return errIssuer
-	}
-	// An audience beside this client is one that is not known to be trusted,
+	// (3) An audience beside this client is one that is not known to be trusted,
 	// whatever azp says.
-	// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (3)
-	if aud, _ := c.Texts("aud"); !slices.Equal(aud, []string{clientID}) {
+	case !slices.Equal(aud, []string{clientID}):
 		return fault("aud is not this client alone")
-	}
-	// (4) and (5)
-	if azp, _ := c.Text("azp"); c.Has("azp") && azp != clientID {
+	case c.Has("azp") && azp != clientID: // (4), (5)
 		return fault("azp is not this client")
 	}
 	return nil

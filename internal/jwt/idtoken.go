@@ -92,46 +92,46 @@ func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDTok
 	case id.IssuedAt.IsZero() || id.IssuedAt.Before(now.Add(-maxTransit)):
 		return nil, errIssuedAt
 	}
-	var errSub, errSid error
+	var errSub, errSid, errAuth, errACR error
 	id.Subject, errSub = c.subject()
 	id.SessionID, errSid = c.sessionID()
-	err = cmp.Or(errSub, errSid, want.subject(id.Subject), want.nonce(c), want.hash(c, t.alg), want.authentication(c, now, id), objection)
-	if err != nil {
+	id.AuthTime, errAuth = c.Time("auth_time")
+	id.ACR, errACR = c.Text("acr")
+	if err := cmp.Or(errSub, errSid, errAuth, errACR, want.met(c, id, t.alg, now), objection); err != nil {
 		return nil, err
 	}
 	return id, nil
 }
 
-// subject checks that the token is about the right person.
-func (e Expect) subject(sub string) error {
+// met checks what is expected of this one token. The numbers are the steps of
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation.
+func (e Expect) met(c claims, id *IDToken, alg string, now time.Time) error {
+	nonce, _ := c.Text("nonce")
+	hash, _ := c.Text("at_hash")
+	switch {
 	// Without a subject to compare with, a refresh could change the person.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
-	if (e.Refresh || e.Subject != "") && sub != e.Subject {
+	case (e.Refresh || e.Subject != "") && id.Subject != e.Subject:
 		return fault("sub is another person's")
-	}
-	return nil
-}
-
-// nonce checks that the token answers this sign-in,
-// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (11).
-func (e Expect) nonce(c claims) error {
-	if e.Refresh && !c.Has("nonce") {
-		return nil
-	}
-	nonce, _ := c.Text("nonce")
-	if nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(e.Nonce)) != 1 {
+	case e.Refresh && !c.Has("nonce"): // which a refresh need not repeat
+	case nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(e.Nonce)) != 1: // (11)
 		return fault("nonce is not the one sent")
 	}
+	switch {
+	// https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowTokenValidation
+	case c.Has("at_hash") && hash != leftHash(alg, e.AccessToken):
+		return fault("at_hash is not that of the access token")
+	case e.MaxAgeAsked && !within(id.AuthTime, e.MaxAge, now): // (13)
+		return ErrAuthTime
+	case len(e.ACR) > 0 && (id.ACR == "" || !slices.Contains(e.ACR, id.ACR)): // (12)
+		return ErrACR
+	}
 	return nil
 }
 
-// hash checks that the access token belongs to the ID token,
-// https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowTokenValidation.
-func (e Expect) hash(c claims, alg string) error {
-	if hash, _ := c.Text("at_hash"); c.Has("at_hash") && hash != leftHash(alg, e.AccessToken) {
-		return fault("at_hash is not that of the access token")
-	}
-	return nil
+// within reports whether a time is there, and no longer ago than age.
+func within(t time.Time, age time.Duration, now time.Time) bool {
+	return t.Unix() > 0 && !now.After(t.Add(age+skew)) && !t.After(now.Add(skew))
 }
 
 // leftHash is the left half of the hash that goes with an algorithm. Ed25519's
@@ -146,27 +146,4 @@ func leftHash(alg, token string) string {
 	}
 	io.WriteString(h, token)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:h.Size()/2])
-}
-
-// authentication reads when and how the person was asked, and checks that if it
-// was asked for:
-// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (12),
-// (13).
-func (e Expect) authentication(c claims, now time.Time, id *IDToken) (err error) {
-	if id.AuthTime, err = c.Time("auth_time"); err != nil {
-		return err
-	}
-	if e.MaxAgeAsked {
-		late := now.After(id.AuthTime.Add(e.MaxAge + skew))
-		if id.AuthTime.Unix() <= 0 || late || id.AuthTime.After(now.Add(skew)) {
-			return ErrAuthTime
-		}
-	}
-	if id.ACR, err = c.Text("acr"); err != nil {
-		return err
-	}
-	if len(e.ACR) > 0 && (id.ACR == "" || !slices.Contains(e.ACR, id.ACR)) {
-		return ErrACR
-	}
-	return nil
 }

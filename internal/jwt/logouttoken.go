@@ -54,22 +54,19 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 		return nil, err
 	}
 	t := new(LogoutToken)
-	if t.Expiry, t.IssuedAt, err = c.times(now); err != nil {
+	t.Expiry, t.IssuedAt, err = c.times(now)
+	t.ID, _ = c.Text("jti")
+	_, hasNonce := c.Object["nonce"] // null included
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if t.IssuedAt.IsZero() || t.IssuedAt.Before(now.Add(-maxLogoutAge)) {
+	case t.IssuedAt.IsZero() || t.IssuedAt.Before(now.Add(-maxLogoutAge)):
 		return nil, errIssuedAt
-	}
-	// (6) and (7) are what an ID token fails. Of a nonce the presence counts, null
-	// included.
-	if !c.logsOut() {
+	case !c.logsOut(): // (6), which an ID token fails, and (7)
 		return nil, fault("events is no object that holds the logout event, itself an object")
-	}
-	if _, ok := c.Object["nonce"]; ok {
+	case hasNonce:
 		return nil, fault("nonce is there, as in an ID token")
-	}
-	// (8) needs an ID to compare.
-	if t.ID, _ = c.Text("jti"); t.ID == "" || len(t.ID) > maxTokenID {
+	case t.ID == "" || len(t.ID) > maxTokenID: // (8) needs an ID to compare
 		return nil, fault("jti is absent, or not text of 1 to 1,024 bytes")
 	}
 	if t.Subject, t.SessionID, err = c.person(); err != nil {
