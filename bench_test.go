@@ -213,9 +213,9 @@ func jwtAccessToken() string {
 
 // bearerRequest is a request with a token of 870 bytes or so, and the guard it
 // passes.
-func bearerRequest(t testing.TB) (http.Handler, *http.Request) {
+func bearerRequest(t testing.TB, algorithm string) (http.Handler, *http.Request) {
 	t.Helper()
-	p := signintest.NewProvider()
+	p := signintest.NewProvider(signintest.WithAlgorithm(algorithm))
 	t.Cleanup(p.Close)
 	cfg := p.Config("http://localhost:8080")
 	cfg.Logger = quiet()
@@ -235,8 +235,10 @@ func bearerRequest(t testing.TB) (http.Handler, *http.Request) {
 // BenchmarkRequireBearer compares with a session: a token's signature is checked
 // each time, which is what it costs.
 func BenchmarkRequireBearer(b *testing.B) {
-	h, r := bearerRequest(b)
-	b.Run("token", func(b *testing.B) { serve(b, h, r, 0) })
+	for _, algorithm := range []string{"ES384", "RS256"} {
+		h, r := bearerRequest(b, algorithm)
+		b.Run(algorithm, func(b *testing.B) { serve(b, h, r, 0) })
+	}
 	o := openSession(b, "")
 	b.Run("session", func(b *testing.B) { serve(b, o.handler(b), o.request, o.cookies) })
 }

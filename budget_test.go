@@ -50,7 +50,7 @@ func TestBudget(t *testing.T) {
 // A bearer token on a cached key costs one signature check, and most of its
 // allocations are go-jose's.
 func TestBearerBudget(t *testing.T) {
-	h, r := bearerRequest(t)
+	h, r := bearerRequest(t, "ES384")
 	guarded := testing.Benchmark(func(b *testing.B) { serve(b, h, r, 0) })
 	t.Logf("%d allocations, %d bytes", guarded.AllocsPerOp(), guarded.AllocedBytesPerOp())
 	if got := guarded.AllocsPerOp(); got > 250 {
