@@ -232,3 +232,20 @@ func forgedKeyIDs(t *testing.T) {
 	forge(1000)
 	f.wantHits(t, 3)
 }
+
+// A header is parsed before the signature is checked, and several times.
+func TestHeadersAreShort(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	claims := string(must(json.Marshal(f.Claims(nil))))
+	for size, want := range map[int]kind{8 << 10: good, 8<<10 + 4: rejected} {
+		const start, end = `{"alg":"RS256","kid":"rsa","x":"`, `"}`
+		header := start + strings.Repeat("x", size/4*3-len(start+end)) + end
+		raw := handmade(t, header, claims)
+		if got := strings.Index(raw, "."); got != size {
+			t.Fatalf("got a header of %d; want %d", got, size)
+		}
+		_, err := verify(f.Client(), raw)
+		wantKind(t, err, want)
+	}
+}

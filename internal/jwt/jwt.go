@@ -30,8 +30,13 @@ import (
 	"github.com/gosignin/signin/internal/document"
 )
 
-// maxSize is how long a token may be, in bytes.
-const maxSize = 64 << 10
+const (
+	// maxSize is how long a token may be, in bytes.
+	maxSize = 64 << 10
+	// maxHeader is how long its header may be, in base64. It is read several
+	// times, by us and go-jose, before the signature says that it is worth it.
+	maxHeader = 8 << 10
+)
 
 // fault is what is wrong with a token, in fixed words: a constant cannot carry
 // anything that a provider sent.
@@ -77,7 +82,7 @@ type token struct {
 func parse(raw string) (*token, error) {
 	parts := strings.SplitN(raw, ".", 4)
 	// base64 as Go reads it skips line breaks; a token has none.
-	if len(parts) != 3 || len(raw) > maxSize || strings.ContainsAny(raw, "\r\n") {
+	if len(parts) != 3 || len(raw) > maxSize || len(parts[0]) > maxHeader || strings.ContainsAny(raw, "\r\n") {
 		return nil, errForm
 	}
 	var decoded [3][]byte

@@ -224,8 +224,9 @@ func take(s *session.Session, got *provider.Tokens) {
 // returns these.
 func (src *Source) takeIDToken(s *session.Session, id *jwt.IDToken) (payload string) {
 	s.IDHeader, s.IDSignature = "", ""
-	if jwt, exact := session.SplitJWT(id.Raw); exact && !src.Logto {
-		s.IDHeader, s.IDSignature = jwt.Header, jwt.Signature
+	if !src.Logto {
+		parts, _ := session.SplitJWT(id.Raw) // has been verified, so it is one
+		s.IDHeader, s.IDSignature = parts.Header, parts.Signature
 	}
 	return string(id.Payload)
 }
