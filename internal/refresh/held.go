@@ -7,7 +7,7 @@ import (
 	"github.com/gosignin/signin/internal/session"
 )
 
-// maxHeld is how many sessions are held that could not be written.
+// maxHeld is how many sessions are held at the most.
 const maxHeld = 4096
 
 // held is a session that could not be written to shared state.
@@ -26,7 +26,7 @@ func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
 		return next
 	}
 	if !there && len(g.held) >= maxHeld {
-		for id := range g.held { // any: its browser has most likely got it
+		for id := range g.held { // any of them: its browser most likely has it
 			delete(g.held, id)
 			break
 		}
@@ -39,13 +39,13 @@ func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
 	return next
 }
 
-// rewrite is how often it is tried to write what is held.
+// rewrite is how often writing what is held is tried.
 const rewrite = time.Second
 
 // writeHeld writes what is held while its lease keeps other replicas from using
-// the token before it. It is tempting to leave that to the next request. That
-// one may reach another replica, and wait there until the lease has lapsed: then
-// it uses the token again, and the session is over.
+// the token before it. It is tempting to leave that to the next request. But that
+// may reach another replica and wait there until the lease has lapsed; then it
+// uses the token again, and the session is over.
 func (g *Group) writeHeld() {
 	for {
 		<-time.After(rewrite)
@@ -63,14 +63,14 @@ func (g *Group) writeHeld() {
 				return err
 			})
 			if err != nil && !Over(err) {
-				break // and so would the others
+				break // the others would fail too
 			}
 		}
 	}
 }
 
 // heldUnderLease returns what is held under a lease that has not lapsed. If there
-// is nothing, the caller is to stop writing.
+// is nothing, the caller stops writing.
 func (g *Group) heldUnderLease() (all []held) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -97,13 +97,4 @@ func (g *Group) heldAfter(s *session.Session) *session.Session {
 		return h.session
 	}
 	return nil
-}
-
-// atHand returns what there is without asking: s, or its successor that is still
-// to be written.
-func (g *Group) atHand(s *session.Session) *session.Session {
-	if next := g.heldAfter(s); next != nil {
-		return next
-	}
-	return s
 }

@@ -9,53 +9,56 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// advance goes on until the session is at a generation that is not due, or that
-// this flight itself has fetched: a provider whose tokens live for less than
-// they are refreshed ahead would be asked again and again.
-func (g *Group) advance(ctx context.Context, s *session.Session, shown uint64, must bool) (*session.Session, error) {
+// advance goes on from generation to generation until the errand is done. A
+// refresh is done at a generation that is not due, or that it has fetched
+// itself: a provider whose tokens live for less than they are refreshed ahead
+// would be asked again and again.
+func (g *Group) advance(ctx context.Context, f *flight, s *session.Session) (*session.Session, error) {
 	for range maxSteps {
-		next, asked, err := g.step(ctx, s, shown, must)
-		if err != nil || asked || next.Generation == s.Generation || !g.Due(next) {
+		next, done, err := g.step(ctx, f, s)
+		if err != nil || done || f.refresh && !g.Due(next) {
 			return next, err
 		}
 		s = next
+	}
+	if !f.refresh {
+		return nil, errMovedOn
 	}
 	return s, nil
 }
 
 // step writes what could not be written before, or takes the lease, or waits
-// for its holder. asked says that the provider was asked.
-func (g *Group) step(ctx context.Context, s *session.Session, shown uint64, must bool) (next *session.Session, asked bool, err error) {
+// for its holder. It returns the generation to go on with, unless the errand is
+// done.
+func (g *Group) step(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
 	if next := g.heldAfter(s); next != nil {
 		// Without the lease: Add decides who was first.
-		next, err = g.keep(ctx, s, next, shown)
+		next, err = g.keep(ctx, s, next, f.shown)
 		return next, false, err
 	}
 	leased, err := g.State.TakeLease(ctx, s, Lease)
-	switch {
-	case err != nil:
-		return nil, false, err
-	case !leased && !must:
-		return s, false, nil
-	case !leased:
-		if leased, err = g.await(ctx, s); err != nil {
-			return nil, false, err
+	if err == nil && !leased {
+		if !f.must {
+			return s, true, nil
 		}
+		leased, err = g.await(ctx, s)
 	}
-	return g.underLease(ctx, s, shown, leased)
+	if err != nil {
+		return nil, false, err
+	}
+	return g.underLease(ctx, f, s, leased)
 }
 
 // How often a replica looks whether another has finished: every 20 ms, and less
-// often the longer it takes. A caller waits a few per cent of the time for
-// nothing; and a provider that hangs does not cost shared state too.
+// often the longer it takes. A caller waits a few per cent longer than it must,
+// and a provider that hangs does not burden shared state too.
 const (
 	poll    = 20 * time.Millisecond
 	patient = 16
 )
 
-// await waits until the session's successor is there, its end, or the lease of
-// the replica that refreshes it; then it reports whether it has taken that lease
-// over.
+// await waits until the session has a successor, has ended, or can be leased. It
+// reports whether it has taken the lease.
 func (g *Group) await(ctx context.Context, s *session.Session) (leased bool, err error) {
 	began := time.Now() // not g.Now, which may stand still
 	timer := time.NewTimer(poll)
@@ -77,45 +80,61 @@ func (g *Group) await(ctx context.Context, s *session.Session) (leased bool, err
 	}
 }
 
-// underLease reads shared state again, asks the provider if s is still the
-// newest, and keeps the successor.
-func (g *Group) underLease(ctx context.Context, s *session.Session, shown uint64, leased bool) (next *session.Session, asked bool, err error) {
+// underLease reads shared state again, and asks the provider if s is still the
+// newest and no token has been fetched meanwhile.
+func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, leased bool) (next *session.Session, done bool, err error) {
 	if leased {
-		// A caller that has waited for the lease has all of it nonetheless: a token
-		// request that is broken off loses the token that it rotates.
+		// However long it was waited for, there is a whole lease to use: a token request
+		// that is broken off loses the token that it rotates.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), Lease)
 		defer cancel()
 		defer g.release(ctx, s, g.Now())
 	}
-	standing, err := g.State.Look(ctx, s)
+	standing, kept, err := g.look(ctx, f.errand, s)
 	switch {
 	case err != nil:
 		return nil, false, err
+	case kept != nil:
+		f.token = kept
+		return s, true, nil
 	case !standing.Plain():
 		next, err = g.Newest(ctx, s, standing)
 		return next, false, err
-	case !leased:
-		return s, false, nil
+	case !leased: // a refresh goes on with what there is, a fetch waits again
+		return s, f.refresh, nil
 	}
-	next, err = g.Source.Refresh(ctx, s)
-	if err != nil {
+	return g.ask(ctx, f, s)
+}
+
+// ask asks the provider, and keeps what it gives.
+func (g *Group) ask(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
+	if f.refresh {
+		next, err = g.Source.Refresh(ctx, s)
+	} else {
+		f.token, next, err = g.Source.Fetch(ctx, s, f.want.Audience)
+	}
+	switch {
+	case err != nil:
 		next, err = g.failed(ctx, s, err)
-		return next, true, err
+		return next, f.refresh, err
+	case f.refresh:
+		next, err = g.keep(ctx, s, numbered(s, next), f.shown)
+	default:
+		next, err = g.keepToken(ctx, f, s, next)
 	}
-	next, err = g.keep(ctx, s, numbered(s, next), shown)
 	return next, true, err
 }
 
-// numbered makes next the next generation of s: which session it is, is not the
-// provider's to say.
+// numbered makes next the next generation of s, whatever session the provider
+// says it is.
 func numbered(s, next *session.Session) *session.Session {
 	next.ID, next.Began, next.Created, next.Generation = s.ID, s.Began, s.Created, s.Generation+1
 	return next
 }
 
-// release gives the lease back while well inside it, unless the token of s is
-// used up and only this process knows: then the rest of the lease is for writing
+// release gives the lease back while well inside it. It does not if the token of s
+// is used up and only this process knows: the rest of the lease is for writing
 // that down.
 func (g *Group) release(ctx context.Context, s *session.Session, taken time.Time) {
 	if g.heldAfter(s) == nil && g.Now().Sub(taken) < Lease/2 {
@@ -124,9 +143,9 @@ func (g *Group) release(ctx context.Context, s *session.Session, taken time.Time
 	}
 }
 
-// failed looks once more before it believes that the session is over: a
-// replica whose lease had lapsed may have used the token first, and a sign-out
-// revokes it.
+// failed looks at shared state before it believes that the session is over: a
+// replica whose lease had lapsed may have used the token first, or a sign-out may
+// have revoked it.
 func (g *Group) failed(ctx context.Context, s *session.Session, err error) (*session.Session, error) {
 	if !errors.Is(err, ErrFinal) {
 		return nil, err
@@ -159,30 +178,30 @@ func (g *Group) keep(ctx context.Context, s, next *session.Session, shown uint64
 		return g.hold(next, shown), err
 	}
 	g.drop(s.ID)
-	// A sign-out that looked for successors before this one was written has
-	// written its own mark before it looked.
+	// A sign-out that looked for successors before this one was written had
+	// written its end by then.
 	standing, err = g.State.Look(ctx, s)
 	switch {
 	case err == nil && standing.Ended:
 		return nil, g.giveBack(ctx, next, standing)
 	case !first && err == nil && !standing.Plain():
-		// Another replica was faster, and one session has one line of successors. It
-		// is tempting to revoke what is not used: the provider may have given
-		// both the same grant.
+		// Another replica was faster, and a session has one line of successors. It is
+		// tempting to revoke what is not used, but the provider may have given both the
+		// same grant.
 		return g.Newest(ctx, s, standing)
 	}
 	g.report(ctx, next, nil)
-	// The browser has shown this generation, so it needs the one before no
-	// more, and only a copy would use that.
+	// The browser has shown this generation and no longer needs the one before:
+	// only a copy would use it.
 	if err == nil && shown > 0 {
 		err = g.State.Supersede(ctx, s.ID, shown-1)
 	}
 	return next, err
 }
 
-// giveBack revokes what was received for a session that has ended meanwhile,
-// unless a new sign-in has replaced it: the provider may have given both the same
-// grant.
+// giveBack revokes what was received for a session that has ended meanwhile. It
+// does not if a new sign-in has replaced the session: the provider may have given
+// both the same grant.
 func (g *Group) giveBack(ctx context.Context, next *session.Session, standing sharedstate.Standing) error {
 	g.drop(next.ID)
 	if standing.Reason != sharedstate.Replaced {

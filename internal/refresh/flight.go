@@ -1,0 +1,230 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/gosignin/signin/internal/session"
+)
+
+// errCutShort is the outcome of a flight whose goroutine was ended from within.
+var errCutShort = errors.New("signin: refreshing a session was cut short")
+
+// errand is what a flight is for: a refresh, or the fetching of an access token.
+type errand struct {
+	id      session.ID
+	refresh bool
+	want    Wanted // the token
+}
+
+// flight is an errand under way in this process. token, newest and err may be
+// read when done is closed.
+type flight struct {
+	errand
+	generation uint64 // it set out from
+	shown      uint64
+	must       bool // it waits for other replicas
+	callers    int  // who wait for it
+
+	turn   <-chan struct{} // closed when the fetch before it is over; nil if there is no other
+	over   chan struct{}   // closed when the next may begin
+	done   chan struct{}
+	token  *session.Token
+	newest *session.Session
+	err    error
+}
+
+// answers reports whether what came of f is an answer to a caller that has s.
+// A flight may have set out from an older generation, or not have waited for
+// another replica.
+func (f *flight) answers(s *session.Session, must bool) bool {
+	switch {
+	case errors.Is(f.err, ErrSuperseded): // about an older copy, it says nothing of s
+		return f.generation >= s.Generation
+	case f.newest == nil:
+		return true
+	case f.newest.Generation == s.Generation:
+		return f.must || !must || f.err != nil
+	}
+	return f.newest.Generation > s.Generation
+}
+
+// join boards the flight for an errand and waits for what comes of it. It
+// returns nil if the caller is to go on with what there is.
+func (g *Group) join(ctx context.Context, e errand, s *session.Session, shown uint64, must bool) (*flight, error) {
+	for {
+		f := g.board(ctx, e, s, shown, must)
+		if f == nil {
+			return nil, nil
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			g.mu.Lock()
+			f.callers--
+			g.mu.Unlock()
+			return nil, ctx.Err()
+		}
+		if f.answers(s, must) {
+			return f, nil
+		}
+	}
+}
+
+// board returns the flight for an errand, and starts it if there is none; nil
+// if the caller does not wait for another's, or the provider is given a rest.
+func (g *Group) board(ctx context.Context, e errand, s *session.Session, shown uint64, must bool) *flight {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f, under := g.flights[e]
+	switch {
+	case under && must:
+		f.callers++
+		return f
+	case under || g.resting(e.id):
+		return nil
+	}
+	f = &flight{
+		errand: e, generation: s.Generation, shown: shown, must: must, callers: 1,
+		over: make(chan struct{}), done: make(chan struct{}), err: errCutShort,
+	}
+	g.flights[e] = f
+	if !e.refresh {
+		// The fetches of a session go one after another: two uses of one rotating
+		// refresh token at once end the whole grant. Among replicas the lease sees to
+		// that; a queue spares those of one process from polling it.
+		f.turn, g.turns[e.id] = g.turns[e.id], f.over
+	}
+	// The flight survives its callers: the provider may have rotated the token
+	// already, and what it answers must not be lost.
+	go g.fly(context.WithoutCancel(ctx), f, s)
+	return f
+}
+
+// fly is the flight's own goroutine. It waits for another replica for two
+// leases at the most, and then has one for itself.
+func (g *Group) fly(ctx context.Context, f *flight, s *session.Session) {
+	defer close(f.done)
+	// Deferred, so that no caller waits for a goroutine that has ended.
+	defer func() {
+		if g.land(f) {
+			g.report(ctx, s, f.err)
+		}
+	}()
+	if f.turn != nil {
+		<-f.turn // it comes, since each of those before ends by itself
+		if !g.called(f) {
+			f.err = ErrResting
+			return
+		}
+	}
+	waiting, cancel := context.WithTimeout(ctx, 2*Lease)
+	defer cancel()
+	// net/http recovers a handler's panic, but only on the handler's own
+	// goroutine: here it would end the process.
+	f.err = guard(func() (err error) {
+		f.newest, err = g.advance(waiting, f, s)
+		return err
+	})
+}
+
+// called reports whether a fetch whose turn has come is to begin: the one before
+// it has not just failed, and a caller still waits. Otherwise one person could
+// make a queue that outlives their requests.
+func (g *Group) called(f *flight) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f.callers == 0 {
+		delete(g.flights, f.errand) // the next caller begins another
+		return false
+	}
+	return !g.resting(f.id)
+}
+
+// land takes f off the lists, and reports whether it failed for a passing reason.
+func (g *Group) land(f *flight) (passing bool) {
+	passing = f.err != nil && !Over(f.err) && !errors.Is(f.err, ErrRefused) && !errors.Is(f.err, ErrResting)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flights[f.errand] == f {
+		delete(g.flights, f.errand)
+	}
+	if g.turns[f.id] == f.over {
+		delete(g.turns, f.id)
+	}
+	if passing || f.err == nil {
+		g.settle(f.id, passing)
+	}
+	close(f.over) // last, so that the next fetch knows of the failure
+	return passing
+}
+
+// guard calls f and makes an error of its panic.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("signin: panic while refreshing a session: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// report tells the Observer, which calls the application. Its panic changes
+// nothing of what came of the refresh, and is reported as well.
+func (g *Group) report(ctx context.Context, s *session.Session, err error) {
+	tell := func(err error) error {
+		return guard(func() error { g.Observer.Refreshed(ctx, s, err); return nil })
+	}
+	if err := tell(err); err != nil {
+		_ = tell(err) // the observer logs before it can panic
+	}
+}
+
+// wait keeps a session whose refresh has failed from trying again at once.
+type wait struct {
+	until time.Time
+	delay time.Duration
+}
+
+// The back-off of a session whose refresh fails for a passing reason.
+const (
+	firstDelay = 2 * time.Second
+	lastDelay  = time.Minute
+)
+
+// minPurge is how many waits are kept before those that are over are looked for.
+const minPurge = 1024
+
+// resting reports whether a session is not to be tried again yet. A rest that
+// is longer than it was made to be means that the clock was set back. g.mu is
+// held.
+func (g *Group) resting(id session.ID) bool {
+	w := g.waits[id]
+	left := w.until.Sub(g.Now())
+	return left > 0 && left <= w.delay
+}
+
+// settle counts passing failures. They make only this session wait: one
+// person's trouble must not block another. g.mu is held.
+func (g *Group) settle(id session.ID, passing bool) {
+	if !passing {
+		delete(g.waits, id)
+		return
+	}
+	now := g.Now()
+	if len(g.waits) >= g.purgeAt {
+		for other, w := range g.waits {
+			if now.Sub(w.until) > lastDelay {
+				delete(g.waits, other)
+			}
+		}
+		// Twice what is left, so that while a provider is down not each failure pays
+		// for a look through all of them.
+		g.purgeAt = max(2*len(g.waits), minPurge)
+	}
+	delay := min(max(2*g.waits[id].delay, firstDelay), lastDelay)
+	g.waits[id] = wait{until: now.Add(delay), delay: delay}
+}
