@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"time"
 
@@ -22,9 +21,9 @@ const (
 	Unknown    Reason = '?' // an entry that cannot be read
 )
 
-// readEnd reads one way in which a session may have ended: why, and up to which
-// beginnings, in milliseconds. An entry that cannot be read ends every session
-// that it speaks of: it was written to end them.
+// readEnd reads an end: why, and up to which beginnings, in milliseconds. An entry
+// that cannot be read ends every session that it speaks of, since it was written
+// to end them.
 func readEnd(value []byte) (Reason, int64) {
 	switch {
 	case value == nil:
@@ -42,7 +41,7 @@ func readEnd(value []byte) (Reason, int64) {
 
 // End ends what value names: the session with that ID, or every session of that
 // provider session or subject whose sign-in began at or before at. An end that is
-// known already is never moved back: a replica whose clock is slow would revive
+// known already is never moved back, or a replica whose clock is slow would revive
 // what another has ended.
 func (st *State) End(ctx context.Context, kind Kind, value []byte, reason Reason, at time.Time) error {
 	if kind != EndedSession { // whose end needs no time
@@ -55,14 +54,11 @@ func (st *State) End(ctx context.Context, kind Kind, value []byte, reason Reason
 		}
 	}
 	entry := binary.BigEndian.AppendUint64([]byte{byte(reason)}, uint64(at.UnixMilli()))
-	if err := st.store.Set(ctx, st.Key(kind, value), entry, st.ttl); err != nil {
-		return fmt.Errorf("signin: writing a sign-out to shared state: %w", err)
-	}
-	return nil
+	return failure("writing a sign-out to", st.store.Set(ctx, st.Key(kind, value), entry, st.ttl))
 }
 
-// AddSuccessor keeps the successor of a session, sealed. It reports false if there is
-// one already.
+// AddSuccessor keeps the successor of a session, sealed. It reports false if there
+// is one already.
 func (st *State) AddSuccessor(ctx context.Context, s, next *session.Session) (bool, error) {
 	plain, err := next.Append(nil)
 	if err != nil {
@@ -70,10 +66,7 @@ func (st *State) AddSuccessor(ctx context.Context, s, next *session.Session) (bo
 	}
 	key := st.GenerationKey(Successor, s.ID, s.Generation)
 	ok, err := st.store.Add(ctx, key, st.successors.Box(key).Seal(nil, plain), st.ttl)
-	if err != nil {
-		return false, fmt.Errorf("signin: writing a refreshed session to shared state: %w", err)
-	}
-	return ok, nil
+	return ok, failure("writing a refreshed session to", err)
 }
 
 // Successor opens the successor of a session. The error says that it does not
@@ -95,29 +88,21 @@ func (st *State) Successor(s *session.Session, sealed []byte) (*session.Session,
 
 // Supersede reduces the successor of a generation to a mark without tokens.
 func (st *State) Supersede(ctx context.Context, id session.ID, generation uint64) error {
-	if err := st.store.Set(ctx, st.GenerationKey(Successor, id, generation), superseded, st.ttl); err != nil {
-		return fmt.Errorf("signin: marking a session superseded in shared state: %w", err)
-	}
-	return nil
+	err := st.store.Set(ctx, st.GenerationKey(Successor, id, generation), superseded, st.ttl)
+	return failure("marking a session superseded in", err)
 }
 
 // TakeLease takes the lease on one generation of a session, or reports that it
 // is taken.
 func (st *State) TakeLease(ctx context.Context, s *session.Session, lease time.Duration) (bool, error) {
 	ok, err := st.store.Add(ctx, st.GenerationKey(Lease, s.ID, s.Generation), []byte{1}, lease)
-	if err != nil {
-		return false, fmt.Errorf("signin: taking a lease in shared state: %w", err)
-	}
-	return ok, nil
+	return ok, failure("taking a lease in", err)
 }
 
 // ReleaseLease gives the lease back. Only its holder calls it, and only while
 // well inside the lease: a late call would free another's.
 func (st *State) ReleaseLease(ctx context.Context, s *session.Session) error {
-	if err := st.store.Delete(ctx, st.GenerationKey(Lease, s.ID, s.Generation)); err != nil {
-		return fmt.Errorf("signin: untaking a lease in shared state: %w", err)
-	}
-	return nil
+	return failure("releasing a lease in", st.store.Delete(ctx, st.GenerationKey(Lease, s.ID, s.Generation)))
 }
 
 // Revoked notes that a session's refresh token has been given back, and reports
@@ -134,10 +119,7 @@ func (st *State) Use(ctx context.Context, kind Kind, value, note []byte, ttl tim
 
 func (st *State) use(ctx context.Context, key string, note []byte, ttl time.Duration) (bool, error) {
 	ok, err := st.store.Add(ctx, key, st.notes.Box(key).Seal(nil, note), ttl)
-	if err != nil {
-		return false, fmt.Errorf("signin: writing a one-time value to shared state: %w", err)
-	}
-	return ok, nil
+	return ok, failure("writing a one-time value to", err)
 }
 
 // UsedNote returns the note of a one-time value that has been used, and
@@ -153,8 +135,7 @@ func (st *State) UsedNote(ctx context.Context, kind Kind, value []byte) (note []
 }
 
 // LookForToken reads what Look reads, and the access token that is kept for an
-// audience, in one round trip. The token is nil if there is none, or none that
-// can be read.
+// audience, in one round trip. The token is nil if there is no readable one.
 func (st *State) LookForToken(ctx context.Context, s *session.Session, audience session.Audience) (Standing, *session.Token, error) {
 	key := st.tokenKey(s.ID, audience)
 	values, err := st.get(ctx, append(st.keys(nil, s), key)...)
@@ -162,28 +143,18 @@ func (st *State) LookForToken(ctx context.Context, s *session.Session, audience 
 		return Standing{}, nil, err
 	}
 	last := len(values) - 1
-	standing := read(values[:last], s.Began)
-	if values[last] == nil {
-		return standing, nil, nil
+	var token *session.Token
+	if plain, err := st.tokens.Box(key).Open(nil, values[last]); err == nil {
+		token, _ = session.ParseToken(plain)
 	}
-	plain, err := st.tokens.Box(key).Open(nil, values[last])
-	if err != nil {
-		return standing, nil, nil
-	}
-	token, err := session.ParseToken(plain)
-	if err != nil {
-		return standing, nil, nil
-	}
-	return standing, token, nil
+	return read(values[:last], s.Began), token, nil
 }
 
 // KeepToken keeps an access token for a time, sealed.
 func (st *State) KeepToken(ctx context.Context, id session.ID, audience session.Audience, token *session.Token, ttl time.Duration) error {
 	key := st.tokenKey(id, audience)
-	if err := st.store.Set(ctx, key, st.tokens.Box(key).Seal(nil, token.Append(nil)), ttl); err != nil {
-		return fmt.Errorf("signin: writing an access token to shared state: %w", err)
-	}
-	return nil
+	err := st.store.Set(ctx, key, st.tokens.Box(key).Seal(nil, token.Append(nil)), ttl)
+	return failure("writing an access token to", err)
 }
 
 // tokenKey is where a session's access token for an audience is kept. The length

@@ -9,7 +9,7 @@ import (
 )
 
 // Kind is what an entry is for. Its first letter is also the key's, so that
-// shared state may tell what must not be dropped, and operators what fills it.
+// shared state can tell what must not be dropped, and operators what fills it.
 type Kind string
 
 const (
@@ -35,10 +35,8 @@ func (st *State) appendKey(dst []byte, kind Kind, value []byte) []byte {
 	if kind == EndedSession {
 		return appendSessionKey(dst, kind, st.hash("session", value), 0)
 	}
-	sum := st.hash(kind, value)
-	dst = append(dst, kind[0], '.')
-	// 144 bits: no two values that collide can be found, whoever chooses them.
-	return base64.RawURLEncoding.AppendEncode(dst, sum[:18])
+	// 144 bits: not even an attacker who chooses the values finds two that collide.
+	return appendName(dst, kind, st.hash(kind, value))
 }
 
 // GenerationKey returns the key of an entry about one generation of a session.
@@ -46,13 +44,16 @@ func (st *State) GenerationKey(kind Kind, id session.ID, generation uint64) stri
 	return string(appendSessionKey(nil, kind, st.hash("session", id[:]), generation))
 }
 
-// appendSessionKey appends a key that is about a session, from the hash of its
-// ID: every request asks for two of them, and half of such a key's cost is the
-// hash. 120 bits of it are enough, since session IDs are random.
+// appendSessionKey appends a key that is about a session, given the hash of its
+// ID: every request needs two such keys, and half of a key's cost is the hash.
+// 120 bits of it are enough, since session IDs are random.
 func appendSessionKey(dst []byte, kind Kind, sum [32]byte, generation uint64) []byte {
 	binary.BigEndian.PutUint32(sum[14:], uint32(sum[14])<<24|uint32(generation&0xffffff))
-	dst = append(dst, kind[0], '.')
-	return base64.RawURLEncoding.AppendEncode(dst, sum[:18])
+	return appendName(dst, kind, sum)
+}
+
+func appendName(dst []byte, kind Kind, sum [32]byte) []byte {
+	return base64.RawURLEncoding.AppendEncode(append(dst, kind[0], '.'), sum[:18])
 }
 
 func (st *State) hash(kind Kind, value []byte) [32]byte {
@@ -66,10 +67,10 @@ func (st *State) hash(kind Kind, value []byte) [32]byte {
 // most is how many keys decide about a session.
 const most = 4
 
-// keys appends the keys whose values decide about a session: that of its
-// successor, and that of each way it may have ended.
+// keys appends the keys whose values decide about a session: its successor's, and
+// those under which it may have ended.
 func (st *State) keys(keys []string, s *session.Session) []string {
-	var space [most * KeyLen]byte // one allocation for all: this is asked for each request
+	var space [most * KeyLen]byte // one allocation for all, since each request needs them
 	sum := st.hash("session", s.ID[:])
 	all := appendSessionKey(space[:0], Successor, sum, s.Generation)
 	all = appendSessionKey(all, EndedSession, sum, 0)

@@ -8,18 +8,6 @@ import (
 	"time"
 )
 
-// class says what an entry is worth when room gets scarce.
-type class int
-
-const (
-	// ordinary entries are refused when seven eighths of the room are used.
-	ordinary class = iota
-	// kept entries are accepted up to the limit, and never dropped.
-	kept
-	// cached entries are dropped first.
-	cached
-)
-
 // Limits bounds a Memory. Bytes counts keys, values and an estimate of what
 // each entry costs besides.
 type Limits struct {
@@ -34,6 +22,15 @@ var ErrFull = errors.New("signin: shared state in memory is full")
 // map's slot, the slot in the heap, and what the allocator rounds up. It is
 // measured: 120 to 152 bytes, depending on how full the map's tables are.
 const entryCost = 136
+
+// class says what an entry is worth when room gets scarce.
+type class int
+
+const (
+	ordinary class = iota // refused when seven eighths of the room are used
+	kept                  // accepted up to the limit, and never dropped
+	cached                // dropped first
+)
 
 // classOf tells by the kind of an entry what it is worth.
 func classOf(key string) class {
@@ -50,10 +47,10 @@ func classOf(key string) class {
 //
 // An attacker may fill it: each sign-in that is started and each logout token
 // leaves an entry. So it has a limit, and a rule for what gives way: what can
-// be fetched again is dropped first; new entries of the ordinary kind are
-// refused before the limit is reached; and what must not be lost, a sign-out
-// above all, may use the room kept free for it and is never dropped before it
-// expires. When even that is full, writing fails: the caller knows, and says so.
+// be fetched again is dropped first; new ordinary entries are refused before the
+// limit is reached; what must not be lost, a sign-out above all, may use the room
+// kept free for it and is never dropped before it expires. When even that is
+// full, writing fails.
 type Memory struct {
 	now    func() time.Time
 	limits Limits
@@ -61,16 +58,15 @@ type Memory struct {
 
 	mu      sync.RWMutex
 	entries map[string]*entry
-	cached  queue // entries of class cached
-	others  queue // all the rest
+	cached  queue
+	others  queue // all that is not cached
 }
 
 type entry struct {
 	key     string
 	value   []byte
 	expires int64 // nanoseconds since 1970
-	class   class
-	index   int // in its queue
+	index   int   // in its queue
 }
 
 func (e *entry) size() int { return len(e.key) + len(e.value) + entryCost }
@@ -83,15 +79,15 @@ func NewMemory(now func() time.Time, limits Limits) *Memory {
 	}
 }
 
-// none is what Get returns if no key has a value, which is so for most requests:
-// each would allocate 96 bytes otherwise.
+// none is what Get returns if no key has a value, as for most requests: each would
+// allocate 96 bytes otherwise.
 var none [8][]byte
 
-// Get returns the values of keys, in their order, nil where there is none. What
+// Get returns the values of keys in their order, nil for a key without one. What
 // it returns must not be changed.
 func (m *Memory) Get(_ context.Context, keys ...string) ([][]byte, error) {
 	var values [][]byte
-	var now int64 // and no clock is needed then
+	var now int64 // read if there is a value
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for i, key := range keys {
@@ -150,29 +146,29 @@ func (m *Memory) Delete(_ context.Context, key string) error {
 
 func (m *Memory) put(key string, value []byte, ttl time.Duration) error {
 	now := m.now()
-	e := &entry{key: key, value: append([]byte{}, value...), expires: now.Add(ttl).UnixNano(), class: classOf(key)}
-	if err := m.makeRoom(e, now.UnixNano()); err != nil {
-		return err
+	e := &entry{key: key, value: append([]byte{}, value...), expires: now.Add(ttl).UnixNano()}
+	old := m.entries[key]
+	m.remove(old)
+	err := m.makeRoom(e, now.UnixNano())
+	if err != nil {
+		e = old
 	}
-	m.remove(m.entries[key])
-	m.entries[key] = e
-	m.queueOf(e).push(e)
-	return nil
+	m.insert(e)
+	return err
 }
 
 // How many expired entries one write drops. It is tempting to drop all of them,
-// since each was paid for by a write of its own; but a million that expire
-// together hold up every request for a fifth of a second.
+// since a write has paid for each; but a million that expire together would hold
+// up every request for a fifth of a second.
 const (
-	swept       = 8    // always: more than it adds, so that all go in time
+	swept       = 8    // always: more than a write adds, so that all go in time
 	sweptIfFull = 1024 // if there is no room otherwise
 )
 
-// sweep drops up to n entries that have expired, and reports whether it did not
-// come to an end with that.
+// sweep drops up to n entries that have expired, and reports whether more have.
 func (m *Memory) sweep(now int64, n int) (more bool) {
 	for _, q := range []*queue{&m.cached, &m.others} {
-		for q.expired(now) {
+		for len(q.entries) > 0 && q.entries[0].expires <= now {
 			if n == 0 {
 				return true
 			}
@@ -187,104 +183,79 @@ func (m *Memory) sweep(now int64, n int) (more bool) {
 // nothing that has not expired.
 func (m *Memory) makeRoom(e *entry, now int64) error {
 	limits := m.most
-	if e.class == kept {
+	if classOf(e.key) == kept {
 		limits = m.limits
 	}
-	if m.sweep(now, swept) && !m.fits(e, limits) && m.sweep(now, sweptIfFull) {
-		// A thousand entries have made room for one, and more are to follow:
-		// the room that is kept free is not what it takes.
+	// Whether there is room once every cached entry has given way.
+	fits := func() bool { return limits.fit(len(m.others.entries)+1, m.others.bytes+e.size()) }
+	if m.sweep(now, swept) && !fits() && m.sweep(now, sweptIfFull) {
+		// A thousand entries have made room for one, and more will follow: this takes
+		// nothing of the room that is kept free.
 		limits = m.limits
 	}
-	if !m.fits(e, limits) {
+	if !fits() {
 		return ErrFull
 	}
 	// For any class, or one entry would have to drop all that were left.
-	for len(m.cached.entries) > 0 && !m.with(e).within(m.most) {
+	for len(m.cached.entries) > 0 && !m.most.fit(len(m.entries)+1, m.cached.bytes+m.others.bytes+e.size()) {
 		m.remove(m.cached.entries[0])
 	}
 	return nil
 }
 
-// fits reports whether there is room for e once every cached entry has given way.
-func (m *Memory) fits(e *entry, limits Limits) bool {
-	use := m.with(e)
-	use.Entries -= len(m.cached.entries)
-	use.Bytes -= m.cached.bytes
-	if old := m.entries[e.key]; old != nil && old.class == cached { // counted twice
-		use.Entries++
-		use.Bytes += old.size()
-	}
-	return use.within(limits)
-}
+func (l Limits) fit(entries, bytes int) bool { return entries <= l.Entries && bytes <= l.Bytes }
 
-// with is what the store would hold with e, in place of the entry of its key.
-func (m *Memory) with(e *entry) Limits {
-	use := Limits{Entries: len(m.entries) + 1, Bytes: m.cached.bytes + m.others.bytes + e.size()}
-	if old := m.entries[e.key]; old != nil {
-		use.Entries--
-		use.Bytes -= old.size()
-	}
-	return use
-}
+// insert and remove do nothing with nil.
 
-func (use Limits) within(l Limits) bool { return use.Entries <= l.Entries && use.Bytes <= l.Bytes }
+func (m *Memory) insert(e *entry) {
+	if e != nil {
+		m.entries[e.key] = e
+		heap.Push(m.queueOf(e), e)
+	}
+}
 
 func (m *Memory) remove(e *entry) {
-	if e == nil {
-		return
+	if e != nil {
+		delete(m.entries, e.key)
+		heap.Remove(m.queueOf(e), e.index)
 	}
-	delete(m.entries, e.key)
-	m.queueOf(e).remove(e)
 }
 
 func (m *Memory) queueOf(e *entry) *queue {
-	if e.class == cached {
+	if classOf(e.key) == cached {
 		return &m.cached
 	}
 	return &m.others
 }
 
-// queue holds entries in the order in which they expire.
+// queue is a heap of entries: the one that expires first is at its top.
 type queue struct {
-	entries byExpiry
+	entries []*entry
 	bytes   int
 }
 
-func (q *queue) push(e *entry) {
-	q.bytes += e.size()
-	heap.Push(&q.entries, e)
-}
-
-func (q *queue) remove(e *entry) {
-	q.bytes -= e.size()
-	heap.Remove(&q.entries, e.index)
-}
-
-// expired reports whether the first entry has expired.
-func (q *queue) expired(now int64) bool { return len(q.entries) > 0 && q.entries[0].expires <= now }
-
-// byExpiry is a heap: what expires first is at its top.
-type byExpiry []*entry
-
-func (h byExpiry) Len() int           { return len(h) }
-func (h byExpiry) Less(i, j int) bool { return h[i].expires < h[j].expires }
-func (h byExpiry) Swap(i, j int) {
+func (q *queue) Len() int           { return len(q.entries) }
+func (q *queue) Less(i, j int) bool { return q.entries[i].expires < q.entries[j].expires }
+func (q *queue) Swap(i, j int) {
+	h := q.entries
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
 
 // Push adds an entry; it is called by container/heap.
-func (h *byExpiry) Push(x any) {
+func (q *queue) Push(x any) {
 	e := x.(*entry)
-	e.index = len(*h)
-	*h = append(*h, e)
+	e.index = len(q.entries)
+	q.entries = append(q.entries, e)
+	q.bytes += e.size()
 }
 
 // Pop removes the last entry; it is called by container/heap.
-func (h *byExpiry) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
+func (q *queue) Pop() any {
+	last := len(q.entries) - 1
+	e := q.entries[last]
+	q.entries[last] = nil
+	q.entries = q.entries[:last]
+	q.bytes -= e.size()
 	return e
 }

@@ -3,9 +3,9 @@
 // which one-time values have been used. It also keeps that in memory, for
 // applications of one process.
 //
-// Nothing in it is overwritten by a writer who has read before, because shared
-// state knows no compare-and-swap. A sign-out is one key, a successor is
-// another; a refresh that does not know of a sign-out cannot undo it.
+// Shared state knows no compare-and-swap, so a refresh must not overwrite what it
+// has not seen: a sign-out is one key, a successor is another, and a refresh that
+// does not know of a sign-out cannot undo it.
 //
 // Keys are hashes of kind, issuer, client and value, so shared state shows
 // neither who is signed in nor a session ID that would be of use. Values that
@@ -48,8 +48,8 @@ type State struct {
 }
 
 // New returns the State of one client at one issuer. ttl is how long an entry
-// that ends or moves on a session must be known: as long as any cookie that it
-// speaks of can still be of use.
+// that ends or moves on a session is kept: as long as any cookie that it speaks
+// of can still be of use.
 func New(store Store, keys [][]byte, issuer, client string, ttl time.Duration) (*State, error) {
 	st := &State{store: store, ttl: ttl, spaces: sync.Pool{New: func() any { return new([most]string) }}}
 	in := binary.BigEndian.AppendUint32(nil, uint32(len(issuer)))
@@ -73,17 +73,16 @@ type Standing struct {
 	Successor []byte
 }
 
-// Plain reports that there is nothing to say: the session is as it was
+// Plain reports that shared state says nothing: the session is as it was
 // presented.
 func (s Standing) Plain() bool { return !s.Ended && !s.Superseded && s.Successor == nil }
 
-// superseded is what a successor is reduced to. A sealed value is longer.
+// superseded is what a successor is reduced to. What is sealed is longer.
 var superseded = []byte{'s'}
 
 // Look reads what shared state says of a session.
 func (st *State) Look(ctx context.Context, s *session.Session) (Standing, error) {
-	// The slice is a Store's only until it returns. It is used again, since each
-	// request needs one.
+	// A Store has the slice only until it returns, so the next request can use it.
 	space := st.spaces.Get().(*[most]string)
 	defer func() {
 		clear(space[:]) // the keys keep alive what they are part of
@@ -96,13 +95,13 @@ func (st *State) Look(ctx context.Context, s *session.Session) (Standing, error)
 	return read(values, s.Began), nil
 }
 
-// read makes out the values of a session's keys.
+// read makes a Standing of the values of a session's keys.
 func read(values [][]byte, began time.Time) Standing {
 	var s Standing
 	for i, v := range values[1:] {
 		reason, at := readEnd(v)
-		// A session ID belongs to one sign-in, so its end needs no time; and
-		// with one, a clock that was set back would undo a sign-out.
+		// A session ID belongs to one sign-in, so its end needs no time. With one, a
+		// clock that was set back would undo a sign-out.
 		if reason == 0 || i > 0 && began.UnixMilli() > at {
 			continue
 		}
@@ -133,13 +132,18 @@ func (st *State) getOne(ctx context.Context, key string) ([]byte, error) {
 // about any of them.
 func (st *State) get(ctx context.Context, keys ...string) ([][]byte, error) {
 	values, err := st.store.Get(ctx, keys...)
-	if err != nil {
-		return nil, fmt.Errorf("signin: reading shared state: %w", err)
-	}
-	if len(values) != len(keys) {
+	if err == nil && len(values) != len(keys) {
 		return nil, fmt.Errorf("signin: shared state gave %d values for %d keys", len(values), len(keys))
 	}
-	return values, nil
+	return values, failure("reading", err)
+}
+
+// failure says what could not be done; nil if err is.
+func failure(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("signin: %s shared state: %w", doing, err)
 }
 
 // Check writes an entry, reads it, and removes it.
@@ -147,17 +151,14 @@ func (st *State) Check(ctx context.Context) error {
 	probe := []byte(rand.Text())
 	key := st.Key(Probe, probe)
 	if err := st.store.Set(ctx, key, probe, time.Minute); err != nil {
-		return fmt.Errorf("signin: writing to shared state: %w", err)
+		return failure("writing to", err)
 	}
 	value, err := st.getOne(ctx, key)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !bytes.Equal(value, probe) {
+	case !bytes.Equal(value, probe):
 		return errors.New("signin: shared state does not give back what was written to it")
 	}
-	if err := st.store.Delete(ctx, key); err != nil {
-		return fmt.Errorf("signin: deleting from shared state: %w", err)
-	}
-	return nil
+	return failure("deleting from", st.store.Delete(ctx, key))
 }
