@@ -16,41 +16,35 @@ const version = 2
 // flagAccessExpiry says that the access token's expiry is known.
 const flagAccessExpiry = 1
 
-// maxSize is how long the binary form may be, so that two bytes address all of it
-// and all values of Claims.
+// maxSize is how long the binary form may be: two bytes address all of it, and all
+// values of Claims.
 const maxSize = 60_000
 
-// The parts of the binary form, in the order in which they are stored.
+// texts are the strings of a session that are stored as they are, in their order.
+func (s *Session) texts() [numTexts]*string {
+	access := &s.AccessToken.jwt
+	return [...]*string{
+		&s.IDHeader, &s.IDSignature, &s.RefreshToken, &access.Header, &access.Payload, &access.Signature, &s.Scope, &s.Nonce,
+	}
+}
+
 const (
-	partPayload = iota
-	partExtra
-	partDecoded // values of claims that are not in the two before as they are
-	partHeader
-	partSignature
-	partRefresh
-	partAccessHeader
-	partAccess
-	partAccessSignature
-	partScope
-	partNonce
-	numParts
+	numTexts  = 8
+	textScope = 6
 )
 
 // Append appends the session's binary form to dst:
 //
 //	version, flags, ID, times, generation, common scopes,
 //	of each claim its length and how far it is from the end of the one before,
-//	lengths of all parts, all parts
+//	lengths of payload, extra claims, other values of claims, and texts; all of these
 func (s *Session) Append(dst []byte) ([]byte, error) {
+	stored := *s
 	commonScopes, otherScopes := packScope(s.Scope)
-	parts := [numParts]string{
-		partPayload: s.Claims.Payload(), partExtra: s.Claims.Extra(),
-		partHeader: s.IDHeader, partSignature: s.IDSignature,
-		partRefresh: s.RefreshToken, partScope: otherScopes, partNonce: s.Nonce,
-		partAccessHeader: s.AccessToken.jwt.Header, partAccess: s.AccessToken.jwt.Payload, partAccessSignature: s.AccessToken.jwt.Signature,
-	}
-	if strings.Contains(parts[partPayload], `"`+s.Nonce+`"`) {
-		parts[partNonce] = "" // no need to say it twice
+	stored.Scope = otherScopes
+	payload := s.Claims.Payload()
+	if strings.Contains(payload, `"`+s.Nonce+`"`) {
+		stored.Nonce = "" // no need to say it twice
 	}
 	var flags byte
 	if !s.AccessExpiry.IsZero() {
@@ -64,26 +58,28 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 	dst = binary.AppendVarint(dst, s.LastSeen.Unix()-s.Created.Unix())
 	dst = binary.AppendUvarint(dst, s.Generation)
 	dst = binary.AppendUvarint(dst, commonScopes)
-	if !s.AccessExpiry.IsZero() {
+	if flags != 0 {
 		dst = binary.AppendVarint(dst, s.AccessExpiry.Unix()-s.LastSeen.Unix())
 		dst = binary.AppendVarint(dst, int64(s.AccessLife/time.Second))
 	}
-	dst, parts[partDecoded] = s.Claims.appendPlaces(dst)
+	dst, decoded := s.Claims.appendPlaces(dst)
+	parts := []string{payload, s.Claims.Extra(), decoded}
+	for _, text := range stored.texts() {
+		parts = append(parts, *text)
+	}
 	for _, p := range parts {
 		dst = binary.AppendUvarint(dst, uint64(len(p)))
 	}
-	for _, p := range parts {
-		dst = append(dst, p...)
-	}
+	dst = append(dst, strings.Join(parts, "")...)
 	if len(dst)-start > maxSize {
 		return nil, ErrTooLarge
 	}
 	return dst, nil
 }
 
-// appendPlaces appends where each claim's value is in the JSON, and returns what
-// is not there as it is: strings that have escapes. It does not matter which of
-// several places is found, since each has the same bytes.
+// appendPlaces appends where each claim's value is in the JSON, and returns the
+// values that are not: strings with escapes. It does not matter which of several
+// places is found, since each has the same bytes.
 func (c *Claims) appendPlaces(dst []byte) ([]byte, string) {
 	var decoded []byte
 	end := 0
@@ -123,27 +119,28 @@ func (s *Session) Decode(b []byte) error {
 		s.AccessLife = time.Duration(min(max(r.signed(), 0), maxLife)) * time.Second
 	}
 	places := r.places()
-	var lengths [numParts]int
+	payload, extra, decoded := r.length(), r.length(), r.length()
+	var lengths [numTexts]int
 	for i := range lengths {
 		lengths[i] = r.length()
 	}
-	// What the places are in is at the beginning, in one piece.
-	indexed, n := r.b, lengths[partPayload]+lengths[partExtra]
-	indexed = indexed[:min(n+lengths[partDecoded], len(indexed))]
-	var parts [numParts][]byte
+	indexed := r.bytes(payload + extra + decoded) // what the places are in
+	var texts [numTexts][]byte
 	for i, n := range lengths {
-		parts[i] = r.bytes(n)
+		texts[i] = r.bytes(n)
 	}
 	if r.bad || len(r.b) > 0 {
 		return ErrMalformed
 	}
-	s.Claims = Claims{json: bytes.Clone(indexed[:n]), payload: lengths[partPayload]}
-	return s.take(indexed, &places, &parts, scopes)
+	s.Claims = Claims{json: bytes.Clone(indexed[:payload+extra]), payload: payload}
+	var space [256]byte // most often enough
+	texts[textScope] = appendScope(space[:0], scopes, texts[textScope])
+	return s.take(indexed, &places, &texts)
 }
 
 // take copies all strings into s, which is one allocation: the values of claims,
-// which are at places in indexed, and parts.
-func (s *Session) take(indexed []byte, places *[numClaims]place, parts *[numParts][]byte, scopes uint64) error {
+// which are at places in indexed, and texts.
+func (s *Session) take(indexed []byte, places *[numClaims]place, texts *[numTexts][]byte) error {
 	n := 0
 	for i, p := range places {
 		if n += p.len; p.len > len(indexed)-p.off || n > maxSize {
@@ -151,42 +148,29 @@ func (s *Session) take(indexed []byte, places *[numClaims]place, parts *[numPart
 		}
 		s.Claims.ends[i] = uint16(n)
 	}
-	var space [256]byte // most often enough
-	scope := appendScope(space[:0], scopes, parts[partScope])
-	pieces := [...]struct {
-		to   *string
-		from []byte
-	}{
-		{&s.IDHeader, parts[partHeader]},
-		{&s.IDSignature, parts[partSignature]},
-		{&s.RefreshToken, parts[partRefresh]},
-		{&s.AccessToken.jwt.Header, parts[partAccessHeader]},
-		{&s.AccessToken.jwt.Payload, parts[partAccess]},
-		{&s.AccessToken.jwt.Signature, parts[partAccessSignature]},
-		{&s.Nonce, parts[partNonce]},
-		{&s.Scope, scope},
-	}
 	size := n
-	for _, p := range pieces {
-		size += len(p.from)
+	for _, text := range texts {
+		size += len(text)
 	}
 	var b strings.Builder
 	b.Grow(size)
 	for _, p := range places {
 		b.Write(indexed[p.off : p.off+p.len])
 	}
-	for _, p := range pieces {
-		b.Write(p.from)
+	for _, text := range texts {
+		b.Write(text)
 	}
-	text := b.String()
-	s.Claims.values, text = text[:n], text[n:]
-	for _, p := range pieces {
-		*p.to, text = text[:len(p.from)], text[len(p.from):]
+	all := b.String()
+	s.Claims.values, all = all[:n], all[n:]
+	for i, to := range s.texts() {
+		n = len(texts[i])
+		*to, all = all[:n], all[n:]
 	}
 	return nil
 }
 
-// maxLife is a year in seconds: no access token is taken to live longer.
+// maxLife is a year in seconds: an access token that claims to live longer is taken
+// to live so long.
 const maxLife = 365 * 24 * 60 * 60
 
 // place is where a claim's value is in the JSON.
@@ -209,8 +193,8 @@ func (r *reader) unsigned() uint64 {
 	return x
 }
 
-// signed reads a number as binary.AppendVarint writes it. Times further off than
-// 2^50 are not times, and could overflow a sum.
+// signed reads a number as binary.AppendVarint writes it. Times beyond 2^50 are
+// refused, since they could overflow a sum.
 func (r *reader) signed() int64 {
 	u := r.unsigned()
 	x := int64(u>>1) ^ -int64(u&1)

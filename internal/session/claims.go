@@ -17,59 +17,37 @@ type Claim int
 
 // These claims are found once, when a token has been verified.
 const (
-	Subject           Claim = iota // "sub"
-	SessionID                      // "sid"
-	Name                           // "name"
-	Picture                        // "picture"
-	Username                       // "username", or else "preferred_username"
-	Email                          // "email"
-	EmailVerified                  // "email_verified"
-	PhoneNumber                    // "phone_number"
-	Roles                          // "roles"
-	Organizations                  // "organizations"
-	OrganizationRoles              // "organization_roles"
-	ACR                            // "acr"
-	AuthTime                       // "auth_time"
+	Subject Claim = iota
+	SessionID
+	Name
+	Picture
+	Username // or else "preferred_username"
+	Email
+	EmailVerified
+	PhoneNumber
+	Roles
+	Organizations
+	OrganizationRoles
+	ACR
+	AuthTime
 	numClaims
 )
 
-// members are the claims of a token as it has them. Their names are compared
-// exactly, which encoding/json does not do.
-type members struct {
-	Subject           json.RawMessage `json:"sub"`
-	SessionID         json.RawMessage `json:"sid"`
-	Name              json.RawMessage `json:"name"`
-	Picture           json.RawMessage `json:"picture"`
-	Username          json.RawMessage `json:"username"`
-	PreferredUsername json.RawMessage `json:"preferred_username"`
-	Email             json.RawMessage `json:"email"`
-	EmailVerified     json.RawMessage `json:"email_verified"`
-	PhoneNumber       json.RawMessage `json:"phone_number"`
-	Roles             json.RawMessage `json:"roles"`
-	Organizations     json.RawMessage `json:"organizations"`
-	OrganizationRoles json.RawMessage `json:"organization_roles"`
-	ACR               json.RawMessage `json:"acr"`
-	AuthTime          json.RawMessage `json:"auth_time"`
-}
-
-// known are the claims as they are found, but for PreferredUsername.
-func (m *members) known() [numClaims]json.RawMessage {
-	return [...]json.RawMessage{
-		Subject: m.Subject, SessionID: m.SessionID, Name: m.Name, Picture: m.Picture, Username: m.Username,
-		Email: m.Email, EmailVerified: m.EmailVerified, PhoneNumber: m.PhoneNumber, Roles: m.Roles,
-		Organizations: m.Organizations, OrganizationRoles: m.OrganizationRoles, ACR: m.ACR, AuthTime: m.AuthTime,
-	}
+// names are the claims' names in a token. They are compared exactly.
+var names = [numClaims]string{
+	Subject: "sub", SessionID: "sid", Name: "name", Picture: "picture", Username: "username",
+	Email: "email", EmailVerified: "email_verified", PhoneNumber: "phone_number", Roles: "roles",
+	Organizations: "organizations", OrganizationRoles: "organization_roles", ACR: "acr", AuthTime: "auth_time",
 }
 
 // Claims are what a verified token says, and what userinfo adds to it. They are
-// not changed once they are made, and may be read by many goroutines. The zero
-// Claims say nothing.
+// immutable and safe for concurrent use. The zero Claims say nothing.
 type Claims struct {
 	// json is the token's payload and, behind it, the extra claims.
 	json    []byte
 	payload int // its length
-	// values are those of the claims, one after another: a text decoded, of any
-	// other type its JSON. ends says where each of them ends.
+	// values are those of the claims, one after another: a text is decoded, of any
+	// other type the JSON is kept. ends says where each of them ends.
 	values string
 	ends   [numClaims]uint16
 }
@@ -80,23 +58,24 @@ func ParseClaims(payload, extra string) (Claims, error) {
 	if len(payload)+len(extra) > maxSize {
 		return Claims{}, ErrTooLarge
 	}
-	var inToken, inExtra members
-	err := inToken.decode(payload)
-	if extra != "" {
-		err = errors.Join(err, inExtra.decode(extra))
-	}
+	token, err := members(payload)
 	if err != nil {
 		return Claims{}, err
 	}
-	c := Claims{json: []byte(payload + extra), payload: len(payload)}
-	token, more := inToken.known(), inExtra.known()
-	var values strings.Builder
-	for claim := range numClaims {
-		found := []json.RawMessage{token[claim], more[claim]}
-		if claim == Username {
-			found = append(found, inToken.PreferredUsername, inExtra.PreferredUsername)
+	var more map[string]json.RawMessage
+	if extra != "" {
+		if more, err = members(extra); err != nil {
+			return Claims{}, err
 		}
-		values.WriteString(first(claim, found))
+	}
+	c := Claims{json: []byte(payload + extra), payload: len(payload)}
+	var values strings.Builder
+	for claim, name := range names {
+		found := []json.RawMessage{token[name], more[name]}
+		if Claim(claim) == Username {
+			found = append(found, token["preferred_username"], more["preferred_username"])
+		}
+		values.WriteString(first(Claim(claim), found))
 		if values.Len() > maxSize { // what is not UTF-8 grows when it is decoded
 			return Claims{}, ErrTooLarge
 		}
@@ -106,16 +85,18 @@ func ParseClaims(payload, extra string) (Claims, error) {
 	return c, nil
 }
 
-func (m *members) decode(object string) error {
-	if object = strings.TrimLeft(object, " \t\r\n"); !strings.HasPrefix(object, "{") || exact.Unmarshal([]byte(object), m) != nil {
-		return errors.New("signin: claims that are not a JSON object")
+// members decodes a JSON object. One that has a name twice is refused, which
+// encoding/json does not do.
+func members(object string) (all map[string]json.RawMessage, err error) {
+	if exact.Unmarshal([]byte(object), &all) != nil || all == nil { // null
+		return nil, errors.New("signin: claims that are not a JSON object")
 	}
-	return nil
+	return all, nil
 }
 
 // first returns what Claims keep of the first value that has the type which a claim
-// must have. Any other type, null among them, is as good as absent: never a role by
-// accident.
+// must have. A value of another type, null included, counts as absent: it must not
+// become a role by accident.
 func first(claim Claim, found []json.RawMessage) string {
 	for _, raw := range found {
 		if len(raw) == 0 {
@@ -191,7 +172,7 @@ func (c *Claims) Text(claim Claim) string {
 func (c *Claims) True(claim Claim) bool { return c.Text(claim) != "" }
 
 // Time returns a claim that counts the seconds since 1970, without their fraction;
-// zero if it is absent, or not a time.
+// zero if it is absent or not a time.
 func (c *Claims) Time(claim Claim) time.Time {
 	number := c.Text(claim)
 	if number == "" {

@@ -1,13 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
 
 // commonScopes are stored as one bit each: most sessions have the same few, and
-// without this their cookie would be 45 bytes longer. Their order is part of the
-// binary form.
+// their cookies would be 45 bytes longer. The order is part of the binary form.
 var commonScopes = [...]string{
 	"openid", "profile", "offline_access", "email", "phone", "address", "roles",
 	"urn:logto:scope:organizations", "urn:logto:scope:organization_roles",
@@ -29,15 +29,10 @@ func packScope(scope string) (common uint64, rest string) {
 
 // appendScope appends a packed scope, the common values first.
 func appendScope(dst []byte, common uint64, rest []byte) []byte {
-	start := len(dst)
 	for i, s := range commonScopes {
 		if common&(1<<i) != 0 {
 			dst = append(append(dst, s...), ' ')
 		}
 	}
-	dst = append(dst, rest...)
-	if len(rest) == 0 && len(dst) > start {
-		dst = dst[:len(dst)-1] // the space behind the last one
-	}
-	return dst
+	return bytes.TrimSuffix(append(dst, rest...), []byte(" "))
 }

@@ -10,19 +10,17 @@
 //	err = opened.Decode(plain)
 //	opened.Claims.Text(session.Subject)
 //
-// A session is decoded once for each request and then handed on: its claims are
-// read without parsing JSON again, and its tokens are there for those who need
-// them.
+// A session is decoded once for each request and then handed on; its claims are
+// read without parsing JSON again.
 //
 // Bytes in a session are bytes in a cookie, and those cost the server more than
 // anything it does with them: net/http parses 2 KB of cookie in 3.7 µs. So the
-// binary form keeps a JWT as its three parts, decoded (sealing makes base64 of
-// it again), times as differences, and the claims that handlers read most as
-// places in the ID token's payload.
+// binary form keeps a JWT as its three parts, decoded (the store makes base64 of
+// what is sealed), times as differences, and the claims that handlers read most
+// as places in the ID token's payload.
 //
-// The binary form is always sealed, so it was written by this package, but
-// perhaps by another version of it: it begins with a version, and every length
-// in it is checked.
+// The binary form is always sealed, so this package has written it, but perhaps
+// another version of it: it begins with a version, and every length is checked.
 package session
 
 import (
@@ -45,16 +43,15 @@ func NewID() (id ID) {
 	return id
 }
 
-// Session is what a session keeps. Times are kept in seconds but for Began,
-// which is kept in milliseconds, since it is compared with sign-outs.
+// Session is what a session keeps. Times are kept in seconds, but Began in
+// milliseconds, since it is compared with sign-outs.
 type Session struct {
 	ID ID
 	// Began is when the sign-in that made the session began.
 	Began time.Time
 	// Created is when that sign-in was completed.
 	Created time.Time
-	// LastSeen is when the session was last seen in use, as far as it has
-	// been written.
+	// LastSeen is when the session was last written as in use.
 	LastSeen time.Time
 	// Generation counts the session's refreshes.
 	Generation uint64
@@ -68,14 +65,12 @@ type Session struct {
 	AccessToken Packed
 	// AccessExpiry is when the access token expires; zero if that is unknown.
 	AccessExpiry time.Time
-	// AccessLife is how long the access token was to live when it came, in
-	// whole seconds.
+	// AccessLife is how long the access token was to live when it came.
 	AccessLife time.Duration
-	// Nonce is that of the sign-in. It is stored where the ID token does not hold
-	// it: one that came with a refresh need not.
+	// Nonce is that of the sign-in. An ID token that came with a refresh need not
+	// have it.
 	Nonce string
-	// Scope is what was granted, separated by spaces, in any order: the common
-	// values come back first.
+	// Scope is what was granted, separated by spaces. Their order is not kept.
 	Scope string
 }
 
@@ -93,8 +88,8 @@ func (s *Session) Due(now time.Time, ahead time.Duration) bool {
 		!now.Before(s.AccessExpiry.Add(-min(ahead, s.AccessLife/2)))
 }
 
-// Limits are those of a session's life. They are judged by what the session
-// says, and not by a cookie's Max-Age, which is the browser's to keep or not.
+// Limits are those of a session's life. What the session says is compared with
+// them, and not a cookie's Max-Age, which a browser may ignore.
 type Limits struct {
 	Idle time.Duration // after it was last written as seen
 	Max  time.Duration // after it was made
@@ -126,8 +121,8 @@ func (l Limits) Left(s *Session, now time.Time) time.Duration {
 	return min(l.Expires(s).Sub(now), l.Max)
 }
 
-// Unwritten reports whether a session's use is to be written down: each time
-// would be one write for each request.
+// Unwritten reports whether a session's use is to be written. Not each one is, or
+// each request would cost a write.
 func (l Limits) Unwritten(s *Session, now time.Time) bool {
 	return now.Sub(s.LastSeen) >= l.Idle/4
 }

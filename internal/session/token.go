@@ -13,11 +13,10 @@ type Audience struct{ Resource, Organization string }
 // Token is an access token for an Audience.
 type Token struct {
 	Access, Scope string
-	// Expiry is when it expires, and Until when it is to be fetched again, both
-	// in seconds. Expiry is zero if that is unknown.
+	// Expiry is when it expires, zero if that is unknown, and Until when it is to be
+	// fetched again, both in seconds.
 	Expiry, Until time.Time
-	// Replaced is when it took the place of one that its audience had refused; zero
-	// if it did not.
+	// Replaced is when it took the place of one that its audience had refused, or zero.
 	Replaced time.Time
 }
 
@@ -29,7 +28,7 @@ const tokenVersion = 1
 func (t *Token) Append(dst []byte) []byte {
 	dst = append(dst, tokenVersion)
 	for _, at := range []time.Time{t.Expiry, t.Until, t.Replaced} {
-		dst = binary.AppendVarint(dst, unixOrZero(at))
+		dst = binary.AppendVarint(dst, max(at.Unix(), 0))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(t.Scope)))
 	dst = append(dst, t.Scope...)
@@ -51,15 +50,8 @@ func ParseToken(b []byte) (*Token, error) {
 	return t, nil
 }
 
-func unixOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
 func timeOrZero(seconds int64) time.Time {
-	if seconds == 0 {
+	if seconds <= 0 {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0)
