@@ -12,8 +12,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// endTimeout bounds how long store and shared state may take for a sign-out, and
-// then how long its revocation may.
+// endTimeout is how long store and shared state may take for a sign-out, and how
+// long its revocation may take after that.
 const endTimeout = 4 * time.Second
 
 // SignOut is what came of ending a session.
@@ -23,14 +23,14 @@ type SignOut struct {
 	Session, Newest *session.Session
 	// Recorded says that all replicas know.
 	Recorded bool
-	// Revoked is what the provider said when the refresh token was given back; nil
-	// if that has succeeded, or there was none.
+	// Revoked is the error of giving the refresh token back; nil if there was no
+	// token.
 	Revoked error
 }
 
 // End ends the session that a request presents, everywhere, and gives its refresh
-// token back. The browser's cookie is cleared in any case; an error says that
-// store or shared state did not take all of it.
+// token back. The browser's cookie is cleared in any case. An error means that
+// store or shared state failed.
 func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) {
 	out, err := l.end(w, r)
 	if out.Newest == nil {
@@ -40,8 +40,8 @@ func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 	defer cancel()
 	out.Revoked = l.Refresh.Source.Revoke(ctx, out.Newest)
 	if err == nil && out.Newest.RefreshToken != "" && out.Revoked == nil {
-		// So that a copy of the cookie does not ask for it again. If it cannot
-		// be noted, it does: no harm.
+		// So that a copy of the cookie does not have it revoked again. If it cannot be
+		// noted, that happens, and does no harm.
 		_, _ = l.State.Revoked(ctx, out.Newest)
 	}
 	return out, err
@@ -49,8 +49,8 @@ func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 
 // end ends the local session first, whatever the provider does.
 func (l *Sessions) end(w http.ResponseWriter, r *http.Request) (SignOut, error) {
-	// It does not depend on whether the person waits for the answer. And all of it
-	// together has to be done while they do.
+	// It is done even if the person does not wait for the answer, and quickly if
+	// they do.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
@@ -70,24 +70,23 @@ var reasons = map[sharedstate.Reason]Reason{
 	sharedstate.Unknown: Unknown,
 }
 
-// ended clears away a session that was found ended. The first to find it
-// revokes its refresh token, unless a new sign-in has replaced it: the provider
-// may have given both the same grant.
+// ended clears away a session that was found ended. If it was signed out, the
+// first to find that revokes its refresh token. After a new sign-in that would be
+// wrong: the provider may have given both the same grant.
 func (l *Sessions) ended(w http.ResponseWriter, r *http.Request, e *refresh.Ended) Outcome {
 	out := l.over(w, r, reasons[e.Reason], e.Session)
 	if e.Reason != sharedstate.SignedOut {
 		return out
 	}
 	last := l.Refresh.Last(r.Context(), e.Session)
-	// If that cannot be noted, it may be given back twice, which does no harm: its
-	// cookie is gone now, and with it the browser that might do it later.
+	// If that cannot be noted, it is revoked perhaps twice, which does no harm.
 	if first, err := l.State.Revoked(r.Context(), last); err != nil || first {
 		l.Revoke(r.Context(), last)
 	}
 	return out
 }
 
-// over clears a session's cookies, where the answer may carry that.
+// over clears a session's cookies, if the answer may carry that.
 func (l *Sessions) over(w http.ResponseWriter, r *http.Request, reason Reason, s *session.Session) Outcome {
 	out := Outcome{Ended: reason, Session: s, Written: requestkind.CookieWritable(r)}
 	if !out.Written {
@@ -99,8 +98,8 @@ func (l *Sessions) over(w http.ResponseWriter, r *http.Request, reason Reason, s
 	return out
 }
 
-// Revoke gives a session's refresh token back, as a courtesy to the person: the
-// session is over, whether or not it succeeds. A failure is logged.
+// Revoke gives a session's refresh token back. The session is over whether or not
+// that succeeds. The Source logs a failure.
 func (l *Sessions) Revoke(ctx context.Context, s *session.Session) {
 	_ = l.Refresh.Source.Revoke(context.WithoutCancel(ctx), s)
 }

@@ -8,9 +8,9 @@
 //
 // It puts together the rooms that each know one thing about sessions: sealed in a
 // store (sessionstore), known to all replicas (sharedstate), refreshed (refresh).
-// A session is brought to its newest generation, and written down, before the
-// handler runs. What becomes of a request is the caller's to say: errors here
-// match one of the sentinels below, with [errors.Is].
+// A session is brought to its newest generation, and saved, before the handler
+// runs. The caller decides what becomes of a request: errors match one of the
+// sentinels below, with [errors.Is].
 package lifecycle
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// What keeps a session from being looked up, saved or ended.
+// Why a session cannot be looked up, saved or ended.
 var (
 	ErrStore          = errors.New("signin: the session store failed")
 	ErrShared         = errors.New("signin: shared state failed")
@@ -44,8 +44,8 @@ type failure struct{ sentinel, cause error }
 func (f *failure) Error() string   { return f.cause.Error() }
 func (f *failure) Unwrap() []error { return []error{f.sentinel, f.cause} }
 
-// Sessions are those of one application. They are not changed once they are in
-// use, and safe for concurrent use then.
+// Sessions are those of one application. They are safe for concurrent use, and
+// must not be changed once they are in use.
 type Sessions struct {
 	Store   *sessionstore.Store
 	State   *sharedstate.State
@@ -75,16 +75,14 @@ type Known struct {
 	// Session is the one that the request goes on with; nil if there is none.
 	Session *session.Session
 
-	opened session.Session // what the request has brought
-	// newest is the newest generation that access tokens have brought, if that is
-	// another.
-	newest atomic.Pointer[session.Session]
+	opened session.Session                 // what the request has brought
+	newest atomic.Pointer[session.Session] // what fetching access tokens has led to
 }
 
 // Outcome is what Load has done, besides finding a session.
 type Outcome struct {
 	// Ended says why the session that was presented is over, and Session which it
-	// was; empty and nil if it is not over.
+	// was. They are zero if it is not over.
 	Ended   Reason
 	Session *session.Session
 	// Written says that the answer carries cookies of the session.
@@ -93,7 +91,7 @@ type Outcome struct {
 
 // Load looks up the session that a request presents and decides whether it is
 // good: one scan of the Cookie header, one base64, one AEAD, one look at shared
-// state. What needs more than that goes to advance.
+// state. advance does what needs more.
 func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outcome, error) {
 	found, err := l.Store.Load(r, &k.opened)
 	if err != nil {
@@ -118,7 +116,7 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 }
 
 // advance brings a session to its newest generation, or finds that it is over,
-// and writes it down before the handler runs.
+// and saves it.
 func (l *Sessions) advance(w http.ResponseWriter, r *http.Request, k *Known, standing sharedstate.Standing, now time.Time) (Outcome, error) {
 	s, err := l.newest(r.Context(), &k.opened, standing, now)
 	var ended *refresh.Ended
@@ -151,9 +149,8 @@ func (l *Sessions) newest(ctx context.Context, s *session.Session, standing shar
 	return cmp.Or(next, s), nil // s if it failed for a passing reason: the session goes on
 }
 
-// write gives the browser or the store what has changed of a session, where an
-// answer may carry it. What is not written now is handed on with a later
-// request.
+// write saves what has changed of a session, where an answer may carry it. What
+// is not written now is written with a later request.
 func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *session.Session, now time.Time) (written bool, err error) {
 	seen := l.Limits.Unwritten(s, now)
 	if s == &k.opened && !seen || !requestkind.CookieWritable(r) {
@@ -166,17 +163,16 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 	}
 	err = l.save(w, r, s, now, false)
 	if errors.Is(err, ErrTooLarge) {
-		// The claims have grown, and must not lock the person out of every page. The
-		// browser keeps what it has, which leads to the newest generation for as long as
-		// shared state knows it.
+		// The claims have grown, which must not lock the person out of every page. The
+		// browser's old generation leads to the newest while shared state knows it.
 		l.Log.ErrorContext(r.Context(), "signin: a refreshed session does not fit its store; it goes on for IdleTimeout at most", "error", err)
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// save gives a session to the store. If that fails, the answer has none of its
-// cookies.
+// save gives a session to the store. If that fails, the answer sets no session
+// cookie.
 func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Session, now time.Time, fresh bool) error {
 	err := l.Store.Save(w, r, s, l.Limits.Left(s, now), fresh)
 	if err == nil {
@@ -189,9 +185,9 @@ func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Sessi
 	return &failure{ErrStore, err}
 }
 
-// Start makes s the browser's session, and ends the one that it has presented.
-// Until the last step that one is left as it is. ErrEnded means that a sign-out
-// has come in while the person was at the provider.
+// Start makes s the browser's session, and ends the one that it has presented;
+// if Start fails before, that one is left as it is. ErrEnded means that a
+// sign-out has come in while the person was at the provider.
 func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session) error {
 	standing, err := l.State.Look(r.Context(), s)
 	switch {
@@ -216,8 +212,8 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 			return &failure{ErrShared, err}
 		}
 	}
-	// Last, since it cannot be taken back. What is left behind has been ended, so a
-	// failure is the operator's to know of.
+	// Last, since it cannot be taken back. What is left behind has ended, so a
+	// failure concerns the operator alone.
 	if err := l.Store.Forget(r); err != nil {
 		l.Log.ErrorContext(r.Context(), "signin: a session that was replaced could not be removed", "error", err)
 	}
