@@ -594,8 +594,9 @@ type Error struct {
 	Code Code
 	// Status is the HTTP status for an answer.
 	Status int
-	// Message is a sentence for people, in English. It holds nothing that came
-	// from the request or the provider.
+	// Message is a sentence for people, in English. Of what came from the request it
+	// holds at most one word, which a [Rule] has looked for, and nothing of the
+	// provider's.
 	Message string
 	// Err is the cause, for the log and never for a page; nil if there is none
 	// besides the code.
@@ -896,7 +897,8 @@ type Event struct {
 	Subject           string
 	ProviderSessionID string
 	// Reason is why a session ended, with EventSessionEnded only: "idle",
-	// "lifetime", "signed_out", "provider", "replaced".
+	// "lifetime", "signed_out", "provider", "replaced", or "unknown" if another
+	// release of this package has written why.
 	Reason string
 	// Err is what went wrong; nil if nothing did.
 	Err error

@@ -35,8 +35,8 @@ import (
 // completed before it, so it goes to the primary of a replicated database.
 type SharedState interface {
 	// Get returns the values of keys, in their order, nil where there is none.
-	// It is called once per request, with at most five keys, and should take
-	// one round trip. The slice of keys is the caller's again when Get returns;
+	// It is called once for an ordinary request, with at most five keys, and should
+	// take one round trip. The slice of keys is the caller's again when Get returns;
 	// the values are not changed by the caller.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
 	// Set stores value under key for ttl, whether or not key has a value.

@@ -65,7 +65,7 @@ const (
 	SignedOut  Reason = "signed_out"
 	ByProvider Reason = "provider"
 	Replaced   Reason = "replaced"
-	Unknown    Reason = "unknown"
+	Unknown    Reason = "unknown"    // written by another release
 	Superseded Reason = "superseded" // its browser has shown a later generation
 )
 

@@ -35,7 +35,7 @@ func (w *world) slow(d time.Duration) {
 	}
 }
 
-// outcome is what Renew returns.
+// outcome is what Refresh returns.
 type outcome struct {
 	record *session.Session
 	err    error

@@ -11,6 +11,8 @@ import (
 // ErrMalformed means that bytes are not a session of this version.
 var ErrMalformed = errors.New("signin: malformed session")
 
+// version is raised whenever the binary form changes, a claim or a text more
+// included. Sessions of another version are no sessions.
 const version = 2
 
 // flagAccessExpiry says that the access token's expiry is known.

@@ -2,8 +2,10 @@ package session_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -232,6 +234,19 @@ func TestAppend_TooLarge(t *testing.T) {
 	s.RefreshToken = strings.Repeat("x", 60_000)
 	if b, err := s.Append(nil); !errors.Is(err, session.ErrTooLarge) {
 		t.Errorf("a refresh token over 60 KB: got %d bytes, %v; want ErrTooLarge", len(b), err)
+	}
+}
+
+// Stored sessions outlive the program that wrote them.
+func TestTheBinaryFormStays(t *testing.T) {
+	t.Parallel()
+	b, err := full().Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "version 2: 420473f009f76a78b72f5d06ecf708c13accd3b325d10f1dfbe332aa2769a8e1"
+	if got := fmt.Sprintf("version %d: %x", b[0], sha256.Sum256(b)); got != want {
+		t.Errorf("got %s; want %s, or another version with another form", got, want)
 	}
 }
 
