@@ -138,15 +138,8 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	noStore(w)
-	a.setCookies(w, a.transactions.Cookies(r, tx)...)
+	a.transactions.Keep(w, r, tx)
 	return location, nil
-}
-
-// setCookies sets, or deletes, cookies of sign-ins under way.
-func (a *Auth) setCookies(w http.ResponseWriter, cookies ...*http.Cookie) {
-	for _, c := range cookies {
-		a.cookies.Set(w, c.Name, c.Value, time.Duration(c.MaxAge)*time.Second)
-	}
 }
 
 // Callback returns the handler to which the provider sends people back. Mount
@@ -196,7 +189,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		// making the session, or has made it.
 		return a.orHome(tx.ReturnTo), nil
 	}
-	a.setCookies(w, a.transactions.Remove(response.State))
+	a.transactions.Remove(w, response.State)
 	if response.Error != "" {
 		return a.declined(w, tx, response)
 	}
@@ -254,7 +247,7 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 		if !tx.Silent {
 			break
 		}
-		a.setCookies(w, a.transactions.Quiet())
+		a.transactions.SetQuiet(w)
 		return a.orHome(tx.ReturnTo), nil
 	case authflow.Trouble:
 		e := newError(ErrProviderUnavailable, response.Cause())

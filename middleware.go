@@ -382,7 +382,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	if err := errors.Join(err, a.openSessions(cfg, name, keys, l, ahead)); err != nil {
 		return err
 	}
-	a.transactions = authflow.NewTransactions(ring, name, a.now)
+	a.transactions = authflow.NewTransactions(ring, a.cookies, name, a.now)
 	a.client = &authflow.Client{
 		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.callback),
 		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,

@@ -13,11 +13,9 @@ import (
 )
 
 const (
-	// maxValue bounds one parameter, in bytes: a URL with a few of them still passes
-	// every proxy.
+	// A URL with a few parameters of this many bytes still passes every proxy.
 	maxValue = 1024
-	// maxCount bounds the values of one option.
-	maxCount = 32
+	maxCount = 32 // values of one option
 )
 
 var (
@@ -25,30 +23,28 @@ var (
 	identifiers = []string{"email", "phone", "username"}
 	prompts     = []string{"none", "login", "consent", "select_account"}
 
-	// identifier fits connector targets, connector IDs and organization IDs.
-	identifier = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	// locale is the outer form of https://www.rfc-editor.org/rfc/rfc5646#section-2.1
+	connector    = regexp.MustCompile(`^(social|sso):[A-Za-z0-9_-]{1,128}$`)
+	organization = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+	// The outer form of https://www.rfc-editor.org/rfc/rfc5646#section-2.1
 	locale = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}$`)
-	// email is what every address looks like, and some that are not addresses.
-	email = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
-	// visible is 1*VSCHAR.
-	visible = regexp.MustCompile(`^[!-~]+$`)
-	// paramName is https://www.rfc-editor.org/rfc/rfc6749#appendix-A; "param-name".
+	// Every address has this form, and so has some other text.
+	email   = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
+	visible = regexp.MustCompile(`^[!-~]+$`) // 1*VSCHAR
+	// https://www.rfc-editor.org/rfc/rfc6749#appendix-A, "param-name"
 	paramName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 )
 
-// mistakes gathers what is wrong, so that all of it is reported at once.
 type mistakes []error
 
-// add records a mistake, under the name by which the application knows the option.
-// What it repeats may come from a request, so it is quoted and cut off (%.64q).
+// add records a mistake in an option. What it repeats may come from a request,
+// so it is quoted and cut short (%.64q).
 func (m *mistakes) add(option, format string, args ...any) {
 	*m = append(*m, fmt.Errorf("signin: %s: %s", option, fmt.Sprintf(format, args...)))
 }
 
-// Check reports every mistake in r at once, each with the name of the option by
-// which it was made. With logto, the provider is Logto; if it is not, the options
-// that are Logto's own are mistakes.
+// Check reports every mistake in r at once, each with the name by which the
+// application knows the option. Unless the provider is Logto, Logto's own
+// options are mistakes.
 func (r *Request) Check(logto bool) error {
 	var m mistakes
 	direct := "Social"
@@ -69,12 +65,11 @@ func (r *Request) Check(logto bool) error {
 	if len(r.Identifiers) > 0 && !strings.HasPrefix(r.FirstScreen, "identifier:") {
 		m.add("Identifiers", "only the first screens identifier:sign_in and identifier:register ask for an identifier")
 	}
-	method, name, _ := strings.Cut(r.DirectSignIn, ":")
-	if r.DirectSignIn != "" && (method != "social" && method != "sso" || !identifier.MatchString(name)) {
+	if r.DirectSignIn != "" && !connector.MatchString(r.DirectSignIn) {
 		m.add(direct, "not a connector's target or ID (letters, digits, - and _)")
 	}
 	r.checkOneTimeToken(&m)
-	if r.Organization != "" && !identifier.MatchString(r.Organization) {
+	if r.Organization != "" && !organization.MatchString(r.Organization) {
 		m.add("OrganizationBranding", "not an organization ID (letters, digits, - and _)")
 	}
 	m.text("LoginHint", r.LoginHint)
@@ -83,20 +78,16 @@ func (r *Request) Check(logto bool) error {
 	if len(r.Prompt) > 1 && r.Silent() {
 		m.add("Prompt", "none stands alone")
 	}
-	r.checkMaxAge(&m)
-	m.list("ACRValues", r.ACR, visible.MatchString, "is empty, or has spaces or characters beyond ASCII")
-	m.list("UILocales", r.UILocales, locale.MatchString, "is not a BCP 47 language tag such as en or ko-KR")
-	r.checkExtra(&m, logto)
-	return errors.Join(m...)
-}
-
-func (r *Request) checkMaxAge(m *mistakes) {
 	if r.MaxAge < 0 {
 		m.add("MaxAge", "%v is negative", r.MaxAge)
 	}
 	if r.MaxAge%time.Second != 0 {
 		m.add("MaxAge", "%v is not a whole number of seconds", r.MaxAge)
 	}
+	m.list("ACRValues", r.ACR, visible.MatchString, "is empty, or has spaces or characters beyond ASCII")
+	m.list("UILocales", r.UILocales, locale.MatchString, "is not a BCP 47 language tag such as en or ko-KR")
+	r.checkExtra(&m, logto)
+	return errors.Join(m...)
 }
 
 func (r *Request) checkOneTimeToken(m *mistakes) {
@@ -141,15 +132,15 @@ func (r *Request) checkExtra(m *mistakes, logto bool) {
 	}
 }
 
-// logtoOnly refuses an option that would have no effect at another provider, or a
-// different one.
+// logtoOnly refuses an option that another provider would ignore, or understand
+// in another way.
 func (m *mistakes) logtoOnly(option string, used bool) {
 	if used {
 		m.add(option, "is for Logto only (Config.LogtoEndpoint instead of Config.Issuer)")
 	}
 }
 
-// text checks a value of free form. The value is not repeated.
+// text checks a value of free form, and does not repeat it.
 func (m *mistakes) text(option, s string) {
 	if len(s) > maxValue {
 		m.add(option, "longer than %d bytes", maxValue)
@@ -159,13 +150,11 @@ func (m *mistakes) text(option, s string) {
 	}
 }
 
-// known checks an option that takes several of a few values.
 func (m *mistakes) known(option string, values, known []string) {
 	m.list(option, values, func(s string) bool { return slices.Contains(known, s) }, "is not one of "+strings.Join(known, ", "))
 }
 
-// list checks an option that takes several values: that each is ok, and that none is
-// repeated. They are sent in one parameter, with spaces between them.
+// list checks values that are sent in one parameter, with spaces between them.
 func (m *mistakes) list(option string, values []string, ok func(string) bool, otherwise string) {
 	if len(values) > maxCount {
 		m.add(option, "more than %d values", maxCount)

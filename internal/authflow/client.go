@@ -16,24 +16,21 @@ import (
 // Client is this application, as a client of its provider. It is safe for
 // concurrent use once it is filled in.
 type Client struct {
-	// Issuer is the provider's identifier, and Logto says that the provider is Logto.
-	Issuer string
-	Logto  bool
-
+	Issuer      string
+	Logto       bool // the provider is Logto
 	ID          string
 	RedirectURI string
 	Scopes      []string
 	Resources   []string
-
-	// ReturnTo judges where a query may ask to return to.
-	ReturnTo returnto.Rule
-	Now      func() time.Time
+	ReturnTo    returnto.Rule // for what a query asks
+	Now         func() time.Time
 }
 
-// Start begins tx with a request that has passed Check, and returns the URL of the
-// authorization request: https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
-// The endpoint and the supported scopes are those of the provider's metadata; nil if
-// it lists no scopes.
+// Start begins tx with a request that has passed Check, and returns the URL of
+// the authorization request:
+// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+// The endpoint and the supported scopes are from the provider's metadata;
+// supported is nil if it lists no scopes.
 func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported []string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -41,7 +38,7 @@ func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported
 	}
 	tx.begin(req, c.Now())
 	scopes := c.Scopes
-	if supported != nil && !slices.Contains(supported, offlineAccess) { // and might be refused
+	if supported != nil && !slices.Contains(supported, offlineAccess) { // it might be refused
 		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
 	}
 	// "The endpoint URI MAY include a query component, which MUST be retained":

@@ -9,21 +9,20 @@ import (
 	"time"
 )
 
-// Demand is what is asked of an authentication: how long ago it may have been, and
-// of which class it must be. The zero Demand asks for nothing.
+// Demand is what is asked of an authentication. The zero Demand asks for nothing.
 type Demand struct {
-	// MaxAge, if MaxAgeAsked, is how long ago the person may have authenticated, in
-	// whole seconds; zero asks for the password each time. A fraction of a second is
-	// a mistake: rounded up it would ask for less than it says, and rounded down it
-	// would be zero, which few people mean.
+	// MaxAge, if MaxAgeAsked, is how long ago it may have been, in whole seconds;
+	// zero asks for the password each time. A fraction of a second is a mistake:
+	// rounded up it would ask for less than it says, and rounded down it could
+	// become zero by accident.
 	MaxAge      time.Duration `json:",omitzero"`
 	MaxAgeAsked bool          `json:",omitzero"`
-	// ACR are the authentication contexts of which it must be one, the best first.
+	// ACR are the authentication context classes that will do, the best first.
 	ACR []string `json:",omitempty"`
 }
 
-// And returns the demand that meets both d and o. It is not possible if they have
-// no class of authentication in common.
+// And returns a demand for both d and o. That is impossible if their classes
+// have none in common.
 func (d Demand) And(o Demand) (both Demand, possible bool) {
 	if o.MaxAgeAsked && (!d.MaxAgeAsked || o.MaxAge < d.MaxAge) {
 		d.MaxAge, d.MaxAgeAsked = o.MaxAge, true
@@ -38,9 +37,9 @@ func (d Demand) And(o Demand) (both Demand, possible bool) {
 	return d, true
 }
 
-// Set writes the demand into an authorization request, or into the query of a route
-// that starts sign-ins, where [Client.FromQuery] reads it. That anyone can write
-// such a URL does no harm: a guard decides, and the query can only ask for more.
+// Set writes the demand into an authorization request, or into the query of a
+// route that starts sign-ins, for [Client.FromQuery]. Anyone can write such a URL.
+// That does no harm: a guard decides, and the query can only ask for more.
 func (d Demand) Set(q url.Values) {
 	if d.MaxAgeAsked {
 		q.Set("max_age", strconv.FormatInt(min(int64(d.MaxAge/time.Second), math.MaxInt32), 10))

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
 )
@@ -59,7 +61,32 @@ func ring(t testing.TB, purpose, client string) *seal.Ring {
 // at returns the transactions of the application "app" at a time.
 func at(t testing.TB, now time.Time) *authflow.Transactions {
 	t.Helper()
-	return authflow.NewTransactions(ring(t, "transaction", "app"), cookieName, func() time.Time { return now })
+	return of(t, "app", now)
+}
+
+// of returns the transactions of an application at a time.
+func of(t testing.TB, client string, now time.Time) *authflow.Transactions {
+	t.Helper()
+	return authflow.NewTransactions(ring(t, "transaction", client), cookie.Writer{Secure: true}, cookieName, func() time.Time { return now })
+}
+
+// answer returns the cookies that write sets, and the names of those that it deletes.
+func answer(write func(http.ResponseWriter)) (set []*http.Cookie, deleted []string) {
+	w := httptest.NewRecorder()
+	write(w)
+	for _, c := range w.Result().Cookies() {
+		if c.MaxAge < 0 {
+			deleted = append(deleted, c.Name)
+		} else {
+			set = append(set, c)
+		}
+	}
+	return set, deleted
+}
+
+// kept returns what the answer to r sets and deletes that keeps tx.
+func kept(all *authflow.Transactions, r *http.Request, tx *authflow.Transaction) (set []*http.Cookie, deleted []string) {
+	return answer(func(w http.ResponseWriter) { all.Keep(w, r, tx) })
 }
 
 // browser returns a request with these cookies.
@@ -67,9 +94,10 @@ func browser(cookies ...string) *http.Request {
 	return &http.Request{Header: http.Header{"Cookie": {strings.Join(cookies, "; ")}}}
 }
 
-// cookie returns the cookie of a transaction as a browser sends it.
-func cookie(all *authflow.Transactions, tx *authflow.Transaction) string {
-	return sent(all.Cookies(browser(), tx)[0])
+// pair returns the cookie of a transaction under way as a browser sends it.
+func pair(all *authflow.Transactions, tx *authflow.Transaction) string {
+	set, _ := kept(all, browser(), tx)
+	return sent(set[0])
 }
 
 func sent(c *http.Cookie) string { return c.Name + "=" + c.Value }

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// FromQuery returns the request of a route that starts sign-ins, together with what
-// the query of its URL asks for, and a transaction to start with it. route is what
-// the route's own options ask for, and returnTo the path that they lead to.
+// FromQuery returns what a route that starts sign-ins and the query of its URL
+// ask for together, and a transaction to start with it. route and returnTo are
+// from the route's own options.
 //
-// Anyone can write such a URL. It can only ask for more than the route does, and a
-// return_to that may not be followed is ignored.
+// Anyone can write such a URL. It can only ask for more than the route does, and
+// a return_to that may not be followed is ignored.
 func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Request, *Transaction, error) {
 	req, tx := &route, &Transaction{ReturnTo: returnTo}
 	if path, err := c.ReturnTo.Path(q.Get("return_to")); err == nil {
@@ -34,7 +34,7 @@ func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Reque
 	return req, tx, nil
 }
 
-// initiated reads what a provider adds that starts a sign-in here:
+// initiated reads the query of a sign-in that the provider starts:
 // https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin
 func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 	if iss := q["iss"]; len(iss) != 1 || iss[0] != c.Issuer {
@@ -44,16 +44,15 @@ func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 		tx.ReturnTo = path
 	}
 	if req.LoginHint == "" {
-		hinted := *req
-		hinted.LoginHint = q.Get("login_hint")
-		if hinted.Check(c.Logto) == nil {
-			*req = hinted
+		req.LoginHint = q.Get("login_hint")
+		if req.Check(c.Logto) != nil {
+			req.LoginHint = ""
 		}
 	}
 	return nil
 }
 
-// demand narrows r by what a guard demands that wants a step-up.
+// demand narrows r by what a guard's step-up demands.
 func (r *Request) demand(q url.Values, logto bool) error {
 	asked := Demand{ACR: strings.Fields(q.Get("acr_values"))}
 	if maxAge := q.Get("max_age"); maxAge != "" {
@@ -63,12 +62,13 @@ func (r *Request) demand(q url.Values, logto bool) error {
 		}
 		asked.MaxAge, asked.MaxAgeAsked = time.Duration(seconds)*time.Second, true
 	}
-	var possible bool
-	if r.Demand, possible = asked.And(r.Demand); !possible {
+	both, possible := asked.And(r.Demand)
+	if !possible {
 		return errors.New("signin: acr_values names none of those that this route asks for")
 	}
-	// "none" would show the person nothing. Logto heeds max_age by saying when they
-	// authenticated; it asks them again only with "login".
+	r.Demand = both
+	// "none" would show the person nothing. With max_age alone, Logto only says
+	// when they authenticated; with "login" it asks them again.
 	r.Prompt = slices.DeleteFunc(slices.Clone(r.Prompt), func(s string) bool { return s == "none" })
 	if logto && !slices.Contains(r.Prompt, "login") {
 		r.Prompt = append(r.Prompt, "login")

@@ -1,61 +1,57 @@
 package authflow
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
 )
 
 // Request is what an application asks of one sign-in. The zero Request is an
-// ordinary one. Its methods only read it, so it may be shared once it is filled
-// in.
+// ordinary one. It may be shared once it is filled in.
 type Request struct {
-	// FirstScreen is the page of Logto on which the person arrives: sign_in,
-	// register, reset_password, identifier:sign_in, identifier:register or
-	// single_sign_on. It is Logto's own, as are the fields that say so.
-	FirstScreen string
+	LoginHint string // pre-fills the identifier
 
-	// Identifiers are the kinds of identifier that the page asks for: email, phone,
-	// username. Only the two identifier:* screens ask for one. Logto's own.
-	Identifiers []string
-
-	// DirectSignIn skips Logto's page: "social:" and a connector's target ("naver"),
-	// or "sso:" and the ID of an enterprise connector. Logto's own.
-	DirectSignIn string
-
-	// LoginHint pre-fills the identifier.
-	LoginHint string
-
-	// Prompt are values of
-	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest: none alone,
-	// or any of login, consent and select_account.
+	// Prompt is "none" alone, or any of "login", "consent" and "select_account":
+	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 	Prompt []string
 
 	Demand
 
-	// UILocales are the languages for the provider's pages, the best first (BCP 47).
-	UILocales []string
+	UILocales []string // for the provider's pages, the best first (BCP 47)
+	Extra     map[string]string
 
-	// OneTimeToken is that of a magic link, and OneTimeEmail the address to which it
-	// was sent; the latter becomes the login hint. Logto's own.
+	// The others are Logto's own.
+
+	// FirstScreen is the page on which the person arrives: sign_in, register,
+	// reset_password, identifier:sign_in, identifier:register or single_sign_on.
+	FirstScreen string
+
+	// Identifiers are what the identifier:* screens may ask for: email, phone,
+	// username.
+	Identifiers []string
+
+	// DirectSignIn skips Logto's page: "social:" and a connector's target
+	// ("naver"), or "sso:" and the ID of an enterprise connector.
+	DirectSignIn string
+
+	// OneTimeToken is that of a magic link, and OneTimeEmail the address to which
+	// it was sent, which becomes the login hint.
 	OneTimeToken, OneTimeEmail string
 	// OneTimeAsked says that the token is required: a link that has lost its query
 	// must not become an ordinary sign-in.
 	OneTimeAsked bool
 
-	// Organization is the ID of the organization whose branding Logto's pages show.
-	// It has nothing to do with access. Logto's own.
+	// Organization is the ID of the organization whose branding the pages show. It
+	// has nothing to do with access.
 	Organization string
-
-	// Extra are further parameters.
-	Extra map[string]string
 }
 
 // Silent reports whether the provider is asked to show nothing.
 func (r *Request) Silent() bool { return slices.Contains(r.Prompt, "none") }
 
 // values returns the parameters of a request that has passed Check. With
-// addConsent, consent is added to the prompt, but to none: "If this parameter
+// addConsent, consent is added to the prompt, except to none: "If this parameter
 // contains none with any other value, an error is returned"
 // (https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest).
 func (r *Request) values(addConsent bool) url.Values {
@@ -66,10 +62,10 @@ func (r *Request) values(addConsent bool) url.Values {
 		}
 	}
 	set("first_screen", r.FirstScreen)
-	// Singular. Packages that send "identifiers" are ignored.
+	// Logto's name is in the singular, and it ignores "identifiers".
 	set("identifier", strings.Join(r.Identifiers, " "))
 	set("direct_sign_in", r.DirectSignIn)
-	set("login_hint", r.LoginHint)
+	set("login_hint", cmp.Or(r.OneTimeEmail, r.LoginHint))
 	prompt := r.Prompt
 	if addConsent && !r.Silent() && !slices.Contains(prompt, "consent") {
 		prompt = append(slices.Clip(prompt), "consent")
@@ -77,10 +73,7 @@ func (r *Request) values(addConsent bool) url.Values {
 	set("prompt", strings.Join(prompt, " "))
 	r.Demand.Set(v)
 	set("ui_locales", strings.Join(r.UILocales, " "))
-	if r.OneTimeToken != "" {
-		v.Set("one_time_token", r.OneTimeToken)
-		v.Set("login_hint", r.OneTimeEmail)
-	}
+	set("one_time_token", r.OneTimeToken)
 	set("organization_id", r.Organization)
 	for name, value := range r.Extra {
 		v.Set(name, value)

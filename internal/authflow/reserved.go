@@ -1,11 +1,13 @@
 package authflow
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
-// reserved says why an extra parameter must not have this name, or "". It ignores
-// case: names are case-sensitive, but not every provider treats them so. At best a
-// provider would refuse a parameter that is set twice; at worst the second would
-// undo what the flow relies on.
+// reserved says why an extra parameter must not have this name, or "". A provider
+// may refuse a parameter that is sent twice, or believe the second, and so undo
+// what the flow relies on. Names are case-sensitive, but not for every provider.
 func reserved(name string, logto bool) string {
 	name = strings.ToLower(name)
 	switch name {
@@ -21,8 +23,8 @@ func reserved(name string, logto bool) string {
 		"id_token_hint":
 		return "must never be sent through a browser"
 	case "claims":
-		// What it asks for (acr, auth_time, sub) would not be checked in the ID token.
-		// MaxAge and ACRValues are.
+		// The ID token is not checked for what it asks (acr, auth_time, sub), as it is
+		// for MaxAge and ACRValues.
 		return "is not supported: use MaxAge, ACRValues or Config.Scopes"
 	case "client_id":
 		return "comes from Config.ClientID"
@@ -34,8 +36,8 @@ func reserved(name string, logto bool) string {
 		return "comes from Config.Resources"
 	}
 	option := options[name]
-	if option == "" && logto {
-		option = optionsAtLogto[name]
+	if logto {
+		option = cmp.Or(option, optionsAtLogto[name])
 	}
 	if option == "" {
 		return ""
@@ -44,12 +46,10 @@ func reserved(name string, logto bool) string {
 }
 
 var (
-	// options are the parameters that an option sets.
 	options = map[string]string{
 		"prompt": "Prompt", "max_age": "MaxAge", "acr_values": "ACRValues", "ui_locales": "UILocales", "login_hint": "LoginHint",
 	}
-	// optionsAtLogto are those whose names are free elsewhere; some providers mean
-	// something else by organization_id.
+	// Other providers may give these names a meaning, as some do organization_id.
 	optionsAtLogto = map[string]string{
 		"first_screen":     "FirstScreen",
 		"interaction_mode": "FirstScreen", // its older form

@@ -15,19 +15,15 @@ import (
 type Response struct {
 	State string
 	Code  string
-	// Error is the error code of
-	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. The description is
-	// not kept, because it is never shown.
-	Error string
-	// Issuer is the parameter iss, empty if absent.
-	Issuer string
+	// Error is a code of https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. Its
+	// description is not kept, because it is never shown.
+	Error  string
+	Issuer string // iss, if it was sent
 }
 
-// The most that a parameter may hold. Codes of providers that put a token into
-// them reach 2 KB.
 const (
 	maxQuery = 16 << 10
-	maxCode  = 4096
+	maxCode  = 4096 // some providers put a token into the code, which takes 2 KB
 	maxOther = 512
 )
 
@@ -72,13 +68,13 @@ func ParseResponse(rawQuery string) (*Response, error) {
 	return r, nil
 }
 
-// unprintable reports whether c is not VSCHAR, of which all of these parameters
-// consist: https://www.rfc-editor.org/rfc/rfc6749#appendix-A
+// unprintable reports characters that none of these parameters may have:
+// https://www.rfc-editor.org/rfc/rfc6749#appendix-A
 func unprintable(c rune) bool { return c < 0x20 || c > 0x7e }
 
-// CheckIssuer returns an error unless the response may come from the issuer. It
-// keeps a response of one provider from being redeemed at another (mix-up).
-// announced says that the issuer's metadata promise iss in every response.
+// CheckIssuer returns an error unless the response may come from the issuer, lest
+// a response of one provider is redeemed at another (mix-up). announced says that
+// the issuer's metadata promise iss in every response.
 func (r *Response) CheckIssuer(issuer string, announced bool) error {
 	switch {
 	// https://www.rfc-editor.org/rfc/rfc9207#section-2.4
@@ -104,7 +100,7 @@ const (
 	Misfit
 )
 
-// Outcome classifies the error code, which is one of
+// Outcome classifies the error code. The codes are those of
 // https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1,
 // https://openid.net/specs/openid-connect-core-1_0.html#AuthError and
 // https://www.rfc-editor.org/rfc/rfc8707#section-2. Any other is Declined.
@@ -120,9 +116,8 @@ func (r *Response) Outcome() Outcome {
 	return Declined
 }
 
-// Cause describes an error response for a log. It repeats the code only if that
-// has the form of a registered one, since anyone can send a browser here with
-// another.
+// Cause describes an error response for a log. Anyone can send a browser here
+// with any code, so it is repeated only if it has the form of a registered one.
 func (r *Response) Cause() error {
 	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
 		return errors.New("signin: the provider answered with an error of its own")

@@ -14,14 +14,12 @@ const Lifetime = 10 * time.Minute
 // Transaction is one sign-in under way in one browser, from the authorization
 // request until the callback.
 type Transaction struct {
-	// These are the caller's to set before Client.Start.
+	// The caller may set these before Client.Start.
 
-	// ReturnTo is the path to go to afterwards; empty for the default.
-	ReturnTo string `json:",omitzero"`
-	// Foreign says that another site sent the person here.
-	Foreign bool `json:",omitzero"`
-	// Demanded says that the query has asked for more than the route, as a guard does
-	// that wants a step-up.
+	ReturnTo string `json:",omitzero"` // a path; empty for the default
+	Foreign  bool   `json:",omitzero"` // another site sent the person here
+	// Demanded says that the query asks for more than the route, as a guard's
+	// step-up does.
 	Demanded bool `json:",omitzero"`
 	// Subject is who must answer, for a step-up of a person who is signed in; empty
 	// if anyone may.
@@ -32,28 +30,22 @@ type Transaction struct {
 
 	// Client.Start sets the others.
 
-	// State comes back from the provider.
-	State string `json:"-"` // it is in the cookie's name
-	// Nonce must be in the ID token.
-	Nonce string
-	// Verifier is the code verifier: https://www.rfc-editor.org/rfc/rfc7636#section-4.1
-	Verifier string
+	State    string `json:"-"` // it is in the cookie's name
+	Nonce    string // must be in the ID token
+	Verifier string // https://www.rfc-editor.org/rfc/rfc7636#section-4.1
 	Began    time.Time
-	// Silent says that the provider was asked to show nothing.
-	Silent bool `json:",omitzero"`
+	Silent   bool `json:",omitzero"` // the provider was asked to show nothing
 	Demand
 }
 
-// A state begins with one of these, because it comes back even where cookies are
-// blocked.
+// A state begins with one of these: it comes back even where cookies are blocked.
 const (
 	once     = "1"
 	repeated = "2"
 )
 
-// Repeated reports whether a state is that of a repeated transaction. Anyone can
-// make such a state; the only effect is a page that explains, where the sign-in
-// would have been repeated.
+// Repeated reports whether a state is that of a repeated transaction. A forged
+// one has no effect but a page that explains, in place of a repeated sign-in.
 func Repeated(state string) bool { return strings.HasPrefix(state, repeated) }
 
 func (tx *Transaction) begin(req *Request, now time.Time) {
@@ -68,9 +60,9 @@ func (tx *Transaction) begin(req *Request, now time.Time) {
 	tx.Demand = req.Demand
 }
 
-// Note returns what to keep in shared state of where a finished sign-in led, for a
-// reload of its callback. Anyone can make such notes, so they are short: a reload
-// of a sign-in with a longer ReturnTo leads to the default.
+// Note returns what to keep in shared state for a reload of the callback: where
+// the sign-in led. Anyone can cause such notes, so they are short: a reload after a
+// longer ReturnTo leads to the default.
 func (tx *Transaction) Note() []byte {
 	if len(tx.ReturnTo) > 256 {
 		return nil

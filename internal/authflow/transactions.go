@@ -10,15 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/seal"
 )
 
 const (
-	// maxUnderWay is how many transactions one browser keeps. Each is a cookie that is
-	// sent with every request until it ends.
+	// maxUnderWay is how many transactions one browser keeps. Each is a cookie that
+	// is sent with every request until it ends.
 	maxUnderWay = 5
-	// maxBytes is what their cookies may take together. Proxies refuse a request whose
-	// Cookie header exceeds 8 KB (nginx), and so every request while the cookies live;
+	// maxBytes is what their cookies may take together. nginx refuses a request
+	// whose Cookie header exceeds 8 KB, and so every request while the cookies live;
 	// and another site could make a browser collect the longest ones.
 	maxBytes = 4 << 10
 	// roomForReturnTo is how long a Cookie header may be for another cookie with a
@@ -28,33 +29,32 @@ const (
 	skew = time.Minute
 )
 
-// ErrNoTransaction means that a browser has no transaction for a state: there never
-// was one, it is too old, or the cookie is not one of ours.
+// ErrNoTransaction means that a browser has no transaction for a state: there
+// never was one, it is too old, or the cookie is not one of ours.
 var ErrNoTransaction = errors.New("signin: no sign-in under way for this state: it took too long, was finished already, or was begun at another host than Config.BaseURL's")
 
-// Transactions keeps the transactions of a browser in its cookies. It is immutable
-// and safe for concurrent use.
-//
-// The cookies that it returns have a name, a value and a MaxAge, which is negative
-// for one to be deleted. The other attributes are the caller's to add.
+// Transactions keeps the transactions of a browser in sealed cookies, each named
+// after its state, so that tabs do not disturb each other. A cookie that was
+// renamed to another state does not open. Transactions is immutable and safe for
+// concurrent use.
 type Transactions struct {
-	ring   *seal.Ring
-	prefix string // of a transaction's cookie; the state follows
-	quiet  string // the cookie of Quiet
-	now    func() time.Time
+	ring    *seal.Ring
+	cookies cookie.Writer
+	prefix  string // of a transaction's cookie; the state follows
+	quiet   string // the cookie of SetQuiet
+	now     func() time.Time
 }
 
 // NewTransactions returns Transactions whose cookies begin with cookieName.
-func NewTransactions(ring *seal.Ring, cookieName string, now func() time.Time) *Transactions {
-	return &Transactions{ring: ring, prefix: cookieName + ".tx.", quiet: cookieName + ".quiet", now: now}
+func NewTransactions(ring *seal.Ring, cookies cookie.Writer, cookieName string, now func() time.Time) *Transactions {
+	return &Transactions{ring: ring, cookies: cookies, prefix: cookieName + ".tx.", quiet: cookieName + ".quiet", now: now}
 }
 
 // Find returns the transaction that a browser has under way for a state, or
 // ErrNoTransaction.
 func (t *Transactions) Find(r *http.Request, state string) (*Transaction, error) {
 	cookies := r.CookiesNamed(t.prefix + state)
-	// Of two, someone else has set one, and there is no telling which.
-	if len(cookies) != 1 {
+	if len(cookies) != 1 { // of two, another origin has set one, and nothing tells which
 		return nil, ErrNoTransaction
 	}
 	return t.open(cookies[0])
@@ -73,29 +73,30 @@ func (t *Transactions) open(c *http.Cookie) (*Transaction, error) {
 	return tx, nil
 }
 
-// Cookies returns what the answer that starts tx sets: the cookie of tx, and those
-// to delete beside it. If there is too little room, tx is kept without its ReturnTo.
-func (t *Transactions) Cookies(r *http.Request, tx *Transaction) []*http.Cookie {
+// Keep sets the cookie of tx, and deletes others if they are too many. If there is
+// too little room, tx is kept without its ReturnTo.
+func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction) {
 	kept, name := *tx, t.prefix+tx.State
-	own := t.seal(name, kept, Lifetime)
-	if len(own.Value) > maxBytes || len(strings.Join(r.Header["Cookie"], "; ")) > roomForReturnTo {
+	value := t.seal(name, kept)
+	if len(value) > maxBytes || len(strings.Join(r.Header["Cookie"], "; ")) > roomForReturnTo {
 		kept.ReturnTo = ""
-		own = t.seal(name, kept, Lifetime)
+		value = t.seal(name, kept)
 	}
-	return append([]*http.Cookie{own}, t.crowded(append(r.Cookies(), own))...)
+	t.cookies.Set(w, name, value, Lifetime)
+	t.makeRoom(w, append(r.Cookies(), &http.Cookie{Name: name, Value: value}))
 }
 
-// Remove returns the cookie that deletes a transaction.
-func (t *Transactions) Remove(state string) *http.Cookie {
-	return &http.Cookie{Name: t.prefix + state, MaxAge: -1}
+// Remove deletes the cookie of a transaction.
+func (t *Transactions) Remove(w http.ResponseWriter, state string) {
+	t.cookies.Unset(w, t.prefix+state)
 }
 
-// crowded returns what deletes as many of the cookies as proxies would not take:
-// first those that are not transactions, then those that another site started, then
-// the oldest. The last of the cookies is new. If another site started it and the
-// person all the others, then it is the one to go: opening windows must not push out
-// what the person has begun.
-func (t *Transactions) crowded(cookies []*http.Cookie) (removed []*http.Cookie) {
+// makeRoom deletes the transactions' cookies that proxies would not take: first
+// those that do not open, then those that another site started, then the oldest.
+// The last of the cookies is new. It is itself the one to go if another site
+// started it and the person all the others: opening windows must not push out what
+// the person has begun.
+func (t *Transactions) makeRoom(w http.ResponseWriter, cookies []*http.Cookie) {
 	type underWay struct {
 		*Transaction
 		size int
@@ -103,13 +104,12 @@ func (t *Transactions) crowded(cookies []*http.Cookie) (removed []*http.Cookie) 
 	var all []underWay
 	total := 0
 	for _, c := range cookies {
-		state, ok := strings.CutPrefix(c.Name, t.prefix)
-		if !ok {
+		if !strings.HasPrefix(c.Name, t.prefix) {
 			continue
 		}
 		tx, err := t.open(c)
 		if err != nil {
-			removed = append(removed, t.Remove(state))
+			t.cookies.Unset(w, c.Name)
 			continue
 		}
 		size := len(c.Name) + len(c.Value)
@@ -122,19 +122,18 @@ func (t *Transactions) crowded(cookies []*http.Cookie) (removed []*http.Cookie) 
 	for len(all) > maxUnderWay || len(all) > 1 && total > maxBytes {
 		i := max(0, slices.IndexFunc(all, func(u underWay) bool { return u.Foreign }))
 		total -= all[i].size
-		removed = append(removed, t.Remove(all[i].State))
+		t.Remove(w, all[i].State)
 		all = slices.Delete(all, i, i+1)
 	}
-	return removed
 }
 
 // quietTime is how long no silent sign-in is tried after one has failed.
 const quietTime = 5 * time.Minute
 
-// Quiet returns the cookie that says that a silent sign-in has just failed. A page
-// that tries one each time it is shown would send people in circles.
-func (t *Transactions) Quiet() *http.Cookie {
-	return t.seal(t.quiet, t.now().Add(quietTime), quietTime)
+// SetQuiet notes in the browser that a silent sign-in has just failed. A page that
+// tries one each time it is shown would send people in circles.
+func (t *Transactions) SetQuiet(w http.ResponseWriter) {
+	t.cookies.Set(w, t.quiet, t.seal(t.quiet, t.now().Add(quietTime)), quietTime)
 }
 
 // IsQuiet reports whether a silent sign-in has just failed in a browser.
@@ -145,20 +144,19 @@ func (t *Transactions) IsQuiet(r *http.Request) bool {
 	})
 }
 
-// seal returns the cookie that holds v.
-func (t *Transactions) seal(name string, v any, life time.Duration) *http.Cookie {
+// seal returns the value of the cookie that holds v.
+func (t *Transactions) seal(name string, v any) string {
 	var plain bytes.Buffer
 	e := json.NewEncoder(&plain)
 	e.SetEscapeHTML(false) // an ampersand of a return_to would take six bytes
 	_ = e.Encode(v)        // fails only from the year 10000 on
-	value := base64.RawURLEncoding.EncodeToString(t.ring.Box(name).Seal(nil, plain.Bytes()))
-	return &http.Cookie{Name: name, Value: value, MaxAge: int(life / time.Second)}
+	return base64.RawURLEncoding.EncodeToString(t.ring.Box(name).Seal(nil, plain.Bytes()))
 }
 
 // unseal reads into v what a cookie holds.
 func (t *Transactions) unseal(c *http.Cookie, v any) error {
 	if len(c.Value) > maxBytes {
-		return ErrNoTransaction // Cookies writes none that long
+		return ErrNoTransaction // Keep sets none that long
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(c.Value)
 	if err != nil {

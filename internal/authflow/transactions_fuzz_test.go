@@ -26,7 +26,8 @@ func FuzzFind(f *testing.F) {
 		func(tx *authflow.Transaction) { tx.Began = start.Add(-authflow.Lifetime - time.Second) },
 		func(tx *authflow.Transaction) { tx.Began = start.Add(time.Hour) },
 	} {
-		name, value, _ := strings.Cut(cookie(all, begun(f, change)), "=")
+		tx := begun(f, change)
+		name, value, _ := strings.Cut(pair(at(f, tx.Began), tx), "=")
 		sealed, err := base64.RawURLEncoding.DecodeString(value)
 		if err != nil {
 			f.Fatal(err)
@@ -54,7 +55,7 @@ func FuzzFind(f *testing.F) {
 		if got.MaxAge < 0 || got.MaxAge%time.Second != 0 {
 			t.Fatalf("got max_age %v; want whole seconds", got.MaxAge)
 		}
-		again, err := all.Find(browser(cookie(all, got)), "1x")
+		again, err := all.Find(browser(pair(all, got)), "1x")
 		if err != nil {
 			t.Fatalf("got %v; want it found again", err)
 		}
@@ -71,16 +72,17 @@ func FuzzFind(f *testing.F) {
 	})
 }
 
-// FuzzCookies gives a Cookie header to a browser that has one sign-in under way, or
+// FuzzKeep gives a Cookie header to a browser that has one sign-in under way, or
 // none. Nothing in it is taken for a transaction, it hides the one that is there only
 // by repeating its name, and what is cleared away are cookies of transactions.
-func FuzzCookies(f *testing.F) {
+func FuzzKeep(f *testing.F) {
 	all := at(f, start)
 	own := &authflow.Transaction{State: "1own", Nonce: "n", Verifier: "v", Began: start}
-	others := authflow.NewTransactions(ring(f, "transaction", "other"), cookieName, func() time.Time { return start })
-	theirs := cookie(others, own)
+	others := of(f, "other", start)
+	theirs := pair(others, own)
 	_, value, _ := strings.Cut(theirs, "=")
-	quiet := others.Quiet()
+	set, _ := answer(others.SetQuiet)
+	quiet := set[0]
 	for _, header := range []string{
 		"", "a=b", cookieName + "=x", prefix + "1own=", prefix + "1own=AAAA; " + prefix + "1other=!", prefix + "=x",
 		theirs, theirs + "; " + theirs, sent(quiet), quiet.Name + "=" + value,
@@ -101,14 +103,15 @@ func FuzzCookies(f *testing.F) {
 			t.Errorf("%q: got a silent sign-in that has failed", header)
 		}
 		before := r.Cookies()
-		for _, c := range all.Cookies(r, own)[1:] {
-			known := slices.ContainsFunc(before, func(s *http.Cookie) bool { return s.Name == c.Name })
-			if !strings.HasPrefix(c.Name, prefix) || !known {
-				t.Errorf("%q: got %q cleared away; want cookies of transactions that were sent", header, c.Name)
+		_, deleted := kept(all, r, own)
+		for _, name := range deleted {
+			known := slices.ContainsFunc(before, func(s *http.Cookie) bool { return s.Name == name })
+			if !strings.HasPrefix(name, prefix) || !known {
+				t.Errorf("%q: got %q cleared away; want cookies of transactions that were sent", header, name)
 			}
 		}
 
-		for _, r := range []*http.Request{browser(header, cookie(all, own)), browser(cookie(all, own), header)} {
+		for _, r := range []*http.Request{browser(header, pair(all, own)), browser(pair(all, own), header)} {
 			repeated := len(r.CookiesNamed(prefix+"1own")) != 1
 			got, err := all.Find(r, "1own")
 			if (err != nil) != repeated || err == nil && !reflect.DeepEqual(got, own) {

@@ -30,7 +30,7 @@ func TestTransaction_ComesBackAsItWas(t *testing.T) {
 		},
 	} {
 		want := begun(t, change)
-		got, err := all.Find(browser("a=b", cookie(all, want)), want.State)
+		got, err := all.Find(browser("a=b", pair(all, want)), want.State)
 		if err != nil {
 			t.Fatalf("%s: got error %v; want none", name, err)
 		}
@@ -40,7 +40,7 @@ func TestTransaction_ComesBackAsItWas(t *testing.T) {
 	}
 }
 
-func TestCookies_RoomForReturnTo(t *testing.T) {
+func TestKeep_RoomForReturnTo(t *testing.T) {
 	t.Parallel()
 	all := at(t, start)
 	for _, row := range []struct {
@@ -59,8 +59,8 @@ func TestCookies_RoomForReturnTo(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			tx := begun(t, func(tx *authflow.Transaction) { tx.ReturnTo = row.returnTo })
-			own := all.Cookies(browser(strings.Repeat("x", row.others)), tx)[0]
-			got, err := all.Find(browser(sent(own)), tx.State)
+			set, _ := kept(all, browser(strings.Repeat("x", row.others)), tx)
+			got, err := all.Find(browser(sent(set[0])), tx.State)
 			if err != nil || (got.ReturnTo == row.returnTo) != row.kept || !row.kept && got.ReturnTo != "" {
 				t.Errorf("got %v, %v; want the transaction, with its return_to: %t", got, err, row.kept)
 			}
@@ -71,7 +71,7 @@ func TestCookies_RoomForReturnTo(t *testing.T) {
 	}
 }
 
-// Cookies writes none that is longer than 4 KB, so nothing longer is worth opening.
+// Keep sets none that is longer than 4 KB, so nothing longer is worth opening.
 func TestFind_LongCookie(t *testing.T) {
 	t.Parallel()
 	const form = `{"Began":"2023-11-14T22:13:20Z","ReturnTo":"/%s"}`
@@ -124,7 +124,7 @@ func TestFind_TextBehindTheValue(t *testing.T) {
 	for length := range 3 {
 		tx := begun(t, func(tx *authflow.Transaction) { tx.ReturnTo = "/" + strings.Repeat("x", length) })
 		for _, more := range []string{"!", "!!!!", "="} {
-			if got, err := all.Find(browser(cookie(all, tx)+more), tx.State); !errors.Is(err, authflow.ErrNoTransaction) {
+			if got, err := all.Find(browser(pair(all, tx)+more), tx.State); !errors.Is(err, authflow.ErrNoTransaction) {
 				t.Errorf("with %q behind it: got %v, %v; want ErrNoTransaction", more, got, err)
 			}
 		}
@@ -134,7 +134,7 @@ func TestFind_TextBehindTheValue(t *testing.T) {
 func TestCasesTransaction(t *testing.T) {
 	t.Parallel()
 	tx, other := begun(t), begun(t)
-	name, value, _ := strings.Cut(cookie(at(t, start), tx), "=")
+	name, value, _ := strings.Cut(pair(at(t, start), tx), "=")
 	forged, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestCasesTransaction(t *testing.T) {
 		{"2.2 the cookie renamed to another state", start, nil, browser(prefix + other.State + "=" + value), other.State},
 		{"2.8 older than ten minutes", start.Add(10*time.Minute + time.Millisecond), nil, browser(name + "=" + value), tx.State},
 		{"2.8 from the future", start.Add(-61 * time.Second), nil, browser(name + "=" + value), tx.State},
-		{"2.8 of another Auth", start, authflow.NewTransactions(ring(t, "transaction", "other"), cookieName, func() time.Time { return start }),
+		{"2.8 of another Auth", start, of(t, "other", start),
 			browser(name + "=" + value), tx.State},
 		{"2.8 a session cookie renamed to a transaction", start, nil, browser(name + "=" + session), tx.State},
 		{"2.8 changed", start, nil, browser(name + "=" + base64.RawURLEncoding.EncodeToString(forged)), tx.State},
@@ -180,7 +180,7 @@ func TestCasesTransaction(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := at(t, now).Find(browser(cookie(at(t, start), tx)), tx.State); err != nil {
+			if _, err := at(t, now).Find(browser(pair(at(t, start), tx)), tx.State); err != nil {
 				t.Errorf("got %v; want it found", err)
 			}
 		})
@@ -205,7 +205,7 @@ func TestCasesCrowded(t *testing.T) {
 	cookies := func(txs ...*authflow.Transaction) *http.Request {
 		c := []string{"theme=dark"}
 		for _, tx := range txs {
-			c = append(c, cookie(all, tx))
+			c = append(c, pair(all, tx))
 		}
 		return browser(c...)
 	}
@@ -233,25 +233,23 @@ func TestCasesCrowded(t *testing.T) {
 		{"2.6 of the same age, the new one stays", cookies(own[0], own[2], own[3], own[4], tx(4, false)), same, names(own[0])},
 		{"2.6 two hundred transactions leave five", cookies(append(slices.Clone(own), foreign...)...), mine, names(append(slices.Clone(foreign), own[1])...)},
 		{"2.6 four kilobytes are the most, however few they are", cookies(first, second), third, names(first, second)},
-		{"2.6 what is no transaction is cleared away", browser(cookie(all, old), prefix+"junk=junk", cookieName+"=session"), mine,
+		{"2.6 what is no transaction is cleared away", browser(pair(at(t, old.Began), old), prefix+"junk=junk", cookieName+"=session"), mine,
 			slices.Sorted(slices.Values(append(names(old), prefix+"junk")))},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			set := all.Cookies(row.req, row.added)
-			if set[0].Name != prefix+row.added.State || set[0].MaxAge != 600 {
-				t.Errorf("got %v first; want the new transaction's cookie, for ten minutes", set[0])
-			}
-			var got []string
-			for _, c := range set[1:] {
-				got = append(got, c.Name)
-				if c.Value != "" || c.MaxAge >= 0 {
-					t.Errorf("got %v; want it deleted", c)
+			set, deleted := kept(all, row.req, row.added)
+			switch added := prefix + row.added.State; {
+			case slices.Contains(row.want, added):
+				if len(set) > 0 {
+					t.Errorf("got %v; want no cookie set", set)
 				}
+			case len(set) != 1 || set[0].Name != added || set[0].MaxAge != 600 || !set[0].HttpOnly || !set[0].Secure:
+				t.Errorf("got %v; want the new transaction's cookie alone, for ten minutes", set)
 			}
-			slices.Sort(got)
-			if !slices.Equal(got, row.want) {
-				t.Errorf("got %q; want %q", got, row.want)
+			slices.Sort(deleted)
+			if !slices.Equal(deleted, row.want) {
+				t.Errorf("got %q deleted; want %q", deleted, row.want)
 			}
 		})
 	}
@@ -260,18 +258,20 @@ func TestCasesCrowded(t *testing.T) {
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	tx := begun(t)
-	if c := at(t, start).Remove(tx.State); c.Name != prefix+tx.State || c.Value != "" || c.MaxAge >= 0 {
-		t.Errorf("got %v; want the transaction's cookie deleted", c)
+	set, deleted := answer(func(w http.ResponseWriter) { at(t, start).Remove(w, tx.State) })
+	if len(set) > 0 || !slices.Equal(deleted, []string{prefix + tx.State}) {
+		t.Errorf("got %v set, %q deleted; want the transaction's cookie deleted", set, deleted)
 	}
 }
 
 func TestQuiet(t *testing.T) {
 	t.Parallel()
-	c := at(t, start).Quiet()
-	if c.Name != cookieName+".quiet" || c.MaxAge != 300 {
-		t.Errorf("got %v; want %s for five minutes", c, cookieName+".quiet")
+	set, deleted := answer(at(t, start).SetQuiet)
+	if len(set) != 1 || set[0].Name != cookieName+".quiet" || set[0].MaxAge != 300 || len(deleted) > 0 {
+		t.Fatalf("got %v set, %q deleted; want %s for five minutes", set, deleted, cookieName+".quiet")
 	}
-	_, value, _ := strings.Cut(cookie(at(t, start), begun(t)), "=")
+	c := set[0]
+	_, value, _ := strings.Cut(pair(at(t, start), begun(t)), "=")
 	under := func(plain string) string {
 		return c.Name + "=" + base64.RawURLEncoding.EncodeToString(ring(t, "transaction", "app").Box(c.Name).Seal(nil, []byte(plain)))
 	}
