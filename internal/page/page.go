@@ -6,16 +6,17 @@
 //	page.Write(w, r, p)
 //
 // Each page is a title, a sentence and a way on. It loads nothing, runs nothing,
-// cannot be framed or cached, and tells the next site nothing of where the person
-// was. What the caller puts into a page is escaped; yet nothing that comes from a
-// request or a provider belongs there: the texts are in this package, chosen by code.
+// cannot be framed or cached, and does not tell the next site where the person was.
+// What the caller puts into a page is escaped. Nothing that comes from a request or
+// a provider belongs there nonetheless: the texts are in this package, chosen by
+// code.
 //
-// Both writers keep what else stands in the header of the answer: cookies,
-// HX-Redirect, Allow and Vary are the caller's, and are set before.
+// The caller sets other headers before: cookies, HX-Redirect, Allow and Vary.
 package page
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -29,31 +30,28 @@ import (
 // Page is one page. The zero Page says that something went wrong, with status 500
 // and no way on. [For] gives one for a code.
 type Page struct {
-	// Status is the status of the answer; 0 stands for 500.
-	Status int
-	// Title and Sentence are plain text; where empty, those of For("internal").
+	Status int // 0 means 500
+	// Title and Sentence are plain text. If one is empty, both are those of
+	// For("internal").
 	Title, Sentence string
-	// Action is the way on.
-	Action Action
-	// RetryAfter, if positive, is sent as Retry-After, in seconds rounded up.
-	RetryAfter time.Duration
+	Action          Action
+	RetryAfter      time.Duration // see Prepare
 }
 
-// Action is a link or, with Post, a form with one button. Without an Href none is
-// shown. A javascript: or data: URL does not survive the escaping.
+// Action is a link or, with Post, a form with one button. Without an Href, neither
+// is shown. A javascript: or data: URL does not survive the escaping.
 type Action struct {
 	Label, Href string
 	Post        bool
-	// Way is where it leads, for the caller who knows the address.
-	Way Way
+	Way         Way // where it leads; the caller knows the address
 }
 
 // Way is a kind of place to go on.
 type Way int
 
 const (
-	ToOutside Way = iota // where people are who are signed out
-	ToStart              // where people are who have signed in
+	ToOutside Way = iota // for people who are signed out
+	ToStart              // for people who have signed in
 	ToSignIn
 )
 
@@ -66,13 +64,11 @@ var source string
 var (
 	document = template.Must(template.New("page").Parse(source))
 
-	// styleHash lets exactly this style in, and no other: no attribute, no link, no
-	// element that somebody managed to write into a page.
+	// styleSource lets in this style and no other: no attribute, no link, no element
+	// that an attacker has managed to write into a page.
 	// https://www.w3.org/TR/CSP3/#grammardef-hash-source
-	styleHash = func() string {
-		sum := sha256.Sum256([]byte(style))
-		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-	}()
+	styleSource = "'sha256-" + base64.StdEncoding.EncodeToString(styleSum[:]) + "'"
+	styleSum    = sha256.Sum256([]byte(style))
 )
 
 // Write answers r with a page.
@@ -81,93 +77,60 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 		p.Title, p.Sentence = internal.Title, internal.Sentence
 	}
 	var body bytes.Buffer
-	must(document.Execute(&body, struct {
+	// It fails only if page.html is wrong.
+	_ = document.Execute(&body, struct {
 		Page
 		Style template.CSS
-	}{p, template.CSS(style)}))
-	csp := "default-src 'none'; style-src " + styleHash + "; base-uri 'none'; frame-ancestors 'none'"
+	}{p, template.CSS(style)})
+	csp := "default-src 'none'; style-src " + styleSource + "; base-uri 'none'; frame-ancestors 'none'"
 	if !p.Action.Post || p.Action.Href == "" {
 		csp += "; form-action 'none'"
 	}
 	// It is tempting to say form-action 'self' where there is a form. The sign-out
 	// form posts to the application, which redirects to the provider, which may
-	// redirect to one more. Chromium applies form-action to each of these steps, and
-	// the provider's next ones nobody here knows.
+	// redirect further, to hosts that this application does not know. Chromium
+	// applies form-action to each of these steps.
 	// https://github.com/w3c/webappsec-csp/issues/8
-	send(w, r, answer{
-		status:     p.Status,
-		retryAfter: p.RetryAfter,
-		mediaType:  "text/html; charset=utf-8",
-		csp:        csp,
-		body:       body.Bytes(),
-	})
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", csp)
+	send(w, r, p.Status, p.RetryAfter, body.Bytes())
 }
 
 // Problem is one problem document (https://www.rfc-editor.org/rfc/rfc9457). Its
-// type is "about:blank", so that its title is the status's own; what happened is
-// told by the code.
+// type is "about:blank", so its title is the status's own, and the code tells what
+// happened.
 type Problem struct {
-	// Status is the status of the answer; 0 stands for 500.
-	Status int
-	// Code is what happened, for programs.
-	Code string
-	// Detail is what happened, for whoever reads the program's log; if empty, the
-	// sentence of For(Code).
-	Detail string
-	// SignIn is the URL at which a person can sign in, if that helps.
-	SignIn string
-	// RetryAfter, if positive, is sent as Retry-After, in seconds rounded up.
-	RetryAfter time.Duration
+	Status int `json:"status"` // 0 means 500
+	// Detail is for the reader of the program's log; if empty, it is the sentence of
+	// For(Code).
+	Detail     string        `json:"detail"`
+	Code       string        `json:"code"`                  // for programs
+	SignIn     string        `json:"sign_in_url,omitempty"` // if signing in helps
+	RetryAfter time.Duration `json:"-"`                     // see Prepare
 }
 
 // WriteProblem answers r with a problem document.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
-	if p.Status == 0 {
-		p.Status = http.StatusInternalServerError
-	}
-	if p.Detail == "" {
-		p.Detail = For(p.Code).Sentence
-	}
+	p.Status = cmp.Or(p.Status, http.StatusInternalServerError)
+	p.Detail = cmp.Or(p.Detail, For(p.Code).Sentence)
 	var body bytes.Buffer
-	must(json.NewEncoder(&body).Encode(struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-		Code   string `json:"code"`
-		SignIn string `json:"sign_in_url,omitempty"`
-	}{http.StatusText(p.Status), p.Status, p.Detail, p.Code, p.SignIn}))
-	send(w, r, answer{
-		status:     p.Status,
-		retryAfter: p.RetryAfter,
-		mediaType:  "application/problem+json",
-		csp:        "default-src 'none'; frame-ancestors 'none'",
-		body:       body.Bytes(),
-	})
+	_ = json.NewEncoder(&body).Encode(struct { // strings and numbers cannot fail
+		Title string `json:"title"`
+		Problem
+	}{http.StatusText(p.Status), p})
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	send(w, r, p.Status, p.RetryAfter, body.Bytes())
 }
 
-// must is for what cannot fail: strings and numbers, written to memory.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-type answer struct {
-	status         int
-	retryAfter     time.Duration
-	mediaType, csp string
-	body           []byte
-}
-
-// Scheme is what a 401 must name: "The server generating a 401 response MUST send
-// a WWW-Authenticate header field",
+// Scheme is for WWW-Authenticate, which every 401 must have:
 // https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2. Basic would open a
 // browser's password window, and Bearer promise what is not accepted.
 // https://datatracker.ietf.org/doc/html/draft-broyer-http-cookie-auth
 const Scheme = `Cookie realm="sign-in"`
 
-// Prepare sets what an answer's header owes to its status, for an application that
-// writes pages of its own as well: WWW-Authenticate with 401, unless it is there, and
+// Prepare sets the headers that go with a status, also for an application that
+// writes its pages itself: WWW-Authenticate with 401, unless it is there, and
 // Retry-After, in seconds rounded up, if retryAfter is positive.
 func Prepare(h http.Header, status int, retryAfter time.Duration) {
 	if retryAfter > 0 {
@@ -180,21 +143,16 @@ func Prepare(h http.Header, status int, retryAfter time.Duration) {
 }
 
 // send writes an answer, and no body to HEAD.
-func send(w http.ResponseWriter, r *http.Request, a answer) {
-	if a.status == 0 {
-		a.status = http.StatusInternalServerError
-	}
+func send(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration, body []byte) {
+	status = cmp.Or(status, http.StatusInternalServerError)
 	h := w.Header()
-	h.Del("Content-Length") // of what somebody meant to send instead
-	h.Set("Content-Type", a.mediaType)
+	h.Del("Content-Length") // of another body, meant to be sent before
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", a.csp)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "private, no-store")
-	Prepare(h, a.status, a.retryAfter)
-	w.WriteHeader(a.status)
+	Prepare(h, status, retryAfter)
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		// A failure means that the client has gone away: there is nobody to tell.
-		_, _ = w.Write(a.body)
+		_, _ = w.Write(body) // fails if the client has gone away
 	}
 }

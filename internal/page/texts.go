@@ -2,11 +2,10 @@ package page
 
 import "net/http"
 
-// For returns the page for a code: its status, its texts, and its way on without
-// the Href, which the caller knows. An unknown code has no status, and the texts of
-// "internal".
+// For returns the page for a code, without the Href. An unknown code has no status,
+// and the texts of "internal".
 //
-// The texts are for people who did nothing wrong and know none of the terms: what
+// The texts tell people who did nothing wrong and know none of the terms what
 // happened, and what to do now.
 func For(code string) Page {
 	switch code {
