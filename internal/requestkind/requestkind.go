@@ -1,7 +1,5 @@
-// Package requestkind tells what kind of request this is, and so what shape its
-// sender can use when it is refused: a redirect for a person who goes to a page, a
-// page for a person who sends a form, a header for HTMX, a problem document for a
-// program.
+// Package requestkind tells what kind a request is of, and so in what shape its
+// sender can use a refusal.
 //
 //	switch requestkind.Of(r) {
 //	case requestkind.Navigation: // redirect to sign-in, with return_to
@@ -10,16 +8,16 @@
 //	default: // 401 with application/problem+json
 //	}
 //
-// This package never decides whether a request is let in. All that it reads are
-// headers, which any program may set as it likes: a wrong one gets its sender the
-// wrong shape of "no". [SameOriginNavigation] relies on more, namely on what pages
-// in a browser cannot do: set the headers that begin with Sec-
+// This package never decides whether a request is let in. It reads only headers,
+// which any program may set as it likes: a wrong one gets its sender the wrong shape
+// of "no". [SameOriginNavigation] relies on headers that pages in a browser cannot
+// set, since they begin with Sec-
 // (https://fetch.spec.whatwg.org/#forbidden-request-header). It protects people
 // from other sites, not an application from its clients.
 //
-// In doubt the request is a program's: a program that is told 401 reports it, while
-// one that is redirected to a sign-in page takes HTML for its data, and each
-// prefetched link would begin a sign-in.
+// In doubt a request is a program's: a program that gets 401 reports it, while one
+// that is redirected to a sign-in page takes HTML for its data, and each prefetched
+// link would begin a sign-in.
 package requestkind
 
 import (
@@ -36,11 +34,10 @@ type Kind int
 const (
 	// Program is every request of no other kind: fetch and XMLHttpRequest,
 	// command-line clients, images and scripts, event streams, WebSocket upgrades,
-	// prefetching, HEAD. Frames as well: a provider's page refuses to be framed, and
-	// so do the pages of this package.
+	// prefetching, HEAD. Frames as well: the pages of a provider, and those of this
+	// module, refuse to be framed.
 	Program Kind = iota
-	// Navigation is a person who goes to a page: the only kind that may begin a
-	// sign-in.
+	// Navigation is a person who goes to a page. Only this kind may begin a sign-in.
 	Navigation
 	// Form is a person who sends a form. It cannot be sent again after a sign-in,
 	// so a page has to explain.
@@ -51,7 +48,7 @@ const (
 	HTMX
 )
 
-// Of tells the kind of r.
+// Of returns the kind of r.
 func Of(r *http.Request) Kind {
 	switch {
 	case single(r.Header, "HX-Request") == "true":
@@ -60,37 +57,27 @@ func Of(r *http.Request) Kind {
 		return Program
 	case r.Method == http.MethodGet:
 		return Navigation
-	case r.Method == http.MethodPost:
-		// Forms know no other methods:
-		// https://html.spec.whatwg.org/#attr-fs-method
+	case r.Method == http.MethodPost: // forms know no other: https://html.spec.whatwg.org/#attr-fs-method
 		return Form
 	}
 	return Program
 }
 
 // MayStart reports whether a request to the sign-in route itself may begin a
-// sign-in. That route is for nothing else, so a client that says nothing of itself
-// (no fetch metadata, no Accept or "*/*" alone, as simple clients and link checkers
-// send) is taken at its word; at any other route it would be a Program.
+// sign-in: a Navigation, or a client that does not tell what it is (no fetch
+// metadata, no Accept or "*/*" alone, as simple clients and link checkers send).
+// At any other route the latter is a Program.
 func MayStart(r *http.Request) bool {
-	if Of(r) == Navigation {
-		return true
-	}
-	for _, name := range []string{"Sec-Fetch-Mode", "Sec-Fetch-Dest", "X-Requested-With", "HX-Request"} {
-		if len(values(r.Header, name)) > 0 {
-			return false
-		}
-	}
-	accept := values(r.Header, "Accept")
-	return r.Method == http.MethodGet && !ahead(r) && !upgrade(r) &&
-		(len(accept) == 0 || len(accept) == 1 && accept[0] == "*/*")
+	return Of(r) == Navigation || r.Method == http.MethodGet && !ahead(r) && !upgrade(r) &&
+		(!has(r.Header, "Accept") || single(r.Header, "Accept") == "*/*") &&
+		!has(r.Header, "Sec-Fetch-Mode", "Sec-Fetch-Dest", "X-Requested-With", "HX-Request")
 }
 
-// SameOriginNavigation reports whether the browser itself says that a page of this
-// very origin sent a person here by GET, now: by a link, a form or a script. Not
-// another site, not a mail or a bookmark ("none"), not a sibling domain
-// ("same-site"), not an image, a frame or a prefetch. Browsers that say nothing, as
-// those before 2023 and all on plain http, count as no.
+// SameOriginNavigation reports whether the browser says that a page of this origin
+// sent a person here by GET, now: by a link, a form or a script. Not another site,
+// a mail or a bookmark ("none"), a sibling domain ("same-site"), an image, a frame
+// or a prefetch. Browsers before 2023, and all on plain http, say nothing, which
+// counts as no.
 func SameOriginNavigation(r *http.Request) bool {
 	return r.Method == http.MethodGet &&
 		single(r.Header, "Sec-Fetch-Site") == "same-origin" &&
@@ -102,17 +89,16 @@ func SameOriginNavigation(r *http.Request) bool {
 // CrossSite reports whether the browser says that another site caused this request,
 // or another origin of this site: a sibling domain may have another owner. It says
 // so of a whole chain of redirects
-// (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). No such
-// header means unknown, and unknown is false: the answer only orders which
-// unfinished sign-ins are dropped first, and among browsers that say nothing they
-// are all alike.
+// (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). If it
+// says nothing the answer is false. That only decides which unfinished sign-ins are
+// dropped first, and all those of such a browser are alike.
 func CrossSite(r *http.Request) bool {
 	return slices.ContainsFunc(values(r.Header, "Sec-Fetch-Site"), func(from string) bool { return from == "cross-site" || from == "same-site" })
 }
 
 // CookieWritable reports whether a changed session cookie may be set on the answer
-// to r. Not on subresources that caches share: a cache that keeps an image together
-// with its Set-Cookie hands one person's session to all others
+// to r. It may not on subresources that caches share: a cache that keeps an image
+// together with its Set-Cookie hands one person's session to all others
 // (https://www.rfc-editor.org/rfc/rfc9111#section-7.3).
 func CookieWritable(r *http.Request) bool {
 	for _, dest := range values(r.Header, "Sec-Fetch-Dest") {
@@ -129,39 +115,33 @@ func page(r *http.Request) bool {
 	if ahead(r) {
 		return false
 	}
-	mode, dest := values(r.Header, "Sec-Fetch-Mode"), values(r.Header, "Sec-Fetch-Dest")
 	// https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-mode-header
-	if len(mode) > 0 && single(r.Header, "Sec-Fetch-Mode") != "navigate" ||
-		len(dest) > 0 && single(r.Header, "Sec-Fetch-Dest") != "document" {
-		return false
-	}
-	if len(mode) > 0 && len(dest) > 0 {
+	navigates := single(r.Header, "Sec-Fetch-Mode") == "navigate"
+	document := single(r.Header, "Sec-Fetch-Dest") == "document"
+	switch {
+	case navigates && document:
 		// It is tempting to ask for no X-Requested-With here too. Android's WebView
 		// sends the name of its app in it with each navigation.
 		return true
+	case !navigates && has(r.Header, "Sec-Fetch-Mode"), !document && has(r.Header, "Sec-Fetch-Dest"):
+		return false
 	}
 	// What looks like a media type may be part of a quoted string. No browser
 	// quotes anything here, so in doubt it is a program.
 	quotes := strings.Contains(strings.Join(r.Header.Values("Accept"), ""), `"`)
-	return !quotes && accepts(r, "text/html") && len(values(r.Header, "X-Requested-With")) == 0
+	return !quotes && accepts(r, "text/html") && !has(r.Header, "X-Requested-With")
 }
 
 // ahead reports whether the browser fetches a page before the person asks for it.
-// "The Sec-Purpose HTTP request header specifies that the request serves one or
-// more purposes other than requesting the resource for immediate use by the user"
-// (https://fetch.spec.whatwg.org/#sec-purpose-header), so any value says it.
-// Purpose and X-Moz are its older forms.
-func ahead(r *http.Request) bool {
-	return len(values(r.Header, "Sec-Purpose")) > 0 ||
-		len(values(r.Header, "Purpose")) > 0 ||
-		len(values(r.Header, "X-Moz")) > 0
-}
+// Any value says so: https://fetch.spec.whatwg.org/#sec-purpose-header. Purpose and
+// X-Moz are older forms of that header.
+func ahead(r *http.Request) bool { return has(r.Header, "Sec-Purpose", "Purpose", "X-Moz") }
 
 // upgrade reports a handshake to another protocol
 // (https://www.rfc-editor.org/rfc/rfc9110#section-7.8). Both headers are asked for,
 // since some proxies add Connection: upgrade to every request.
 func upgrade(r *http.Request) bool {
-	return len(values(r.Header, "Upgrade")) > 0 &&
+	return has(r.Header, "Upgrade") &&
 		slices.ContainsFunc(values(r.Header, "Connection"), func(s string) bool { return strings.EqualFold(s, "upgrade") })
 }
 
@@ -180,6 +160,11 @@ func accepts(r *http.Request, mediaType string) bool {
 		}
 	}
 	return false
+}
+
+// has reports whether one of these headers has a value.
+func has(h http.Header, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return len(values(h, name)) > 0 })
 }
 
 // single returns the value of a header that has exactly one, or "". A header that
