@@ -1,6 +1,5 @@
-// Package settings decides which values a configuration may have, and what
-// they mean: one function a rule, each returning the value to use or what is
-// wrong with the one given.
+// Package settings decides which values a configuration may have. Each function
+// is one rule, and returns the value to use or what is wrong with the one given.
 package settings
 
 import (
@@ -9,22 +8,30 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
+var (
+	host       = regexp.MustCompile(`^[A-Za-z0-9._:%-]+$`) // a name, or an address with or without a zone
+	cookieName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	// https://www.rfc-editor.org/rfc/rfc6749#section-3.3, "scope-token"
+	scope = regexp.MustCompile(`^[!#-\[\]-~]+$`)
+)
+
 // Loopback reports whether a host (without port) is this machine for programs:
-// nothing that is sent to it leaves the machine. Names below localhost are not
-// among them. net/http sends requests for these through HTTP_PROXY, in clear, and
-// some resolvers ask the network.
+// nothing that is sent to it leaves the machine. Names below localhost are not:
+// net/http sends requests for them through HTTP_PROXY, in clear, and some
+// resolvers ask the network.
 func Loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	ip, _ := netip.ParseAddr(host) // the zero Addr is no loopback
+	return host == "localhost" || ip.IsLoopback()
 }
 
-// LoopbackInBrowsers reports whether a host is this machine for browsers, which
-// treat names below localhost alike (RFC 6761, section 6.3).
+// LoopbackInBrowsers reports whether a host is this machine for browsers. For them
+// names below localhost are (RFC 6761, section 6.3).
 func LoopbackInBrowsers(host string) bool {
 	return Loopback(host) || strings.HasSuffix(host, ".localhost")
 }
@@ -32,19 +39,18 @@ func LoopbackInBrowsers(host string) bool {
 // origin parses an absolute URL that may have a path and nothing after it.
 // Plain http is for loopback only.
 func origin(raw string, loopback func(host string) bool) (*url.URL, error) {
-	if raw == "" {
-		return nil, errors.New("is missing; needs an absolute URL such as https://host")
-	}
 	u, err := url.Parse(raw)
 	switch {
+	case raw == "":
+		return nil, errors.New("is missing; needs an absolute URL such as https://host")
 	case err != nil:
 		// url.Error would repeat it.
 		return nil, errors.New("is not a URL; needs an absolute one such as https://host")
-	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.Opaque != "":
+	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
 		return nil, fmt.Errorf("is %q; needs an absolute URL such as https://host", raw)
 	case u.User != nil:
 		return nil, errors.New("must not hold a user name or password")
-	case strings.Trim(u.Hostname(), hostCharacters) != "":
+	case !host.MatchString(u.Hostname()):
 		return nil, fmt.Errorf("is %q; its host is no host", raw)
 	case u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, fmt.Errorf("is %q; must not have a query or a fragment", raw)
@@ -54,10 +60,7 @@ func origin(raw string, loopback func(host string) bool) (*url.URL, error) {
 	return u, nil
 }
 
-// hostCharacters are those of names, of addresses, and of the zones of IPv6.
-const hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%"
-
-// Origin returns an origin: scheme, host and port, and nothing after them.
+// Origin returns a URL of scheme, host and port alone.
 func Origin(raw string) (*url.URL, error) {
 	u, err := origin(raw, Loopback)
 	if err != nil {
@@ -69,8 +72,8 @@ func Origin(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// Issuer returns the provider's issuer identifier, to the byte as the provider
-// must state it.
+// Issuer returns the provider's issuer identifier, which the provider must state to
+// the byte.
 func Issuer(raw string) (string, error) {
 	if _, err := origin(raw, Loopback); err != nil {
 		return "", err
@@ -78,8 +81,7 @@ func Issuer(raw string) (string, error) {
 	return raw, nil
 }
 
-// LogtoIssuer returns the issuer of a Logto endpoint: Logto serves OpenID
-// Connect under /oidc.
+// LogtoIssuer returns the issuer of a Logto endpoint: /oidc below it.
 func LogtoIssuer(endpoint string) (string, error) {
 	u, err := origin(endpoint, Loopback)
 	if err != nil {
@@ -110,12 +112,12 @@ func Base(raw string) (*url.URL, error) {
 
 // CookieName returns the name of the session cookie. With https it has the
 // prefix __Host-, which browsers accept from this very host only, over https
-// only: no sibling domain and no plain-text page can set such a cookie.
+// only: no sibling domain and no page over http can set such a cookie.
 // https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-20#section-4.1.3.2
 func CookieName(name string, https bool) (string, error) {
 	const prefix = "__Host-"
 	name = strings.TrimPrefix(name, prefix)
-	if name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+	if !cookieName.MatchString(name) {
 		return "", fmt.Errorf("is %q; needs 1 to 64 letters, digits, _ and -", name)
 	}
 	if https {
@@ -132,15 +134,15 @@ func Route(p string) (string, error) {
 	return p, nil
 }
 
-// Asymmetric are the algorithms that may sign tokens: a list of what is known,
-// since the next "none" may have another name. Symmetric ones are not accepted:
-// their key is the client secret, which was not made to be one. EdDSA has two names,
+// Asymmetric returns the algorithms that may sign tokens. It lists what is known,
+// since the next "none" may have another name. The key of symmetric ones would be
+// the client secret, which was not made to be one. EdDSA has two names,
 // https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 func Asymmetric() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 }
 
-// Algorithms checks the algorithms that an operator has pinned.
+// Algorithms returns the algorithms that an operator has pinned.
 func Algorithms(algs []string) ([]string, error) {
 	known := Asymmetric()
 	for _, a := range algs {
@@ -151,21 +153,15 @@ func Algorithms(algs []string) ([]string, error) {
 	return slices.Clone(algs), nil
 }
 
-// Scopes checks scope values (RFC 6749, section 3.3) and adds the defaults in
-// front of them.
+// Scopes returns the defaults and the scopes, each once.
 func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	all := []string{"openid"} // without it, the request is not OpenID Connect
 	if !omitDefaults {
 		all = append(all, "profile", "offline_access")
 	}
 	for _, s := range scopes {
-		for _, c := range []byte(s) {
-			if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
-				return nil, fmt.Errorf("has %q; needs one scope in each element, without quotes or backslashes", s)
-			}
-		}
-		if s == "" {
-			return nil, errors.New("has an empty scope")
+		if !scope.MatchString(s) {
+			return nil, fmt.Errorf("has %q; needs one scope in each element, without quotes or backslashes", s)
 		}
 		if !slices.Contains(all, s) {
 			all = append(all, s)
@@ -174,19 +170,19 @@ func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	return all, nil
 }
 
-// Resources checks resource indicators: absolute URIs without a fragment.
+// Resources returns resource indicators: absolute URIs without a fragment.
 // https://www.rfc-editor.org/rfc/rfc8707#section-2
 func Resources(resources []string) ([]string, error) {
 	for _, r := range resources {
 		u, err := url.Parse(r)
-		if err != nil || !u.IsAbs() || u.Fragment != "" || strings.Contains(r, "#") {
+		if err != nil || !u.IsAbs() || strings.Contains(r, "#") {
 			return nil, fmt.Errorf("has %q; needs absolute URIs without a fragment", r)
 		}
 	}
 	return slices.Clone(resources), nil
 }
 
-// Duration checks a time that must pass.
+// Duration returns a duration that is above zero.
 func Duration(d time.Duration) (time.Duration, error) {
 	if d <= 0 {
 		return 0, fmt.Errorf("is %v; needs more than zero, or zero for the default", d)
