@@ -1,6 +1,7 @@
 package bearer
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -11,31 +12,27 @@ import (
 // Transport sends requests to one origin with a bearer token, and all others
 // without. It is safe for concurrent use if its fields are not changed.
 type Transport struct {
-	Base http.RoundTripper
-	// Origin is where the token may go.
-	Origin *url.URL
-	// Mistake, unless nil, fails every request.
-	Mistake error
-	// Context is whose token it is. A request's own context ends the wait for it
-	// as well.
+	Base    http.RoundTripper
+	Origin  *url.URL
+	Mistake error // unless nil, fails every request
+	// Context says whose token it is. A request's context ends the wait for the
+	// token, too.
 	Context context.Context
-	// Token returns a token, another one than refused.
+	// Token returns another token than refused.
 	Token func(ctx context.Context, refused string) (string, error)
 }
 
 // RoundTrip sends a request. Redirects come here one by one, so each is compared
 // with the origin.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.Mistake != nil {
-		closeBody(r)
-		return nil, t.Mistake
-	}
-	if !t.isOrigin(r) {
+	if t.Mistake == nil && !t.isOrigin(r) {
 		return t.Base.RoundTrip(r)
 	}
 	token, err := t.token(r, "")
 	if err != nil {
-		closeBody(r)
+		if r.Body != nil {
+			r.Body.Close()
+		}
 		return nil, err
 	}
 	resp, err := t.send(r, r.Body, token)
@@ -61,14 +58,14 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 const maxDrain = 64 << 10
 
 // isOrigin compares scheme, host and port
-// (https://www.rfc-editor.org/rfc/rfc6454#section-5). A request that names another
-// host than the one it is sent to is for that one's neighbour.
+// (https://www.rfc-editor.org/rfc/rfc6454#section-5). A request whose Host header
+// names another host is for a neighbour at the same address.
 func (t *Transport) isOrigin(r *http.Request) bool {
 	return sameOrigin(r.URL, t.Origin) && (r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin))
 }
 
-// sameOrigin compares names by the letters of ASCII: there is a K for which
-// strings.EqualFold says that it is a k, and DNS that it is not.
+// sameOrigin ignores the case of ASCII letters alone: for strings.EqualFold the
+// Kelvin sign is a k, and for DNS it is not.
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && lower(a.Hostname()) == lower(b.Hostname()) && port(a) == port(b)
 }
@@ -83,17 +80,17 @@ func lower(host string) string {
 }
 
 func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
 	if u.Scheme == "https" {
-		return "443"
+		return cmp.Or(u.Port(), "443")
 	}
-	return "80"
+	return cmp.Or(u.Port(), "80")
 }
 
 // token asks for a token, and gives up when the request does.
 func (t *Transport) token(r *http.Request, refused string) (string, error) {
+	if t.Mistake != nil {
+		return "", t.Mistake
+	}
 	ctx, cancel := context.WithCancel(t.Context)
 	defer cancel()
 	defer context.AfterFunc(r.Context(), cancel)()
@@ -105,8 +102,8 @@ func (t *Transport) token(r *http.Request, refused string) (string, error) {
 }
 
 // send sends a copy of a request, since a RoundTripper must not change it. The
-// answer names the caller's own: it is tempting to leave it at the copy, and then
-// a CheckRedirect that copies headers finds the token there.
+// answer names the caller's own. It is tempting to leave the copy there, where a
+// CheckRedirect that copies headers would find the token.
 func (t *Transport) send(r *http.Request, body io.ReadCloser, token string) (*http.Response, error) {
 	c := r.Clone(r.Context())
 	c.Body = body
@@ -128,10 +125,4 @@ func bodyAgain(r *http.Request) (io.ReadCloser, bool) {
 	}
 	body, err := r.GetBody()
 	return body, err == nil
-}
-
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		r.Body.Close()
-	}
 }
