@@ -13,42 +13,40 @@
 //		Store:  redisstore.NewSessions(client), // only if cookies are too small
 //	})
 //
-// One node, Sentinel and Cluster will do; what kind it is, the client's options
-// say. Several applications may use one Redis, even with one prefix: the keys are
-// hashes over issuer and client, or of random values.
+// The client may be one of a single node, of Sentinel or of a Cluster. Several
+// applications may use one Redis, even with one prefix: the keys are hashes over
+// issuer and client, or of random values.
 //
 // # What the server needs
 //
 //   - maxmemory-policy noeviction. Every key has a time to live, so any other
 //     policy drops sign-outs when memory gets short, and copies of the cookies of
-//     sessions that were ended are good again. With noeviction writes fail, and
-//     people see a page that says so.
-//   - Persistence, if it restarts: appendonly yes. A server that comes back empty
-//     has forgotten who has signed out, and the sessions of [Sessions].
+//     ended sessions work again. With noeviction writes fail, and people see a
+//     page that says so.
+//   - appendonly yes. A server that restarts empty has forgotten who has signed
+//     out, and the sessions of [Sessions].
 //
 // # What its user needs
 //
-// No more than this, on the prefix and nowhere else:
+// These commands, on the prefix alone:
 //
 //	ACL SETUSER signin on >password ~signin:* +get +set +del
 //
-// On each node of a Cluster also how to learn which node keeps what, and how to
-// find it while that changes:
+// On each node of a Cluster also those that tell which node keeps what:
 //
 //	ACL SETUSER signin +cluster|slots +asking
 //
 // Options of the client may need more: DB needs +select, ClientName
-// +client|setname. What else the client sends of its own accord may be refused;
+// +client|setname. Anything else that the client sends may be refused;
 // +client|setinfo, which Redis has since 7.2, keeps that out of ACL LOG.
 //
 // # What a failover can lose
 //
-// Replication of Redis is asynchronous. If a primary dies, the writes of its last
-// moments may not have reached the replica that takes over, though this package
-// was told that they were done:
+// Replication of Redis is asynchronous. If a primary dies, its last writes may not
+// have reached the replica that takes over, though Redis has confirmed them:
 //
 //   - a sign-out: the browser's own cookie is cleared, and the refresh token
-//     given back to the provider, in any case. Copies of the cookie live on until
+//     given back to the provider, in any case. Copies of the cookie work until
 //     their access token expires; until IdleTimeout or MaxLifetime if there is no
 //     refresh token, or the provider has no way to revoke it.
 //   - the new form of a session that was being refreshed: a browser that has not
@@ -57,13 +55,14 @@
 //     tolerate no reuse end the session.
 //   - a session of [Sessions] that had just begun: its owner signs in again.
 //
-// min-replicas-to-write and min-replicas-max-lag bound how much that can be. While
-// the network is parted, a primary that has been replaced may still answer reads.
-// Nobody is let in by any of it who was not signed in before.
+// min-replicas-to-write and min-replicas-max-lag bound the loss. While the network
+// is split, a primary that has been replaced may still answer reads. None of this
+// signs in a browser that was not signed in before.
 package redisstore
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -82,10 +81,9 @@ type settings struct {
 func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
 
 // Timeout sets how long one operation may take, the client's retries included.
-// Default 2 seconds. The time a request has left counts as well, if it is less.
+// Default 2 seconds. It ends earlier if its context does.
 func Timeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
 
-// server is a Redis and how to use it.
 type server struct {
 	settings
 	client redis.UniversalClient
@@ -105,8 +103,8 @@ func newServer(client redis.UniversalClient, opts []Option) server {
 	return s
 }
 
-// unfit says why a client is not fit for this package, or "". What kinds of
-// clients there are besides these, it cannot know.
+// unfit says why a client is not fit for this package, or "". Clients of other
+// types are taken as they are.
 func unfit(client redis.UniversalClient) string {
 	const timeouts = "the client's options need ContextTimeoutEnabled: true, or a server that hangs holds up every request"
 	switch c := client.(type) {
@@ -132,29 +130,26 @@ func unfit(client redis.UniversalClient) string {
 	return ""
 }
 
-// within bounds an operation.
-func (s *server) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.timeout)
-}
-
-// run sends commands in one pipeline, even a single one. A Cluster's client does
-// more for a command alone: until it has read the table of all commands, it asks
-// for that first, for up to 5 seconds whatever ctx says, and lets nobody else by.
+// run sends commands, and returns an error unless all have been answered. That
+// there is no value is an answer; see isNone. doing begins the error.
 //
-// It returns an error unless all have been answered. That there is no value is
-// an answer; a command's own error tells.
-func (s *server) run(ctx context.Context, commands func(redis.Pipeliner)) error {
+// Even a single command goes out in a pipeline. For a command alone, a Cluster's
+// client first asks for the table of all commands, for up to 5 seconds whatever
+// ctx says, and makes every other request wait.
+func (s *server) run(ctx context.Context, doing string, commands func(redis.Pipeliner)) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	pipe := s.client.Pipeline()
 	commands(pipe)
 	cmds, err := pipe.Exec(ctx)
 	// It is tempting to use errors.Is. But a sentinel that does not know the
-	// primary answers redis.Nil as well, which makes an error of the connection,
-	// and then the commands, which were not sent, need not have any.
-	if err == redis.Nil && ctx.Err() == nil && slices.ContainsFunc(cmds, isNone) {
+	// primary answers redis.Nil too, which becomes an error of the connection. The
+	// commands were not sent then, and need not have an error.
+	if err == nil || err == redis.Nil && ctx.Err() == nil && slices.ContainsFunc(cmds, isNone) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("redisstore: %s: %w", doing, err)
 }
 
-// isNone reports that the answer to a command was that there is nothing.
+// isNone reports whether the answer to a command is that there is no value.
 func isNone(cmd redis.Cmder) bool { return cmd.Err() == redis.Nil }

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -19,23 +20,23 @@ import (
 // trip, and so does writing one.
 //
 // The browser gets a cookie with a random ID of 130 bits and nothing else. The
-// keys in Redis are hashes of it: whoever reads them cannot make a cookie of
-// them. Values are stored as they are given; package signin gives sealed ones.
+// keys in Redis are hashes of it, from which no cookie can be made. Values are
+// stored as they are given; package signin gives sealed ones.
 //
 // Keys and values of a session must be strings. Anything else would need
 // encoding/gob, which is not made to read what an attacker may have written
 // (https://pkg.go.dev/encoding/gob#hdr-Security).
 type Sessions struct{ server }
 
-// NewSessions returns a session store on client. It dials nobody, and panics as
-// [NewShared] does.
+// NewSessions returns a session store on client. It does not connect, and panics
+// as [NewShared] does.
 func NewSessions(client redis.UniversalClient, opts ...Option) *Sessions {
 	return &Sessions{newServer(client, opts)}
 }
 
-// A session whose cookie lives until the browser is closed (MaxAge is zero) is
-// kept for a day.
-const untilClosed = 24 * time.Hour
+// untilClosed is how many seconds to keep a session whose cookie lives until the
+// browser is closed (MaxAge is zero).
+const untilClosed = 24 * 60 * 60
 
 // Get returns the session of that name, the same one for each call with one
 // request.
@@ -44,7 +45,7 @@ func (s *Sessions) Get(r *http.Request, name string) (*sessions.Session, error) 
 }
 
 // New returns the session that the request's cookie names, or a new one with
-// IsNew set if there is none. An error is Redis's, and beside a new session.
+// IsNew set if there is none. If Redis fails, it returns a new one and an error.
 func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) {
 	session := sessions.NewSession(s, name)
 	session.IsNew, session.Options = true, defaults()
@@ -52,19 +53,17 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 	if err != nil || len(c.Value) != idLen {
 		return session, nil
 	}
-	ctx, cancel := s.within(r.Context())
-	defer cancel()
+	ctx := r.Context()
 	var stored *redis.StringCmd
-	err = s.run(ctx, func(p redis.Pipeliner) { stored = p.Get(ctx, s.key(name, c.Value)) })
-	switch {
-	case err != nil:
-		return session, fmt.Errorf("redisstore: reading a session: %w", err)
-	case isNone(stored):
-		return session, nil // an ID that a browser has made up is never taken on
+	err = s.run(ctx, "reading a session", func(p redis.Pipeliner) { stored = p.Get(ctx, s.key(name, c.Value)) })
+	if err != nil {
+		return session, err
 	}
 	var values map[string]string
 	if err := json.Unmarshal([]byte(stored.Val()), &values); err != nil || values == nil {
-		return session, nil // not written here, so it is nobody's
+		// There is none, or it was not written here. An ID that a browser has made up
+		// is never taken on.
+		return session, nil
 	}
 	for k, v := range values {
 		session.Values[k] = v
@@ -75,23 +74,23 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 
 func defaults() *sessions.Options {
 	return &sessions.Options{
-		Path: "/", MaxAge: int(untilClosed / time.Second),
+		Path: "/", MaxAge: untilClosed,
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-// Save writes the session and its cookie, with the lifetime of
-// session.Options.MaxAge in seconds. If that is negative, both are deleted.
+// Save writes the session and its cookie, for session.Options.MaxAge seconds. If
+// that is negative, it deletes both.
 func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	if session.Options == nil {
 		session.Options = defaults()
 	}
-	ctx, cancel := s.within(r.Context())
-	defer cancel()
+	ctx := r.Context()
 	if session.Options.MaxAge < 0 {
 		if session.ID != "" {
-			if err := s.run(ctx, func(p redis.Pipeliner) { p.Del(ctx, s.key(session.Name(), session.ID)) }); err != nil {
-				return fmt.Errorf("redisstore: deleting a session: %w", err)
+			err := s.run(ctx, "deleting a session", func(p redis.Pipeliner) { p.Del(ctx, s.key(session.Name(), session.ID)) })
+			if err != nil {
+				return err
 			}
 		}
 		http.SetCookie(w, sessions.NewCookie(session.Name(), "", session.Options))
@@ -102,26 +101,20 @@ func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, session *session
 		return err
 	}
 	if session.ID == "" {
-		session.ID = newID()
+		session.ID = rand.Text()
 	}
-	ttl := untilClosed
-	if session.Options.MaxAge > 0 {
-		ttl = time.Duration(session.Options.MaxAge) * time.Second
-	}
-	err = s.run(ctx, func(p redis.Pipeliner) { p.Set(ctx, s.key(session.Name(), session.ID), stored, ttl) })
+	ttl := time.Duration(cmp.Or(session.Options.MaxAge, untilClosed)) * time.Second
+	err = s.run(ctx, "writing a session", func(p redis.Pipeliner) { p.Set(ctx, s.key(session.Name(), session.ID), stored, ttl) })
 	if err != nil {
-		return fmt.Errorf("redisstore: writing a session: %w", err)
+		return err
 	}
 	http.SetCookie(w, sessions.NewCookie(session.Name(), session.ID, session.Options))
 	return nil
 }
 
-// idLen is the length of rand.Text, 130 bits in base32.
-const idLen = 26
+const idLen = 26 // of rand.Text, 130 bits in base32
 
-func newID() string { return rand.Text() }
-
-// key is where a session is kept. A cookie is good under its own name only.
+// key is where a session is kept. A cookie works under its own name only.
 func (s *Sessions) key(name, id string) string {
 	sum := sha256.Sum256([]byte(name + "\x00" + id))
 	return s.prefix + "session:" + base64.RawURLEncoding.EncodeToString(sum[:])

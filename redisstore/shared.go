@@ -16,18 +16,18 @@ import (
 // Cluster at the same time.
 type Shared struct{ server }
 
-// NewShared returns shared state on client. It dials nobody.
+// NewShared returns shared state on client. It does not connect.
 //
-// It panics, as it would be found out only when something goes wrong, if the
-// client does not heed time-outs (ContextTimeoutEnabled), reads from replicas or
-// from a cache of its own, or is a Ring.
+// It panics if the client does not heed time-outs (ContextTimeoutEnabled), reads
+// from replicas or from a cache in the client, or is a Ring: such mistakes would
+// show only when something goes wrong.
 func NewShared(client redis.UniversalClient, opts ...Option) *Shared {
 	return &Shared{newServer(client, opts)}
 }
 
-// tagLen is the length of the random tag that stands before each value. The
-// client repeats a command whose answer was lost on the way; the tag tells that
-// what stands there already is what the first try has written.
+// tagLen is the length of the random tag before each value. The client repeats a
+// command whose answer was lost on the way; the tag tells whether a value that is
+// there already is what the first try has written.
 const tagLen = 16
 
 func tagged(value []byte) []byte {
@@ -38,18 +38,16 @@ func tagged(value []byte) []byte {
 
 // Get returns the values of keys, in their order, nil where there is none.
 func (s *Shared) Get(ctx context.Context, keys ...string) ([][]byte, error) {
-	ctx, cancel := s.within(ctx)
-	defer cancel()
 	answers := make([]*redis.StringCmd, len(keys))
 	// It is tempting to use MGET, which a Cluster refuses for keys of several
 	// slots; the commands of a pipeline go out together just as well.
-	err := s.run(ctx, func(p redis.Pipeliner) {
+	err := s.run(ctx, "reading", func(p redis.Pipeliner) {
 		for i, key := range keys {
 			answers[i] = p.Get(ctx, s.prefix+key)
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("redisstore: reading: %w", err)
+		return nil, err
 	}
 	values := make([][]byte, len(keys))
 	for i, a := range answers {
@@ -72,35 +70,25 @@ func (s *Shared) Set(ctx context.Context, key string, value []byte, ttl time.Dur
 	if err := positive(ttl); err != nil {
 		return err
 	}
-	ctx, cancel := s.within(ctx)
-	defer cancel()
-	err := s.run(ctx, func(p redis.Pipeliner) {
-		p.SetArgs(ctx, s.prefix+key, tagged(value), redis.SetArgs{TTL: ttl})
-	})
-	if err != nil {
-		return fmt.Errorf("redisstore: writing: %w", err)
-	}
-	return nil
+	return s.run(ctx, "writing", func(p redis.Pipeliner) { p.Set(ctx, s.prefix+key, tagged(value), ttl) })
 }
 
-// Add stores value under key for ttl, unless key has a value; it reports whether
+// Add stores value under key for ttl, unless key has a value, and reports whether
 // it has stored it.
 func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	if err := positive(ttl); err != nil {
 		return false, err
 	}
-	ctx, cancel := s.within(ctx)
-	defer cancel()
 	ours := tagged(value)
 	var added *redis.StatusCmd
 	var there *redis.StringCmd
-	err := s.run(ctx, func(p redis.Pipeliner) {
+	err := s.run(ctx, "writing", func(p redis.Pipeliner) {
 		added = p.SetArgs(ctx, s.prefix+key, ours, redis.SetArgs{Mode: "NX", TTL: ttl})
 		there = p.Get(ctx, s.prefix+key)
 	})
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("redisstore: writing: %w", err)
+		return false, err
 	case !isNone(added):
 		return true, nil
 	case isNone(there): // what was in the way has just gone
@@ -123,10 +111,5 @@ func positive(ttl time.Duration) error {
 
 // Delete removes key, if it is there.
 func (s *Shared) Delete(ctx context.Context, key string) error {
-	ctx, cancel := s.within(ctx)
-	defer cancel()
-	if err := s.run(ctx, func(p redis.Pipeliner) { p.Del(ctx, s.prefix+key) }); err != nil {
-		return fmt.Errorf("redisstore: deleting: %w", err)
-	}
-	return nil
+	return s.run(ctx, "deleting", func(p redis.Pipeliner) { p.Del(ctx, s.prefix+key) })
 }
