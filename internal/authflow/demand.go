@@ -21,8 +21,8 @@ type Demand struct {
 	ACR []string `json:",omitempty"`
 }
 
-// And returns a demand for both d and o. That is impossible if their classes
-// have none in common.
+// And returns the demand that meets both d and o. It is impossible if they have no
+// class in common.
 func (d Demand) And(o Demand) (both Demand, possible bool) {
 	if o.MaxAgeAsked && (!d.MaxAgeAsked || o.MaxAge < d.MaxAge) {
 		d.MaxAge, d.MaxAgeAsked = o.MaxAge, true

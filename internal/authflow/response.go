@@ -72,9 +72,9 @@ func ParseResponse(rawQuery string) (*Response, error) {
 // https://www.rfc-editor.org/rfc/rfc6749#appendix-A
 func unprintable(c rune) bool { return c < 0x20 || c > 0x7e }
 
-// CheckIssuer returns an error unless the response may come from the issuer, lest
-// a response of one provider is redeemed at another (mix-up). announced says that
-// the issuer's metadata promise iss in every response.
+// CheckIssuer returns an error unless the response may come from the issuer, so
+// that a response of one provider is not redeemed at another (mix-up). announced
+// says that the issuer's metadata promise iss in every response.
 func (r *Response) CheckIssuer(issuer string, announced bool) error {
 	switch {
 	// https://www.rfc-editor.org/rfc/rfc9207#section-2.4
@@ -90,14 +90,10 @@ func (r *Response) CheckIssuer(issuer string, announced bool) error {
 type Outcome int
 
 const (
-	// Declined: the person or the provider said no.
-	Declined Outcome = iota
-	// PersonNeeded: the provider was to show nothing, and would have to.
-	PersonNeeded
-	// Trouble: the provider is in trouble that may pass.
-	Trouble
-	// Misfit: the provider does not take such a request from this client.
-	Misfit
+	Declined     Outcome = iota // the person or the provider said no
+	PersonNeeded                // the provider was to show nothing, and would have to
+	Trouble                     // the provider is in trouble that may pass
+	Misfit                      // the provider does not take such a request from this client
 )
 
 // Outcome classifies the error code. The codes are those of

@@ -44,8 +44,8 @@ const (
 	repeated = "2"
 )
 
-// Repeated reports whether a state is that of a repeated transaction. A forged
-// one has no effect but a page that explains, in place of a repeated sign-in.
+// Repeated reports whether a state is that of a repeated transaction. Forging one
+// only brings a page that explains, in place of a repeated sign-in.
 func Repeated(state string) bool { return strings.HasPrefix(state, repeated) }
 
 func (tx *Transaction) begin(req *Request, now time.Time) {
