@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	host       = regexp.MustCompile(`^[A-Za-z0-9._:%-]+$`) // a name, or an address with or without a zone
+	host       = regexp.MustCompile(`^[A-Za-z0-9._:%-]*$`) // a name, or an address with or without a zone
 	cookieName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	// https://www.rfc-editor.org/rfc/rfc6749#section-3.3, "scope-token"
 	scope = regexp.MustCompile(`^[!#-\[\]-~]+$`)
