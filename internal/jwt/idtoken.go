@@ -55,13 +55,8 @@ type IDToken struct {
 	Raw     string
 	Payload []byte
 	// Subject (sub) identifies the person at this issuer: 1 to 255 printable
-	// ASCII characters. SessionID (sid) is empty if the provider sends none.
-	Subject, SessionID string
-	// Expiry (exp) and IssuedAt (iat), to the second.
-	Expiry, IssuedAt time.Time
-	// AuthTime (auth_time) is zero, ACR (acr) empty if the token does not say.
-	AuthTime time.Time
-	ACR      string
+	// ASCII characters.
+	Subject string
 }
 
 // LogValue keeps token and claims out of logs.
@@ -80,38 +75,39 @@ func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDTok
 	if err != nil {
 		return nil, err
 	}
-	id := &IDToken{Raw: raw, Payload: t.payload}
 	// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (9),
 	// (10)
-	id.Expiry, id.IssuedAt, err = c.times(now)
+	exp, iat, err := c.times(now)
 	switch {
 	case err != nil:
 		return nil, err
-	case id.Expiry.IsZero():
+	case exp.IsZero():
 		return nil, errExpired
-	case id.IssuedAt.IsZero() || id.IssuedAt.Before(now.Add(-maxTransit)):
+	case iat.IsZero() || iat.Before(now.Add(-maxTransit)):
 		return nil, errIssuedAt
 	}
-	var errSub, errSid, errAuth, errACR error
-	id.Subject, errSub = c.subject()
-	id.SessionID, errSid = c.sessionID()
-	id.AuthTime, errAuth = c.Time("auth_time")
-	id.ACR, errACR = c.Text("acr")
-	if err := cmp.Or(errSub, errSid, errAuth, errACR, want.met(c, id, t.alg, now), objection); err != nil {
+	sub, errSub := c.subject()
+	_, errSid := c.sessionID()
+	if err := cmp.Or(errSub, errSid, want.met(c, sub, t.alg, now), objection); err != nil {
 		return nil, err
 	}
-	return id, nil
+	return &IDToken{Raw: raw, Payload: t.payload, Subject: sub}, nil
 }
 
 // met checks what is expected of this one token. The numbers are the steps of
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation.
-func (e Expect) met(c claims, id *IDToken, alg string, now time.Time) error {
+func (e Expect) met(c claims, sub, alg string, now time.Time) error {
 	nonce, _ := c.Text("nonce")
 	hash, _ := c.Text("at_hash")
+	authTime, errAuth := c.Time("auth_time")
+	acr, errACR := c.Text("acr")
+	if err := cmp.Or(errAuth, errACR); err != nil {
+		return err
+	}
 	switch {
 	// Without a subject to compare with, a refresh could change the person.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
-	case (e.Refresh || e.Subject != "") && id.Subject != e.Subject:
+	case (e.Refresh || e.Subject != "") && sub != e.Subject:
 		return fault("sub is another person's")
 	case e.Refresh && !c.Has("nonce"): // which a refresh need not repeat
 	case nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(e.Nonce)) != 1: // (11)
@@ -121,9 +117,9 @@ func (e Expect) met(c claims, id *IDToken, alg string, now time.Time) error {
 	// https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowTokenValidation
 	case c.Has("at_hash") && hash != leftHash(alg, e.AccessToken):
 		return fault("at_hash is not that of the access token")
-	case e.MaxAgeAsked && !within(id.AuthTime, e.MaxAge, now): // (13)
+	case e.MaxAgeAsked && !within(authTime, e.MaxAge, now): // (13)
 		return ErrAuthTime
-	case len(e.ACR) > 0 && (id.ACR == "" || !slices.Contains(e.ACR, id.ACR)): // (12)
+	case len(e.ACR) > 0 && (acr == "" || !slices.Contains(e.ACR, acr)): // (12)
 		return ErrACR
 	}
 	return nil
