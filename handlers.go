@@ -207,13 +207,6 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	return a.orHome(tx.ReturnTo), nil
 }
 
-// stepUpFailed is a page whose link tries once more, with a click.
-func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
-	e := newError(ErrStepUpFailed, cause)
-	e.wayOn = a.orHome(tx.ReturnTo)
-	return e
-}
-
 // withoutTransaction answers a response for which this browser has no transaction.
 // If it is one that was finished (a reload, the back button), the person goes on,
 // or the sign-in is repeated once; if not, a page says so. Never a loop.

@@ -200,6 +200,13 @@ func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *sessio
 	return a.stepUpFailed(tx, errors.New("signin: somebody else has answered a step-up"))
 }
 
+// stepUpFailed is a page whose link tries once more, with a click.
+func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
+	e := newError(ErrStepUpFailed, cause)
+	e.wayOn = a.orHome(tx.ReturnTo)
+	return e
+}
+
 // about returns an event about a session.
 func about(s *session.Session, e Event) Event {
 	e.Subject, e.ProviderSessionID = s.Claims.Text(session.Subject), s.Claims.Text(session.SessionID)
