@@ -13,7 +13,7 @@ import (
 // errCutShort is the outcome of a flight whose goroutine was ended from within.
 var errCutShort = errors.New("signin: refreshing a session was cut short")
 
-// errand is what a flight is for: a refresh, or the fetching of an access token.
+// errand is what a flight is for: to refresh, or to fetch an access token.
 type errand struct {
 	id      session.ID
 	refresh bool
@@ -74,8 +74,9 @@ func (g *Group) join(ctx context.Context, e errand, s *session.Session, shown ui
 	}
 }
 
-// board returns the flight for an errand, and starts it if there is none; nil
-// if the caller does not wait for another's, or the provider is given a rest.
+// board returns the flight for an errand, and starts it if there is none. It
+// returns nil if the caller need not wait for one that is under way, or if the
+// provider is given a rest.
 func (g *Group) board(ctx context.Context, e errand, s *session.Session, shown uint64, must bool) *flight {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -131,9 +132,9 @@ func (g *Group) fly(ctx context.Context, f *flight, s *session.Session) {
 	})
 }
 
-// called reports whether a fetch whose turn has come is to begin: the one before
-// it has not just failed, and a caller still waits. Otherwise one person could
-// make a queue that outlives their requests.
+// called reports whether a fetch whose turn has come is to begin: the one
+// before it has not just failed, and a caller still waits. Otherwise one person
+// could make a queue that outlives their requests.
 func (g *Group) called(f *flight) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -144,7 +145,7 @@ func (g *Group) called(f *flight) bool {
 	return !g.resting(f.id)
 }
 
-// land takes f off the lists, and reports whether it failed for a passing reason.
+// land takes f off the lists, and reports whether its failure is a passing one.
 func (g *Group) land(f *flight) (passing bool) {
 	passing = f.err != nil && !Over(f.err) && !errors.Is(f.err, ErrRefused) && !errors.Is(f.err, ErrResting)
 	g.mu.Lock()
@@ -195,12 +196,11 @@ const (
 	lastDelay  = time.Minute
 )
 
-// minPurge is how many waits are kept before those that are over are looked for.
+// minPurge is how many waits are kept before those that are over are dropped.
 const minPurge = 1024
 
-// resting reports whether a session is not to be tried again yet. A rest that
-// is longer than it was made to be means that the clock was set back. g.mu is
-// held.
+// resting reports whether a session is not to be tried again yet. If more is
+// left than there ever was, the clock was set back. g.mu is held.
 func (g *Group) resting(id session.ID) bool {
 	w := g.waits[id]
 	left := w.until.Sub(g.Now())

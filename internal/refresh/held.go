@@ -17,15 +17,14 @@ type held struct {
 	until   time.Time // the end of the lease under which it was fetched, at the latest
 }
 
-// hold keeps what the provider has given until it is written, and returns it.
+// hold keeps next until it can be written, and returns it.
 func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	h, there := g.held[next.ID]
-	if there && h.session == next {
+	if g.held[next.ID].session == next {
 		return next
 	}
-	if !there && len(g.held) >= maxHeld {
+	if len(g.held) >= maxHeld {
 		for id := range g.held { // any of them: its browser most likely has it
 			delete(g.held, id)
 			break
@@ -43,9 +42,9 @@ func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
 const rewrite = time.Second
 
 // writeHeld writes what is held while its lease keeps other replicas from using
-// the token before it. It is tempting to leave that to the next request. But that
-// may reach another replica and wait there until the lease has lapsed; then it
-// uses the token again, and the session is over.
+// the token before it. It is tempting to leave that to the next request. But
+// that may reach another replica and wait there until the lease has lapsed;
+// then it uses the token again, and the session is over.
 func (g *Group) writeHeld() {
 	for {
 		<-time.After(rewrite)
@@ -69,8 +68,8 @@ func (g *Group) writeHeld() {
 	}
 }
 
-// heldUnderLease returns what is held under a lease that has not lapsed. If there
-// is nothing, the caller stops writing.
+// heldUnderLease returns what is held under a lease that has not lapsed. If
+// there is nothing, the caller stops writing.
 func (g *Group) heldUnderLease() (all []held) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

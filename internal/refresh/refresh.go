@@ -31,8 +31,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// ErrFinal marks an error as the provider's word that the session is over. After
-// any other the session goes on.
+// ErrFinal marks an error as the provider's word that the session is over.
+// After any other the session goes on.
 var ErrFinal = errors.New("signin: the provider has ended the session")
 
 // ErrSuperseded means that the browser has shown a later generation of this
@@ -62,16 +62,15 @@ type Source interface {
 	// Errors that are final wrap ErrFinal.
 	Refresh(context.Context, *session.Session) (*session.Session, error)
 	// Fetch returns an access token for an audience, and what the next generation
-	// has if the refresh token was rotated. Errors that are final wrap ErrFinal, and
-	// those that are about this audience ErrRefused.
+	// has if the refresh token was rotated. Errors that are final wrap ErrFinal,
+	// and those that are about this audience ErrRefused.
 	Fetch(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
 	// Revoke gives back what a refresh received for a session that has ended.
 	Revoke(context.Context, *session.Session) error
 }
 
 // Observer is told of each refresh that this process has made, with the new
-// generation, and of each that failed for a passing reason, with the old one and
-// the error.
+// generation, and of each passing failure, with the old one and the error.
 type Observer interface {
 	Refreshed(context.Context, *session.Session, error)
 }

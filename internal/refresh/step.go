@@ -28,8 +28,7 @@ func (g *Group) advance(ctx context.Context, f *flight, s *session.Session) (*se
 }
 
 // step writes what could not be written before, or takes the lease, or waits
-// for its holder. It returns the generation to go on with, unless the errand is
-// done.
+// for its holder. It returns the generation to go on with.
 func (g *Group) step(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
 	if next := g.heldAfter(s); next != nil {
 		// Without the lease: Add decides who was first.
@@ -57,19 +56,16 @@ const (
 	patient = 16
 )
 
-// await waits until the session has a successor, has ended, or can be leased. It
-// reports whether it has taken the lease.
+// await waits until the session has a successor, has ended, or can be leased.
+// It reports whether it has taken the lease.
 func (g *Group) await(ctx context.Context, s *session.Session) (leased bool, err error) {
-	began := time.Now() // not g.Now, which may stand still
-	timer := time.NewTimer(poll)
-	defer timer.Stop()
+	began := time.Now() // not g.Now, which may be frozen
 	for {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-timer.C:
+		case <-time.After(max(poll, time.Since(began)/patient)):
 		}
-		timer.Reset(max(poll, time.Since(began)/patient))
 		standing, err := g.State.Look(ctx, s)
 		if err != nil || !standing.Plain() {
 			return false, err
@@ -84,8 +80,8 @@ func (g *Group) await(ctx context.Context, s *session.Session) (leased bool, err
 // newest and no token has been fetched meanwhile.
 func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, leased bool) (next *session.Session, done bool, err error) {
 	if leased {
-		// However long it was waited for, there is a whole lease to use: a token request
-		// that is broken off loses the token that it rotates.
+		// However long it was waited for, there is a whole lease to use: a token
+		// request that is broken off loses the token that it rotates.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), Lease)
 		defer cancel()
@@ -133,9 +129,8 @@ func numbered(s, next *session.Session) *session.Session {
 	return next
 }
 
-// release gives the lease back while well inside it. It does not if the token of s
-// is used up and only this process knows: the rest of the lease is for writing
-// that down.
+// release gives the lease back while well inside it. If only this process knows
+// that the token of s is used up, the rest of it is for writing that down.
 func (g *Group) release(ctx context.Context, s *session.Session, taken time.Time) {
 	if g.heldAfter(s) == nil && g.Now().Sub(taken) < Lease/2 {
 		// If it fails, the lease lapses by itself.
@@ -144,7 +139,7 @@ func (g *Group) release(ctx context.Context, s *session.Session, taken time.Time
 }
 
 // failed looks at shared state before it believes that the session is over: a
-// replica whose lease had lapsed may have used the token first, or a sign-out may
+// replica whose lease had lapsed may have used the token, or a sign-out may
 // have revoked it.
 func (g *Group) failed(ctx context.Context, s *session.Session, err error) (*session.Session, error) {
 	if !errors.Is(err, ErrFinal) {
@@ -185,9 +180,8 @@ func (g *Group) keep(ctx context.Context, s, next *session.Session, shown uint64
 	case err == nil && standing.Ended:
 		return nil, g.giveBack(ctx, next, standing)
 	case !first && err == nil && !standing.Plain():
-		// Another replica was faster, and a session has one line of successors. It is
-		// tempting to revoke what is not used, but the provider may have given both the
-		// same grant.
+		// Another replica was faster. It is tempting to revoke what is not used, but
+		// the provider may have given both the same grant.
 		return g.Newest(ctx, s, standing)
 	}
 	g.report(ctx, next, nil)
@@ -199,9 +193,8 @@ func (g *Group) keep(ctx context.Context, s, next *session.Session, shown uint64
 	return next, err
 }
 
-// giveBack revokes what was received for a session that has ended meanwhile. It
-// does not if a new sign-in has replaced the session: the provider may have given
-// both the same grant.
+// giveBack revokes what was received for a session that has ended meanwhile,
+// unless a new sign-in has replaced it: both may have the same grant.
 func (g *Group) giveBack(ctx context.Context, next *session.Session, standing sharedstate.Standing) error {
 	g.drop(next.ID)
 	if standing.Reason != sharedstate.Replaced {

@@ -12,9 +12,9 @@ import (
 // token that its handler has asked for.
 const maxSteps = 32
 
-// Newest follows the successors of a session as far as they go, given what shared
-// state says of it. The error is *Ended or ErrSuperseded if the session is over,
-// or that of shared state.
+// Newest follows the successors of a session as far as they go, given what
+// shared state says of it. The error is *Ended or ErrSuperseded if the session
+// is over, or that of shared state.
 func (g *Group) Newest(ctx context.Context, s *session.Session, standing sharedstate.Standing) (*session.Session, error) {
 	for range maxSteps + 1 {
 		switch {

@@ -13,11 +13,11 @@ import (
 // audience alone: tokens for others may be asked for at once.
 var ErrRefused = errors.New("signin: the provider gives no token for this audience")
 
-// ErrResting means that the provider has just failed and is not asked again yet.
+// ErrResting means that the provider has just failed, and is given time.
 var ErrResting = errors.New("signin: the provider has just failed, and is given time")
 
-// errMovedOn means that a session was refreshed too often to be followed while a
-// token was asked for.
+// errMovedOn means that a session was refreshed too often to be followed while
+// a token was asked for.
 var errMovedOn = errors.New("signin: the session moves on faster than it can be followed")
 
 // Wanted says which access token of a session is asked for.
@@ -38,9 +38,9 @@ func (g *Group) fits(t *session.Token, want Wanted) bool {
 }
 
 // Token returns an access token for an audience, and the newest generation of
-// the session that is known: the token may have cost a rotated refresh token. It
-// is the one kept in shared state, if that fits, or a new one; equal calls share
-// it. shown is the generation the browser has shown.
+// the session that is known: the token may have cost a rotated refresh token.
+// It is the one kept in shared state, if that fits, or a new one; equal calls
+// share it. shown is the generation the browser has shown.
 //
 // The error is *Ended or ErrSuperseded if the session is over, ErrRefused if
 // there is no token for this audience, ErrResting, or another passing one.
@@ -67,8 +67,7 @@ func (g *Group) Token(ctx context.Context, s *session.Session, shown uint64, wan
 	return f.token, f.newest, nil
 }
 
-// look reads what shared state says of a session, and which token is kept; nil
-// unless it fits.
+// look reads what shared state says of a session, and a kept token that fits.
 func (g *Group) look(ctx context.Context, e errand, s *session.Session) (sharedstate.Standing, *session.Token, error) {
 	if e.refresh {
 		standing, err := g.State.Look(ctx, s)
@@ -87,7 +86,7 @@ func (g *Group) keepToken(ctx context.Context, f *flight, s, next *session.Sessi
 	if f.want.Refused != "" {
 		f.token.Replaced = g.Now()
 	}
-	// Before the successor, since another replica that finds that may ask in its turn.
+	// Before the successor: another replica that finds that may ask in its turn.
 	if ttl := f.token.Until.Sub(g.Now()); ttl > 0 {
 		if err := g.State.KeepToken(ctx, s.ID, f.want.Audience, f.token, ttl); err != nil {
 			g.report(ctx, s, err) // it is fetched again when it is wanted again
