@@ -21,9 +21,9 @@ const (
 	Unknown    Reason = '?' // an entry that cannot be read
 )
 
-// readEnd reads an end: why, and up to which beginnings, in milliseconds. An entry
-// that cannot be read ends every session that it speaks of, since it was written
-// to end them.
+// readEnd reads an end: why, and up to which beginnings, in milliseconds. One
+// that cannot be read ends every session that it speaks of, since it was
+// written to end them.
 func readEnd(value []byte) (Reason, int64) {
 	switch {
 	case value == nil:
@@ -40,9 +40,9 @@ func readEnd(value []byte) (Reason, int64) {
 }
 
 // End ends what value names: the session with that ID, or every session of that
-// provider session or subject whose sign-in began at or before at. An end that is
-// known already is never moved back, or a replica whose clock is slow would revive
-// what another has ended.
+// provider session or subject whose sign-in began at or before at. An end that
+// is known already is never moved back, or a replica whose clock is slow would
+// revive what another has ended.
 func (st *State) End(ctx context.Context, kind Kind, value []byte, reason Reason, at time.Time) error {
 	if kind != EndedSession { // whose end needs no time
 		known, err := st.getOne(ctx, st.Key(kind, value))
@@ -57,8 +57,8 @@ func (st *State) End(ctx context.Context, kind Kind, value []byte, reason Reason
 	return failure("writing a sign-out to", st.store.Set(ctx, st.Key(kind, value), entry, st.ttl))
 }
 
-// AddSuccessor keeps the successor of a session, sealed. It reports false if there
-// is one already.
+// AddSuccessor keeps the successor of a session, sealed. It reports false if
+// there is one already.
 func (st *State) AddSuccessor(ctx context.Context, s, next *session.Session) (bool, error) {
 	plain, err := next.Append(nil)
 	if err != nil {
@@ -92,8 +92,7 @@ func (st *State) Supersede(ctx context.Context, id session.ID, generation uint64
 	return failure("marking a session superseded in", err)
 }
 
-// TakeLease takes the lease on one generation of a session, or reports that it
-// is taken.
+// TakeLease takes the lease on a generation of a session, unless it is taken.
 func (st *State) TakeLease(ctx context.Context, s *session.Session, lease time.Duration) (bool, error) {
 	ok, err := st.store.Add(ctx, st.GenerationKey(Lease, s.ID, s.Generation), []byte{1}, lease)
 	return ok, failure("taking a lease in", err)
@@ -122,8 +121,7 @@ func (st *State) use(ctx context.Context, key string, note []byte, ttl time.Dura
 	return ok, failure("writing a one-time value to", err)
 }
 
-// UsedNote returns the note of a one-time value that has been used, and
-// whether it has.
+// UsedNote returns the note of a one-time value, and whether it has been used.
 func (st *State) UsedNote(ctx context.Context, kind Kind, value []byte) (note []byte, used bool, err error) {
 	key := st.Key(kind, value)
 	sealed, err := st.getOne(ctx, key)
@@ -157,8 +155,8 @@ func (st *State) KeepToken(ctx context.Context, id session.ID, audience session.
 	return failure("writing an access token to", err)
 }
 
-// tokenKey is where a session's access token for an audience is kept. The length
-// tells the two names apart.
+// tokenKey is where a session's access token for an audience is kept. The
+// length tells the two names apart.
 func (st *State) tokenKey(id session.ID, audience session.Audience) string {
 	value := binary.AppendUvarint(bytes.Clone(id[:]), uint64(len(audience.Resource)))
 	value = append(value, audience.Resource...)

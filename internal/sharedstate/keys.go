@@ -35,7 +35,7 @@ func (st *State) appendKey(dst []byte, kind Kind, value []byte) []byte {
 	if kind == EndedSession {
 		return appendSessionKey(dst, kind, st.hash("session", value), 0)
 	}
-	// 144 bits: not even an attacker who chooses the values finds two that collide.
+	// 144 bits, or an attacker who chooses values could find two that collide.
 	return appendName(dst, kind, st.hash(kind, value))
 }
 
@@ -67,8 +67,8 @@ func (st *State) hash(kind Kind, value []byte) [32]byte {
 // most is how many keys decide about a session.
 const most = 4
 
-// keys appends the keys whose values decide about a session: its successor's, and
-// those under which it may have ended.
+// keys appends the keys whose values decide about a session: its successor's,
+// and those under which it may have ended.
 func (st *State) keys(keys []string, s *session.Session) []string {
 	var space [most * KeyLen]byte // one allocation for all, since each request needs them
 	sum := st.hash("session", s.ID[:])

@@ -47,10 +47,10 @@ func classOf(key string) class {
 //
 // An attacker may fill it: each sign-in that is started and each logout token
 // leaves an entry. So it has a limit, and a rule for what gives way: what can
-// be fetched again is dropped first; new ordinary entries are refused before the
-// limit is reached; what must not be lost, a sign-out above all, may use the room
-// kept free for it and is never dropped before it expires. When even that is
-// full, writing fails.
+// be fetched again is dropped first; new ordinary entries are refused before
+// the limit is reached; what must not be lost, a sign-out above all, may use
+// the room kept free for it and is never dropped before it expires. When even
+// that is full, writing fails.
 type Memory struct {
 	now    func() time.Time
 	limits Limits
@@ -79,26 +79,19 @@ func NewMemory(now func() time.Time, limits Limits) *Memory {
 	}
 }
 
-// none is what Get returns if no key has a value, as for most requests: each would
-// allocate 96 bytes otherwise.
+// none is what Get returns if no key has a value, as for most requests: each
+// would allocate 96 bytes otherwise.
 var none [8][]byte
 
-// Get returns the values of keys in their order, nil for a key without one. What
-// it returns must not be changed.
+// Get returns the values of keys in their order, nil for a key without one.
+// What it returns must not be changed.
 func (m *Memory) Get(_ context.Context, keys ...string) ([][]byte, error) {
 	var values [][]byte
-	var now int64 // read if there is a value
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for i, key := range keys {
-		e := m.entries[key]
+		e := m.live(key)
 		if e == nil {
-			continue
-		}
-		if now == 0 {
-			now = m.now().UnixNano()
-		}
-		if e.expires <= now {
 			continue
 		}
 		if values == nil {
@@ -127,13 +120,20 @@ func (m *Memory) Set(_ context.Context, key string, value []byte, ttl time.Durat
 func (m *Memory) Add(_ context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.entries[key]; e != nil && e.expires > m.now().UnixNano() {
+	if m.live(key) != nil {
 		return false, nil
 	}
-	if err := m.put(key, value, ttl); err != nil {
-		return false, err
+	err := m.put(key, value, ttl)
+	return err == nil, err
+}
+
+// live returns the entry of a key; nil if there is none, or it has expired.
+func (m *Memory) live(key string) *entry {
+	e := m.entries[key]
+	if e == nil || e.expires <= m.now().UnixNano() {
+		return nil
 	}
-	return true, nil
+	return e
 }
 
 // Delete removes key.
@@ -158,8 +158,8 @@ func (m *Memory) put(key string, value []byte, ttl time.Duration) error {
 }
 
 // How many expired entries one write drops. It is tempting to drop all of them,
-// since a write has paid for each; but a million that expire together would hold
-// up every request for a fifth of a second.
+// since a write has paid for each; but a million that expire together would
+// hold up every request for a fifth of a second.
 const (
 	swept       = 8    // always: more than a write adds, so that all go in time
 	sweptIfFull = 1024 // if there is no room otherwise
@@ -179,8 +179,7 @@ func (m *Memory) sweep(now int64, n int) (more bool) {
 	return false
 }
 
-// makeRoom drops what gives way for e, or returns ErrFull; then it has dropped
-// nothing that has not expired.
+// makeRoom drops what gives way for e; before ErrFull, only what has expired.
 func (m *Memory) makeRoom(e *entry, now int64) error {
 	limits := m.most
 	if classOf(e.key) == kept {
@@ -242,7 +241,8 @@ func (q *queue) Swap(i, j int) {
 	h[i].index, h[j].index = i, j
 }
 
-// Push adds an entry; it is called by container/heap.
+// Push and Pop are for container/heap.
+
 func (q *queue) Push(x any) {
 	e := x.(*entry)
 	e.index = len(q.entries)
@@ -250,7 +250,6 @@ func (q *queue) Push(x any) {
 	q.bytes += e.size()
 }
 
-// Pop removes the last entry; it is called by container/heap.
 func (q *queue) Pop() any {
 	last := len(q.entries) - 1
 	e := q.entries[last]

@@ -3,9 +3,9 @@
 // which one-time values have been used. It also keeps that in memory, for
 // applications of one process.
 //
-// Shared state knows no compare-and-swap, so a refresh must not overwrite what it
-// has not seen: a sign-out is one key, a successor is another, and a refresh that
-// does not know of a sign-out cannot undo it.
+// Shared state knows no compare-and-swap, so a refresh must not overwrite what
+// it has not seen: a sign-out is one key, a successor is another, and a refresh
+// that does not know of a sign-out cannot undo it.
 //
 // Keys are hashes of kind, issuer, client and value, so shared state shows
 // neither who is signed in nor a session ID that would be of use. Values that
@@ -64,17 +64,13 @@ func New(store Store, keys [][]byte, issuer, client string, ttl time.Duration) (
 
 // Standing is what shared state says of a session.
 type Standing struct {
-	// Ended says that the session is over, and Reason why.
-	Ended  bool
-	Reason Reason
-	// Superseded says that the browser has shown a later generation.
-	Superseded bool
-	// Successor is sealed; nil if this is the newest generation.
-	Successor []byte
+	Ended      bool
+	Reason     Reason // why it has ended
+	Superseded bool   // the browser has shown a later generation
+	Successor  []byte // sealed; nil if this is the newest generation
 }
 
-// Plain reports that shared state says nothing: the session is as it was
-// presented.
+// Plain reports that shared state says nothing of the session.
 func (s Standing) Plain() bool { return !s.Ended && !s.Superseded && s.Successor == nil }
 
 // superseded is what a successor is reduced to. What is sealed is longer.
@@ -110,12 +106,10 @@ func read(values [][]byte, began time.Time) Standing {
 			s.Ended, s.Reason = true, reason
 		}
 	}
-	switch successor := values[0]; {
-	case successor == nil:
-	case len(successor) == len(superseded):
+	if len(values[0]) == len(superseded) {
 		s.Superseded = true
-	default:
-		s.Successor = successor
+	} else {
+		s.Successor = values[0]
 	}
 	return s
 }
