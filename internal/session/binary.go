@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,14 +16,13 @@ var ErrMalformed = errors.New("signin: malformed session")
 // included. Sessions of another version are no sessions.
 const version = 2
 
-// flagAccessExpiry says that the access token's expiry is known.
-const flagAccessExpiry = 1
+const flagAccessExpiry = 1 // the access token's expiry is known
 
-// maxSize is how long the binary form may be: two bytes address all of it, and all
-// values of Claims.
+// maxSize is how long the binary form may be: two bytes address all of it, and
+// all values of Claims.
 const maxSize = 60_000
 
-// texts are the strings of a session that are stored as they are, in their order.
+// texts are the strings that are stored as they are, in their order.
 func (s *Session) texts() [numTexts]*string {
 	access := &s.AccessToken.jwt
 	return [...]*string{
@@ -80,8 +80,8 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 }
 
 // appendPlaces appends where each claim's value is in the JSON, and returns the
-// values that are not: strings with escapes. It does not matter which of several
-// places is found, since each has the same bytes.
+// values that are not: strings with escapes. It does not matter which of
+// several places is found, since each has the same bytes.
 func (c *Claims) appendPlaces(dst []byte) ([]byte, string) {
 	var decoded []byte
 	end := 0
@@ -107,7 +107,6 @@ func (s *Session) Decode(b []byte) error {
 	if len(b) < 2 || len(b) > maxSize || b[0] != version {
 		return ErrMalformed
 	}
-	flags := b[1]
 	r := reader{b: b[2:]}
 	copy(s.ID[:], r.bytes(len(ID{})))
 	s.Began = time.UnixMilli(r.signed())
@@ -116,7 +115,7 @@ func (s *Session) Decode(b []byte) error {
 	s.Generation = r.unsigned()
 	scopes := r.unsigned()
 	s.AccessExpiry, s.AccessLife = time.Time{}, 0
-	if flags&flagAccessExpiry != 0 {
+	if b[1]&flagAccessExpiry != 0 {
 		s.AccessExpiry = time.Unix(s.LastSeen.Unix()+r.signed(), 0)
 		s.AccessLife = time.Duration(min(max(r.signed(), 0), maxLife)) * time.Second
 	}
@@ -140,8 +139,8 @@ func (s *Session) Decode(b []byte) error {
 	return s.take(indexed, &places, &texts)
 }
 
-// take copies all strings into s, which is one allocation: the values of claims,
-// which are at places in indexed, and texts.
+// take copies all strings into s, which is one allocation: the values of
+// claims, which are at places in indexed, and texts.
 func (s *Session) take(indexed []byte, places *[numClaims]place, texts *[numTexts][]byte) error {
 	n := 0
 	for i, p := range places {
@@ -171,8 +170,8 @@ func (s *Session) take(indexed []byte, places *[numClaims]place, texts *[numText
 	return nil
 }
 
-// maxLife is a year in seconds: an access token that claims to live longer is taken
-// to live so long.
+// maxLife is a year in seconds: an access token that claims to live longer is
+// taken to live so long.
 const maxLife = 365 * 24 * 60 * 60
 
 // place is where a claim's value is in the JSON.
@@ -184,7 +183,6 @@ type reader struct {
 	bad bool
 }
 
-// unsigned reads a number.
 func (r *reader) unsigned() uint64 {
 	x, n := binary.Uvarint(r.b)
 	if n <= 0 {
@@ -217,7 +215,6 @@ func (r *reader) length() int {
 	return int(x)
 }
 
-// bytes reads n bytes.
 func (r *reader) bytes(n int) []byte {
 	if n > len(r.b) {
 		r.bad, r.b = true, nil
@@ -245,4 +242,35 @@ func (r *reader) places() (places [numClaims]place) {
 		end = off + n
 	}
 	return places
+}
+
+// commonScopes are stored as one bit each: most sessions have the same few, and
+// their cookies would be 45 bytes longer. The order is part of the binary form.
+var commonScopes = [...]string{
+	"openid", "profile", "offline_access", "email", "phone", "address", "roles",
+	"urn:logto:scope:organizations", "urn:logto:scope:organization_roles",
+	"custom_data", "identities", "sso_identities",
+}
+
+// packScope splits a scope into the bits of the common values and the rest.
+func packScope(scope string) (common uint64, rest string) {
+	var others []string
+	for _, s := range strings.Fields(scope) {
+		if i := slices.Index(commonScopes[:], s); i >= 0 {
+			common |= 1 << i
+		} else {
+			others = append(others, s)
+		}
+	}
+	return common, strings.Join(others, " ")
+}
+
+// appendScope appends a packed scope, the common values first.
+func appendScope(dst []byte, common uint64, rest []byte) []byte {
+	for i, s := range commonScopes {
+		if common&(1<<i) != 0 {
+			dst = append(append(dst, s...), ' ')
+		}
+	}
+	return bytes.TrimSuffix(append(dst, rest...), []byte(" "))
 }

@@ -52,8 +52,8 @@ type Claims struct {
 	ends   [numClaims]uint16
 }
 
-// ParseClaims reads the claims of a token's payload, a JSON object, and of extra,
-// which is one too, or empty. The payload comes first where both have a claim.
+// ParseClaims reads the claims of a token's payload, a JSON object, and of
+// extra, which is one too, or empty. A claim that both have is the payload's.
 func ParseClaims(payload, extra string) (Claims, error) {
 	if len(payload)+len(extra) > maxSize {
 		return Claims{}, ErrTooLarge
@@ -94,13 +94,13 @@ func members(object string) (all map[string]json.RawMessage, err error) {
 	return all, nil
 }
 
-// first returns what Claims keep of the first value that has the type which a claim
-// must have. A value of another type, null included, counts as absent: it must not
-// become a role by accident.
+// first returns what Claims keep of the first value that has the type which a
+// claim must have. A value of another type, null included, counts as absent: it
+// must not become a role by accident.
 func first(claim Claim, found []json.RawMessage) string {
 	for _, raw := range found {
 		if len(raw) == 0 {
-			continue
+			continue // without the error, which allocates
 		}
 		value := string(raw)
 		switch claim {
@@ -120,7 +120,7 @@ func first(claim Claim, found []json.RawMessage) string {
 			}
 		default:
 			var s string
-			if value != "null" && json.Unmarshal(raw, &s) == nil && s != "" {
+			if json.Unmarshal(raw, &s) == nil && s != "" {
 				return s
 			}
 		}
@@ -135,8 +135,8 @@ func (c *Claims) Payload() string { return string(c.json[:c.payload]) }
 // for none.
 func (c *Claims) Extra() string { return string(c.json[c.payload:]) }
 
-// JSON returns all claims as one JSON object. The bytes are shared, and must not
-// be changed.
+// JSON returns all claims as one JSON object. The bytes are shared, and must
+// not be changed.
 func (c *Claims) JSON() []byte {
 	payload, extra := c.json[:c.payload:c.payload], c.json[c.payload:]
 	claims, others := inside(payload), inside(extra)
@@ -151,12 +151,8 @@ func (c *Claims) JSON() []byte {
 
 // inside returns what is between the braces of a JSON object.
 func inside(object []byte) []byte {
-	const space = " \t\r\n"
-	object = bytes.Trim(object, space)
-	if len(object) < len("{}") {
-		return nil
-	}
-	return bytes.Trim(object[1:len(object)-1], space)
+	object = bytes.TrimPrefix(bytes.TrimSpace(object), []byte("{"))
+	return bytes.TrimSpace(bytes.TrimSuffix(object, []byte("}")))
 }
 
 // Text returns a claim that is a string, or "" if it is absent.
@@ -171,8 +167,8 @@ func (c *Claims) Text(claim Claim) string {
 // True reports whether a claim is true.
 func (c *Claims) True(claim Claim) bool { return c.Text(claim) != "" }
 
-// Time returns a claim that counts the seconds since 1970, without their fraction;
-// zero if it is absent or not a time.
+// Time returns a claim that counts the seconds since 1970, without their
+// fraction; zero if it is absent or not a time.
 func (c *Claims) Time(claim Claim) time.Time {
 	number := c.Text(claim)
 	if number == "" {

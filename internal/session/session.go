@@ -1,4 +1,5 @@
-// Package session holds what a session keeps, and its binary form.
+// Package session holds what a session keeps, and its binary form: it is
+// decoded once for each request, without parsing JSON.
 //
 //	s := &session.Session{ID: session.NewID(), Began: began, RefreshToken: token, …}
 //	if s.Claims, err = session.ParseClaims(payload, ""); err != nil {
@@ -10,14 +11,11 @@
 //	err = opened.Decode(plain)
 //	opened.Claims.Text(session.Subject)
 //
-// A session is decoded once for each request and then handed on; its claims are
-// read without parsing JSON again.
-//
 // Bytes in a session are bytes in a cookie, and those cost the server more than
 // anything it does with them: net/http parses 2 KB of cookie in 3.7 µs. So the
-// binary form keeps a JWT as its three parts, decoded (the store makes base64 of
-// what is sealed), times as differences, and the claims that handlers read most
-// as places in the ID token's payload.
+// binary form keeps a JWT as its three parts, decoded (the store makes base64
+// of what is sealed), times as differences, and the claims that handlers read
+// most as places in the ID token's payload.
 //
 // The binary form is always sealed, so this package has written it, but perhaps
 // another version of it: it begins with a version, and every length is checked.
@@ -46,36 +44,27 @@ func NewID() (id ID) {
 // Session is what a session keeps. Times are kept in seconds, but Began in
 // milliseconds, since it is compared with sign-outs.
 type Session struct {
-	ID ID
-	// Began is when the sign-in that made the session began.
-	Began time.Time
-	// Created is when that sign-in was completed.
-	Created time.Time
-	// LastSeen is when the session was last written as in use.
-	LastSeen time.Time
-	// Generation counts the session's refreshes.
-	Generation uint64
-	// Claims are those of the verified ID token, and of userinfo beside it.
-	Claims Claims
+	ID         ID
+	Began      time.Time // when the sign-in that made the session began
+	Created    time.Time // when that sign-in was completed
+	LastSeen   time.Time // when the session was last written as in use
+	Generation uint64    // counts the session's refreshes
+	Claims     Claims    // of the verified ID token, and of userinfo beside it
 	// IDHeader and IDSignature are what the ID token has besides its claims,
 	// decoded. They are empty where they were left out to save room.
 	IDHeader, IDSignature string
 	RefreshToken          string
-	// AccessToken is the default one, for the provider's own endpoints.
-	AccessToken Packed
-	// AccessExpiry is when the access token expires; zero if that is unknown.
-	AccessExpiry time.Time
-	// AccessLife is how long the access token was to live when it came.
-	AccessLife time.Duration
+	AccessToken           Packed        // for the provider's own endpoints
+	AccessExpiry          time.Time     // zero if it is unknown
+	AccessLife            time.Duration // how long the access token was to live when it came
 	// Nonce is that of the sign-in. An ID token that came with a refresh need not
 	// have it.
 	Nonce string
-	// Scope is what was granted, separated by spaces. Their order is not kept.
+	// Scope is what was granted, separated by spaces. The order is not kept.
 	Scope string
 }
 
-// IDToken returns the ID token as it was received, or "" if a part of it was
-// left out.
+// IDToken returns the ID token as it was received, or "" if a part is missing.
 func (s *Session) IDToken() string {
 	return JWT{Header: s.IDHeader, Payload: s.Claims.Payload(), Signature: s.IDSignature}.Compact()
 }
@@ -115,14 +104,14 @@ func (l Limits) Expires(s *Session) time.Time {
 	return end
 }
 
-// Left is how long a session lives from now on, unless it is used again. A clock
-// that was set back does not make it longer than any may be.
+// Left is how long a session lives from now on, unless it is used again. A
+// clock that was set back does not make it longer than any may be.
 func (l Limits) Left(s *Session, now time.Time) time.Duration {
 	return min(l.Expires(s).Sub(now), l.Max)
 }
 
-// Unwritten reports whether a session's use is to be written. Not each one is, or
-// each request would cost a write.
+// Unwritten reports whether a session's use is to be written. Not each one is,
+// or each request would cost a write.
 func (l Limits) Unwritten(s *Session, now time.Time) bool {
 	return now.Sub(s.LastSeen) >= l.Idle/4
 }
@@ -157,8 +146,8 @@ func (j JWT) Compact() string {
 	return enc.EncodeToString([]byte(j.Header)) + "." + enc.EncodeToString([]byte(j.Payload)) + "." + enc.EncodeToString([]byte(j.Signature))
 }
 
-// Packed is a token as compactly as it can be kept: a JWT as its three parts, any
-// other as it came. The zero Packed is no token.
+// Packed is a token as compactly as it can be kept: a JWT as its three parts,
+// any other as it came. The zero Packed is no token.
 type Packed struct{ jwt JWT }
 
 // Pack packs a token.

@@ -6,17 +6,16 @@ import (
 )
 
 // Audience is what an access token is for: a resource, an organization, a
-// resource within an organization, or, if it is zero, the provider's own
-// endpoints.
+// resource within one, or, if it is zero, the provider's own endpoints.
 type Audience struct{ Resource, Organization string }
 
 // Token is an access token for an Audience.
 type Token struct {
 	Access, Scope string
-	// Expiry is when it expires, zero if that is unknown, and Until when it is to be
-	// fetched again, both in seconds.
+	// Expiry is when it expires, zero if that is unknown, and Until when it is to
+	// be fetched again, both in seconds.
 	Expiry, Until time.Time
-	// Replaced is when it took the place of one that its audience had refused, or zero.
+	// Replaced is when it took the place of one that was refused, or zero.
 	Replaced time.Time
 }
 
