@@ -10,9 +10,9 @@ import (
 	"github.com/gosignin/signin/internal/cookie"
 )
 
-// Cookies is a gorilla store that keeps one text of each session, which is
-// sealed already, in a cookie or two. Unlike gorilla's CookieStore it holds 6 KB,
-// and sees no session where a name occurs twice. It is safe for concurrent use.
+// Cookies is a gorilla store that keeps a session's sealed text in one or two
+// cookies. Unlike gorilla's CookieStore it holds 6 KB, and sees no session
+// where a name occurs twice. It is safe for concurrent use.
 type Cookies struct{ cookie.Writer }
 
 // Get returns the session of a request, the same one each time it is called for
@@ -21,8 +21,7 @@ func (c *Cookies) Get(r *http.Request, name string) (*sessions.Session, error) {
 	return sessions.GetRegistry(r).Get(c, name)
 }
 
-// New returns the session that a request presents, or a new one. It does not
-// fail.
+// New returns the session that a request presents, or a new one.
 func (c *Cookies) New(r *http.Request, name string) (*sessions.Session, error) {
 	s := sessions.NewSession(c, name)
 	f := cookie.Find(r.Header["Cookie"], name)
@@ -34,8 +33,8 @@ func (c *Cookies) New(r *http.Request, name string) (*sessions.Session, error) {
 }
 
 // Save sets the cookies of a session, or deletes them if its Options have a
-// negative MaxAge. The error is [cookie.ErrTooLarge], or speaks of a value that it
-// does not keep.
+// negative MaxAge. The error is [cookie.ErrTooLarge], or about a value that is
+// not kept.
 func (c *Cookies) Save(r *http.Request, w http.ResponseWriter, s *sessions.Session) error {
 	text, kept := s.Values[valueKey].(string)
 	if len(s.Values) > 1 || len(s.Values) == 1 && !kept {

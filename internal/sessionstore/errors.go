@@ -11,7 +11,7 @@ import (
 )
 
 // codecError is what securecookie's Error and MultiError have in common. The
-// second is made by codecs alone, never by a disk or a network.
+// second is made of codecs' errors alone, never of a disk's or a network's.
 type codecError interface {
 	error
 	IsDecode() bool
@@ -20,15 +20,15 @@ type codecError interface {
 }
 
 // isForged tells a cookie that the store has not written, or whose session is
-// gone, from a store that is broken. A cookie that is too long is of no kind:
-// securecookie makes a text of that error.
+// gone, from a store that is broken. The error for a cookie that is too long is
+// of no kind, since securecookie makes a text of it.
 func (st *Store) isForged(ctx context.Context, err error) bool {
 	var codec codecError
 	if errors.As(err, &codec) {
 		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
 	}
-	// A server that is down does not exist either, if it listens on a Unix
-	// socket, and no session's file does if its directory is gone.
+	// The socket of a server that is down does not exist either, and no session's
+	// file does if its directory is gone.
 	var network *net.OpError
 	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &network) {
 		return false
@@ -37,9 +37,9 @@ func (st *Store) isForged(ctx context.Context, err error) bool {
 	return !errors.As(err, &file) || st.Check(ctx) == nil
 }
 
-// mayBeRefusal tells what a store may say of a value that is too long, for which
-// neither securecookie nor other stores have a kind of error, from what a disk or
-// a network says.
+// mayBeRefusal tells what a store may say of a value that is too long from what
+// a disk or a network says. Neither securecookie nor other stores have a kind
+// of error for the first.
 func mayBeRefusal(err error) bool {
 	var file *fs.PathError
 	var network *net.OpError
@@ -47,9 +47,12 @@ func mayBeRefusal(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// storeError says what was being done when a store failed. A file's name is cut
-// off: it is the session's key in the store, and this goes to a log.
+// storeError says what a store failed to do; nil if err is. A file's name is
+// cut off: it is the session's key in the store, and this goes to a log.
 func storeError(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = &fs.PathError{Op: path.Op, Path: filepath.Dir(path.Path), Err: path.Err}

@@ -7,9 +7,9 @@
 //	…
 //	err = store.Save(w, r, &s, age, false)
 //
-// It is the one way in and out for session bytes. What it hands to a store, a
-// browser, a disk or a database is sealed; what it reads from them is opened, or
-// is not a session. A store that is broken is an error, and never "no session".
+// It is the one way in and out for session bytes. What it hands to a store is
+// sealed; what it reads from there is opened, or is not a session. A store that
+// is broken is an error, and never "no session".
 package sessionstore
 
 import (
@@ -46,8 +46,8 @@ type Store struct {
 // buffers hold a session while it is being opened.
 type buffers struct{ sealed, plain []byte }
 
-// New returns a Store over a gorilla store, or over Cookies if store is nil. name
-// is that of the session cookie.
+// New returns a Store over a gorilla store, or over Cookies if store is nil.
+// name is the session cookie's.
 func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
 	cookies := cookie.Writer{Secure: secure}
 	if store == nil {
@@ -62,7 +62,7 @@ func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
 }
 
 // unambiguous is a gorilla store that sees no session in a request with two
-// cookies of its name: it would pick one of them.
+// cookies of a name. The store it wraps would pick one of them.
 type unambiguous struct{ sessions.Store }
 
 // New returns the session that a request presents, or a new one.
@@ -80,9 +80,9 @@ func (u unambiguous) New(r *http.Request, name string) (*sessions.Session, error
 const valueKey = "signin"
 
 // Load reads the session that a request presents into s. It reports false if
-// there is none, for any reason; an error is a broken store's.
+// there is none, for any reason; an error means that the store is broken.
 //
-// It goes through the store's New and not Get: the registry behind Get shares a
+// It calls the store's New and not Get: the registry behind Get shares a
 // session between two stores of one name, and rewrites the request.
 func (st *Store) Load(r *http.Request, s *session.Session) (found bool, err error) {
 	kept, err := st.store.New(r, st.name)
@@ -111,37 +111,39 @@ func (b *buffers) open(box *seal.Box, text string, s *session.Session) bool {
 		return false
 	}
 	b.plain = plain
-	defer clear(plain) // a token must not lie about in memory longer than it must
+	defer clear(plain) // tokens do not stay in memory longer than they must
 	return s.Decode(plain) == nil
 }
 
-// Save writes a session that is to live for an age. A fresh one belongs to a new
-// sign-in: it gets a new place in the store; see Forget for the old one.
+// Save writes a session that is to live for an age. A fresh one belongs to a
+// new sign-in and gets a new place in the store; see Forget for the old one.
 //
-// What does not fit is left out, the least needed first: the access token can be
-// had again, and the ID token's signature serves as a hint at sign-out only.
+// What does not fit is left out, the least needed first: the access token can
+// be fetched again, and the ID token's signature is a hint at sign-out.
 func (st *Store) Save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
 	rest := *s
 	err := st.save(w, r, &rest, age, fresh)
-	for _, leaveOut := range []func(){
-		func() { rest.AccessToken = session.Packed{} },
-		func() { rest.IDHeader, rest.IDSignature = "", "" },
-	} {
-		if !errors.Is(err, cookie.ErrTooLarge) && !errors.Is(err, session.ErrTooLarge) {
-			break
-		}
-		leaveOut()
+	if tooLarge(err) {
+		rest.AccessToken = session.Packed{}
+		err = st.save(w, r, &rest, age, fresh)
+	}
+	if tooLarge(err) {
+		rest.IDHeader, rest.IDSignature = "", ""
 		err = st.save(w, r, &rest, age, fresh)
 	}
 	switch {
-	case errors.Is(err, cookie.ErrTooLarge), errors.Is(err, session.ErrTooLarge):
+	case tooLarge(err):
 		return fmt.Errorf("%w: claims of %d bytes, userinfo of %d and a refresh token of %d do not fit cookies of %d; "+
 			"ask for fewer claims, or set Config.Store to a server-side store: %w",
 			ErrTooLarge, len(s.Claims.Payload()), len(s.Claims.Extra()), len(s.RefreshToken), cookie.Max, err)
-	case err != nil && !errors.Is(err, ErrTooLarge):
-		return storeError("writing", err)
+	case errors.Is(err, ErrTooLarge):
+		return err
 	}
-	return err
+	return storeError("writing", err)
+}
+
+func tooLarge(err error) bool {
+	return errors.Is(err, cookie.ErrTooLarge) || errors.Is(err, session.ErrTooLarge)
 }
 
 func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
@@ -164,7 +166,7 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	if err == nil || errors.Is(err, cookie.ErrTooLarge) || !mayBeRefusal(err) || st.Check(r.Context()) != nil {
 		return err
 	}
-	// It takes an empty session, so it has keys, and a server that answers.
+	// The store takes an empty session, so it has keys and a server that answers.
 	// What was passing has passed when it is asked again.
 	if err = st.store.Save(r, w, kept); err != nil && mayBeRefusal(err) {
 		return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
@@ -173,9 +175,9 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	return err
 }
 
-// Forget deletes what the store has under the cookie that a request presents: a
-// store cookie that an attacker planted in this browser must not read the new
-// session, nor the old one.
+// Forget deletes what the store has under the cookie that a request presents:
+// an attacker who planted a store's cookie in this browser must not read the
+// new session with it, nor the old one.
 func (st *Store) Forget(r *http.Request) error {
 	kept, err := st.store.New(r, st.name)
 	if err != nil && st.isForged(r.Context(), err) || err == nil && kept.IsNew {
@@ -185,10 +187,7 @@ func (st *Store) Forget(r *http.Request) error {
 		kept.Options = st.options(-1)
 		err = st.store.Save(r, nowhere{}, kept)
 	}
-	if err != nil {
-		return storeError("deleting from", err)
-	}
-	return nil
+	return storeError("deleting from", err)
 }
 
 // Remove deletes what the browser and the store have of a session.
@@ -198,9 +197,9 @@ func (st *Store) Remove(w http.ResponseWriter, r *http.Request) error {
 	return st.Forget(r)
 }
 
-// unsetSecond deletes the second cookie if the browser has one, whether or not
-// it was part of a session: two of them, and no session could be read. One that
-// this answer was to set goes as well.
+// unsetSecond deletes the second cookie if the browser has one, and withdraws
+// one that this answer was to set. It need not have been part of a session:
+// beside another second cookie, no session could be read.
 func unsetSecond(cookies cookie.Writer, w http.ResponseWriter, r *http.Request, name string) {
 	second := cookie.Second(name)
 	cookie.Withdraw(w, second)
@@ -224,10 +223,7 @@ func (st *Store) Check(ctx context.Context) error {
 		return storeError("writing", err)
 	}
 	kept.Options = st.options(-1)
-	if err := st.store.Save(r, nowhere{}, kept); err != nil {
-		return storeError("deleting from", err)
-	}
-	return nil
+	return storeError("deleting from", st.store.Save(r, nowhere{}, kept))
 }
 
 // options are ours on every save: a store's own may lack HttpOnly, or be
@@ -238,8 +234,7 @@ func (st *Store) options(age time.Duration) *sessions.Options {
 	}
 }
 
-// nowhere is a ResponseWriter for what a store would tell the browser and the
-// browser must not hear.
+// nowhere is a ResponseWriter for what a browser must not hear from a store.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header         { return http.Header{} }
