@@ -2,10 +2,9 @@
 // together again from a request's Cookie header.
 //
 // It reads the header itself: a scan for two names costs a tenth of
-// [http.Request.Cookie], and says what that function cannot, whether a name
-// occurs twice. Two cookies of one name mean that another origin (a sibling
-// domain, a page served over http) has set one of them, and nothing tells
-// which: such a request has no session.
+// [http.Request.Cookie], and shows whether a name occurs twice. Two cookies of
+// one name mean that another origin (a sibling domain, a page served over http)
+// has set one of them, and nothing tells which: such a request has no session.
 package cookie
 
 import (
@@ -13,19 +12,18 @@ import (
 	"strings"
 )
 
-// MaxValue is how long the value of one cookie may get, in bytes. Browsers
-// allow 4,096 for name and value; but proxies refuse a request whose header
-// line exceeds 8 KB (nginx: large_client_header_buffers), and a person whose
-// every request is refused is locked out until the cookies expire. Two values
-// of this size leave 1.7 KB of that line to sign-ins under way and to the
-// application.
+// MaxValue is how long the value of one cookie may be, in bytes. Browsers allow
+// 4,096 for name and value; but proxies refuse a request whose header line
+// exceeds 8 KB (nginx: large_client_header_buffers), which locks a person out
+// until the cookies expire. Two values of this size leave 1.7 KB of that line
+// to sign-ins under way and to the application.
 const MaxValue = 3200
 
 // Max is the most that Split can place.
 const Max = 2*MaxValue - len(marker)
 
-// marker stands before the first of two parts. It is no letter of base64url,
-// so a value that is whole cannot be mistaken for half of one.
+// marker begins the first of two parts. It does not occur in base64url, so a
+// whole value cannot be mistaken for half of one.
 const marker = "."
 
 // ErrTooLarge means that a value does not fit two cookies.
@@ -55,18 +53,17 @@ const blanks = " \t\r\n"
 
 // Found is what a request's Cookie header holds under a name.
 type Found struct {
-	// First and Second are the parts in order: concatenated they are the
-	// value. Second is empty if one cookie holds all of it.
+	// First and Second make the value when concatenated. Second is empty if one
+	// cookie holds all of it.
 	First, Second string
-	// Present says that a cookie of either name was sent, whether or not it
-	// makes a value: what is left of it should be cleared.
+	// Present says that a cookie of either name was sent.
 	Present bool
 	// OK says that First and Second make a value.
 	OK bool
 }
 
-// Find looks through the lines of a Cookie header for a name. The work is bounded
-// by the header's length, and it allocates nothing.
+// Find looks through the lines of a Cookie header for a name. The work is
+// bounded by the header's length, and it allocates nothing.
 func Find(lines []string, name string) Found {
 	var first, second string
 	var firsts, seconds int
@@ -74,7 +71,7 @@ func Find(lines []string, name string) Found {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			for pair != "" && strings.IndexByte(blanks, pair[0]) >= 0 {
+			for pair != "" && strings.IndexByte(blanks, pair[0]) >= 0 { // TrimLeft doubles what Find takes
 				pair = pair[1:]
 			}
 			pair, ok := strings.CutPrefix(pair, name) // the second name begins with the first
@@ -83,7 +80,7 @@ func Find(lines []string, name string) Found {
 			}
 			// A name without "=" counts as the name: net/http reads it so.
 			suffix, value, _ := strings.Cut(strings.TrimRight(pair, blanks), "=")
-			switch strings.TrimRight(suffix, blanks) { // and so too
+			switch strings.TrimRight(suffix, blanks) {
 			case "":
 				first = value
 				firsts++

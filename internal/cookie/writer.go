@@ -8,7 +8,7 @@ import (
 )
 
 // Writer sets cookies of this application: for its whole host, out of reach of
-// scripts, and not sent with requests that other sites make, but for links.
+// scripts, and sent with other sites' requests only when a link is followed.
 type Writer struct{ Secure bool }
 
 // Set sets a cookie, in place of an earlier one of its name in this answer. A
@@ -36,8 +36,8 @@ func Withdraw(w http.ResponseWriter, name string) {
 	h["Set-Cookie"] = lines
 }
 
-// Seconds is a Max-Age. It rounds up, so that a cookie lives as long as what it
-// holds; and it is never zero, which would mean "until the browser is closed".
+// Seconds returns a Max-Age. It rounds up, so that a cookie lives as long as
+// what it holds, and is never zero, which means until the browser is closed.
 func Seconds(d time.Duration) int {
 	if d <= 0 {
 		return -1

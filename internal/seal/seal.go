@@ -1,13 +1,13 @@
-// Package seal is the key ring: it seals bytes so that nobody without a key
-// can read or change them, opens them again, and derives one key per purpose.
+// Package seal is the key ring: it seals bytes so that only a holder of its
+// keys can read or change them, and opens them again.
 //
-// The cipher is AES-256-GCM with random nonces. Keys come from HKDF-SHA256
-// over each configured key, with the purpose as its label, so a value sealed
-// for one purpose never opens for another, whatever the additional data says.
+// The cipher is AES-256-GCM with random nonces. HKDF-SHA256 derives a key for
+// each purpose from each configured key, so a value sealed for one purpose
+// never opens for another, whatever the additional data says.
 //
 // A random nonce of 96 bits allows 2^32 seals with one key (NIST SP 800-38D,
-// section 8.3). A site that seals a session a thousand times a second reaches
-// that after seven weeks without rotating: rotate keys monthly on such sites.
+// section 8.3). A site that seals a thousand sessions a second reaches that
+// after seven weeks: rotate keys monthly on such sites.
 package seal
 
 import (
@@ -30,15 +30,13 @@ var ErrOpen = errors.New("signin: sealed value does not open")
 // Ring holds the keys of one purpose. It is immutable and safe for concurrent
 // use.
 type Ring struct {
-	aeads   []cipher.AEAD // the first seals, all open
-	purpose string
-	issuer  string
-	client  string
+	aeads                   []cipher.AEAD // the first seals, all open
+	purpose, issuer, client string
 }
 
-// NewRing derives the keys for purpose. Issuer and client are bound into
-// everything it seals, so two applications that share keys cannot read each
-// other's values.
+// NewRing derives the keys for a purpose. Issuer and client are bound into all
+// that is sealed, so two applications that share keys cannot read each other's
+// values.
 func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("signin: no key")
@@ -55,8 +53,7 @@ func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
 	return r, nil
 }
 
-// must is for errors that only a wrong length can cause, and the lengths are
-// constants here.
+// must is for errors that only wrong lengths cause, and those are constants.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -73,8 +70,7 @@ type Box struct {
 
 // Box returns the box of a name. A value moved to another name does not open.
 func (r *Ring) Box(name string) *Box {
-	// Each part is prefixed by its length, so that no two lists of parts make
-	// the same bytes: "ab","c" is not "a","bc".
+	// Each part is prefixed by its length, so that "ab","c" is not "a","bc".
 	var data []byte
 	for _, part := range []string{r.purpose, name, r.issuer, r.client} {
 		data = binary.BigEndian.AppendUint32(data, uint32(len(part)))
@@ -89,8 +85,8 @@ func (b *Box) Seal(dst, plain []byte) []byte {
 }
 
 // Open appends to dst what sealed holds, or returns ErrOpen. The two must not
-// overlap: opening in place would cost an allocation, and would destroy the
-// value before the second key could be tried.
+// overlap: opening in place would cost an allocation, and destroy the value
+// before the second key is tried.
 func (b *Box) Open(dst, sealed []byte) ([]byte, error) {
 	for _, aead := range b.aeads {
 		if plain, err := aead.Open(dst, nil, sealed, b.data); err == nil {
