@@ -12,8 +12,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// endTimeout is how long store and shared state may take for a sign-out, and how
-// long its revocation may take after that.
+// endTimeout is how long store and shared state may take for a sign-out, and
+// how long its revocation may take after that.
 const endTimeout = 4 * time.Second
 
 // SignOut is what came of ending a session.
@@ -23,14 +23,13 @@ type SignOut struct {
 	Session, Newest *session.Session
 	// Recorded says that all replicas know.
 	Recorded bool
-	// Revoked is the error of giving the refresh token back; nil if there was no
-	// token.
+	// Revoked is the error of giving the refresh token back, if there was one.
 	Revoked error
 }
 
-// End ends the session that a request presents, everywhere, and gives its refresh
-// token back. The browser's cookie is cleared in any case. An error means that
-// store or shared state failed.
+// End ends the session that a request presents, everywhere, and gives its
+// refresh token back. The browser's cookie is cleared in any case. An error
+// means that store or shared state failed.
 func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) {
 	out, err := l.end(w, r)
 	if out.Newest == nil {
@@ -40,8 +39,8 @@ func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 	defer cancel()
 	out.Revoked = l.Refresh.Source.Revoke(ctx, out.Newest)
 	if err == nil && out.Newest.RefreshToken != "" && out.Revoked == nil {
-		// So that a copy of the cookie does not have it revoked again. If it cannot be
-		// noted, that happens, and does no harm.
+		// So that a copy of the cookie does not have it revoked again. If it cannot
+		// be noted, that happens, and does no harm.
 		_, _ = l.State.Revoked(ctx, out.Newest)
 	}
 	return out, err
@@ -49,8 +48,7 @@ func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 
 // end ends the local session first, whatever the provider does.
 func (l *Sessions) end(w http.ResponseWriter, r *http.Request) (SignOut, error) {
-	// It is done even if the person does not wait for the answer, and quickly if
-	// they do.
+	// Done even if the person does not wait for it, and quickly if they do.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
@@ -71,8 +69,8 @@ var reasons = map[sharedstate.Reason]Reason{
 }
 
 // ended clears away a session that was found ended. If it was signed out, the
-// first to find that revokes its refresh token. After a new sign-in that would be
-// wrong: the provider may have given both the same grant.
+// first to find that revokes its refresh token. After a new sign-in that would
+// be wrong: the provider may have given both the same grant.
 func (l *Sessions) ended(w http.ResponseWriter, r *http.Request, e *refresh.Ended) Outcome {
 	out := l.over(w, r, reasons[e.Reason], e.Session)
 	if e.Reason != sharedstate.SignedOut {
@@ -98,8 +96,8 @@ func (l *Sessions) over(w http.ResponseWriter, r *http.Request, reason Reason, s
 	return out
 }
 
-// Revoke gives a session's refresh token back. The session is over whether or not
-// that succeeds. The Source logs a failure.
+// Revoke gives a session's refresh token back. The session is over whether or
+// not that succeeds. The Source logs a failure.
 func (l *Sessions) Revoke(ctx context.Context, s *session.Session) {
 	_ = l.Refresh.Source.Revoke(context.WithoutCancel(ctx), s)
 }

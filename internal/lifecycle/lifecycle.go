@@ -6,11 +6,11 @@
 //		… known.Session.Claims.Text(session.Subject)
 //	}
 //
-// It puts together the rooms that each know one thing about sessions: sealed in a
-// store (sessionstore), known to all replicas (sharedstate), refreshed (refresh).
-// A session is brought to its newest generation, and saved, before the handler
-// runs. The caller decides what becomes of a request: errors match one of the
-// sentinels below, with [errors.Is].
+// It puts together the rooms that each know one thing about sessions: sealed in
+// a store (sessionstore), known to all replicas (sharedstate), refreshed
+// (refresh). A session is brought to its newest generation, and saved, before
+// the handler runs. The caller decides what becomes of a request: errors match
+// one of the sentinels below, with [errors.Is].
 package lifecycle
 
 import (
@@ -58,7 +58,6 @@ type Sessions struct {
 // Reason is why a session that was presented is over.
 type Reason string
 
-// The reasons.
 const (
 	Idle       Reason = "idle"
 	Lifetime   Reason = "lifetime"
@@ -69,8 +68,8 @@ const (
 	Superseded Reason = "superseded" // its browser has shown a later generation
 )
 
-// Known is what is known of a request's session. Once it is loaded it may be read
-// by many goroutines. The zero Known is for a request without a session.
+// Known is what is known of a request's session. Once it is loaded it may be
+// read by many goroutines. The zero Known is for a request without a session.
 type Known struct {
 	// Session is the one that the request goes on with; nil if there is none.
 	Session *session.Session
@@ -115,8 +114,7 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 	return Outcome{}, nil
 }
 
-// advance brings a session to its newest generation, or finds that it is over,
-// and saves it.
+// advance brings a session to its newest generation and saves that.
 func (l *Sessions) advance(w http.ResponseWriter, r *http.Request, k *Known, standing sharedstate.Standing, now time.Time) (Outcome, error) {
 	s, err := l.newest(r.Context(), &k.opened, standing, now)
 	var ended *refresh.Ended
@@ -163,16 +161,15 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 	}
 	err = l.save(w, r, s, now, false)
 	if errors.Is(err, ErrTooLarge) {
-		// The claims have grown, which must not lock the person out of every page. The
-		// browser's old generation leads to the newest while shared state knows it.
+		// The claims have grown, which must not lock the person out of every page.
+		// The old generation leads to the newest while shared state knows that.
 		l.Log.ErrorContext(r.Context(), "signin: a refreshed session does not fit its store; it goes on for IdleTimeout at most", "error", err)
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// save gives a session to the store. If that fails, the answer sets no session
-// cookie.
+// save gives a session to the store. If it fails, no session cookie is set.
 func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Session, now time.Time, fresh bool) error {
 	err := l.Store.Save(w, r, s, l.Limits.Left(s, now), fresh)
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // Token returns an access token for an audience: the session's, or one that is
-// fetched. refused is one that the audience has not accepted, or "". The error is
-// ErrNoRefreshToken, or one of package refresh.
+// fetched. refused is one that the audience has not accepted, or "". The error
+// is ErrNoRefreshToken, or one of package refresh.
 func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audience, refused string) (*session.Token, error) {
 	s := cmp.Or(k.newest.Load(), k.Session)
 	access := s.AccessToken.String()
@@ -29,8 +29,8 @@ func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audienc
 	return token, nil
 }
 
-// ownToken returns the access token that is part of the session. It refreshes the
-// session first if that is due, since a handler may have run for long.
+// ownToken returns the access token that is part of the session. It refreshes
+// the session first if that is due, since a handler may have run for long.
 func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session) (*session.Token, error) {
 	if now := l.Now(); l.Refresh.Due(s) {
 		next, err := l.Refresh.Refresh(ctx, s, k.opened.Generation, !now.Before(s.AccessExpiry))
