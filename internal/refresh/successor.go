@@ -46,7 +46,10 @@ func (g *Group) Last(ctx context.Context, s *session.Session) *session.Session {
 	for range maxSteps {
 		next := g.heldAfter(s)
 		if next == nil {
-			standing, err := g.State.Look(ctx, s) // after an error it has no successor
+			standing, err := g.State.Look(ctx, s)
+			if err != nil {
+				return s
+			}
 			if next, err = g.State.Successor(s, standing.Successor); err != nil {
 				return s
 			}

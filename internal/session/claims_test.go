@@ -133,6 +133,8 @@ func TestParseClaims_Refused(t *testing.T) {
 		{"claims that break off in a name", `{"sub`, "", false},
 		{"nothing", "", "", false},
 		{"two objects", `{}{}`, "", false},
+		{"a name twice", `{"sub":"u1","sub":"u2"}`, "", false},
+		{"userinfo with a name twice", `{}`, `{"name":"a","name":"b"}`, false},
 		{"userinfo that is null", `{}`, `null`, false},
 		{"userinfo that is a list", `{}`, `[]`, false},
 	} {
