@@ -306,6 +306,54 @@ func TestWhatAStoreHoldsMustBeText(t *testing.T) {
 	}
 }
 
+// A session has one text. Its length modulo three decides how many bits of the last
+// character are beyond its last byte, and must be zero.
+func TestASessionHasOneText(t *testing.T) {
+	t.Parallel()
+	store := newFaulty()
+	v := newStore(t, store)
+	for size := range 3 {
+		had := save(t, v, sized(50, 96, 20+size), true)
+		_, id, _ := strings.Cut(had[0], "=")
+		value := store.kept[id]["signin"].(string)
+		opens := func(text string) bool {
+			store.kept[id] = map[any]any{"signin": text}
+			got, err := open(v, had...)
+			if err != nil {
+				t.Fatalf("got error %v; want none", err)
+			}
+			return got != nil
+		}
+		if !opens(value) {
+			t.Fatalf("%d characters: got no session; want the one that was saved", len(value))
+		}
+		for at := range len(value) {
+			for _, c := range []byte{0, ' ', '\n', '\r', '=', '+', '/', '.', '@', '[', '`', '{', 0x7f, 0x80, 0xff} {
+				for what, text := range map[string]string{
+					"in place of one": value[:at] + string([]byte{c}) + value[at+1:],
+					"before one":      value[:at] + string([]byte{c}) + value[at:],
+				} {
+					if opens(text) {
+						t.Errorf("%d characters, %q %s at %d: got a session; want none", len(value), c, what, at)
+					}
+				}
+			}
+		}
+		for _, more := range []string{"\n", "\r", "\r\n", "=", "==", "\n=", "=\n", " ", "A", "AA", "AAA", "AAAA", "A\n", "AA\n\n", "AAA\n"} {
+			if opens(value + more) {
+				t.Errorf("%d characters and %q: got a session; want none", len(value), more)
+			}
+		}
+		const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		for _, last := range letters {
+			text := value[:len(value)-1] + string(last)
+			if got := opens(text); got != (text == value) {
+				t.Errorf("%d characters, %q for the last: got a session: %v; want %v", len(value), last, got, text == value)
+			}
+		}
+	}
+}
+
 func TestASessionThatIsOverIsDeletedFromItsStore(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
