@@ -60,12 +60,15 @@ const (
 // It reports whether it has taken the lease.
 func (g *Group) await(ctx context.Context, s *session.Session) (leased bool, err error) {
 	began := time.Now() // not g.Now, which may be frozen
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-time.After(max(poll, time.Since(began)/patient)):
+		case <-timer.C:
 		}
+		timer.Reset(max(poll, time.Since(began)/patient))
 		standing, err := g.State.Look(ctx, s)
 		if err != nil || !standing.Plain() {
 			return false, err
