@@ -210,6 +210,13 @@ func TestATokenIsFetchedOnce(t *testing.T) {
 		gets(t, n, other, resource("urn:a"), "access 5 for urn:a")
 		gets(t, n, r, within, "access 2 for urn:ao")
 	})
+	grants(t, "it does not take a refresh's place", func(t *testing.T, g *granting) {
+		n, r := g.replica(), generation(0)
+		gets(t, n, r, refresh.Wanted{}, "access 1 for ")
+		next, err := n.Refresh(t.Context(), r, 0, true)
+		wantToken(t, next, err, "token 1")
+		g.used(t, "token 0", "token 0")
+	})
 	grants(t, "the session's next generation finds it", func(t *testing.T, g *granting) {
 		g.rotates = true
 		n := g.replica()
