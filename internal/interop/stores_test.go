@@ -420,7 +420,7 @@ func TestWhatFitsRedis(t *testing.T) {
 		store    sessions.Store
 	}{
 		"boj/redistore":               {48_000, redisStores[0].open(t, d)}, // an ID token may have 64 KB
-		"boj/redistore as it is made": {2700, newRediStore(t, d, -1)},
+		"boj/redistore as it is made": {2800, newRediStore(t, d, -1)},
 		"redisstore":                  {48_000, redisStores[1].open(t, d)},
 	} {
 		t.Run(name, func(t *testing.T) {
