@@ -274,6 +274,13 @@ func TestDecode_Malformed(t *testing.T) {
 		copy(bad[places:], change)
 		refused[name] = bad
 	}
+	// The second claim's alone: all that follows is read as it was written.
+	if got := b[places : places+4]; got[0] != 2 || got[2] != 2 {
+		t.Fatalf("got claims at % x; want two of two bytes", got)
+	}
+	far, long := bytes.Clone(b), bytes.Clone(b)
+	far[places+3], long[places+2] = 0x7e, 0x7f
+	refused["one claim beyond the end"], refused["one claim longer than what is left"] = far, long
 	for name, b := range refused {
 		if err := new(session.Session).Decode(b); !errors.Is(err, session.ErrMalformed) {
 			t.Errorf("%s: got %v; want ErrMalformed", name, err)
