@@ -264,7 +264,7 @@ func TestDecode_Malformed(t *testing.T) {
 	}
 	// Where each claim is, is written behind version, flags, ID, and six numbers
 	// of these lengths.
-	places := 2 + len(session.ID{}) + 6 + 1 + 2 + 2 + 2 + 2 + 2
+	places := 2 + len(session.ID{}) + 6 + 1 + 2 + 2 + 1 + 2 + 2
 	for name, change := range map[string][]byte{
 		"a claim before the beginning":  {1, 1},
 		"a claim beyond the end":        {1, 0xfe, 0x7f},
