@@ -213,9 +213,9 @@ func about(s *session.Session, e Event) Event {
 	return e
 }
 
-// revokeTimeout bounds what a person waits for a provider that has nothing to
+// endSessionTimeout bounds what a person waits for a provider that has nothing to
 // say in whether they are signed out here.
-const revokeTimeout = 3 * time.Second
+const endSessionTimeout = 3 * time.Second
 
 // endSession ends the local session first, whatever the provider does.
 func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Error) {
@@ -239,7 +239,7 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 // end-session endpoint, or while the provider cannot be asked for it, that is the
 // application's own AfterSignOut.
 func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
-	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
 	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.afterSignOut), hint)
 	if err != nil || location == "" {
