@@ -19,7 +19,6 @@ import (
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
-	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
@@ -59,13 +58,13 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			return
 		}
 		if tx.Demanded {
-			_, c := a.load(w, r)
+			loaded, c := a.load(w, r)
 			if c.err != nil {
 				a.fail(w, r, c.err)
 				return
 			}
-			if c.signedIn {
-				tx.Subject = c.known.Session.Claims.Text(session.Subject)
+			if u, ok := UserFrom(loaded.Context()); ok {
+				tx.Subject = u.Subject
 			}
 		}
 		if req.Silent() && a.transactions.IsQuiet(r) {

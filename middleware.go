@@ -840,7 +840,7 @@ func asRefusal(err error) *Error {
 		return e
 	}
 	whole := *e // the rule may return it again
-	if whole.Status = page.For(string(e.Code)).Status; whole.Status == 0 {
+	if whole.Status = page.For(string(e.Code)).Status; whole.Status < 400 {
 		whole.Status = http.StatusForbidden
 	}
 	return &whole

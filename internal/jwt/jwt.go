@@ -53,7 +53,7 @@ const (
 // for concurrent use while they are not changed.
 //
 // An error of its methods is one of Keys, or a [*document.Error] while the keys
-// are not to be had. Any other is about the token.
+// are not to be had. Any other is about the token, but for ErrNoAPI.
 type Verifier struct {
 	// Issuer is the provider's, to the letter. ClientID is this application's:
 	// the audience of ID tokens and logout tokens.
@@ -141,7 +141,7 @@ func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string)
 	cfg.ClientID, cfg.SupportedSigningAlgs = v.ClientID, []string{t.alg}
 	sig := &signature{verifier: v, token: t, err: errForm}
 	if _, err := oidc.NewVerifier(v.Issuer, sig, &cfg).Verify(ctx, raw); err != nil {
-		objection = fault("at_hash, _claim_names or _claim_sources is malformed")
+		objection = fault("a claim is malformed, and not one of those judged here: at_hash, say, or exp that is null")
 	}
 	if sig.err != nil {
 		return t, c, nil, sig.err

@@ -16,7 +16,11 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-const lease = refresh.Lease
+const (
+	lease = refresh.Lease
+	// asking is what the provider may take of it.
+	asking = lease - 5*time.Second
+)
 
 var errDown = errors.New("connection refused")
 

@@ -56,7 +56,7 @@ func Over(err error) bool {
 }
 
 // Source asks the provider. Its methods are called by several goroutines at
-// once, but for one session only under its lease.
+// once; Refresh and Fetch for one session only under its lease.
 type Source interface {
 	// Refresh returns the next generation's tokens and claims in a new Session.
 	// Errors that are final wrap ErrFinal.
@@ -75,9 +75,15 @@ type Observer interface {
 	Refreshed(context.Context, *session.Session, error)
 }
 
-// Lease is how long one refresh may hold its session. It is longer than the
-// token request and the userinfo request, with their time-outs, together.
-const Lease = 30 * time.Second
+const (
+	// Lease is how long one refresh may hold its session. It is longer than the
+	// token request and the userinfo request, with their time-outs, together.
+	Lease = 30 * time.Second
+	// asking is what the provider may take of it, discovery and keys included. The
+	// rest is for writing down what it said: if the lease lapsed before, another
+	// replica would use the same refresh token.
+	asking = Lease - 5*time.Second
+)
 
 // Config is what a Group works with.
 type Config struct {

@@ -35,6 +35,34 @@ func (w *world) slow(d time.Duration) {
 	}
 }
 
+// The provider has most of a lease, and the rest is for writing down what it said:
+// another replica, whenever it comes, does not use the same refresh token.
+func TestASlowProviderLeavesTimeToWriteDown(t *testing.T) {
+	t.Parallel()
+	for i := range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newWorld(t), generation(0)
+			w.answer = func(ctx context.Context, s *session.Session) (*session.Session, error) {
+				for range 4 { // discovery, token, keys, userinfo
+					select {
+					case <-time.After(8 * time.Second):
+					case <-ctx.Done():
+					}
+				}
+				return fresh(s), nil
+			}
+			a := start(t.Context(), w.replica(), s, 0, true)
+			after(time.Duration(i)*97*time.Millisecond + time.Millisecond)
+			b := start(t.Context(), w.replica(), s, 0, true)
+			<-a
+			<-b
+			if len(w.sent) != 1 {
+				t.Errorf("a replica that comes after %d: got %q sent; want one token, once", i, w.sent)
+			}
+		})
+	}
+}
+
 // outcome is what Refresh returns.
 type outcome struct {
 	record *session.Session

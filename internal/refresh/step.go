@@ -108,10 +108,12 @@ func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, l
 
 // ask asks the provider, and keeps what it gives.
 func (g *Group) ask(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
 	if f.refresh {
-		next, err = g.Source.Refresh(ctx, s)
+		next, err = g.Source.Refresh(limited, s)
 	} else {
-		f.token, next, err = g.Source.Fetch(ctx, s, f.want.Audience)
+		f.token, next, err = g.Source.Fetch(limited, s, f.want.Audience)
 	}
 	switch {
 	case err != nil:

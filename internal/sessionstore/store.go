@@ -179,7 +179,11 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 // an attacker who planted a store's cookie in this browser must not read the
 // new session with it, nor the old one.
 func (st *Store) Forget(r *http.Request) error {
-	kept, err := st.store.New(r, st.name)
+	store := st.store
+	if u, ok := store.(unambiguous); ok {
+		store = u.Store // of two cookies of one name it finds one, which is better than none
+	}
+	kept, err := store.New(r, st.name)
 	if err != nil && st.isForged(r.Context(), err) || err == nil && kept.IsNew {
 		return nil
 	}

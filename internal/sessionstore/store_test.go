@@ -295,6 +295,21 @@ func TestABrokenStoreIsAnError(t *testing.T) {
 	})
 }
 
+// It is not known which of two cookies is the person's own, so none is read. But the
+// session that the store finds is deleted.
+func TestRemoveDeletesFromAStoreBesideAPlantedCookie(t *testing.T) {
+	t.Parallel()
+	store := newFaulty()
+	v := newStore(t, store)
+	had := save(t, v, small(), true)
+	both := had[0] + "; " + name + "=planted"
+	wantNone(t, v, both)
+	if err := v.Remove(httptest.NewRecorder(), request(both)); err != nil || len(store.kept) != 0 {
+		t.Errorf("got %v, and %d sessions in the store; want none", err, len(store.kept))
+	}
+	wantNone(t, v, had...)
+}
+
 func TestWhatAStoreHoldsMustBeText(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
