@@ -132,8 +132,11 @@ func (c *Cache[T]) other(ctx context.Context, old *T, extra bool) (*T, error) {
 	}
 	f, err := c.start(ctx, extra)
 	c.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case ctx.Err() != nil: // for select, either would do
+		return nil, &Error{Err: ctx.Err()}
 	}
 	select {
 	case <-f.done:
