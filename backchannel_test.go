@@ -70,7 +70,7 @@ func TestConformanceBackChannel(t *testing.T) {
 	} {
 		t.Run("P-rp-backchannel-rpinitlogout-"+module, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, with{config: func(c *signin.Config) { c.SigningAlgs = []string{"ES384"} }})
+			a := newApp(t, with{config: func(c *signin.Config) { c.Provider.SigningAlgs = []string{"ES384"} }})
 			alice := a.signedIn(signintest.Alice())
 			a.provider.Inject(fault)
 			token := a.provider.LogoutToken(signintest.Alice().Subject, "")

@@ -136,10 +136,10 @@ var callbackRejections = []rejection{
 	},
 	{
 		name: "2.7 error_description with markup and CR LF", faults: fault(signintest.ResponseErrorMarkup),
-		want: refusal{http.StatusForbidden, signin.ErrDenied, 0}, also: nothingRaw,
+		want: refusal{http.StatusForbidden, signin.ErrDeclined, 0}, also: nothingRaw,
 	},
 	{
-		name: "2.7 an error code with markup", want: refusal{http.StatusForbidden, signin.ErrDenied, 0}, also: nothingRaw,
+		name: "2.7 an error code with markup", want: refusal{http.StatusForbidden, signin.ErrDeclined, 0}, also: nothingRaw,
 		try: bring(func(_ *trial, q url.Values) {
 			q.Del("code")
 			q.Set("error", `"><script>alert(1)</script>`)
@@ -242,7 +242,7 @@ func steppedUpInVain(t *testing.T, person signintest.User, faults ...signintest.
 	}
 	var failed []error
 	for _, e := range a.events {
-		if e.Kind == signin.EventCallbackFailed {
+		if e.Kind == signin.EventSignInFailed {
 			failed = append(failed, e.Err)
 		}
 	}
@@ -666,7 +666,7 @@ func noneFetched(t *testing.T, tr *trial) {
 
 // pinned accepts signatures by RS256 only; the provider's are by ES384.
 func pinned(tr *trial) {
-	tr.cfg.SigningAlgs = []string{"RS256"}
+	tr.cfg.Provider.SigningAlgs = []string{"RS256"}
 	tr.start()
 }
 
@@ -806,7 +806,7 @@ var providerRejections = []rejection{
 		want: refusal{http.StatusBadGateway, signin.ErrProviderMisconfigured, 1},
 	},
 	{
-		name: "9.3 http endpoints in the metadata of an https issuer", shown: true,
+		name:   "9.3 http endpoints in the metadata of an https issuer",
 		with:   with{tls: true, provider: []signintest.Option{signintest.WithTLS()}},
 		faults: fault(signintest.DiscoveryHTTPEndpoints), try: discoverAgain, want: mismatch,
 		also: func(t *testing.T, tr *trial) { neverAsked(t, tr); unfollowed(t, tr) },
@@ -817,7 +817,7 @@ var providerRejections = []rejection{
 // signed in stays so, a sign-in is told to come back, and then it works.
 func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) {
 	t.Helper()
-	tr := newTrial(t, with{}, true)
+	tr := newTrial(t, with{}, false)
 	bob := tr.browser()
 	tr.visit(bob, "/sign-in", signintest.Bob())
 	before := len(tr.wire.requests())

@@ -42,7 +42,7 @@ type canary struct {
 	keeps  sync.Mutex
 	own    []string    // secrets that the provider and the wire do not know of
 	echo   atomic.Bool // the provider repeats what it is sent
-	panics atomic.Bool // in the ErrorHandler
+	panics atomic.Bool // in Config.Pages
 }
 
 // fan logs to two handlers.
@@ -77,13 +77,17 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 			}
 			wired := cfg.HTTPClient.Transport
 			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) { return c.roundTrip(wired, r) })}
-			shown := cfg.ErrorHandler
-			cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, e *signin.Error) {
+			shown, noted := cfg.Pages, cfg.OnEvent
+			cfg.Pages = func(w http.ResponseWriter, r *http.Request, p *signin.Page) {
 				if c.panics.Load() {
-					panic(e)
+					panic(*p)
 				}
-				c.tell(e)
-				shown(w, r, e)
+				fmt.Fprintf(c.said, "%v %+v %#v\n", *p, *p, p)
+				shown(w, r, p)
+			}
+			cfg.OnEvent = func(ctx context.Context, e signin.Event) {
+				c.tell(e.Err)
+				noted(ctx, e)
 			}
 		},
 	}, true)
@@ -93,7 +97,7 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 	mux.Handle("/backchannel-logout", c.auth.BackChannelLogout())
 	mux.Handle("/tell", c.auth.RequireAuth(http.HandlerFunc(c.tellAll)))
 	mux.Handle("/panic", c.auth.RequireAuth(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("by the application") })))
-	mux.Handle("/fresh", c.auth.Require(signin.SignedInWithin(time.Minute))(http.HandlerFunc(c.account)))
+	mux.Handle("/fresh", c.auth.Require(signin.AuthenticatedWithin(time.Minute))(http.HandlerFunc(c.account)))
 	mux.Handle("/vault", c.auth.Require(signin.ACR("never"))(http.HandlerFunc(c.account)))
 	mux.Handle("/role", c.auth.Require(signin.HasRole("nobody"))(http.HandlerFunc(c.account)))
 	mux.Handle("/api", c.auth.RequireBearer(ordersAPI, signin.HasScope("read"))(http.HandlerFunc(c.tellAll)))
@@ -154,7 +158,7 @@ func (c *canary) tellAll(w http.ResponseWriter, r *http.Request) {
 			c.keep(token.AccessToken)
 		}
 	}
-	info, err := signin.FetchUserInfo(ctx)
+	info, err := signin.FetchUserInfo[map[string]any](ctx)
 	c.tell(err)
 	fmt.Fprintf(c.said, "%+v\n", info)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fmt.Fprintln(c.said, r.URL, r.Header) }))
@@ -162,11 +166,12 @@ func (c *canary) tellAll(w http.ResponseWriter, r *http.Request) {
 	api := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/elsewhere", http.StatusFound))
 	defer api.Close()
 	for _, target := range []string{api.URL + "/x", elsewhere.URL + "/not-its-origin", "http://127.0.0.1:1/down"} {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+		out, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 		if err != nil {
 			panic(err)
 		}
-		resp, err := signin.Client(ctx, api.URL, signin.ForResource(apiA)).Do(r)
+		out.Header = r.Header.Clone() // as a proxy does
+		resp, err := (&http.Client{Transport: signin.Transport(api.URL, signin.ForResource(apiA))}).Do(out)
 		c.tell(err)
 		if err == nil {
 			resp.Body.Close()

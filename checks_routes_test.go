@@ -26,7 +26,7 @@ func (a answer) untouched(t *testing.T, status int, code signin.Code) {
 		t.Errorf("got cookies %q; want none", set)
 	}
 	title := map[signin.Code]string{
-		signin.ErrNotSignedIn: "<h1>Please sign in</h1>", signin.ErrMethodNotAllowed: "<h1>This page does not work that way</h1>", signin.ErrDenied: "<h1>The sign-in was not completed</h1>",
+		signin.ErrNotSignedIn: "<h1>Please sign in</h1>", signin.ErrMethodNotAllowed: "<h1>This page does not work that way</h1>", signin.ErrDeclined: "<h1>The sign-in was not completed</h1>",
 		signin.ErrProviderUnavailable:   "<h1>Signing in is not possible right now</h1>",
 		signin.ErrProviderMisconfigured: "<h1>Signing in is not set up correctly</h1>",
 		signin.ErrSessionTooLarge:       "<h1>You could not be signed in</h1>",
@@ -161,10 +161,10 @@ func TestChecksErrorResponses(t *testing.T) {
 		{"temporarily_unavailable", http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "5"},
 		{"invalid_scope", http.StatusBadGateway, signin.ErrProviderMisconfigured, ""},
 		{"unauthorized_client", http.StatusBadGateway, signin.ErrProviderMisconfigured, ""},
-		{"access_denied", http.StatusForbidden, signin.ErrDenied, ""},
+		{"access_denied", http.StatusForbidden, signin.ErrDeclined, ""},
 		// Nobody has asked for a sign-in without a page.
-		{"login_required", http.StatusForbidden, signin.ErrDenied, ""},
-		{"consent_required", http.StatusForbidden, signin.ErrDenied, ""},
+		{"login_required", http.StatusForbidden, signin.ErrDeclined, ""},
+		{"consent_required", http.StatusForbidden, signin.ErrDeclined, ""},
 	} {
 		t.Run(row.says, func(t *testing.T) {
 			t.Parallel()
@@ -187,7 +187,7 @@ func TestChecksErrorResponses(t *testing.T) {
 			a.mu.Lock()
 			last := a.events[len(a.events)-1]
 			a.mu.Unlock()
-			if last.Kind != signin.EventCallbackFailed || !errors.Is(last.Err, row.code) {
+			if last.Kind != signin.EventSignInFailed || !errors.Is(last.Err, row.code) {
 				t.Errorf("got event %+v; want a failed callback, %s", last, row.code)
 			}
 		})
@@ -198,7 +198,7 @@ func TestChecksErrorResponses(t *testing.T) {
 func TestChecksAReloadLeadsOn(t *testing.T) {
 	t.Parallel()
 	for length, again := range map[int]string{256: "", 257: "/home"} {
-		a := newApp(t, with{config: func(c *signin.Config) { c.AfterSignIn = "/home" }})
+		a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn = "/home" }})
 		tr := &trial{app: a}
 		b := a.browser()
 		target := "/" + strings.Repeat("x", length-1)

@@ -43,7 +43,7 @@ func metadata(edit func(map[string]any)) http.RoundTripper {
 // Every code's page has a link that may help, and its status.
 func TestChecksWaysOn(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{config: func(c *signin.Config) { c.AfterSignIn, c.AfterSignOut = "/home", "/bye" }})
+	a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn, c.Paths.AfterSignOut = "/home", "/bye" }})
 	b := a.signedIn(signintest.Alice())
 	for i, row := range []struct {
 		code   signin.Code
@@ -56,7 +56,7 @@ func TestChecksWaysOn(t *testing.T) {
 		{signin.ErrBadCallback, 400, "/sign-in"},
 		{signin.ErrSignInExpired, 400, "/sign-in"},
 		{signin.ErrCookiesBlocked, 400, "/sign-in"},
-		{signin.ErrDenied, 403, "/sign-in"},
+		{signin.ErrDeclined, 403, "/sign-in"},
 		{signin.ErrProviderUnavailable, 503, "/sign-in"},
 		{signin.ErrProviderRejected, 502, "/sign-in"},
 		{signin.ErrStoreUnavailable, 503, "/sign-in"},
@@ -70,11 +70,14 @@ func TestChecksWaysOn(t *testing.T) {
 		{signin.ErrSessionTooLarge, 500, "/bye"},
 		{signin.ErrProviderMisconfigured, 502, "/bye"},
 		{signin.ErrSignOutIncomplete, 503, "/bye"},
+		{signin.ErrInvalidToken, 401, "/bye"},
+		{signin.ErrMethodNotAllowed, 405, "/bye"},
+		{signin.ErrInternal, 500, "/bye"},
 	} {
 		path, cause := fmt.Sprint("/refused/", i), errors.New("cause-of-"+string(row.code))
-		a.mount(path, a.auth.Require(func(*http.Request, *signin.User) error {
+		a.mount(path, a.auth.Require(signin.RuleFunc(func(*http.Request, *signin.User) error {
 			return &signin.Error{Code: row.code, Err: cause}
-		})(http.HandlerFunc(a.account)))
+		}))(http.HandlerFunc(a.account)))
 		got := b.get(path)
 		got.want(t, row.status, "")
 		if !strings.Contains(got.body, `<a href="`+row.href+`">`) {
@@ -98,23 +101,23 @@ func TestChecksTheCauseOfARefusalIsTold(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	mine := errors.New("the list is closed")
-	a.mount("/closed", a.auth.Require(func(*http.Request, *signin.User) error { return mine })(http.HandlerFunc(a.account)))
+	a.mount("/closed", a.auth.Require(signin.RuleFunc(func(*http.Request, *signin.User) error { return mine }))(http.HandlerFunc(a.account)))
 	got := a.signedIn(signintest.Alice()).get("/closed")
 	got.want(t, http.StatusForbidden, "")
 	a.mu.Lock()
 	last := a.events[len(a.events)-1]
 	a.mu.Unlock()
-	if last.Kind != signin.EventDenied || !errors.Is(last.Err, mine) || !errors.Is(last.Err, signin.ErrForbidden) || strings.Contains(got.body, mine.Error()) {
+	if last.Kind != signin.EventRefused || !errors.Is(last.Err, mine) || !errors.Is(last.Err, signin.ErrForbidden) || strings.Contains(got.body, mine.Error()) {
 		t.Errorf("got event %+v and page %q; want the cause in the event alone", last, got.body)
 	}
 }
 
-// Refuse answers where no guard stands around, too.
-func TestChecksRefuseWithoutASession(t *testing.T) {
+// HandleError answers where no guard stands around, too.
+func TestChecksHandleErrorWithoutASession(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	a.mount("/bare", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.auth.Refuse(w, r, &signin.Error{Code: signin.ErrForbidden})
+		a.auth.HandleError(w, r, &signin.Error{Code: signin.ErrForbidden})
 	}))
 	got := a.browser().get("/bare")
 	got.want(t, http.StatusForbidden, "")
@@ -128,7 +131,7 @@ func TestChecksWhatARuleNames(t *testing.T) {
 	t.Parallel()
 	generic := func(name string) bool {
 		var e *signin.Error
-		if !errors.As(signin.HasRole(name)(nil, &signin.User{}), &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
+		if !errors.As(signin.HasRole(name).Check(httptest.NewRequest("GET", "/", nil), &signin.User{}), &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
 			t.Errorf("%q: got %v; want %v", name, e, signin.ErrForbidden)
 			return false
 		}
@@ -163,10 +166,10 @@ func TestChecksWhichStepUp(t *testing.T) {
 		rules []signin.Rule
 		want  string
 	}{
-		"/short-first": {[]signin.Rule{signin.SignedInWithin(time.Minute), signin.SignedInWithin(time.Hour)}, "/sign-in?max_age=60&return_to=%2Fshort-first"},
-		"/short-last":  {[]signin.Rule{signin.SignedInWithin(time.Hour), signin.SignedInWithin(time.Minute)}, "/sign-in?max_age=60&return_to=%2Fshort-last"},
-		"/age-first":   {[]signin.Rule{signin.AnyOf(signin.SignedInWithin(time.Minute), signin.ACR("mfa"))}, "/sign-in?max_age=60&return_to=%2Fage-first"},
-		"/class-first": {[]signin.Rule{signin.AnyOf(signin.ACR("mfa"), signin.SignedInWithin(time.Minute))}, "/sign-in?acr_values=mfa&return_to=%2Fclass-first"},
+		"/short-first": {[]signin.Rule{signin.AuthenticatedWithin(time.Minute), signin.AuthenticatedWithin(time.Hour)}, "/sign-in?max_age=60&return_to=%2Fshort-first"},
+		"/short-last":  {[]signin.Rule{signin.AuthenticatedWithin(time.Hour), signin.AuthenticatedWithin(time.Minute)}, "/sign-in?max_age=60&return_to=%2Fshort-last"},
+		"/age-first":   {[]signin.Rule{signin.AnyOf(signin.AuthenticatedWithin(time.Minute), signin.ACR("mfa"))}, "/sign-in?max_age=60&return_to=%2Fage-first"},
+		"/class-first": {[]signin.Rule{signin.AnyOf(signin.ACR("mfa"), signin.AuthenticatedWithin(time.Minute))}, "/sign-in?acr_values=mfa&return_to=%2Fclass-first"},
 	} {
 		a.mount(path, a.auth.Require(row.rules...)(http.HandlerFunc(a.account)))
 		got := b.get(path)
@@ -180,7 +183,7 @@ func TestChecksWhichStepUp(t *testing.T) {
 // A page to which everybody comes after a sign-in is not named in its URL.
 func TestChecksTheStartIsNotNamed(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{config: func(c *signin.Config) { c.AfterSignIn = "/home" }})
+	a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn = "/home" }})
 	a.mount("/home", a.auth.RequireAuth(http.HandlerFunc(a.account)))
 	for path, want := range map[string]string{"/home": "/sign-in", "/home?tab=1": "/sign-in?return_to=%2Fhome%3Ftab%3D1"} {
 		if got := a.browser().get(path).Header.Get("Location"); got != want {
@@ -200,17 +203,24 @@ func TestChecksBearers(t *testing.T) {
 		u, _ := signin.UserFrom(r.Context())
 		fmt.Fprint(w, "inside ", u.Subject)
 	})
-	// Both are asked, and one is enough.
+	// Both are asked, and one is enough. A function cannot say that it has asked.
 	either := func(r *http.Request, u *signin.User) error {
-		one, two := signin.MemberOf("org_one")(r, u), signin.MemberOf("org_two")(r, u)
+		one, two := signin.MemberOf("org_one").Check(r, u), signin.MemberOf("org_two").Check(r, u)
 		if one == nil || two == nil {
 			return nil
 		}
 		return one
 	}
+	machinesOrAdmins := func(r *http.Request, u *signin.User) error {
+		if u.Machine {
+			return nil
+		}
+		return signin.HasRole("admin").Check(r, u)
+	}
 	a.mount("/organization", a.auth.RequireBearer(organization)(inside))
-	a.mount("/either-organization", a.auth.RequireBearer(ordersAPI, either)(inside))
-	a.mount("/machines-or-admins", a.auth.RequireBearer(ordersAPI, signin.AnyOf(signin.Machines(), signin.HasRole("admin")))(inside))
+	a.mount("/either-organization", a.auth.RequireBearer(ordersAPI, signin.AnyOf(signin.MemberOf("org_one"), signin.MemberOf("org_two")))(inside))
+	a.mount("/either-by-function", a.auth.RequireBearer(ordersAPI, signin.RuleFunc(either))(inside))
+	a.mount("/machines-or-admins", a.auth.RequireBearer(ordersAPI, signin.AllowMachines(), signin.RuleFunc(machinesOrAdmins))(inside))
 	var within string
 	a.mount("/token", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := signin.AccessToken(r.Context(), signin.ForResource(ordersAPI), signin.ForOrganization("org_one"))
@@ -231,6 +241,7 @@ func TestChecksBearers(t *testing.T) {
 			t.Errorf("%s: got %d %q; want %q", row.name, got.StatusCode, got.body, row.want)
 		}
 	}
+	a.wantProblem(t, a.call("/either-by-function", "Bearer "+within), http.StatusForbidden, signin.ErrForbidden, "")
 	a.wantProblem(t, a.call("/machines-or-admins", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)), http.StatusForbidden, signin.ErrForbidden, "")
 }
 
@@ -300,7 +311,7 @@ func TestChecksAClientWithoutATransport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, body := reads(t, signin.Client(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL+"/orders", nil))
+		status, body := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL+"/orders", nil))
 		if calls := srv.asked(); status != http.StatusOK || body != "welcome" || len(calls) != 1 || calls[0].authorization != "Bearer "+token.AccessToken {
 			t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
 		}
@@ -312,8 +323,11 @@ func TestChecksATestUserByTheirClaims(t *testing.T) {
 	r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{
 		Subject: "u1", Claims: json.RawMessage(`{"sub":"u1","email":"u@example.test","email_verified":true}`),
 	})
-	info, err := signin.FetchUserInfo(r.Context())
-	if err != nil || info.Email != "u@example.test" || !info.EmailVerified {
+	info, err := signin.FetchUserInfo[struct {
+		Email    string `json:"email"`
+		Verified bool   `json:"email_verified"`
+	}](r.Context())
+	if err != nil || info.Email != "u@example.test" || !info.Verified {
 		t.Errorf("got %+v, %v; want the verified address", info, err)
 	}
 }
@@ -373,7 +387,7 @@ func TestChecksTokensWithoutARefreshToken(t *testing.T) {
 		srv.all = true
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 			before := a.provider.Stats()
-			status, body := reads(t, signin.Client(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil))
+			status, body := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil))
 			if calls := srv.asked(); status != http.StatusUnauthorized || body != "refused" || len(calls) != 1 || a.provider.Stats() != before {
 				t.Errorf("got %d %q for %d requests, and %+v asked; want the API's own answer to one, and nothing", status, body, len(calls), a.provider.Stats())
 			}

@@ -98,31 +98,31 @@ func TestNewReportsEachMistakeWithItsField(t *testing.T) {
 		{"a return path on another site", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.ReturnTo("//e.test")} }, []string{"SignInOptions"}},
 		{"one person's token for everybody", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.OneTimeToken("t", "a@example.test")} }, []string{"SignInOptions"}},
 		{"the zero option", func(c cfg) { c.SignInOptions = make([]signin.SignInOption, 1) }, nil},
-		{"no algorithm", func(c cfg) { c.SigningAlgs = []string{"none"} }, []string{"SigningAlgs"}},
-		{"a symmetric algorithm", func(c cfg) { c.SigningAlgs = []string{"ES384", "HS256"} }, []string{"SigningAlgs"}},
+		{"no algorithm", func(c cfg) { c.Provider.SigningAlgs = []string{"none"} }, []string{"Provider.SigningAlgs"}},
+		{"a symmetric algorithm", func(c cfg) { c.Provider.SigningAlgs = []string{"ES384", "HS256"} }, []string{"Provider.SigningAlgs"}},
 		{"a cookie name with a space", func(c cfg) { c.CookieName = "a b" }, []string{"CookieName"}},
 		{"a negative idle time", func(c cfg) { c.IdleTimeout = -1 }, []string{"IdleTimeout"}},
 		{"a negative lifetime", func(c cfg) { c.MaxLifetime = -1 }, []string{"MaxLifetime"}},
 		{"a refresh after the expiry", func(c cfg) { c.RefreshBefore = -1 }, []string{"RefreshBefore"}},
-		{"a relative sign-in path", func(c cfg) { c.SignInPath = "sign-in" }, []string{"SignInPath"}},
-		{"a callback at the root", func(c cfg) { c.CallbackPath = "/" }, []string{"CallbackPath"}},
-		{"a sign-out path with a slash at its end", func(c cfg) { c.SignOutPath = "/sign-out/" }, []string{"SignOutPath"}},
-		{"a back-channel path with a query", func(c cfg) { c.BackChannelLogoutPath = "/b?x" }, []string{"BackChannelLogoutPath"}},
-		{"two routes with one path", func(c cfg) { c.CallbackPath = "/sign-in" }, []string{"SignInPath"}},
-		{"a landing page on another site", func(c cfg) { c.AfterSignIn = `/\e.test` }, []string{"AfterSignIn"}},
-		{"a landing page that signs in again", func(c cfg) { c.AfterSignIn = "/sign-in" }, []string{"AfterSignIn"}},
-		{"a farewell page with a host", func(c cfg) { c.AfterSignOut = "https://app.example.test/bye" }, []string{"AfterSignOut"}},
-		{"a farewell page that signs out again", func(c cfg) { c.AfterSignOut = "/sign%2Dout" }, []string{"AfterSignOut"}},
+		{"a relative sign-in path", func(c cfg) { c.Paths.SignIn = "sign-in" }, []string{"Paths.SignIn"}},
+		{"a callback at the root", func(c cfg) { c.Paths.Callback = "/" }, []string{"Paths.Callback"}},
+		{"a sign-out path with a slash at its end", func(c cfg) { c.Paths.SignOut = "/sign-out/" }, []string{"Paths.SignOut"}},
+		{"a back-channel path with a query", func(c cfg) { c.Paths.BackChannelLogout = "/b?x" }, []string{"Paths.BackChannelLogout"}},
+		{"two routes with one path", func(c cfg) { c.Paths.Callback = "/sign-in" }, []string{"Paths"}},
+		{"a landing page on another site", func(c cfg) { c.Paths.AfterSignIn = `/\e.test` }, []string{"Paths.AfterSignIn"}},
+		{"a landing page that signs in again", func(c cfg) { c.Paths.AfterSignIn = "/sign-in" }, []string{"Paths.AfterSignIn"}},
+		{"a farewell page with a host", func(c cfg) { c.Paths.AfterSignOut = "https://app.example.test/bye" }, []string{"Paths.AfterSignOut"}},
+		{"a farewell page that signs out again", func(c cfg) { c.Paths.AfterSignOut = "/sign%2Dout" }, []string{"Paths.AfterSignOut"}},
 		{"everything at once", func(c cfg) {
 			*c = signin.Config{
 				Issuer: "ftp://x", BaseURL: "https://app.example.test", Keys: [][]byte{{1}, {2}}, Scopes: []string{" "},
-				Resources: []string{"x"}, SigningAlgs: []string{"x"}, CookieName: ";", IdleTimeout: -1, MaxLifetime: -1, RefreshBefore: -1,
-				SignInPath: "x", CallbackPath: "x", SignOutPath: "x", BackChannelLogoutPath: "x", AfterSignIn: "x", AfterSignOut: "x",
+				Resources: []string{"x"}, Provider: signin.ProviderConfig{SigningAlgs: []string{"x"}}, CookieName: ";", IdleTimeout: -1, MaxLifetime: -1, RefreshBefore: -1,
+				Paths:         signin.Paths{SignIn: "x", Callback: "x", SignOut: "x", BackChannelLogout: "x", AfterSignIn: "x", AfterSignOut: "x"},
 				SignInOptions: []signin.SignInOption{signin.Prompt("x")}, Logger: quiet(),
 			}
-		}, []string{"AfterSignIn", "AfterSignOut", "BackChannelLogoutPath", "CallbackPath", "ClientID", "ClientSecret", "CookieName",
-			"IdleTimeout", "Issuer", "Keys[0]", "Keys[1]", "MaxLifetime", "RefreshBefore", "Resources", "Scopes", "SignInOptions",
-			"SignInPath", "SignOutPath", "SigningAlgs"}},
+		}, []string{"ClientID", "ClientSecret", "CookieName", "IdleTimeout", "Issuer", "Keys[0]", "Keys[1]", "MaxLifetime",
+			"Paths.AfterSignIn", "Paths.AfterSignOut", "Paths.BackChannelLogout", "Paths.Callback", "Paths.SignIn", "Paths.SignOut",
+			"Provider.SigningAlgs", "RefreshBefore", "Resources", "Scopes", "SignInOptions"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -187,7 +187,7 @@ func TestNewLogsWhatAnOperatorHasToKnow(t *testing.T) {
 		{"one process", func(*signin.Config) {}, []string{urls, shared,
 			"redirect_uri=https://app.example.test/callback", "post_logout_redirect_uri=https://app.example.test/"}, []string{keys}},
 		{"paths of its own", func(c *signin.Config) {
-			c.BaseURL, c.CallbackPath, c.AfterSignOut = "https://x.test/app/", "/cb", "/app/bye"
+			c.BaseURL, c.Paths.Callback, c.Paths.AfterSignOut = "https://x.test/app/", "/cb", "/app/bye"
 		},
 			[]string{"redirect_uri=https://x.test/cb", "post_logout_redirect_uri=https://x.test/app/bye"}, []string{keys}},
 		{"a developer's machine", func(c *signin.Config) { c.Keys, c.BaseURL = nil, "http://127.0.0.1:8080" },
@@ -242,12 +242,12 @@ func TestConfigIsTakenByValue(t *testing.T) {
 	a := newApp(t, with{config: func(c *signin.Config) {
 		copy(kept, c.Keys[0])
 		c.Scopes, c.Resources = []string{"email"}, []string{"https://api.example.test"}
-		c.SigningAlgs = []string{"ES384"}
+		c.Provider.SigningAlgs = []string{"ES384"}
 		c.SignInOptions = []signin.SignInOption{signin.UILocales("ko")}
 		mine = *c
 	}})
 	clear(mine.Keys[0])
-	mine.Scopes[0], mine.Resources[0], mine.SigningAlgs[0] = "roles", "https://evil.example.test", "RS256"
+	mine.Scopes[0], mine.Resources[0], mine.Provider.SigningAlgs[0] = "roles", "https://evil.example.test", "RS256"
 	mine.SignInOptions[0] = signin.UILocales("fr")
 
 	b := a.signedIn(signintest.Bob())
@@ -264,7 +264,7 @@ func TestConfigIsTakenByValue(t *testing.T) {
 		t.Errorf("BeginSignIn: got %q, %v; want ui_locales ko", begun, err)
 	}
 	mine.Keys[0], mine.SignInOptions, mine.Shared = kept, nil, nil
-	mine.Resources, mine.SigningAlgs = nil, nil
+	mine.Resources, mine.Provider.SigningAlgs = nil, nil
 	same, err := signin.New(mine)
 	if err != nil {
 		t.Fatal(err)
@@ -367,10 +367,10 @@ func TestEverythingStandsUnderBaseURLsPath(t *testing.T) {
 	for _, c := range client.Jar.Cookies(&url.URL{Scheme: "https", Host: "x.test", Path: "/"}) {
 		r.AddCookie(c)
 	}
-	location, err := auth.EndSession(httptest.NewRecorder(), r)
+	location, err := auth.BeginSignOut(httptest.NewRecorder(), r)
 	u, _ := url.Parse(location)
 	if err != nil || u.Query().Get("post_logout_redirect_uri") != "https://x.test/app/" {
-		t.Errorf("EndSession: got %q, %v; want https://x.test/app/ to come back to", location, err)
+		t.Errorf("BeginSignOut: got %q, %v; want https://x.test/app/ to come back to", location, err)
 	}
 }
 
@@ -402,7 +402,7 @@ func TestIssuerAndLogtoEndpointNameTheSameProvider(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhichPartDoesNotAnswer(t *testing.T) {
+func TestDiagnoseSaysWhichPartDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("out of order")
 	good := func() sessions.Store { return storeBy{Store: sessions.NewCookieStore(make([]byte, 32))} }
@@ -438,7 +438,7 @@ func TestCheckSaysWhichPartDoesNotAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = auth.Check(t.Context())
+			err = auth.Diagnose(t.Context())
 			for _, code := range []signin.Code{signin.ErrProviderUnavailable, signin.ErrProviderMisconfigured,
 				signin.ErrStoreUnavailable, signin.ErrSharedUnavailable} {
 				if got, want := errors.Is(err, code), slices.Contains(row.want, code); got != want {

@@ -30,8 +30,8 @@ type trial struct {
 	late    atomic.Int64 // how far the application's clock is ahead of the provider's
 
 	heard sync.Mutex
-	shown []*signin.Error // by Config.ErrorHandler
-	seen  []exchange      // of browsers with the application
+	shown []*signin.Page // by Config.Pages
+	seen  []exchange     // of browsers with the application
 }
 
 // exchange is one answer of the application.
@@ -41,8 +41,8 @@ type exchange struct {
 	body   string
 }
 
-// newTrial starts an application. With shown, its error pages are written by an
-// ErrorHandler: routes other than the callback tell nothing but it what was wrong.
+// newTrial starts an application. With shown, its pages are written by Config.Pages:
+// of a request that no sign-in comes from, nothing but its page tells what was wrong.
 func newTrial(t *testing.T, w with, shown bool) *trial {
 	t.Helper()
 	tr := &trial{w: w, wire: &wire{base: ownTransport}, session: "signin"}
@@ -56,7 +56,7 @@ func newTrial(t *testing.T, w with, shown bool) *trial {
 		}
 		cfg.HTTPClient = &http.Client{Transport: tr.wire}
 		if shown {
-			cfg.ErrorHandler = tr.show
+			cfg.Pages = tr.show
 		}
 		now := cfg.Now
 		cfg.Now = func() time.Time { return now().Add(time.Duration(tr.late.Load())) }
@@ -90,27 +90,30 @@ func (tr *trial) start() {
 	tr.auth, tr.server.Config.Handler = auth, mux
 }
 
-func (tr *trial) show(w http.ResponseWriter, _ *http.Request, e *signin.Error) {
+func (tr *trial) show(w http.ResponseWriter, _ *http.Request, p *signin.Page) {
 	tr.heard.Lock()
-	tr.shown = append(tr.shown, e)
+	tr.shown = append(tr.shown, p)
 	tr.heard.Unlock()
-	w.WriteHeader(e.Status)
-	_, _ = io.WriteString(w, e.Message)
+	w.WriteHeader(p.Status)
+	_, _ = io.WriteString(w, p.Text)
 }
 
-// failures are the errors of the sign-ins that have failed so far.
+// failures are the errors of the sign-ins that have failed so far, and what the
+// application's own pages say of errors.
 func (tr *trial) failures() (all []error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for _, e := range tr.events {
-		if e.Kind == signin.EventCallbackFailed {
+		if e.Kind == signin.EventSignInFailed {
 			all = append(all, e.Err)
 		}
 	}
 	tr.heard.Lock()
 	defer tr.heard.Unlock()
-	for _, e := range tr.shown {
-		all = append(all, e)
+	for _, p := range tr.shown {
+		if p.Code != signin.ConfirmSignOut {
+			all = append(all, &signin.Error{Code: p.Code, Status: p.Status, Message: p.Text})
+		}
 	}
 	return all
 }
@@ -267,7 +270,7 @@ type rejection struct {
 	name   string
 	with   with
 	faults []signintest.Fault // switched on for the attempt
-	shown  bool               // the error is told by an ErrorHandler, not by an event
+	shown  bool               // the error is told by its page, not by an event
 	// prepare is called before.
 	prepare func(*trial)
 	// try makes the attempt and returns the answer to it. Default: Alice signs in.
@@ -574,15 +577,15 @@ var conformanceRejections = []rejection{
 	{name: "P-invalid-sig-hs256", with: algorithm("RS256"), faults: fault(signintest.IDTokenHS256PEM), want: unbelieved},
 	{name: "P-userinfo-invalid-sub", with: merging, faults: fault(signintest.UserInfoSubjectWrong), want: unbelieved},
 	{
-		name: "P-discovery-issuer-mismatch", faults: fault(signintest.DiscoveryIssuerWrong), shown: true,
+		name: "P-discovery-issuer-mismatch", faults: fault(signintest.DiscoveryIssuerWrong),
 		try: discoverAgain, want: mismatch, also: neverAsked,
 	},
 	{
-		name: "P-discovery-issuer-mismatch by a slash", faults: fault(signintest.DiscoveryIssuerSlash), shown: true,
+		name: "P-discovery-issuer-mismatch by a slash", faults: fault(signintest.DiscoveryIssuerSlash),
 		try: discoverAgain, want: mismatch, also: neverAsked,
 	},
 	{
-		name: "P-discovery-issuer-mismatch by the whole document of another provider", faults: fault(signintest.DiscoveryOtherProvider), shown: true,
+		name: "P-discovery-issuer-mismatch by the whole document of another provider", faults: fault(signintest.DiscoveryOtherProvider),
 		try: discoverAgain, want: mismatch, also: func(t *testing.T, tr *trial) { neverAsked(t, tr); unfollowed(t, tr) },
 	},
 	{
@@ -605,7 +608,7 @@ var conformanceRejections = []rejection{
 var fapi = with{
 	provider: []signintest.Option{signintest.WithAlgorithm("ES256")},
 	config: func(cfg *signin.Config) {
-		cfg.SigningAlgs = []string{"ES256"}
+		cfg.Provider.SigningAlgs = []string{"ES256"}
 		merging.config(cfg)
 	},
 }

@@ -1,20 +1,20 @@
 package signin
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
-	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
@@ -46,12 +46,8 @@ type User struct {
 	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
 	EmailVerified bool
-	// What rules that hold leave behind for whoever asked them: that machines may
-	// pass (see Machines); that the organization was asked for which a bearer token
-	// was made for; and which step-ups are met. They stand where there is room.
-	machineWelcome, withinOrganization bool
 	// Machine says that there is no person: Subject is an application that got a
-	// token for itself. Only behind [Auth.RequireBearer], and with the rule [Machines].
+	// token for itself. Only behind [Auth.RequireBearer], and with the rule [AllowMachines].
 	Machine     bool
 	PhoneNumber string // with the scope "phone"
 	Picture     string // a URL from the provider: display it, do not fetch it
@@ -80,8 +76,6 @@ type User struct {
 
 	// Claims are all claims, a JSON object. See [ClaimsAs].
 	Claims json.RawMessage
-
-	met *authflow.Demand
 }
 
 // UserFrom returns the user a request comes from, given its context, and false
@@ -100,7 +94,7 @@ func UserFrom(ctx context.Context) (*User, bool) {
 		}
 		return clone(u), true
 	}
-	c, _ := ctx.Value(callerKey{}).(*caller)
+	c := nearest(ctx)
 	if c == nil || !c.signedIn {
 		return nil, false
 	}
@@ -191,12 +185,17 @@ type caller struct {
 // bearerToken is an access token that a program has presented.
 type bearerToken struct {
 	*jwt.AccessToken
-	claims session.Claims
+	audience string // for which it has been verified
+	claims   session.Claims
 }
 
-// again is c for a request that has another context.
-func (c *caller) again(ctx context.Context) *caller {
-	return &caller{Context: ctx, auth: c.auth, signedIn: c.signedIn, known: c.known, token: c.token, err: c.err}
+// foreign returns the organization that the token of c holds within, "" if there is
+// none or the audience says as much.
+func (c *caller) foreign() string {
+	if c.token == nil || strings.HasPrefix(c.token.audience, jwt.OrganizationAudience) {
+		return ""
+	}
+	return c.token.Organization
 }
 
 // String is what programs print that print a context. Without it they would print
@@ -221,6 +220,10 @@ func (c *caller) Value(key any) any {
 // to them copies.
 func (c *caller) mark(w http.ResponseWriter) {
 	h := w.Header()
+	if c.token != nil { // no cookie had a say
+		c.private(h)
+		return
+	}
 	c.header[1] = "Cookie"
 	if c.signedIn {
 		c.private(h)
@@ -240,28 +243,73 @@ func (c *caller) private(h http.Header) {
 	}
 }
 
+// nearest returns the nearest caller in a context, of any Auth, or nil.
+func nearest(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	return c
+}
+
+// ownsCookie reports whether a cookie is one of this package's: a session's, or one
+// of a sign-in under way.
+func (a *Auth) ownsCookie(name string) bool {
+	return name == a.cookieName || strings.HasPrefix(name, a.cookieName+".")
+}
+
+// signedIn reports whether a context has a user.
+func signedIn(ctx context.Context) bool {
+	if v := testuser.From(ctx); v != nil {
+		return v.User != nil
+	}
+	c := nearest(ctx)
+	return c != nil && c.signedIn
+}
+
+// nowOf is the clock of the Auth that has let a request in.
+func nowOf(r *http.Request) time.Time {
+	if c := nearest(r.Context()); c != nil {
+		return c.auth.now()
+	}
+	return time.Now()
+}
+
 // loaded returns this Auth's caller if the request has been through Load.
 // Another Auth's says nothing here, and neither does a bearer token.
 func (a *Auth) loaded(ctx context.Context) *caller {
-	for {
-		c, _ := ctx.Value(callerKey{}).(*caller)
-		if c == nil || c.auth == a && c.token == nil {
-			return c
-		}
-		ctx = c.Context
+	c := nearest(ctx)
+	for c != nil && (c.auth != a || c.token != nil) {
+		c = nearest(c.Context)
 	}
+	return c
 }
 
 // innermost returns the nearest caller of this Auth in a context, with a session
 // or with a bearer token.
 func (a *Auth) innermost(ctx context.Context) *caller {
-	for {
-		c, _ := ctx.Value(callerKey{}).(*caller)
-		if c == nil || c.auth == a {
-			return c
-		}
-		ctx = c.Context
+	c := nearest(ctx)
+	for c != nil && c.auth != a {
+		c = nearest(c.Context)
 	}
+	return c
+}
+
+// caller returns who a request comes from: the bearer that a guard around this one
+// has let in, or else what its session says.
+func (a *Auth) caller(w http.ResponseWriter, r *http.Request) (*http.Request, *caller) {
+	// A token decides alone: no cookie may lend it another person.
+	if c := a.innermost(r.Context()); c != nil && c.token != nil {
+		return c.makeNearest(r)
+	}
+	return a.load(w, r)
+}
+
+// makeNearest makes c the nearest caller of a request, if another Auth's is between:
+// UserFrom speaks of the nearest.
+func (c *caller) makeNearest(r *http.Request) (*http.Request, *caller) {
+	if c != nearest(r.Context()) {
+		c = &caller{Context: r.Context(), auth: c.auth, signedIn: c.signedIn, known: c.known, token: c.token, err: c.err}
+		r = r.WithContext(c)
+	}
+	return r, c
 }
 
 // noStore keeps an answer out of every cache: it is about one person, or sets
@@ -279,43 +327,49 @@ func varyByCookie(h http.Header) {
 	}
 }
 
-// bearer verifies the token that a request brings.
-func (a *Auth) bearer(r *http.Request, audience string) (*caller, *Error) {
+// bearer verifies the token that a request brings, unless a guard around this one
+// has done so for the same audience, and makes its user the nearest caller.
+func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller, *Error) {
+	if c := a.innermost(r.Context()); c != nil && c.token != nil && c.token.audience == audience {
+		r, c = c.makeNearest(r)
+		return r, c, nil
+	}
 	c := &caller{Context: r.Context(), auth: a, signedIn: true}
 	if v := testuser.From(r.Context()); v != nil {
 		if v.User == nil {
-			return nil, newError(ErrNotSignedIn, nil)
+			return r, nil, newError(ErrNotSignedIn, nil)
 		}
-		return c, nil
+		return r.WithContext(c), c, nil
 	}
 	raw, there, err := bearer.Token(r.Header)
 	switch {
 	case !there, errors.Is(err, bearer.ErrScheme): // its sender may not have heard of tokens
 		e := newError(ErrNotSignedIn, err)
 		e.Message = "This needs an access token, in the Authorization header."
-		return nil, e
+		return r, nil, e
 	case err != nil:
-		return nil, newError(ErrBadRequest, err)
+		return r, nil, newError(ErrBadRequest, err)
 	}
 	verified, err := a.provider.VerifyAccessToken(r.Context(), raw, audience)
 	if e := unverified(err, ErrInvalidToken); e != nil {
-		return nil, e
+		return r, nil, e
 	}
 	claims, err := session.ParseClaims(string(verified.Payload), "")
 	if err != nil {
-		return nil, newError(ErrInvalidToken, err)
+		return r, nil, newError(ErrInvalidToken, err)
 	}
-	c.token = &bearerToken{AccessToken: verified, claims: claims}
-	return c, nil
+	c.token = &bearerToken{verified, audience, claims}
+	return r.WithContext(c), c, nil
 }
 
-// TokenOption says what an access token is for; see [AccessToken].
-type TokenOption func(*session.Audience)
+// TokenOption says what an access token is for; see [AccessToken]. The zero
+// TokenOption is nothing.
+type TokenOption struct{ set func(*session.Audience) }
 
 // ForResource asks for a token for an API resource, which must be one of
 // Config.Resources (RFC 8707): a JWT, at Logto.
 func ForResource(uri string) TokenOption {
-	return func(a *session.Audience) { a.Resource = named(uri) }
+	return TokenOption{func(a *session.Audience) { a.Resource = named(uri) }}
 }
 
 // named makes of no name one that nothing has: an environment variable that is not
@@ -331,7 +385,7 @@ func named(s string) string {
 // [ForResource], for that resource within the organization. It needs the scope
 // "urn:logto:scope:organizations" in Config.Scopes.
 func ForOrganization(id string) TokenOption {
-	return func(a *session.Audience) { a.Organization = named(id) }
+	return TokenOption{func(a *session.Audience) { a.Organization = named(id) }}
 }
 
 // AccessToken returns an access token of the person a request comes from, given
@@ -344,7 +398,7 @@ func ForOrganization(id string) TokenOption {
 //
 // The token's RefreshToken is always empty: two users of one end the session. Its
 // scope is token.Extra("scope"). Do not send it to an address that comes from a
-// request; see [Client].
+// request; see [Transport].
 //
 // The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where there
 // is no session), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
@@ -367,8 +421,8 @@ func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error
 
 func audienceOf(opts []TokenOption) (audience session.Audience) {
 	for _, o := range opts {
-		if o != nil {
-			o(&audience)
+		if o.set != nil {
+			o.set(&audience)
 		}
 	}
 	return audience
@@ -377,7 +431,7 @@ func audienceOf(opts []TokenOption) (audience session.Audience) {
 // sessionToken returns a token of the session in a context. refused is one that
 // the audience has not accepted, or "".
 func sessionToken(ctx context.Context, audience session.Audience, refused string) (*session.Token, *Error) {
-	c, _ := ctx.Value(callerKey{}).(*caller)
+	c := nearest(ctx)
 	switch {
 	case c == nil || !c.signedIn:
 		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
@@ -447,98 +501,108 @@ func tokenError(ctx context.Context, err error) *Error {
 	return newError(ErrProviderMisconfigured, err)
 }
 
-// Client returns an HTTP client that calls an API as the person a request comes
-// from, given its context: with the access token of [AccessToken] and the same
-// options, to one origin ("https://api.example.com") and to no other. Requests to
-// other origins go out without it, redirects to them included. (A resource is a
-// name, and not an address: which origin may have the token is not for the token
-// to say.)
+// Transport calls an API as the user that each request's context has: with the access
+// token of [AccessToken] and the same options, at one origin
+// ("https://api.example.com") and at no other. Make it once, and keep it:
+//
+//	orders := &http.Client{Timeout: 10 * time.Second, Transport: signin.Transport("https://api.example.com", signin.ForResource(api))}
+//	…
+//	req, err := http.NewRequestWithContext(r.Context(), "GET", "https://api.example.com/orders", nil)
+//
+// It is good for [net/http/httputil.ReverseProxy] as well, whose requests have the
+// context of those that came in; use Rewrite and SetURL, since a request that names
+// another host than it is sent to gets no token.
+//
+// This package's cookies, and an Authorization header, are taken off every request.
+// Those to other origins go out without a token, redirects to them included. (A
+// resource is a name, and not an address: which origin may have the token is not for
+// the token to say.) A request whose context has no user fails.
 //
 // An answer of 401 that says invalid_token is tried once more with a new token, if
 // the body can be sent again (http.NewRequest sees to that for the usual ones).
-// If there is no token, the request fails with the error of AccessToken, inside a
-// *url.Error. The client has no time-out of its own: set one, or use contexts.
+// If there is no token, the request fails with the error of AccessToken, which an
+// [http.Client] wraps; [Auth.HandleError] answers it.
 //
-// An origin that is none, or is not https (except on localhost, 127.0.0.0/8 and
-// ::1), makes every request fail: that is a mistake in the program or its settings.
-func Client(ctx context.Context, origin string, opts ...TokenOption) *http.Client {
-	audience := audienceOf(opts)
-	t := &bearer.Transport{Base: http.DefaultTransport, Token: func(ctx context.Context, refused string) (string, error) {
-		if testuser.From(ctx) != nil {
-			token, err := AccessToken(ctx, opts...)
-			if err != nil {
-				return "", err
-			}
-			return token.AccessToken, nil
-		}
-		token, failed := sessionToken(ctx, audience, refused)
-		if failed != nil {
-			return "", failed
-		}
-		return token.Access, nil
-	}, Context: ctx}
-	if c, _ := ctx.Value(callerKey{}).(*caller); c != nil {
-		t.Base = c.auth.transport
+// Transport panics for an origin that is none, or is not https (except on localhost,
+// 127.0.0.0/8 and ::1).
+func Transport(origin string, opts ...TokenOption) http.RoundTripper {
+	u, err := settings.Origin(origin)
+	if err != nil {
+		panic("signin: Transport: the origin " + err.Error())
 	}
-	var err error
-	if t.Origin, err = settings.Origin(origin); err != nil {
-		t.Mistake = fmt.Errorf("signin: Client: the origin %w", err)
+	return &userTransport{origin: u, audience: audienceOf(opts)}
+}
+
+type userTransport struct {
+	origin   *url.URL
+	audience session.Audience
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, base := r.Clone(r.Context()), http.DefaultTransport
+	out.Header.Del("Authorization")
+	if c := nearest(r.Context()); c != nil {
+		base = c.auth.transport
 	}
-	return &http.Client{Transport: t}
+	for c := nearest(r.Context()); c != nil; c = nearest(c.Context) {
+		out.Header["Cookie"] = cookie.Without(out.Header["Cookie"], c.auth.ownsCookie)
+	}
+	if !signedIn(r.Context()) {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the request's context"))
+	}
+	resp, err := (&bearer.Transport{Base: base, Origin: t.origin, Token: t.token}).RoundTrip(out)
+	if err == nil {
+		resp.Request = r // a CheckRedirect must not find a token there
+	}
+	return resp, err
 }
 
-// UserInfo is what the provider's userinfo endpoint says of a person.
-type UserInfo struct {
-	Subject             string `json:"sub"`
-	Name                string `json:"name"`
-	Username            string `json:"username"` // or else "preferred_username"
-	Email               string `json:"email"`
-	EmailVerified       bool   `json:"email_verified"`
-	PhoneNumber         string `json:"phone_number"`
-	PhoneNumberVerified bool   `json:"phone_number_verified"`
-	Picture             string `json:"picture"`
-
-	// What only Logto has, and userinfo alone, each with its scope:
-	// "custom_data", "identities" (by connector target: "naver", "x"),
-	// "sso_identities", "urn:logto:scope:organization_data".
-	CustomData       json.RawMessage     `json:"custom_data"`
-	Identities       map[string]Identity `json:"identities"`
-	SSOIdentities    []SSOIdentity       `json:"sso_identities"`
-	OrganizationData []Organization      `json:"organization_data"`
-
-	// Claims are all of them, a JSON object.
-	Claims json.RawMessage `json:"-"`
-}
-
-// Identity is an account of a person at a social connector.
-type Identity struct {
-	UserID  string          `json:"userId"`
-	Details json.RawMessage `json:"details"`
-}
-
-// SSOIdentity is an account of a person at an enterprise's provider.
-type SSOIdentity struct {
-	Issuer     string          `json:"issuer"`
-	IdentityID string          `json:"identityId"`
-	Detail     json.RawMessage `json:"detail"`
-}
-
-// Organization is one that a person belongs to.
-type Organization struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
+// token returns a token for the user in a context, another one than refused.
+func (t *userTransport) token(ctx context.Context, refused string) (string, error) {
+	if v := testuser.From(ctx); v != nil {
+		token, err := testUserToken(v, t.audience)
+		if err != nil {
+			return "", err
+		}
+		return token.AccessToken, nil
+	}
+	token, failed := sessionToken(ctx, t.audience, refused)
+	if failed != nil {
+		return "", failed
+	}
+	return token.Access, nil
 }
 
 // FetchUserInfo asks the provider's userinfo endpoint about the person a request
-// comes from, now: one request each time. An answer about anybody else is
-// refused. Claims of a type that UserInfo does not expect are left out of its
-// fields, and stand in Claims.
+// comes from, now: one request each time. It decodes the answer into a type of the
+// application's own, by the rules of [encoding/json]. An answer about anybody else is
+// refused.
+//
+// What only Logto has, and userinfo alone, each has its scope: "custom_data",
+// "identities" (by connector target: "naver", "x"), "sso_identities",
+// "urn:logto:scope:organization_data". The example has a type for them.
 //
 // The error is an *[Error] as for [AccessToken], and ErrProviderRejected for an
 // answer that is not to be believed, or a person whom the provider does not know
-// any more.
-func FetchUserInfo(ctx context.Context) (*UserInfo, error) {
+// any more; it is one of encoding/json if a claim does not fit T.
+func FetchUserInfo[T any](ctx context.Context) (T, error) {
+	var info, none T
+	raw, err := userInfo(ctx)
+	if err != nil {
+		return none, err
+	}
+	if err := json.Unmarshal(raw, &info); err != nil {
+		return none, fmt.Errorf("signin: userinfo does not fit %T: %w", info, err)
+	}
+	return info, nil
+}
+
+// userInfo returns the provider's answer.
+func userInfo(ctx context.Context) ([]byte, error) {
 	if v := testuser.From(ctx); v != nil {
 		u, _ := v.User.(*User)
 		if u == nil {
@@ -550,7 +614,7 @@ func FetchUserInfo(ctx context.Context) (*UserInfo, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	c := ctx.Value(callerKey{}).(*caller) // sessionToken has found it
+	c := nearest(ctx) // sessionToken has found it
 	subject := c.known.Session.Claims.Text(session.Subject)
 	raw, err := c.auth.provider.UserInfo(ctx, token.Access, subject)
 	var pe *provider.Error
@@ -564,49 +628,27 @@ func FetchUserInfo(ctx context.Context) (*UserInfo, error) {
 	if err != nil {
 		return nil, providerError(err)
 	}
-	return userInfo(raw), nil
+	return raw, nil
 }
 
-// userInfo decodes what it can: one claim of a wrong type must not hide the
-// others. Names are compared to the letter, as those of an ID token.
-func userInfo(raw []byte) *UserInfo {
+// testUserInfo is what userinfo says of a test's user: the fields, and the claims,
+// which win.
+func testUserInfo(u *User) []byte {
+	info := map[string]any{"sub": u.Subject, "email_verified": u.EmailVerified}
+	for name, text := range map[string]string{
+		"name": u.Name, "username": u.Username, "email": u.Email, "phone_number": u.PhoneNumber, "picture": u.Picture,
+	} {
+		if text != "" {
+			info[name] = text
+		}
+	}
 	var claims map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &claims) // it is an object, or there is nothing to decode
-	return &UserInfo{
-		Subject:             claimAs[string](claims["sub"]),
-		Name:                claimAs[string](claims["name"]),
-		Username:            cmp.Or(claimAs[string](claims["username"]), claimAs[string](claims["preferred_username"])),
-		Email:               claimAs[string](claims["email"]),
-		EmailVerified:       claimAs[bool](claims["email_verified"]),
-		PhoneNumber:         claimAs[string](claims["phone_number"]),
-		PhoneNumberVerified: claimAs[bool](claims["phone_number_verified"]),
-		Picture:             claimAs[string](claims["picture"]),
-		CustomData:          claimAs[json.RawMessage](claims["custom_data"]),
-		Identities:          claimAs[map[string]Identity](claims["identities"]),
-		SSOIdentities:       claimAs[[]SSOIdentity](claims["sso_identities"]),
-		OrganizationData:    claimAs[[]Organization](claims["organization_data"]),
-		Claims:              raw,
+	_ = json.Unmarshal(u.Claims, &claims) // what is no object adds nothing
+	for name, value := range claims {
+		info[name] = value
 	}
-}
-
-// claimAs decodes a claim; one that is absent, null or of another type is a zero
-// value, and not half of one.
-func claimAs[T any](raw json.RawMessage) (value T) {
-	var decoded T
-	if string(raw) == "null" || json.Unmarshal(raw, &decoded) != nil {
-		return value
-	}
-	return decoded
-}
-
-// testUserInfo is what userinfo says of a test's user: the claims, and the fields
-// beside them.
-func testUserInfo(u *User) *UserInfo {
-	info := userInfo(u.Claims)
-	info.Subject, info.Name, info.Username = cmp.Or(info.Subject, u.Subject), cmp.Or(info.Name, u.Name), cmp.Or(info.Username, u.Username)
-	info.Email, info.EmailVerified = cmp.Or(info.Email, u.Email), info.EmailVerified || u.EmailVerified
-	info.PhoneNumber, info.Picture = cmp.Or(info.PhoneNumber, u.PhoneNumber), cmp.Or(info.Picture, u.Picture)
-	return info
+	raw, _ := json.Marshal(info) // of what JSON can hold
+	return raw
 }
 
 // UnverifiedClaims decodes the claims of a JWT, of an access token for an API

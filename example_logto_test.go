@@ -19,13 +19,13 @@ func Example_fromLogto() {
 		ClientSecret:      os.Getenv("LOGTO_APP_SECRET"),
 		BaseURL:           "https://app.example.com",
 		Keys:              [][]byte{[]byte(os.Getenv("SIGNIN_KEY"))},
-		CallbackPath:      "/sign-in-callback", // as the redirect URI has it
-		AfterSignOut:      "/goodbye",
 		Scopes:            []string{"email", "urn:logto:scope:organizations", "read:orders"},
 		Resources:         []string{api},
 		OmitDefaultScopes: false, // IncludeReservedScopes, the other way round
 		SignInOptions:     []signin.SignInOption{signin.Prompt("login")},
 	}
+	cfg.Paths.Callback = "/sign-in-callback" // as the redirect URI has it
+	cfg.Paths.AfterSignOut = "/goodbye"
 	auth, err := signin.New(cfg)
 	if err != nil {
 		log.Fatal(err)
@@ -49,15 +49,16 @@ func Example_fromLogto() {
 	mux.HandleFunc("/sign-in-callback", auth.Callback())
 	mux.HandleFunc("/sign-out", auth.SignOut())
 	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
-	mux.HandleFunc("POST /leave", func(w http.ResponseWriter, r *http.Request) {
-		location, err := auth.EndSession(w, r)
+	leave := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		location, err := auth.BeginSignOut(w, r)
 		if err != nil {
 			http.Error(w, "Please try again.", http.StatusServiceUnavailable)
 			return
 		}
 		http.Redirect(w, r, location, http.StatusSeeOther)
 	})
-	use := func(any, error) {} // what the application does with a value, and with a *signin.Error
+	mux.Handle("POST /leave", http.NewCrossOriginProtection().Handler(leave)) // or any site signs people out
+	use := func(any, error) {}                                                // what the application does with a value, and with a *signin.Error
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if user, ok := signin.UserFrom(ctx); ok {
@@ -77,7 +78,7 @@ func Example_fromLogto() {
 		}
 		use(signin.AccessToken(ctx, signin.ForOrganization("org_id")))
 		use(signin.AccessToken(ctx, signin.ForResource(api), signin.ForOrganization("org_id")))
-		use(signin.FetchUserInfo(ctx))
+		use(signin.FetchUserInfo[claims](ctx))
 	})
 	mux.Handle("/", auth.Load(handler))
 	mux.Handle("/protected", auth.RequireAuth(handler))

@@ -1,7 +1,9 @@
 package signin_test
 
 import (
+	"context"
 	"fmt"
+	"html/template"
 	"log"
 	"log/slog"
 	"net/http"
@@ -116,6 +118,99 @@ func ExampleConfig_cookieStore() {
 	}
 }
 
+// Every page of this package in the layout of the site, and in another language where
+// there are texts for it. Texts go by the page's code; what has no text stays English.
+func ExampleConfig_pages() {
+	layout := template.Must(template.New("page").Parse(`<html lang="{{.Language}}"><h1>{{.Title}}</h1><p>{{.Text}}</p>
+{{- range .Actions}}
+{{- if eq .Method "POST"}}<form method="post" action="{{.URL}}"><button>{{.Text}}</button></form>
+{{- else}}<a href="{{.URL}}">{{.Text}}</a>{{end}}
+{{- end}}</html>`))
+	korean := map[signin.Code]signin.Page{
+		signin.ConfirmSignOut: {
+			Title: "로그아웃하시겠습니까?", Text: "계속하려면 다시 로그인해야 합니다.", Actions: []signin.Action{{Text: "로그아웃"}},
+		},
+	}
+
+	cfg := exampleConfig()
+	cfg.Pages = func(w http.ResponseWriter, r *http.Request, p *signin.Page) {
+		if ko, ok := korean[p.Code]; ok && strings.HasPrefix(r.Header.Get("Accept-Language"), "ko") { // or golang.org/x/text/language
+			p.Language, p.Title, p.Text = "ko", ko.Title, ko.Text
+			p.Actions[0].Text = ko.Actions[0].Text // the main one: where it leads stays
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // no other site frames the sign-out button
+		w.WriteHeader(p.Status)
+		_ = layout.Execute(w, p) // html/template: it escapes
+	}
+	// Wrong: 200 would tell programs, caches and search engines that all is well.
+	//
+	//	cfg.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) { layout.Execute(w, p) }
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, language := range []string{"ko-KR,ko;q=0.9", "en"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/sign-out", nil)
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Accept-Language", language)
+		auth.SignOut()(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 <html lang="ko"><h1>로그아웃하시겠습니까?</h1><p>계속하려면 다시 로그인해야 합니다.</p><form method="post" action="/sign-out"><button>로그아웃</button></form></html>
+	// 200 <html lang="en"><h1>Do you want to sign out?</h1><p>You will have to sign in again to go on.</p><form method="post" action="/sign-out"><button>Sign out</button></form></html>
+}
+
+// A trail of who signed in and out, and of who was refused.
+func ExampleConfig_onEvent() {
+	cfg := exampleConfig()
+	cfg.OnEvent = func(_ context.Context, e signin.Event) {
+		fmt.Println(e.Kind, e.Subject, e.Err) // a real one writes somewhere, and is quick about it
+	}
+	cfg.Scopes = []string{"roles"}
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	admin := auth.Require(signin.HasRole("admin"))(http.HandlerFunc(home))
+	admin.ServeHTTP(httptest.NewRecorder(), signintest.WithUser(httptest.NewRequest("GET", "/admin", nil), &signin.User{Subject: "bob"}))
+	// Output: refused bob signin: forbidden: needs the role "admin"
+}
+
+// Whether everything that a sign-in needs is there: for an operator, on an address
+// that is not the public's.
+func ExampleAuth_Diagnose() {
+	p := signintest.NewProvider()
+	defer p.Close()
+	cfg := p.Config("https://app.example.com")
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	diagnose := func(w http.ResponseWriter, r *http.Request) {
+		if err := auth.Diagnose(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	}
+	// Wrong as a readiness probe: while the provider is down, nobody could use the
+	// application, people who are signed in included.
+	//
+	//	public.HandleFunc("GET /readyz", diagnose)
+
+	w := httptest.NewRecorder()
+	diagnose(w, httptest.NewRequest("GET", "/diagnose", nil))
+	fmt.Println(w.Code)
+	p.Down()
+	w = httptest.NewRecorder()
+	diagnose(w, httptest.NewRequest("GET", "/diagnose", nil))
+	fmt.Println(w.Code)
+	// Output:
+	// 200
+	// 503
+}
+
 // A person who goes to a guarded page is sent to sign in and then back. Whatever
 // cannot use a redirect gets 401.
 func ExampleAuth_RequireAuth() {
@@ -140,6 +235,33 @@ func ExampleAuth_RequireAuth() {
 	// 303, Location: "/sign-in?return_to=%2Faccount%3Ftab%3D1"
 	// 401, Location: ""
 	// 200, Location: ""
+}
+
+// Guards do not look at which site a form comes from, and not every browser keeps
+// cookies from going along with another site's. What changes something belongs in
+// http.CrossOriginProtection as well.
+func ExampleAuth_RequireAuth_form() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	forms := http.NewCrossOriginProtection()
+	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+	mux.Handle("POST /account", forms.Handler(auth.RequireAuth(http.HandlerFunc(account))))
+	// Wrong: another site's form changes the account of a person who visits it.
+	//
+	//	mux.Handle("POST /account", auth.RequireAuth(http.HandlerFunc(account)))
+
+	for _, from := range []string{"same-origin", "cross-site"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/account", nil)
+		r.Header.Set("Sec-Fetch-Site", from) // which browsers send
+		mux.ServeHTTP(w, signintest.WithUser(r, &signin.User{Subject: "u1", Name: "Alice"}))
+		fmt.Println(w.Code, from)
+	}
+	// Output:
+	// 200 same-origin
+	// 403 cross-site
 }
 
 // An application that is there already gets the routes, and the user for every

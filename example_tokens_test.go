@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"time"
 
@@ -54,10 +57,8 @@ func ExampleRule() {
 	}
 	subscribed := func(organization string) bool { return organization != "org_two" } // a database
 
-	member := func(r *http.Request, u *signin.User) error {
-		return signin.MemberOf(r.PathValue("organization"))(r, u)
-	}
-	paid := func(r *http.Request, u *signin.User) error {
+	member := signin.MemberOfFunc(func(r *http.Request) string { return r.PathValue("organization") })
+	paid := signin.RuleFunc(func(r *http.Request, u *signin.User) error {
 		if !subscribed(r.PathValue("organization")) {
 			return &signin.Error{
 				Code: signin.ErrForbidden, Status: http.StatusPaymentRequired,
@@ -65,11 +66,11 @@ func ExampleRule() {
 			}
 		}
 		return nil
-	}
+	})
 	mux := http.NewServeMux()
 	mux.Handle("/organizations/{organization}/invoices", auth.Require(member, paid)(http.HandlerFunc(home)))
-	// Wrong: before the router has looked at it, the path has no values, and nobody is
-	// let in.
+	// Wrong: before the router has looked at it, the path has no values. Nobody is let
+	// in, with 500, and the log says why.
 	//
 	//	http.Handle("/", auth.Require(member)(mux))
 
@@ -86,13 +87,13 @@ func ExampleRule() {
 
 // What must not happen at a browser that somebody left open: the person signs in
 // once more, and comes back.
-func ExampleSignedInWithin() {
+func ExampleAuthenticatedWithin() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	fresh := auth.Require(signin.SignedInWithin(5 * time.Minute))
+	fresh := auth.Require(signin.AuthenticatedWithin(5 * time.Minute))
 	mux.Handle("GET /account/delete", fresh(http.HandlerFunc(account))) // a page with a form
 	mux.Handle("POST /account/delete", fresh(http.HandlerFunc(account)))
 	// Wrong: people fill in the form, have to sign in, and what they wrote is gone.
@@ -114,7 +115,7 @@ func ExampleSignedInWithin() {
 }
 
 // A token for a program that wants it as a string: a gRPC connection, a library.
-// For HTTP there is Client.
+// For HTTP there is Transport.
 func ExampleAccessToken() {
 	const api = "https://api.example.com" // one of Config.Resources
 	orders := func(w http.ResponseWriter, r *http.Request) {
@@ -147,9 +148,15 @@ func ExampleForOrganization() {
 	origin := server.URL
 
 	invoices := func(w http.ResponseWriter, r *http.Request) {
-		client := signin.Client(r.Context(), origin, signin.ForResource(api), signin.ForOrganization(r.PathValue("organization")))
-		client.Timeout = 5 * time.Second
-		resp, err := client.Get(origin + "/invoices")
+		// One for each organization; they share their connections.
+		transport := signin.Transport(origin, signin.ForResource(api), signin.ForOrganization(r.PathValue("organization")))
+		client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
+		req, err := http.NewRequestWithContext(r.Context(), "GET", origin+"/invoices", nil)
+		if err != nil {
+			http.Error(w, "This is a mistake of ours.", http.StatusInternalServerError)
+			return
+		}
+		resp, err := client.Do(req)
 		if errors.Is(err, signin.ErrNotMember) {
 			http.Error(w, "You do not belong to this organization.", http.StatusForbidden)
 			return
@@ -172,7 +179,7 @@ func ExampleForOrganization() {
 }
 
 // An API, called as the person a request comes from.
-func ExampleClient() {
+func ExampleTransport() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {
 		log.Fatal(err)
@@ -184,12 +191,16 @@ func ExampleClient() {
 	defer server.Close()
 	origin := server.URL
 
+	client := &http.Client{Timeout: 5 * time.Second, Transport: signin.Transport(origin, signin.ForResource(api))} // once
 	orders := func(w http.ResponseWriter, r *http.Request) {
-		client := signin.Client(r.Context(), origin, signin.ForResource(api))
-		client.Timeout = 5 * time.Second // it has none
-		resp, err := client.Get(origin + "/orders")
+		req, err := http.NewRequestWithContext(r.Context(), "GET", origin+"/orders", nil) // r's context has the user
+		if err != nil {
+			http.Error(w, "This is a mistake of ours.", http.StatusInternalServerError)
+			return
+		}
+		resp, err := client.Do(req)
 		switch {
-		case auth.Refuse(w, r, err): // there is no token: the person is sent to sign in, or told why
+		case auth.HandleError(w, r, err): // there is no token: the person is sent to sign in, or told why
 			return
 		case err != nil:
 			http.Error(w, "Please try again later.", http.StatusBadGateway)
@@ -205,23 +216,90 @@ func ExampleClient() {
 	// Output: 200 three orders for "Bearer token-for-the-api"
 }
 
-// What Logto says in userinfo only, asked for now. It needs the scopes "custom_data"
-// and "identities" in Config.Scopes.
+// An API behind this application: a browser calls it with its session's cookie, and
+// the API gets an access token in place of that.
+func ExampleTransport_reverseProxy() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	const api = "https://api.example.com"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s for %q, with cookies %q", r.URL.Path, r.Header.Get("Authorization"), r.Header["Cookie"])
+	}))
+	defer server.Close()
+	origin, err := url.Parse(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	proxy := &httputil.ReverseProxy{
+		Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(origin) },
+		Transport: signin.Transport(origin.String(), signin.ForResource(api)),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if !auth.HandleError(w, r, err) { // there is a token, and the API cannot be reached
+				http.Error(w, "Please try again later.", http.StatusBadGateway)
+			}
+		},
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/", auth.RequireAuth(proxy))
+	// Browsers send the cookie along for other sites too.
+	handler := http.NewCrossOriginProtection().Handler(mux)
+
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/api/orders", nil)
+	r.Header.Set("Cookie", "__Host-signin=the-session; theme=dark")
+	r = signintest.WithUser(r, &signin.User{Subject: "alice"})
+	handler.ServeHTTP(w, signintest.WithAccessToken(r, "token-for-the-api", signin.ForResource(api)))
+	fmt.Println(w.Code, w.Body)
+	// Output: 200 /api/orders for "Bearer token-for-the-api", with cookies ["theme=dark"]
+}
+
+// What Logto says in userinfo only, asked for now. Each claim has its scope, which
+// must be in Config.Scopes.
 func ExampleFetchUserInfo() {
+	type userInfo struct {
+		// What your application keeps at Logto about a person: "custom_data".
+		CustomData struct {
+			Size int `json:"size"`
+		} `json:"custom_data"`
+		// Accounts at social connectors, by the connector's target, such as "naver":
+		// "identities".
+		Identities map[string]struct {
+			UserID  string          `json:"userId"`
+			Details json.RawMessage `json:"details"` // in the form of that provider
+		} `json:"identities"`
+		// Accounts at the providers of enterprises: "sso_identities".
+		SSOIdentities []struct {
+			Issuer     string          `json:"issuer"`
+			IdentityID string          `json:"identityId"`
+			Detail     json.RawMessage `json:"detail"`
+		} `json:"sso_identities"`
+		// Organizations that the person belongs to: "urn:logto:scope:organization_data".
+		Organizations []struct {
+			ID          string `json:"id"`
+			Name        string `json:"name"`
+			Description string `json:"description"`
+		} `json:"organization_data"`
+	}
 	shoes := func(w http.ResponseWriter, r *http.Request) {
-		info, err := signin.FetchUserInfo(r.Context())
+		info, err := signin.FetchUserInfo[userInfo](r.Context())
 		if err != nil {
 			http.Error(w, "Please try again later.", http.StatusBadGateway)
 			return
 		}
-		fmt.Fprintf(w, "%s; Naver's ID: %q", info.CustomData, info.Identities["naver"].UserID)
+		fmt.Fprintf(w, "size %d, Naver's ID %q", info.CustomData.Size, info.Identities["naver"].UserID)
+		for _, organization := range info.Organizations {
+			fmt.Fprintf(w, ", with %s", organization.Name)
+		}
 	}
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/shoes", nil)
 	shoes(w, signintest.WithUser(r, &signin.User{Claims: []byte(`{
-		"sub": "u1", "custom_data": {"size": 42}, "identities": {"naver": {"userId": "n1"}}
+		"sub": "u1", "custom_data": {"size": 42}, "identities": {"naver": {"userId": "n1"}}, "sso_identities": null,
+		"organization_data": [{"id": "org_one", "name": "Example Ltd.", "description": null}]
 	}`)}))
 	fmt.Println(w.Body)
-	// Output: {"size": 42}; Naver's ID: "n1"
+	// Output: size 42, Naver's ID "n1", with Example Ltd.
 }
 
 // What the provider put into a token that this application got from it: to show it,
@@ -287,12 +365,12 @@ func ExampleAuth_RequireSessionOrBearer() {
 		log.Fatal(err)
 	}
 	const api = "https://api.example.com"
-	mayRead := func(r *http.Request, u *signin.User) error {
+	mayRead := signin.RuleFunc(func(r *http.Request, u *signin.User) error {
 		if _, program := r.Header["Authorization"]; program {
-			return signin.HasScope("read:orders")(r, u)
+			return signin.HasScope("read:orders").Check(r, u)
 		}
-		return signin.HasRole("clerk")(r, u)
-	}
+		return signin.HasRole("clerk").Check(r, u)
+	})
 	orders := auth.RequireSessionOrBearer(api, mayRead)(http.HandlerFunc(home))
 	// Sessions come in cookies, which browsers send along for other sites too.
 	handler := http.NewCrossOriginProtection().Handler(orders)

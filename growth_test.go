@@ -73,7 +73,7 @@ func TestAnAPIThatRefusesEveryToken(t *testing.T) {
 			b := a.signedIn(signintest.Alice())
 			call := func(ctx context.Context) {
 				for range 20 {
-					if status, said := reads(t, signin.Client(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusUnauthorized || said != "refused" {
+					if status, said := reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusUnauthorized || said != "refused" {
 						t.Errorf("got %d %q; want what the API says", status, said)
 					}
 				}

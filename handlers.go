@@ -2,7 +2,6 @@ package signin
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/page"
-	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/sharedstate"
@@ -74,6 +72,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		}
 		location, failed := a.begin(w, r, req, tx)
 		if failed != nil {
+			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 			a.fail(w, r, failed)
 			return
 		}
@@ -93,7 +92,7 @@ func forEverybody(p *authflow.Request) error {
 // cookie on w, and the caller redirects. It is for applications that redirect by
 // themselves, and for options whose values come from the request, which it
 // checks. Links in pages point to the route of [Auth.SignIn] instead. So do guards:
-// what they ask for in the query of Config.SignInPath (see [Auth.SignIn]) is read by
+// what they ask for in the query of Config.Paths.SignIn (see [Auth.SignIn]) is read by
 // SignIn's handler alone, so that path is not one for a handler of one's own.
 //
 // BeginSignIn reads nothing from the query, and does not look at whether the
@@ -114,6 +113,7 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	}
 	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target})
 	if failed != nil {
+		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed
 	}
 	return location, nil
@@ -152,7 +152,7 @@ func (a *Auth) Callback() http.HandlerFunc {
 		noStore(w)
 		location, err := a.callback(w, r)
 		if err != nil {
-			a.emit(r.Context(), Event{Kind: EventCallbackFailed, Err: err})
+			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: err})
 			a.fail(w, r, err)
 			return
 		}
@@ -248,7 +248,7 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 	case authflow.Misfit:
 		return "", newError(ErrProviderMisconfigured, response.Cause())
 	}
-	return "", newError(ErrDenied, response.Cause())
+	return "", newError(ErrDeclined, response.Cause())
 }
 
 // retryAfter is when to try again where the provider did not say.
@@ -257,81 +257,30 @@ const retryAfter = 5 * time.Second
 // orHome returns target, or AfterSignIn if there is none.
 func (a *Auth) orHome(target string) string {
 	if target == "" {
-		return a.paths.afterSignIn
+		return a.paths.AfterSignIn
 	}
 	return target
 }
 
-// SignOut returns the handler that signs a person out, here and at the
-// provider. Mount it for GET and POST. A POST from this application acts at
-// once, and so does a link in it; any other GET, from a mail, an image or
-// another site, gets a page with one button.
-func (a *Auth) SignOut() http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
-			return
-		}
-		if r.Method != http.MethodPost && !requestkind.SameOriginNavigation(r) {
-			a.confirmSignOut(w, r, http.StatusOK)
-			return
-		}
-		if err := a.sameSite.Check(r); err != nil {
-			a.emit(r.Context(), Event{Kind: EventDenied, Err: newError(ErrForbidden, err)})
-			a.confirmSignOut(w, r, http.StatusForbidden)
-			return
-		}
-		location, err := a.endSession(w, r)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		returnto.Location(w, location, http.StatusSeeOther)
+// WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
+// back-channel logout) and passes everything else to next through [Auth.Load]. It
+// guards nothing. It is for wrapping an existing tree of handlers, and belongs outside
+// any router.
+func (a *Auth) WithRoutes(next http.Handler) http.Handler {
+	routes := map[string]http.Handler{
+		a.paths.SignIn:            a.SignIn(),
+		a.paths.Callback:          a.Callback(),
+		a.paths.SignOut:           a.SignOut(),
+		a.paths.BackChannelLogout: a.BackChannelLogout(),
 	}
-}
-
-// confirmSignOut shows a page with one button.
-func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int) {
-	noStore(w)
-	p := page.For("sign_out")
-	p.Status, p.Action.Href = status, a.paths.signOut
-	page.Write(w, r, p)
-}
-
-// EndSession signs the person out at once and returns where to send them: the
-// provider's end-session endpoint, which comes back to AfterSignOut. The caller
-// redirects, and makes sure that no other site can cause the call (see
-// [http.CrossOriginProtection]). If nobody is signed in here, the provider may
-// know the person all the same: the location is the same, and there is no error.
-// If the error is [ErrSignOutIncomplete], this browser is signed out nonetheless,
-// and there is no location.
-func (a *Auth) EndSession(w http.ResponseWriter, r *http.Request) (location string, err error) {
-	location, failed := a.endSession(w, r)
-	if failed != nil {
-		return "", failed
-	}
-	return location, nil
-}
-
-// BackChannelLogout returns the handler to which the provider sends logout
-// tokens (OpenID Connect Back-Channel Logout 1.0): when a person signs out of
-// another application, or an operator ends their sessions. Mount it for POST,
-// outside of any protection against cross-site requests, since the provider's
-// server is one, and register it at the provider with "session required".
-//
-// A token that names a session ends that one; one that names a person alone ends
-// all of theirs. It works for sessions in cookies as well: they are refused when
-// they are presented. The answer is 200, or 400 for a token that breaks a rule, or
-// 503 while keys or shared state cannot be had.
-func (a *Auth) BackChannelLogout() http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.allow(w, r, http.MethodPost) {
+	loaded := a.Load(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := routes[r.URL.Path]; h != nil {
+			h.ServeHTTP(w, r)
 			return
 		}
-		noStore(w)
-		if err := a.backChannelLogout(w, r); err != nil {
-			a.fail(w, r, err)
-		}
-	}
+		loaded.ServeHTTP(w, r)
+	})
 }
 
 // allow answers 405 to other methods than those given.
@@ -344,12 +293,28 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 	return false
 }
 
-// SignInOption is something special about a sign-in. The zero SignInOption is
-// nothing. Later options replace earlier ones of the same kind.
+// SignInOption says how a sign-in differs from an ordinary one. The zero SignInOption
+// changes nothing, and a later option replaces an earlier one of the same kind.
 //
-// A mistake in a value, or an option for Logto only with Config.Issuer, makes [New]
-// fail, [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]. That is
-// strict because Logto is silent: it drops all of these when one is wrong.
+// # Any provider
+//
+//   - [Prompt], [MaxAge], [ACRValues]: what the provider must ask of people
+//   - [LoginHint], [UILocales]: who is signing in, and in which language
+//   - [ReturnTo]: where they go afterwards
+//   - [ExtraParam]: a parameter that has no option
+//
+// # Logto only
+//
+//   - [FirstScreen], [Identifiers]: the page on which people arrive
+//   - [Social], [EnterpriseSSO]: straight to a connector
+//   - [OneTimeToken]: a magic link, for [Auth.BeginSignIn] only
+//   - [OrganizationBranding]: an organization's looks
+//
+// # Mistakes
+//
+// A mistake in a value, or an option for Logto with Config.Issuer, makes [New] fail,
+// [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]: Logto itself drops
+// all options when one is wrong, and says nothing.
 type SignInOption struct{ apply func(*signInSettings) }
 
 type signInSettings struct {
@@ -443,7 +408,7 @@ func LoginHint(hint string) SignInOption {
 //
 // After a silent sign-in has failed, "none" is not tried again for five minutes:
 // its route sends people straight back. Mount it on a route of its own, since at
-// Config.SignInPath they could not sign in otherwise. A page that everybody may see
+// Config.Paths.SignIn they could not sign in otherwise. A page that everybody may see
 // and that tries by itself does it with [Auth.BeginSignIn], and shows itself when the
 // error is [ErrNotSignedIn]; sent to the route instead, people would come straight
 // back to it, and be sent there again.
@@ -483,7 +448,7 @@ func OrganizationBranding(id string) SignInOption {
 }
 
 // ReturnTo is the path to go to after this sign-in, instead of
-// Config.AfterSignIn.
+// Config.Paths.AfterSignIn.
 func ReturnTo(path string) SignInOption {
 	return SignInOption{func(s *signInSettings) { s.returnTo = path }}
 }
@@ -499,8 +464,8 @@ func ExtraParam(name, value string) SignInOption {
 	})
 }
 
-// Code is the outcome of something that went wrong. Every error of this package
-// that a caller may want to handle matches one with [errors.Is].
+// Code says what an error or a page is about. Every error of this package that a
+// caller may want to handle matches one with [errors.Is].
 type Code string
 
 // Error returns the code's own text, so that a Code is an error to compare with.
@@ -509,10 +474,9 @@ func (c Code) Error() string { return "signin: " + strings.ReplaceAll(string(c),
 // The codes, with the HTTP status of the page or problem document that answers
 // a request with this outcome.
 const (
-	// ErrNotSignedIn (401): nobody is signed in.
+	// ErrNotSignedIn (401): the user is not signed in.
 	ErrNotSignedIn Code = "not_signed_in"
-	// ErrForbidden (403): somebody is not allowed what they asked for; a form of
-	// another site that asked to sign a person out, for instance.
+	// ErrForbidden (403): the user may not do what they asked for.
 	ErrForbidden Code = "forbidden"
 	// ErrBadRequest (400): a request that no page of this application makes.
 	ErrBadRequest Code = "bad_request"
@@ -524,10 +488,10 @@ const (
 	// ErrSignInExpired (400): this browser has no sign-in under way for the
 	// response it brought, or the sign-in took too long.
 	ErrSignInExpired Code = "sign_in_expired"
-	// ErrCookiesBlocked (400): two rounds in a row came back without cookies.
+	// ErrCookiesBlocked (400): two sign-ins in a row came back without cookies.
 	ErrCookiesBlocked Code = "cookies_blocked"
-	// ErrDenied (403): the person or the provider declined the sign-in.
-	ErrDenied Code = "denied"
+	// ErrDeclined (403): the person or the provider declined the sign-in.
+	ErrDeclined Code = "declined"
 	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
 	// trouble; trying again may help.
 	ErrProviderUnavailable Code = "provider_unavailable"
@@ -553,7 +517,7 @@ const (
 	// wants its members to have a second factor, and the person has none.
 	ErrMFARequired Code = "mfa_required"
 	// ErrStepUpRequired (401): the person has to sign in again, or in another
-	// way, before this; see [SignedInWithin] and [ACR].
+	// way, before this; see [AuthenticatedWithin] and [ACR].
 	ErrStepUpRequired Code = "step_up_required"
 	// ErrStepUpFailed (403): the person was asked to sign in again, and what the
 	// provider says about that is not what was asked for.
@@ -561,6 +525,9 @@ const (
 	// ErrInvalidToken (401): a bearer token is not one of this provider's for this
 	// API, or has expired.
 	ErrInvalidToken Code = "invalid_token"
+	// ErrInternal (500): a mistake in the application, such as a guard mounted outside
+	// the route whose path its rule reads.
+	ErrInternal Code = "internal"
 	// ErrSessionTooLarge (500): the session does not fit its store.
 	ErrSessionTooLarge Code = "session_too_large"
 	// ErrStoreUnavailable (503): Config.Store failed.
@@ -570,18 +537,43 @@ const (
 	// ErrSignOutIncomplete (503): the browser is signed out, but copies of its
 	// session may live on, because the sign-out could not be written.
 	ErrSignOutIncomplete Code = "sign_out_incomplete"
+
+	// ConfirmSignOut (200, or 403 for a form of another site) is no error: it is the
+	// page that asks whether a person wants to sign out.
+	ConfirmSignOut Code = "confirm_sign_out"
 )
+
+// Page is a page of this package, for Config.Pages. Its texts are plain text for
+// people, in English.
+type Page struct {
+	// Status is the HTTP status to answer with, and Code says what happened.
+	Status int
+	Code   Code
+	// Language is that of the texts, a BCP 47 tag.
+	Language    string
+	Title, Text string
+	// Actions are what the person can do, the main one first. There is at least one.
+	Actions []Action
+}
+
+// Action is a link of a page or, with the method POST, a form with one button, which
+// needs no fields.
+type Action struct {
+	Text   string
+	URL    string // a path of this application
+	Method string // "GET" or "POST"
+}
 
 // Error is an outcome with what is known about it. It is not changed once it is
 // made, and may be read by many goroutines.
 type Error struct {
-	// Code says what happened; errors.Is(err, ErrDenied) compares it.
+	// Code says what happened; errors.Is(err, ErrDeclined) compares it.
 	Code Code
 	// Status is the HTTP status for an answer.
 	Status int
 	// Message is a sentence for people, in English. Of what came from the request it
 	// holds at most one word, which a [Rule] has looked for, and nothing of the
-	// provider's.
+	// provider's, unless a [RuleFunc] wrote it.
 	Message string
 	// Err is the cause, for the log and never for a page; nil if there is none
 	// besides the code.
@@ -637,94 +629,111 @@ func (e *Error) level() slog.Level {
 	return slog.LevelInfo
 }
 
+// page is the page of an error. A code of the application's own has the texts of
+// [ErrForbidden], unless the status says that the mistake is not the person's.
+func (e *Error) page() page.Page {
+	p := page.For(string(e.Code))
+	if p.Status < 400 && e.Status < 500 {
+		p = page.For(string(ErrForbidden))
+	}
+	p.Status, p.RetryAfter, p.Text = e.Status, e.retryAfter, cmp.Or(e.Message, p.Text)
+	return p
+}
+
+// problem is the problem document of an error.
+func (e *Error) problem() page.Problem {
+	return page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.page().Text, RetryAfter: e.retryAfter}
+}
+
 func newError(code Code, cause error) *Error {
 	p := page.For(string(code))
-	return &Error{Code: code, Status: p.Status, Message: p.Sentence, Err: cause}
+	return &Error{Code: code, Status: p.Status, Message: p.Text, Err: cause}
 }
 
-// providerError translates an error of the provider package.
-func providerError(err error) *Error {
-	if err == nil {
-		return nil
+// asRefusal makes an error of a rule one that has a status. It is the caller's own.
+func asRefusal(err error) *Error {
+	var e *Error
+	var code Code
+	switch {
+	case errors.As(err, &e) && e == nil:
+		return newError(ErrForbidden, errors.New("signin: a Rule has returned an *Error that is nil"))
+	case e != nil:
+	case errors.As(err, &code):
+		e = &Error{Code: code, Err: err}
+	default:
+		return newError(ErrForbidden, err)
 	}
-	e := newError(ErrProviderUnavailable, err)
-	var pe *provider.Error
-	if !errors.As(err, &pe) {
-		return e // the caller's context, most often
-	}
-	switch pe.Kind {
-	case provider.Rejected:
-		return newError(ErrProviderRejected, err)
-	case provider.Refused:
-		return newError(ErrDenied, err)
-	case provider.Misconfigured:
-		e = newError(ErrProviderMisconfigured, err)
-		// A provider that is being set up may say something else in a moment.
-		if pe.RetryAfter > 0 {
-			e.Status = http.StatusServiceUnavailable
+	own := *e
+	if own.Status < 400 || own.Status > 599 {
+		if own.Status = page.For(string(own.Code)).Status; own.Status < 400 { // a code of the application's own
+			own.Status = http.StatusForbidden
 		}
 	}
-	e.retryAfter = pe.RetryAfter
-	return e
+	return &own
 }
 
-// unverified translates an error about a token that somebody has sent: bad for one
-// that breaks a rule, and 503 while the keys are not to be had. err may be nil.
-func unverified(err error, bad Code) *Error {
-	e := providerError(err)
-	switch {
-	case e == nil:
-		return nil
-	case e.Code == ErrProviderRejected:
-		return newError(bad, err)
+func stepUpOf(err error) *authflow.Demand {
+	var e *Error
+	if errors.As(err, &e) && e != nil {
+		return e.stepUp
 	}
-	e.Status = http.StatusServiceUnavailable
-	var pe *provider.Error
-	e.expected = errors.As(err, &pe) && pe.UnknownKey() // forged, most often
-	return e
+	return nil
 }
 
-// Refuse answers a request with an error of this package, as a guard does, and
+// HandleError answers a request with an error of this package, as a guard does, and
 // reports whether it has: not for any other error, and not for nil. It is for
-// handlers that have one from [AccessToken], from a request of a [Client], from
-// [FetchUserInfo], or from a [Rule] that they ask themselves. Somebody whose session
-// has ended meanwhile is sent to sign in; for what is missing there is the page or
-// problem document of its status.
+// handlers that have one from [AccessToken], from a request through [Transport], from
+// [FetchUserInfo], or from [Rule.Check]. A person whose session has ended meanwhile is
+// sent to sign in; for what is missing there is the page or problem document of its
+// status.
 //
-//	resp, err := client.Get("https://api.example.com/orders")
-//	if auth.Refuse(w, r, err) {
+//	resp, err := client.Do(req)
+//	if auth.HandleError(w, r, err) {
 //		return
 //	}
 //
 // Nothing may have been written to w.
-func (a *Auth) Refuse(w http.ResponseWriter, r *http.Request, err error) bool {
-	var e *Error
-	if !errors.As(err, &e) || e == nil {
+func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bool {
+	e, code := new(Error), Code("")
+	switch {
+	case errors.As(err, &e):
+		if e == nil {
+			return false
+		}
+	case !errors.As(err, &code):
 		return false
 	}
-	e = asRefusal(e)
+	e = asRefusal(err)
 	u, ok := UserFrom(r.Context())
 	if !ok {
 		u = new(User)
 	}
-	switch c := a.innermost(r.Context()); {
-	case c != nil && c.token != nil:
-		a.refuseBearer(w, r, u, e)
-	case e.Code == ErrNotSignedIn:
+	if e.Code == ErrNotSignedIn && !a.hasToken(r) {
 		a.refuseNotSignedIn(w, r)
-	default:
-		a.refuse(w, r, u, e)
+		return true
 	}
+	a.refuse(w, r, u, e)
 	return true
 }
 
-// refuse answers a request of somebody who is signed in, and not allowed.
+// hasToken reports whether a bearer guard has let a request in.
+func (a *Auth) hasToken(r *http.Request) bool {
+	c := a.innermost(r.Context())
+	return c != nil && c.token != nil
+}
+
+// refuse answers a request of a user who is not allowed: a person, or a program with
+// a token.
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
-	a.emit(r.Context(), Event{Kind: EventDenied, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
+	if a.hasToken(r) {
+		a.refuseBearer(w, r, u, e)
+		return
+	}
 	if e.Status >= 500 { // a rule's database, say
 		a.fail(w, r, e)
 		return
 	}
+	a.emit(r.Context(), Event{Kind: EventRefused, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
 	noStore(w)
 	if e.stepUp != nil {
 		a.sendToSignIn(w, r, e)
@@ -737,26 +746,26 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error)
 // u is nil if there was no good token.
 func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
 	if e.Status < 500 {
-		denied := Event{Kind: EventDenied, Err: e}
+		refused := Event{Kind: EventRefused, Err: e}
 		if u != nil {
-			denied.Subject, denied.ProviderSessionID = u.Subject, u.ProviderSessionID
+			refused.Subject, refused.ProviderSessionID = u.Subject, u.ProviderSessionID
 		}
-		a.emit(r.Context(), denied)
+		a.emit(r.Context(), refused)
 	} else {
 		a.log.Log(r.Context(), e.level(), "signin: request failed", "code", string(e.Code), "status", e.Status, "error", e.Err)
 	}
 	if c := e.challenge(); c != "" {
 		w.Header().Set("WWW-Authenticate", c)
 	}
-	page.WriteProblem(w, r, page.Problem{
-		Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter,
-	})
+	page.WriteProblem(w, r, e.problem())
 }
 
 // refuseNotSignedIn answers a request of a user who is not signed in, in the shape
 // that its sender can use. Nothing but the shape depends on headers.
 func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
-	a.emit(r.Context(), Event{Kind: EventDenied, Err: ErrNotSignedIn})
+	if requestkind.Of(r) != requestkind.Navigation { // which is how every visit begins
+		a.emit(r.Context(), Event{Kind: EventRefused, Err: ErrNotSignedIn})
+	}
 	noStore(w)
 	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
 }
@@ -805,13 +814,18 @@ func (a *Auth) signInURL(target string, d *authflow.Demand) string {
 	if d != nil {
 		d.Set(q)
 	}
-	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.afterSignIn {
+	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
 		q.Set("return_to", target)
 	}
 	if len(q) == 0 {
-		return a.paths.signIn
+		return a.paths.SignIn
 	}
-	return a.paths.signIn + "?" + q.Encode()
+	return a.paths.SignIn + "?" + q.Encode()
+}
+
+// absolute returns the address of a path of the application.
+func (a *Auth) absolute(path string) string {
+	return a.base.Scheme + "://" + a.base.Host + path
 }
 
 // fail logs an error, once, and shows it.
@@ -829,70 +843,40 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 // for a program.
 func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if requestkind.Of(r) == requestkind.Program {
-		p := page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.Message, RetryAfter: e.retryAfter}
+		p := e.problem()
 		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
-			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.signIn))
+			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.SignIn))
 		}
 		page.WriteProblem(w, r, p)
 		return
 	}
-	p := page.For(string(e.Code))
-	p.Sentence = cmp.Or(e.Message, p.Sentence) // a Rule may have written it
-	p.Status, p.RetryAfter, p.Action.Href = e.Status, e.retryAfter, cmp.Or(e.wayOn, a.wayOn(p.Action.Way))
-	if a.errorHandler == nil {
+	p := e.page()
+	p.Actions[0].URL = cmp.Or(e.wayOn, a.wayOn(p.Actions[0].Way))
+	a.write(w, r, e.Code, p)
+}
+
+// write answers a request with a page.
+func (a *Auth) write(w http.ResponseWriter, r *http.Request, code Code, p page.Page) {
+	if a.pages == nil {
 		page.Write(w, r, p)
 		return
 	}
-	page.Prepare(w.Header(), e.Status, e.retryAfter)
-	a.errorHandler(w, r, e)
+	page.Protect(w.Header())
+	page.Prepare(w.Header(), p.Status, p.RetryAfter)
+	own := &Page{Status: p.Status, Code: code, Language: "en", Title: p.Title, Text: p.Text}
+	for _, action := range p.Actions {
+		own.Actions = append(own.Actions, Action{Text: action.Text, URL: action.URL, Method: action.Method})
+	}
+	a.pages(w, r, own)
 }
 
 // wayOn is where an error page's link leads.
 func (a *Auth) wayOn(way page.Way) string {
 	switch way {
 	case page.ToSignIn:
-		return a.paths.signIn
+		return a.paths.SignIn
 	case page.ToStart:
-		return a.paths.afterSignIn
+		return a.paths.AfterSignIn
 	}
-	return a.paths.afterSignOut
-}
-
-// EventKind is what an [Event] tells of.
-type EventKind string
-
-// The kinds of events.
-const (
-	EventSignedIn       EventKind = "signed_in"       // a callback has made a session
-	EventSignedOut      EventKind = "signed_out"      // here, or by the provider's logout token
-	EventRefreshed      EventKind = "refreshed"       // the session has new tokens
-	EventRefreshFailed  EventKind = "refresh_failed"  // the session stands; Err says why
-	EventSessionEnded   EventKind = "session_ended"   // a session that is over was presented; Reason says why
-	EventSuperseded     EventKind = "superseded"      // an old copy of a session was presented
-	EventDenied         EventKind = "denied"          // a guard refused a request; Err says why
-	EventCallbackFailed EventKind = "callback_failed" // a sign-in did not succeed; Err says why
-)
-
-// Event is something worth recording about a session. It never holds a token,
-// a session ID or a store's key.
-type Event struct {
-	Kind EventKind
-	Time time.Time
-	// Subject and ProviderSessionID are whom it is about, if that is known.
-	Subject           string
-	ProviderSessionID string
-	// Reason is why a session ended, with EventSessionEnded only: "idle",
-	// "lifetime", "signed_out", "provider", "replaced", or "unknown" if another
-	// release of this package has written why.
-	Reason string
-	// Err is what went wrong; nil if nothing did.
-	Err error
-}
-
-func (a *Auth) emit(ctx context.Context, e Event) {
-	if a.onEvent == nil {
-		return
-	}
-	e.Time = a.now()
-	a.onEvent(ctx, e)
+	return a.paths.AfterSignOut
 }

@@ -68,10 +68,8 @@ import (
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
-	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/returnto"
-	"github.com/gosignin/signin/internal/seal"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/sharedstate"
@@ -97,6 +95,9 @@ type Config struct {
 	// at Logto, App ID and App secret of a "Traditional web" application.
 	ClientID     string
 	ClientSecret string
+	// Provider is for providers that need something special.
+	Provider ProviderConfig
+
 	// BaseURL is where people reach this application, such as
 	// "https://app.example.com" or "https://example.com/app". Redirect URIs are
 	// made from it and from nothing else. It needs https, except on loopback
@@ -109,6 +110,8 @@ type Config struct {
 	// first, and drop the old one MaxLifetime later. May be empty only with a
 	// loopback BaseURL: a random key then ends all sessions when the process does.
 	Keys [][]byte
+	// Paths are those of the routes, and where people go afterwards.
+	Paths Paths
 
 	// Scopes are asked for besides "openid profile offline_access", one in each
 	// element: "email" for User.Email, "phone", "roles",
@@ -131,12 +134,6 @@ type Config struct {
 	// request each, and adds what the ID token lacks to the claims. A sign-in fails
 	// if it fails; a refresh keeps the claims that there are.
 	MergeUserInfo bool
-	// SigningAlgs pins the algorithms that may sign ID tokens, logout tokens and,
-	// for [Auth.RequireBearer], access tokens. Default: those the provider lists for
-	// ID tokens, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
-	// EdDSA and Ed25519. Symmetric algorithms and "none" are never accepted.
-	SigningAlgs []string
-
 	// Store keeps the sealed sessions. Default: cookies, of about 1.2 KB in all,
 	// and enough for nearly everybody. A server-side store is for tokens that do
 	// not fit 6 KB of cookies: hundreds of roles, large JWT access tokens.
@@ -163,23 +160,10 @@ type Config struct {
 	// refreshed, at most half of its life. Default 60 seconds.
 	RefreshBefore time.Duration
 
-	// The routes' paths, as the browser sees them. They default to /sign-in,
-	// /callback, /sign-out and /backchannel-logout under BaseURL's path. Mount
-	// the handlers there.
-	SignInPath            string
-	CallbackPath          string
-	SignOutPath           string
-	BackChannelLogoutPath string
-	// AfterSignIn and AfterSignOut are where people land if nothing else was
-	// said: paths, default BaseURL's own with a slash at its end. Register
-	// AfterSignOut, made absolute, as post sign-out redirect URI.
-	AfterSignIn  string
-	AfterSignOut string
-
 	// HTTPClient sends the requests to the provider. Default: one of this
 	// package's own. It is copied; the copy has a time-out of 10 seconds and
 	// follows no redirects. Its Transport is used as it is, for a proxy or a
-	// private certificate authority, by [Client] too: one that adds credentials
+	// private certificate authority, by [Transport] too: one that adds credentials
 	// gives them to every host that an API redirects to.
 	HTTPClient *http.Client
 	// Logger gets one record for each thing that went wrong, and at the start what
@@ -189,12 +173,38 @@ type Config struct {
 	// OnEvent, unless nil, is called for each Event, before the answer is written;
 	// a slow one delays the person. It must be safe for concurrent use.
 	OnEvent func(context.Context, Event)
-	// ErrorHandler replaces the error page. It calls WriteHeader(e.Status) and
-	// writes a body; headers and cookies are set already. It is not called for
-	// refusals that are not pages: redirects, and problem documents for programs.
-	ErrorHandler func(http.ResponseWriter, *http.Request, *Error)
+	// Pages, unless nil, writes every page of this package, in the application's own
+	// layout: it sets Content-Type, calls WriteHeader with the page's Status, and writes
+	// a body. Cookies are set already, and the headers that keep the page out of caches
+	// and frames. It is not called for refusals that are not pages: redirects, and
+	// problem documents for programs. It must be safe for concurrent use.
+	Pages func(http.ResponseWriter, *http.Request, *Page)
 	// Now is the clock, for tests. Default time.Now.
 	Now func() time.Time
+}
+
+// ProviderConfig is for what some providers need. Its zero value suits most.
+type ProviderConfig struct {
+	// SigningAlgs pins the algorithms that may sign ID tokens, logout tokens and,
+	// for [Auth.RequireBearer], access tokens. Default: those the provider lists for
+	// ID tokens, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
+	// EdDSA and Ed25519. Symmetric algorithms and "none" are never accepted.
+	SigningAlgs []string
+}
+
+// Paths are paths of the application, as the browser sees them.
+type Paths struct {
+	// Mount the handlers of these here. They default to /sign-in, /callback,
+	// /sign-out and /backchannel-logout under BaseURL's path.
+	SignIn            string // [Auth.SignIn]
+	Callback          string // [Auth.Callback]
+	SignOut           string // [Auth.SignOut]
+	BackChannelLogout string // [Auth.BackChannelLogout]
+	// AfterSignIn and AfterSignOut are where people land if nothing else was said.
+	// They default to BaseURL's path with a slash at its end. Register AfterSignOut,
+	// made absolute, as post sign-out redirect URI.
+	AfterSignIn  string
+	AfterSignOut string
 }
 
 // Auth is one application's sign-in: its handlers and guards. It is made by
@@ -204,7 +214,7 @@ type Auth struct {
 	logto     bool
 	clientID  string
 	base      *url.URL // where people reach the application
-	paths     paths
+	paths     Paths    // complete
 	scopes    []string
 	resources []string
 	defaults  []SignInOption
@@ -218,19 +228,14 @@ type Auth struct {
 	client       *authflow.Client
 	transactions *authflow.Transactions
 	cookies      cookie.Writer
+	cookieName   string // of the session; the others begin with it and a dot
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
 
-	log          *slog.Logger
-	onEvent      func(context.Context, Event)
-	errorHandler func(http.ResponseWriter, *http.Request, *Error)
-	now          func() time.Time
-}
-
-// paths are those of Config, complete.
-type paths struct {
-	signIn, callback, signOut, backChannel string
-	afterSignIn, afterSignOut              string
+	log     *slog.Logger
+	onEvent func(context.Context, Event)
+	pages   func(http.ResponseWriter, *http.Request, *Page)
+	now     func() time.Time
 }
 
 // New checks cfg and returns its Auth. It does no I/O: the provider is
@@ -242,7 +247,7 @@ func New(cfg Config) (*Auth, error) {
 	c := &checker{}
 	a := &Auth{
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
-		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, errorHandler: cfg.ErrorHandler,
+		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, pages: cfg.Pages,
 		log: cmp.Or(cfg.Logger, slog.Default()), now: cfg.Now,
 	}
 	if a.now == nil {
@@ -258,6 +263,7 @@ func New(cfg Config) (*Auth, error) {
 	ahead := check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
 	a.cookies.Secure = a.base != nil && a.base.Scheme == "https"
 	name := check(c, "CookieName", cmp.Or(cfg.CookieName, "signin"), func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
+	a.cookieName = name
 	keys := checkKeys(c, &cfg, a.base)
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
@@ -309,7 +315,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		// Logto gives no organization's token otherwise.
 		a.resources = append(a.resources, organizationsResource)
 	}
-	check(c, "SigningAlgs", cfg.SigningAlgs, settings.Algorithms)
+	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
 }
 
 // What Logto calls the organizations that a person belongs to.
@@ -326,14 +332,14 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	route := func(field, given, def string) string {
 		return check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
 	}
-	a.paths.signIn = route("SignInPath", cfg.SignInPath, "/sign-in")
-	a.paths.callback = route("CallbackPath", cfg.CallbackPath, "/callback")
-	a.paths.signOut = route("SignOutPath", cfg.SignOutPath, "/sign-out")
-	a.paths.backChannel = route("BackChannelLogoutPath", cfg.BackChannelLogoutPath, "/backchannel-logout")
-	routes := []string{a.paths.signIn, a.paths.callback, a.paths.signOut, a.paths.backChannel}
+	a.paths.SignIn = route("Paths.SignIn", cfg.Paths.SignIn, "/sign-in")
+	a.paths.Callback = route("Paths.Callback", cfg.Paths.Callback, "/callback")
+	a.paths.SignOut = route("Paths.SignOut", cfg.Paths.SignOut, "/sign-out")
+	a.paths.BackChannelLogout = route("Paths.BackChannelLogout", cfg.Paths.BackChannelLogout, "/backchannel-logout")
+	routes := []string{a.paths.SignIn, a.paths.Callback, a.paths.SignOut, a.paths.BackChannelLogout}
 	for i, r := range routes {
 		if r != "" && slices.Contains(routes[:i], r) {
-			c.add("SignInPath", fmt.Errorf("and the other routes need paths of their own; %q occurs twice", r))
+			c.add("Paths", fmt.Errorf("have %q twice; each route needs its own", r))
 		}
 	}
 	a.returnTo = returnto.New(a.base, routes)
@@ -348,8 +354,8 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 			return p, nil
 		})
 	}
-	a.paths.afterSignIn = after("AfterSignIn", cfg.AfterSignIn)
-	a.paths.afterSignOut = after("AfterSignOut", cfg.AfterSignOut)
+	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
+	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
 }
 
 // checkOptions checks what applies to every sign-in. It knows the provider and
@@ -364,51 +370,18 @@ func (a *Auth) checkOptions(c *checker) {
 	}
 }
 
-// build makes the parts of an Auth whose Config has no mistake.
-func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
-	a.provider = provider.New(provider.Config{
-		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
-		RedirectURL: a.absolute(a.paths.callback), SigningAlgs: slices.Clone(cfg.SigningAlgs),
-		HTTPClient: cfg.HTTPClient, Now: a.now,
-	})
-	a.tokens = &tokens.Source{
-		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: ahead, Log: a.log, Now: a.now,
-	}
-	a.transport = http.DefaultTransport
-	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
-		a.transport = cfg.HTTPClient.Transport
-	}
-	ring, err := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
-	if err := errors.Join(err, a.openSessions(cfg, name, keys, l, ahead)); err != nil {
-		return err
-	}
-	a.transactions = authflow.NewTransactions(ring, a.cookies, name, a.now)
-	a.client = &authflow.Client{
-		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.callback),
-		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
-	}
-	a.sameSite = http.NewCrossOriginProtection()
-	// It compares Origin with Host otherwise, which proxies rewrite.
-	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
-}
-
 // announce logs what an operator has to know, once.
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
-		"redirect_uri", a.absolute(a.paths.callback),
-		"post_logout_redirect_uri", a.absolute(a.paths.afterSignOut),
-		"backchannel_logout_uri", a.absolute(a.paths.backChannel))
+		"redirect_uri", a.absolute(a.paths.Callback),
+		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
+		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
 	if len(cfg.Keys) == 0 {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
 	}
 	if cfg.Shared == nil {
 		a.log.Info("signin: Config.Shared is empty, which is fine for one process: sign-outs are known to this one only, and forgotten when it ends")
 	}
-}
-
-// absolute returns the address of a path of the application.
-func (a *Auth) absolute(path string) string {
-	return a.base.Scheme + "://" + a.base.Host + path
 }
 
 // Load lets every request pass, and gives the user to those that have one; see
@@ -420,15 +393,7 @@ func (a *Auth) absolute(path string) string {
 // "Cache-Control: no-store" unless next sets its own.
 func (a *Auth) Load(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c := a.innermost(r.Context()); c != nil && c.token != nil {
-			// A token decides alone: no cookie may lend it another person.
-			if c != r.Context().Value(callerKey{}) { // another Auth is between
-				r = r.WithContext(c.again(r.Context()))
-			}
-			next.ServeHTTP(w, r)
-			return
-		}
-		r, c := a.load(w, r)
+		r, c := a.caller(w, r)
 		if c.err != nil {
 			a.fail(w, r, c.err)
 			return
@@ -443,57 +408,60 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 // to sign in and then back. Everything else gets 401: HTMX with HX-Redirect, a
 // person's form with a page, and programs with a problem document (RFC 9457) whose
 // code is "not_signed_in" and whose sign_in_url is where a person signs in. It
-// accepts sessions of this Auth only.
+// accepts sessions of this Auth only, and, below [Auth.RequireBearer], the caller
+// that was let in there.
+//
+// Guards do not compare Origin: wrap handlers of unsafe methods in
+// [http.CrossOriginProtection].
 //
 // Responses carry "Cache-Control: no-store" and "Vary: Cookie" unless next
 // sets its own. A public Cache-Control behind a guard publishes one person's page,
 // and perhaps their cookie.
 func (a *Auth) RequireAuth(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r, c := a.load(w, r)
-		switch {
-		case c.err != nil:
-			a.fail(w, r, c.err)
-		case !c.signedIn:
-			a.refuseNotSignedIn(w, r)
-		default:
-			c.mark(w)
-			next.ServeHTTP(w, r)
-		}
-	})
+	return a.guard(guard{}, next)
 }
 
 // Require lets requests of people pass for whom all rules hold. It includes
-// [Auth.RequireAuth]: whoever is not signed in is asked to. Whoever is, and is not
-// allowed, gets 403, a page or a problem document (RFC 9457), and never another
-// sign-in. A rule that wants a step-up ([SignedInWithin], [ACR]) sends a person who
-// navigates to the provider and then back, if all the other rules hold; everything
-// else gets 401 with the code "step_up_required" and a sign_in_url.
+// [Auth.RequireAuth]: a user who is not signed in is asked to. A user who is, and is
+// not allowed, gets 403, a page or a problem document (RFC 9457), and never another
+// sign-in. A rule that wants a step-up ([AuthenticatedWithin], [ACR]) sends a person
+// who navigates to the provider and then back, if all the other rules hold;
+// everything else gets 401 with the code "step_up_required" and a sign_in_url.
 //
-// Require panics for a Rule that is nil.
+// Guards may be nested. Each judges its own rules; a step-up for one asks for what
+// those around it demand as well. Below [Auth.RequireBearer] or
+// [Auth.RequireSessionOrBearer], rules are about the caller that was let in there.
+//
+// Require panics for the zero Rule, and for rules that no authentication can meet
+// together.
 func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
-	mustBeRules(rules)
-	rules = slices.Clone(rules)
-	return func(next http.Handler) http.Handler {
-		return a.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			u, _ := UserFrom(r.Context()) // RequireAuth has let it in
-			outer, _ := r.Context().Value(metKey{a}).(*authflow.Demand)
-			u.met = outer
-			if e := judge(r, u, rules); e != nil {
+	g := newGuard(rules)
+	return func(next http.Handler) http.Handler { return a.guard(g, next) }
+}
+
+func (a *Auth) guard(g guard, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, c := a.caller(w, r)
+		switch {
+		case c.err != nil:
+			a.fail(w, r, c.err)
+			return
+		case !c.signedIn:
+			a.refuseNotSignedIn(w, r)
+			return
+		}
+		if len(g.rules) > 0 {
+			u, _ := UserFrom(r.Context()) // it is signed in
+			var e *Error
+			if r, _, e = g.judge(a, r, candidate{User: u}); e != nil {
 				a.refuse(w, r, u, e)
 				return
 			}
-			if u.met != outer { // for guards below this one
-				r = r.WithContext(context.WithValue(r.Context(), metKey{a}, u.met))
-			}
-			next.ServeHTTP(w, r)
-		}))
-	}
+		}
+		c.mark(w)
+		next.ServeHTTP(w, r)
+	})
 }
-
-// metKey is for what guards that stand around another of the same Auth have found
-// met.
-type metKey struct{ auth *Auth }
 
 // RequireBearer lets requests pass that bring a JWT access token in their
 // Authorization header (RFC 6750), made by the provider for audience: an API
@@ -504,38 +472,38 @@ type metKey struct{ auth *Auth }
 // The token's signature, issuer, audience, times and kind are checked (RFC 9068, RFC
 // 8725); ID tokens are refused. Then all rules must hold, of which [HasScope] is the
 // usual one. Tokens that an application got for itself, without a person, are
-// refused without the rule [Machines], and those that an API gets within an
-// organization (organization_id) unless [MemberOf] asks for that one: their scopes
-// are those of a role there, and not everywhere. Which tokens are a machine's is
-// read from what RFC 9068 wants to be so (sub is the client): a provider that gives
-// its machines subjects of their own (Keycloak, Auth0) needs a rule that knows them.
+// refused without [AllowMachines], and those that hold within an organization
+// (organization_id) unless [MemberOf], [HasOrganizationRole] or their Func forms ask for it:
+// their scopes are those of a role there, and not everywhere. Which tokens are a
+// machine's is read from what RFC 9068 demands (sub is the client): a provider that
+// gives its machines subjects of their own (Keycloak, Auth0) needs a rule that knows
+// them.
 //
 // Handlers find the user with [UserFrom]; what an access token does not say is empty
-// there, the name most often. [Auth.Load] below RequireBearer changes nothing;
-// [Auth.RequireAuth] there asks for a session besides, and UserFrom speaks of that.
+// there, the name most often. [Auth.Load] and [Auth.RequireAuth] below RequireBearer
+// change nothing, and [Auth.Require] judges the same user; a RequireBearer of the
+// same audience does not verify the token again.
 //
 // Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and RFC
 // 9470: 401, 403 for a rule that does not hold, 400 for an Authorization header
-// that is none, 503 while the keys cannot be fetched. A token is good until it
-// expires, whoever has signed out since: that is what access tokens are.
+// that is malformed, 503 while the keys cannot be fetched. A token is good until it
+// expires, even if its user signs out meanwhile: that is what access tokens are.
 //
 // RequireBearer panics for an audience that is empty, or the client ID (an ID token
-// has that), or an organization's without its ID, and for a Rule that is nil.
+// has that), or an organization's without its ID, and for rules as [Auth.Require]
+// does.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	if audience == "" || audience == a.clientID || audience == jwt.OrganizationAudience {
 		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
 	}
-	mustBeRules(rules)
-	rules = slices.Clone(rules)
+	g := newGuard(rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c, e := a.bearer(r, audience)
+			r, c, e := a.bearer(r, audience)
 			var u *User
 			if e == nil {
-				r = r.WithContext(c)
 				u, _ = UserFrom(r.Context())
-				foreign := c.token != nil && c.token.Organization != "" && !strings.HasPrefix(audience, jwt.OrganizationAudience)
-				e = judgeBearer(r, u, foreign, rules)
+				r, e = g.judgeBearer(a, r, u, c.foreign())
 			}
 			if e != nil {
 				a.refuseBearer(w, r, u, e)
@@ -545,21 +513,6 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 			next.ServeHTTP(w, r)
 		})
 	}
-}
-
-// judgeBearer applies rules to the user that a token speaks of. foreign says that
-// the token was made for an organization, while audience is an API's.
-func judgeBearer(r *http.Request, u *User, foreign bool, rules []Rule) *Error {
-	if e := judge(r, u, rules); e != nil {
-		return e
-	}
-	switch {
-	case u.Machine && !u.machineWelcome:
-		return newError(ErrForbidden, errors.New("signin: the token is a machine's, and there is no rule that lets machines in"))
-	case foreign && !u.withinOrganization:
-		return newError(ErrForbidden, errors.New("signin: the token holds within an organization, and no rule asks for that one"))
-	}
-	return nil
 }
 
 // RequireSessionOrBearer is for routes that people's browsers and programs both
@@ -580,35 +533,26 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 	}
 }
 
-// WithRoutes serves the routes of Config (sign-in, callback, sign-out,
-// back-channel logout) and passes everything else to next through [Auth.Load]. It guards nothing. It is
-// for wrapping an existing tree of handlers, and belongs outside any router.
-func (a *Auth) WithRoutes(next http.Handler) http.Handler {
-	routes := map[string]http.Handler{
-		a.paths.signIn:      a.SignIn(),
-		a.paths.callback:    a.Callback(),
-		a.paths.signOut:     a.SignOut(),
-		a.paths.backChannel: a.BackChannelLogout(),
-	}
-	loaded := a.Load(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
-			h.ServeHTTP(w, r)
-			return
-		}
-		loaded.ServeHTTP(w, r)
-	})
+// A Rule is a condition on the user that a request comes from, for [Auth.Require]
+// and its kind. It is made by one of the functions below, is not changed afterwards,
+// and may be used by many guards at once. The zero Rule is not valid.
+type Rule struct {
+	// holds judges a candidate. asked says that the rule is about the organization
+	// that their token was made for.
+	holds    func(r *http.Request, c candidate) (asked bool, err error)
+	demand   authflow.Demand // what an authentication must be for it to hold
+	machines bool            // it is AllowMachines
 }
 
-// Rule decides whether a user may make a request: nil allows it. The status of an
-// *[Error] is the answer's, and its Message is shown to people; any other error is
-// 403, and goes to Config.OnEvent alone. It may look at the request (an organization in
-// its path, say) and at anything else (a database). See [Auth.Require].
-type Rule func(r *http.Request, u *User) error
+// candidate is a user who is being judged.
+type candidate struct {
+	*User
+	organization string // that their bearer token was made for
+}
 
 // HasRole holds for people with a role. It needs the scope "roles".
 func HasRole(role string) Rule {
-	return func(_ *http.Request, u *User) error { return needs(u.Roles, "role", role) }
+	return userRule(func(u *User) error { return needs(u.Roles, "role", role) })
 }
 
 // HasScope holds if a scope was granted: with the sign-in, or, behind
@@ -617,35 +561,54 @@ func HasRole(role string) Rule {
 // whatever it has asked), and says nothing of what the person may do: ask for a role
 // there.
 func HasScope(scope string) Rule {
-	return func(_ *http.Request, u *User) error {
+	return userRule(func(u *User) error {
 		err := needs(u.Scopes, "scope", scope)
 		if e, ok := err.(*Error); ok {
 			e.scope = scope
 		}
 		return err
-	}
+	})
+}
+
+func userRule(holds func(*User) error) Rule {
+	return Rule{holds: func(_ *http.Request, c candidate) (bool, error) { return false, holds(c.User) }}
 }
 
 // MemberOf holds for members of an organization, by its ID, and for tokens that
 // were made for it. It needs the scope "urn:logto:scope:organizations".
-//
-// For an organization in the path:
-//
-//	func(r *http.Request, u *signin.User) error {
-//		return signin.MemberOf(r.PathValue("organization"))(r, u)
-//	}
 func MemberOf(organization string) Rule {
-	return func(_ *http.Request, u *User) error {
-		err := needs(u.Organizations, "membership in", organization)
-		u.withinOrganization = u.withinOrganization || err == nil
-		return err
-	}
+	return organizationRule(organization, nil, member)
+}
+
+// MemberOfFunc is [MemberOf] for an organization that the request names, in its path
+// most often:
+//
+//	signin.MemberOfFunc(func(r *http.Request) string { return r.PathValue("organization") })
+//
+// If it is empty, the guard is mounted outside the route that names it, which is a
+// mistake of the program: the answer is 500, and the log says so.
+func MemberOfFunc(organization func(*http.Request) string) Rule {
+	return organizationRule("", organization, member)
+}
+
+func member(u *User, organization string) error {
+	return needs(u.Organizations, "membership in", organization)
 }
 
 // HasOrganizationRole holds for people with a role in an organization. It needs
 // the scope "urn:logto:scope:organization_roles".
 func HasOrganizationRole(organization, role string) Rule {
-	return func(_ *http.Request, u *User) error {
+	return organizationRule(organization, nil, roleHolder(role))
+}
+
+// HasOrganizationRoleFunc is [HasOrganizationRole] for an organization that the
+// request names; see [MemberOfFunc].
+func HasOrganizationRoleFunc(organization func(*http.Request) string, role string) Rule {
+	return organizationRule("", organization, roleHolder(role))
+}
+
+func roleHolder(role string) func(*User, string) error {
+	return func(u *User, organization string) error {
 		// "a:b" with "c" is not "a" with "b:c".
 		if strings.Contains(organization, ":") || organization == "" || role == "" {
 			return needs(nil, "role", role)
@@ -654,9 +617,24 @@ func HasOrganizationRole(organization, role string) Rule {
 	}
 }
 
-// needs reports what is missing; nobody has what has no name. People read it only
-// if it is one word: an organization may come from the request's path, and nobody
-// shall write sentences into this application's pages.
+// organizationRule is about an organization, or, if of is not nil, about the one
+// that it finds in the request.
+func organizationRule(organization string, of func(*http.Request) string, holds func(u *User, organization string) error) Rule {
+	return Rule{holds: func(r *http.Request, c candidate) (asked bool, err error) {
+		o := organization
+		if of != nil {
+			if o = of(r); o == "" {
+				return false, newError(ErrInternal, errors.New("signin: a rule's organization is empty: its guard is mounted outside the route that names it"))
+			}
+		}
+		err = holds(c.User, o)
+		return err == nil && o == c.organization, err
+	}}
+}
+
+// needs reports what is missing; an empty value always is. People read it only if it
+// is one word: an organization may come from the request's path, and a link must not
+// write sentences into this application's pages.
 func needs(has []string, kind, value string) error {
 	if value != "" && slices.Contains(has, value) {
 		return nil
@@ -678,191 +656,222 @@ func oneWord(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
 }
 
-// AnyOf holds if one of the rules does. If none does, the error is that of the
-// first, but for one that a step-up would meet: then people are asked for that.
-func AnyOf(rules ...Rule) Rule {
-	mustBeRules(rules)
-	return func(r *http.Request, u *User) error {
-		var first error
-		for _, rule := range rules {
-			before := *u
-			u.machineWelcome = false // a Machines beside AnyOf says nothing of one inside
-			err := rule(r, u)
-			if err == nil && u.machineWelcome && !u.Machine {
-				// Machines holds for machines; to a person it grants nothing.
-				err = newError(ErrForbidden, errors.New("signin: needs a machine's token"))
-			}
-			if err == nil {
-				u.machineWelcome = u.machineWelcome || before.machineWelcome
-				return nil
-			}
-			// Of several rules in one, the first may have held.
-			u.machineWelcome, u.withinOrganization, u.met = before.machineWelcome, before.withinOrganization, before.met
-			if first == nil || stepUpOf(first) == nil && stepUpOf(err) != nil {
-				first = err
-			}
-		}
-		if first == nil { // of no rules, none holds
-			return newError(ErrForbidden, errors.New("signin: AnyOf has no rules"))
-		}
-		return first
+// AuthenticatedWithin holds for people who have authenticated no longer ago than d,
+// give or take a minute, since clocks differ. Others are sent to the provider, which
+// asks them again, and come back (a step-up). It is for what
+// must not happen at a browser that was left open. Guard the page with the form as
+// well as the handler that the form is sent to: a form cannot be sent again after a
+// sign-in.
+//
+// Only the provider's word counts (auth_time). If it does not give it though it
+// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
+// Logto gives it only when asked: a user who has signed in without [MaxAge] is asked
+// once more, however fresh that is.
+//
+// AuthenticatedWithin panics if d is less than zero. Zero asks for an authentication
+// within the last minute; it does not ask at each page view.
+func AuthenticatedWithin(d time.Duration) Rule {
+	if d < 0 {
+		panic("signin: AuthenticatedWithin needs zero or more")
 	}
-}
-
-// mustBeRules panics for a rule that is nil, when it is mounted.
-func mustBeRules(rules []Rule) {
-	if slices.ContainsFunc(rules, func(rule Rule) bool { return rule == nil }) {
-		panic("signin: a Rule is nil")
-	}
+	return authenticationRule(authflow.Demand{MaxAge: d, MaxAgeAsked: true}, func(r *http.Request, u *User) error {
+		if age := nowOf(r).Sub(u.AuthTime); !u.AuthTime.IsZero() && age-clockSkew <= d && age >= -clockSkew {
+			return nil
+		}
+		return fmt.Errorf("signin: needs an authentication within %v", d)
+	})
 }
 
 // clockSkew is how far the provider's clock may be off, as for ID tokens.
 const clockSkew = time.Minute
 
-// SignedInWithin holds for people who have authenticated no longer ago than d,
-// give or take a minute, by what clocks may differ. For others a page is a step-up: they are sent
-// to the provider, which asks them again, and come back. It is for what must not happen at a
-// browser that somebody left open. Guard the page with the form as well as the
-// handler that the form is sent to: a form cannot be sent again after a sign-in.
-//
-// Only the provider's word counts (auth_time). If it does not give it though it
-// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
-// Logto gives it only when asked: whoever has signed in without [MaxAge] is asked
-// once more, however fresh that is.
-//
-// SignedInWithin panics if d is less than zero. Zero asks for an authentication
-// within the last minute; each page view is not to be one.
-func SignedInWithin(d time.Duration) Rule {
-	if d < 0 {
-		panic("signin: SignedInWithin needs zero or more")
-	}
-	demand := &authflow.Demand{MaxAge: d, MaxAgeAsked: true}
-	return func(r *http.Request, u *User) error {
-		if age := nowOf(r).Sub(u.AuthTime); !u.AuthTime.IsZero() && age-clockSkew <= d && age >= -clockSkew {
-			return u.meets(demand)
-		}
-		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication within %v", d))
-		e.stepUp = demand
-		return e
-	}
-}
-
-// meets notes a demand that a user meets. Providers may state class and time of an
-// authentication only if they are asked for both: a step-up for another rule must
-// ask for these again, or what it brings meets that rule, and no longer this one.
-func (u *User) meets(demand *authflow.Demand) error {
-	if u.met == nil {
-		u.met = demand
-	} else if both, possible := u.met.And(*demand); possible { // else the user has a class that is in neither alone
-		u.met = &both
-	}
-	return nil
-}
-
 // ACR holds for people whose authentication is of one of these classes, and asks
-// others for a step-up, as [SignedInWithin] does. It panics if there are none, or
-// one that is no single word.
+// others for a step-up, as [AuthenticatedWithin] does. It panics if there are none,
+// or one that is not a single word.
 func ACR(values ...string) Rule {
 	values = slices.Clone(values)
 	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
 		panic("signin: ACR needs classes of authentication, each a word")
 	}
-	demand := &authflow.Demand{ACR: values}
-	return func(_ *http.Request, u *User) error {
+	return authenticationRule(authflow.Demand{ACR: values}, func(_ *http.Request, u *User) error {
 		if u.ACR != "" && slices.Contains(values, u.ACR) {
-			return u.meets(demand)
+			return nil
 		}
-		e := newError(ErrStepUpRequired, fmt.Errorf("signin: needs an authentication of class %q", values))
-		e.stepUp = demand
-		return e
+		return fmt.Errorf("signin: needs an authentication of class %q", values)
+	})
+}
+
+func authenticationRule(demand authflow.Demand, holds func(*http.Request, *User) error) Rule {
+	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (bool, error) {
+		err := holds(r, c.User)
+		if err != nil {
+			e := newError(ErrStepUpRequired, err)
+			e.stepUp = &demand
+			return false, e
+		}
+		return false, nil
+	}}
+}
+
+// RuleFunc is a condition of the application's own: nil allows the request. An
+// *[Error] decides status and message of the refusal, a [Code] its status and text;
+// any other error is 403, and goes to Config.OnEvent alone. The function may look at
+// the request (an organization in its path, say) and at anything else (a database).
+// It gets a copy of the user, must be safe for concurrent use, and never lets a token
+// in that holds within an organization: that takes [MemberOf]. A panic goes on as a
+// panic.
+func RuleFunc(holds func(*http.Request, *User) error) Rule {
+	return Rule{holds: func(r *http.Request, c candidate) (bool, error) {
+		return false, holds(r, clone(c.User))
+	}}
+}
+
+// AllowMachines lets machines in as well: tokens that an application got for itself,
+// without a person. Without it [Auth.RequireBearer] refuses them. It is not a
+// condition, and asks nothing of people; where people need a role and machines do
+// not, a [RuleFunc] can look at [User.Machine].
+func AllowMachines() Rule {
+	return Rule{machines: true, holds: func(*http.Request, candidate) (bool, error) { return false, nil }}
+}
+
+// AnyOf holds if one of the rules does. If none does, the refusal is the first rule's,
+// or a step-up if that would meet one of them. A token that holds within an
+// organization is let in if a rule that asks for that organization holds.
+//
+// AnyOf panics without a rule, for the zero Rule, and for [AllowMachines].
+func AnyOf(rules ...Rule) Rule {
+	mustBeRules(rules)
+	if len(rules) == 0 || slices.ContainsFunc(rules, func(rule Rule) bool { return rule.machines }) {
+		panic("signin: AnyOf needs conditions, and AllowMachines is not one")
+	}
+	rules = slices.Clone(rules)
+	demand := rules[0].demand
+	for _, rule := range rules[1:] {
+		demand = demand.Or(rule.demand)
+	}
+	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (asked bool, err error) {
+		held := false
+		for _, rule := range rules {
+			in, failed := rule.holds(r, c)
+			switch held = held || failed == nil; {
+			case in || held && c.organization == "":
+				return in, nil
+			case failed == nil:
+			case err == nil || stepUpOf(err) == nil && stepUpOf(failed) != nil:
+				err = failed
+			}
+		}
+		if held {
+			return false, nil
+		}
+		return false, err
+	}}
+}
+
+// Check judges a user by a rule within a handler, behind a guard. The error is an
+// *[Error] that [Auth.HandleError] answers as the guard would:
+//
+//	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
+//		return
+//	}
+func (rule Rule) Check(r *http.Request, u *User) error {
+	g := newGuard([]Rule{rule})
+	if u == nil {
+		return newError(ErrNotSignedIn, errors.New("signin: a Rule is asked of no user"))
+	}
+	var auth *Auth
+	if c := nearest(r.Context()); c != nil {
+		auth = c.auth
+	}
+	if _, _, refused := g.judge(auth, r, candidate{User: u}); refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// mustBeRules panics for the zero Rule, when it is mounted.
+func mustBeRules(rules []Rule) {
+	if slices.ContainsFunc(rules, func(rule Rule) bool { return rule.holds == nil }) {
+		panic("signin: a Rule is the zero Rule; make one with HasRole, RuleFunc and their kind")
 	}
 }
 
-// nowOf is the clock of the Auth that has let a request in.
-func nowOf(r *http.Request) time.Time {
-	if c, _ := r.Context().Value(callerKey{}).(*caller); c != nil {
-		return c.auth.now()
-	}
-	return time.Now()
+// guard is what the rules of one guard come to when it is mounted.
+type guard struct {
+	rules    []Rule
+	demand   authflow.Demand // of all of them
+	machines bool            // are let in
 }
 
-// Machines lets machines in as well: tokens that an application got for itself,
-// without a person. Without this rule [Auth.RequireBearer] refuses them. It holds
-// for people too, since it asks nothing of them, but not inside [AnyOf]:
-// AnyOf(Machines(), HasRole("admin")) is for machines and administrators.
-func Machines() Rule {
-	return func(_ *http.Request, u *User) error {
-		u.machineWelcome = true
-		return nil
-	}
-}
-
-// judge applies rules to a user, and returns the first that does not hold. One
-// that a step-up would meet comes after all others: nobody is to sign in again for
-// a page that is not theirs. Several step-ups are one that meets all, with those
-// that are met already.
-func judge(r *http.Request, u *User, rules []Rule) *Error {
-	var wanted *Error
+func newGuard(rules []Rule) guard {
+	mustBeRules(rules)
+	g := guard{rules: slices.Clone(rules)}
 	for _, rule := range rules {
-		err := rule(r, u)
+		var possible bool
+		if g.demand, possible = g.demand.And(rule.demand); !possible {
+			panic("signin: no authentication can meet all rules of this guard")
+		}
+		g.machines = g.machines || rule.machines
+	}
+	return g
+}
+
+// demandKey is for what guards of one Auth demand, for those below them.
+type demandKey struct{ auth *Auth }
+
+// judge applies the rules, and returns the first that does not hold. One that a
+// step-up would meet comes after all others: people must not sign in again for a page
+// that is not theirs. Several step-ups are one that meets them all, and the demands
+// of the guards around this one: providers may state class and time of an
+// authentication only if they are asked for both. asked is that of a rule that holds.
+//
+// The request that it returns is for what is below the guard.
+func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Request, asked bool, refused *Error) {
+	demand, possible := g.demand, true
+	outer, _ := r.Context().Value(demandKey{a}).(*authflow.Demand)
+	if outer != nil {
+		demand, possible = demand.And(*outer)
+	}
+	for _, rule := range g.rules {
+		in, err := rule.holds(r, c)
+		asked = asked || in
 		if err == nil {
 			continue
 		}
 		e := asRefusal(err)
 		if e.stepUp == nil {
-			return e
+			return r, asked, e
 		}
-		if wanted == nil {
-			wanted = e
-		} else {
-			wanted = e.with(wanted.stepUp, wanted.Err)
+		if possible {
+			demand, possible = demand.And(*e.stepUp)
 		}
-		if wanted.stepUp == nil {
-			return wanted
+		if refused != nil {
+			e.Err = errors.Join(refused.Err, e.Err)
 		}
+		refused = e
 	}
-	if wanted != nil && u.met != nil {
-		return wanted.with(u.met, nil)
-	}
-	return wanted
-}
-
-// asRefusal makes an error of a rule one that has a status.
-func asRefusal(err error) *Error {
-	var e *Error
 	switch {
-	case !errors.As(err, &e):
-		return newError(ErrForbidden, err)
-	case e == nil:
-		return newError(ErrForbidden, errors.New("signin: a Rule has returned an *Error that is nil"))
+	case refused == nil && (len(g.demand.ACR) > 0 || g.demand.MaxAgeAsked):
+		return r.WithContext(context.WithValue(r.Context(), demandKey{a}, &demand)), asked, nil
+	case refused != nil && !possible:
+		// People would be sent to the provider for one and for the other without end.
+		refused = newError(ErrForbidden, refused.Err)
+	case refused != nil:
+		refused.stepUp = &demand
 	}
-	if e.Status >= 400 && e.Status <= 599 {
-		return e
-	}
-	whole := *e // the rule may return it again
-	if whole.Status = page.For(string(e.Code)).Status; whole.Status < 400 {
-		whole.Status = http.StatusForbidden
-	}
-	return &whole
+	return r, asked, refused
 }
 
-// with returns a step-up that meets e's demand and another, which has its own
-// cause. Where no class of authentication meets both, it is a refusal: people would
-// be sent to the provider for one and for the other without end.
-func (e *Error) with(demand *authflow.Demand, cause error) *Error {
-	met, possible := demand.And(*e.stepUp)
-	if !possible {
-		return newError(ErrForbidden, errors.Join(cause, e.Err))
+// judgeBearer judges the user that a bearer token speaks of. organization is the one
+// that the token was made for, while the audience is an API's.
+func (g *guard) judgeBearer(a *Auth, r *http.Request, u *User, organization string) (*http.Request, *Error) {
+	below, asked, e := g.judge(a, r, candidate{u, organization})
+	switch {
+	case e != nil:
+	case u.Machine && !g.machines:
+		e = newError(ErrForbidden, errors.New("signin: the token is a machine's, and the guard does not have AllowMachines"))
+	case organization != "" && !asked:
+		e = newError(ErrForbidden, errors.New("signin: the token holds within an organization, and no rule asks for that one"))
 	}
-	both := *e
-	both.stepUp, both.Err = &met, errors.Join(cause, e.Err)
-	return &both
-}
-
-func stepUpOf(err error) *authflow.Demand {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.stepUp
-	}
-	return nil
+	return below, e
 }

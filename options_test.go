@@ -431,7 +431,7 @@ func TestAGuardWhoseSignInIsSilentDoesNotSendPeopleInCircles(t *testing.T) {
 	b.get("/account").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
 }
 
-func TestBeginSignInAndEndSessionActAtOnce(t *testing.T) {
+func TestBeginSignInAndBeginSignOutActAtOnce(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	w := httptest.NewRecorder()
@@ -448,18 +448,18 @@ func TestBeginSignInAndEndSessionActAtOnce(t *testing.T) {
 	r := httptest.NewRequest("POST", "/logout", nil)
 	r.Header.Set("Cookie", b.cookies())
 	w = httptest.NewRecorder()
-	location, err = a.auth.EndSession(w, r)
+	location, err = a.auth.BeginSignOut(w, r)
 	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/session/end?") {
-		t.Errorf("EndSession: got %q, %v; want the end-session endpoint", location, err)
+		t.Errorf("BeginSignOut: got %q, %v; want the end-session endpoint", location, err)
 	}
 	if set := w.Result().Cookies(); len(set) != 1 || set[0].Name != "signin" || set[0].MaxAge >= 0 || set[0].Value != "" {
-		t.Errorf("EndSession: got cookies %v; want the session's cleared", set)
+		t.Errorf("BeginSignOut: got cookies %v; want the session's cleared", set)
 	}
 	if got := b.who(); got != "nobody" {
 		t.Errorf("the cookie as it was: got %q; want nobody", got)
 	}
 	if w.Header().Get("Location") != "" || w.Body.Len() > 0 {
-		t.Error("EndSession: got an answer written; want that left to the caller")
+		t.Error("BeginSignOut: got an answer written; want that left to the caller")
 	}
 	a.provider.Down()
 	down := newApp(t, with{config: func(c *signin.Config) { c.LogtoEndpoint = a.provider.URL }})

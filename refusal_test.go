@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -307,10 +309,10 @@ func TestCasesUnmet(t *testing.T) {
 	}{
 		{"an unmet rule is 403, and no new sign-in", "/owners", page, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
 		{"an unmet rule is 403 to a program, too", "/owners", program, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
-		{"a rule of one's own that is unmet is 403", "/own", page, func(*http.Request, *signin.User) error { return errOnPurpose }, 403, "", signin.ErrForbidden},
-		{"an unmet age is a new sign-in", "/fresh", page, signin.SignedInWithin(time.Minute), 303, "/sign-in?max_age=60&return_to=%2Ffresh", signin.ErrStepUpRequired},
+		{"a rule of one's own that is unmet is 403", "/own", page, signin.RuleFunc(func(*http.Request, *signin.User) error { return errOnPurpose }), 403, "", signin.ErrForbidden},
+		{"an unmet age is a new sign-in", "/fresh", page, signin.AuthenticatedWithin(time.Minute), 303, "/sign-in?max_age=60&return_to=%2Ffresh", signin.ErrStepUpRequired},
 		{"an unmet class is a new sign-in", "/vault", page, signin.ACR("mfa"), 303, "/sign-in?acr_values=mfa&return_to=%2Fvault", signin.ErrStepUpRequired},
-		{"an unmet age is 401 to a program", "/fresh", program, signin.SignedInWithin(time.Minute), 401, "", signin.ErrStepUpRequired},
+		{"an unmet age is 401 to a program", "/fresh", program, signin.AuthenticatedWithin(time.Minute), 401, "", signin.ErrStepUpRequired},
 	} {
 		t.Run("7.4 "+row.name, func(t *testing.T) {
 			t.Parallel()
@@ -337,7 +339,7 @@ func TestCasesUnmet(t *testing.T) {
 			// A refusal is told by an event: it is no failure that the log should hold.
 			var denied []error
 			for _, e := range a.events {
-				if e.Kind == signin.EventDenied {
+				if e.Kind == signin.EventRefused {
 					denied = append(denied, e.Err)
 				}
 			}
@@ -371,45 +373,149 @@ func TestCasesUnmet(t *testing.T) {
 	}
 }
 
-func TestErrorHandlerReplacesThePageAndNothingElse(t *testing.T) {
+// Pages writes every page, and nothing that is not one. Headers are as for the
+// package's own page.
+func TestPages(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{config: func(c *signin.Config) {
-		c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, e *signin.Error) {
-			w.WriteHeader(e.Status)
-			fmt.Fprintf(w, "own page: %s, %s", string(e.Code), e.Message)
+	var shown []*signin.Page // by the one request that is under way
+	own := with{config: func(c *signin.Config) {
+		c.Paths.AfterSignIn, c.Paths.AfterSignOut = "/home", "/bye"
+		c.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) {
+			shown = append(shown, p)
+			w.WriteHeader(p.Status)
+			fmt.Fprint(w, "own page")
 		}
-	}})
+	}}
+	a, down := newApp(t, own), newApp(t, own)
+	down.provider.Down()
+	a.mount("/owners", a.auth.Require(signin.HasRole("owner"))(http.HandlerFunc(a.account)))
+	a.mount("/fresh", a.auth.Require(signin.AuthenticatedWithin(time.Minute))(http.HandlerFunc(a.account)))
+	link := func(text, url string) []signin.Action {
+		return []signin.Action{{Text: text, URL: url, Method: "GET"}}
+	}
+	button := []signin.Action{{Text: "Sign out", URL: "/sign-out", Method: "POST"}}
+	nobody, alice := a.browser(), a.signedIn(signintest.Alice())
+	issuer := "&iss=" + url.QueryEscape(a.provider.Issuer)
 	for _, row := range []struct {
-		name, method, path, accept string
-		status                     int
-		code                       signin.Code // "": not called
-		header                     map[string]string
+		name         string
+		browser      *browser
+		method, path string
+		header       []string
+		status       int
+		code         signin.Code // "": not called
+		actions      []signin.Action
+		want         map[string]string
 	}{
-		{"a form that came too late", "POST", "/account", "text/html", 401, signin.ErrNotSignedIn, map[string]string{"WWW-Authenticate": scheme}},
-		{"no sign-in under way", "GET", "/callback?code=x&state=1x", "text/html", 400, signin.ErrSignInExpired, nil},
-		{"another method", "POST", "/callback", "text/html", 405, signin.ErrMethodNotAllowed, map[string]string{"Allow": "GET"}},
-		{"a foreign issuer", "GET", "/sign-in?iss=x", "text/html", 400, signin.ErrBadRequest, nil},
-		{"a program", "GET", "/account", "application/json", 401, "", nil},
-		{"a program's bad callback", "GET", "/callback", "application/json", 400, "", nil},
-		{"a redirect", "GET", "/account", "text/html", 303, "", nil},
-		{"a question", "GET", "/sign-out", "text/html", 200, "", nil},
-		{"a provider that is down", "GET", "/sign-in", "text/html", 503, signin.ErrProviderUnavailable, nil},
+		{"a form that came too late", nobody, "POST", "/account", nil, 401, signin.ErrNotSignedIn, link("Sign in", "/sign-in"), map[string]string{"WWW-Authenticate": scheme}},
+		{"a form of a page to go back to", nobody, "POST", "/account", []string{"Referer: " + a.server.URL + "/account"}, 401, signin.ErrNotSignedIn,
+			link("Sign in", "/sign-in?return_to=%2Faccount"), map[string]string{"WWW-Authenticate": scheme}},
+		{"a form that needs a step-up", alice, "POST", "/fresh", nil, 401, signin.ErrStepUpRequired, link("Sign in again", "/sign-in?max_age=60"), map[string]string{"WWW-Authenticate": scheme}},
+		{"a rule that does not hold", alice, "GET", "/owners", nil, 403, signin.ErrForbidden, link("Back to the start", "/home"), nil},
+		{"no sign-in under way", nobody, "GET", "/callback?code=x&state=1x" + issuer, nil, 400, signin.ErrSignInExpired, link("Start again", "/sign-in"), nil},
+		{"another method", nobody, "POST", "/callback", nil, 405, signin.ErrMethodNotAllowed, link("Back to the start", "/bye"), map[string]string{"Allow": "GET"}},
+		{"a foreign issuer", nobody, "GET", "/sign-in?iss=x", nil, 400, signin.ErrBadRequest, link("Back to the start", "/bye"), nil},
+		{"the question before a sign-out", nobody, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
+		{"the question to a user", alice, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
+		{"a sign-out by a form of another site", alice, "POST", "/sign-out", []string{"Sec-Fetch-Site: cross-site"}, 403, signin.ConfirmSignOut, button, nil},
+		{"a program", nobody, "GET", "/account", []string{"Accept: application/json"}, 401, "", nil, nil},
+		{"a rule that does not hold for a program", alice, "GET", "/owners", []string{"Accept: application/json"}, 403, "", nil, nil},
+		{"a program's bad callback", nobody, "GET", "/callback", []string{"Accept: application/json"}, 400, "", nil, nil},
+		{"HTMX", nobody, "GET", "/account", []string{"HX-Request: true"}, 401, "", nil, nil},
+		{"a redirect", nobody, "GET", "/account", nil, 303, "", nil, nil},
+		{"a step-up's redirect", alice, "GET", "/fresh", nil, 303, "", nil, nil},
+		{"a provider that is down", down.browser(), "GET", "/sign-in", nil, 503, signin.ErrProviderUnavailable, link("Try again", "/sign-in"), nil},
 	} {
-		if row.status == 503 {
-			a.provider.Down()
-		}
-		if row.code == signin.ErrSignInExpired {
-			row.path += "&iss=" + url.QueryEscape(a.provider.Issuer)
-		}
-		got := a.browser().do(row.method, row.path, "Accept: "+row.accept)
-		wantHeader(t, got.Header, map[string]string{"Cache-Control": "private, no-store", "Vary": "Cookie"})
-		wantHeader(t, got.Header, row.header)
-		own := strings.HasPrefix(got.body, fmt.Sprintf("own page: %s, ", string(row.code))) && !strings.HasSuffix(got.body, ", ")
-		if got.StatusCode != row.status || own != (row.code != "") || !own && strings.Contains(got.body, "own page") {
-			t.Errorf("%s: got %d, %q; want %d, by the application: %t", row.name, got.StatusCode, got.body, row.status, row.code != "")
-		}
+		shown = nil
+		got := row.browser.do(row.method, row.path, row.header...)
+		t.Log(row.name)
+		wantHeader(t, got.Header, map[string]string{"Cache-Control": "private, no-store", "Vary": "Cookie", "Set-Cookie": ""})
+		wantHeader(t, got.Header, row.want)
 		if retry := got.Header.Get("Retry-After"); (retry != "") != (row.status == 503) {
-			t.Errorf("%s: Retry-After: got %q with %d", row.name, retry, row.status)
+			t.Errorf("Retry-After: got %q with %d", retry, row.status)
+		}
+		if got.StatusCode != row.status || (got.body == "own page") != (row.code != "") || strings.Contains(got.body, "<h1>") {
+			t.Errorf("got %d, %q; want %d, by the application: %t", got.StatusCode, got.body, row.status, row.code != "")
+		}
+		if row.code == "" {
+			if len(shown) > 0 {
+				t.Errorf("got page %+v; want none", *shown[0])
+			}
+			continue
+		}
+		if len(shown) != 1 {
+			t.Fatalf("got %d pages; want 1", len(shown))
+		}
+		p := *shown[0]
+		if p.Title == "" || p.Text == "" {
+			t.Errorf("got title %q, text %q; want both", p.Title, p.Text)
+		}
+		p.Title, p.Text = "", ""
+		if want := (signin.Page{Status: row.status, Code: row.code, Language: "en", Actions: row.actions}); !reflect.DeepEqual(p, want) {
+			t.Errorf("got page %+v; want %+v", p, want)
+		}
+	}
+	if who := alice.who(); who != signintest.Alice().Subject || a.insideCalls() != 0 {
+		t.Errorf("got %q signed in, handlers called %d times; want the session to stand, and none", who, a.insideCalls())
+	}
+}
+
+// The message of a rule is the page's text, and not its title; no cause is on a page.
+func TestPagesSayWhatARuleSays(t *testing.T) {
+	t.Parallel()
+	var shown *signin.Page
+	a := newApp(t, with{config: func(c *signin.Config) {
+		c.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) { shown = p; w.WriteHeader(p.Status) }
+	}})
+	a.mount("/closed", a.auth.Require(signin.RuleFunc(func(*http.Request, *signin.User) error {
+		return &signin.Error{Code: signin.ErrForbidden, Status: http.StatusLocked, Message: "Closed until <Monday>.", Err: errOnPurpose}
+	}))(http.HandlerFunc(a.account)))
+	a.signedIn(signintest.Alice()).get("/closed").want(t, http.StatusLocked, "")
+	want := &signin.Page{Status: http.StatusLocked, Code: signin.ErrForbidden, Language: "en", Title: "This page is not open to you", Text: "Closed until <Monday>.",
+		Actions: []signin.Action{{Text: "Back to the start", URL: "/", Method: "GET"}}}
+	if !reflect.DeepEqual(shown, want) || a.insideCalls() != 0 {
+		t.Errorf("got page %+v, handler called %d times; want %+v, and none", shown, a.insideCalls(), want)
+	}
+}
+
+// How every visit begins is no event; everything else that is refused is one.
+func TestEvents_OfRequestsThatAreNotSignedIn(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	for _, k := range kinds {
+		w, before := httptest.NewRecorder(), len(a.kinds())
+		a.auth.RequireAuth(&guarded{}).ServeHTTP(w, a.request(k.method, "/account", k.header))
+		var want []signin.EventKind
+		if k.shape != "redirect" {
+			want = []signin.EventKind{signin.EventRefused}
+		}
+		if got := a.kinds()[before:]; !slices.Equal(got, want) {
+			t.Errorf("%s: got events %q; want %q", k.name, got, want)
+			continue
+		}
+		if want != nil && !errors.Is(a.events[before].Err, signin.ErrNotSignedIn) {
+			t.Errorf("%s: got %v; want %v", k.name, a.events[before].Err, signin.ErrNotSignedIn)
+		}
+	}
+}
+
+// A sign-in that cannot begin has failed, wherever it was to begin.
+func TestEvents_OfASignInThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*app){
+		"the route": func(a *app) { a.browser().get("/sign-in").want(t, http.StatusServiceUnavailable, "") },
+		"BeginSignIn": func(a *app) {
+			w := httptest.NewRecorder()
+			location, err := a.auth.BeginSignIn(w, httptest.NewRequest("GET", "/", nil))
+			if location != "" || !errors.Is(err, signin.ErrProviderUnavailable) || w.Header().Get("Set-Cookie") != "" {
+				t.Errorf("got %q, %v and cookies %q; want %v alone", location, err, w.Header()["Set-Cookie"], signin.ErrProviderUnavailable)
+			}
+		},
+	} {
+		a := newApp(t, with{})
+		a.provider.Down()
+		begin(a)
+		if got := a.kinds(); !slices.Equal(got, []signin.EventKind{signin.EventSignInFailed}) || !errors.Is(a.events[0].Err, signin.ErrProviderUnavailable) {
+			t.Errorf("%s: got events %q; want one, of a sign-in that failed with %v", name, got, signin.ErrProviderUnavailable)
 		}
 	}
 }

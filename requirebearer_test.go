@@ -29,11 +29,10 @@ func apiApp(t *testing.T, o with) *app {
 	})
 	a.mount("/api", a.auth.RequireBearer(ordersAPI)(say))
 	a.mount("/api/read", a.auth.RequireBearer(ordersAPI, signin.HasScope("read"))(say))
-	a.mount("/api/machines", a.auth.RequireBearer(ordersAPI, signin.Machines())(say))
+	a.mount("/api/machines", a.auth.RequireBearer(ordersAPI, signin.AllowMachines())(say))
 	a.mount("/api/org", a.auth.RequireBearer("urn:logto:organization:org_one", signin.MemberOf("org_one"))(say))
-	a.mount("/api/fresh", a.auth.RequireBearer(ordersAPI, signin.SignedInWithin(5*time.Minute), signin.ACR("mfa"))(say))
+	a.mount("/api/fresh", a.auth.RequireBearer(ordersAPI, signin.AuthenticatedWithin(5*time.Minute), signin.ACR("mfa"))(say))
 	a.mount("/either", a.auth.RequireSessionOrBearer(ordersAPI)(say))
-	a.mount("/nested", a.auth.RequireBearer(ordersAPI)(a.auth.RequireAuth(say)))
 	return a
 }
 
@@ -136,15 +135,14 @@ func TestRequireBearerRefuses(t *testing.T) {
 		}, 403, signin.ErrForbidden, ""},
 		{"the person has not authenticated as it needs", "/api/fresh", "", person(), 401, signin.ErrStepUpRequired,
 			`Bearer error="insufficient_user_authentication", acr_values="mfa", max_age="300"`},
-		{"nothing falls back to a bearer's user", "/nested", "", person(), 401, signin.ErrNotSignedIn, `Cookie realm="sign-in"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			a := apiApp(t, with{})
 			got := a.call(row.path, row.send(a)...)
 			a.wantProblem(t, got, row.status, row.code, row.challenge)
-			if kinds := a.kinds(); len(kinds) == 0 || kinds[len(kinds)-1] != signin.EventDenied {
-				t.Errorf("events: got %v; want the last to be %v", kinds, signin.EventDenied)
+			if kinds := a.kinds(); len(kinds) == 0 || kinds[len(kinds)-1] != signin.EventRefused {
+				t.Errorf("events: got %v; want the last to be %v", kinds, signin.EventRefused)
 			}
 		})
 	}
@@ -271,22 +269,39 @@ func TestAnOrganizationsTokenForAnAPI(t *testing.T) {
 	a.call("/api/orders/one", token).want(t, http.StatusOK, "")
 }
 
-// A Machines that stands beside AnyOf says nothing of the one inside.
-func TestMachinesTwice(t *testing.T) {
+// machinesOr lets machines in, and people for whom a rule holds. Without
+// AllowMachines beside it, it lets no machine in.
+func machinesOr(rule signin.Rule) signin.Rule {
+	return signin.RuleFunc(func(r *http.Request, u *signin.User) error {
+		if u.Machine {
+			return nil
+		}
+		return rule.Check(r, u)
+	})
+}
+
+// AllowMachines is not a condition: it asks nothing of people, in whatever order.
+func TestAllowMachines(t *testing.T) {
 	t.Parallel()
 	a := apiApp(t, with{})
 	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("inside")) })
 	for path, rules := range map[string][]signin.Rule{
-		"/before": {signin.Machines(), signin.AnyOf(signin.Machines(), signin.HasScope("admin"))},
-		"/after":  {signin.AnyOf(signin.Machines(), signin.HasScope("admin")), signin.Machines()},
+		"/before": {signin.AllowMachines(), machinesOr(signin.HasScope("admin"))},
+		"/after":  {machinesOr(signin.HasScope("admin")), signin.AllowMachines()},
+		"/twice":  {signin.AllowMachines(), machinesOr(signin.HasScope("admin")), signin.AllowMachines()},
 	} {
 		a.mount(path, a.auth.RequireBearer(ordersAPI, rules...)(inside))
-		a.wantProblem(t, a.call(path, "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)), http.StatusForbidden, signin.ErrForbidden, "")
+		a.wantProblem(t, a.call(path, "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)),
+			http.StatusForbidden, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="admin"`)
 		a.call(path, "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI, "admin")).want(t, http.StatusOK, "")
 		a.call(path, "Bearer "+a.provider.MachineToken("cron", ordersAPI)).want(t, http.StatusOK, "")
 	}
-	a.mount("/one-way", a.auth.RequireBearer(ordersAPI, signin.Machines(), signin.AnyOf(signin.HasScope("read")))(inside))
+	a.mount("/one-way", a.auth.RequireBearer(ordersAPI, signin.AllowMachines(), signin.AnyOf(signin.HasScope("read")))(inside))
 	a.call("/one-way", "Bearer "+a.provider.MachineToken("cron", ordersAPI, "read")).want(t, http.StatusOK, "")
+	a.wantProblem(t, a.call("/one-way", "Bearer "+a.provider.MachineToken("cron", ordersAPI)),
+		http.StatusForbidden, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="read"`)
+	a.mount("/without", a.auth.RequireBearer(ordersAPI, machinesOr(signin.HasScope("admin")))(inside))
+	a.wantProblem(t, a.call("/without", "Bearer "+a.provider.MachineToken("cron", ordersAPI)), http.StatusForbidden, signin.ErrForbidden, "")
 }
 
 // Anybody can write tokens that name unknown keys: they cost two requests for keys
@@ -348,7 +363,7 @@ func TestARefusedBearerNamesNobodyElse(t *testing.T) {
 	b := a.signedIn(signintest.Bob())
 	b.get("/loaded", "Authorization: Bearer abc").want(t, http.StatusUnauthorized, "")
 	last := a.events[len(a.events)-1]
-	if last.Kind != signin.EventDenied || last.Subject != "" || last.ProviderSessionID != "" {
+	if last.Kind != signin.EventRefused || last.Subject != "" || last.ProviderSessionID != "" {
 		t.Errorf("got %+v; want nobody named", last)
 	}
 }
@@ -358,7 +373,7 @@ func TestLoadBelowRequireBearer(t *testing.T) {
 	t.Parallel()
 	a := apiApp(t, with{})
 	cfg := a.cfg
-	cfg.CookieName, cfg.SignInPath, cfg.CallbackPath, cfg.SignOutPath, cfg.BackChannelLogoutPath = "staff", "/staff/in", "/staff/cb", "/staff/out", "/staff/bc"
+	cfg.CookieName, cfg.Paths.SignIn, cfg.Paths.Callback, cfg.Paths.SignOut, cfg.Paths.BackChannelLogout = "staff", "/staff/in", "/staff/cb", "/staff/out", "/staff/bc"
 	staff, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -377,13 +392,13 @@ func TestLoadBelowRequireBearer(t *testing.T) {
 }
 
 // A handler answers an error of this package as its guard would.
-func TestRefuse(t *testing.T) {
+func TestHandleError(t *testing.T) {
 	t.Parallel()
 	a := apiApp(t, with{})
 	var failure error
 	answered := false
 	ask := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if answered = a.auth.Refuse(w, r, failure); !answered {
+		if answered = a.auth.HandleError(w, r, failure); !answered {
 			w.WriteHeader(http.StatusTeapot)
 		}
 	})
@@ -405,8 +420,12 @@ func TestRefuse(t *testing.T) {
 		{"not signed in any more", &signin.Error{Code: signin.ErrNotSignedIn}, "/page", http.StatusSeeOther, "/sign-in?return_to=%2Fpage", ""},
 		{"inside the error of a client", &url.Error{Op: "Get", URL: "u", Err: &signin.Error{Code: signin.ErrNotMember, Message: "Not yours."}}, "/page", http.StatusForbidden, "", "Not yours."},
 		{"nobody signed in, on a page for everybody", &signin.Error{Code: signin.ErrForbidden, Message: "No."}, "/public", http.StatusForbidden, "", "No."},
-		{"a rule that a step-up would meet", signin.ACR("mfa")(httptest.NewRequest("GET", "/", nil), &signin.User{}), "/page", http.StatusSeeOther, "/sign-in?acr_values=mfa&return_to=%2Fpage", ""},
+		{"a rule that a step-up would meet", signin.ACR("mfa").Check(httptest.NewRequest("GET", "/", nil), &signin.User{}), "/page", http.StatusSeeOther, "/sign-in?acr_values=mfa&return_to=%2Fpage", ""},
 		{"the provider is down", &signin.Error{Code: signin.ErrProviderUnavailable}, "/page", http.StatusServiceUnavailable, "", ""},
+		{"a code alone", signin.ErrNotMember, "/page", http.StatusForbidden, "", "does not belong to this organization"},
+		{"a code alone, inside another error", fmt.Errorf("members: %w", signin.ErrSharedUnavailable), "/page", http.StatusServiceUnavailable, "", "try again"},
+		{"a code alone, of a user who is not signed in any more", signin.ErrNotSignedIn, "/page", http.StatusSeeOther, "/sign-in?return_to=%2Fpage", ""},
+		{"a mistake of the program", signin.ErrInternal, "/page", http.StatusInternalServerError, "", "our mistake"},
 	} {
 		failure = row.err
 		got := b.get(row.path)
@@ -415,10 +434,10 @@ func TestRefuse(t *testing.T) {
 			t.Errorf("%s: got answered %v, %q; want %q", row.name, answered, got.body, row.body)
 		}
 	}
-	failure = signin.HasScope("admin")(nil, &signin.User{})
+	failure = signin.HasScope("admin").Check(httptest.NewRequest("GET", "/", nil), &signin.User{})
 	got := a.call("/api/ask", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
 	a.wantProblem(t, got, http.StatusForbidden, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="admin"`)
-	if last := a.events[len(a.events)-1]; last.Kind != signin.EventDenied || last.Subject != "alice0000001" {
+	if last := a.events[len(a.events)-1]; last.Kind != signin.EventRefused || last.Subject != "alice0000001" {
 		t.Errorf("got %+v; want the refusal told, with whom it was about", last)
 	}
 }
@@ -431,9 +450,9 @@ func TestHalfOfARuleWelcomesNobody(t *testing.T) {
 	}})
 	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("inside")) })
 	a.mount("/machines", a.auth.RequireBearer(ordersAPI,
-		signin.AnyOf(all(signin.Machines(), signin.HasScope("never")), signin.HasScope("read")))(inside))
+		signin.AnyOf(all(signin.AllowMachines(), signin.HasScope("never")), signin.HasScope("read")))(inside))
 	a.mount("/organization", a.auth.RequireBearer(ordersAPI,
-		signin.AnyOf(all(signin.MemberOf("org_one"), signin.HasScope("never")), func(*http.Request, *signin.User) error { return nil }))(inside))
+		signin.AnyOf(all(signin.MemberOf("org_one"), signin.HasScope("never")), signin.RuleFunc(func(*http.Request, *signin.User) error { return nil })))(inside))
 	a.mount("/token", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := signin.AccessToken(r.Context(), signin.ForResource(ordersAPI), signin.ForOrganization("org_one"))
 		if err != nil {

@@ -140,7 +140,7 @@ func TestCasesReturnTo(t *testing.T) {
 	p := signintest.NewProvider()
 	t.Cleanup(p.Close)
 	cfg := p.Config("https://app")
-	cfg.Logger, cfg.AfterSignIn = quiet(), "/home"
+	cfg.Logger, cfg.Paths.AfterSignIn = quiet(), "/home"
 	auth, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -562,7 +562,7 @@ func claimsGrow(t *testing.T) {
 	refused := b.signInAs(large(alice, 16<<10))
 	refused.want(t, http.StatusInternalServerError, "")
 	wantCookies(t, "16 KB of claims", refused, false, "signin.tx.* cleared")
-	if got := a.kinds(); got[len(got)-1] != signin.EventCallbackFailed {
+	if got := a.kinds(); got[len(got)-1] != signin.EventSignInFailed {
 		t.Errorf("events: got %q last; want callback failed", got[len(got)-1])
 	}
 	comes(t, a.handler(), b.session(), signintest.Bob())
@@ -656,7 +656,7 @@ func twoAuths(t *testing.T) {
 	alice, bob := signintest.Alice(), signintest.Bob()
 	a := newApp(t, with{config: func(c *signin.Config) { c.CookieName = "customers" }})
 	cfg := a.cfg
-	cfg.CookieName, cfg.SignInPath, cfg.CallbackPath, cfg.SignOutPath = "staff", "/staff/in", "/staff/callback", "/staff/out"
+	cfg.CookieName, cfg.Paths.SignIn, cfg.Paths.Callback, cfg.Paths.SignOut = "staff", "/staff/in", "/staff/callback", "/staff/out"
 	staff, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)

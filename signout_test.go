@@ -474,7 +474,7 @@ func TestCasesBroken(t *testing.T) {
 					t.Errorf("callback: got cookie %q; want none but the attempt's, cleared", c)
 				}
 			}
-			if kinds := a.kinds(); !slices.Equal(kinds, []signin.EventKind{signin.EventSignedIn, signin.EventCallbackFailed}) {
+			if kinds := a.kinds(); !slices.Equal(kinds, []signin.EventKind{signin.EventSignedIn, signin.EventSignInFailed}) {
 				t.Errorf("events: got %q; want Bob signed in, Alice's callback failed", kinds)
 			}
 			fail("")
@@ -574,21 +574,21 @@ func incomplete(t *testing.T) {
 			}
 		})
 	}
-	t.Run("8.2 EndSession tells its caller", func(t *testing.T) {
+	t.Run("8.2 BeginSignOut tells its caller", func(t *testing.T) {
 		t.Parallel()
 		a, _, fail := fragile(t)
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", a.signedIn(signintest.Alice()).session())
 		fail("shared set")
 		w := httptest.NewRecorder()
-		location, err := a.auth.EndSession(w, r)
+		location, err := a.auth.BeginSignOut(w, r)
 		if location != "" || !errors.Is(err, signin.ErrSignOutIncomplete) {
 			t.Errorf("got %q, error %v; want ErrSignOutIncomplete", location, err)
 		}
 		wantCookies(t, "signed out", answer{w.Result(), ""}, false, "signin cleared")
 		fail("")
 		w = httptest.NewRecorder()
-		location, err = a.auth.EndSession(w, r)
+		location, err = a.auth.BeginSignOut(w, r)
 		if !strings.HasPrefix(location, a.provider.URL) || err != nil {
 			t.Errorf("got %q, error %v; want the provider's end-session endpoint", location, err)
 		}

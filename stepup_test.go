@@ -19,28 +19,29 @@ func stepUpApp(t *testing.T, o with) *app {
 	t.Helper()
 	a := newApp(t, o)
 	inside := http.HandlerFunc(a.account)
-	a.mount("/delete", a.auth.Require(signin.SignedInWithin(5*time.Minute))(inside))
+	a.mount("/delete", a.auth.Require(signin.AuthenticatedWithin(5*time.Minute))(inside))
 	a.mount("/vault", a.auth.Require(signin.ACR("mfa", "phr"))(inside))
-	a.mount("/both", a.auth.Require(signin.SignedInWithin(time.Hour), signin.ACR("mfa"), signin.SignedInWithin(time.Minute))(inside))
+	a.mount("/both", a.auth.Require(signin.AuthenticatedWithin(time.Hour), signin.ACR("mfa"), signin.AuthenticatedWithin(time.Minute))(inside))
 	a.mount("/common", a.auth.Require(signin.ACR("mfa", "phr"), signin.ACR("phr", "pwd"))(inside))
-	a.mount("/never", a.auth.Require(signin.ACR("mfa"), signin.ACR("phr"), signin.ACR("mfa"))(inside))
-	a.mount("/fresh-and-strong", a.auth.Require(signin.SignedInWithin(5*time.Minute), signin.ACR("mfa"))(inside))
-	a.mount("/strong-inside-fresh", a.auth.Require(signin.SignedInWithin(5*time.Minute))(a.auth.Require(signin.ACR("mfa"))(inside)))
-	a.mount("/either", a.auth.Require(signin.AnyOf(all(signin.SignedInWithin(5*time.Minute), signin.HasRole("owner")), signin.ACR("mfa")))(inside))
-	a.mount("/owners", a.auth.Require(signin.SignedInWithin(5*time.Minute), signin.HasRole("owner"))(inside))
+	// Neither rule says before it is asked what it demands, or Require would panic.
+	a.mount("/never", a.auth.Require(all(signin.ACR("mfa")), all(signin.ACR("phr")), all(signin.ACR("mfa")))(inside))
+	a.mount("/fresh-and-strong", a.auth.Require(signin.AuthenticatedWithin(5*time.Minute), signin.ACR("mfa"))(inside))
+	a.mount("/strong-inside-fresh", a.auth.Require(signin.AuthenticatedWithin(5*time.Minute))(a.auth.Require(signin.ACR("mfa"))(inside)))
+	a.mount("/either", a.auth.Require(signin.AnyOf(all(signin.AuthenticatedWithin(5*time.Minute), signin.HasRole("owner")), signin.ACR("mfa")))(inside))
+	a.mount("/owners", a.auth.Require(signin.AuthenticatedWithin(5*time.Minute), signin.HasRole("owner"))(inside))
 	return a
 }
 
 // all is a rule of an application's own.
 func all(rules ...signin.Rule) signin.Rule {
-	return func(r *http.Request, u *signin.User) error {
+	return signin.RuleFunc(func(r *http.Request, u *signin.User) error {
 		for _, rule := range rules {
-			if err := rule(r, u); err != nil {
+			if err := rule.Check(r, u); err != nil {
 				return err
 			}
 		}
 		return nil
-	}
+	})
 }
 
 // visit goes to a page as a person who answers whatever the provider asks.
@@ -206,7 +207,7 @@ func TestADemandThatIsMetIsAskedForAgain(t *testing.T) {
 		t.Parallel()
 		a := stepUpApp(t, with{provider: []signintest.Option{signintest.WithACR("mfa")}, signIn: []signin.SignInOption{signin.ACRValues("mfa")}})
 		cfg := a.cfg
-		cfg.CookieName, cfg.SignInPath, cfg.CallbackPath, cfg.SignOutPath, cfg.BackChannelLogoutPath = "staff", "/staff/in", "/staff/cb", "/staff/out", "/staff/bc"
+		cfg.CookieName, cfg.Paths.SignIn, cfg.Paths.Callback, cfg.Paths.SignOut, cfg.Paths.BackChannelLogout = "staff", "/staff/in", "/staff/cb", "/staff/out", "/staff/bc"
 		staff, err := signin.New(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -14,14 +14,18 @@ import (
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
+	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/requestkind"
+	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sessionstore"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/internal/testuser"
+	"github.com/gosignin/signin/internal/tokens"
 )
 
 // SharedState is what all replicas of an application must know: which sessions
@@ -72,6 +76,34 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	return [][]byte{random}
 }
 
+// build makes the parts of an Auth whose Config has no mistake.
+func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
+	a.provider = provider.New(provider.Config{
+		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
+		RedirectURL: a.absolute(a.paths.Callback), SigningAlgs: slices.Clone(cfg.Provider.SigningAlgs),
+		HTTPClient: cfg.HTTPClient, Now: a.now,
+	})
+	a.tokens = &tokens.Source{
+		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: ahead, Log: a.log, Now: a.now,
+	}
+	a.transport = http.DefaultTransport
+	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
+		a.transport = cfg.HTTPClient.Transport
+	}
+	ring, err := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
+	if err := errors.Join(err, a.openSessions(cfg, name, keys, l, ahead)); err != nil {
+		return err
+	}
+	a.transactions = authflow.NewTransactions(ring, a.cookies, name, a.now)
+	a.client = &authflow.Client{
+		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.Callback),
+		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
+	}
+	a.sameSite = http.NewCrossOriginProtection()
+	// It compares Origin with Host otherwise, which proxies rewrite.
+	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
+}
+
 // openSessions makes sessions of Config.Store and Config.Shared.
 func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	shared := cfg.Shared
@@ -113,12 +145,7 @@ func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) 
 // found, or that nothing was, is in the context of the request that it returns.
 func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *caller) {
 	if c := a.loaded(r.Context()); c != nil {
-		if c == r.Context().Value(callerKey{}) {
-			return r, c
-		}
-		// Another Auth is between: UserFrom speaks of the innermost.
-		again := c.again(r.Context())
-		return r.WithContext(again), again
+		return c.makeNearest(r)
 	}
 	both := new(struct { // in one allocation
 		caller
@@ -149,6 +176,48 @@ func (a *Auth) report(w http.ResponseWriter, r *http.Request, out lifecycle.Outc
 	default:
 		a.emit(r.Context(), about(out.Session, Event{Kind: EventSessionEnded, Reason: string(out.Ended)}))
 	}
+}
+
+// providerError translates an error of the provider package.
+func providerError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	e := newError(ErrProviderUnavailable, err)
+	var pe *provider.Error
+	if !errors.As(err, &pe) {
+		return e // the caller's context, most often
+	}
+	switch pe.Kind {
+	case provider.Rejected:
+		return newError(ErrProviderRejected, err)
+	case provider.Refused:
+		return newError(ErrDeclined, err)
+	case provider.Misconfigured:
+		e = newError(ErrProviderMisconfigured, err)
+		// A provider that is being set up may say something else in a moment.
+		if pe.RetryAfter > 0 {
+			e.Status = http.StatusServiceUnavailable
+		}
+	}
+	e.retryAfter = pe.RetryAfter
+	return e
+}
+
+// unverified translates an error about a token that somebody has sent: bad for one
+// that breaks a rule, and 503 while the keys are not to be had. err may be nil.
+func unverified(err error, bad Code) *Error {
+	e := providerError(err)
+	switch {
+	case e == nil:
+		return nil
+	case e.Code == ErrProviderRejected:
+		return newError(bad, err)
+	}
+	e.Status = http.StatusServiceUnavailable
+	var pe *provider.Error
+	e.expected = errors.As(err, &pe) && pe.UnknownKey() // forged, most often
+	return e
 }
 
 // sessionError makes an outcome of package lifecycle one that has a status.
@@ -182,7 +251,7 @@ func (a *Auth) redeem(ctx context.Context, tx *authflow.Transaction, code string
 		e = newError(ErrSessionTooLarge, err)
 	case tx.Demanded && errors.As(err, &pe) && pe.Unmet():
 		e = a.stepUpFailed(tx, err)
-	case e.Code != ErrDenied:
+	case e.Code != ErrDeclined:
 	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
 		e = newError(ErrSignInExpired, err)
 	default: // "client secret has expired", for one
@@ -207,10 +276,123 @@ func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
 	return e
 }
 
+// EventKind is what an [Event] tells of.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventSignedIn      EventKind = "signed_in"      // a callback has made a session
+	EventSignedOut     EventKind = "signed_out"     // here, or by the provider's logout token
+	EventRefreshed     EventKind = "refreshed"      // the session has new tokens
+	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
+	EventSessionEnded  EventKind = "session_ended"  // a session that is over was presented; Reason says why
+	EventSuperseded    EventKind = "superseded"     // an old copy of a session was presented
+	EventRefused       EventKind = "refused"        // a request, by a guard or [Auth.HandleError]; not when a person opens a page without having signed in
+	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
+)
+
+// Event is something worth recording about a sign-in, a session or a guard's refusal.
+// It never holds a token, a session ID or a store's key.
+type Event struct {
+	Kind EventKind
+	Time time.Time
+	// Subject and ProviderSessionID are whom it is about, if that is known.
+	Subject           string
+	ProviderSessionID string
+	// Reason is why a session ended, with EventSessionEnded only: "idle",
+	// "lifetime", "signed_out", "provider", "replaced", or "unknown" if another
+	// release of this package has written why.
+	Reason string
+	// Err is what went wrong; nil if nothing did.
+	Err error
+}
+
+func (a *Auth) emit(ctx context.Context, e Event) {
+	if a.onEvent == nil {
+		return
+	}
+	e.Time = a.now()
+	a.onEvent(ctx, e)
+}
+
 // about returns an event about a session.
 func about(s *session.Session, e Event) Event {
 	e.Subject, e.ProviderSessionID = s.Claims.Text(session.Subject), s.Claims.Text(session.SessionID)
 	return e
+}
+
+// SignOut returns the handler that signs a person out, here and at the
+// provider. Mount it for GET and POST. A POST from this application acts at
+// once, and so does a link in it; any other GET, from a mail, an image or
+// another site, gets a page with one button, and so does a POST of another site, with
+// status 403.
+func (a *Auth) SignOut() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
+			return
+		}
+		if r.Method != http.MethodPost && !requestkind.SameOriginNavigation(r) {
+			a.confirmSignOut(w, r, http.StatusOK)
+			return
+		}
+		if err := a.sameSite.Check(r); err != nil {
+			a.emit(r.Context(), Event{Kind: EventRefused, Err: newError(ErrForbidden, err)})
+			a.confirmSignOut(w, r, http.StatusForbidden)
+			return
+		}
+		location, err := a.endSession(w, r)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		returnto.Location(w, location, http.StatusSeeOther)
+	}
+}
+
+// confirmSignOut shows a page with one button.
+func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int) {
+	noStore(w)
+	p := page.For(string(ConfirmSignOut))
+	p.Status, p.Actions[0].URL = status, a.paths.SignOut
+	a.write(w, r, ConfirmSignOut, p)
+}
+
+// BeginSignOut signs the person out at once and returns where to send them: the
+// provider's end-session endpoint, which comes back to Config.Paths.AfterSignOut, or
+// that path itself if the provider has no such endpoint or cannot be reached. The caller
+// redirects, and makes sure that no other site can cause the call (see
+// [http.CrossOriginProtection]). If nobody is signed in here, the provider may
+// know the person all the same: the location is the same, and there is no error.
+// The only error is [ErrSignOutIncomplete]: this browser is signed out all the same,
+// and there is no location.
+func (a *Auth) BeginSignOut(w http.ResponseWriter, r *http.Request) (location string, err error) {
+	location, failed := a.endSession(w, r)
+	if failed != nil {
+		return "", failed
+	}
+	return location, nil
+}
+
+// BackChannelLogout returns the handler to which the provider sends logout
+// tokens (OpenID Connect Back-Channel Logout 1.0): when a person signs out of
+// another application, or an operator ends their sessions. Mount it for POST,
+// outside of any protection against cross-site requests, since the provider's
+// server is one, and register it at the provider with "session required".
+//
+// A token that names a session ends that one; one that names a person alone ends
+// all of theirs. It works for sessions in cookies as well: they are refused when
+// they are presented. The answer is 200, or 400 for a token that breaks a rule, or
+// 503 while keys or shared state cannot be had.
+func (a *Auth) BackChannelLogout() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodPost) {
+			return
+		}
+		noStore(w)
+		if err := a.backChannelLogout(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	}
 }
 
 // endSessionTimeout bounds what a person waits for a provider that has nothing to
@@ -228,7 +410,7 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
 	case isDown(out.Revoked):
-		return a.paths.afterSignOut, nil // a provider that is down has no page to send people to
+		return a.paths.AfterSignOut, nil // a provider that is down has no page to send people to
 	case out.Newest == nil:
 		return a.endSessionURL(r.Context(), ""), nil
 	}
@@ -241,9 +423,9 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
-	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.afterSignOut), hint)
+	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.AfterSignOut), hint)
 	if err != nil || location == "" {
-		return a.paths.afterSignOut
+		return a.paths.AfterSignOut
 	}
 	return location
 }
@@ -314,11 +496,11 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	return "", errors.New("signin: a logout request has no logout token, or several")
 }
 
-// Check reports whether the provider can be reached and discovered now, and
-// whether store and shared state answer. It is a diagnosis for an operator. It is tempting to use
-// it as a readiness probe; then a provider that is down takes the application
-// down too, for people who are signed in as well.
-func (a *Auth) Check(ctx context.Context) error {
+// Diagnose reports whether the provider can be reached and discovered now, whether
+// shared state works, by writing, reading and deleting, and the store, by writing and
+// deleting. The error joins an *[Error] for each that does not. It is for an operator. It is tempting to use it as a readiness probe; then a provider that is
+// down takes the application down too, for people who are signed in as well.
+func (a *Auth) Diagnose(ctx context.Context) error {
 	var errs []error
 	if err := a.provider.Reach(ctx); err != nil {
 		errs = append(errs, providerError(err))

@@ -101,7 +101,7 @@ func TestAccessTokenIsForWhatWasAskedFor(t *testing.T) {
 	t.Run("nothing: the session's own, which is opaque", func(t *testing.T) {
 		a.within(t, cookies, func(ctx context.Context) {
 			for range 2 {
-				token, err := signin.AccessToken(ctx, nil)
+				token, err := signin.AccessToken(ctx, signin.TokenOption{})
 				if err != nil {
 					t.Fatalf("got error %v; want a token", err)
 				}
@@ -126,7 +126,7 @@ func TestAccessTokenIsForWhatWasAskedFor(t *testing.T) {
 		{"a resource", []signin.TokenOption{signin.ForResource(apiA)}, audience{Aud: apiA}, "read write"},
 		{"another resource", []signin.TokenOption{signin.ForResource(apiC)}, audience{Aud: apiC}, ""},
 		{"an organization", []signin.TokenOption{signin.ForOrganization("org_one")}, audience{Aud: "urn:logto:organization:org_one"}, ""},
-		{"a resource within an organization", []signin.TokenOption{signin.ForOrganization("org_two"), nil, signin.ForResource(apiA)},
+		{"a resource within an organization", []signin.TokenOption{signin.ForOrganization("org_two"), {}, signin.ForResource(apiA)},
 			audience{Aud: apiA, Organization: "org_two"}, "read write"},
 		{"the last option of a kind", []signin.TokenOption{signin.ForResource(apiA), signin.ForResource(apiB)}, audience{Aud: apiB}, ""},
 	} {
@@ -382,7 +382,7 @@ func TestAnAccessTokenThatDidNotFitItsCookieIsFetched(t *testing.T) {
 	srv := newAPI(t)
 	srv.refuse(first)
 	a.within(t, cookies, func(ctx context.Context) {
-		if status, _ := reads(t, signin.Client(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK {
+		if status, _ := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK {
 			t.Errorf("refused by an API: got %d; want another token, and 200", status)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,36 +31,58 @@ func describing(t *testing.T, config func(*signin.Config), opts ...signintest.Op
 	}, opts...)
 }
 
-// told is userinfo without what only a test of it looks at.
-func told(t *testing.T, ctx context.Context) signin.UserInfo {
+// info is what an application may want of userinfo.
+type info struct {
+	Subject             string                     `json:"sub"`
+	Name                string                     `json:"name"`
+	Username            string                     `json:"username"`
+	Email               string                     `json:"email"`
+	EmailVerified       bool                       `json:"email_verified"`
+	PhoneNumber         string                     `json:"phone_number"`
+	PhoneNumberVerified bool                       `json:"phone_number_verified"`
+	Picture             string                     `json:"picture"`
+	CustomData          map[string]json.RawMessage `json:"custom_data"`
+	Identities          map[string]identity        `json:"identities"`
+	SSOIdentities       []ssoIdentity              `json:"sso_identities"`
+	Organizations       []organization             `json:"organization_data"`
+}
+
+type identity struct {
+	UserID  string          `json:"userId"`
+	Details json.RawMessage `json:"details"`
+}
+
+type ssoIdentity struct {
+	Issuer     string          `json:"issuer"`
+	IdentityID string          `json:"identityId"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+type organization struct{ ID, Name, Description string }
+
+func told[T any](t *testing.T, ctx context.Context) T {
 	t.Helper()
-	info, err := signin.FetchUserInfo(ctx)
+	got, err := signin.FetchUserInfo[T](ctx)
 	if err != nil {
 		t.Fatalf("got error %v; want userinfo", err)
 	}
-	if !json.Valid(info.Claims) {
-		t.Errorf("got claims %q; want JSON", info.Claims)
-	}
-	got := *info
-	got.Claims = nil
 	return got
 }
 
 func TestFetchUserInfo(t *testing.T) {
 	t.Parallel()
-	alice := signin.UserInfo{
-		Subject: "alice0000001", Name: "Alice Example", Username: "alice", Email: "alice@example.test", EmailVerified: true,
-		PhoneNumber: "15550000001", PhoneNumberVerified: true, Picture: "https://pictures.example.test/alice.png",
-	}
 	for _, row := range []struct {
 		name   string
 		user   signintest.User
 		claims map[string]any
-		want   signin.UserInfo
+		want   info
 	}{
-		{"the standard claims", signintest.Alice(), nil, alice},
+		{"the standard claims", signintest.Alice(), nil, info{
+			Subject: "alice0000001", Name: "Alice Example", Username: "alice", Email: "alice@example.test", EmailVerified: true,
+			PhoneNumber: "15550000001", PhoneNumberVerified: true, Picture: "https://pictures.example.test/alice.png",
+		}},
 		{"null is nothing, and no error", signintest.XUser(), map[string]any{"custom_data": nil, "identities": nil, "sso_identities": nil, "organization_data": nil},
-			signin.UserInfo{Subject: "x00000000001", Name: "Xavier Example"}},
+			info{Subject: "x00000000001", Name: "Xavier Example"}},
 		{"what only Logto has", signintest.User{Subject: "s1"}, map[string]any{
 			"custom_data": map[string]any{"plan": "gold", "n": json.Number("12345678901234567890")},
 			"identities": map[string]any{
@@ -68,25 +91,14 @@ func TestFetchUserInfo(t *testing.T) {
 			},
 			"sso_identities":    []any{map[string]any{"issuer": "https://idp.test", "identityId": "i1", "detail": map[string]any{"a": 1}}},
 			"organization_data": []any{map[string]any{"id": "org_one", "name": "One", "description": nil}, map[string]any{"id": "org_two", "name": "Two", "description": "The second"}},
-		}, signin.UserInfo{
-			Subject: "s1", CustomData: json.RawMessage(`{"n":12345678901234567890,"plan":"gold"}`),
-			Identities: map[string]signin.Identity{
+		}, info{
+			Subject: "s1", CustomData: map[string]json.RawMessage{"n": json.RawMessage("12345678901234567890"), "plan": json.RawMessage(`"gold"`)},
+			Identities: map[string]identity{
 				"naver": {UserID: "n1", Details: json.RawMessage(`{"id":"n1","nickname":"길동"}`)}, "x": {UserID: "x1"},
 			},
-			SSOIdentities:    []signin.SSOIdentity{{Issuer: "https://idp.test", IdentityID: "i1", Detail: json.RawMessage(`{"a":1}`)}},
-			OrganizationData: []signin.Organization{{ID: "org_one", Name: "One"}, {ID: "org_two", Name: "Two", Description: "The second"}},
+			SSOIdentities: []ssoIdentity{{Issuer: "https://idp.test", IdentityID: "i1", Detail: json.RawMessage(`{"a":1}`)}},
+			Organizations: []organization{{ID: "org_one", Name: "One"}, {ID: "org_two", Name: "Two", Description: "The second"}},
 		}},
-		{"claims of other types are left out, each alone", signintest.Alice(), map[string]any{
-			"name": 5, "email": []string{"a"}, "email_verified": "true", "phone_number_verified": 1, "picture": map[string]any{"url": "x"},
-			"custom_data": "text is JSON, too", "identities": []any{map[string]any{"userId": "n1"}},
-			"sso_identities": map[string]any{"issuer": "x"}, "organization_data": []any{map[string]any{"id": "org_one"}, map[string]any{"id": 5}},
-		}, signin.UserInfo{Subject: alice.Subject, Username: alice.Username, PhoneNumber: alice.PhoneNumber, CustomData: json.RawMessage(`"text is JSON, too"`)}},
-		{"a part of another type leaves out the whole", signintest.User{Subject: "s2", Username: "sue"}, map[string]any{
-			"identities": map[string]any{"naver": map[string]any{"userId": "n1"}, "x": map[string]any{"userId": 7}},
-		}, signin.UserInfo{Subject: "s2", Username: "sue"}},
-		{"names are compared to the letter", signintest.User{Subject: "s3"}, map[string]any{"Custom_Data": true, "IDENTITIES": map[string]any{}},
-			signin.UserInfo{Subject: "s3"}},
-		{"the standard's name for a user name", signintest.User{Subject: "s4"}, map[string]any{"preferred_username": "sue"}, signin.UserInfo{Subject: "s4", Username: "sue"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -95,17 +107,12 @@ func TestFetchUserInfo(t *testing.T) {
 			a.within(t, a.signedIn(row.user).session(), func(ctx context.Context) {
 				before := a.provider.Stats().UserInfo
 				for range 2 {
-					if got := told(t, ctx); !reflect.DeepEqual(got, row.want) {
+					if got := told[info](t, ctx); !reflect.DeepEqual(got, row.want) {
 						t.Errorf("got  %+v\nwant %+v", got, row.want)
 					}
 				}
-				info, err := signin.FetchUserInfo(ctx)
-				if err != nil {
-					t.Fatalf("got error %v; want none", err)
-				}
-				var all map[string]any
-				if err := json.Unmarshal(info.Claims, &all); err != nil || all["sub"] != row.want.Subject || row.claims["name"] != nil && all["name"] != 5.0 {
-					t.Errorf("got claims %s, %v; want all of them, whatever they are", info.Claims, err)
+				if got := told[*info](t, ctx); !reflect.DeepEqual(*got, row.want) {
+					t.Errorf("by a pointer: got  %+v\nwant %+v", *got, row.want)
 				}
 				if got := a.provider.Stats().UserInfo - before; got != 3 {
 					t.Errorf("got %d requests; want one each time", got)
@@ -116,12 +123,71 @@ func TestFetchUserInfo(t *testing.T) {
 	}
 }
 
+// Whatever a provider says can be had, and nothing of it is left out or renamed.
+func TestFetchUserInfoIntoAMap(t *testing.T) {
+	t.Parallel()
+	a, _, _ := describing(t, nil)
+	claims := map[string]any{
+		"name": 5.0, "email_verified": "true", "Custom_Data": "text is JSON, too", "identities": []any{map[string]any{"userId": "n1"}},
+		"preferred_username": "sue", "picture": nil,
+	}
+	a.within(t, a.signedIn(signintest.User{Subject: "s1", Claims: claims}).session(), func(ctx context.Context) {
+		got := told[map[string]any](t, ctx)
+		for name, want := range claims {
+			if value, there := got[name]; !there || !reflect.DeepEqual(value, want) {
+				t.Errorf("%s: got %v, there: %v; want %v", name, value, there, want)
+			}
+		}
+		if got["sub"] != "s1" {
+			t.Errorf("got sub %v; want s1", got["sub"])
+		}
+		if raw := told[json.RawMessage](t, ctx); !json.Valid(raw) || !strings.Contains(string(raw), `"Custom_Data":"text is JSON, too"`) {
+			t.Errorf("got %s; want the answer as it is", raw)
+		}
+	})
+}
+
+// What does not fit the application's type is an error of encoding/json, which names
+// the claim; nothing is returned that was decoded in part.
+func TestFetchUserInfoThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	for field, row := range map[string]struct{ claims map[string]any }{
+		"name":              {map[string]any{"name": 5}},
+		"email_verified":    {map[string]any{"email_verified": "true"}},
+		"custom_data":       {map[string]any{"custom_data": "text"}},
+		"identities.userId": {map[string]any{"identities": map[string]any{"naver": map[string]any{"userId": "n1"}, "x": map[string]any{"userId": 7}}}},
+		"sso_identities":    {map[string]any{"sso_identities": map[string]any{"issuer": "x"}}},
+	} {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			a, _, _ := describing(t, nil)
+			person := signintest.Alice()
+			person.Claims = row.claims
+			b := a.signedIn(person)
+			a.within(t, b.session(), func(ctx context.Context) {
+				got, err := signin.FetchUserInfo[info](ctx)
+				misfit, ok := errors.AsType[*json.UnmarshalTypeError](err)
+				if !ok || misfit.Field != field || !strings.HasPrefix(err.Error(), "signin: ") || !strings.Contains(err.Error(), "signin_test.info") {
+					t.Errorf("got error %v, %+v; want one of encoding/json for %s", err, misfit, field)
+				}
+				if !reflect.DeepEqual(got, info{}) {
+					t.Errorf("got %+v; want nothing", got)
+				}
+				if _, ours := errors.AsType[*signin.Error](err); ours || a.auth.HandleError(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), err) {
+					t.Errorf("got error %v answered as one of this package; want it left to the application", err)
+				}
+			})
+			shows(t, "the next page", b.get("/account"), person.Subject)
+		})
+	}
+}
+
 // infoError checks an error of FetchUserInfo.
 func infoError(t *testing.T, when string, ctx context.Context, code signin.Code) {
 	t.Helper()
-	info, err := signin.FetchUserInfo(ctx)
-	if info != nil {
-		t.Errorf("%s: got %+v; want nothing", when, info)
+	got, err := signin.FetchUserInfo[map[string]any](ctx)
+	if got != nil {
+		t.Errorf("%s: got %+v; want nothing", when, got)
 	}
 	wantCode(t, when, nil, err, code)
 }
@@ -178,7 +244,7 @@ func TestFetchUserInfoTriesOnceMore(t *testing.T) {
 				}
 				a.provider.Clear() // the new token is taken
 			})
-			if got := told(t, ctx); got.Subject != signintest.Alice().Subject {
+			if got := told[info](t, ctx); got.Subject != signintest.Alice().Subject {
 				t.Errorf("got %+v; want Alice", got)
 			}
 		})
@@ -207,6 +273,18 @@ func TestFetchUserInfoOfPeopleWhoAreGone(t *testing.T) {
 			t.Errorf("got %d requests, the handler called %v; want none, and it called", a.provider.Stats().UserInfo, called)
 		}
 	})
+	t.Run("behind a guard for programs", func(t *testing.T) {
+		t.Parallel()
+		a, _, _ := describing(t, nil)
+		called := false
+		knock(a.auth.RequireBearer(apiA)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			called = true
+			infoError(t, "a program", r.Context(), signin.ErrNotSignedIn)
+		})), "/", "", "Authorization: Bearer "+a.provider.AccessToken(signintest.Alice().Subject, apiA))
+		if !called || a.provider.Stats().UserInfo != 0 {
+			t.Errorf("got %d requests, the handler called %v; want none, and it called", a.provider.Stats().UserInfo, called)
+		}
+	})
 	t.Run("suspended", func(t *testing.T) {
 		t.Parallel()
 		a, _, _ := describing(t, nil)
@@ -221,7 +299,7 @@ func TestFetchUserInfoOfPeopleWhoAreGone(t *testing.T) {
 		t.Parallel()
 		a, clock, _ := describing(t, func(c *signin.Config) { c.OmitDefaultScopes = true })
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-			told(t, ctx)
+			told[info](t, ctx)
 			clock.add(time.Hour)
 			infoError(t, "expired", ctx, signin.ErrProviderMisconfigured)
 		})
@@ -247,25 +325,31 @@ func TestFetchUserInfoOfATestUser(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		user signin.User
-		want signin.UserInfo
+		want map[string]any
 	}{
-		{"by its fields", signin.User{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test", EmailVerified: true, PhoneNumber: "1", Picture: "p"},
-			signin.UserInfo{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test", EmailVerified: true, PhoneNumber: "1", Picture: "p"}},
-		{"by its claims", signin.User{Claims: json.RawMessage(`{"sub":"u2","name":"Two","custom_data":{"a":1}}`)},
-			signin.UserInfo{Subject: "u2", Name: "Two", CustomData: json.RawMessage(`{"a":1}`)}},
-		{"by both, and the claims are what userinfo says", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", Claims: json.RawMessage(`{"sub":"u3","name":"Third"}`)},
-			signin.UserInfo{Subject: "u3", Name: "Third", Email: "u@example.test"}},
+		{"by their fields", signin.User{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test", EmailVerified: true, PhoneNumber: "1", Picture: "p", Roles: []string{"admin"}},
+			map[string]any{"sub": "u1", "name": "Una", "username": "una", "email": "u@example.test", "email_verified": true, "phone_number": "1", "picture": "p"}},
+		{"by few fields", signin.User{Subject: "u1"}, map[string]any{"sub": "u1", "email_verified": false}},
+		{"by their claims", signin.User{Claims: json.RawMessage(`{"sub":"u2","name":"Two","email_verified":true,"custom_data":{"a":1}}`)},
+			map[string]any{"sub": "u2", "name": "Two", "email_verified": true, "custom_data": map[string]any{"a": 1.0}}},
+		{"by both, and the claims win", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", EmailVerified: true, Claims: json.RawMessage(`{"sub":"u4","name":null,"email_verified":false}`)},
+			map[string]any{"sub": "u4", "name": nil, "email": "u@example.test", "email_verified": false}},
+		{"claims that are no JSON add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`{"sub":`)}, map[string]any{"sub": "u5", "email_verified": false}},
+		{"claims that are a list add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`["sub"]`)}, map[string]any{"sub": "u5", "email_verified": false}},
+		{"claims that are null add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`null`)}, map[string]any{"sub": "u5", "email_verified": false}},
 	} {
-		info, err := signin.FetchUserInfo(of(&row.user))
-		if err != nil {
-			t.Fatalf("%s: got error %v; want none", row.name, err)
+		for range 2 {
+			if got := told[map[string]any](t, of(&row.user)); !reflect.DeepEqual(got, row.want) {
+				t.Errorf("%s: got %v; want %v", row.name, got, row.want)
+			}
 		}
-		if string(info.Claims) != string(row.user.Claims) {
-			t.Errorf("%s: got claims %s; want those of the user", row.name, info.Claims)
-		}
-		if info.Claims = nil; !reflect.DeepEqual(*info, row.want) {
-			t.Errorf("%s: got %+v; want %+v", row.name, *info, row.want)
-		}
+	}
+	got := told[info](t, of(&signin.User{Subject: "u1", Claims: json.RawMessage(`{"custom_data":{"n":12345678901234567890}}`)}))
+	if want := (info{Subject: "u1", CustomData: map[string]json.RawMessage{"n": json.RawMessage("12345678901234567890")}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("a long number: got %+v; want %+v, as userinfo would say it", got, want)
+	}
+	if _, err := signin.FetchUserInfo[struct{ Name int }](of(&signin.User{Name: "Una"})); err == nil || !strings.HasPrefix(err.Error(), "signin: ") {
+		t.Errorf("a claim that does not fit: got %v; want an error", err)
 	}
 	infoError(t, "no user", of(nil), signin.ErrNotSignedIn)
 }

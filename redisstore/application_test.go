@@ -190,8 +190,8 @@ func (o *outage) during(t *testing.T, r *replica) {
 		func() { o.logout().wantBroken(t, "logout token", 1).wantNoCookies(t, "logout token") },
 		func() { o.browser().get("/sign-in").wantBroken(t, "/sign-in", 1).wantNoCookies(t, "/sign-in") },
 		func() {
-			if err := r.auth.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "shared state") {
-				t.Errorf("Check: got error %v; want one about shared state", err)
+			if err := r.auth.Diagnose(t.Context()); err == nil || !strings.Contains(err.Error(), "shared state") {
+				t.Errorf("Diagnose: got error %v; want one about shared state", err)
 			}
 		},
 	)
@@ -214,8 +214,8 @@ func (o *outage) after(t *testing.T, killed bool) {
 	})
 	o.alice.wantAlice()
 	o.leaver.wantNobody()
-	if err := o.replicas[0].auth.Check(t.Context()); err != nil {
-		t.Errorf("Check: got error %v; want none", err)
+	if err := o.replicas[0].auth.Diagnose(t.Context()); err != nil {
+		t.Errorf("Diagnose: got error %v; want none", err)
 	}
 	if got := o.newcomer.get(o.callback); got.StatusCode != http.StatusSeeOther {
 		t.Errorf("callback, sent again: got %s, %q; want it to go on", got.Status, got.body)

@@ -97,7 +97,7 @@ func ExampleProvider_AccessToken() {
 		p.AccessToken("alice", api, "read:orders", "write:orders"),
 		p.AccessToken("alice", api), // without the scope
 		p.AccessToken("alice", "https://other.example", "read:orders"),
-		p.MachineToken("nightly-job", api, "read:orders"), // needs signin.Machines
+		p.MachineToken("nightly-job", api, "read:orders"), // needs signin.AllowMachines
 	} {
 		r := httptest.NewRequest("GET", "/orders", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -122,7 +122,7 @@ func ExampleProvider_MachineToken() {
 		return
 	}
 	const api = "https://api.example.com"
-	report := auth.RequireBearer(api, signin.Machines(), signin.HasScope("read:orders"))(
+	report := auth.RequireBearer(api, signin.AllowMachines(), signin.HasScope("read:orders"))(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, _ := signin.UserFrom(r.Context())
 			fmt.Println(user.Subject, user.Machine)

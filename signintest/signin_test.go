@@ -125,7 +125,7 @@ func TestAStepUpAndWhatItMustNotDo(t *testing.T) {
 			mux.HandleFunc("GET /sign-in", auth.SignIn())
 			mux.HandleFunc("GET /callback", auth.Callback())
 			mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
-			mux.Handle("GET /delete", auth.Require(signin.SignedInWithin(5*time.Minute))(http.HandlerFunc(account)))
+			mux.Handle("GET /delete", auth.Require(signin.AuthenticatedWithin(5*time.Minute))(http.HandlerFunc(account)))
 
 			client := p.SignIn(t, nil, app.URL, signintest.Alice())
 			c.Advance(30 * time.Minute)

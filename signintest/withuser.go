@@ -38,8 +38,8 @@ func withUser(inTest bool, r *http.Request, user *signin.User) *http.Request {
 }
 
 // WithAccessToken returns a copy of r, which comes from [WithUser], whose user
-// has an access token: the one that [signin.AccessToken] and [signin.Client] get
-// with the same options. A user without a token for what is asked for gets
+// has an access token: the one that [signin.AccessToken] and [signin.Transport]
+// get with the same options. A user without a token for what is asked for gets
 // [signin.ErrUnknownResource].
 //
 // It panics if r does not come from WithUser, or comes from nobody.

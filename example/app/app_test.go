@@ -20,6 +20,7 @@ import (
 type running struct {
 	http.Handler
 	url      string
+	auth     *signin.Auth
 	provider *signintest.Provider
 	settings *Settings
 	endAPI   func()
@@ -52,7 +53,14 @@ func application(t *testing.T, resource string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
+	a.auth = auth
+	a.mount()
+	return a
+}
+
+// mount makes the handlers of a's settings.
+func (a *running) mount() {
+	auth, mux := a.auth, http.NewServeMux()
 	mux.HandleFunc("/sign-in", auth.SignIn())
 	mux.HandleFunc("/callback", auth.Callback())
 	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(Home)))
@@ -64,11 +72,10 @@ func application(t *testing.T, resource string) *running {
 	mux.Handle("GET /organizations/{organization}", auth.Require(Member)(http.HandlerFunc(Organization)))
 	mux.Handle("GET /organizations/{organization}/settings", auth.Require(Owner)(http.HandlerFunc(OrganizationSettings)))
 	mux.Handle("/orders", auth.RequireAuth(Orders(a.settings)))
-	recently := auth.Require(signin.SignedInWithin(5 * time.Minute))
+	recently := auth.Require(signin.AuthenticatedWithin(5 * time.Minute))
 	mux.Handle("GET /account/delete", recently(http.HandlerFunc(ConfirmDelete)))
 	mux.Handle("POST /account/delete", recently(http.HandlerFunc(Delete)))
 	a.Handler = Secure(mux)
-	return a
 }
 
 // get requests a page as user, who may be nil.

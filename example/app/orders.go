@@ -13,6 +13,7 @@ import (
 // Orders is behind RequireAuth. It shows what the API answers: a GET lists orders
 // there, and a POST places one.
 func Orders(s *Settings) http.Handler {
+	api := apiClient(s)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page := struct {
 			view
@@ -21,9 +22,9 @@ func Orders(s *Settings) http.Handler {
 			Problem       string // why there is no Answer
 		}{view: viewOf(r, "Your orders"), URL: s.APIURL, Resource: s.APIResource}
 		status := http.StatusOK
-		if s.APIResource != "" {
+		if api != nil {
 			var err error
-			if page.Answer, err = askAPI(r, s); err != nil {
+			if page.Answer, err = askAPI(r, api, s.APIURL+"/orders"); err != nil {
 				status, page.Problem = explain(err)
 			}
 		}
@@ -40,21 +41,31 @@ type apiAnswer struct {
 	reply
 }
 
-// askAPI asks the API for what the application was asked for.
-func askAPI(r *http.Request, s *Settings) (a apiAnswer, err error) {
+// apiClient returns a client for the API, nil if none was started. One is enough for
+// everybody: each request goes out with a token of the person in its context.
+func apiClient(s *Settings) *http.Client {
+	if s.APIURL == "" {
+		return nil
+	}
 	// The token is made for APIResource, which is a name. APIURL is the one origin
-	// to which it is sent.
-	client := signin.Client(r.Context(), s.APIURL, signin.ForResource(s.APIResource))
-	client.Timeout = 10 * time.Second
+	// to which it is sent: it comes from the settings, and never from a request.
+	return &http.Client{
+		Timeout:   10 * time.Second,
+		Transport: signin.Transport(s.APIURL, signin.ForResource(s.APIResource)),
+	}
+}
+
+// askAPI asks the API for what the application was asked for.
+func askAPI(r *http.Request, api *http.Client, address string) (a apiAnswer, err error) {
 	method := http.MethodGet // for HEAD too, which ServeMux takes for GET
 	if r.Method == http.MethodPost {
 		method = http.MethodPost
 	}
-	request, err := http.NewRequestWithContext(r.Context(), method, s.APIURL+"/orders", nil)
+	request, err := http.NewRequestWithContext(r.Context(), method, address, nil)
 	if err != nil {
 		return a, err
 	}
-	resp, err := client.Do(request)
+	resp, err := api.Do(request)
 	if err != nil {
 		return a, err
 	}

@@ -190,6 +190,7 @@ func TestTroubleWithTheAPIStaysOnItsPage(t *testing.T) {
 		other := httptest.NewServer(http.NotFoundHandler())
 		t.Cleanup(other.Close)
 		a.settings.APIURL = other.URL
+		a.mount()
 		a.ask(t, alice, "GET", "/orders").want(t, http.StatusBadGateway, "", []string{"There is no answer", "The API does not answer as it should"}, "404")
 	})
 	t.Run("the API has trouble", func(t *testing.T) {

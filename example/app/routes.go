@@ -44,10 +44,11 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.Handle("GET /organizations/{organization}", member(http.HandlerFunc(Organization)))
 	mux.Handle("GET /organizations/{organization}/settings", owner(http.HandlerFunc(OrganizationSettings)))
 
-	// Forms do something, so those of other sites are refused.
+	// Guards do not look at where a form comes from. These do something, so those of
+	// other sites are refused.
 	sameOrigin := http.NewCrossOriginProtection()
 	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has seen that it is an origin
-	recently := auth.Require(signin.SignedInWithin(5 * time.Minute))
+	recently := auth.Require(signin.AuthenticatedWithin(5 * time.Minute))
 	mux.Handle("GET /orders", auth.RequireAuth(Orders(s)))
 	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(Orders(s))))
 	mux.Handle("GET /account/delete", recently(http.HandlerFunc(ConfirmDelete)))

@@ -37,6 +37,19 @@ func (d Demand) And(o Demand) (both Demand, possible bool) {
 	return d, true
 }
 
+// Or returns what both demands have in common: no more than meets either of them.
+func (d Demand) Or(o Demand) Demand {
+	either := Demand{MaxAge: max(d.MaxAge, o.MaxAge), MaxAgeAsked: d.MaxAgeAsked && o.MaxAgeAsked}
+	if !either.MaxAgeAsked {
+		either.MaxAge = 0
+	}
+	if len(d.ACR) > 0 && len(o.ACR) > 0 {
+		others := slices.DeleteFunc(slices.Clone(o.ACR), func(class string) bool { return slices.Contains(d.ACR, class) })
+		either.ACR = slices.Concat(d.ACR, others)
+	}
+	return either
+}
+
 // Set writes the demand into an authorization request, or into the query of a
 // route that starts sign-ins, for [Client.FromQuery]. Anyone can write such a URL.
 // That does no harm: a guard decides, and the query can only ask for more.

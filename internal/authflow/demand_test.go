@@ -40,6 +40,28 @@ func TestDemand_And(t *testing.T) {
 	}
 }
 
+func TestDemand_Or(t *testing.T) {
+	t.Parallel()
+	minute, hour := demand{MaxAge: time.Minute, MaxAgeAsked: true}, demand{MaxAge: time.Hour, MaxAgeAsked: true}
+	for _, row := range []struct {
+		name       string
+		a, b, want demand
+	}{
+		{"nothing and an age", demand{}, minute, demand{}},
+		{"an age and nothing", minute, demand{}, demand{}},
+		{"the longer of two ages", hour, minute, hour},
+		{"the longer of two ages, second", minute, hour, hour},
+		{"an age and a class", minute, demand{ACR: []string{"mfa"}}, demand{}},
+		{"an age and a class, and the age alone", minute, demand{MaxAge: time.Second, MaxAgeAsked: true, ACR: []string{"mfa"}}, minute},
+		{"all classes, the first one's first", demand{ACR: []string{"b", "a"}}, demand{ACR: []string{"a", "c"}}, demand{ACR: []string{"b", "a", "c"}}},
+		{"classes and none", demand{ACR: []string{"b"}}, demand{}, demand{}},
+	} {
+		if got := row.a.Or(row.b); !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s: got %+v; want %+v", row.name, got, row.want)
+		}
+	}
+}
+
 func TestDemand_Set(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

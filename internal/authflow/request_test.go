@@ -157,7 +157,7 @@ func TestCheckRefusesParametersOfTheFlow(t *testing.T) {
 		{"must never be sent through a browser", []string{"client_secret", "client_assertion", "client_assertion_type",
 			"code_verifier", "access_token", "refresh_token", "id_token_hint"}},
 		{"comes from Config.ClientID", []string{"client_id", "CLIENT_ID"}},
-		{"comes from Config.BaseURL and Config.CallbackPath", []string{"redirect_uri"}},
+		{"comes from Config.BaseURL and Config.Paths.Callback", []string{"redirect_uri"}},
 		{"comes from Config.Scopes", []string{"scope"}},
 		{"comes from Config.Resources", []string{"resource"}},
 		{"is not supported: use MaxAge, ACRValues or Config.Scopes", []string{"claims"}},

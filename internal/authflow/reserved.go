@@ -29,7 +29,7 @@ func reserved(name string, logto bool) string {
 	case "client_id":
 		return "comes from Config.ClientID"
 	case "redirect_uri":
-		return "comes from Config.BaseURL and Config.CallbackPath"
+		return "comes from Config.BaseURL and Config.Paths.Callback"
 	case "scope":
 		return "comes from Config.Scopes"
 	case "resource":

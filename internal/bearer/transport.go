@@ -12,20 +12,16 @@ import (
 // Transport sends requests to one origin with a bearer token, and all others
 // without. It is safe for concurrent use if its fields are not changed.
 type Transport struct {
-	Base    http.RoundTripper
-	Origin  *url.URL
-	Mistake error // unless nil, fails every request
-	// Context says whose token it is. A request's context ends the wait for the
-	// token, too.
-	Context context.Context
-	// Token returns another token than refused.
+	Base   http.RoundTripper
+	Origin *url.URL
+	// Token returns a token for a request's context, another one than refused.
 	Token func(ctx context.Context, refused string) (string, error)
 }
 
 // RoundTrip sends a request. Redirects come here one by one, so each is compared
 // with the origin.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.Mistake == nil && !t.isOrigin(r) {
+	if !t.isOrigin(r) {
 		return t.Base.RoundTrip(r)
 	}
 	token, err := t.token(r, "")
@@ -88,13 +84,7 @@ func port(u *url.URL) string {
 
 // token asks for a token, and gives up when the request does.
 func (t *Transport) token(r *http.Request, refused string) (string, error) {
-	if t.Mistake != nil {
-		return "", t.Mistake
-	}
-	ctx, cancel := context.WithCancel(t.Context)
-	defer cancel()
-	defer context.AfterFunc(r.Context(), cancel)()
-	token, err := t.Token(ctx, refused)
+	token, err := t.Token(r.Context(), refused)
 	if err != nil && r.Context().Err() != nil {
 		return "", r.Context().Err() // a time-out stays one
 	}

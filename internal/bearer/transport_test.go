@@ -117,7 +117,7 @@ func parse(t *testing.T, raw string) *url.URL {
 
 func transport(t *testing.T, a *api, s *source) *bearer.Transport {
 	t.Helper()
-	return &bearer.Transport{Base: a, Origin: parse(t, "https://api.test"), Context: t.Context(), Token: s.token}
+	return &bearer.Transport{Base: a, Origin: parse(t, "https://api.test"), Token: s.token}
 }
 
 // tracked is a request's body that counts how often it is closed.
@@ -283,16 +283,15 @@ func TestTheCallersRequestIsNotChanged(t *testing.T) {
 func TestBodiesAreClosedWhateverHappens(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		change func(*bearer.Transport, *api, *source)
+		change func(*api, *source)
 		want   error
 	}{
-		"a mistake":            {func(tr *bearer.Transport, _ *api, _ *source) { tr.Mistake, tr.Origin = errBroken, nil }, errBroken},
-		"no token":             {func(_ *bearer.Transport, _ *api, s *source) { s.tokens, s.err = nil, errBroken }, errBroken},
-		"no way to the origin": {func(_ *bearer.Transport, a *api, _ *source) { a.err = errBroken }, errBroken},
+		"no token":             {func(_ *api, s *source) { s.tokens, s.err = nil, errBroken }, errBroken},
+		"no way to the origin": {func(a *api, _ *source) { a.err = errBroken }, errBroken},
 	} {
 		a, s := &api{}, &source{tokens: []string{"one"}}
 		tr := transport(t, a, s)
-		row.change(tr, a, s)
+		row.change(a, s)
 		r, body := request(t, http.MethodPost, "https://api.test/", "hello")
 		resp, err := tr.RoundTrip(r)
 		if resp != nil || !errors.Is(err, row.want) || body.closed != 1 {
@@ -434,35 +433,56 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// It ends with the request, whatever the source of tokens says; and a time-out
+// stays one, or http.Client would not know it.
 func TestTheWaitForATokenEnds(t *testing.T) {
 	t.Parallel()
 	waiting := func(ctx context.Context, _ string) (string, error) {
 		<-ctx.Done()
-		return "", errors.Join(errBroken, ctx.Err())
+		return "", errBroken
 	}
 	for name, row := range map[string]struct {
-		whose, own func(context.Context) (context.Context, context.CancelFunc)
-		want       error
+		own  func(context.Context) (context.Context, context.CancelFunc)
+		want error
 	}{
-		"with the request": {context.WithCancel, cancelled, context.Canceled},
-		"with the request's deadline": {context.WithCancel, func(ctx context.Context) (context.Context, context.CancelFunc) {
+		"with the request": {cancelled, context.Canceled},
+		"with the request's deadline": {func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithDeadline(ctx, time.Unix(0, 0))
 		}, context.DeadlineExceeded},
-		"with the context whose token it is": {cancelled, context.WithCancel, errBroken},
 	} {
 		a := &api{}
 		tr := transport(t, a, &source{})
-		whose, done := row.whose(t.Context())
-		defer done()
+		tr.Token = waiting
 		own, done := row.own(t.Context())
 		defer done()
-		tr.Context, tr.Token = whose, waiting
 		r, body := request(t, http.MethodPost, "https://api.test/", "hello")
 		resp, err := tr.RoundTrip(r.WithContext(own))
-		if resp != nil || !errors.Is(err, row.want) || body.closed != 1 || len(a.sent) > 0 {
+		if resp != nil || err != row.want || body.closed != 1 || len(a.sent) > 0 {
 			t.Errorf("%s: got %v, %v, the body closed %d times, %d requests; want %v, it closed, none", name, resp, err, body.closed, len(a.sent), row.want)
 		}
 	}
+}
+
+type personKey struct{}
+
+// Whose token it is, each request's context says.
+func TestTheTokenIsForTheRequestsContext(t *testing.T) {
+	t.Parallel()
+	a := &api{takes: "Bob's second"}
+	tr := transport(t, a, &source{})
+	tr.Token = func(ctx context.Context, refused string) (string, error) {
+		person, _ := ctx.Value(personKey{}).(string)
+		if refused != "" {
+			return person + "'s second", nil
+		}
+		return person + "'s first", nil
+	}
+	for _, person := range []string{"Alice", "Bob"} {
+		r, _ := request(t, http.MethodGet, "https://api.test/", "")
+		resp, err := tr.RoundTrip(r.WithContext(context.WithValue(r.Context(), personKey{}, person)))
+		wantStatus(t, resp, err, map[string]int{"Alice": http.StatusUnauthorized, "Bob": http.StatusOK}[person])
+	}
+	want(t, "Authorization", a.authorizations(), []string{"Bearer Alice's first", "Bearer Alice's second", "Bearer Bob's first", "Bearer Bob's second"})
 }
 
 func cancelled(ctx context.Context) (context.Context, context.CancelFunc) {

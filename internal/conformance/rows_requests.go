@@ -48,7 +48,7 @@ var signingOut = []row{
 	signedOut("A link or button of the application, also behind a proxy that rewrites Host.", "The session is ended.", "8.1 it ends", "8.1 who is not signed in"),
 	{"8.2", "Is down or fails at sign-out, has no end_session_endpoint or no revocation_endpoint; its revocation fails, hangs, or redirects.",
 		"The session here is ended first, within seconds, and the person is back in the application; a redirect is not followed.",
-		in("TestCasesSignOut", "8.2 ended and back", "8.2 the local session ends", "8.2 EndSession tells")},
+		in("TestCasesSignOut", "8.2 ended and back", "8.2 the local session ends", "8.2 BeginSignOut tells")},
 	{"8.2", "Store or shared state fails at sign-out.", "The browser's cookie is cleared, the refresh token revoked if the session could be read, and a 503 page says that copies may live on.", in("TestCasesSignOut", "8.2 this browser is signed out")},
 	told("A logout token with sub alone.", "200; every session of the person is ended.", "8.3 sub only"),
 	told("A logout token with sid, or with both.", "200; that one of three sessions is ended.", "8.3 sid only", "8.3 sid and sub"),

@@ -70,7 +70,7 @@ func verified(r row, names ...string) row {
 
 var tokens = []row{
 	verified(token("3.1", "The ID token is signed with HS256, keyed with the RSA public key (PEM, DER, modulus) or with the client secret.", "Rejected, 502.", "3.1 HS256"), "3.1 forged tokens"),
-	checked(verified(token("3.1", "It is signed with an algorithm that the provider does not list, or outside of Config.SigningAlgs.", "Rejected, 502.",
+	checked(verified(token("3.1", "It is signed with an algorithm that the provider does not list, or outside of Config.Provider.SigningAlgs.", "Rejected, 502.",
 		"3.1 a published key of an algorithm", "3.1 an algorithm outside of SigningAlgs"), "3.1 pinned algorithms", "3.1 good tokens by every algorithm"), "3.1 pinned algorithms"),
 	token("3.1", "It has a critical header that nobody knows.", "Rejected, 502.", "3.1 unknown crit"),
 	verified(token("3.1", "Its header brings a key (jwk), or points to one (jku, x5u).", "The header is ignored, nothing is fetched; the signature is not by the provider, so it is rejected, 502.",

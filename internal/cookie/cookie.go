@@ -101,3 +101,22 @@ func Find(lines []string, name string) Found {
 	}
 	return f
 }
+
+// Without returns a Cookie header, of several lines or one, as one line without the
+// cookies whose names are dropped, or nil if that leaves none. What stays is as it
+// was, and is told apart as net/http does it.
+func Without(lines []string, dropped func(name string) bool) []string {
+	var kept []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(pair, "=")
+			if pair = strings.Trim(pair, blanks); pair != "" && !dropped(strings.Trim(name, blanks)) {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	if kept == nil {
+		return nil
+	}
+	return []string{strings.Join(kept, "; ")}
+}

@@ -2,6 +2,7 @@ package cookie_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,57 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			if got := cookie.Find(row.lines, name); got != row.want {
 				t.Errorf("got %+v; want %+v", got, row.want)
+			}
+		})
+	}
+}
+
+// ours says which cookies the tests drop.
+func ours(n string) bool { return n == name || strings.HasPrefix(n, name+".") }
+
+// withouts are lines of a Cookie header, and what is left without ours.
+var withouts = []struct {
+	name        string
+	lines, want []string
+}{
+	{"no line", nil, nil},
+	{"an empty line", []string{""}, nil},
+	{"ours alone", []string{name + "=v"}, nil},
+	{"all of ours", []string{name + "=.v; " + second + "=w; " + name + ".tx.state=x; " + name + ".quiet=y"}, nil},
+	{"ours on several lines", []string{name + "=v", second + "=w"}, nil},
+	{"ours twice", []string{name + "=v; a=b; " + name + "=w"}, []string{"a=b"}},
+	{"none of ours", []string{"a=b; c=d"}, []string{"a=b; c=d"}},
+	{"ours first, between and last", []string{name + "=v; a=b; " + name + ".2=w; c=d; " + name + ".quiet=y"}, []string{"a=b; c=d"}},
+	{"several lines become one (https://www.rfc-editor.org/rfc/rfc6265#section-5.4)", []string{"a=b", name + "=v; c=d", "e=f"}, []string{"a=b; c=d; e=f"}},
+	{"others of one name stay in their order", []string{"a=1; a=2", "a=1"}, []string{"a=1; a=2; a=1"}},
+	{"names that only begin alike", []string{name + "x=1; " + name + "-2=2; " + name + "_=3; x" + name + "=4; __Host-=5"},
+		[]string{name + "x=1; " + name + "-2=2; " + name + "_=3; x" + name + "=4; __Host-=5"}},
+	{"a name in other letters", []string{strings.ToUpper(name) + "=v"}, []string{strings.ToUpper(name) + "=v"}},
+	{"our name as a value", []string{"a=" + name + "; b=" + name + "=v"}, []string{"a=" + name + "; b=" + name + "=v"}},
+	{"ours without a value, and with an empty one", []string{name + "; a=b; " + name + "="}, []string{"a=b"}},
+	{"ours with blanks around it", []string{"a=b;\t" + name + " = v ;c=d"}, []string{"a=b; c=d"}},
+	{"a blank that is only for Unicode one is part of a name", []string{"\u00a0" + name + "=v; a=b\u00a0"}, []string{"\u00a0" + name + "=v; a=b\u00a0"}},
+	{"empty pairs", []string{";; ; a=b;; " + name + "=v; ;c=d;"}, []string{"a=b; c=d"}},
+	{"no name, and neither name nor value", []string{"=v; =; " + name + "=w"}, []string{"=v; ="}},
+	{"values with = in them", []string{"a=b=c==; " + name + "=v=w; d==e"}, []string{"a=b=c==; d==e"}},
+	{"quoted values", []string{`a="b c"; ` + name + `="v"; d="\"e\"`}, []string{`a="b c"; d="\"e\"`}},
+	// No server of our days reads it otherwise; and where one does, ours must not get
+	// there in quotes.
+	{"a semicolon ends a quoted value", []string{`a="b; ` + name + `=v; c"`}, []string{`a="b; c"`}},
+	{"what is no cookie", []string{"a b, \x00(c)=\xff{d}; " + name + "=v"}, []string{"a b, \x00(c)=\xff{d}"}},
+}
+
+func TestWithout(t *testing.T) {
+	t.Parallel()
+	for _, row := range withouts {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			given := slices.Clone(row.lines)
+			if got := cookie.Without(row.lines, ours); !slices.Equal(got, row.want) || (got == nil) != (row.want == nil) {
+				t.Errorf("got %q; want %q", got, row.want)
+			}
+			if !slices.Equal(row.lines, given) {
+				t.Errorf("got the given lines changed to %q; want them left alone", row.lines)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package cookie_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,4 +85,58 @@ func plainly(text string, firsts, seconds []*http.Cookie) (found cookie.Found, o
 
 func base64url(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
+
+// FuzzWithout compares with net/http: of what it reads, ours are gone and all others
+// are there, in their order. What is left stood there, byte for byte, and none of
+// ours can be found in it.
+func FuzzWithout(f *testing.F) {
+	for _, row := range withouts {
+		f.Add(strings.Join(row.lines, "; "), "")
+		if len(row.lines) == 2 {
+			f.Add(row.lines[0], row.lines[1])
+		}
+	}
+	for _, row := range headers {
+		f.Add(strings.Join(row.lines, "; "), "a=b")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		lines := []string{a, b}
+		got := cookie.Without(lines, ours)
+		if found := cookie.Find(got, name); found.Present {
+			t.Fatalf("got %q; want none of ours, and Find finds %+v", got, found)
+		}
+		if again := cookie.Without(got, ours); !slices.Equal(again, got) {
+			t.Fatalf("got %q, and of that %q; want nothing more taken away", got, again)
+		}
+		rest := a + ";" + b
+		for _, line := range got {
+			for pair := range strings.SplitSeq(line, "; ") {
+				_, behind, found := strings.Cut(rest, pair)
+				if pair == "" || !found {
+					t.Fatalf("got %q, where %q is not of what was there", got, pair)
+				}
+				rest = behind
+			}
+		}
+		if strings.Count(a+b, ";") > 2000 {
+			return // of so many net/http reads none
+		}
+		if got, want := read(got), slices.DeleteFunc(read(lines), func(c http.Cookie) bool { return ours(c.Name) }); !slices.EqualFunc(got, want, same) {
+			t.Fatalf("net/http reads %+v; want %+v", got, want)
+		}
+	})
+}
+
+// read is what net/http reads in a Cookie header.
+func read(lines []string) (all []http.Cookie) {
+	r := http.Request{Header: http.Header{"Cookie": lines}}
+	for _, c := range r.Cookies() {
+		all = append(all, *c)
+	}
+	return all
+}
+
+func same(a, b http.Cookie) bool {
+	return a.Name == b.Name && a.Value == b.Value && a.Quoted == b.Quoted
 }

@@ -74,8 +74,12 @@ type grantedToken struct {
 }
 
 // callingAPIs adds two pages to an application: /token says what AccessToken
-// returns, and /call what the API at origin answers to Client.
+// returns, and /call what the API at origin answers through Transport.
 func callingAPIs(origin string) func(*signin.Auth) http.Handler {
+	clients := map[string]*http.Client{}
+	for _, resource := range []string{ordersAPI, reportsAPI} {
+		clients[resource] = &http.Client{Transport: signin.Transport(origin, signin.ForResource(resource))}
+	}
 	return func(auth *signin.Auth) http.Handler {
 		m := http.NewServeMux()
 		m.Handle("/", onServeMux(auth))
@@ -97,13 +101,12 @@ func callingAPIs(origin string) func(*signin.Auth) http.Handler {
 			_ = json.NewEncoder(w).Encode(granted)
 		})))
 		m.Handle("GET /call", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			client := signin.Client(r.Context(), origin, signin.ForResource(r.FormValue("resource")))
 			req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, origin+r.FormValue("path"), nil)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
-			resp, err := client.Do(req)
+			resp, err := clients[r.FormValue("resource")].Do(req)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusBadGateway)
 				return
@@ -307,7 +310,7 @@ func startAPI(t *testing.T, op foreign) api {
 	m := http.NewServeMux()
 	m.Handle("GET /orders", auth.RequireBearer(ordersAPI, signin.HasScope("orders:read"))(who))
 	m.Handle("GET /orders/cancel", auth.RequireBearer(ordersAPI, signin.HasScope("orders:write"))(who))
-	m.Handle("GET /orders/export", auth.RequireBearer(ordersAPI, signin.Machines(), signin.HasScope("orders:read"))(who))
+	m.Handle("GET /orders/export", auth.RequireBearer(ordersAPI, signin.AllowMachines(), signin.HasScope("orders:read"))(who))
 	// An audience that no API should have: it is what ID tokens are for.
 	m.Handle("GET /careless", auth.RequireBearer(op.clientID)(who))
 	server := httptest.NewServer(m)

@@ -242,7 +242,7 @@ func TestReturnToOfARealSignInForTheParserOfBrowsers(t *testing.T) {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	cfg := provider.Config(server.URL)
-	cfg.AfterSignIn, cfg.Logger = "/home", slog.New(slog.DiscardHandler)
+	cfg.Paths.AfterSignIn, cfg.Logger = "/home", slog.New(slog.DiscardHandler)
 	auth, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)

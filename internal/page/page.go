@@ -2,10 +2,10 @@
 // and one problem document for programs.
 //
 //	p := page.For("provider_unavailable")
-//	p.Status, p.RetryAfter, p.Action.Href = http.StatusServiceUnavailable, 10*time.Second, "/sign-in"
+//	p.RetryAfter, p.Actions[0].URL = 10*time.Second, "/sign-in"
 //	page.Write(w, r, p)
 //
-// Each page is a title, a sentence and a way on. It loads nothing, runs nothing,
+// Each page is a title, a sentence and the ways on. It loads nothing, runs nothing,
 // cannot be framed or cached, and does not tell the next site where the person was.
 // What the caller puts into a page is escaped. Nothing that comes from a request or
 // a provider belongs there nonetheless: the texts are in this package, chosen by
@@ -23,6 +23,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -31,19 +32,19 @@ import (
 // and no way on. [For] gives one for a code.
 type Page struct {
 	Status int // 0 means 500
-	// Title and Sentence are plain text. If one is empty, both are those of
+	// Title and Text are plain text. If one is empty, both are those of
 	// For("internal").
-	Title, Sentence string
-	Action          Action
-	RetryAfter      time.Duration // see Prepare
+	Title, Text string
+	Actions     []Action      // the main one first
+	RetryAfter  time.Duration // see Prepare
 }
 
-// Action is a link or, with Post, a form with one button. Without an Href, neither
-// is shown. A javascript: or data: URL does not survive the escaping.
+// Action is a link or, with the method POST, a form with one button. Without a URL it
+// is not shown. A javascript: or data: URL does not survive the escaping.
 type Action struct {
-	Label, Href string
-	Post        bool
-	Way         Way // where it leads; the caller knows the address
+	Text, URL string
+	Method    string // GET or POST
+	Way       Way    // where it leads; the caller knows the address
 }
 
 // Way is a kind of place to go on.
@@ -73,17 +74,20 @@ var (
 
 // Write answers r with a page.
 func Write(w http.ResponseWriter, r *http.Request, p Page) {
-	if internal := For("internal"); p.Title == "" || p.Sentence == "" {
-		p.Title, p.Sentence = internal.Title, internal.Sentence
+	if internal := For("internal"); p.Title == "" || p.Text == "" {
+		p.Title, p.Text = internal.Title, internal.Text
 	}
+	p.Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.URL == "" })
+	form := slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Method == http.MethodPost })
 	var body bytes.Buffer
 	// It fails only if page.html is wrong.
 	_ = document.Execute(&body, struct {
 		Page
+		Form  bool
 		Style template.CSS
-	}{p, template.CSS(style)})
+	}{p, form, template.CSS(style)})
 	csp := "default-src 'none'; style-src " + styleSource + "; base-uri 'none'; frame-ancestors 'none'"
-	if !p.Action.Post || p.Action.Href == "" {
+	if !form {
 		csp += "; form-action 'none'"
 	}
 	// It is tempting to say form-action 'self' where there is a form. The sign-out
@@ -101,7 +105,7 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 // happened.
 type Problem struct {
 	Status int `json:"status"` // 0 means 500
-	// Detail is for the reader of the program's log; if empty, it is the sentence of
+	// Detail is for the reader of the program's log; if empty, it is the text of
 	// For(Code).
 	Detail     string        `json:"detail"`
 	Code       string        `json:"code"`                  // for programs
@@ -112,7 +116,7 @@ type Problem struct {
 // WriteProblem answers r with a problem document.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	p.Status = cmp.Or(p.Status, http.StatusInternalServerError)
-	p.Detail = cmp.Or(p.Detail, For(p.Code).Sentence)
+	p.Detail = cmp.Or(p.Detail, For(p.Code).Text)
 	var body bytes.Buffer
 	_ = json.NewEncoder(&body).Encode(struct { // strings and numbers cannot fail
 		Title string `json:"title"`
@@ -140,6 +144,15 @@ func Prepare(h http.Header, status int, retryAfter time.Duration) {
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", Scheme)
 	}
+}
+
+// Protect sets the headers of an application's own page that a page of this package
+// has as well: it cannot be framed, and keeps the Origin of a form and nothing else of
+// its address from others.
+func Protect(h http.Header) {
+	h.Set("Content-Security-Policy", "frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // send writes an answer, and no body to HEAD.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,9 +21,9 @@ import (
 )
 
 var codes = []string{
-	"not_signed_in", "forbidden", "provider_unavailable", "provider_misconfigured", "provider_rejected", "denied",
+	"not_signed_in", "forbidden", "provider_unavailable", "provider_misconfigured", "provider_rejected", "declined",
 	"bad_callback", "sign_in_expired", "cookies_blocked", "session_too_large", "store_unavailable", "shared_unavailable",
-	"sign_out", "sign_out_incomplete", "method_not_allowed", "bad_request", "internal",
+	"confirm_sign_out", "sign_out_incomplete", "method_not_allowed", "bad_request", "internal",
 	"not_member", "mfa_required", "step_up_required", "step_up_failed", "invalid_token", "unknown_resource", "scope_missing",
 }
 
@@ -67,7 +68,7 @@ func TestCases(t *testing.T) {
 	t.Run("7.5 a page cannot be framed, cached or sniffed", func(t *testing.T) {
 		t.Parallel()
 		p := page.For("provider_unavailable")
-		p.Status, p.RetryAfter, p.Action.Href = http.StatusServiceUnavailable, 1500*time.Millisecond, "/sign-in"
+		p.Status, p.RetryAfter, p.Actions[0].URL = http.StatusServiceUnavailable, 1500*time.Millisecond, "/sign-in"
 		res := show("GET", p)
 		if res.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("got status %d; want 503", res.StatusCode)
@@ -89,8 +90,8 @@ func TestCases(t *testing.T) {
 	})
 	t.Run("7.5 a form may be followed to the provider and keeps its origin", func(t *testing.T) {
 		t.Parallel()
-		p := page.For("sign_out")
-		p.Status, p.Action.Href = http.StatusOK, "/sign-out"
+		p := page.For("confirm_sign_out")
+		p.Status, p.Actions[0].URL = http.StatusOK, "/sign-out"
 		res := show("GET", p)
 		if csp := res.Header.Get("Content-Security-Policy"); strings.Contains(csp, "form-action") || !strings.HasSuffix(csp, "; frame-ancestors 'none'") {
 			t.Errorf("got Content-Security-Policy %q; want one without form-action", csp)
@@ -170,9 +171,9 @@ func testProblem(t *testing.T) {
 func testEscaping(t *testing.T) {
 	t.Parallel()
 	const attack = `"'></p></style><script>alert(1)</script>`
-	for _, post := range []bool{false, true} {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		body := read(t, show("GET", page.Page{
-			Title: attack, Sentence: attack, Action: page.Action{Label: attack, Href: "javascript:alert(1)//" + attack, Post: post},
+			Title: attack, Text: attack, Actions: []page.Action{{Text: attack, URL: "javascript:alert(1)//" + attack, Method: method}},
 		}))
 		for _, raw := range []string{"<script", "javascript:", "alert(1)<", `"'>`} {
 			if strings.Contains(body, raw) {
@@ -190,7 +191,7 @@ func TestWrite(t *testing.T) {
 	t.Run("the way on is a link", func(t *testing.T) {
 		t.Parallel()
 		p := page.For("not_signed_in")
-		p.Status, p.Action.Href = http.StatusUnauthorized, "/sign-in?return_to=%2Fa&x=y"
+		p.Status, p.Actions[0].URL = http.StatusUnauthorized, "/sign-in?return_to=%2Fa&x=y"
 		res := show("POST", p)
 		body := read(t, res)
 		for _, want := range []string{
@@ -212,9 +213,21 @@ func TestWrite(t *testing.T) {
 			t.Errorf("got %d, WWW-Authenticate %q; want 401 and a challenge", res.StatusCode, got)
 		}
 	})
+	t.Run("several ways on, the main one first", func(t *testing.T) {
+		t.Parallel()
+		p := page.For("confirm_sign_out")
+		p.Actions[0].URL = "/sign-out"
+		p.Actions = append(p.Actions, page.Action{Text: "Stay", URL: "/home", Method: http.MethodGet}, page.Action{Text: "Nowhere"})
+		const want = `<form method="post" action="/sign-out"><button>Sign out</button></form>
+<a href="/home">Stay</a>
+</main>`
+		if body := read(t, show("GET", p)); !strings.Contains(body, want) {
+			t.Errorf("got\n%s\nwant %s in it", body, want)
+		}
+	})
 	t.Run("without an address there is no way on", func(t *testing.T) {
 		t.Parallel()
-		for _, code := range []string{"forbidden", "sign_out"} {
+		for _, code := range []string{"forbidden", "confirm_sign_out"} {
 			res := show("GET", page.For(code))
 			if csp := res.Header.Get("Content-Security-Policy"); !strings.HasSuffix(csp, "; form-action 'none'") {
 				t.Errorf("%s: got Content-Security-Policy %q; want form-action 'none'", code, csp)
@@ -253,31 +266,37 @@ func TestTexts(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			p := page.For(code)
-			if p.Title == "" || p.Action.Label == "" || p.Action.Href != "" || p.Status < 200 == (code != "internal") {
+			if p.Title == "" || p.Actions[0].Text == "" || p.Actions[0].URL != "" || p.Status < 200 {
 				t.Errorf("got %+v; want a status, a title and a label, and the address left to the caller", p)
 			}
-			if !strings.HasSuffix(p.Sentence, ".") || strings.Count(p.Sentence, ".") != 1 {
-				t.Errorf("got %q; want one sentence", p.Sentence)
+			if !strings.HasSuffix(p.Text, ".") || strings.Count(p.Text, ".") != 1 {
+				t.Errorf("got %q; want one sentence", p.Text)
 			}
-			if p.Action.Post != (code == "sign_out") {
-				t.Errorf("got Post %v; only sign_out acts", p.Action.Post)
+			if p.Actions[0].Method == http.MethodPost != (code == "confirm_sign_out") {
+				t.Errorf("got %v; only confirm_sign_out acts", p.Actions[0].Method)
 			}
 			if code != "internal" && p.Title == page.For("internal").Title {
 				t.Errorf("got %q, the text for unknown codes", p.Title)
 			}
 			for _, jargon := range []string{"token", "callback", "OAuth", "OpenID", "provider", "server", "state", "error"} {
-				if strings.Contains(p.Title+p.Sentence, jargon) {
-					t.Errorf("got %q, %q; want nothing about %q", p.Title, p.Sentence, jargon)
+				if strings.Contains(p.Title+p.Text, jargon) {
+					t.Errorf("got %q, %q; want nothing about %q", p.Title, p.Text, jargon)
 				}
 			}
-			p.Action.Href = "/sign-in?return_to=" + strings.Repeat("x", 512)
+			p.Actions[0].URL = "/sign-in?return_to=" + strings.Repeat("x", 512)
 			if n := len(read(t, show("GET", p))); n > 3<<10 {
 				t.Errorf("got a page of %d bytes; want 3 KB at most", n)
 			}
 		})
 	}
-	if got, want := page.For("never heard of"), page.For("internal"); got != want {
+	got, want := page.For("never heard of"), page.For("internal")
+	want.Status = 0
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("unknown code: got %+v; want %+v", got, want)
+	}
+	got.Actions[0].URL = "/x"
+	if again := page.For("never heard of"); again.Actions[0].URL != "" {
+		t.Errorf("got the URL %q of another page; want none", again.Actions[0].URL)
 	}
 }
 
@@ -340,7 +359,7 @@ func Example() {
 	r := httptest.NewRequest("GET", "/account", nil)
 
 	p := page.For("provider_unavailable")
-	p.Status, p.RetryAfter, p.Action.Href = http.StatusServiceUnavailable, 10*time.Second, "/sign-in"
+	p.Status, p.RetryAfter, p.Actions[0].URL = http.StatusServiceUnavailable, 10*time.Second, "/sign-in"
 	page.Write(w, r, p)
 	fmt.Println(w.Code, w.Header().Get("Retry-After"), p.Title)
 	// Output: 503 10 Signing in is not possible right now

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -34,7 +33,7 @@ type api struct {
 	calls   []call
 }
 
-type call struct{ method, path, authorization, body string }
+type call struct{ method, path, authorization, cookie, body string }
 
 func newAPI(t *testing.T) *api {
 	t.Helper()
@@ -48,7 +47,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	a.mu.Lock()
 	authorization := strings.Join(r.Header["Authorization"], "|")
-	a.calls = append(a.calls, call{r.Method, r.URL.Path, authorization, string(body)})
+	a.calls = append(a.calls, call{r.Method, r.URL.Path, authorization, strings.Join(r.Header["Cookie"], "|"), string(body)})
 	refused, says := a.all || slices.Contains(a.refused, strings.TrimPrefix(authorization, "Bearer ")), a.says
 	a.mu.Unlock()
 	switch {
@@ -88,6 +87,28 @@ func calling(t *testing.T, opts ...signintest.Option) (*app, *stopped, *mapState
 	return granting(t, func(c *signin.Config) { c.HTTPClient = &http.Client{Transport: ownTransport} }, opts...)
 }
 
+// clientOf returns a client whose requests come from the user of a context, and
+// keep deadlines of their own.
+func clientOf(ctx context.Context, origin string, opts ...signin.TokenOption) *http.Client {
+	tr := signin.Transport(origin, opts...)
+	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		return tr.RoundTrip(r.WithContext(withValues{r.Context(), ctx}))
+	})}
+}
+
+// withValues is a context with the values of another besides its own.
+type withValues struct {
+	context.Context
+	others context.Context
+}
+
+func (c withValues) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.others.Value(key)
+}
+
 // reads sends a request with a client, and returns status and body of the answer.
 func reads(t *testing.T, c *http.Client, r *http.Request) (int, string) {
 	t.Helper()
@@ -112,7 +133,7 @@ func newRequest(t *testing.T, method, target string, body io.Reader) *http.Reque
 	return r
 }
 
-func TestClientCallsAnAPIAsThePerson(t *testing.T) {
+func TestTransportCallsAnAPIAsThePerson(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
@@ -124,17 +145,17 @@ func TestClientCallsAnAPIAsThePerson(t *testing.T) {
 			{audience{Aud: apiA}, []signin.TokenOption{signin.ForResource(apiA)}},
 			{audience{Aud: apiA, Organization: "org_one"}, []signin.TokenOption{signin.ForResource(apiA), signin.ForOrganization("org_one")}},
 		} {
-			c := signin.Client(ctx, srv.URL, row.opts...)
+			c := &http.Client{Transport: signin.Transport(srv.URL, row.opts...)}
 			for range 2 {
-				status, body := reads(t, c, newRequest(t, http.MethodPost, srv.URL+"/orders", strings.NewReader("one")))
+				status, body := reads(t, c, newRequest(t, http.MethodPost, srv.URL+"/orders", strings.NewReader("one")).WithContext(ctx))
 				calls, token := srv.asked(), hasToken(t, ctx, row.want, row.opts...).AccessToken
-				if status != http.StatusOK || body != "welcome" || len(calls) != 1 || calls[0] != (call{"POST", "/orders", "Bearer " + token, "one"}) {
+				if status != http.StatusOK || body != "welcome" || len(calls) != 1 || calls[0] != (call{"POST", "/orders", "Bearer " + token, "", "one"}) {
 					t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
 				}
 			}
 		}
 		own, err := signin.AccessToken(ctx)
-		if _, _ = reads(t, signin.Client(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil)); err != nil || srv.asked()[0].authorization != "Bearer "+own.AccessToken {
+		if _, _ = reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil)); err != nil || srv.asked()[0].authorization != "Bearer "+own.AccessToken {
 			t.Errorf("without options: got another token, %v; want the session's own", err)
 		}
 		a.used(t, 2)
@@ -169,7 +190,7 @@ func names(t *testing.T, h http.Handler) *http.Transport {
 }
 
 // The token goes to its origin and nowhere else, whatever leads there.
-func TestClientSendsTheTokenToItsOriginOnly(t *testing.T) {
+func TestTransportSendsTheTokenToItsOriginOnly(t *testing.T) {
 	t.Parallel()
 	const origin = "https://api.example.com"
 	var mu sync.Mutex
@@ -218,12 +239,12 @@ func TestClientSendsTheTokenToItsOriginOnly(t *testing.T) {
 		{"another host", "https://evil.test/there", ""},
 		{"another host without a scheme", "//evil.test/there", ""},
 		{"a host that begins with it", "https://api.example.com.evil.test/there", ""},
-		{"the origin as a user", "https://api.example.com@evil.test/there", "Basic"},
+		{"the origin as a user, whose name would go there", "https://api.example.com@evil.test/there", ""},
 	} {
 		for policy, check := range keeping {
 			t.Run(row.name+", redirected by "+policy, func(t *testing.T) {
 				a.within(t, cookies, func(ctx context.Context) {
-					c := signin.Client(ctx, origin, signin.ForResource(apiA))
+					c := clientOf(ctx, origin, signin.ForResource(apiA))
 					c.CheckRedirect = check
 					for _, status := range []int{301, 302, 303, 307, 308} {
 						got = nil
@@ -253,7 +274,7 @@ func mustParse(t *testing.T, raw string) *url.URL {
 	return u
 }
 
-func TestClientComesBackToItsOriginWithTheToken(t *testing.T) {
+func TestTransportComesBackToItsOriginWithTheToken(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	origin, other := newAPI(t), newAPI(t)
@@ -266,7 +287,7 @@ func TestClientComesBackToItsOriginWithTheToken(t *testing.T) {
 		http.Redirect(w, r, origin.URL+"/back", http.StatusTemporaryRedirect)
 	}
 	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-		c := signin.Client(ctx, origin.URL, signin.ForResource(apiA))
+		c := clientOf(ctx, origin.URL, signin.ForResource(apiA))
 		reads(t, c, newRequest(t, http.MethodGet, origin.URL, nil))
 		token := "Bearer " + hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken
 		if got := origin.asked(); len(got) != 2 || got[0].authorization != token || got[1].authorization != token {
@@ -279,8 +300,8 @@ func TestClientComesBackToItsOriginWithTheToken(t *testing.T) {
 		r.Header.Set("Authorization", "Basic mine")
 		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		reads(t, c, r)
-		if got := other.asked(); got[0].authorization != "Basic mine" {
-			t.Errorf("the other, with Authorization of the caller's: got %q; want it", got[0].authorization)
+		if got := other.asked(); got[0].authorization != "" {
+			t.Errorf("the other, with Authorization of the caller's: got %q; want none, since it may have come in", got[0].authorization)
 		}
 		r = newRequest(t, http.MethodGet, origin.URL+"/x", nil)
 		r.Header.Set("Authorization", "Basic mine")
@@ -291,7 +312,7 @@ func TestClientComesBackToItsOriginWithTheToken(t *testing.T) {
 	})
 }
 
-func TestClientTriesOnceMoreWithAnotherToken(t *testing.T) {
+func TestTransportTriesOnceMoreWithAnotherToken(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -328,7 +349,7 @@ func TestClientTriesOnceMoreWithAnotherToken(t *testing.T) {
 				if row.body != nil {
 					body = row.body()
 				}
-				status, said := reads(t, signin.Client(ctx, srv.URL, row.opts...), newRequest(t, http.MethodPut, srv.URL, body))
+				status, said := reads(t, clientOf(ctx, srv.URL, row.opts...), newRequest(t, http.MethodPut, srv.URL, body))
 				if want := map[int]string{200: "welcome", 401: "refused"}[row.status]; status != row.status || said != want {
 					t.Errorf("got %d %q; want %d %q", status, said, row.status, want)
 				}
@@ -344,7 +365,7 @@ func TestClientTriesOnceMoreWithAnotherToken(t *testing.T) {
 				}
 				if row.status == 200 { // what has come is kept, and nobody is asked again
 					for range 2 {
-						if status, _ := reads(t, signin.Client(ctx, srv.URL, row.opts...), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK {
+						if status, _ := reads(t, clientOf(ctx, srv.URL, row.opts...), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK {
 							t.Errorf("afterwards: got %d; want 200", status)
 						}
 					}
@@ -360,7 +381,7 @@ func TestClientTriesOnceMoreWithAnotherToken(t *testing.T) {
 		srv := newAPI(t)
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 			srv.refuse(hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken)
-			c := signin.Client(ctx, srv.URL, signin.ForResource(apiA))
+			c := clientOf(ctx, srv.URL, signin.ForResource(apiA))
 			var all sync.WaitGroup
 			for range 50 {
 				all.Go(func() {
@@ -383,14 +404,14 @@ func TestClientTriesOnceMoreWithAnotherToken(t *testing.T) {
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 			srv.refuse(hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken)
 			a.provider.Down()
-			if status, said := reads(t, signin.Client(ctx, srv.URL, signin.ForResource(apiA)), newRequest(t, http.MethodGet, srv.URL, nil)); status != 401 || said != "refused" {
+			if status, said := reads(t, clientOf(ctx, srv.URL, signin.ForResource(apiA)), newRequest(t, http.MethodGet, srv.URL, nil)); status != 401 || said != "refused" {
 				t.Errorf("got %d %q; want the API's own word", status, said)
 			}
 		})
 	})
 }
 
-func TestClientFailsWithTheErrorOfAccessToken(t *testing.T) {
+func TestTransportFailsWithTheErrorOfAccessToken(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
@@ -406,30 +427,19 @@ func TestClientFailsWithTheErrorOfAccessToken(t *testing.T) {
 		}
 		a.silent(t, err)
 	}
-	fails(t, "nobody", signin.Client(t.Context(), srv.URL), signin.ErrNotSignedIn)
 	cookies := a.signedIn(signintest.Alice()).session()
 	a.within(t, cookies, func(ctx context.Context) {
-		fails(t, "an unknown resource", signin.Client(ctx, srv.URL, signin.ForResource("urn:unknown")), signin.ErrUnknownResource)
-		fails(t, "no member", signin.Client(ctx, srv.URL, signin.ForOrganization("org_three")), signin.ErrNotMember)
-		for _, origin := range []string{"", "api.example.com", "http://api.example.com", srv.URL + "/", srv.URL + "/v1", srv.URL + "?x", "urn:api", "https://u:p@api.example.com", "https://*.example.com"} {
-			resp, err := signin.Client(ctx, origin).Get(srv.URL)
-			var e *signin.Error
-			if resp != nil || err == nil || !strings.Contains(err.Error(), "the origin") || errors.As(err, &e) {
-				t.Errorf("origin %s: got %v, %v; want an error of the program's, and none for people", origin, resp, err)
-			}
-			if calls := srv.asked(); len(calls) > 0 {
-				t.Errorf("origin %s: got %+v; want no request", origin, calls)
-			}
-		}
+		fails(t, "an unknown resource", clientOf(ctx, srv.URL, signin.ForResource("urn:unknown")), signin.ErrUnknownResource)
+		fails(t, "no member", clientOf(ctx, srv.URL, signin.ForOrganization("org_three")), signin.ErrNotMember)
 		a.provider.Down()
-		fails(t, "the provider is down", signin.Client(ctx, srv.URL, signin.ForResource(apiA)), signin.ErrProviderUnavailable)
+		fails(t, "the provider is down", clientOf(ctx, srv.URL, signin.ForResource(apiA)), signin.ErrProviderUnavailable)
 		signOutWith(a.handler(), cookies)
-		fails(t, "signed out meanwhile", signin.Client(ctx, srv.URL, signin.ForResource(apiB)), signin.ErrNotSignedIn)
+		fails(t, "signed out meanwhile", clientOf(ctx, srv.URL, signin.ForResource(apiB)), signin.ErrNotSignedIn)
 	})
 	a.provider.Up()
 	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 		hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA))
-		c := signin.Client(ctx, "http://127.0.0.1:1", signin.ForResource(apiA)) // where nobody listens
+		c := clientOf(ctx, "http://127.0.0.1:1", signin.ForResource(apiA)) // where nobody listens
 		_, err := c.Get("http://127.0.0.1:1/orders")
 		if err == nil {
 			t.Error("no server: got no error; want one")
@@ -438,13 +448,13 @@ func TestClientFailsWithTheErrorOfAccessToken(t *testing.T) {
 	})
 }
 
-func TestClientGivesUpTheWaitForATokenWithTheRequest(t *testing.T) {
+func TestTransportGivesUpTheWaitForATokenWithTheRequest(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
 	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 		begun, release := a.paused()
-		c := signin.Client(ctx, srv.URL, signin.ForResource(apiA))
+		c := clientOf(ctx, srv.URL, signin.ForResource(apiA))
 		short, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-begun
@@ -471,28 +481,38 @@ func TestClientGivesUpTheWaitForATokenWithTheRequest(t *testing.T) {
 }
 
 // In a handler's unit test the token is the one of the test's user.
-func TestClientOfATestUser(t *testing.T) {
+func TestTransportOfATestUser(t *testing.T) {
 	t.Parallel()
 	srv := newAPI(t)
-	r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{Subject: "u1"})
-	none := signin.Client(r.Context(), srv.URL, signin.ForResource(apiA))
-	r = signintest.WithAccessToken(r, "given", signin.ForResource(apiA))
-	c := signin.Client(r.Context(), srv.URL, signin.ForResource(apiA))
-	nobody := signin.Client(signintest.WithUser(r, nil).Context(), srv.URL)
-	for _, client := range []*http.Client{none, c, nobody} {
-		client.Transport.(*bearer.Transport).Base = ownTransport
+	auth := proxying(t, "https://app.example.com", "")
+	of := func(r *http.Request) (ctx context.Context) {
+		auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })).ServeHTTP(httptest.NewRecorder(), r)
+		return ctx
 	}
-	if status, _ := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK || srv.asked()[0].authorization != "Bearer given" {
+	alice := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{Subject: "u1"})
+	given := signintest.WithAccessToken(alice, "given", signin.ForResource(apiA))
+	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))}
+	get := func(ctx context.Context) *http.Request {
+		return newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx)
+	}
+	if status, _ := reads(t, c, get(of(given))); status != http.StatusOK || srv.asked()[0].authorization != "Bearer given" {
 		t.Errorf("got %d; want 200 for the token given", status)
 	}
 	srv.refuse("given") // there is no other
-	if status, said := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != 401 || said != "refused" || len(srv.asked()) != 1 {
+	if status, said := reads(t, c, get(of(given))); status != 401 || said != "refused" || len(srv.asked()) != 1 {
 		t.Errorf("refused: got %d %q; want the API's own word, after one request", status, said)
 	}
-	if _, err := none.Get(srv.URL); !errors.Is(err, signin.ErrUnknownResource) {
-		t.Errorf("no token given: got %v; want ErrUnknownResource", err)
-	}
-	if _, err := nobody.Get(srv.URL); !errors.Is(err, signin.ErrNotSignedIn) {
-		t.Errorf("nobody: got %v; want ErrNotSignedIn", err)
+	for name, row := range map[string]struct {
+		r    *http.Request
+		want signin.Code
+	}{
+		"no token given": {alice, signin.ErrUnknownResource},
+		"nobody":         {signintest.WithUser(given, nil), signin.ErrNotSignedIn},
+	} {
+		for where, ctx := range map[string]context.Context{"in a guard": of(row.r), "in a handler alone": row.r.Context()} {
+			if resp, err := c.Do(get(ctx)); resp != nil || !errors.Is(err, row.want) || len(srv.asked()) > 0 {
+				t.Errorf("%s, %s: got %v, %v; want %s and no request", name, where, resp, err, row.want)
+			}
+		}
 	}
 }
