@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/signintest"
 )
@@ -24,7 +25,7 @@ func TestASessionIDSurvivesARefreshThatDoesNotRepeatIt(t *testing.T) {
 	a := newApp(t, with{})
 	b := a.signedIn(signintest.Alice())
 	sid := a.provider.SessionIDs(signintest.Alice().Subject)[0]
-	a.provider.Inject(signintest.IDTokenSIDMissing)
+	a.provider.Inject(faults.IDTokenSIDMissing)
 	for range 2 {
 		a.clock.add(time.Hour)
 		if got := b.who(); got != signintest.Alice().Subject {
@@ -110,7 +111,7 @@ func TestAnAddressIsNotVerifiedByTheWordAboutAnother(t *testing.T) {
 
 func TestUserInfoInTroubleEndsNoSession(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []signintest.Fault{signintest.UserInfoContentType, signintest.UserInfo401} {
+	for _, fault := range []signintest.Fault{faults.UserInfoContentType, faults.UserInfo401} {
 		a := newApp(t, with{config: func(c *signin.Config) { c.MergeUserInfo = true }})
 		b := a.signedIn(signintest.Alice())
 		a.provider.Inject(fault)
@@ -131,7 +132,7 @@ func TestAnOldUserInfoDoesNotSpeakOverANewIDToken(t *testing.T) {
 	alice := signintest.Alice()
 	alice.Claims = map[string]any{"plan": "none"} // the ID token has it now
 	a.provider.SetUser(alice)
-	a.provider.Inject(signintest.UserInfo500)
+	a.provider.Inject(faults.UserInfo500)
 	a.clock.add(time.Hour)
 	u, _ := a.claims(t, b)
 	var claims struct{ Plan string }
@@ -144,7 +145,7 @@ func TestUserInfoOfAnotherPersonEndsTheSessionAtARefresh(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{config: func(c *signin.Config) { c.MergeUserInfo = true }})
 	b := a.signedIn(signintest.Alice())
-	a.provider.Inject(signintest.UserInfoSubjectWrong)
+	a.provider.Inject(faults.UserInfoSubjectWrong)
 	a.clock.add(time.Hour)
 	if got := b.who(); got != "nobody" {
 		t.Errorf("got %q; want nobody", got)
@@ -192,7 +193,7 @@ func TestASilentBeginSignInDoesNotGoInCircles(t *testing.T) {
 
 func TestAnOperatorsMistakeAtTheCallbackIsSaidToBeOne(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []signintest.Fault{signintest.TokenSecretExpired, signintest.TokenInvalidTarget, signintest.TokenInvalidScope, signintest.TokenForbidden} {
+	for _, fault := range []signintest.Fault{faults.TokenSecretExpired, faults.TokenInvalidTarget, faults.TokenInvalidScope, faults.TokenForbidden} {
 		a := newApp(t, with{})
 		a.provider.Inject(fault)
 		resp := a.provider.Visit(t, a.provider.NewClient(), a.server.URL+"/sign-in", signintest.Bob())

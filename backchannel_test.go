@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 
 	"github.com/gosignin/signin/internal/sharedstate"
@@ -60,13 +61,13 @@ func TestConformanceBackChannel(t *testing.T) {
 		}
 	})
 	for module, fault := range map[string]signintest.Fault{
-		"alg-none":    signintest.LogoutTokenAlgNone,
-		"no-event":    signintest.LogoutTokenNoEvents,
-		"with-nonce":  signintest.LogoutTokenNonce,
-		"wrong-alg":   signintest.LogoutTokenOtherAlgorithm,
-		"wrong-aud":   signintest.LogoutTokenAudienceWrong,
-		"wrong-event": signintest.LogoutTokenEventWrong,
-		"wrong-iss":   signintest.LogoutTokenIssuerWrong,
+		"alg-none":    faults.LogoutTokenAlgNone,
+		"no-event":    faults.LogoutTokenNoEvents,
+		"with-nonce":  faults.LogoutTokenNonce,
+		"wrong-alg":   faults.LogoutTokenOtherAlgorithm,
+		"wrong-aud":   faults.LogoutTokenAudienceWrong,
+		"wrong-event": faults.LogoutTokenEventWrong,
+		"wrong-iss":   faults.LogoutTokenIssuerWrong,
 	} {
 		t.Run("P-rp-backchannel-rpinitlogout-"+module, func(t *testing.T) {
 			t.Parallel()
@@ -200,16 +201,16 @@ func TestCasesBackChannel(t *testing.T) {
 		}
 	})
 	for name, fault := range map[string]signintest.Fault{
-		"iat ten minutes ago and no exp": signintest.LogoutTokenIssuedAtOld,
-		"iat ten minutes ahead":          signintest.LogoutTokenIssuedAtAhead,
-		"no iat":                         signintest.LogoutTokenIssuedAtMissing,
-		"exp in the past":                signintest.LogoutTokenExpired,
-		"events that are null":           signintest.LogoutTokenEventsNull,
-		"events that are text":           signintest.LogoutTokenEventsText,
-		"events that are an array":       signintest.LogoutTokenEventsArray,
-		"no jti":                         signintest.LogoutTokenIDMissing,
-		"neither sub nor sid":            signintest.LogoutTokenNobody,
-		"a changed signature":            signintest.LogoutTokenSignature,
+		"iat ten minutes ago and no exp": faults.LogoutTokenIssuedAtOld,
+		"iat ten minutes ahead":          faults.LogoutTokenIssuedAtAhead,
+		"no iat":                         faults.LogoutTokenIssuedAtMissing,
+		"exp in the past":                faults.LogoutTokenExpired,
+		"events that are null":           faults.LogoutTokenEventsNull,
+		"events that are text":           faults.LogoutTokenEventsText,
+		"events that are an array":       faults.LogoutTokenEventsArray,
+		"no jti":                         faults.LogoutTokenIDMissing,
+		"neither sub nor sid":            faults.LogoutTokenNobody,
+		"a changed signature":            faults.LogoutTokenSignature,
 	} {
 		t.Run("8.3 "+name+" is 400", func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -40,9 +41,9 @@ func runAll(t *testing.T, rejections []rejection, others []named) {
 func TestCasesCallback(t *testing.T) {
 	t.Parallel()
 	runAll(t, callbackRejections, []named{
-		{"2.1 iss that is right and not announced is accepted", func(t *testing.T) { accepted(t, with{}, signintest.DiscoveryNoResponseIssuer) }},
+		{"2.1 iss that is right and not announced is accepted", func(t *testing.T) { accepted(t, with{}, faults.DiscoveryNoResponseIssuer) }},
 		{"2.1 no iss from a provider that announces none is accepted", func(t *testing.T) {
-			accepted(t, with{}, signintest.DiscoveryNoResponseIssuer, signintest.ResponseIssuerMissing)
+			accepted(t, with{}, faults.DiscoveryNoResponseIssuer, faults.ResponseIssuerMissing)
 		}},
 		{"2.4 a response brought twice signs in once and goes on to the application", replayedOnce},
 		{"2.4 ten at once sign in once, and the others go on to the application", replayedInParallel},
@@ -57,10 +58,10 @@ func TestCasesCallback(t *testing.T) {
 		{"2.8 a transaction of just ten minutes is accepted", tenMinutes},
 		{"2.8 a transaction renamed to a session is no session", attemptAsSession},
 		{"2.9 auth_time that is recent is accepted", func(t *testing.T) { accepted(t, aged) }},
-		{"2.9 a step-up answered without auth_time", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IDTokenAuthTimeMissing) }},
-		{"2.9 a step-up answered with an auth_time of zero", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IDTokenAuthTimeZero) }},
-		{"2.9 a step-up answered with a stale auth_time", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IDTokenAuthTimeStale) }},
-		{"2.9 a step-up that the provider does not heed", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), signintest.IgnoreMaxAge) }},
+		{"2.9 a step-up answered without auth_time", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), faults.IDTokenAuthTimeMissing) }},
+		{"2.9 a step-up answered with an auth_time of zero", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), faults.IDTokenAuthTimeZero) }},
+		{"2.9 a step-up answered with a stale auth_time", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), faults.IDTokenAuthTimeStale) }},
+		{"2.9 a step-up that the provider does not heed", func(t *testing.T) { steppedUpInVain(t, signintest.Alice(), faults.IgnoreMaxAge) }},
 		{"2.9 a step-up that another person answers", func(t *testing.T) { steppedUpInVain(t, signintest.Bob()) }},
 	})
 }
@@ -81,11 +82,11 @@ func bring(change func(*trial, url.Values)) func(*trial, *browser) answer {
 var aged = with{signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}}
 
 var callbackRejections = []rejection{
-	{name: "2.1 iss of another provider", faults: fault(signintest.ResponseIssuerWrong), want: malformed},
-	{name: "2.1 iss missing though announced", faults: fault(signintest.ResponseIssuerMissing), want: malformed},
+	{name: "2.1 iss of another provider", faults: fault(faults.ResponseIssuerWrong), want: malformed},
+	{name: "2.1 iss missing though announced", faults: fault(faults.ResponseIssuerMissing), want: malformed},
 	{
 		name:   "2.1 iss of another provider, where none is announced",
-		faults: fault(signintest.ResponseIssuerWrong, signintest.DiscoveryNoResponseIssuer), try: relisted, want: malformed,
+		faults: fault(faults.ResponseIssuerWrong, faults.DiscoveryNoResponseIssuer), try: relisted, want: malformed,
 	},
 	{name: "2.1 a response of provider A in a transaction of provider B", try: mixUp, want: malformed},
 	{name: "2.2 attacker's code and state in a victim's browser", try: injectResponse, want: notUnderWay},
@@ -93,7 +94,7 @@ var callbackRejections = []rejection{
 		name: "2.2 a state that nobody sent", want: notUnderWay,
 		try: bring(func(_ *trial, q url.Values) { q.Set("state", "1"+strings.Repeat("A", 22)) }),
 	},
-	{name: "2.2 a state that nobody sent, from the provider", faults: fault(signintest.ResponseStateWrong), want: notUnderWay},
+	{name: "2.2 a state that nobody sent, from the provider", faults: fault(faults.ResponseStateWrong), want: notUnderWay},
 	{
 		name: "2.2 a made-up state of a second round",
 		try:  bring(func(_ *trial, q url.Values) { q.Set("state", "2"+strings.Repeat("A", 22)) }),
@@ -105,24 +106,24 @@ var callbackRejections = []rejection{
 	},
 	{
 		name:   "2.3 victim's code in the attacker's transaction fails on the nonce where PKCE is not checked",
-		faults: fault(signintest.IgnorePKCE), try: stolenCode, want: unbelieved,
+		faults: fault(faults.IgnorePKCE), try: stolenCode, want: unbelieved,
 	},
 	{
-		name: "2.3 a code that the provider does not know", faults: fault(signintest.ResponseCodeWrong),
+		name: "2.3 a code that the provider does not know", faults: fault(faults.ResponseCodeWrong),
 		want: refusal{http.StatusBadRequest, signin.ErrSignInExpired, 1},
 	},
-	{name: "2.5 code twice", faults: fault(signintest.ResponseCodeTwice), want: malformed},
-	{name: "2.5 state twice", faults: fault(signintest.ResponseStateTwice), want: malformed},
-	{name: "2.5 iss twice", faults: fault(signintest.ResponseIssuerTwice), want: malformed},
+	{name: "2.5 code twice", faults: fault(faults.ResponseCodeTwice), want: malformed},
+	{name: "2.5 state twice", faults: fault(faults.ResponseStateTwice), want: malformed},
+	{name: "2.5 iss twice", faults: fault(faults.ResponseIssuerTwice), want: malformed},
 	{
 		name:   "2.5 iss twice from a provider that need not send it",
-		faults: fault(signintest.ResponseIssuerTwice, signintest.DiscoveryNoResponseIssuer), try: relisted, want: malformed,
+		faults: fault(faults.ResponseIssuerTwice, faults.DiscoveryNoResponseIssuer), try: relisted, want: malformed,
 	},
-	{name: "2.5 error twice", faults: fault(signintest.ResponseErrorTwice), want: malformed},
-	{name: "2.5 code and error together", faults: fault(signintest.ResponseCodeAndError), want: malformed},
-	{name: "2.5 neither code nor error", faults: fault(signintest.ResponseEmpty), want: malformed},
-	{name: "2.5 no state", faults: fault(signintest.ResponseStateMissing), want: malformed},
-	{name: "2.5 a code of 100 KB", faults: fault(signintest.ResponseCodeHuge), want: malformed},
+	{name: "2.5 error twice", faults: fault(faults.ResponseErrorTwice), want: malformed},
+	{name: "2.5 code and error together", faults: fault(faults.ResponseCodeAndError), want: malformed},
+	{name: "2.5 neither code nor error", faults: fault(faults.ResponseEmpty), want: malformed},
+	{name: "2.5 no state", faults: fault(faults.ResponseStateMissing), want: malformed},
+	{name: "2.5 a code of 100 KB", faults: fault(faults.ResponseCodeHuge), want: malformed},
 	{
 		name: "2.5 a POST", shown: true, want: refusal{http.StatusMethodNotAllowed, signin.ErrMethodNotAllowed, 0},
 		try: func(tr *trial, b *browser) answer {
@@ -135,7 +136,7 @@ var callbackRejections = []rejection{
 		},
 	},
 	{
-		name: "2.7 error_description with markup and CR LF", faults: fault(signintest.ResponseErrorMarkup),
+		name: "2.7 error_description with markup and CR LF", faults: fault(faults.ResponseErrorMarkup),
 		want: refusal{http.StatusForbidden, signin.ErrDeclined, 0}, also: nothingRaw,
 	},
 	{
@@ -183,9 +184,9 @@ var callbackRejections = []rejection{
 		try: foreignAttempt(func(cfg *signin.Config) { cfg.Keys = [][]byte{[]byte(strings.Repeat("k", 32))} }),
 	},
 	{name: "2.8 a session cookie renamed to a transaction", prepare: xSignsIn, try: sessionAsAttempt, want: notUnderWay},
-	{name: "2.9 auth_time missing", with: aged, faults: fault(signintest.IDTokenAuthTimeMissing), want: unbelieved},
-	{name: "2.9 auth_time zero", with: aged, faults: fault(signintest.IDTokenAuthTimeZero), want: unbelieved},
-	{name: "2.9 auth_time stale", with: aged, faults: fault(signintest.IDTokenAuthTimeStale), want: unbelieved},
+	{name: "2.9 auth_time missing", with: aged, faults: fault(faults.IDTokenAuthTimeMissing), want: unbelieved},
+	{name: "2.9 auth_time zero", with: aged, faults: fault(faults.IDTokenAuthTimeZero), want: unbelieved},
+	{name: "2.9 auth_time stale", with: aged, faults: fault(faults.IDTokenAuthTimeStale), want: unbelieved},
 }
 
 // mixUp sends the browser's authorization request, made for provider B, to
@@ -228,13 +229,13 @@ func stolenCode(tr *trial, attacker *browser) answer {
 
 // steppedUpInVain has Alice asked to authenticate again, and an answer come that does
 // not show that she has: the callback itself says 403, and nothing has changed.
-func steppedUpInVain(t *testing.T, person signintest.User, faults ...signintest.Fault) {
+func steppedUpInVain(t *testing.T, person signintest.User, on ...signintest.Fault) {
 	t.Helper()
 	a := stepUpApp(t, with{})
 	b := a.signedIn(signintest.Alice())
 	held := b.session()
 	a.clock.add(10 * time.Minute)
-	a.provider.Inject(faults...)
+	a.provider.Inject(on...)
 	said, asked := len(a.log.String()), a.provider.Stats().Authorizations
 	got := b.visit("/delete", person)
 	if got.StatusCode != http.StatusForbidden || got.Request.URL.Path != "/callback" {
@@ -625,19 +626,19 @@ func TestCasesTokens(t *testing.T) {
 		{"3.3 a provider sixty-one seconds ahead is rejected", func(t *testing.T) { skewed(t, -61*time.Second, time.Hour, false) }},
 		{"3.3 an ID token sixty seconds past its end is accepted", func(t *testing.T) { skewed(t, 70*time.Second, 10*time.Second, true) }},
 		{"3.3 an ID token sixty-one seconds past its end is rejected", func(t *testing.T) { skewed(t, 71*time.Second, 10*time.Second, false) }},
-		{"3.4 at_hash right is accepted", func(t *testing.T) { accepted(t, with{}, signintest.IDTokenAtHashRight) }},
+		{"3.4 at_hash right is accepted", func(t *testing.T) { accepted(t, with{}, faults.IDTokenAtHashRight) }},
 		{"3.4 at_hash absent is accepted", func(t *testing.T) {
 			tr, b := accepted(t, with{})
 			if hash, there := tr.claims(b)["at_hash"]; there {
 				t.Errorf("at_hash: got %v; want an ID token without one", hash)
 			}
 		}},
-		{"3.4 c_hash present does no harm", func(t *testing.T) { accepted(t, with{}, signintest.IDTokenCHashPresent) }},
-		{"3.5 token_type in odd case is accepted", func(t *testing.T) { accepted(t, with{}, signintest.TokensTypeOddCase) }},
-		{"3.5 expires_in as text is read", func(t *testing.T) { expires(t, signintest.TokensExpiresInText, 1) }},
-		{"3.5 expires_in 0 is an hour", func(t *testing.T) { expires(t, signintest.TokensExpiresInZero, 1) }},
-		{"3.5 expires_in absent is an hour", func(t *testing.T) { expires(t, signintest.TokensExpiresInAbsent, 1) }},
-		{"3.5 expires_in absurd is bounded", func(t *testing.T) { expires(t, signintest.TokensExpiresInAbsurd, 0) }},
+		{"3.4 c_hash present does no harm", func(t *testing.T) { accepted(t, with{}, faults.IDTokenCHashPresent) }},
+		{"3.5 token_type in odd case is accepted", func(t *testing.T) { accepted(t, with{}, faults.TokensTypeOddCase) }},
+		{"3.5 expires_in as text is read", func(t *testing.T) { expires(t, faults.TokensExpiresInText, 1) }},
+		{"3.5 expires_in 0 is an hour", func(t *testing.T) { expires(t, faults.TokensExpiresInZero, 1) }},
+		{"3.5 expires_in absent is an hour", func(t *testing.T) { expires(t, faults.TokensExpiresInAbsent, 1) }},
+		{"3.5 expires_in absurd is bounded", func(t *testing.T) { expires(t, faults.TokensExpiresInAbsurd, 0) }},
 	})
 }
 
@@ -677,46 +678,46 @@ func relisted(tr *trial, b *browser) answer {
 }
 
 var tokenRejections = []rejection{
-	{name: "3.1 HS256 keyed with the RSA public key as PEM", with: rsa, faults: fault(signintest.IDTokenHS256PEM), want: unbelieved},
-	{name: "3.1 HS256 keyed with the RSA public key as DER", with: rsa, faults: fault(signintest.IDTokenHS256DER), want: unbelieved},
-	{name: "3.1 HS256 keyed with the RSA modulus", with: rsa, faults: fault(signintest.IDTokenHS256Modulus), want: unbelieved},
-	{name: "3.1 HS256 keyed with the client secret", with: rsa, faults: fault(signintest.IDTokenHS256Secret), want: unbelieved},
+	{name: "3.1 HS256 keyed with the RSA public key as PEM", with: rsa, faults: fault(faults.IDTokenHS256PEM), want: unbelieved},
+	{name: "3.1 HS256 keyed with the RSA public key as DER", with: rsa, faults: fault(faults.IDTokenHS256DER), want: unbelieved},
+	{name: "3.1 HS256 keyed with the RSA modulus", with: rsa, faults: fault(faults.IDTokenHS256Modulus), want: unbelieved},
+	{name: "3.1 HS256 keyed with the client secret", with: rsa, faults: fault(faults.IDTokenHS256Secret), want: unbelieved},
 	{
 		name: "3.1 HS256 keyed with the client secret where the provider lists HS256", with: rsa, try: relisted,
-		faults: fault(signintest.IDTokenHS256Secret, signintest.DiscoveryAlgNone), want: unbelieved,
+		faults: fault(faults.IDTokenHS256Secret, faults.DiscoveryAlgNone), want: unbelieved,
 	},
-	{name: "3.1 a published key of an algorithm that the provider does not list", faults: fault(signintest.IDTokenOtherAlgorithm), want: unbelieved},
+	{name: "3.1 a published key of an algorithm that the provider does not list", faults: fault(faults.IDTokenOtherAlgorithm), want: unbelieved},
 	{name: "3.1 an algorithm outside of SigningAlgs", prepare: pinned, want: unbelieved},
-	{name: "3.1 unknown crit", faults: fault(signintest.IDTokenHeaderCrit), want: unbelieved},
-	{name: "3.1 jwk in the header is ignored", faults: fault(signintest.IDTokenHeaderJWK), want: unbelieved},
-	{name: "3.1 jku in the header is ignored", faults: fault(signintest.IDTokenHeaderJKU), want: unbelieved, also: noneFetched},
-	{name: "3.1 x5u in the header is ignored", faults: fault(signintest.IDTokenHeaderX5U), want: unbelieved, also: noneFetched},
-	{name: "3.1 an encrypted token", faults: fault(signintest.IDTokenEncrypted), want: unbelieved},
-	{name: "3.1 a key with use enc", faults: fault(signintest.IDTokenKeyForEncryption), want: unbelieved},
-	{name: "3.2 issuer differing by a slash", faults: fault(signintest.IDTokenIssuerSlash), want: unbelieved},
-	{name: "3.2 issuer differing by case", faults: fault(signintest.IDTokenIssuerCase), want: unbelieved},
-	{name: "3.2 issuer differing by port", faults: fault(signintest.IDTokenIssuerPort), want: unbelieved},
-	{name: "3.2 an untrusted extra audience", faults: fault(signintest.IDTokenAudienceExtra), want: unbelieved},
-	{name: "3.2 several audiences without azp", faults: fault(signintest.IDTokenAudienceNoAZP), want: unbelieved},
-	{name: "3.2 azp not the client", faults: fault(signintest.IDTokenAZPWrong), want: unbelieved},
-	{name: "3.2 sub of 300 characters", faults: fault(signintest.IDTokenSubjectLong), want: unbelieved},
-	{name: "3.2 sub that is not ASCII", faults: fault(signintest.IDTokenSubjectNonASCII), want: unbelieved},
-	{name: "3.2 exp as text", faults: fault(signintest.IDTokenExpiryText), want: unbelieved},
-	{name: "3.2 exp of 1e400", faults: fault(signintest.IDTokenExpiryHuge), want: unbelieved},
-	{name: "3.2 exp missing", faults: fault(signintest.IDTokenExpiryMissing), want: unbelieved},
-	{name: "3.2 iat a day ago", faults: fault(signintest.IDTokenIssuedAtOld), want: unbelieved},
-	{name: "3.2 iat a day ahead", faults: fault(signintest.IDTokenIssuedAtAhead), want: unbelieved},
-	{name: "3.2 duplicate claim names", faults: fault(signintest.IDTokenDuplicateClaim), want: unbelieved},
+	{name: "3.1 unknown crit", faults: fault(faults.IDTokenHeaderCrit), want: unbelieved},
+	{name: "3.1 jwk in the header is ignored", faults: fault(faults.IDTokenHeaderJWK), want: unbelieved},
+	{name: "3.1 jku in the header is ignored", faults: fault(faults.IDTokenHeaderJKU), want: unbelieved, also: noneFetched},
+	{name: "3.1 x5u in the header is ignored", faults: fault(faults.IDTokenHeaderX5U), want: unbelieved, also: noneFetched},
+	{name: "3.1 an encrypted token", faults: fault(faults.IDTokenEncrypted), want: unbelieved},
+	{name: "3.1 a key with use enc", faults: fault(faults.IDTokenKeyForEncryption), want: unbelieved},
+	{name: "3.2 issuer differing by a slash", faults: fault(faults.IDTokenIssuerSlash), want: unbelieved},
+	{name: "3.2 issuer differing by case", faults: fault(faults.IDTokenIssuerCase), want: unbelieved},
+	{name: "3.2 issuer differing by port", faults: fault(faults.IDTokenIssuerPort), want: unbelieved},
+	{name: "3.2 an untrusted extra audience", faults: fault(faults.IDTokenAudienceExtra), want: unbelieved},
+	{name: "3.2 several audiences without azp", faults: fault(faults.IDTokenAudienceNoAZP), want: unbelieved},
+	{name: "3.2 azp not the client", faults: fault(faults.IDTokenAZPWrong), want: unbelieved},
+	{name: "3.2 sub of 300 characters", faults: fault(faults.IDTokenSubjectLong), want: unbelieved},
+	{name: "3.2 sub that is not ASCII", faults: fault(faults.IDTokenSubjectNonASCII), want: unbelieved},
+	{name: "3.2 exp as text", faults: fault(faults.IDTokenExpiryText), want: unbelieved},
+	{name: "3.2 exp of 1e400", faults: fault(faults.IDTokenExpiryHuge), want: unbelieved},
+	{name: "3.2 exp missing", faults: fault(faults.IDTokenExpiryMissing), want: unbelieved},
+	{name: "3.2 iat a day ago", faults: fault(faults.IDTokenIssuedAtOld), want: unbelieved},
+	{name: "3.2 iat a day ahead", faults: fault(faults.IDTokenIssuedAtAhead), want: unbelieved},
+	{name: "3.2 duplicate claim names", faults: fault(faults.IDTokenDuplicateClaim), want: unbelieved},
 	{name: "3.3 a provider ten minutes behind", try: later(10 * time.Minute), want: unbelieved},
 	{name: "3.3 a provider ten minutes ahead", try: later(-10 * time.Minute), want: unbelieved},
-	{name: "3.3 an ID token ten minutes past its end", faults: fault(signintest.IDTokenExpired), want: unbelieved},
-	{name: "3.4 at_hash wrong", faults: fault(signintest.IDTokenAtHashWrong), want: unbelieved},
-	{name: "3.5 a token response without id_token", faults: fault(signintest.TokensNoIDToken), want: unbelieved},
-	{name: "3.6 userinfo of another sub", with: merging, faults: fault(signintest.UserInfoSubjectWrong), want: unbelieved},
-	{name: "3.6 userinfo without sub", with: merging, faults: fault(signintest.UserInfoSubjectMissing), want: unbelieved},
-	{name: "3.6 userinfo of the wrong content type", with: merging, faults: fault(signintest.UserInfoContentType), want: unbelieved},
-	{name: "3.6 userinfo refused with 401", with: merging, faults: fault(signintest.UserInfo401), want: unbelieved},
-	{name: "3.6 an ID token in place of userinfo", with: merging, faults: fault(signintest.UserInfoIDToken), want: unbelieved},
+	{name: "3.3 an ID token ten minutes past its end", faults: fault(faults.IDTokenExpired), want: unbelieved},
+	{name: "3.4 at_hash wrong", faults: fault(faults.IDTokenAtHashWrong), want: unbelieved},
+	{name: "3.5 a token response without id_token", faults: fault(faults.TokensNoIDToken), want: unbelieved},
+	{name: "3.6 userinfo of another sub", with: merging, faults: fault(faults.UserInfoSubjectWrong), want: unbelieved},
+	{name: "3.6 userinfo without sub", with: merging, faults: fault(faults.UserInfoSubjectMissing), want: unbelieved},
+	{name: "3.6 userinfo of the wrong content type", with: merging, faults: fault(faults.UserInfoContentType), want: unbelieved},
+	{name: "3.6 userinfo refused with 401", with: merging, faults: fault(faults.UserInfo401), want: unbelieved},
+	{name: "3.6 an ID token in place of userinfo", with: merging, faults: fault(faults.UserInfoIDToken), want: unbelieved},
 }
 
 // skewed lets Alice sign in while the provider's clock stands still, and so
@@ -769,10 +770,10 @@ func TestCasesProvider(t *testing.T) {
 		code  signin.Code
 	}{
 		{"9.1 down at start", down, signin.ErrProviderUnavailable},
-		{"9.1 answering 500 at start", injecting(signintest.Discovery500), signin.ErrProviderUnavailable},
-		{"9.1 answering HTML at start", injecting(signintest.DiscoveryHTML), signin.ErrProviderUnavailable},
-		{"9.1 answering garbage at start", injecting(signintest.DiscoveryGarbage), signin.ErrProviderUnavailable},
-		{"9.1 being another issuer at start", injecting(signintest.DiscoveryIssuerWrong), signin.ErrProviderMisconfigured},
+		{"9.1 answering 500 at start", injecting(faults.Discovery500), signin.ErrProviderUnavailable},
+		{"9.1 answering HTML at start", injecting(faults.DiscoveryHTML), signin.ErrProviderUnavailable},
+		{"9.1 answering garbage at start", injecting(faults.DiscoveryGarbage), signin.ErrProviderUnavailable},
+		{"9.1 being another issuer at start", injecting(faults.DiscoveryIssuerWrong), signin.ErrProviderMisconfigured},
 	} {
 		all = append(all,
 			named{row.name + " is 503 until the provider is back", func(t *testing.T) { recovers(t, row.spoil, row.code) }},
@@ -798,17 +799,17 @@ func unfollowed(t *testing.T, tr *trial) {
 
 var providerRejections = []rejection{
 	{
-		name: "9.3 a token endpoint that redirects", faults: fault(signintest.TokenRedirect), also: unfollowed,
+		name: "9.3 a token endpoint that redirects", faults: fault(faults.TokenRedirect), also: unfollowed,
 		want: refusal{http.StatusBadGateway, signin.ErrProviderMisconfigured, 1},
 	},
 	{
-		name: "9.3 a userinfo endpoint that redirects", with: merging, faults: fault(signintest.UserInfoRedirect), also: unfollowed,
+		name: "9.3 a userinfo endpoint that redirects", with: merging, faults: fault(faults.UserInfoRedirect), also: unfollowed,
 		want: refusal{http.StatusBadGateway, signin.ErrProviderMisconfigured, 1},
 	},
 	{
 		name:   "9.3 http endpoints in the metadata of an https issuer",
 		with:   with{tls: true, provider: []signintest.Option{signintest.WithTLS()}},
-		faults: fault(signintest.DiscoveryHTTPEndpoints), try: discoverAgain, want: mismatch,
+		faults: fault(faults.DiscoveryHTTPEndpoints), try: discoverAgain, want: mismatch,
 		also: func(t *testing.T, tr *trial) { neverAsked(t, tr); unfollowed(t, tr) },
 	},
 }
@@ -910,7 +911,7 @@ func canaries(t *testing.T) {
 	b.get(back).want(t, http.StatusSeeOther, "/account")
 	b.get(back).want(t, http.StatusSeeOther, "/account")
 	for _, trouble := range []signintest.Fault{
-		signintest.TokenInvalidClient, signintest.TokenGarbage, signintest.TokenReset, signintest.Keys500, signintest.UserInfo500,
+		faults.TokenInvalidClient, faults.TokenGarbage, faults.TokenReset, faults.Keys500, faults.UserInfo500,
 	} {
 		tr.provider.Inject(trouble)
 		tr.clock.add(due)
@@ -920,7 +921,7 @@ func canaries(t *testing.T) {
 	tr.clock.add(due)
 	b.get("/account").want(t, http.StatusOK, "")
 	for _, trouble := range []signintest.Fault{
-		signintest.TokenInvalidGrant, signintest.TokenHTML, signintest.IDTokenSignatureInvalid, signintest.UserInfoIDToken,
+		faults.TokenInvalidGrant, faults.TokenHTML, faults.IDTokenSignatureInvalid, faults.UserInfoIDToken,
 	} {
 		tr.provider.Inject(trouble)
 		if got := tr.visit(tr.browser(), "/sign-in", alice); got.StatusCode < 400 {
@@ -928,7 +929,7 @@ func canaries(t *testing.T) {
 		}
 		tr.provider.Clear()
 	}
-	tr.provider.Inject(signintest.Revocation500)
+	tr.provider.Inject(faults.Revocation500)
 	out := b.do(http.MethodPost, "/sign-out")
 	out.want(t, http.StatusSeeOther, tr.provider.URL)
 	tr.provider.Visit(t, b.Client, out.Header.Get("Location"), alice)

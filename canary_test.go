@@ -28,6 +28,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -195,7 +196,7 @@ func (c *canary) live(t *testing.T) {
 	c.clock.add(due)
 	b.get("/tell").want(t, http.StatusOK, "")
 
-	troubles := slices.DeleteFunc(signintest.Faults(), func(f signintest.Fault) bool {
+	troubles := slices.DeleteFunc(faults.Names[signintest.Fault](), func(f signintest.Fault) bool {
 		name := string(f)
 		return strings.HasSuffix(name, "-hang") || strings.HasSuffix(name, "-trickle") || strings.HasPrefix(name, "logout-") || strings.HasPrefix(name, "access-")
 	})
@@ -227,7 +228,7 @@ func (c *canary) live(t *testing.T) {
 	bob.do(http.MethodPost, "/sign-out")
 	c.echo.Store(false)
 
-	for _, fault := range append([]signintest.Fault{""}, signintest.Faults()...) {
+	for _, fault := range append([]signintest.Fault{""}, faults.Names[signintest.Fault]()...) {
 		name := string(fault)
 		if fault != "" && !strings.HasPrefix(name, "logout-") && !strings.HasPrefix(name, "access-") {
 			continue

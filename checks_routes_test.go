@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -282,7 +283,7 @@ func TestChecksABadAnswerToAStepUp(t *testing.T) {
 	a := stepUpApp(t, with{})
 	b := a.signedIn(signintest.Alice())
 	session := b.session()
-	a.provider.Inject(signintest.IDTokenNonceWrong)
+	a.provider.Inject(faults.IDTokenNonceWrong)
 	got := b.visit("/delete", signintest.Alice())
 	got.Header.Del("Set-Cookie") // the attempt's
 	got.untouched(t, http.StatusBadGateway, signin.ErrProviderRejected)
@@ -382,7 +383,7 @@ func TestChecksTokensThatCannotBeVerified(t *testing.T) {
 	}{
 		{"the keys are not to be had", func(a *app) string {
 			token := a.provider.AccessToken("alice0000001", ordersAPI)
-			a.provider.Inject(signintest.Keys500)
+			a.provider.Inject(faults.Keys500)
 			return token
 		}, "ERROR"},
 		{"the provider is down", func(a *app) string {
@@ -391,7 +392,7 @@ func TestChecksTokensThatCannotBeVerified(t *testing.T) {
 			return token
 		}, "ERROR"},
 		{"nobody has published its key, and they have just been looked for", func(a *app) string {
-			a.provider.Inject(signintest.AccessTokenKeyIDUnknown)
+			a.provider.Inject(faults.AccessTokenKeyIDUnknown)
 			defer a.provider.Clear()
 			for range 2 {
 				a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))

@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -414,7 +415,7 @@ func TestDiagnoseSaysWhichPartDoesNotAnswer(t *testing.T) {
 		{"all is well", func(*signin.Config, *signintest.Provider) {}, nil},
 		{"all is well with a store", func(c *signin.Config, _ *signintest.Provider) { c.Store = good() }, nil},
 		{"the provider is down", func(_ *signin.Config, p *signintest.Provider) { p.Down() }, []signin.Code{signin.ErrProviderUnavailable}},
-		{"the provider is another", func(_ *signin.Config, p *signintest.Provider) { p.Inject(signintest.DiscoveryIssuerWrong) },
+		{"the provider is another", func(_ *signin.Config, p *signintest.Provider) { p.Inject(faults.DiscoveryIssuerWrong) },
 			[]signin.Code{signin.ErrProviderMisconfigured}},
 		{"the store is broken", func(c *signin.Config, _ *signintest.Provider) { c.Store = storeBy{good(), broken} },
 			[]signin.Code{signin.ErrStoreUnavailable}},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -442,11 +443,11 @@ func (tr *trial) wantNoLeak(t *testing.T) {
 }
 
 // accepted lets Alice sign in with faults switched on, and wants her to arrive.
-func accepted(t *testing.T, w with, faults ...signintest.Fault) (*trial, *browser) {
+func accepted(t *testing.T, w with, on ...signintest.Fault) (*trial, *browser) {
 	t.Helper()
 	tr := newTrial(t, w, false)
 	b := tr.browser()
-	tr.provider.Inject(faults...)
+	tr.provider.Inject(on...)
 	tr.wantArrival(t, b, signintest.Alice())
 	return tr, b
 }
@@ -491,7 +492,7 @@ func TestConformance(t *testing.T) {
 		test func(*testing.T)
 	}{
 		{"P", conformsBasic},
-		{"P-kid-absent-single-jwks", func(t *testing.T) { accepted(t, with{}, signintest.IDTokenKeyIDMissing) }},
+		{"P-kid-absent-single-jwks", func(t *testing.T) { accepted(t, with{}, faults.IDTokenKeyIDMissing) }},
 		{"P-kid-absent-multiple-jwks", conformsWithoutKeyID},
 		{"P-idtoken-sig-rs256", func(t *testing.T) { accepted(t, algorithm("RS256")) }},
 		{"P-scope-userinfo-claims", conformsScopes},
@@ -502,11 +503,11 @@ func TestConformance(t *testing.T) {
 		{"P-signing-key-rotation-just-before-signing", conformsRotationBeforeSigning},
 		{"P-signing-key-rotation", conformsRotation},
 		{"P-refresh-token", conformsRefresh},
-		{"P-refresh-token-invalid-issuer", func(t *testing.T) { endsAtRefresh(t, signintest.IDTokenIssuerWrong) }},
-		{"P-refresh-token-invalid-sub", func(t *testing.T) { endsAtRefresh(t, signintest.IDTokenSubjectWrong) }},
+		{"P-refresh-token-invalid-issuer", func(t *testing.T) { endsAtRefresh(t, faults.IDTokenIssuerWrong) }},
+		{"P-refresh-token-invalid-sub", func(t *testing.T) { endsAtRefresh(t, faults.IDTokenSubjectWrong) }},
 		{"P-rp-init-logout", func(t *testing.T) { signsOut(t) }},
-		{"P-rp-init-logout-other-state", func(t *testing.T) { signsOut(t, signintest.EndSessionStateWrong) }},
-		{"P-rp-init-logout-no-state", func(t *testing.T) { signsOut(t, signintest.EndSessionStateMissing) }},
+		{"P-rp-init-logout-other-state", func(t *testing.T) { signsOut(t, faults.EndSessionStateWrong) }},
+		{"P-rp-init-logout-no-state", func(t *testing.T) { signsOut(t, faults.EndSessionStateMissing) }},
 		{"P-3rd-party-init-login", conformsThirdPartyInitiation},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -548,44 +549,44 @@ func neverAsked(t *testing.T, tr *trial) {
 }
 
 var conformanceRejections = []rejection{
-	{name: "P-invalid-iss", faults: fault(signintest.IDTokenIssuerWrong), want: unbelieved},
-	{name: "P-invalid-aud", faults: fault(signintest.IDTokenAudienceWrong), want: unbelieved},
-	{name: "P-nonce-invalid", faults: fault(signintest.IDTokenNonceWrong), want: unbelieved},
-	{name: "P-nonce-invalid because there is none", faults: fault(signintest.IDTokenNonceMissing), want: unbelieved},
-	{name: "P-missing-sub", faults: fault(signintest.IDTokenSubjectMissing), want: unbelieved},
-	{name: "P-missing-iat", faults: fault(signintest.IDTokenIssuedAtMissing), want: unbelieved},
-	{name: "P-missing-aud", faults: fault(signintest.IDTokenAudienceMissing), want: unbelieved},
+	{name: "P-invalid-iss", faults: fault(faults.IDTokenIssuerWrong), want: unbelieved},
+	{name: "P-invalid-aud", faults: fault(faults.IDTokenAudienceWrong), want: unbelieved},
+	{name: "P-nonce-invalid", faults: fault(faults.IDTokenNonceWrong), want: unbelieved},
+	{name: "P-nonce-invalid because there is none", faults: fault(faults.IDTokenNonceMissing), want: unbelieved},
+	{name: "P-missing-sub", faults: fault(faults.IDTokenSubjectMissing), want: unbelieved},
+	{name: "P-missing-iat", faults: fault(faults.IDTokenIssuedAtMissing), want: unbelieved},
+	{name: "P-missing-aud", faults: fault(faults.IDTokenAudienceMissing), want: unbelieved},
 	{
 		name:   "P-kid-absent-multiple-jwks with a signature by none of them",
-		faults: fault(signintest.IDTokenKeyIDMissing, signintest.IDTokenSignatureInvalid), want: unbelieved,
+		faults: fault(faults.IDTokenKeyIDMissing, faults.IDTokenSignatureInvalid), want: unbelieved,
 		try: func(tr *trial, b *browser) answer {
 			tr.provider.RotateKey()
 			return tr.visit(b, "/sign-in?return_to=%2Faccount", signintest.Alice())
 		},
 	},
-	{name: "P-idtoken-sig-none", with: algorithm("RS256"), faults: fault(signintest.IDTokenAlgNone), want: unbelieved},
+	{name: "P-idtoken-sig-none", with: algorithm("RS256"), faults: fault(faults.IDTokenAlgNone), want: unbelieved},
 	{
 		name: "P-idtoken-sig-none from a provider that lists none", with: algorithm("RS256"),
-		faults: fault(signintest.IDTokenAlgNone, signintest.DiscoveryAlgNone), want: unbelieved,
+		faults: fault(faults.IDTokenAlgNone, faults.DiscoveryAlgNone), want: unbelieved,
 		try: func(tr *trial, b *browser) answer {
 			tr.start() // so that the list is read
 			return tr.visit(b, "/sign-in?return_to=%2Faccount", signintest.Alice())
 		},
 	},
-	{name: "P-invalid-sig-rs256", with: algorithm("RS256"), faults: fault(signintest.IDTokenSignatureInvalid), want: unbelieved},
-	{name: "P-invalid-sig-es256", with: algorithm("ES256"), faults: fault(signintest.IDTokenSignatureInvalid), want: unbelieved},
-	{name: "P-invalid-sig-hs256", with: algorithm("RS256"), faults: fault(signintest.IDTokenHS256PEM), want: unbelieved},
-	{name: "P-userinfo-invalid-sub", with: merging, faults: fault(signintest.UserInfoSubjectWrong), want: unbelieved},
+	{name: "P-invalid-sig-rs256", with: algorithm("RS256"), faults: fault(faults.IDTokenSignatureInvalid), want: unbelieved},
+	{name: "P-invalid-sig-es256", with: algorithm("ES256"), faults: fault(faults.IDTokenSignatureInvalid), want: unbelieved},
+	{name: "P-invalid-sig-hs256", with: algorithm("RS256"), faults: fault(faults.IDTokenHS256PEM), want: unbelieved},
+	{name: "P-userinfo-invalid-sub", with: merging, faults: fault(faults.UserInfoSubjectWrong), want: unbelieved},
 	{
-		name: "P-discovery-issuer-mismatch", faults: fault(signintest.DiscoveryIssuerWrong),
+		name: "P-discovery-issuer-mismatch", faults: fault(faults.DiscoveryIssuerWrong),
 		try: discoverAgain, want: mismatch, also: neverAsked,
 	},
 	{
-		name: "P-discovery-issuer-mismatch by a slash", faults: fault(signintest.DiscoveryIssuerSlash),
+		name: "P-discovery-issuer-mismatch by a slash", faults: fault(faults.DiscoveryIssuerSlash),
 		try: discoverAgain, want: mismatch, also: neverAsked,
 	},
 	{
-		name: "P-discovery-issuer-mismatch by the whole document of another provider", faults: fault(signintest.DiscoveryOtherProvider),
+		name: "P-discovery-issuer-mismatch by the whole document of another provider", faults: fault(faults.DiscoveryOtherProvider),
 		try: discoverAgain, want: mismatch, also: func(t *testing.T, tr *trial) { neverAsked(t, tr); unfollowed(t, tr) },
 	},
 	{
@@ -630,29 +631,29 @@ func TestConformanceFAPI(t *testing.T) {
 		fault signintest.Fault
 		want  refusal
 	}{
-		"invalid-iss":                        {signintest.IDTokenIssuerWrong, unbelieved},
-		"invalid-missing-iss":                {signintest.IDTokenIssuerMissing, unbelieved},
-		"invalid-aud":                        {signintest.IDTokenAudienceWrong, unbelieved},
-		"invalid-secondary-aud":              {signintest.IDTokenAudienceNoAZP, unbelieved},
-		"invalid-secondary-aud with azp":     {signintest.IDTokenAudienceExtra, unbelieved},
-		"invalid-missing-aud":                {signintest.IDTokenAudienceMissing, unbelieved},
-		"invalid-null-alg":                   {signintest.IDTokenAlgNone, unbelieved},
-		"invalid-alternate-alg":              {signintest.IDTokenOtherAlgorithm, unbelieved},
-		"invalid-expired-exp":                {signintest.IDTokenExpired, unbelieved},
-		"invalid-missing-exp":                {signintest.IDTokenExpiryMissing, unbelieved},
-		"invalid-nonce":                      {signintest.IDTokenNonceWrong, unbelieved},
-		"invalid-missing-nonce":              {signintest.IDTokenNonceMissing, unbelieved},
-		"invalid-authorization-response-iss": {signintest.ResponseIssuerWrong, malformed},
-		"remove-authorization-response-iss":  {signintest.ResponseIssuerMissing, malformed},
-		"ensure-authorization-response-with-invalid-state-fails":         {signintest.ResponseStateWrong, notUnderWay},
-		"ensure-authorization-response-with-invalid-missing-state-fails": {signintest.ResponseStateMissing, malformed},
+		"invalid-iss":                        {faults.IDTokenIssuerWrong, unbelieved},
+		"invalid-missing-iss":                {faults.IDTokenIssuerMissing, unbelieved},
+		"invalid-aud":                        {faults.IDTokenAudienceWrong, unbelieved},
+		"invalid-secondary-aud":              {faults.IDTokenAudienceNoAZP, unbelieved},
+		"invalid-secondary-aud with azp":     {faults.IDTokenAudienceExtra, unbelieved},
+		"invalid-missing-aud":                {faults.IDTokenAudienceMissing, unbelieved},
+		"invalid-null-alg":                   {faults.IDTokenAlgNone, unbelieved},
+		"invalid-alternate-alg":              {faults.IDTokenOtherAlgorithm, unbelieved},
+		"invalid-expired-exp":                {faults.IDTokenExpired, unbelieved},
+		"invalid-missing-exp":                {faults.IDTokenExpiryMissing, unbelieved},
+		"invalid-nonce":                      {faults.IDTokenNonceWrong, unbelieved},
+		"invalid-missing-nonce":              {faults.IDTokenNonceMissing, unbelieved},
+		"invalid-authorization-response-iss": {faults.ResponseIssuerWrong, malformed},
+		"remove-authorization-response-iss":  {faults.ResponseIssuerMissing, malformed},
+		"ensure-authorization-response-with-invalid-state-fails":         {faults.ResponseStateWrong, notUnderWay},
+		"ensure-authorization-response-with-invalid-missing-state-fails": {faults.ResponseStateMissing, malformed},
 	} {
 		rejection{name: "P-fapi2-" + module, with: fapi, faults: fault(row.fault), want: row.want, also: unused}.run(t)
 	}
 	for module, f := range map[string]signintest.Fault{
-		"valid-aud-as-array":                         signintest.IDTokenAudienceArray,
-		"token-endpoint-response-without-expires-in": signintest.TokensExpiresInAbsent,
-		"token-type-case-insensitivity":              signintest.TokensTypeOddCase,
+		"valid-aud-as-array":                         faults.IDTokenAudienceArray,
+		"token-endpoint-response-without-expires-in": faults.TokensExpiresInAbsent,
+		"token-type-case-insensitivity":              faults.TokensTypeOddCase,
 	} {
 		t.Run("P-fapi2-"+module, func(t *testing.T) {
 			t.Parallel()
@@ -679,7 +680,7 @@ func conformsBasic(t *testing.T) {
 func conformsWithoutKeyID(t *testing.T) {
 	tr := newTrial(t, with{}, false)
 	tr.provider.RotateKey() // two keys of one algorithm
-	tr.provider.Inject(signintest.IDTokenKeyIDMissing, signintest.KeysReversed)
+	tr.provider.Inject(faults.IDTokenKeyIDMissing, faults.KeysReversed)
 	tr.wantArrival(t, tr.browser(), signintest.Alice())
 }
 
@@ -830,9 +831,9 @@ func endsAtRefresh(t *testing.T, f signintest.Fault) {
 
 // signsOut wants the session ended here and at the provider, and the person
 // back in the application, whatever state comes back with them.
-func signsOut(t *testing.T, faults ...signintest.Fault) {
+func signsOut(t *testing.T, on ...signintest.Fault) {
 	t.Helper()
-	tr, b := accepted(t, with{}, faults...)
+	tr, b := accepted(t, with{}, on...)
 	copied := b.copyOf()
 	out := b.do(http.MethodPost, "/sign-out")
 	out.want(t, http.StatusSeeOther, tr.provider.URL)
@@ -843,7 +844,7 @@ func signsOut(t *testing.T, faults ...signintest.Fault) {
 	if got := back.Request.URL; back.StatusCode != http.StatusOK || !strings.HasPrefix(got.String(), tr.server.URL+"/") {
 		t.Errorf("arrived: got %s at %s; want the application", back.Status, got.Host)
 	}
-	if sent := back.Request.URL.Query().Has("state"); sent != slices.Contains(faults, signintest.EndSessionStateWrong) {
+	if sent := back.Request.URL.Query().Has("state"); sent != slices.Contains(on, faults.EndSessionStateWrong) {
 		t.Errorf("state came back: got %t; want what the module does", sent)
 	}
 	for name, who := range map[string]string{"the browser": b.who(), "a copy of the old cookie": copied.who()} {

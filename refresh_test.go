@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/signintest"
 )
@@ -290,7 +291,7 @@ func TestCasesRefresh(t *testing.T) {
 		a, clock, _ := rotating(t, nil)
 		b := a.signedIn(signintest.Alice())
 		clock.add(time.Hour)
-		a.provider.Inject(signintest.Token500)
+		a.provider.Inject(faults.Token500)
 		requests := 0
 		for _, wait := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second} {
 			requests++
@@ -313,7 +314,7 @@ func TestCasesRefresh(t *testing.T) {
 		a, clock, _ := rotating(t, nil)
 		alice, bob := a.signedIn(signintest.Alice()), a.signedIn(signintest.Bob())
 		clock.add(time.Hour)
-		a.provider.Inject(signintest.Token500)
+		a.provider.Inject(faults.Token500)
 		alice.get("/name")
 		a.provider.Clear()
 		wantCookies(t, "Bob", bob.get("/name"), false, "signin 86400")
@@ -407,35 +408,35 @@ func refreshAnswers(t *testing.T) {
 		other  bool // with Issuer: any other provider than Logto
 		expect string
 	}{
-		{"4.4 no new refresh token: the old one stays", signintest.TokensNoRefreshToken, false, renewed},
-		{"4.4 no nonce in the ID token", signintest.IDTokenNonceMissing, false, renewed},
-		{"4.4 no ID token: the claims stay", signintest.TokensNoIDToken, false, claimsStay},
-		{"4.4 keys not to be had: new tokens, old claims", signintest.Keys500, false, claimsStay},
-		{"4.4 an ID token with a wrong signature", signintest.IDTokenSignatureInvalid, false, ends},
-		{"4.4 an ID token of another issuer", signintest.IDTokenIssuerWrong, false, ends},
-		{"4.4 an ID token of another person", signintest.IDTokenSubjectWrong, false, ends},
-		{"4.4 an ID token for another client", signintest.IDTokenAudienceWrong, false, ends},
-		{"4.4 an ID token with another nonce", signintest.IDTokenNonceWrong, false, ends},
-		{"4.4 an ID token without a signature", signintest.IDTokenAlgNone, false, ends},
-		{"4.5 invalid_grant", signintest.TokenInvalidGrant, false, ends},
-		{"4.5 invalid_grant, any other provider", signintest.TokenInvalidGrant, true, ends},
-		{"4.5 an empty 400, any other provider", signintest.TokenEmpty400, true, ends},
-		{"4.5 invalid_request, any other provider", signintest.TokenInvalidRequest, true, ends},
-		{"4.5 an empty 400, Logto", signintest.TokenEmpty400, false, waits},
-		{"4.5 invalid_request, Logto", signintest.TokenInvalidRequest, false, waits},
-		{"4.5 invalid_client: the secret was rotated", signintest.TokenInvalidClient, false, waits},
-		{"4.5 invalid_client, any other provider", signintest.TokenInvalidClient, true, waits},
-		{"4.5 400 client secret has expired, Logto", signintest.TokenSecretExpired, false, waits},
-		{"4.5 403", signintest.TokenForbidden, false, waits},
-		{"4.5 403, any other provider", signintest.TokenForbidden, true, waits},
-		{"4.5 invalid_target", signintest.TokenInvalidTarget, false, waits},
-		{"4.5 invalid_target, any other provider", signintest.TokenInvalidTarget, true, waits},
-		{"4.5 invalid_scope", signintest.TokenInvalidScope, false, waits},
-		{"4.5 429", signintest.Token429, false, waits},
-		{"4.5 500", signintest.Token500, false, waits},
-		{"4.5 a page", signintest.TokenHTML, false, waits},
-		{"4.5 garbage", signintest.TokenGarbage, false, waits},
-		{"4.5 a reset", signintest.TokenReset, false, waits},
+		{"4.4 no new refresh token: the old one stays", faults.TokensNoRefreshToken, false, renewed},
+		{"4.4 no nonce in the ID token", faults.IDTokenNonceMissing, false, renewed},
+		{"4.4 no ID token: the claims stay", faults.TokensNoIDToken, false, claimsStay},
+		{"4.4 keys not to be had: new tokens, old claims", faults.Keys500, false, claimsStay},
+		{"4.4 an ID token with a wrong signature", faults.IDTokenSignatureInvalid, false, ends},
+		{"4.4 an ID token of another issuer", faults.IDTokenIssuerWrong, false, ends},
+		{"4.4 an ID token of another person", faults.IDTokenSubjectWrong, false, ends},
+		{"4.4 an ID token for another client", faults.IDTokenAudienceWrong, false, ends},
+		{"4.4 an ID token with another nonce", faults.IDTokenNonceWrong, false, ends},
+		{"4.4 an ID token without a signature", faults.IDTokenAlgNone, false, ends},
+		{"4.5 invalid_grant", faults.TokenInvalidGrant, false, ends},
+		{"4.5 invalid_grant, any other provider", faults.TokenInvalidGrant, true, ends},
+		{"4.5 an empty 400, any other provider", faults.TokenEmpty400, true, ends},
+		{"4.5 invalid_request, any other provider", faults.TokenInvalidRequest, true, ends},
+		{"4.5 an empty 400, Logto", faults.TokenEmpty400, false, waits},
+		{"4.5 invalid_request, Logto", faults.TokenInvalidRequest, false, waits},
+		{"4.5 invalid_client: the secret was rotated", faults.TokenInvalidClient, false, waits},
+		{"4.5 invalid_client, any other provider", faults.TokenInvalidClient, true, waits},
+		{"4.5 400 client secret has expired, Logto", faults.TokenSecretExpired, false, waits},
+		{"4.5 403", faults.TokenForbidden, false, waits},
+		{"4.5 403, any other provider", faults.TokenForbidden, true, waits},
+		{"4.5 invalid_target", faults.TokenInvalidTarget, false, waits},
+		{"4.5 invalid_target, any other provider", faults.TokenInvalidTarget, true, waits},
+		{"4.5 invalid_scope", faults.TokenInvalidScope, false, waits},
+		{"4.5 429", faults.Token429, false, waits},
+		{"4.5 500", faults.Token500, false, waits},
+		{"4.5 a page", faults.TokenHTML, false, waits},
+		{"4.5 garbage", faults.TokenGarbage, false, waits},
+		{"4.5 a reset", faults.TokenReset, false, waits},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -449,7 +450,7 @@ func refreshAnswers(t *testing.T) {
 			a.renamed("New")
 			clock.add(time.Hour)
 			a.provider.Inject(row.fault)
-			if row.fault == signintest.Keys500 {
+			if row.fault == faults.Keys500 {
 				a.provider.RotateKey()
 			}
 			got := b.get("/name")
@@ -624,7 +625,7 @@ func signOutMeanwhile(t *testing.T) {
 			clock.add(time.Hour)
 			outer, inner := func() answer { return knock(a.handler(), "/name", cookies) }, func() answer {
 				if !row.late { // what the refresh receives is for the refresh to revoke
-					a.provider.Inject(signintest.Revocation500)
+					a.provider.Inject(faults.Revocation500)
 					defer a.provider.Clear()
 				}
 				return signOutWith(a.handler(), cookies)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -311,7 +312,7 @@ func TestForgedBearerTokens(t *testing.T) {
 	a := apiApp(t, with{})
 	a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)).want(t, http.StatusOK, "")
 	fetched := a.provider.Stats().Keys
-	a.provider.Inject(signintest.AccessTokenKeyIDUnknown)
+	a.provider.Inject(faults.AccessTokenKeyIDUnknown)
 	forged := "Bearer " + a.provider.AccessToken("alice0000001", ordersAPI)
 	a.provider.Clear()
 	before := len(a.log.String())

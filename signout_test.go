@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -251,15 +252,15 @@ func providerTrouble(t *testing.T) {
 		alive         int // refresh tokens that are left
 	}{
 		"the provider is down":            {down: true, alive: 1},
-		"no end_session_endpoint":         {before: signintest.DiscoveryNoEndSession},
-		"no revocation_endpoint":          {before: signintest.DiscoveryNoRevocation, alive: 1},
-		"revocation fails":                {fault: signintest.Revocation500, alive: 1},
-		"revocation redirects":            {fault: signintest.RevocationRedirect, alive: 1},
-		"revocation hangs":                {fault: signintest.RevocationHang, alive: 1},
-		"another state comes back":        {fault: signintest.EndSessionStateWrong},
-		"no state comes back":             {fault: signintest.EndSessionStateMissing},
-		"discovery fails from now on":     {fault: signintest.Discovery500},
-		"the provider's keys are no more": {fault: signintest.Keys500},
+		"no end_session_endpoint":         {before: faults.DiscoveryNoEndSession},
+		"no revocation_endpoint":          {before: faults.DiscoveryNoRevocation, alive: 1},
+		"revocation fails":                {fault: faults.Revocation500, alive: 1},
+		"revocation redirects":            {fault: faults.RevocationRedirect, alive: 1},
+		"revocation hangs":                {fault: faults.RevocationHang, alive: 1},
+		"another state comes back":        {fault: faults.EndSessionStateWrong},
+		"no state comes back":             {fault: faults.EndSessionStateMissing},
+		"discovery fails from now on":     {fault: faults.Discovery500},
+		"the provider's keys are no more": {fault: faults.Keys500},
 	} {
 		t.Run("8.2 ended and back in the application: "+name, func(t *testing.T) {
 			t.Parallel()
@@ -289,7 +290,7 @@ func providerTrouble(t *testing.T) {
 			if n := a.provider.LiveRefreshTokens(signintest.Alice().Subject); n != row.alive {
 				t.Errorf("refresh tokens: got %d alive; want %d", n, row.alive)
 			}
-			failed := row.fault == signintest.Revocation500 || row.fault == signintest.RevocationHang || row.fault == signintest.RevocationRedirect || row.down
+			failed := row.fault == faults.Revocation500 || row.fault == faults.RevocationHang || row.fault == faults.RevocationRedirect || row.down
 			if got := strings.Contains(a.log.String(), "could not be revoked"); got != failed {
 				t.Errorf("log: got %t for a revocation that failed; want %t", got, failed)
 			}

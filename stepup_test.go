@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -81,7 +82,7 @@ func TestAStepUp(t *testing.T) {
 	b.get("/delete").want(t, http.StatusOK, "")
 	t.Run("when it happened survives a refresh, whose ID token does not say", func(t *testing.T) {
 		a.clock.add(4 * time.Minute)
-		a.provider.Inject(signintest.IDTokenAuthTimeMissing)
+		a.provider.Inject(faults.IDTokenAuthTimeMissing)
 		defer a.provider.Clear()
 		b.get("/delete").want(t, http.StatusOK, "")
 		if a.provider.Stats().Refreshes == 0 {
@@ -101,10 +102,10 @@ func TestAStepUpThatDoesNotHelp(t *testing.T) {
 		fault      signintest.Fault
 		person     signintest.User
 	}{
-		{"auth_time is missing", "/delete", signintest.IDTokenAuthTimeMissing, signintest.Alice()},
-		{"auth_time is zero", "/delete", signintest.IDTokenAuthTimeZero, signintest.Alice()},
-		{"auth_time is old", "/delete", signintest.IDTokenAuthTimeStale, signintest.Alice()},
-		{"max_age is ignored", "/delete", signintest.IgnoreMaxAge, signintest.Alice()},
+		{"auth_time is missing", "/delete", faults.IDTokenAuthTimeMissing, signintest.Alice()},
+		{"auth_time is zero", "/delete", faults.IDTokenAuthTimeZero, signintest.Alice()},
+		{"auth_time is old", "/delete", faults.IDTokenAuthTimeStale, signintest.Alice()},
+		{"max_age is ignored", "/delete", faults.IgnoreMaxAge, signintest.Alice()},
 		{"the class is another", "/vault", "", signintest.Alice()},
 		{"somebody else answers", "/delete", "", signintest.Bob()},
 	} {
@@ -189,7 +190,7 @@ func TestADemandThatIsMetIsAskedForAgain(t *testing.T) {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
 			a := stepUpApp(t, with{signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}, provider: []signintest.Option{signintest.WithACR("mfa")}})
-			a.provider.Inject(signintest.IDTokenACRMissing)
+			a.provider.Inject(faults.IDTokenACRMissing)
 			b := a.signedIn(signintest.Alice())
 			a.provider.Clear()
 			asked := a.provider.Stats().Authorizations
@@ -289,7 +290,7 @@ func TestADemandOfNobodyInParticular(t *testing.T) {
 	t.Parallel()
 	for _, query := range []string{"acr_values=mfa", "max_age=60"} {
 		a := newApp(t, with{})
-		a.provider.Inject(signintest.IDTokenAuthTimeMissing)
+		a.provider.Inject(faults.IDTokenAuthTimeMissing)
 		b := a.browser()
 		got := b.visit("/sign-in?"+query, signintest.Alice())
 		if got.StatusCode != http.StatusForbidden || b.who() != "nobody" {

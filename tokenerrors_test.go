@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -147,10 +148,10 @@ func TestAccessTokenThatIsRefused(t *testing.T) {
 		}, opts: []signin.TokenOption{org("org_one")}, code: signin.ErrScopeMissing},
 		{name: "an organization, with a scope that was configured after the sign-in", config: func(c *signin.Config) { c.Scopes = nil },
 			later: func(c *signin.Config) { c.Scopes = []string{orgScope} }, opts: []signin.TokenOption{org("org_one")}, code: signin.ErrScopeMissing, requests: 1},
-		{name: "invalid_scope", fault: signintest.TokenInvalidScope, opts: []signin.TokenOption{signin.ForResource(apiC)}, code: signin.ErrScopeMissing, requests: 1},
-		{name: "a client secret that has expired, at Logto", fault: signintest.TokenSecretExpired,
+		{name: "invalid_scope", fault: faults.TokenInvalidScope, opts: []signin.TokenOption{signin.ForResource(apiC)}, code: signin.ErrScopeMissing, requests: 1},
+		{name: "a client secret that has expired, at Logto", fault: faults.TokenSecretExpired,
 			opts: []signin.TokenOption{signin.ForResource(apiC)}, code: signin.ErrProviderMisconfigured, requests: 1},
-		{name: "an empty 400 at another provider", config: otherProvider, fault: signintest.TokenEmpty400,
+		{name: "an empty 400 at another provider", config: otherProvider, fault: faults.TokenEmpty400,
 			opts: []signin.TokenOption{signin.ForResource(apiC)}, code: signin.ErrProviderMisconfigured, requests: 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -191,13 +192,13 @@ func TestAccessTokenWhileTheProviderIsInTrouble(t *testing.T) {
 		seen  int // by the provider
 	}{
 		{"down", func(a *app, _ *timeouts) { a.provider.Down() }, signin.ErrProviderUnavailable, 0},
-		{"500", func(a *app, _ *timeouts) { a.provider.Inject(signintest.Token500) }, signin.ErrProviderUnavailable, 1},
-		{"429", func(a *app, _ *timeouts) { a.provider.Inject(signintest.Token429) }, signin.ErrProviderUnavailable, 1},
-		{"a page", func(a *app, _ *timeouts) { a.provider.Inject(signintest.TokenHTML) }, signin.ErrProviderUnavailable, 1},
-		{"a reset", func(a *app, _ *timeouts) { a.provider.Inject(signintest.TokenReset) }, signin.ErrProviderUnavailable, 1},
+		{"500", func(a *app, _ *timeouts) { a.provider.Inject(faults.Token500) }, signin.ErrProviderUnavailable, 1},
+		{"429", func(a *app, _ *timeouts) { a.provider.Inject(faults.Token429) }, signin.ErrProviderUnavailable, 1},
+		{"a page", func(a *app, _ *timeouts) { a.provider.Inject(faults.TokenHTML) }, signin.ErrProviderUnavailable, 1},
+		{"a reset", func(a *app, _ *timeouts) { a.provider.Inject(faults.TokenReset) }, signin.ErrProviderUnavailable, 1},
 		{"a time-out", func(_ *app, slow *timeouts) { slow.left.Store(1) }, signin.ErrProviderUnavailable, 0},
-		{"the secret was rotated", func(a *app, _ *timeouts) { a.provider.Inject(signintest.TokenInvalidClient) }, signin.ErrProviderMisconfigured, 1},
-		{"a redirect", func(a *app, _ *timeouts) { a.provider.Inject(signintest.TokenRedirect) }, signin.ErrProviderMisconfigured, 1},
+		{"the secret was rotated", func(a *app, _ *timeouts) { a.provider.Inject(faults.TokenInvalidClient) }, signin.ErrProviderMisconfigured, 1},
+		{"a redirect", func(a *app, _ *timeouts) { a.provider.Inject(faults.TokenRedirect) }, signin.ErrProviderMisconfigured, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -249,9 +250,9 @@ func TestTheSessionsOwnAccessTokenWhileTheProviderIsInTrouble(t *testing.T) {
 		seen  int
 	}{
 		{"down", func(a *app) { a.provider.Down() }, signin.ErrProviderUnavailable, 0},
-		{"500", func(a *app) { a.provider.Inject(signintest.Token500) }, signin.ErrProviderUnavailable, 1},
-		{"the secret was rotated", func(a *app) { a.provider.Inject(signintest.TokenInvalidClient) }, signin.ErrProviderMisconfigured, 1},
-		{"403, which here is about nobody's membership", func(a *app) { a.provider.Inject(signintest.TokenForbidden) }, signin.ErrProviderMisconfigured, 1},
+		{"500", func(a *app) { a.provider.Inject(faults.Token500) }, signin.ErrProviderUnavailable, 1},
+		{"the secret was rotated", func(a *app) { a.provider.Inject(faults.TokenInvalidClient) }, signin.ErrProviderMisconfigured, 1},
+		{"403, which here is about nobody's membership", func(a *app) { a.provider.Inject(faults.TokenForbidden) }, signin.ErrProviderMisconfigured, 1},
 	} {
 		t.Run("one that has expired is not: "+row.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -226,7 +227,7 @@ func TestASignOutDuringAFetch(t *testing.T) {
 			meet := func() {
 				if met.CompareAndSwap(false, true) {
 					shared.before(nil)
-					a.provider.Inject(signintest.Revocation500)
+					a.provider.Inject(faults.Revocation500)
 					signOutWith(out, cookies)
 					a.provider.Clear()
 				}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -202,13 +203,13 @@ func TestFetchUserInfoRefusesWhatItMust(t *testing.T) {
 		asked    int // at userinfo
 		refreshs int
 	}{
-		{"of somebody else", signintest.UserInfoSubjectWrong, signin.ErrProviderRejected, 1, 0},
-		{"of nobody", signintest.UserInfoSubjectMissing, signin.ErrProviderRejected, 1, 0},
-		{"as a page", signintest.UserInfoContentType, signin.ErrProviderRejected, 1, 0},
-		{"that is an ID token", signintest.UserInfoIDToken, signin.ErrProviderRejected, 1, 0},
-		{"that is down", signintest.UserInfo500, signin.ErrProviderUnavailable, 1, 0},
-		{"that redirects", signintest.UserInfoRedirect, signin.ErrProviderMisconfigured, 1, 0},
-		{"that takes no token, tried twice and no more", signintest.UserInfo401, signin.ErrProviderRejected, 2, 1},
+		{"of somebody else", faults.UserInfoSubjectWrong, signin.ErrProviderRejected, 1, 0},
+		{"of nobody", faults.UserInfoSubjectMissing, signin.ErrProviderRejected, 1, 0},
+		{"as a page", faults.UserInfoContentType, signin.ErrProviderRejected, 1, 0},
+		{"that is an ID token", faults.UserInfoIDToken, signin.ErrProviderRejected, 1, 0},
+		{"that is down", faults.UserInfo500, signin.ErrProviderUnavailable, 1, 0},
+		{"that redirects", faults.UserInfoRedirect, signin.ErrProviderMisconfigured, 1, 0},
+		{"that takes no token, tried twice and no more", faults.UserInfo401, signin.ErrProviderRejected, 2, 1},
 	} {
 		t.Run("userinfo "+row.name, func(t *testing.T) {
 			t.Parallel()
@@ -237,7 +238,7 @@ func TestFetchUserInfoTriesOnceMore(t *testing.T) {
 		a, clock, _ := describing(t, nil, opts...)
 		b := a.signedIn(signintest.Alice())
 		a.within(t, b.session(), func(ctx context.Context) {
-			a.provider.Inject(signintest.UserInfo401)
+			a.provider.Inject(faults.UserInfo401)
 			a.provider.OnTokenRequest(func(form url.Values) {
 				if form["resource"] != nil {
 					t.Errorf("got %v; want a request for userinfo's own token", form)
@@ -310,7 +311,7 @@ func TestFetchUserInfoOfPeopleWhoAreGone(t *testing.T) {
 	t.Run("a provider without userinfo", func(t *testing.T) {
 		t.Parallel()
 		a, _, _ := describing(t, nil)
-		a.provider.Inject(signintest.DiscoveryNoUserInfo)
+		a.provider.Inject(faults.DiscoveryNoUserInfo)
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 			infoError(t, "none", ctx, signin.ErrProviderMisconfigured)
 		})

@@ -27,7 +27,7 @@ type apiToken struct {
 // accessFor returns the access token that form asks for and its scope: for a
 // resource, for an organization, for a resource within an organization, or the
 // opaque one. p.mu is held.
-func (p *Provider) accessFor(u User, a *authorization, faults []*effect, form url.Values) (token, scope string, err *oauthError) {
+func (p *Provider) accessFor(u User, a *authorization, form url.Values) (token, scope string, err *oauthError) {
 	resource, organization := form.Get("resource"), form.Get("organization_id")
 	if organization != "" {
 		if err := p.mayEnter(u, a, organization); err != nil {
@@ -50,7 +50,7 @@ func (p *Provider) accessFor(u User, a *authorization, faults []*effect, form ur
 	// Logto gives nobody what was not asked for when they signed in.
 	granted := slices.DeleteFunc(slices.Clone(u.Permissions[t.audience]), func(scope string) bool { return !slices.Contains(a.scopes, scope) })
 	t.scope = strings.Join(granted, " ")
-	return p.issue(t, faults), t.scope, nil
+	return p.issue(t), t.scope, nil
 }
 
 // mayEnter returns why there is no token of u's for an organization, or nil. As
@@ -70,7 +70,7 @@ func (p *Provider) mayEnter(u User, a *authorization, organization string) *oaut
 
 // issue returns a JWT access token. p.mu is held.
 // https://www.rfc-editor.org/rfc/rfc9068#section-2
-func (p *Provider) issue(t apiToken, faults []*effect) string {
+func (p *Provider) issue(t apiToken) string {
 	now := p.now()
 	claims := map[string]any{
 		"iss":       p.Issuer,
@@ -86,12 +86,12 @@ func (p *Provider) issue(t apiToken, faults []*effect) string {
 		claims["organization_id"] = t.organization
 	}
 	j := p.newJWT("at+jwt", claims)
-	for _, f := range faults {
-		if f.accessToken != nil {
-			f.accessToken(p, j)
+	for _, f := range p.faults {
+		if f.AccessToken != nil {
+			f.AccessToken(&p.facts, j)
 		}
 	}
-	out := j.compact()
+	out := compact(j)
 	p.secrets = append(p.secrets, out)
 	return out
 }
@@ -116,8 +116,7 @@ func (p *Provider) MachineToken(clientID, audience string, scopes ...string) str
 
 func (p *Provider) mint(t apiToken, scopes []string) string {
 	t.scope = strings.Join(scopes, " ")
-	faults := p.injected()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.issue(t, faults)
+	return p.issue(t)
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gosignin/signin/internal/faults"
 )
 
 // An AuthorizationRequest is what one request at the authorization endpoint
@@ -105,7 +107,7 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 // the browser to a page.
 func (p *Provider) decide(w http.ResponseWriter, r *http.Request, asked, params url.Values) {
 	prompt := strings.Fields(params.Get("prompt"))
-	ignored := params.Has("max_age") && slices.ContainsFunc(p.injected(), func(f *effect) bool { return f.ignoreMaxAge })
+	ignored := params.Has("max_age") && slices.ContainsFunc(p.injected(), func(f *faults.Effect) bool { return f.IgnoreMaxAge })
 	p.mu.Lock()
 	s := p.sessionOf(r)
 	if s != nil && !ignored && p.tooOld(s, params) {
@@ -305,8 +307,8 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, params, answe
 	}
 	answer.Set("iss", p.Issuer)
 	for _, f := range p.injected() {
-		if f.response != nil {
-			f.response(answer)
+		if f.Response != nil {
+			f.Response(answer)
 		}
 	}
 	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer), http.StatusSeeOther)

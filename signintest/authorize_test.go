@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -290,7 +291,7 @@ func TestIgnorePKCE(t *testing.T) {
 		})
 	}
 	for _, wrong := range []string{"", "somebody else's"} {
-		a.p.Inject(signintest.IgnorePKCE)
+		a.p.Inject(faults.IgnorePKCE)
 		if got := exchange(wrong); got.status != 200 || part(t, got.text("id_token"), 1)["nonce"] != a.params().Get("nonce") {
 			t.Errorf("verifier %q: got %d %s; want tokens with the nonce of the request", wrong, got.status, got.raw)
 		}

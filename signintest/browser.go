@@ -1,6 +1,8 @@
 package signintest
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,19 +16,19 @@ import (
 // maxHops is more than any way through a sign-in has.
 const maxHops = 30
 
-// SignIn signs user in at the application at appURL, as a person with a browser
-// does: from appURL + "/sign-in" to the provider, through its form, and back
-// through the callback. It returns the client that is signed in, whose cookie
-// jar holds the session. If anything on the way refuses, the test ends with a
-// list of the steps taken.
+// SignIn signs user in at an application that [Start] does not run, such as one
+// in a process of its own: from appURL + "/sign-in" to the provider, through its
+// form, and back through the callback. It returns the client that is signed in,
+// whose cookie jar holds the session. If anything on the way refuses, the test
+// ends with a list of the steps taken.
 //
 // A nil client means a new one. A client without a cookie jar is given one. The
 // account is made, or replaced, by [Provider.SetUser]; a session that another
 // user has at the provider in this client is forgotten first.
 func (p *Provider) SignIn(t testing.TB, client *http.Client, appURL string, user User) *http.Client {
 	t.Helper()
-	b := p.browser(client, user)
-	resp, err := b.visit(strings.TrimSuffix(appURL, "/") + "/sign-in")
+	client = p.prepare(client, user)
+	resp, b, err := p.visit(client, strings.TrimSuffix(appURL, "/")+"/sign-in", user)
 	if err == nil {
 		defer resp.Body.Close()
 		if !b.calledBack {
@@ -36,18 +38,15 @@ func (p *Provider) SignIn(t testing.TB, client *http.Client, appURL string, user
 	if err != nil {
 		t.Fatalf("signintest: signing in %s got stuck: %v\n%s", user.Subject, err, strings.Join(b.trail, "\n"))
 	}
-	return b.own
+	return client
 }
 
-// Visit opens address as a person with a browser does, follows every redirect,
-// fills in the provider's form as user when it comes up, and returns the last
-// response, whatever its status. The body is closed when the test ends. Use it
-// where a sign-in starts elsewhere than at "/sign-in": at a guarded page, at a
-// step-up. client and user are as for [Provider.SignIn].
+// Visit opens address as [App.Browser] does, at an application that [Start] does
+// not run, and returns the last response, whatever its status. The body is
+// closed when the test ends. client and user are as for [Provider.SignIn].
 func (p *Provider) Visit(t testing.TB, client *http.Client, address string, user User) *http.Response {
 	t.Helper()
-	b := p.browser(client, user)
-	resp, err := b.visit(address)
+	resp, b, err := p.visit(p.prepare(client, user), address, user)
 	if err != nil {
 		t.Fatalf("signintest: visiting %s: %v\n%s", address, err, strings.Join(b.trail, "\n"))
 	}
@@ -55,27 +54,17 @@ func (p *Provider) Visit(t testing.TB, client *http.Client, address string, user
 	return resp
 }
 
-// NewClient returns a client with a cookie jar of its own, one browser as it
-// were. It takes httptest's certificate, and follows redirects.
+// NewClient returns a client with a cookie jar of its own, which takes httptest's
+// certificate and follows redirects. It is a plain client: it sends no headers of
+// a browser, and the provider's form is a page to it like any other.
 func (p *Provider) NewClient() *http.Client {
 	jar, err := cookiejar.New(nil)
 	must(err)
 	return &http.Client{Transport: p.transport, Jar: jar}
 }
 
-// browser is one way through redirects and the provider's form.
-type browser struct {
-	p          *Provider
-	own        *http.Client // the caller's
-	client     *http.Client // a copy that follows no redirect by itself
-	user       User
-	initiator  *url.URL // whose page started this navigation; nil for the address bar
-	chain      string   // Sec-Fetch-Site of the navigation so far
-	trail      []string // what has happened, for the message
-	calledBack bool     // a redirect URI has been answered without an error
-}
-
-func (p *Provider) browser(client *http.Client, user User) *browser {
+// prepare returns a client for a user who has an account.
+func (p *Provider) prepare(client *http.Client, user User) *http.Client {
 	if client == nil {
 		client = p.NewClient()
 	}
@@ -86,13 +75,11 @@ func (p *Provider) browser(client *http.Client, user User) *browser {
 	}
 	p.SetUser(user)
 	p.forgetOthers(client.Jar, user.Subject)
-	own := *client
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &browser{p: p, own: client, client: &own, user: user}
+	return client
 }
 
-// forgetOthers ends the session that somebody else than subject has in a
-// browser, or the provider would sign them in without asking. Nobody is told.
+// forgetOthers ends the session that a user other than subject has in a
+// browser, or the provider would sign them in without asking. It tells no one.
 func (p *Provider) forgetOthers(jar http.CookieJar, subject string) {
 	u, err := url.Parse(p.URL)
 	must(err)
@@ -105,88 +92,106 @@ func (p *Provider) forgetOthers(jar http.CookieJar, subject string) {
 	}
 }
 
-// visit returns the first response that is neither a redirect nor the
-// provider's form.
-func (b *browser) visit(address string) (*http.Response, error) {
-	r, err := http.NewRequest(http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
+// visit opens address with a copy of client that signs in as user where the
+// provider asks. The browser that it returns has seen all of it.
+func (p *Provider) visit(client *http.Client, address string, user User) (*http.Response, *browser, error) {
+	b := &browser{p: p, base: cmp.Or(client.Transport, http.DefaultTransport), user: user.Subject, watched: true}
+	with := *client
+	with.Transport = b
+	with.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+		if len(via) >= maxHops {
+			return fmt.Errorf("more than %d steps", maxHops)
+		}
+		return nil
 	}
-	for range maxHops {
-		resp, err := b.do(r)
-		if err != nil {
-			return nil, err
-		}
-		next, err := b.next(resp)
-		if err != nil {
-			resp.Body.Close()
-			return nil, err
-		}
-		if next == nil {
-			return resp, nil
-		}
-		resp.Body.Close()
-		r = next
+	resp, err := with.Get(address)
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err // without the address, which may hold a code
 	}
-	return nil, fmt.Errorf("more than %d steps", maxHops)
+	return resp, b, err
 }
 
-// do sends r with the headers of a browser's navigation.
+// browser is the transport of a client that a person navigates with: it sends
+// what a browser sends, and fills in the provider's form.
+type browser struct {
+	p    *Provider
+	base http.RoundTripper
+	user string // who fills in the form
+
+	watched    bool // for one navigation: trail and calledBack are kept
+	trail      []string
+	calledBack bool // a redirect URI has been answered without an error
+}
+
+// RoundTrip returns the answer to r or, if that is the provider's form, to the
+// form.
+func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.send(asNavigation(r))
+	if err != nil || !b.p.isForm(resp) {
+		return resp, err
+	}
+	resp.Body.Close()
+	form, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.URL.String(),
+		strings.NewReader(url.Values{"user": {b.user}}.Encode()))
+	must(err)
+	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	form.Header["Cookie"] = r.Header["Cookie"]
+	return b.send(asNavigation(form))
+}
+
+func (b *browser) send(r *http.Request) (*http.Response, error) {
+	resp, err := b.base.RoundTrip(r)
+	if err == nil && b.watched {
+		b.trail = append(b.trail, fmt.Sprintf("\t%s %s → %d", r.Method, withoutQuery(r.URL), resp.StatusCode))
+		if resp.StatusCode < 400 && b.p.isRedirectURI(withoutQuery(r.URL)) {
+			b.calledBack = true
+		}
+	}
+	return resp, err
+}
+
+// asNavigation returns r with the headers of a browser's navigation, unless it
+// has some of them: then it is a script's request.
 // https://www.w3.org/TR/fetch-metadata/#framework
-func (b *browser) do(r *http.Request) (*http.Response, error) {
+func asNavigation(r *http.Request) *http.Request {
+	if r.Header.Get("Accept") != "" || r.Header.Get("Sec-Fetch-Mode") != "" {
+		return r
+	}
+	r = r.Clone(r.Context())
+	if r.Response != nil {
+		r.Header.Del("Referer") // net/http's own, with a query that browsers leave out
+	}
 	r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 	r.Header.Set("Sec-Fetch-Mode", "navigate")
 	r.Header.Set("Sec-Fetch-Dest", "document")
 	r.Header.Set("Sec-Fetch-User", "?1")
-	r.Header.Set("Sec-Fetch-Site", b.site(r.URL))
-	resp, err := b.client.Do(r)
-	if err != nil {
-		return nil, err
+	r.Header.Set("Sec-Fetch-Site", site(r))
+	if r.Method != http.MethodGet {
+		r.Header.Set("Origin", r.URL.Scheme+"://"+r.URL.Host)
 	}
-	b.trail = append(b.trail, fmt.Sprintf("\t%s %s → %d", r.Method, withoutQuery(r.URL), resp.StatusCode))
-	if resp.StatusCode < 400 && b.p.isRedirectURI(withoutQuery(r.URL)) {
-		b.calledBack = true
-	}
-	return resp, nil
+	return r
 }
 
-// site is what Sec-Fetch-Site says of a request in the navigation under way: the
-// farthest it has been from where it started.
-func (b *browser) site(to *url.URL) string {
-	switch {
-	case b.initiator == nil:
-		return "none"
-	case b.chain == "cross-site" || to.Scheme != b.initiator.Scheme || to.Hostname() != b.initiator.Hostname():
-		b.chain = "cross-site"
-	case b.chain == "same-site" || to.Host != b.initiator.Host:
-		b.chain = "same-site"
-	default:
-		b.chain = "same-origin"
-	}
-	return b.chain
-}
-
-// next returns what a browser, or the person in front of it, sends after resp;
-// nil if this is where they arrive.
-func (b *browser) next(resp *http.Response) (*http.Request, error) {
-	if resp.StatusCode/100 == 3 {
-		to, err := resp.Location()
-		if err != nil {
-			return nil, fmt.Errorf("%s without a Location", resp.Status)
+// site is what Sec-Fetch-Site says of a request: the farthest that the
+// navigation has been from where it started, which is the address bar or, for a
+// form, a page of the same origin.
+func site(r *http.Request) string {
+	if r.Response == nil {
+		if r.Method == http.MethodGet {
+			return "none"
 		}
-		return http.NewRequest(http.MethodGet, to.String(), nil)
+		return "same-origin"
 	}
-	if !b.p.isForm(resp) {
-		return nil, nil
+	from := r.Response.Request
+	switch before := from.Header.Get("Sec-Fetch-Site"); {
+	case before == "none", before == "cross-site":
+		return before
+	case r.URL.Scheme != from.URL.Scheme || r.URL.Hostname() != from.URL.Hostname():
+		return "cross-site"
+	case before == "same-site" || r.URL.Host != from.URL.Host:
+		return "same-site"
 	}
-	form := url.Values{"user": {b.user.Subject}}
-	r, err := http.NewRequest(http.MethodPost, resp.Request.URL.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	b.initiator, b.chain = resp.Request.URL, ""
-	return r, nil
+	return "same-origin"
 }
 
 // isForm reports whether resp is one of the provider's pages that ask who is

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -90,12 +91,12 @@ func TestSignInTellsWhereItGotStuck(t *testing.T) {
 		fault        signintest.Fault
 		want         []string
 	}{
-		"the callback refuses": {app.URL, "bob000000001", signintest.ResponseStateWrong,
+		"the callback refuses": {app.URL, "bob000000001", faults.ResponseStateWrong,
 			[]string{"signing in bob000000001 got stuck: 403 Forbidden at " + app.URL + "/callback: state", "GET " + app.URL + "/sign-in → 302", "POST " + p.URL + "/sign-in → 303"}},
 		"the application does not answer": {"http://127.0.0.1:1", "bob000000001", "", []string{"connection refused"}},
 		"the address is none":             {"http://[::1", "bob000000001", "", []string{"missing ']'"}},
 		"a loop":                          {loop.URL, "bob000000001", "", []string{"more than 30 steps"}},
-		"a redirect to nowhere":           {nowhere.URL, "bob000000001", "", []string{"302 Found without a Location"}},
+		"a redirect to nowhere":           {nowhere.URL, "bob000000001", "", []string{"302 Found at " + nowhere.URL + "/sign-in"}},
 		"the application is down":         {down.URL, "bob000000001", "", []string{"503 Service Unavailable at " + down.URL + "/sign-in: try later"}},
 		"the user is suspended":           {app.URL, "gone", "", []string{"403 Forbidden at " + p.URL + "/sign-in"}},
 	}

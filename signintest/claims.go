@@ -1,6 +1,7 @@
 package signintest
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -98,7 +99,7 @@ func orEmpty(list []string) []string {
 
 // idToken returns the ID token for a grant of a, beside accessToken. p.mu is
 // held. authCode is empty at a refresh.
-func (p *Provider) idToken(u User, a *authorization, faults []*effect, accessToken, authCode string) string {
+func (p *Provider) idToken(u User, a *authorization, accessToken, authCode string) string {
 	claims := userClaims(u, a.scopes)
 	maps.DeleteFunc(claims, func(name string, _ any) bool { return slices.Contains(userInfoOnly, name) })
 	now := p.now()
@@ -120,16 +121,16 @@ func (p *Provider) idToken(u User, a *authorization, faults []*effect, accessTok
 		claims["acr"] = a.acr
 	}
 	t := p.newJWT("JWT", claims)
-	t.accessToken, t.code = accessToken, authCode
+	t.AtHash, t.CHash = tokenHash(t.Algorithm, accessToken), tokenHash(t.Algorithm, authCode)
 	if p.settings.logto137 {
-		claims["at_hash"] = t.hash(accessToken)
+		claims["at_hash"] = t.AtHash
 	}
-	for _, f := range faults {
-		if f.idToken != nil {
-			f.idToken(p, t)
+	for _, f := range p.faults {
+		if f.IDToken != nil {
+			f.IDToken(&p.facts, t)
 		}
 	}
-	out := t.compact()
+	out := compact(t)
 	p.secrets = append(p.secrets, out)
 	return out
 }
@@ -137,19 +138,30 @@ func (p *Provider) idToken(u User, a *authorization, faults []*effect, accessTok
 // serveUserInfo answers to the opaque access token only, as Logto does.
 // https://openid.net/specs/openid-connect-core-1_0.html#UserInfo
 func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
-	faults := p.injected()
 	u, a, err := p.bearer(r)
 	if err != nil {
 		err.write(w)
 		return
 	}
 	claims := userClaims(u, a.scopes)
-	for _, f := range faults {
-		if f.userInfo != nil {
-			f.userInfo(claims)
+	for _, f := range p.injected() {
+		if f.UserInfoIDToken {
+			p.answerIDToken(w, u, a)
+			return
+		}
+		if f.UserInfo != nil {
+			f.UserInfo(claims)
 		}
 	}
 	writeJSON(w, http.StatusOK, claims)
+}
+
+func (p *Provider) answerIDToken(w http.ResponseWriter, u User, a *authorization) {
+	p.mu.Lock()
+	token := p.idToken(u, a, "", "")
+	p.mu.Unlock()
+	w.Header().Set("Content-Type", "application/jwt")
+	io.WriteString(w, token)
 }
 
 // bearer returns whose access token stands in the Authorization header, the one

@@ -4,26 +4,24 @@
 // the difference.
 //
 // A whole test of an application, from the first redirect to the page behind
-// the guard:
+// the guard. [Start] serves the application, whose main calls newApp too, and
+// [App.Browser] is what Alice visits it with:
 //
-//	func TestAccountPage(t *testing.T) {
-//		p := signintest.NewProvider()
-//		defer p.Close()
-//
-//		mux := http.NewServeMux()
-//		app := httptest.NewServer(mux)
-//		defer app.Close()
-//
-//		auth, err := signin.New(p.Config(app.URL))
+//	func newApp(cfg signin.Config) (http.Handler, error) {
+//		auth, err := signin.New(cfg)
 //		if err != nil {
-//			t.Fatal(err)
+//			return nil, err
 //		}
+//		mux := http.NewServeMux()
 //		mux.HandleFunc("GET /sign-in", auth.SignIn())
 //		mux.HandleFunc("GET /callback", auth.Callback())
 //		mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+//		return mux, nil
+//	}
 //
-//		alice := p.SignIn(t, nil, app.URL, signintest.Alice())
-//		resp, err := alice.Get(app.URL + "/account")
+//	func TestAccount(t *testing.T) {
+//		app := signintest.Start(t, newApp)
+//		resp, err := app.Browser(signintest.Alice()).Get(app.URL + "/account")
 //		…
 //	}
 //
@@ -33,17 +31,17 @@
 //	r := signintest.WithUser(httptest.NewRequest("GET", "/account", nil), &signin.User{Name: "Alice"})
 //	account(w, r)
 //
-// [WithAccessToken] gives that user an access token. The other side, an API to
-// which such tokens come, is tested with [Provider.AccessToken] and
-// [Provider.MachineToken], which make one without a sign-in:
+// What goes wrong in the field is switched on by name. Each [Fault] says what
+// comes of it:
+//
+//	app.Provider.Inject(signintest.SignInDeclined)
+//
+// An API to which access tokens come is tested with [Provider.AccessToken] and
+// [Provider.MachineToken], which make one without a sign-in; [WithAccessToken]
+// gives one to the user of WithUser:
 //
 //	r := httptest.NewRequest("GET", "/orders", nil)
 //	r.Header.Set("Authorization", "Bearer "+p.AccessToken("alice", "https://api.example.com", "read:orders"))
-//
-// What goes wrong at real providers is switched on by name; every [Fault] says
-// what it does:
-//
-//	p.Inject(signintest.IDTokenNonceWrong)
 //
 // # What it is and is not
 //
@@ -51,8 +49,8 @@
 // older behaviour. It knows one confidential client, and reads time through
 // [WithNow] only. It offers no pushed authorization requests, no introspection,
 // no token exchange, no client credentials grant, no consent screen, and no
-// password: whoever picks a name is signed in. It is therefore no provider to put
-// on a network: listen on loopback only.
+// password: to click on a name is to be signed in. It is therefore no provider to
+// put on a network: listen on loopback only.
 //
 // In one place it is not Logto. It gives a token for an organization only if the
 // authorization request had "urn:logto:resource:organizations" among its

@@ -2,8 +2,10 @@ package signintest_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/gosignin/signin"
@@ -16,35 +18,58 @@ func account(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A test of an application, from the first redirect to the guarded page.
-func Example() {
-	test := func(t *testing.T) {
-		p := signintest.NewProvider()
-		defer p.Close()
+// newApp is what main calls, too, with the configuration of its environment.
+func newApp(cfg signin.Config) (http.Handler, error) {
+	auth, err := signin.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sign-in", auth.SignIn())
+	mux.HandleFunc("GET /callback", auth.Callback())
+	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+	return mux, nil
+}
 
-		mux := http.NewServeMux()
-		app := httptest.NewServer(mux)
-		defer app.Close()
-
-		auth, err := signin.New(p.Config(app.URL))
-		if err != nil {
-			t.Fatal(err)
+// runTest runs a test inside an Example.
+func runTest(test func(t testing.TB)) {
+	t := &exampleT{}
+	defer func() {
+		for _, end := range slices.Backward(t.cleanups) {
+			end()
 		}
-		mux.HandleFunc("GET /sign-in", auth.SignIn())
-		mux.HandleFunc("GET /callback", auth.Callback())
-		mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
+	}()
+	test(t)
+}
 
-		alice := p.SignIn(t, nil, app.URL, signintest.Alice())
-		resp, err := alice.Get(app.URL + "/account")
+// exampleT is a testing.TB as far as an Example needs it.
+type exampleT struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (t *exampleT) Helper()                           {}
+func (t *exampleT) Cleanup(end func())                { t.cleanups = append(t.cleanups, end) }
+func (t *exampleT) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (t *exampleT) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// A test of an application, from the first redirect to the guarded page. Where
+// runTest is, a test has its func TestAccount(t *testing.T).
+func ExampleStart() {
+	runTest(func(t testing.TB) {
+		app := signintest.Start(t, newApp)
+		resp, err := app.Browser(signintest.Alice()).Get(app.URL + "/account")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			t.Errorf("got %s; want 200", resp.Status)
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	_ = test // run by go test
+		fmt.Println(resp.StatusCode, string(body))
+	})
+	// Output: 200 Hello, Alice Example
 }
 
 // A test of one handler, without a provider.
@@ -56,28 +81,20 @@ func ExampleWithUser() {
 	// Output: Hello, Alice
 }
 
-// What a sign-in must not survive.
+// What users see when something goes wrong.
 func ExampleProvider_Inject() {
-	test := func(t *testing.T) {
-		p := signintest.NewProvider()
-		defer p.Close()
-		mux := http.NewServeMux()
-		app := httptest.NewServer(mux)
-		defer app.Close()
-		auth, err := signin.New(p.Config(app.URL))
+	runTest(func(t testing.TB) {
+		app := signintest.Start(t, newApp)
+		alice := app.Browser(signintest.Alice())
+		app.Provider.Inject(signintest.SignInDeclined)
+		resp, err := alice.Get(app.URL + "/account")
 		if err != nil {
 			t.Fatal(err)
 		}
-		mux.HandleFunc("GET /sign-in", auth.SignIn())
-		mux.HandleFunc("GET /callback", auth.Callback())
-
-		p.Inject(signintest.IDTokenNonceWrong)
-		resp := p.Visit(t, nil, app.URL+"/sign-in", signintest.Alice())
-		if resp.StatusCode < 400 {
-			t.Errorf("got %s; want the sign-in refused", resp.Status)
-		}
-	}
-	_ = test // run by go test
+		defer resp.Body.Close()
+		fmt.Println(resp.StatusCode, resp.Request.URL.Path)
+	})
+	// Output: 403 /callback
 }
 
 // A test of an API that people and machines call with access tokens, without a

@@ -11,21 +11,15 @@ import (
 	_ "crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
-)
 
-// signingKey is a key pair with its name and its one algorithm.
-type signingKey struct {
-	id        string
-	algorithm string
-	private   crypto.Signer
-}
+	"github.com/gosignin/signin/internal/faults"
+)
 
 // newKey makes a key for algorithm, and panics for one that Logto has not and
 // WithAlgorithm does not name.
-func newKey(algorithm string) signingKey {
+func newKey(algorithm string) faults.Key {
 	var private crypto.Signer
 	var err error
 	switch algorithm {
@@ -43,43 +37,22 @@ func newKey(algorithm string) signingKey {
 		panic("signintest: unknown algorithm " + algorithm)
 	}
 	must(err)
-	return signingKey{id: random(), algorithm: algorithm, private: private}
-}
-
-func (k signingKey) public() jose.JSONWebKey {
-	return jose.JSONWebKey{Key: k.private.Public(), KeyID: k.id, Algorithm: k.algorithm, Use: "sig"}
-}
-
-// jwt is a token on its way to be signed, open to the changes of faults.
-type jwt struct {
-	header    map[string]any // without alg
-	claims    map[string]any
-	algorithm string
-	key       any // as [jose.SigningKey] takes it; nil for alg "none"
-
-	accessToken, code string // what at_hash and c_hash are made of
-
-	rewrite func(payload []byte) []byte // what JSON objects in Go cannot say
-	finish  func(compact string) string // what happens to the signed token
+	return faults.Key{ID: random(), Algorithm: algorithm, Private: private}
 }
 
 // newJWT prepares a token signed with the current key. p.mu is held.
-func (p *Provider) newJWT(typ string, claims map[string]any) *jwt {
-	t := &jwt{header: map[string]any{"typ": typ}, claims: claims}
-	t.signWith(p.keys[0])
+func (p *Provider) newJWT(typ string, claims map[string]any) *faults.Token {
+	t := &faults.Token{Header: map[string]any{"typ": typ}, Claims: claims, Public: p.keys[0].Private.Public()}
+	t.SignWith(p.keys[0])
 	return t
 }
 
-func (t *jwt) signWith(k signingKey) {
-	t.algorithm, t.key, t.header["kid"] = k.algorithm, k.private, k.id
-}
-
-// hash is what at_hash and c_hash hold: the left half of the hash that goes
+// tokenHash is what at_hash and c_hash hold: the left half of the hash that goes
 // with the algorithm.
 // https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken
-func (t *jwt) hash(value string) string {
+func tokenHash(algorithm, value string) string {
 	h := crypto.SHA256
-	switch t.algorithm {
+	switch algorithm {
 	case "ES384":
 		h = crypto.SHA384
 	case "ES512", "EdDSA":
@@ -92,60 +65,38 @@ func (t *jwt) hash(value string) string {
 }
 
 // compact returns the token as it is sent.
-func (t *jwt) compact() string {
-	payload, err := json.Marshal(t.claims)
+func compact(t *faults.Token) string {
+	payload, err := json.Marshal(t.Claims)
 	must(err)
-	if t.rewrite != nil {
-		payload = t.rewrite(payload)
+	if t.Rewrite != nil {
+		payload = t.Rewrite(payload)
 	}
-	out := t.sign(payload)
-	if t.finish != nil {
-		out = t.finish(out)
+	out := sign(t, payload)
+	if t.Finish != nil {
+		out = t.Finish(out)
 	}
 	return out
 }
 
-func (t *jwt) sign(payload []byte) string {
-	if t.algorithm == "none" { // go-jose rightly does not know it
-		t.header["alg"] = "none"
-		header, err := json.Marshal(t.header)
+func sign(t *faults.Token, payload []byte) string {
+	if t.Algorithm == "none" { // go-jose rightly does not know it
+		t.Header["alg"] = "none"
+		header, err := json.Marshal(t.Header)
 		must(err)
 		return base64.RawURLEncoding.EncodeToString(header) + "." +
 			base64.RawURLEncoding.EncodeToString(payload) + "."
 	}
 	opts := &jose.SignerOptions{}
-	for name, value := range t.header {
+	for name, value := range t.Header {
 		opts.WithHeader(jose.HeaderKey(name), value)
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: jose.SignatureAlgorithm(t.algorithm), Key: t.key,
+		Algorithm: jose.SignatureAlgorithm(t.Algorithm), Key: t.Key,
 	}, opts)
 	must(err)
 	signed, err := signer.Sign(payload)
 	must(err)
 	out, err := signed.CompactSerialize()
-	must(err)
-	return out
-}
-
-// breakSignature changes one bit in the middle of the signature.
-func breakSignature(compact string) string {
-	i := strings.LastIndexByte(compact, '.') + 1
-	sig, err := base64.RawURLEncoding.DecodeString(compact[i:])
-	must(err)
-	sig[len(sig)/2] ^= 1
-	return compact[:i] + base64.RawURLEncoding.EncodeToString(sig)
-}
-
-// encrypted wraps a token in one that nobody but its maker can open.
-func encrypted(compact string) string {
-	key := make([]byte, 32)
-	rand.Read(key)
-	enc, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.DIRECT, Key: key}, nil)
-	must(err)
-	sealed, err := enc.Encrypt([]byte(compact))
-	must(err)
-	out, err := sealed.CompactSerialize()
 	must(err)
 	return out
 }
@@ -157,29 +108,16 @@ func (p *Provider) RotateKey() {
 	key := newKey(p.settings.algorithm)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.keys = append([]signingKey{key}, p.keys[0])
+	p.keys = append([]faults.Key{key}, p.keys[0])
 }
 
-// spareKey returns a key of the provider's algorithm that is published by no
-// one but a fault. p.mu is held.
-func (p *Provider) spareKey() signingKey {
-	if p.spare == nil {
-		p.spare = new(newKey(p.settings.algorithm))
+// otherAlgorithm returns one that the metadata of a provider with algorithm do
+// not name.
+func otherAlgorithm(algorithm string) string {
+	if algorithm == "ES256" {
+		return "ES384"
 	}
-	return *p.spare
-}
-
-// otherKey returns a key of an algorithm that the metadata do not name. p.mu is
-// held.
-func (p *Provider) otherKey() signingKey {
-	if p.other == nil {
-		algorithm := "ES256"
-		if p.settings.algorithm == algorithm {
-			algorithm = "ES384"
-		}
-		p.other = new(newKey(algorithm))
-	}
-	return *p.other
+	return "ES256"
 }
 
 // must is for errors that only a mistake in this package can cause.

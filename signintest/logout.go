@@ -40,7 +40,6 @@ func (p *Provider) LogoutDeliveries() []LogoutDelivery {
 // LogoutToken returns a logout token that names a user, a session, or both. A
 // test posts it as "logout_token" in a form. Faults apply to it.
 func (p *Provider) LogoutToken(subject, sid string) string {
-	faults := p.injected()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -61,12 +60,12 @@ func (p *Provider) LogoutToken(subject, sid string) string {
 		claims["exp"] = now.Add(2 * time.Minute).Unix()
 	}
 	t := p.newJWT("logout+jwt", claims)
-	for _, f := range faults {
-		if f.logoutToken != nil {
-			f.logoutToken(p, t)
+	for _, f := range p.faults {
+		if f.LogoutToken != nil {
+			f.LogoutToken(&p.facts, t)
 		}
 	}
-	return t.compact()
+	return compact(t)
 }
 
 // Logout sends a logout token that names a user, a session, or both to every
@@ -159,8 +158,8 @@ func (p *Provider) serveEndSession(w http.ResponseWriter, r *http.Request) {
 		q.Set("state", state)
 	}
 	for _, f := range p.injected() {
-		if f.signOut != nil {
-			f.signOut(q)
+		if f.SignOut != nil {
+			f.SignOut(q)
 		}
 	}
 	http.Redirect(w, r, withQuery(target, q), http.StatusSeeOther)
@@ -196,7 +195,7 @@ func (p *Provider) ours(hint string) bool {
 		return false
 	}
 	for _, k := range p.keys {
-		if _, err := parsed.Verify(k.private.Public()); err == nil {
+		if _, err := parsed.Verify(k.Private.Public()); err == nil {
 			return true
 		}
 	}

@@ -67,27 +67,31 @@ func (p *Provider) metadata() map[string]any {
 func (p *Provider) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	doc := p.metadata()
 	for _, f := range p.injected() {
-		if f.metadata != nil {
-			f.metadata(p, doc)
+		if f.Metadata != nil {
+			f.Metadata(&p.facts, doc)
 		}
 	}
 	writeJSON(w, http.StatusOK, doc)
 }
 
 func (p *Provider) serveKeys(w http.ResponseWriter, _ *http.Request) {
-	faults := p.injected()
 	p.mu.Lock()
 	set := jose.JSONWebKeySet{}
 	for _, k := range p.keys {
-		set.Keys = append(set.Keys, k.public())
+		set.Keys = append(set.Keys, k.Public())
 	}
-	for _, f := range faults {
-		if f.keys != nil {
-			f.keys(p, &set)
+	for _, f := range p.faults {
+		if f.Keys != nil {
+			f.Keys(&p.facts, &set)
 		}
 	}
 	p.mu.Unlock()
 	writeJSON(w, http.StatusOK, set)
+}
+
+// serveForeignKeys answers with the key of tokens that point here.
+func (p *Provider) serveForeignKeys(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.facts.Spare().Public()}})
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

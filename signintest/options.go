@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// An Option changes what [NewProvider] starts.
+// An Option changes the provider that [Start] or [NewProvider] starts.
 type Option func(*settings)
 
 // settings are fixed once the provider runs.
@@ -30,8 +30,8 @@ type settings struct {
 // the loopback interface. Whoever reaches the address can sign in as anybody.
 func WithAddr(addr string) Option { return func(s *settings) { s.addr = addr } }
 
-// WithTLS serves https, with [net/http/httptest]'s certificate.
-// [Provider.Config] then brings an HTTPClient that trusts it.
+// WithTLS serves https, with [net/http/httptest]'s certificate, and so does
+// [Start]. [Provider.Config] then brings an HTTPClient that trusts it.
 func WithTLS() Option { return func(s *settings) { s.tls = true } }
 
 // WithClient sets the client ID and the client secret.
@@ -92,7 +92,7 @@ func WithACR(values ...string) Option {
 }
 
 // WithUsers sets who has an account, in place of [Alice], [Bob], [NaverUser]
-// and [XUser]. [Provider.SignIn] and [Provider.SetUser] add others later.
+// and [XUser]. [App.Browser] and [Provider.SetUser] add others later.
 func WithUsers(users ...User) Option {
 	return func(s *settings) {
 		s.users = nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 )
 
 // A Provider is an OpenID provider on the loopback interface. Make one with
@@ -27,6 +28,7 @@ type Provider struct {
 	Issuer string
 
 	settings  settings
+	facts     faults.Facts // of all above
 	paths     paths
 	server    *httptest.Server
 	transport *http.Transport
@@ -39,12 +41,10 @@ type Provider struct {
 
 	mu           sync.Mutex
 	down         bool
-	faults       []*effect // what is wrong now
+	faults       []*faults.Effect // what is wrong now
 	stats        Stats
 	onToken      func(url.Values)
-	keys         []signingKey // the current one first; all are published
-	spare        *signingKey  // never published, but by a fault
-	other        *signingKey  // of another algorithm
+	keys         []faults.Key // the current one first; all are published
 	users        []User
 	suspended    map[string]bool
 	redirects    []string
@@ -107,7 +107,7 @@ func NewProvider(opts ...Option) *Provider {
 		settings:     s,
 		paths:        logtoPaths(s.randomPaths),
 		closing:      make(chan struct{}),
-		keys:         []signingKey{newKey(s.algorithm)},
+		keys:         []faults.Key{newKey(s.algorithm)},
 		users:        s.users,
 		suspended:    map[string]bool{},
 		interactions: map[string]*interaction{},
@@ -143,6 +143,15 @@ func (p *Provider) start() {
 	}
 	p.URL = p.server.URL
 	p.Issuer = p.URL + "/oidc"
+	p.facts = faults.Facts{
+		URL: p.URL, Issuer: p.Issuer,
+		ClientID: p.settings.clientID, ClientSecret: p.settings.clientSecret,
+		Algorithm: p.settings.algorithm,
+		Now:       p.now,
+		Closing:   p.closing,
+		Spare:     sync.OnceValue(func() faults.Key { return newKey(p.settings.algorithm) }),
+		Other:     sync.OnceValue(func() faults.Key { return newKey(otherAlgorithm(p.settings.algorithm)) }),
+	}
 	_, port, _ := net.SplitHostPort(p.server.Listener.Addr().String())
 	p.cookieName = "signintest_" + port
 }
@@ -266,36 +275,29 @@ func (p *Provider) now() time.Time {
 	return time.Now()
 }
 
-// endpoint names what a request is for, to count it and to find its faults.
-type endpoint string
-
+// The endpoints that no fault replaces, beside those that package faults names.
 const (
-	atDiscovery  endpoint = "discovery"
-	atKeys       endpoint = "keys"
-	atAuthorize  endpoint = "authorize"
-	atToken      endpoint = "token"
-	atUserInfo   endpoint = "userinfo"
-	atRevocation endpoint = "revocation"
-	atEndSession endpoint = "end session"
-	atPages      endpoint = "pages"
+	atAuthorize  = "authorize"
+	atEndSession = "end session"
+	atPages      = "pages"
 )
 
 func (p *Provider) routes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, at endpoint, h http.HandlerFunc) {
+	handle := func(pattern string, at string, h http.HandlerFunc) {
 		mux.Handle(pattern, p.serve(at, h))
 	}
-	handle("GET /oidc/.well-known/openid-configuration", atDiscovery, p.serveMetadata)
-	handle("GET "+p.paths.keys, atKeys, p.serveKeys)
+	handle("GET /oidc/.well-known/openid-configuration", faults.AtDiscovery, p.serveMetadata)
+	handle("GET "+p.paths.keys, faults.AtKeys, p.serveKeys)
 	handle("GET "+p.paths.authorize, atAuthorize, p.serveAuthorize)
 	handle("POST "+p.paths.authorize, atAuthorize, p.serveAuthorize)
-	handle("POST "+p.paths.token, atToken, p.serveToken)
-	handle("GET "+p.paths.userInfo, atUserInfo, p.serveUserInfo)
-	handle("POST "+p.paths.userInfo, atUserInfo, p.serveUserInfo)
-	handle("POST "+p.paths.revocation, atRevocation, p.serveRevocation)
+	handle("POST "+p.paths.token, faults.AtToken, p.serveToken)
+	handle("GET "+p.paths.userInfo, faults.AtUserInfo, p.serveUserInfo)
+	handle("POST "+p.paths.userInfo, faults.AtUserInfo, p.serveUserInfo)
+	handle("POST "+p.paths.revocation, faults.AtRevocation, p.serveRevocation)
 	handle("GET "+p.paths.endSession, atEndSession, p.serveEndSession)
 	handle("POST "+p.paths.endSession, atEndSession, p.serveEndSession)
-	handle("GET "+foreignKeysPath, atPages, p.serveForeignKeys)
+	handle("GET "+faults.ForeignKeysPath, atPages, p.serveForeignKeys)
 	handle("GET /sign-in", atPages, p.showSignIn)
 	handle("GET /register", atPages, p.showRegister)
 	handle("GET /connect/{connector}", atPages, p.showConnector)
@@ -305,7 +307,7 @@ func (p *Provider) routes() http.Handler {
 	return mux
 }
 
-func (p *Provider) serve(at endpoint, next http.HandlerFunc) http.Handler {
+func (p *Provider) serve(at string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.isDown() {
 			panic(http.ErrAbortHandler) // closes the connection without an answer
@@ -313,9 +315,16 @@ func (p *Provider) serve(at endpoint, next http.HandlerFunc) http.Handler {
 		p.count(at, r)
 		w.Header().Set("Cache-Control", "no-store")
 		for _, f := range p.injected() {
-			if f.answer != nil && f.at == at {
-				f.answer(p, w, r)
+			switch {
+			case f.At != at:
+			case f.Refusal != nil:
+				(&oauthError{f.Refusal.Status, f.Refusal.Code, f.Refusal.Description}).write(w)
 				return
+			case f.Answer != nil:
+				f.Answer(&p.facts, w, r)
+				return
+			default:
+				w = f.Wrap(w)
 			}
 		}
 		next(w, r)
@@ -328,29 +337,29 @@ func (p *Provider) isDown() bool {
 	return p.down
 }
 
-func (p *Provider) count(at endpoint, r *http.Request) {
+func (p *Provider) count(at string, r *http.Request) {
 	grant := ""
-	if at == atToken {
+	if at == faults.AtToken {
 		grant = r.PostFormValue("grant_type")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch at {
-	case atDiscovery:
+	case faults.AtDiscovery:
 		p.stats.Discovery++
-	case atKeys:
+	case faults.AtKeys:
 		p.stats.Keys++
 	case atAuthorize:
 		p.stats.Authorizations++
-	case atToken:
+	case faults.AtToken:
 		if grant == "refresh_token" {
 			p.stats.Refreshes++
 		} else {
 			p.stats.Exchanges++
 		}
-	case atUserInfo:
+	case faults.AtUserInfo:
 		p.stats.UserInfo++
-	case atRevocation:
+	case faults.AtRevocation:
 		p.stats.Revocations++
 	case atEndSession:
 		p.stats.EndSessions++

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -155,7 +156,7 @@ func TestAddressIsTheOneAskedFor(t *testing.T) {
 
 func TestCloseEndsAnswersThatHang(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []signintest.Fault{signintest.DiscoveryHang, signintest.DiscoveryTrickle, signintest.DiscoveryEndless} {
+	for _, fault := range []signintest.Fault{faults.DiscoveryHang, faults.DiscoveryTrickle, faults.DiscoveryEndless} {
 		p := signintest.NewProvider()
 		p.Inject(fault)
 		ended := make(chan error)

@@ -176,6 +176,18 @@ func (a *party) get(t *testing.T, address, bearer string) answer {
 // part decodes a part of a JWT: 0 is the header, 1 the claims.
 func part(t *testing.T, token string, i int) map[string]any {
 	t.Helper()
+	var out map[string]any
+	d := json.NewDecoder(strings.NewReader(rawPart(t, token, i)))
+	d.UseNumber()
+	if err := d.Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// rawPart is part before it is decoded as JSON.
+func rawPart(t *testing.T, token string, i int) string {
+	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		t.Fatalf("got %d parts of a JWT; want 3", len(parts))
@@ -184,13 +196,7 @@ func part(t *testing.T, token string, i int) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out map[string]any
-	d := json.NewDecoder(strings.NewReader(string(raw)))
-	d.UseNumber()
-	if err := d.Decode(&out); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return string(raw)
 }
 
 // verify has go-oidc verify an ID token.

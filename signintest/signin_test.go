@@ -1,7 +1,6 @@
 package signintest_test
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -10,54 +9,26 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
-// signinApp is an application as the package documentation shows it.
-func signinApp(t *testing.T, p *signintest.Provider) (*httptest.Server, *signin.Auth) {
+// newAuth is for handlers that are called without a server.
+func newAuth(t *testing.T, p *signintest.Provider) *signin.Auth {
 	t.Helper()
-	mux := http.NewServeMux()
-	app := httptest.NewServer(mux)
-	t.Cleanup(app.Close)
-	cfg := p.Config(app.URL)
+	cfg := p.Config("http://localhost:8080")
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	auth, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux.HandleFunc("GET /sign-in", auth.SignIn())
-	mux.HandleFunc("GET /callback", auth.Callback())
-	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
-	return app, auth
-}
-
-func TestEachReadyMadeUserSignsInWithThePackage(t *testing.T) {
-	t.Parallel()
-	for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser()} {
-		t.Run(user.Subject, func(t *testing.T) {
-			t.Parallel()
-			p := signintest.NewProvider()
-			t.Cleanup(p.Close)
-			app, _ := signinApp(t, p)
-			resp, err := p.SignIn(t, nil, app.URL, user).Get(app.URL + "/account")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			body, _ := io.ReadAll(resp.Body)
-			if got, want := string(body), "Hello, "+user.Name; got != want {
-				t.Errorf("got %q; want %q", got, want)
-			}
-		})
-	}
+	return auth
 }
 
 func TestVisitStartsAtAGuardedPage(t *testing.T) {
 	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	app, _ := signinApp(t, p)
-	resp := p.Visit(t, nil, app.URL+"/account?x=1", signintest.Bob())
+	app := signintest.Start(t, newHandler)
+	resp := app.Provider.Visit(t, nil, app.URL+"/account?x=1", signintest.Bob())
 	if resp.StatusCode != http.StatusOK || resp.Request.URL.RequestURI() != "/account?x=1" {
 		t.Errorf("got %s at %s; want 200 at /account?x=1", resp.Status, resp.Request.URL.Path)
 	}
@@ -67,7 +38,7 @@ func TestGuardsTakeATestUser(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()
 	t.Cleanup(p.Close)
-	_, auth := signinApp(t, p)
+	auth := newAuth(t, p)
 	guarded := auth.RequireAuth(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for name, test := range map[string]struct {
 		user   *signin.User
@@ -84,18 +55,18 @@ func TestGuardsTakeATestUser(t *testing.T) {
 	}
 }
 
-func TestAnInjectedFaultReachesThePackage(t *testing.T) {
+func TestAClearedFaultIsGone(t *testing.T) {
 	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	app, _ := signinApp(t, p)
-	p.Inject(signintest.IDTokenNonceWrong)
-	client := p.NewClient()
-	if resp := p.Visit(t, client, app.URL+"/sign-in", signintest.Alice()); resp.StatusCode < 400 {
-		t.Errorf("got %s; want the sign-in refused", resp.Status)
+	app := signintest.Start(t, newHandler)
+	browser := app.Browser(signintest.Alice())
+	app.Provider.Inject(faults.IDTokenNonceWrong)
+	if status, path, _ := get(t, browser, app.URL+"/account"); status < 400 || path != "/callback" {
+		t.Errorf("got %d at %s; want the sign-in refused", status, path)
 	}
-	p.Clear()
-	p.SignIn(t, client, app.URL, signintest.Alice())
+	app.Provider.Clear()
+	if status, path, _ := get(t, browser, app.URL+"/account"); status != http.StatusOK || path != "/account" {
+		t.Errorf("after Clear: got %d at %s; want the page", status, path)
+	}
 }
 
 // CASES 2.9: an unmet step-up is 403, once, and each further try costs a click.
@@ -106,38 +77,24 @@ func TestAStepUpAndWhatItMustNotDo(t *testing.T) {
 		status int
 	}{
 		"the person is asked again": {nil, http.StatusOK},
-		"max_age is ignored":        {[]signintest.Fault{signintest.IgnoreMaxAge}, http.StatusForbidden},
+		"max_age is ignored":        {[]signintest.Fault{faults.IgnoreMaxAge}, http.StatusForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newClock()
-			p := signintest.NewProvider(signintest.WithNow(c.Now))
-			t.Cleanup(p.Close)
-			mux := http.NewServeMux()
-			app := httptest.NewServer(mux)
-			t.Cleanup(app.Close)
-			cfg := p.Config(app.URL)
-			cfg.Logger = slog.New(slog.DiscardHandler)
-			auth, err := signin.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			mux.HandleFunc("GET /sign-in", auth.SignIn())
-			mux.HandleFunc("GET /callback", auth.Callback())
-			mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
-			mux.Handle("GET /delete", auth.Require(signin.AuthenticatedWithin(5*time.Minute))(http.HandlerFunc(account)))
-
-			client := p.SignIn(t, nil, app.URL, signintest.Alice())
+			app := signintest.Start(t, newHandler, signintest.WithNow(c.Now))
+			browser := app.Browser(signintest.Alice())
+			get(t, browser, app.URL+"/account")
 			c.Advance(30 * time.Minute)
-			p.Inject(test.faults...)
-			if resp := p.Visit(t, client, app.URL+"/delete", signintest.Alice()); resp.StatusCode != test.status {
-				t.Errorf("got %s at %s; want %d", resp.Status, resp.Request.URL.Path, test.status)
+			app.Provider.Inject(test.faults...)
+			if status, path, _ := get(t, browser, app.URL+"/delete"); status != test.status {
+				t.Errorf("got %d at %s; want %d", status, path, test.status)
 			}
-			if got := p.Stats().Authorizations; got != 2 {
+			if got := app.Provider.Stats().Authorizations; got != 2 {
 				t.Errorf("got %d authorization requests; want one more than the first", got)
 			}
-			if resp := p.Visit(t, client, app.URL+"/account", signintest.Alice()); resp.StatusCode != http.StatusOK {
-				t.Errorf("afterwards: got %s; want the session to stand", resp.Status)
+			if status, _, _ := get(t, browser, app.URL+"/account"); status != http.StatusOK {
+				t.Errorf("afterwards: got %d; want the session to go on", status)
 			}
 		})
 	}
@@ -152,7 +109,7 @@ func TestFaultsOfAccessTokensReachAnAPI(t *testing.T) {
 			t.Parallel()
 			p := signintest.NewProvider()
 			t.Cleanup(p.Close)
-			_, auth := signinApp(t, p)
+			auth := newAuth(t, p)
 			served := 0
 			orders := auth.RequireBearer(api, signin.HasScope("read:orders"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
 			ask := func(token string) int {
@@ -170,7 +127,7 @@ func TestFaultsOfAccessTokensReachAnAPI(t *testing.T) {
 			}
 			p.Inject(fault)
 			want, calls := http.StatusUnauthorized, 1
-			if fault == signintest.AccessTokenTypeJWT || fault == signintest.AccessTokenTypeMissing {
+			if fault == faults.AccessTokenTypeJWT || fault == faults.AccessTokenTypeMissing {
 				want, calls = http.StatusOK, 2
 			}
 			if got := ask(p.AccessToken("alice", api, "read:orders")); got != want || served != calls {

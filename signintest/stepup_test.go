@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -112,7 +113,7 @@ func TestRefreshedIDTokensSayWhatTheSignInSaid(t *testing.T) {
 		"both":          {[]string{"max_age", "60", "acr_values", "gold"}, nil, time.Hour, "gold"},
 		"both, not repeated": {
 			[]string{"max_age", "60", "acr_values", "gold"},
-			[]signintest.Fault{signintest.IDTokenAuthTimeMissing, signintest.IDTokenACRMissing}, nil, nil,
+			[]signintest.Fault{faults.IDTokenAuthTimeMissing, faults.IDTokenACRMissing}, nil, nil,
 		},
 	}
 	for name, test := range tests {
@@ -198,7 +199,7 @@ func TestIgnoreMaxAge(t *testing.T) {
 			c := newClock()
 			a := start(t, signintest.WithNow(c.Now))
 			client := a.p.NewClient()
-			a.p.Inject(signintest.IgnoreMaxAge)
+			a.p.Inject(faults.IgnoreMaxAge)
 			first, asked := a.tokensFor(t, client, "max_age", "60") // there is no session yet
 			if !asked {
 				t.Error("without a session: got nobody asked; want the person asked")

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gosignin/signin/internal/faults"
 )
 
 const (
@@ -60,8 +62,8 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, f := range p.injected() {
-		if f.tokens != nil {
-			f.tokens(body)
+		if f.Tokens != nil {
+			f.Tokens(body)
 		}
 	}
 	writeJSON(w, http.StatusOK, body)
@@ -120,7 +122,6 @@ func (p *Provider) authenticate(r *http.Request) *oauthError {
 // exchange trades a code for tokens.
 // https://openid.net/specs/openid-connect-core-1_0.html#TokenEndpoint
 func (p *Provider) exchange(form url.Values) (map[string]any, *oauthError) {
-	faults := p.injected()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	value := form.Get("code")
@@ -134,19 +135,19 @@ func (p *Provider) exchange(form url.Values) (map[string]any, *oauthError) {
 		return nil, badRequest("invalid_grant", "authorization code already consumed")
 	case form.Get("redirect_uri") != c.redirectURI:
 		return nil, badRequest("invalid_grant", "authorization code redirect_uri mismatch")
-	case s256(form.Get("code_verifier")) != c.challenge && !slices.ContainsFunc(faults, func(f *effect) bool { return f.ignorePKCE }):
+	case s256(form.Get("code_verifier")) != c.challenge && !slices.ContainsFunc(p.faults, func(f *faults.Effect) bool { return f.IgnorePKCE }):
 		return nil, badRequest("invalid_grant", "PKCE verification failed")
 	}
 	u, ok := p.active(c.subject)
 	if !ok {
 		return nil, badRequest("invalid_grant", "authorization code invalid (referenced account not found)")
 	}
-	access, scope, err := p.accessFor(u, c.authorization, faults, form)
+	access, scope, err := p.accessFor(u, c.authorization, form)
 	if err != nil {
 		return nil, err
 	}
 	c.used = true
-	body := p.tokenResponse(u, c.authorization, faults, access, scope, value)
+	body := p.tokenResponse(u, c.authorization, access, scope, value)
 	if slices.Contains(c.scopes, "offline_access") {
 		body["refresh_token"] = p.newRefreshToken(c.authorization)
 	}
@@ -161,7 +162,6 @@ func s256(verifier string) string {
 
 // refreshed trades a refresh token for tokens.
 func (p *Provider) refreshed(form url.Values) (map[string]any, *oauthError) {
-	faults := p.injected()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	value := form.Get("refresh_token")
@@ -182,7 +182,7 @@ func (p *Provider) refreshed(form url.Values) (map[string]any, *oauthError) {
 		p.revokeForReuse(rt.grant)
 		return nil, badRequest("invalid_grant", "refresh token already used")
 	}
-	access, scope, err := p.accessFor(u, rt.authorization, faults, form)
+	access, scope, err := p.accessFor(u, rt.authorization, form)
 	if err != nil {
 		return nil, err
 	}
@@ -192,20 +192,20 @@ func (p *Provider) refreshed(form url.Values) (map[string]any, *oauthError) {
 		}
 		value = p.newRefreshToken(rt.authorization)
 	}
-	body := p.tokenResponse(u, rt.authorization, faults, access, scope, "")
+	body := p.tokenResponse(u, rt.authorization, access, scope, "")
 	body["refresh_token"] = value
 	return body, nil
 }
 
 // tokenResponse is https://openid.net/specs/openid-connect-core-1_0.html#TokenResponse
 // without the refresh token. p.mu is held.
-func (p *Provider) tokenResponse(u User, a *authorization, faults []*effect, access, scope, authCode string) map[string]any {
+func (p *Provider) tokenResponse(u User, a *authorization, access, scope, authCode string) map[string]any {
 	return map[string]any{
 		"access_token": access,
 		"token_type":   "Bearer",
 		"expires_in":   int64(p.settings.accessLifetime / time.Second),
 		"scope":        scope,
-		"id_token":     p.idToken(u, a, faults, access, authCode),
+		"id_token":     p.idToken(u, a, access, authCode),
 	}
 }
 

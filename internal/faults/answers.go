@@ -1,0 +1,129 @@
+package faults
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+func status(code int) func(*Facts, http.ResponseWriter, *http.Request) {
+	return func(_ *Facts, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+func tooMany(_ *Facts, w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "30")
+	w.WriteHeader(http.StatusTooManyRequests)
+}
+
+func page(_ *Facts, w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	io.WriteString(w, "<!doctype html><title>Maintenance</title><h1>We will be back</h1>")
+}
+
+func garbage(_ *Facts, w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	io.WriteString(w, `{"issuer":"`+"\x00\xff{]")
+}
+
+// over waits, without end if wait is 0, and reports whether the client of r has
+// gone, or the provider has ended.
+func (f *Facts) over(r *http.Request, wait time.Duration) bool {
+	var timer <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-timer:
+		return false
+	case <-r.Context().Done():
+	case <-f.Closing:
+	}
+	return true
+}
+
+// hang ends without an answer when the client gives up or the provider closes.
+func hang(f *Facts, _ http.ResponseWriter, r *http.Request) {
+	f.over(r, 0)
+	panic(http.ErrAbortHandler)
+}
+
+func trickle(f *Facts, w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	for {
+		io.WriteString(w, " ")
+		http.NewResponseController(w).Flush()
+		if f.over(r, time.Second) {
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// endless writes an object for as long as the client reads.
+func endless(f *Facts, w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	io.WriteString(w, "{")
+	blanks := bytes.Repeat([]byte{' '}, 64<<10)
+	for {
+		select {
+		case <-f.Closing:
+			panic(http.ErrAbortHandler)
+		default:
+		}
+		if _, err := w.Write(blanks); err != nil {
+			return
+		}
+	}
+}
+
+// gzipBomb is a gigabyte in one megabyte: a small member a thousand times, which
+// readers take for one stream. https://www.rfc-editor.org/rfc/rfc1952#section-2.2
+func gzipBomb(_ *Facts, w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Encoding", "gzip")
+	w.Write(packed([]byte("{")))
+	member := packed(bytes.Repeat([]byte{' '}, 1<<20))
+	for range 1 << 10 {
+		if _, err := w.Write(member); err != nil {
+			return
+		}
+	}
+}
+
+func packed(b []byte) []byte {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	_, err := z.Write(b)
+	must(err)
+	must(z.Close())
+	return out.Bytes()
+}
+
+// reset ends the connection with a TCP reset, which is what a client sees of a
+// server that is killed.
+func reset(_ *Facts, w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	must(err)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// redirectHere keeps method and body: a client that follows it sends its
+// secrets to wherever it is told.
+func redirectHere(f *Facts, w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, f.URL+r.URL.Path+"?redirected=1", http.StatusTemporaryRedirect)
+}
+
+// asPage calls every body a page.
+type asPage struct{ http.ResponseWriter }
+
+func (w asPage) WriteHeader(status int) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.ResponseWriter.WriteHeader(status)
+}

@@ -1,0 +1,146 @@
+package faults
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+func set(claim string, value any) func(*Facts, *Token) {
+	return func(_ *Facts, t *Token) { t.Claims[claim] = value }
+}
+
+func setTime(claim string, offset time.Duration) func(*Facts, *Token) {
+	return func(f *Facts, t *Token) { t.Claims[claim] = f.Now().Add(offset).Unix() }
+}
+
+func drop(claims ...string) func(*Facts, *Token) {
+	return func(_ *Facts, t *Token) {
+		for _, claim := range claims {
+			delete(t.Claims, claim)
+		}
+	}
+}
+
+func secondAudience(azp bool) func(*Facts, *Token) {
+	return func(f *Facts, t *Token) {
+		t.Claims["aud"] = []string{f.ClientID, foreignClient}
+		if azp {
+			t.Claims["azp"] = f.ClientID
+		}
+	}
+}
+
+func duplicateSubject(_ *Facts, t *Token) {
+	t.Rewrite = func(payload []byte) []byte {
+		return append([]byte(`{"sub":"`+foreignSubject+`",`), payload[1:]...)
+	}
+}
+
+func oldLogout(f *Facts, t *Token) {
+	t.Claims["iat"] = f.Now().Add(-10 * time.Minute).Unix()
+	delete(t.Claims, "exp") // what is left to judge its age by
+}
+
+func unsigned(_ *Facts, t *Token) {
+	t.Algorithm = "none"
+	delete(t.Header, "kid")
+}
+
+func badSignature(_ *Facts, t *Token) { t.Finish = breakSignature }
+
+func signForeign(f *Facts, t *Token) { t.SignWith(f.Spare()) }
+
+func signOther(f *Facts, t *Token) { t.SignWith(f.Other()) }
+
+func foreignJWK(f *Facts, t *Token) {
+	t.SignWith(f.Spare())
+	t.Header["jwk"] = f.Spare().Public()
+}
+
+func foreignAt(header string) func(*Facts, *Token) {
+	return func(f *Facts, t *Token) {
+		t.SignWith(f.Spare())
+		t.Header[header] = f.URL + ForeignKeysPath
+	}
+}
+
+func unknownCrit(_ *Facts, t *Token) {
+	t.Header["crit"] = []string{"urn:example:crit"}
+	t.Header["urn:example:crit"] = true
+}
+
+// hs256 keys an HMAC with what is public, or what the client knows.
+// https://www.rfc-editor.org/rfc/rfc8725#section-2.1
+func hs256(key func(*Facts, *Token) []byte) func(*Facts, *Token) {
+	return func(f *Facts, t *Token) {
+		k := key(f, t)
+		if len(k) < 32 { // go-jose takes no shorter one; HMAC pads with zeros, so it is the same key
+			k = append(k, make([]byte, 32-len(k))...)
+		}
+		t.Algorithm, t.Key = "HS256", k
+	}
+}
+
+func clientSecret(f *Facts, _ *Token) []byte { return []byte(f.ClientSecret) }
+
+func publicDER(_ *Facts, t *Token) []byte {
+	der, err := x509.MarshalPKIXPublicKey(t.Public)
+	must(err)
+	return der
+}
+
+func publicPEM(f *Facts, t *Token) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(f, t)})
+}
+
+func publicNumber(_ *Facts, t *Token) []byte {
+	switch key := t.Public.(type) {
+	case *rsa.PublicKey:
+		return key.N.Bytes()
+	case *ecdsa.PublicKey:
+		point, err := key.Bytes()
+		must(err)
+		return point
+	default:
+		return slices.Clone(key.(ed25519.PublicKey))
+	}
+}
+
+// breakSignature changes one bit in the middle of the signature.
+func breakSignature(compact string) string {
+	i := strings.LastIndexByte(compact, '.') + 1
+	sig, err := base64.RawURLEncoding.DecodeString(compact[i:])
+	must(err)
+	sig[len(sig)/2] ^= 1
+	return compact[:i] + base64.RawURLEncoding.EncodeToString(sig)
+}
+
+// encrypted wraps a token in one that cannot be opened: the key is lost.
+func encrypted(compact string) string {
+	key := make([]byte, 32)
+	rand.Read(key)
+	enc, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.DIRECT, Key: key}, nil)
+	must(err)
+	sealed, err := enc.Encrypt([]byte(compact))
+	must(err)
+	out, err := sealed.CompactSerialize()
+	must(err)
+	return out
+}
+
+// must is for errors that only a mistake in this package can cause.
+func must(err error) {
+	if err != nil {
+		panic("signintest: " + err.Error())
+	}
+}

@@ -1,0 +1,65 @@
+package signintest
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/gosignin/signin"
+)
+
+// An App is an application under test, served on the loopback interface beside a
+// provider of its own. Make one with [Start].
+type App struct {
+	// URL is the application's address without a trailing slash, such as
+	// "http://127.0.0.1:40124".
+	URL string
+	// Provider is where its users sign in.
+	Provider *Provider
+}
+
+// Start starts a provider and an application that signs people in there. It
+// calls app with a [signin.Config] that is complete for both, as
+// [Provider.Config] makes it; app may change any field before it gives it to
+// [signin.New], and returns what answers at [App.URL]. With [WithTLS] the
+// application is served by https, too.
+//
+// The test ends at once if app returns an error. When the test has ended, so have
+// the provider and the application.
+func Start(t testing.TB, app func(signin.Config) (http.Handler, error), opts ...Option) *App {
+	t.Helper()
+	p := NewProvider(opts...)
+	server := httptest.NewUnstartedServer(nil)
+	// The provider ends first: a request of the application may hang there.
+	t.Cleanup(server.Close)
+	t.Cleanup(p.Close)
+	scheme, start := "http://", server.Start
+	if p.settings.tls {
+		scheme, start = "https://", server.StartTLS
+	}
+	a := &App{URL: scheme + server.Listener.Addr().String(), Provider: p}
+	handler, err := app(p.Config(a.URL))
+	if err != nil {
+		t.Fatalf("signintest: the application does not start: %v", err)
+	}
+	server.Config.Handler = handler
+	start()
+	return a
+}
+
+// Browser returns a client that visits any page of the application as user does
+// with a browser. It has a cookie jar of its own, and so a session from one
+// request to the next; it follows redirects, and where the provider asks who is
+// there, it answers that it is user: a guarded page is there at once. Its requests
+// look like a person's navigation, and a POST like a form's on a page of the
+// application; a request that has an Accept or Sec-Fetch-Mode header is a
+// script's, and is sent as it is.
+//
+// The account is made, or replaced, by [Provider.SetUser]. The client may be used
+// from several goroutines at once.
+func (a *App) Browser(user User) *http.Client {
+	a.Provider.SetUser(user)
+	client := a.Provider.NewClient()
+	client.Transport = &browser{p: a.Provider, base: client.Transport, user: user.Subject}
+	return client
+}

@@ -1,0 +1,195 @@
+package signintest_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// newHandler is an application that has what a test wants to see: a guarded
+// page, a step-up, a page that needs an access token, one that needs userinfo,
+// and an API.
+func newHandler(cfg signin.Config) (http.Handler, error) {
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	answer := func(err error) func(w http.ResponseWriter, r *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if err != nil {
+				w.WriteHeader(http.StatusTeapot)
+			}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {})
+	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(account)))
+	mux.Handle("/delete", auth.Require(signin.AuthenticatedWithin(5*time.Minute))(http.HandlerFunc(account)))
+	mux.Handle("/token", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := signin.AccessToken(r.Context())
+		answer(err)(w, r)
+	})))
+	mux.Handle("/userinfo", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := signin.FetchUserInfo[map[string]any](r.Context())
+		answer(err)(w, r)
+	})))
+	mux.Handle("/api", auth.RequireBearer(api)(http.HandlerFunc(account)))
+	return auth.WithRoutes(mux), nil
+}
+
+// get returns the status, where the client has arrived, and the page.
+func get(t *testing.T, client *http.Client, address string) (status int, path, page string) {
+	t.Helper()
+	resp, err := client.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Request.URL.Path, string(body)
+}
+
+func TestStart_EveryUserAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]signintest.Option{"http": nil, "https": {signintest.WithTLS()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := signintest.Start(t, newHandler, opts...)
+			if !strings.HasPrefix(app.URL, name+"://127.0.0.1:") {
+				t.Errorf("got %s; want %s on loopback", app.URL, name)
+			}
+			var wait sync.WaitGroup
+			for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser(), {Subject: "new", Name: "Somebody New"}} {
+				browser := app.Browser(user)
+				for range 3 {
+					wait.Go(func() {
+						status, path, page := get(t, browser, app.URL+"/account?x=1")
+						if status != http.StatusOK || path != "/account" || page != "Hello, "+user.Name {
+							t.Errorf("%s: got %d at %s: %.100q", user.Subject, status, path, page)
+						}
+					})
+				}
+			}
+			wait.Wait()
+		})
+	}
+}
+
+func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	var provider string
+	t.Run("test", func(t *testing.T) {
+		said := failing(t, func(t testing.TB) {
+			signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
+				provider = cfg.LogtoEndpoint
+				return nil, errors.New("no database")
+			})
+		})
+		if want := "signintest: the application does not start: no database"; said != want {
+			t.Errorf("got %q; want %q", said, want)
+		}
+	})
+	if resp, err := http.Get(provider); err == nil {
+		resp.Body.Close()
+		t.Error("got the provider running when the test has ended")
+	}
+}
+
+// A browser keeps its session, signs out with a form, and signs in again.
+func TestBrowser_SignsOutAndInAgain(t *testing.T) {
+	t.Parallel()
+	app := signintest.Start(t, newHandler)
+	browser := app.Browser(signintest.Bob())
+	for range 2 {
+		get(t, browser, app.URL+"/account")
+	}
+	if got := app.Provider.Stats(); got.Exchanges != 1 {
+		t.Errorf("got %d exchanges; want one session for both requests", got.Exchanges)
+	}
+	resp, err := browser.PostForm(app.URL+"/sign-out", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Request.URL.String(); resp.StatusCode != http.StatusOK || got != app.URL+"/" {
+		t.Errorf("after the sign-out: got %s at %s; want the application's start", resp.Status, got)
+	}
+	if got := app.Provider.SessionIDs(signintest.Bob().Subject); len(got) != 0 {
+		t.Errorf("after the sign-out: got %d sessions at the provider; want none", len(got))
+	}
+	if status, _, page := get(t, browser, app.URL+"/account"); status != http.StatusOK || page != "Hello, Bob Example" {
+		t.Errorf("again: got %d %q", status, page)
+	}
+}
+
+func TestBrowser_SuspendedUser(t *testing.T) {
+	t.Parallel()
+	app := signintest.Start(t, newHandler)
+	app.Provider.Suspend(signintest.Bob().Subject)
+	status, path, page := get(t, app.Browser(signintest.Bob()), app.URL+"/account")
+	if status != http.StatusForbidden || path != "/sign-in" || !strings.Contains(page, "This account is suspended.") {
+		t.Errorf("got %d at %s; want the provider's page", status, path)
+	}
+}
+
+// echo answers with what a browser sends beside cookies.
+func echo(signin.Config) (http.Handler, error) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/onward" {
+			http.Redirect(w, r, "/here?secret", http.StatusSeeOther)
+			return
+		}
+		for _, name := range []string{"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Origin", "Referer"} {
+			fmt.Fprintf(w, "%s|", r.Header.Get(name))
+		}
+	}), nil
+}
+
+func TestBrowser_Headers(t *testing.T) {
+	t.Parallel()
+	app := signintest.Start(t, echo)
+	const page = "text/html,application/xhtml+xml,*/*;q=0.8|navigate|document|"
+	for name, row := range map[string]struct {
+		method, path string
+		header       http.Header
+		want         string
+	}{
+		"a link typed in":       {"GET", "/", nil, page + "none|||"},
+		"a redirect":            {"GET", "/onward", nil, page + "none|||"},
+		"a form":                {"POST", "/", nil, page + "same-origin|" + app.URL + "||"},
+		"a form and a redirect": {"POST", "/onward", nil, page + "same-origin|||"},
+		"a form of a page":      {"POST", "/", http.Header{"Referer": {app.URL + "/page"}}, page + "same-origin|" + app.URL + "|" + app.URL + "/page|"},
+		"a script":              {"GET", "/", http.Header{"Accept": {"application/json"}}, "application/json||||||"},
+		"fetch":                 {"POST", "/", http.Header{"Sec-Fetch-Mode": {"cors"}}, "|cors|||||"},
+	} {
+		r, err := http.NewRequest(row.method, app.URL+row.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row.header != nil {
+			r.Header = row.header
+		}
+		resp, err := app.Browser(signintest.Bob()).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if string(body) != row.want {
+			t.Errorf("%s: got %s; want %s", name, body, row.want)
+		}
+	}
+}
