@@ -33,8 +33,10 @@
 //
 //   - Decide access where the handler is mounted, with [Auth.RequireAuth], and
 //     not by comparing paths.
-//   - BaseURL is the only source of redirect URIs. Host and X-Forwarded-*
-//     headers are never read.
+//   - BaseURL is the only source of redirect URIs: no address is made from Host or
+//     X-Forwarded-* headers.
+//   - Guards do not compare Origin: wrap handlers of unsafe methods in
+//     [http.CrossOriginProtection].
 //   - Links in pages point to the routes: /sign-in?return_to=/where/they/were.
 //   - More than one process needs Config.Shared, or a sign-out in one leaves
 //     copies of the session's cookie alive in the others.
@@ -44,7 +46,7 @@
 // Sessions are sealed with AES-256-GCM before any store sees them: neither
 // browser, disk nor database learns a token. Each sign-in is bound to the
 // browser that began it by state, nonce and PKCE (RFC 9700), each response to
-// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. Who
+// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. Whoever
 // steals a cookie from a running browser is that person until the session ends
 // or the cookie is superseded by a refresh that the browser has seen; nothing
 // that is kept in a cookie can prevent that.
@@ -79,7 +81,7 @@ import (
 // Config says which provider signs people in, and how their sessions are kept.
 // It is read once, by [New]; changing it or its slices afterwards changes
 // nothing. Required are LogtoEndpoint or Issuer, ClientID, ClientSecret, BaseURL
-// and, but on loopback, Keys; the zero value of every other field is its default.
+// and, except on loopback, Keys; the zero value of every other field is its default.
 // It holds secrets: do not log it.
 type Config struct {
 	// LogtoEndpoint is the endpoint of a Logto tenant, such as
@@ -134,7 +136,8 @@ type Config struct {
 	// request each, and adds what the ID token lacks to the claims. A sign-in fails
 	// if it fails; a refresh keeps the claims that there are.
 	MergeUserInfo bool
-	// Store keeps the sealed sessions. Default: cookies, of about 1.2 KB in all,
+
+	// Store keeps the sealed sessions. Default: cookies, of about 1 KB in all,
 	// and enough for nearly everybody. A server-side store is for tokens that do
 	// not fit 6 KB of cookies: hundreds of roles, large JWT access tokens.
 	Store sessions.Store
@@ -147,7 +150,6 @@ type Config struct {
 	// and -. Default "signin". With https it gets the prefix "__Host-". Two Auths
 	// on one host need different names, and different paths for their routes.
 	CookieName string
-
 	// IdleTimeout ends a session that is not used. Default 24 hours, negative is
 	// a mistake, as for the next two. Use is written down only when a quarter of it
 	// has passed, so a session may end up to a quarter early. Raising it revives
@@ -194,8 +196,8 @@ type ProviderConfig struct {
 
 // Paths are paths of the application, as the browser sees them.
 type Paths struct {
-	// Mount the handlers of these here. They default to /sign-in, /callback,
-	// /sign-out and /backchannel-logout under BaseURL's path.
+	// The routes: mount at each path the handler that is named beside it. They default
+	// to /sign-in, /callback, /sign-out and /backchannel-logout under BaseURL's path.
 	SignIn            string // [Auth.SignIn]
 	Callback          string // [Auth.Callback]
 	SignOut           string // [Auth.SignOut]
