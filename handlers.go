@@ -549,7 +549,7 @@ type Page struct {
 	// Status is the HTTP status to answer with, and Code says what happened.
 	Status int
 	Code   Code
-	// Language is that of the texts, a BCP 47 tag.
+	// Language is that of the texts, a BCP 47 tag: "en".
 	Language    string
 	Title, Text string
 	// Actions are what the person can do, the main one first. There is at least one.

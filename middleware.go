@@ -552,7 +552,8 @@ type candidate struct {
 	organization string // that their bearer token was made for
 }
 
-// HasRole holds for people with a role. It needs the scope "roles".
+// HasRole holds for people with a role. It needs "roles" in Config.Scopes; without it
+// the provider tells of no roles, and everyone is refused.
 func HasRole(role string) Rule {
 	return userRule(func(u *User) error { return needs(u.Roles, "role", role) })
 }
@@ -577,7 +578,7 @@ func userRule(holds func(*User) error) Rule {
 }
 
 // MemberOf holds for members of an organization, by its ID, and for tokens that
-// were made for it. It needs the scope "urn:logto:scope:organizations".
+// were made for it. It needs "urn:logto:scope:organizations" in Config.Scopes.
 func MemberOf(organization string) Rule {
 	return organizationRule(organization, nil, member)
 }
@@ -586,6 +587,8 @@ func MemberOf(organization string) Rule {
 // most often:
 //
 //	signin.MemberOfFunc(func(r *http.Request) string { return r.PathValue("organization") })
+//
+// That is for ServeMux and chi; with gorilla/mux it is mux.Vars(r)["organization"].
 //
 // If it is empty, the guard is mounted outside the route that names it, which is a
 // mistake of the program: the answer is 500, and the log says so.
@@ -729,8 +732,8 @@ func RuleFunc(holds func(*http.Request, *User) error) Rule {
 }
 
 // AllowMachines lets machines in as well: tokens that an application got for itself,
-// without a person. Without it [Auth.RequireBearer] refuses them. It is not a
-// condition, and asks nothing of people; where people need a role and machines do
+// without a person. Without it [Auth.RequireBearer] refuses them. They are held to all
+// other rules. It is not a condition, and asks nothing of people; where people need a role and machines do
 // not, a [RuleFunc] can look at [User.Machine].
 func AllowMachines() Rule {
 	return Rule{machines: true, holds: func(*http.Request, candidate) (bool, error) { return false, nil }}

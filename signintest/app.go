@@ -1,6 +1,7 @@
 package signintest
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -51,8 +52,8 @@ func Start(t testing.TB, app func(signin.Config) (http.Handler, error), opts ...
 // with a browser. It has a cookie jar of its own, and so a session from one
 // request to the next; it follows redirects, and where the provider asks who is
 // there, it answers that it is user: a guarded page is there at once. Its requests
-// look like a person's navigation, and a POST like a form's on a page of the
-// application; a request that has an Accept or Sec-Fetch-Mode header is a
+// look like a person's navigation to an address that was typed, so that GET /sign-out
+// gets the question, and a POST like a form's on a page of the application; a request that has an Accept or Sec-Fetch-Mode header is a
 // script's, and is sent as it is.
 //
 // The account is made, or replaced, by [Provider.SetUser]. The client may be used
@@ -61,5 +62,13 @@ func (a *App) Browser(user User) *http.Client {
 	a.Provider.SetUser(user)
 	client := a.Provider.NewClient()
 	client.Transport = &browser{p: a.Provider, base: client.Transport, user: user.Subject}
+	// A sign-in takes five, and a step-up after it as many, which is one too many for
+	// net/http.
+	client.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+		if len(via) > 20 {
+			return errors.New("signintest: more than 20 redirects")
+		}
+		return nil
+	}
 	return client
 }

@@ -108,6 +108,26 @@ func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 	}
 }
 
+// A sign-in and a step-up after it are many redirects, and those without end end.
+func TestBrowser_Redirects(t *testing.T) {
+	t.Parallel()
+	app := signintest.Start(t, newHandler)
+	if status, path, _ := get(t, app.Browser(signintest.Bob()), app.URL+"/delete"); status != http.StatusOK || path != "/delete" {
+		t.Errorf("got %d at %s; want the page", status, path)
+	}
+	var n int
+	loop := signintest.Start(t, func(signin.Config) (http.Handler, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n++
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+		}), nil
+	})
+	resp, err := loop.Browser(signintest.Bob()).Get(loop.URL)
+	if err == nil || n != 21 {
+		t.Errorf("got %v, %v after %d requests; want an error after 21", resp, err, n)
+	}
+}
+
 // A browser keeps its session, signs out with a form, and signs in again.
 func TestBrowser_SignsOutAndInAgain(t *testing.T) {
 	t.Parallel()
