@@ -516,7 +516,8 @@ func tokenError(ctx context.Context, err error) *Error {
 // context of those that came in; use Rewrite and SetURL, since a request that names
 // another host than it is sent to gets no token.
 //
-// This package's cookies, and an Authorization header, are taken off every request.
+// The cookies of each Auth that the incoming request has passed, and an Authorization
+// header, are taken off every request.
 // Those to other origins go out without a token, redirects to them included. (A
 // resource is a name, and not an address: which origin may have the token is not for
 // the token to say.) A request whose context has no user fails.
@@ -544,6 +545,9 @@ type userTransport struct {
 // RoundTrip implements [http.RoundTripper].
 func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	out, base := r.Clone(r.Context()), http.DefaultTransport
+	if out.Header == nil {
+		out.Header = http.Header{}
+	}
 	out.Header.Del("Authorization")
 	if c := nearest(r.Context()); c != nil {
 		base = c.auth.transport

@@ -526,7 +526,8 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 	return func(next http.Handler) http.Handler {
 		forPeople, forPrograms := session(next), bearer(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, there := r.Header["Authorization"]; there {
+			// A header that was taken off between two guards has been judged all the same.
+			if _, there := r.Header["Authorization"]; there || a.hasToken(r) {
 				forPrograms.ServeHTTP(w, r)
 				return
 			}
@@ -539,11 +540,15 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 // and its kind. It is made by one of the functions below, is not changed afterwards,
 // and may be used by many guards at once. The zero Rule is not valid.
 type Rule struct {
-	// holds judges a candidate. asked says that the rule is about the organization
-	// that their token was made for.
-	holds    func(r *http.Request, c candidate) (asked bool, err error)
-	demand   authflow.Demand // what an authentication must be for it to hold
-	machines bool            // it is AllowMachines
+	holds    func(*http.Request, candidate) (met, error) // judges a candidate
+	demand   authflow.Demand                             // what an authentication must be for it to hold
+	machines bool                                        // it is AllowMachines
+}
+
+// met is why a rule holds.
+type met struct {
+	organization bool            // it is about the one that their token was made for
+	demand       authflow.Demand // what their authentication had to be
 }
 
 // candidate is a user who is being judged.
@@ -574,7 +579,7 @@ func HasScope(scope string) Rule {
 }
 
 func userRule(holds func(*User) error) Rule {
-	return Rule{holds: func(_ *http.Request, c candidate) (bool, error) { return false, holds(c.User) }}
+	return Rule{holds: func(_ *http.Request, c candidate) (met, error) { return met{}, holds(c.User) }}
 }
 
 // MemberOf holds for members of an organization, by its ID, and for tokens that
@@ -625,15 +630,14 @@ func roleHolder(role string) func(*User, string) error {
 // organizationRule is about an organization, or, if of is not nil, about the one
 // that it finds in the request.
 func organizationRule(organization string, of func(*http.Request) string, holds func(u *User, organization string) error) Rule {
-	return Rule{holds: func(r *http.Request, c candidate) (asked bool, err error) {
+	return Rule{holds: func(r *http.Request, c candidate) (met, error) {
 		o := organization
 		if of != nil {
 			if o = of(r); o == "" {
-				return false, newError(ErrInternal, errors.New("signin: a rule's organization is empty: its guard is mounted outside the route that names it"))
+				return met{}, newError(ErrInternal, errors.New("signin: a rule's organization is empty: its guard is mounted outside the route that names it"))
 			}
 		}
-		err = holds(c.User, o)
-		return err == nil && o == c.organization, err
+		return met{organization: o == c.organization}, holds(c.User, o)
 	}}
 }
 
@@ -707,14 +711,13 @@ func ACR(values ...string) Rule {
 }
 
 func authenticationRule(demand authflow.Demand, holds func(*http.Request, *User) error) Rule {
-	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (bool, error) {
-		err := holds(r, c.User)
-		if err != nil {
+	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (met, error) {
+		if err := holds(r, c.User); err != nil {
 			e := newError(ErrStepUpRequired, err)
 			e.stepUp = &demand
-			return false, e
+			return met{}, e
 		}
-		return false, nil
+		return met{demand: demand}, nil
 	}}
 }
 
@@ -726,8 +729,8 @@ func authenticationRule(demand authflow.Demand, holds func(*http.Request, *User)
 // in that holds within an organization: that takes [MemberOf]. A panic goes on as a
 // panic.
 func RuleFunc(holds func(*http.Request, *User) error) Rule {
-	return Rule{holds: func(r *http.Request, c candidate) (bool, error) {
-		return false, holds(r, clone(c.User))
+	return Rule{holds: func(r *http.Request, c candidate) (met, error) {
+		return met{}, holds(r, clone(c.User))
 	}}
 }
 
@@ -736,7 +739,7 @@ func RuleFunc(holds func(*http.Request, *User) error) Rule {
 // other rules. It is not a condition, and asks nothing of people; where people need a role and machines do
 // not, a [RuleFunc] can look at [User.Machine].
 func AllowMachines() Rule {
-	return Rule{machines: true, holds: func(*http.Request, candidate) (bool, error) { return false, nil }}
+	return Rule{machines: true, holds: func(*http.Request, candidate) (met, error) { return met{}, nil }}
 }
 
 // AnyOf holds if one of the rules does. If none does, the refusal is the first rule's,
@@ -754,22 +757,23 @@ func AnyOf(rules ...Rule) Rule {
 	for _, rule := range rules[1:] {
 		demand = demand.Or(rule.demand)
 	}
-	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (asked bool, err error) {
+	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (why met, err error) {
 		held := false
 		for _, rule := range rules {
-			in, failed := rule.holds(r, c)
-			switch held = held || failed == nil; {
-			case in || held && c.organization == "":
-				return in, nil
+			m, failed := rule.holds(r, c)
+			switch {
+			case failed == nil && (m.organization || c.organization == ""):
+				return m, nil
 			case failed == nil:
-			case err == nil || stepUpOf(err) == nil && stepUpOf(failed) != nil:
+				why, held = m, true
+			case err == nil, errors.Is(failed, ErrInternal), stepUpOf(err) == nil && stepUpOf(failed) != nil && !errors.Is(err, ErrInternal):
 				err = failed
 			}
 		}
 		if held {
-			return false, nil
+			return why, nil
 		}
-		return false, err
+		return met{}, err
 	}}
 }
 
@@ -838,9 +842,12 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 		demand, possible = demand.And(*outer)
 	}
 	for _, rule := range g.rules {
-		in, err := rule.holds(r, c)
-		asked = asked || in
+		why, err := rule.holds(r, c)
 		if err == nil {
+			asked = asked || why.organization
+			if possible { // of AnyOf it is known only now
+				demand, possible = demand.And(why.demand)
+			}
 			continue
 		}
 		e := asRefusal(err)
@@ -856,7 +863,7 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 		refused = e
 	}
 	switch {
-	case refused == nil && (len(g.demand.ACR) > 0 || g.demand.MaxAgeAsked):
+	case refused == nil && (len(demand.ACR) > 0 || demand.MaxAgeAsked):
 		return r.WithContext(context.WithValue(r.Context(), demandKey{a}, &demand)), asked, nil
 	case refused != nil && !possible:
 		// People would be sent to the provider for one and for the other without end.

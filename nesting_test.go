@@ -228,9 +228,9 @@ func TestNestedStepUps(t *testing.T) {
 		{"with another Auth between", []signin.Rule{age(time.Hour)}, []middleware{n.staff.Load, require(class("phr"))},
 			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
 		{"below alternatives of one kind", []signin.Rule{anyOf(age(20*time.Minute), age(time.Hour))}, []middleware{require(class("phr"))},
-			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
-		{"below alternatives of which one demands nothing", []signin.Rule{anyOf(age(20*time.Minute), admin)}, []middleware{require(class("phr"))},
-			"acr_values=phr", `acr_values="phr"`},
+			"acr_values=phr&max_age=1200", `acr_values="phr", max_age="1200"`}, // the first that holds
+		{"below alternatives of which the one that holds demands something", []signin.Rule{anyOf(age(20*time.Minute), admin)}, []middleware{require(class("phr"))},
+			"acr_values=phr&max_age=1200", `acr_values="phr", max_age="1200"`},
 		{"a rule that no step-up meets comes first", []signin.Rule{age(time.Hour)}, []middleware{require(class("mfa")), require(age(time.Minute), signin.HasRole("owner"))}, forbidden, ""},
 		{"classes that exclude each other", []signin.Rule{class("mfa")}, []middleware{n.auth.RequireAuth, require(class("phr"))}, forbidden, ""},
 		{"classes that exclude each other, all three of them", []signin.Rule{class("mfa", "phr")}, []middleware{require(class("mfa", "pwd")), require(class("phr", "pwd"))}, forbidden, ""},
@@ -334,6 +334,69 @@ func TestNestedGuards_TellWhomTheyRefuse(t *testing.T) {
 		last := n.events[len(n.events)-1]
 		if last.Kind != signin.EventRefused || last.Subject != "carol0000001" || last.ProviderSessionID != "a-session-of-carols" {
 			t.Errorf("%s: got %+v; want Carol refused", name, last)
+		}
+	}
+}
+
+// A token that a guard has let in is judged as one by the guards below, even where
+// its header was taken off on the way.
+func TestNestedGuards_TheHeaderIsTakenOff(t *testing.T) {
+	t.Parallel()
+	n := newNested(t, with{})
+	a := n.auth
+	strip := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r = r.Clone(r.Context())
+			r.Header.Del("Authorization")
+			h.ServeHTTP(w, r)
+		})
+	}
+	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for _, row := range []struct {
+		name         string
+		outer, inner middleware
+		claims       map[string]any
+		status       int
+	}{
+		{"a person", a.RequireBearer(ordersAPI), a.RequireSessionOrBearer(ordersAPI), nil, http.StatusTeapot},
+		{"a machine", a.RequireBearer(ordersAPI, signin.AllowMachines()), a.RequireSessionOrBearer(ordersAPI), map[string]any{"sub": "m2m", "client_id": "m2m"}, http.StatusForbidden},
+		{"an organization's token", a.RequireBearer(ordersAPI, signin.MemberOf("org_one")), a.RequireSessionOrBearer(ordersAPI), map[string]any{"organization_id": "org_one"}, http.StatusForbidden},
+		{"another audience", a.RequireBearer(ordersAPI), a.RequireSessionOrBearer("https://invoices.example.com"), nil, http.StatusUnauthorized},
+	} {
+		if got := n.ask(below(inside, row.outer, strip, row.inner), "a token", n.token(row.claims), ""); got.Code != row.status {
+			t.Errorf("%s: got %d; want %d", row.name, got.Code, row.status)
+		}
+	}
+}
+
+// A provider that states of an authentication only what it is asked for must be asked
+// for all of it at once, or for none of it: people would go round without end.
+func TestNestedStepUps_OfAnAlternativeThatHeld(t *testing.T) {
+	t.Parallel()
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	mfa := auth.Require(signin.AnyOf(signin.ACR("mfa"), signin.HasRole("admin")))
+	for _, row := range []struct {
+		name   string
+		inner  middleware
+		user   signin.User
+		status int
+		query  string
+	}{
+		{"class and age", auth.Require(signin.AuthenticatedWithin(time.Minute)), signin.User{ACR: "mfa"}, http.StatusSeeOther, "acr_values=mfa&max_age=60&return_to=%2Fpage"},
+		{"the alternative asks for nothing", auth.Require(signin.AuthenticatedWithin(time.Minute)), signin.User{Roles: []string{"admin"}}, http.StatusSeeOther, "max_age=60&return_to=%2Fpage"},
+		{"classes that exclude each other", auth.Require(signin.ACR("c")), signin.User{ACR: "mfa"}, http.StatusForbidden, ""},
+		{"both", auth.Require(signin.AuthenticatedWithin(time.Minute)), signin.User{ACR: "mfa", AuthTime: time.Now()}, http.StatusTeapot, ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/page", nil)
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		mfa(row.inner(inside)).ServeHTTP(w, signintest.WithUser(r, &row.user))
+		if _, query, _ := strings.Cut(w.Header().Get("Location"), "?"); w.Code != row.status || query != row.query {
+			t.Errorf("%s: got %d, %q; want %d, %q", row.name, w.Code, query, row.status, row.query)
 		}
 	}
 }
