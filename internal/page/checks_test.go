@@ -21,3 +21,18 @@ func TestChecksOfPrepare(t *testing.T) {
 		}
 	}
 }
+
+// An application's own page loads what it likes, and cannot be framed; its form has an
+// Origin.
+func TestProtect(t *testing.T) {
+	t.Parallel()
+	h := http.Header{"Content-Security-Policy": {"default-src *"}}
+	page.Protect(h)
+	for name, want := range map[string]string{
+		"Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff",
+	} {
+		if got := h.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %q; want %q", name, got, want)
+		}
+	}
+}
