@@ -150,8 +150,9 @@ func clone(u *User) *User {
 
 // ClaimsAs decodes all claims of the user a request comes from into a type of
 // the application's own, by the rules of [encoding/json]. The error is
-// [ErrNotSignedIn] if there is no user, and one of encoding/json if a claim
-// does not fit T.
+// [ErrNotSignedIn] if there is no user, [ErrInternal] if the context is not that of
+// a request that has passed [Auth.Load], [Auth.WithRoutes] or a guard, and one of
+// encoding/json if a claim does not fit T.
 //
 // Note that Logto sends null for what it does not know, which leaves a field as
 // it is, and updated_at and created_at in milliseconds.
@@ -159,7 +160,7 @@ func ClaimsAs[T any](ctx context.Context) (T, error) {
 	var claims T
 	u, ok := UserFrom(ctx)
 	if !ok {
-		return claims, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+		return claims, noUser(ctx)
 	}
 	if len(u.Claims) == 0 { // only a test's user has none
 		return claims, nil
@@ -265,6 +266,15 @@ func signedIn(ctx context.Context) bool {
 	}
 	c := nearest(ctx)
 	return c != nil && c.signedIn
+}
+
+// noUser is the error for a context without a user. If no Auth has seen the request,
+// that is the program's mistake: a sign-in would not help.
+func noUser(ctx context.Context) *Error {
+	if nearest(ctx) == nil && testuser.From(ctx) == nil {
+		return newError(ErrInternal, errors.New("signin: the context is not that of a request that has passed Load, WithRoutes or a guard"))
+	}
+	return newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
 }
 
 // nowOf is the clock of the Auth that has let a request in.
@@ -386,7 +396,8 @@ func named(s string) string {
 
 // ForOrganization asks for a token for an organization of the person's, or, with
 // [ForResource], for that resource within the organization. It needs the scope
-// "urn:logto:scope:organizations" in Config.Scopes.
+// "urn:logto:scope:organizations" in Config.Scopes; with LogtoEndpoint the resource
+// that Logto wants besides is added by itself.
 func ForOrganization(id string) TokenOption {
 	return TokenOption{func(a *session.Audience) { a.Organization = named(id) }}
 }
@@ -404,7 +415,8 @@ func ForOrganization(id string) TokenOption {
 // request; see [Transport].
 //
 // The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where there
-// is no session), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
+// is no session), ErrInternal for a context that no guard has seen, such as
+// context.Background(), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
 // ErrMFARequired, ErrProviderUnavailable, ErrProviderMisconfigured,
 // ErrProviderRejected, ErrSharedUnavailable. Without a refresh token (see
 // Config.OmitDefaultScopes) only the session's own can be had. That there is no token for an audience
@@ -437,7 +449,7 @@ func sessionToken(ctx context.Context, audience session.Audience, refused string
 	c := nearest(ctx)
 	switch {
 	case c == nil || !c.signedIn:
-		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+		return nil, noUser(ctx)
 	case c.token != nil:
 		return nil, newError(ErrNotSignedIn, errors.New("signin: the request came with a bearer token, and has no session to get others from"))
 	case audience.Organization != "" && !slices.Contains(c.auth.scopes, organizationsScope):
@@ -459,7 +471,7 @@ func sessionToken(ctx context.Context, audience session.Audience, refused string
 // testUserToken returns the token of a test's user for an audience.
 func testUserToken(v *testuser.Value, audience session.Audience) (*oauth2.Token, error) {
 	if v.User == nil {
-		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+		return nil, newError(ErrNotSignedIn, errors.New("signin: the test's user is nil"))
 	}
 	for _, t := range v.Tokens {
 		if opts, ok := t.Options.([]TokenOption); ok && audienceOf(opts) == audience {
@@ -516,11 +528,14 @@ func tokenError(ctx context.Context, err error) *Error {
 // context of those that came in; use Rewrite and SetURL, since a request that names
 // another host than it is sent to gets no token.
 //
-// The cookies of each Auth that the incoming request has passed, and an Authorization
-// header, are taken off every request.
-// Those to other origins go out without a token, redirects to them included. (A
-// resource is a name, and not an address: which origin may have the token is not for
-// the token to say.) A request whose context has no user fails.
+// An Authorization header, and the cookies of each Auth that the incoming request has
+// passed, are taken off every request; those of another Auth on the same host are
+// not. Requests to other origins go out without a token, redirects to them included.
+// (A resource is a name, and not an address: which origin may have the token is not
+// for the token to say.) A request whose context has no user fails.
+//
+// Behind a guard, the guard's Cache-Control: no-store stays, and a ReverseProxy adds
+// the API's own beside it; set it in ModifyResponse if one of them is to go.
 //
 // An answer of 401 that says invalid_token is tried once more with a new token, if
 // the body can be sent again (http.NewRequest sees to that for the usual ones).
@@ -559,7 +574,7 @@ func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			r.Body.Close()
 		}
-		return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the request's context"))
+		return nil, noUser(r.Context())
 	}
 	resp, err := (&bearer.Transport{Base: base, Origin: t.origin, Token: t.token}).RoundTrip(out)
 	if err == nil {
@@ -613,7 +628,7 @@ func userInfo(ctx context.Context) ([]byte, error) {
 	if v := testuser.From(ctx); v != nil {
 		u, _ := v.User.(*User)
 		if u == nil {
-			return nil, newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
+			return nil, newError(ErrNotSignedIn, errors.New("signin: the test's user is nil"))
 		}
 		return testUserInfo(u), nil
 	}

@@ -265,7 +265,8 @@ func (a *Auth) orHome(target string) string {
 // WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
 // back-channel logout) and passes everything else to next through [Auth.Load]. It
 // guards nothing. It is for wrapping an existing tree of handlers, and belongs outside
-// any router.
+// any router. An [http.CrossOriginProtection] for the tree goes inside, around next:
+// the routes judge for themselves where a request comes from.
 func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	routes := map[string]http.Handler{
 		a.paths.SignIn:            a.SignIn(),
@@ -583,6 +584,7 @@ type Error struct {
 	expected   bool             // though it is a failure; no reason to wake somebody
 	stepUp     *authflow.Demand // what would help
 	scope      string           // that is missing
+	ofRule     bool             // its user is signed in, whatever the code says
 	wayOn      string           // where the page's link leads, if not where the code says
 }
 
@@ -692,7 +694,8 @@ func stepUpOf(err error) *authflow.Demand {
 //		return
 //	}
 //
-// Nothing may have been written to w.
+// In the ErrorHandler of a [net/http/httputil.ReverseProxy] give it the request that
+// ErrorHandler was given. Nothing may have been written to w.
 func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bool {
 	e, code := new(Error), Code("")
 	switch {
@@ -708,7 +711,7 @@ func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bo
 	if !ok {
 		u = new(User)
 	}
-	if e.Code == ErrNotSignedIn && !a.hasToken(r) {
+	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
 		a.refuseNotSignedIn(w, r)
 		return true
 	}

@@ -178,8 +178,13 @@ type Config struct {
 	// Pages, unless nil, writes every page of this package, in the application's own
 	// layout: it sets Content-Type, calls WriteHeader with the page's Status, and writes
 	// a body. Cookies are set already, and the headers that keep the page out of caches
-	// and frames. It is not called for refusals that are not pages: redirects, and
-	// problem documents for programs. It must be safe for concurrent use.
+	// and frames: "Content-Security-Policy: frame-ancestors 'none'", to which a policy
+	// for the layout's styles can be added, and "Referrer-Policy: same-origin", which the
+	// form that confirms a sign-out needs. Pages is not called for refusals that are not
+	// pages: redirects, and problem documents for programs. It must be safe for concurrent use.
+	//
+	// The user is in the request's context where a guard or Load has put it there. The
+	// routes do not: a layout that greets people wraps WithRoutes in [Auth.Load].
 	Pages func(http.ResponseWriter, *http.Request, *Page)
 	// Now is the clock, for tests. Default time.Now.
 	Now func() time.Time
@@ -372,20 +377,6 @@ func (a *Auth) checkOptions(c *checker) {
 	}
 }
 
-// announce logs what an operator has to know, once.
-func (a *Auth) announce(cfg *Config) {
-	a.log.Info("signin: register these URLs at the provider",
-		"redirect_uri", a.absolute(a.paths.Callback),
-		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
-		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
-	if len(cfg.Keys) == 0 {
-		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
-	}
-	if cfg.Shared == nil {
-		a.log.Info("signin: Config.Shared is empty, which is fine for one process: sign-outs are known to this one only, and forgotten when it ends")
-	}
-}
-
 // Load lets every request pass, and gives the user to those that have one; see
 // [UserFrom]. It is for pages that look different to people who are signed in.
 // If a session was presented and cannot be looked up, the answer is an error
@@ -484,12 +475,17 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 // Handlers find the user with [UserFrom]; what an access token does not say is empty
 // there, the name most often. [Auth.Load] and [Auth.RequireAuth] below RequireBearer
 // change nothing, and [Auth.Require] judges the same user; a RequireBearer of the
-// same audience does not verify the token again.
+// same audience does not verify the token again, even if a handler between the two
+// changes the header.
 //
 // Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and RFC
 // 9470: 401, 403 for a rule that does not hold, 400 for an Authorization header
 // that is malformed, 503 while the keys cannot be fetched. A token is good until it
 // expires, even if its user signs out meanwhile: that is what access tokens are.
+//
+// An application that is an API alone needs no routes, but Config's required fields
+// all the same: its own ClientID and ClientSecret at the provider, and a BaseURL and
+// Keys, which it does not use.
 //
 // RequireBearer panics for an audience that is empty, or the client ID (an ID token
 // has that), or an organization's without its ID, and for rules as [Auth.Require]
@@ -520,7 +516,8 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 // RequireSessionOrBearer is for routes that people's browsers and programs both
 // call: a request with an Authorization header is one for [Auth.RequireBearer],
 // and that header decides alone; any other is one for [Auth.Require]. Both are held
-// to the same rules; mind what [HasScope] says of sessions.
+// to the same rules. [HasScope] says little of a session, so a rule that is to hold
+// for both is a [RuleFunc] that looks at which of the two came; see the example.
 func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	session, bearer := a.Require(rules...), a.RequireBearer(audience, rules...)
 	return func(next http.Handler) http.Handler {
@@ -605,8 +602,9 @@ func member(u *User, organization string) error {
 	return needs(u.Organizations, "membership in", organization)
 }
 
-// HasOrganizationRole holds for people with a role in an organization. It needs
-// the scope "urn:logto:scope:organization_roles".
+// HasOrganizationRole holds for people with a role in an organization, of which they
+// are members then; MemberOf besides is not needed. It needs the scope
+// "urn:logto:scope:organization_roles".
 func HasOrganizationRole(organization, role string) Rule {
 	return organizationRule(organization, nil, roleHolder(role))
 }
@@ -723,7 +721,8 @@ func authenticationRule(demand authflow.Demand, holds func(*http.Request, *User)
 
 // RuleFunc is a condition of the application's own: nil allows the request. An
 // *[Error] decides status and message of the refusal, a [Code] its status and text;
-// any other error is 403, and goes to Config.OnEvent alone. The function may look at
+// any other error is 403, and goes to Config.OnEvent alone. A Code of the application's
+// own reaches Config.Pages as Page.Code, and an Error's Message as Page.Text. The function may look at
 // the request (an organization in its path, say) and at anything else (a database).
 // It gets a copy of the user, must be safe for concurrent use, and never lets a token
 // in that holds within an organization: that takes [MemberOf]. A panic goes on as a
@@ -778,7 +777,9 @@ func AnyOf(rules ...Rule) Rule {
 }
 
 // Check judges a user by a rule within a handler, behind a guard. The error is an
-// *[Error] that [Auth.HandleError] answers as the guard would:
+// *[Error] that [Auth.HandleError] answers as the guard would. A step-up asks for
+// what the guards around the handler demand as well, but two calls of Check do not
+// know of each other: ask both rules at once, in a guard.
 //
 //	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
 //		return
@@ -786,7 +787,7 @@ func AnyOf(rules ...Rule) Rule {
 func (rule Rule) Check(r *http.Request, u *User) error {
 	g := newGuard([]Rule{rule})
 	if u == nil {
-		return newError(ErrNotSignedIn, errors.New("signin: a Rule is asked of no user"))
+		return noUser(r.Context())
 	}
 	var auth *Auth
 	if c := nearest(r.Context()); c != nil {
@@ -851,6 +852,7 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 			continue
 		}
 		e := asRefusal(err)
+		e.ofRule = true
 		if e.stepUp == nil {
 			return r, asked, e
 		}

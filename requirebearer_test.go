@@ -426,6 +426,7 @@ func TestHandleError(t *testing.T) {
 		{"a code alone", signin.ErrNotMember, "/page", http.StatusForbidden, "", "does not belong to this organization"},
 		{"a code alone, inside another error", fmt.Errorf("members: %w", signin.ErrSharedUnavailable), "/page", http.StatusServiceUnavailable, "", "try again"},
 		{"a code alone, of a user who is not signed in any more", signin.ErrNotSignedIn, "/page", http.StatusSeeOther, "/sign-in?return_to=%2Fpage", ""},
+		{"a rule that says so of a user who is signed in", signin.RuleFunc(func(*http.Request, *signin.User) error { return signin.ErrNotSignedIn }).Check(httptest.NewRequest("GET", "/", nil), &signin.User{}), "/page", http.StatusUnauthorized, "", "Please sign in"},
 		{"a mistake of the program", signin.ErrInternal, "/page", http.StatusInternalServerError, "", "our mistake"},
 	} {
 		failure = row.err

@@ -213,32 +213,32 @@ func TestTransportWithoutAUser(t *testing.T) {
 	a, _, _ := calling(t)
 	origin, other := newAPI(t), newAPI(t)
 	tr := signin.Transport(origin.URL, signin.ForResource(apiA))
-	fails := func(when string, ctx context.Context, targets ...string) {
+	fails := func(when string, ctx context.Context, code signin.Code, targets ...string) {
 		t.Helper()
 		for _, target := range targets {
 			body := &closing{Reader: strings.NewReader("hello")}
 			resp, err := tr.RoundTrip(newRequest(t, http.MethodPost, target, body).WithContext(ctx))
-			wantCode(t, when, nil, err, signin.ErrNotSignedIn)
+			wantCode(t, when, nil, err, code)
 			if resp != nil || !body.closed {
 				t.Errorf("%s: got %v, the body closed: %v; want no answer, and it closed", when, resp, body.closed)
 			}
-			if resp, err := tr.RoundTrip(newRequest(t, http.MethodGet, target, nil).WithContext(ctx)); resp != nil || !errors.Is(err, signin.ErrNotSignedIn) {
-				t.Errorf("%s, without a body: got %v, %v; want ErrNotSignedIn", when, resp, err)
+			if resp, err := tr.RoundTrip(newRequest(t, http.MethodGet, target, nil).WithContext(ctx)); resp != nil || !errors.Is(err, code) {
+				t.Errorf("%s, without a body: got %v, %v; want %v", when, resp, err, code)
 			}
 		}
 		if calls := append(origin.asked(), other.asked()...); len(calls) > 0 {
 			t.Errorf("%s: got %+v; want no request", when, calls)
 		}
 	}
-	fails("no guard", t.Context(), origin.URL, other.URL)
+	fails("no guard", t.Context(), signin.ErrInternal, origin.URL, other.URL)
 	visited := 0
 	knock(a.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		visited++
-		fails("nobody behind Load", r.Context(), origin.URL, other.URL)
+		fails("nobody behind Load", r.Context(), signin.ErrNotSignedIn, origin.URL, other.URL)
 	})), "/", "")
 	knock(a.auth.RequireBearer(apiA)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		visited++
-		fails("behind RequireBearer", r.Context(), origin.URL)
+		fails("behind RequireBearer", r.Context(), signin.ErrNotSignedIn, origin.URL)
 		// Elsewhere no token is needed, and the one that came in does not go there.
 		out := newRequest(t, http.MethodGet, other.URL, nil).WithContext(r.Context())
 		out.Header = r.Header.Clone()
@@ -342,7 +342,7 @@ func TestTransportOfAReverseProxy(t *testing.T) {
 
 	stranger := a.browser()
 	stranger.get("/open/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fopen%2Forders%3Fx%3D1")
-	b.get("/unguarded/").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Funguarded%2F")
+	b.get("/unguarded/").want(t, http.StatusInternalServerError, "")
 	a.provider.Suspend(signintest.Alice().Subject)
 	ended := b.copyOf()
 	b.get("/b/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fb%2Forders%3Fx%3D1")

@@ -104,6 +104,20 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
 }
 
+// announce logs what an operator has to know, once.
+func (a *Auth) announce(cfg *Config) {
+	a.log.Info("signin: register these URLs at the provider",
+		"redirect_uri", a.absolute(a.paths.Callback),
+		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
+		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
+	if len(cfg.Keys) == 0 {
+		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
+	}
+	if cfg.Shared == nil {
+		a.log.Info("signin: Config.Shared is empty, which is fine for one process: sign-outs are known to this one only, and forgotten when it ends")
+	}
+}
+
 // openSessions makes sessions of Config.Store and Config.Shared.
 func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	shared := cfg.Shared

@@ -45,13 +45,13 @@ func TestAccessTokenOfNobody(t *testing.T) {
 	t.Parallel()
 	a, clock, _ := granting(t, nil, signintest.WithRefreshRotation())
 	api := signin.ForResource(apiA)
-	here := func(t *testing.T, when string, h func(http.Handler) http.Handler, cookies string) {
+	here := func(t *testing.T, when string, h func(http.Handler) http.Handler, cookies string, code signin.Code) {
 		t.Helper()
 		called := false
 		knock(h(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			called = true
 			for _, opts := range [][]signin.TokenOption{nil, {api}, {signin.ForResource("urn:unknown")}} {
-				a.badly(t, when, r.Context(), signin.ErrNotSignedIn, 0, opts...)
+				a.badly(t, when, r.Context(), code, 0, opts...)
 			}
 		})), "/", cookies)
 		if !called {
@@ -59,10 +59,10 @@ func TestAccessTokenOfNobody(t *testing.T) {
 		}
 	}
 	b := a.signedIn(signintest.Alice())
-	here(t, "behind nothing", func(h http.Handler) http.Handler { return h }, b.session())
-	here(t, "behind Load, without a cookie", a.auth.Load, "")
-	here(t, "behind Load, with garbage", a.auth.Load, "signin=x")
-	a.badly(t, "without a request", context.Background(), signin.ErrNotSignedIn, 0, api)
+	here(t, "behind nothing", func(h http.Handler) http.Handler { return h }, b.session(), signin.ErrInternal)
+	here(t, "behind Load, without a cookie", a.auth.Load, "", signin.ErrNotSignedIn)
+	here(t, "behind Load, with garbage", a.auth.Load, "signin=x", signin.ErrNotSignedIn)
+	a.badly(t, "without a request", context.Background(), signin.ErrInternal, 0, api)
 
 	t.Run("behind RequireBearer there is no session to get tokens from", func(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -445,7 +445,7 @@ func TestAccessTokenIsTheInnermostAuths(t *testing.T) {
 		"a customer behind staff, then customers":         {func(h http.Handler) http.Handler { return staff.Load(a.auth.Load(h)) }, ""},
 		"a customer behind customers, staff, customers":   {func(h http.Handler) http.Handler { return a.auth.Load(staff.Load(a.auth.Load(h))) }, ""},
 		"a customer behind customers, then staff: nobody": {func(h http.Handler) http.Handler { return a.auth.Load(staff.Load(h)) }, signin.ErrNotSignedIn},
-		"behind nothing":                                  {func(h http.Handler) http.Handler { return h }, signin.ErrNotSignedIn},
+		"behind nothing":                                  {func(h http.Handler) http.Handler { return h }, signin.ErrInternal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -139,8 +139,8 @@ func TestClaimsAsDecodesIntoTheApplicationsType(t *testing.T) {
 			t.Errorf("got %+v, %v; want the zero value, and an error of encoding/json without the claim's value", wrong, err)
 		}
 	})
-	if got, err := signin.ClaimsAs[claims](t.Context()); !errors.Is(err, signin.ErrNotSignedIn) || got.Subject != "" {
-		t.Errorf("without a user: got %+v, %v; want ErrNotSignedIn", got, err)
+	if got, err := signin.ClaimsAs[claims](t.Context()); !errors.Is(err, signin.ErrInternal) || got.Subject != "" {
+		t.Errorf("without a guard: got %+v, %v; want ErrInternal", got, err)
 	}
 }
 

@@ -263,7 +263,7 @@ func TestFetchUserInfoOfPeopleWhoAreGone(t *testing.T) {
 	t.Parallel()
 	t.Run("nobody", func(t *testing.T) {
 		t.Parallel()
-		infoError(t, "no context", context.Background(), signin.ErrNotSignedIn)
+		infoError(t, "no context", context.Background(), signin.ErrInternal)
 		a, _, _ := describing(t, nil)
 		called := false
 		knock(a.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -57,7 +57,7 @@ const maxDrain = 64 << 10
 // (https://www.rfc-editor.org/rfc/rfc6454#section-5). A request whose Host header
 // names another host is for a neighbour at the same address.
 func (t *Transport) isOrigin(r *http.Request) bool {
-	return sameOrigin(r.URL, t.Origin) && (r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin))
+	return r.URL != nil && sameOrigin(r.URL, t.Origin) && (r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin))
 }
 
 // sameOrigin ignores the case of ASCII letters alone: for strings.EqualFold the
