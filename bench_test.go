@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/gob"
 	"encoding/json"
+	"flag"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -30,12 +32,13 @@ type tokenResponse struct {
 // tap is a transport that keeps the last token response, and replaces the
 // access token in it if it has another.
 type tap struct {
+	base        http.RoundTripper
 	accessToken string
 	seen        tokenResponse
 }
 
 func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := ownTransport.RoundTrip(r)
+	resp, err := t.base.RoundTrip(r)
 	if err != nil || !strings.HasSuffix(r.URL.Path, "/token") {
 		return resp, err
 	}
@@ -85,16 +88,16 @@ func openSession(t testing.TB, accessToken string) opened {
 	t.Cleanup(srv.Close)
 	cfg := p.Config(srv.URL)
 	cfg.Scopes = []string{"email"}
-	transport := &tap{accessToken: accessToken}
+	transport := &tap{base: http.DefaultTransport.(*http.Transport).Clone(), accessToken: accessToken}
 	cfg.HTTPClient = &http.Client{Transport: transport}
-	cfg.Logger = quiet()
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	auth, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux.Handle("/sign-in", auth.SignIn())
 	mux.Handle("/callback", auth.Callback())
-	mux.Handle("/", auth.Load(http.HandlerFunc(who)))
+	mux.Handle("/", auth.Load(bare))
 	client := p.SignIn(t, nil, srv.URL, benchUser())
 	o := opened{auth: auth, request: httptest.NewRequest(http.MethodGet, srv.URL+"/", nil), tokens: transport.seen}
 	for _, c := range client.Jar.Cookies(o.request.URL) {
@@ -218,7 +221,7 @@ func bearerRequest(t testing.TB, algorithm string) (http.Handler, *http.Request)
 	p := signintest.NewProvider(signintest.WithAlgorithm(algorithm))
 	t.Cleanup(p.Close)
 	cfg := p.Config("http://localhost:8080")
-	cfg.Logger = quiet()
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	auth, err := signin.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -241,4 +244,42 @@ func BenchmarkRequireBearer(b *testing.B) {
 	}
 	o := openSession(b, "")
 	b.Run("session", func(b *testing.B) { serve(b, o.handler(b), o.request, o.cookies) })
+}
+
+// budgets is for .ci/run: the figures are other ones under the race detector, and
+// those of a busy machine are worth nothing.
+var budgets = flag.Bool("budgets", false, "hold the path of a request to its budget")
+
+// TestBudgets holds what docs/design.md promises of a guarded request.
+func TestBudgets(t *testing.T) {
+	if !*budgets {
+		t.Skip("needs -budgets, and a machine that does nothing else")
+	}
+	o := openSession(t, "")
+	if n := len(o.tokens.IDToken); n < 890 || n > 910 || o.tokens.RefreshToken == "" || len(jwtAccessToken()) != 870 {
+		t.Fatalf("got an ID token of %d bytes, a refresh token of %d and a JWT of %d; want about 900, some and 870",
+			n, len(o.tokens.RefreshToken), len(jwtAccessToken()))
+	}
+	without := testing.Benchmark(func(b *testing.B) { serve(b, bare, o.request, 0) })
+	guarded := testing.Benchmark(func(b *testing.B) { serve(b, o.handler(t), o.request, o.cookies) })
+	h, r, n := cookieStore(t, o.tokens)
+	compared := testing.Benchmark(func(b *testing.B) { serve(b, h, r, n) })
+	h, r = bearerRequest(t, "ES384")
+	bearer := testing.Benchmark(func(b *testing.B) { serve(b, h, r, 0) })
+	for _, row := range []struct {
+		what      string
+		got, most int64
+	}{
+		{"allocations over the bare handler", guarded.AllocsPerOp() - without.AllocsPerOp(), 12},
+		{"bytes over the bare handler", guarded.AllocedBytesPerOp() - without.AllocedBytesPerOp(), 2560},
+		{"bytes of cookies", int64(o.cookies), 1200},
+		{"bytes of cookies with a JWT access token", int64(openSession(t, jwtAccessToken()).cookies), 2000},
+		{"thousandths of the time of CookieStore", 1000 * guarded.NsPerOp() / compared.NsPerOp(), 200}, // 100 on an idle machine
+		{"allocations of RequireBearer, most of them go-jose's", bearer.AllocsPerOp(), 250},
+	} {
+		t.Logf("%s: %d", row.what, row.got)
+		if row.got > row.most {
+			t.Errorf("%s: got %d; want at most %d", row.what, row.got, row.most)
+		}
+	}
 }

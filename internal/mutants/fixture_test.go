@@ -21,9 +21,13 @@ func Serve(name string) string {
 	return "hello " + name
 }
 `,
-	"root_test.go": `package fixture
+	"internal/acceptance/acceptance_test.go": `package acceptance_test
 
-import "testing"
+import (
+	"testing"
+
+	. "fixture"
+)
 
 func TestServe(t *testing.T) {
 	if got := Serve("eve"); got != "refused" {

@@ -31,8 +31,8 @@
 // condition replaced by false leaves variables unused.
 //
 // A mutant meets the tests of its own package first and, if it lives and no list
-// says that it may, those of the root; those of another module (redisstore) meet
-// their own only. Before that, each test runs by itself without a mutant, and it is
+// says that it may, those of internal/acceptance; those of another module
+// (redisstore) meet their own only. Before that, each test runs by itself without a mutant, and it is
 // noted which conditions had a value that a mutant would change: only these tests
 // can tell the difference, and no others are run, the quickest first. Tests that
 // count allocations are left out, since the calls cost some; so should tests be

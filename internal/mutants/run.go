@@ -217,14 +217,13 @@ func (o options) suites(scratch string, sources []*source) (map[string][]*suite,
 			scratch: filepath.Join(scratch, "tests of "+strings.ReplaceAll(dir, "/", " ")), skip: o.skip, limit: o.limit,
 		}
 	}
-	root := one(".")
-	suites := map[string][]*suite{".": {root}}
+	suites, outside := map[string][]*suite{}, one(acceptance)
 	for _, dir := range o.packages {
+		own := one(dir)
+		suites[dir] = []*suite{own, outside}
 		if dir == "." {
 			continue
 		}
-		own := one(dir)
-		suites[dir] = []*suite{own, root}
 		if _, err := os.Stat(filepath.Join(own.dir, "go.mod")); err == nil {
 			suites[dir] = []*suite{own}
 		}
@@ -236,7 +235,7 @@ func (o options) suites(scratch string, sources []*source) (map[string][]*suite,
 func (o options) judge(ctx context.Context, suites map[string][]*suite, m mutant, known map[string]result, listed bool) (r result, news bool, err error) {
 	file := filepath.Join(o.root, filepath.FromSlash(m.file))
 	own, err := digest(file)
-	all, failed := digest(file, filepath.Dir(file), o.root)
+	all, failed := digest(file, filepath.Dir(file), filepath.Join(o.root, acceptance))
 	if err := errors.Join(err, failed); err != nil {
 		return r, false, err
 	}
@@ -263,7 +262,10 @@ func (o options) judge(ctx context.Context, suites map[string][]*suite, m mutant
 	return r, true, nil
 }
 
-// ofOwn marks what lived where the root's tests were not asked.
+// acceptance is where the tests are that know the whole from outside.
+const acceptance = "internal/acceptance"
+
+// ofOwn marks what lived where those tests were not asked.
 const ofOwn = ", its own tests only"
 
 func say(w io.Writer, m mutant, r result, reason string) {

@@ -176,7 +176,8 @@ func TestTrouble(t *testing.T) {
 	t.Parallel()
 	const broken, test = "package fixture\n\nfunc f(a bool) int { if a { return 1 }; return g() }\n", "package fixture\n\nimport \"testing\"\n\n"
 	with := func(name, text string) map[string]string {
-		return map[string]string{"go.mod": guard["go.mod"], "root.go": guard["root.go"], "internal/guard/guard.go": guard["internal/guard/guard.go"], name: text}
+		return map[string]string{"go.mod": guard["go.mod"], "root.go": guard["root.go"], "internal/guard/guard.go": guard["internal/guard/guard.go"],
+			"internal/acceptance/doc.go": "package acceptance\n", name: text}
 	}
 	for _, c := range []struct {
 		name   string

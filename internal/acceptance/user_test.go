@@ -1,0 +1,171 @@
+package acceptance_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// asking runs f in a handler behind RequireAuth, for a person who has signed in.
+func asking(t *testing.T, a *app, u signintest.User, f func(context.Context)) {
+	t.Helper()
+	b := a.browser()
+	follow := *b.Client
+	a.provider.SignIn(t, &follow, a.server.URL, u)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", b.cookies())
+	w, called := httptest.NewRecorder(), false
+	a.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		called = true
+		f(r.Context())
+	})).ServeHTTP(w, r)
+	if !called {
+		t.Errorf("%s: got status %d; want the handler called", u.Subject, w.Code)
+	}
+}
+
+var allScopes = []string{"email", "phone", "roles", "urn:logto:scope:organizations", "urn:logto:scope:organization_roles"}
+
+func TestUserFromReadsWhatTheProviderSays(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Scopes = allScopes }})
+	granted := strings.Join(append([]string{"openid", "profile", "offline_access"}, allScopes...), " ")
+	for _, row := range []struct {
+		name string
+		user signintest.User
+		want signin.User
+	}{
+		{"everything", signintest.Alice(), signin.User{
+			Subject: "alice0000001", Name: "Alice Example", Username: "alice", Email: "alice@example.test", EmailVerified: true,
+			PhoneNumber: "15550000001", Picture: "https://pictures.example.test/alice.png", Roles: []string{"admin", "editor"},
+			Organizations: []string{"org_one", "org_two"}, OrganizationRoles: []string{"org_one:owner", "org_two:member"}}},
+		{"null is nothing", signintest.XUser(), signin.User{Subject: "x00000000001", Name: "Xavier Example"}},
+		{"letters beyond ASCII", signintest.NaverUser(), signin.User{Subject: "naver0000001", Name: "길동",
+			Email: "gildong@naver.example.test", EmailVerified: true, Picture: "https://pictures.example.test/gildong.png"}},
+		{"values of another type are absent, never a role by accident", signintest.User{Subject: "s1", Claims: map[string]any{
+			"roles": "admin", "organizations": map[string]any{"org_one": true}, "organization_roles": []any{"org_one:owner", 1},
+			"email_verified": "true", "name": 5, "email": []string{"a@example.test"}, "picture": true}},
+			signin.User{Subject: "s1"}},
+		{"a claim in a claim is not the claim", signintest.User{Subject: "s2", Claims: map[string]any{
+			"custom": map[string]any{"sub": "alice0000001", "roles": []string{"admin"}, "email": "a@example.test", "email_verified": true}}},
+			signin.User{Subject: "s2"}},
+		{"an address that is not verified", signintest.User{Subject: "s3", Email: "a@example.test", Claims: map[string]any{"email_verified": false}},
+			signin.User{Subject: "s3", Email: "a@example.test"}},
+		{"the standard's name for a user name", signintest.User{Subject: "s4", Claims: map[string]any{"preferred_username": "sue"}},
+			signin.User{Subject: "s4", Username: "sue"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			asking(t, a, row.user, func(ctx context.Context) {
+				u, ok := signin.UserFrom(ctx)
+				if !ok {
+					t.Fatal("got no user; want one")
+				}
+				if u.ProviderSessionID == "" || u.Issuer != a.provider.Issuer || !json.Valid(u.Claims) ||
+					u.SignedInAt.IsZero() || !u.AuthTime.IsZero() || strings.Join(sorted(u.Scopes), " ") != strings.Join(sorted(strings.Fields(granted)), " ") {
+					t.Errorf("got %+v; want issuer, session, times, scopes and claims of this sign-in", u)
+				}
+				got := *u
+				got.Issuer, got.ProviderSessionID, got.Scopes, got.Claims = "", "", nil, nil
+				got.SignedInAt, got.ExpiresAt = time.Time{}, time.Time{}
+				if got, want := jsonOf(t, got), jsonOf(t, row.want); got != want {
+					t.Errorf("got  %s\nwant %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
+
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestUserFromReturnsANewUserEachTime(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Scopes = allScopes }})
+	asking(t, a, signintest.Alice(), func(ctx context.Context) {
+		first, _ := signin.UserFrom(ctx)
+		first.Subject, first.Roles[0], first.Roles = "mallory", "root", append(first.Roles, "root")
+		first.Organizations[0], first.OrganizationRoles[0], first.Scopes[0] = "x", "x", "x"
+		second, _ := signin.UserFrom(ctx)
+		if first == second || second.Subject != signintest.Alice().Subject || !slices.Equal(second.Roles, signintest.Alice().Roles) ||
+			second.Organizations[0] != "org_one" || second.OrganizationRoles[0] != "org_one:owner" || slices.Contains(second.Scopes, "x") {
+			t.Errorf("got %+v after the first was changed; want Alice as she was", second)
+		}
+	})
+	if u, ok := signin.UserFrom(t.Context()); ok || u != nil {
+		t.Errorf("without a request: got %v, %t; want nobody", u, ok)
+	}
+}
+
+func TestClaimsAsDecodesIntoTheApplicationsType(t *testing.T) {
+	t.Parallel()
+	type claims struct {
+		Subject   string  `json:"sub"`
+		Picture   *string `json:"picture"`
+		UpdatedAt int64   `json:"updated_at"`
+		Plan      struct{ Seats int }
+	}
+	a := newApp(t, with{})
+	u := signintest.Bob()
+	u.Claims = map[string]any{"plan": map[string]any{"seats": 12}}
+	asking(t, a, u, func(ctx context.Context) {
+		got, err := signin.ClaimsAs[claims](ctx)
+		if err != nil || got.Subject != u.Subject || got.Picture != nil || got.Plan.Seats != 12 ||
+			time.UnixMilli(got.UpdatedAt).Year() != 2025 {
+			t.Errorf("got %+v, %v; want Bob's, with null as nothing and updated_at in milliseconds", got, err)
+		}
+		wrong, err := signin.ClaimsAs[struct {
+			Sub  int
+			Name string
+		}](ctx)
+		var badType *json.UnmarshalTypeError
+		if !errors.As(err, &badType) || errors.Is(err, signin.ErrNotSignedIn) || wrong.Sub != 0 || wrong.Name != "" || strings.Contains(err.Error(), u.Subject) {
+			t.Errorf("got %+v, %v; want the zero value, and an error of encoding/json without the claim's value", wrong, err)
+		}
+	})
+	if got, err := signin.ClaimsAs[claims](t.Context()); !errors.Is(err, signin.ErrInternal) || got.Subject != "" {
+		t.Errorf("without a guard: got %+v, %v; want ErrInternal", got, err)
+	}
+}
+
+func TestGuardsAcceptATestUser(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	session := a.signedIn(signintest.Alice()).cookies()
+	sue := &signin.User{Subject: "sue", Claims: json.RawMessage(`{"sub":"sue"}`)}
+	for _, row := range []struct {
+		name   string
+		user   *signin.User
+		status int
+		load   string
+	}{{"a user", sue, http.StatusOK, "sue"}, {"nobody, where the request has a session", nil, http.StatusUnauthorized, "nobody"}} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", session)
+		r = signintest.WithUser(r, row.user)
+		w, loaded := httptest.NewRecorder(), httptest.NewRecorder()
+		a.auth.Load(a.auth.RequireAuth(http.HandlerFunc(who))).ServeHTTP(w, r)
+		a.auth.Load(http.HandlerFunc(who)).ServeHTTP(loaded, r)
+		if w.Code != row.status || loaded.Body.String() != row.load {
+			t.Errorf("%s: got %d from RequireAuth, %q from Load; want %d, %q", row.name, w.Code, loaded.Body, row.status, row.load)
+		}
+		if _, err := signin.ClaimsAs[map[string]any](r.Context()); (err == nil) != (row.user != nil) {
+			t.Errorf("%s: ClaimsAs: got error %v", row.name, err)
+		}
+	}
+}
