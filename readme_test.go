@@ -2,9 +2,13 @@ package signin_test
 
 import (
 	"cmp"
+	"encoding/json"
+	"flag"
 	"go/format"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,12 +27,9 @@ var compiledExamples = []string{
 // that the mark above it names, if it names one.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	readme := read(t, "README.md")
 	everything, functions := compiled(t)
-	blocks := regexp.MustCompile("(?s)(?:<!-- ([^\n]*) -->\n)?```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	blocks := regexp.MustCompile("(?s)(?:<!-- ([^\n]*) -->\n)?```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
 	if len(blocks) < 7 {
 		t.Fatalf("got %d snippets; want those of the README", len(blocks))
 	}
@@ -52,11 +53,7 @@ func TestReadme(t *testing.T) {
 // what is compiled: all that its last column says in code stands in an Example.
 func TestReadmeTable(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(readme), "\n## From Logto's Python or Go package to this one\n")
+	_, section, found := strings.Cut(read(t, "README.md"), "\n## From Logto's Python or Go package to this one\n")
 	if !found {
 		t.Fatal("got no section for people who come from Logto's packages")
 	}
@@ -88,28 +85,78 @@ func TestReadmeTable(t *testing.T) {
 	}
 }
 
-// Nobody is referred to a proof that is not there.
-func TestReadmeThreatModel(t *testing.T) {
+// results is for .ci/run: where it has put what "go test -json" said of every module.
+var results = flag.String("results", "", "a directory with results of go test -json: docs/conformance.md is held to them")
+
+// proof is a test in docs/conformance.md: jwt.TestX/row, or TestX/row for one of
+// internal/acceptance. A dot in a row's name is any character.
+var proof = regexp.MustCompile("`(?:([a-z]+)\\.)?(Test\\w+)(/[^`]*)?`")
+
+// TestConformance holds docs/conformance.md to tests that exist and, with -results,
+// to those that have passed.
+func TestConformance(t *testing.T) {
 	t.Parallel()
-	read := func(name string) string {
-		t.Helper()
-		b, err := os.ReadFile(filepath.FromSlash(name))
+	_, table, _ := strings.Cut(read(t, "docs/conformance.md"), "\n## ")
+	proofs := proof.FindAllStringSubmatch(table, -1)
+	if rows := strings.Count(table, "\n| ") - strings.Count(table, "\n| id |"); len(proofs) < rows {
+		t.Errorf("got %d tests for %d rows; want one and more for nearly each", len(proofs), rows)
+	}
+	tests, passed := allTests(t), passedTests(t)
+	for _, p := range proofs {
+		room := cmp.Or(p[1], "acceptance")
+		if !strings.Contains(tests[room], "\nfunc "+p[2]+"(") {
+			t.Errorf("%s: there is no such test in %s", p[0], room)
+		}
+		name := regexp.MustCompile("^" + room + `\.` + p[2] + p[3])
+		if *results != "" && !slices.ContainsFunc(passed, name.MatchString) {
+			t.Errorf("%s: no such test of %s has passed", p[0], room)
+		}
+	}
+}
+
+// passedTests are the tests that have passed, each with its package's last name.
+func passedTests(t *testing.T) (passed []string) {
+	t.Helper()
+	if *results == "" {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(*results, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: got %d files of results, %v; want some", *results, len(files), err)
+	}
+	for _, name := range files {
+		for line := range strings.Lines(read(t, name)) {
+			var e struct{ Action, Package, Test string }
+			if err := json.Unmarshal([]byte(line), &e); err == nil && e.Action == "pass" && e.Test != "" {
+				passed = append(passed, path.Base(e.Package)+"."+e.Test)
+			}
+		}
+	}
+	return passed
+}
+
+// allTests are the sources of the tests of each package, by its last name.
+func allTests(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, pattern := range []string{"internal/*/*_test.go", "internal/acceptance/*/*_test.go", "redisstore/*_test.go"} {
+		files, err := filepath.Glob(filepath.FromSlash(pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(b)
-	}
-	rows, tests := read("CONFORMANCE.md"), strings.Builder{}
-	for _, pattern := range []string{"*_test.go", "internal/*/*_test.go", "redisstore/*_test.go"} {
-		files, err := filepath.Glob(filepath.FromSlash(pattern))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: got %d files, %v; want some", pattern, len(files), err)
-		}
 		for _, name := range files {
-			tests.WriteString(read(name))
+			all[filepath.Base(filepath.Dir(name))] += "\n" + read(t, name)
 		}
 	}
-	_, section, _ := strings.Cut(read("README.md"), "\n### Threat model\n")
+	return all
+}
+
+// TestReadmeThreatModel holds the proofs in the threat model to rows of
+// docs/conformance.md, and to tests that exist.
+func TestReadmeThreatModel(t *testing.T) {
+	t.Parallel()
+	rows, tests := read(t, "docs/conformance.md"), strings.Join(slices.Collect(maps.Values(allTests(t))), "\n")
+	_, section, _ := strings.Cut(read(t, "README.md"), "\n### Threat model\n")
 	section, _, _ = strings.Cut(section, "\n### ")
 	proofs := 0
 	for line := range strings.Lines(section) {
@@ -120,14 +167,23 @@ func TestReadmeThreatModel(t *testing.T) {
 		for _, span := range regexp.MustCompile("`[^`]+`").FindAllString(cells[4], -1) {
 			proof := strings.Trim(span, "`")
 			proofs++
-			if !strings.Contains(rows, "\n| "+proof+" |") && !strings.Contains(tests.String(), "\nfunc "+proof+"(") {
-				t.Errorf("%s is neither a row of CONFORMANCE.md nor a test", proof)
+			if !strings.Contains(rows, "\n| "+proof+" |") && !strings.Contains(tests, "\nfunc "+proof+"(") {
+				t.Errorf("%s is neither a row of docs/conformance.md nor a test", proof)
 			}
 		}
 	}
 	if proofs < 30 {
 		t.Errorf("got %d proofs in the threat model; want one and more for each row", proofs)
 	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.FromSlash(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // compiled returns the lines of all files that hold Examples, and those of each
@@ -137,12 +193,9 @@ func compiled(t *testing.T) (everything []string, functions map[string][]string)
 	functions = map[string][]string{}
 	example := regexp.MustCompile(`(?ms)^func (Example\w*)\(\) \{\n(.*?)^\}`)
 	for _, name := range compiledExamples {
-		source, err := os.ReadFile(filepath.FromSlash(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		everything = append(everything, lines(string(source))...)
-		for _, f := range example.FindAllStringSubmatch(string(source), -1) {
+		source := read(t, name)
+		everything = append(everything, lines(source)...)
+		for _, f := range example.FindAllStringSubmatch(source, -1) {
 			functions[f[1]] = append(functions[f[1]], lines(f[2])...)
 		}
 	}
@@ -188,12 +241,8 @@ func builds(t *testing.T, source string) {
 // imports of ours is listed there, and what is listed is imported.
 func TestDesignArrows(t *testing.T) {
 	t.Parallel()
-	design, err := os.ReadFile("docs/design.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var listed []string
-	for _, arrow := range regexp.MustCompile(`(?m)^(\S+) → (.+)$`).FindAllStringSubmatch(string(design), -1) {
+	for _, arrow := range regexp.MustCompile(`(?m)^(\S+) → (.+)$`).FindAllStringSubmatch(read(t, "docs/design.md"), -1) {
 		for to := range strings.SplitSeq(arrow[2], ", ") {
 			listed = append(listed, arrow[1]+" → "+to)
 		}
