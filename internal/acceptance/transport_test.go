@@ -1,21 +1,18 @@
 package acceptance_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"net"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/signintest"
@@ -133,7 +130,7 @@ func newRequest(t *testing.T, method, target string, body io.Reader) *http.Reque
 	return r
 }
 
-func TestTransportCallsAnAPIAsThePerson(t *testing.T) {
+func TestTransport(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
@@ -162,119 +159,7 @@ func TestTransportCallsAnAPIAsThePerson(t *testing.T) {
 	})
 }
 
-// names is a transport for which every name is one server: with TLS behind ports
-// 443 and 8443, without it behind all others.
-func names(t *testing.T, h http.Handler) *http.Transport {
-	t.Helper()
-	secure, plain := httptest.NewTLSServer(h), httptest.NewServer(h)
-	t.Cleanup(secure.Close)
-	t.Cleanup(plain.Close)
-	tr := ownTransport.Clone()
-	tr.Proxy, tr.ForceAttemptHTTP2 = nil, false
-	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		_, port, err := net.SplitHostPort(addr)
-		switch {
-		case err != nil:
-			return nil, err
-		case port == "443" || port == "8443":
-			addr = secure.Listener.Addr().String()
-		case strings.HasPrefix(addr, "127.0.0.1:"): // the provider
-		default:
-			addr = plain.Listener.Addr().String()
-		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}
-	t.Cleanup(tr.CloseIdleConnections)
-	return tr
-}
-
-// The token goes to its origin and nowhere else, whatever leads there.
-func TestTransportSendsTheTokenToItsOriginOnly(t *testing.T) {
-	t.Parallel()
-	const origin = "https://api.example.com"
-	var mu sync.Mutex
-	var got []string // scheme, host, method, body, and the kind of Authorization
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		scheme := "http"
-		if r.TLS != nil {
-			scheme = "https"
-		}
-		kind, _, _ := strings.Cut(strings.Join(r.Header["Authorization"], "|"), " ")
-		mu.Lock()
-		got = append(got, fmt.Sprintf("%s://%s %s %q %s", scheme, r.Host, r.Method, body, kind))
-		mu.Unlock()
-		if to := r.URL.Query().Get("to"); to != "" {
-			w.Header().Set("Location", to)
-			status := 0
-			_, _ = fmt.Sscan(r.URL.Query().Get("status"), &status)
-			w.WriteHeader(status)
-		}
-	})
-	tr := names(t, h)
-	a, _, _ := granting(t, func(c *signin.Config) { c.HTTPClient = &http.Client{Transport: tr} })
-	keeping := map[string]func(*http.Request, []*http.Request) error{
-		"net/http's own": nil,
-		// It is what people write to keep headers across hosts.
-		"one that keeps all headers": func(r *http.Request, via []*http.Request) error {
-			r.Header = via[0].Header.Clone()
-			return nil
-		},
-		"one that keeps those of the answer's request": func(r *http.Request, _ []*http.Request) error {
-			r.Header = r.Response.Request.Header.Clone()
-			return nil
-		},
-	}
-	cookies := a.signedIn(signintest.Alice()).session()
-	for _, row := range []struct{ name, to, kind string }{
-		{"itself", "/there", "Bearer"},
-		{"itself, in full", origin + "/there", "Bearer"},
-		{"itself in another case, and with its port", "https://API.Example.com:443/there", "Bearer"},
-		{"another scheme", "http://api.example.com/there", ""},
-		{"another scheme with the origin's port", "http://api.example.com:444/there", ""},
-		{"another port", "https://api.example.com:8443/there", ""},
-		{"a subdomain", "https://v2.api.example.com/there", ""},
-		{"the domain above", "https://example.com/there", ""},
-		{"another host", "https://evil.test/there", ""},
-		{"another host without a scheme", "//evil.test/there", ""},
-		{"a host that begins with it", "https://api.example.com.evil.test/there", ""},
-		{"the origin as a user, whose name would go there", "https://api.example.com@evil.test/there", ""},
-	} {
-		for policy, check := range keeping {
-			t.Run(row.name+", redirected by "+policy, func(t *testing.T) {
-				a.within(t, cookies, func(ctx context.Context) {
-					c := clientOf(ctx, origin, signin.ForResource(apiA))
-					c.CheckRedirect = check
-					for _, status := range []int{301, 302, 303, 307, 308} {
-						got = nil
-						q := url.Values{"to": {row.to}, "status": {fmt.Sprint(status)}}
-						reads(t, c, newRequest(t, http.MethodPost, origin+"/?"+q.Encode(), strings.NewReader("hello")))
-						u, method := mustParse(t, origin).ResolveReference(mustParse(t, row.to)), `GET ""`
-						if status >= 307 {
-							method = `POST "hello"`
-						}
-						want := []string{origin + ` POST "hello" Bearer`, fmt.Sprintf("%s://%s %s %s", u.Scheme, u.Host, method, row.kind)}
-						if !slices.Equal(got, want) {
-							t.Errorf("%d: got %q; want %q", status, got, want)
-						}
-					}
-				})
-			})
-		}
-	}
-}
-
-func mustParse(t *testing.T, raw string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-func TestTransportComesBackToItsOriginWithTheToken(t *testing.T) {
+func TestTransport_RedirectedAndBack(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	origin, other := newAPI(t), newAPI(t)
@@ -312,70 +197,39 @@ func TestTransportComesBackToItsOriginWithTheToken(t *testing.T) {
 	})
 }
 
-func TestTransportTriesOnceMoreWithAnotherToken(t *testing.T) {
+func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct {
-		name   string
-		opts   []signin.TokenOption
-		body   func() io.Reader
-		says   string // in place of invalid_token
-		all    bool   // every token is refused
-		status int
-		calls  int
-		used   int // more than for the first token
-	}{
-		{"a request without a body", []signin.TokenOption{signin.ForResource(apiA)}, nil, "", false, 200, 2, 1},
-		{"a body that can be sent again", []signin.TokenOption{signin.ForResource(apiA)}, func() io.Reader { return bytes.NewReader([]byte("hello")) }, "", false, 200, 2, 1},
-		{"a body that cannot", []signin.TokenOption{signin.ForResource(apiA)}, func() io.Reader { return io.MultiReader(strings.NewReader("hello")) }, "", false, 401, 1, 0},
-		{"the session's own token", nil, func() io.Reader { return strings.NewReader("hello") }, "", false, 200, 2, 1},
-		{"not twice", []signin.TokenOption{signin.ForResource(apiA)}, nil, "", true, 401, 2, 1},
-		{"not for a scope that is missing", []signin.TokenOption{signin.ForResource(apiA)}, nil, `Bearer error="insufficient_scope"`, false, 401, 1, 0},
-		{"not for another scheme", []signin.TokenOption{signin.ForResource(apiA)}, nil, `Basic realm="x"`, false, 401, 1, 0},
-	} {
-		t.Run(row.name, func(t *testing.T) {
+	get := func(t *testing.T, ctx context.Context, srv *api, opts ...signin.TokenOption) (int, string) {
+		t.Helper()
+		return reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil))
+	}
+	for name, opts := range map[string][]signin.TokenOption{"the session's own": nil, "a resource's": {signin.ForResource(apiA)}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, _, _ := calling(t, signintest.WithRefreshRotation())
 			srv := newAPI(t)
-			srv.says, srv.all = row.says, row.all
 			b := a.signedIn(signintest.Alice())
 			a.within(t, b.session(), func(ctx context.Context) {
-				first, err := signin.AccessToken(ctx, row.opts...)
+				first, err := signin.AccessToken(ctx, opts...)
 				if err != nil {
 					t.Fatalf("got error %v; want a token", err)
 				}
 				srv.refuse(first.AccessToken)
 				before := a.provider.Stats().Refreshes
-				var body io.Reader
-				if row.body != nil {
-					body = row.body()
-				}
-				status, said := reads(t, clientOf(ctx, srv.URL, row.opts...), newRequest(t, http.MethodPut, srv.URL, body))
-				if want := map[int]string{200: "welcome", 401: "refused"}[row.status]; status != row.status || said != want {
-					t.Errorf("got %d %q; want %d %q", status, said, row.status, want)
-				}
-				calls := srv.asked()
-				for i, c := range calls {
-					if c.method != "PUT" || row.body != nil && c.body != "hello" || (c.authorization == "Bearer "+first.AccessToken) != (i == 0) {
-						t.Errorf("request %d: got %+v; want the whole request, with a token of its own", i+1, c)
+				for range 2 { // the new token is kept, and the provider asked once
+					if status, said := get(t, ctx, srv, opts...); status != http.StatusOK || said != "welcome" {
+						t.Errorf("got %d %q; want 200", status, said)
 					}
 				}
-				a.used(t, before+row.used)
-				if len(calls) != row.calls {
-					t.Errorf("got %d requests; want %d", len(calls), row.calls)
-				}
-				if row.status == 200 { // what has come is kept, and nobody is asked again
-					for range 2 {
-						if status, _ := reads(t, clientOf(ctx, srv.URL, row.opts...), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK {
-							t.Errorf("afterwards: got %d; want 200", status)
-						}
-					}
-					a.used(t, before+1)
+				a.used(t, before+1)
+				if calls := srv.asked(); len(calls) < 3 || calls[0].authorization != "Bearer "+first.AccessToken || calls[1].authorization == calls[0].authorization {
+					t.Errorf("got %+v; want the old token, and then the new one", calls)
 				}
 			})
 			shows(t, "the next page", b.get("/account"), signintest.Alice().Subject)
 		})
 	}
-	t.Run("fifty at once whose token was refused get one new token", func(t *testing.T) {
+	t.Run("fifty requests at once get one new token", func(t *testing.T) {
 		t.Parallel()
 		a, _, _ := calling(t, signintest.WithRefreshRotation())
 		srv := newAPI(t)
@@ -397,21 +251,21 @@ func TestTransportTriesOnceMoreWithAnotherToken(t *testing.T) {
 		})
 		a.used(t, 2)
 	})
-	t.Run("the provider is down: the refusal comes back as it is", func(t *testing.T) {
+	t.Run("the provider is down", func(t *testing.T) {
 		t.Parallel()
 		a, _, _ := calling(t)
 		srv := newAPI(t)
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 			srv.refuse(hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken)
 			a.provider.Down()
-			if status, said := reads(t, clientOf(ctx, srv.URL, signin.ForResource(apiA)), newRequest(t, http.MethodGet, srv.URL, nil)); status != 401 || said != "refused" {
-				t.Errorf("got %d %q; want the API's own word", status, said)
+			if status, said := get(t, ctx, srv, signin.ForResource(apiA)); status != http.StatusUnauthorized || said != "refused" {
+				t.Errorf("got %d %q; want the API's own refusal", status, said)
 			}
 		})
 	})
 }
 
-func TestTransportFailsWithTheErrorOfAccessToken(t *testing.T) {
+func TestTransport_NoToken(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
@@ -439,7 +293,7 @@ func TestTransportFailsWithTheErrorOfAccessToken(t *testing.T) {
 	a.provider.Up()
 	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 		hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA))
-		c := clientOf(ctx, "http://127.0.0.1:1", signin.ForResource(apiA)) // where nobody listens
+		c := clientOf(ctx, "http://127.0.0.1:1", signin.ForResource(apiA)) // where no server is
 		_, err := c.Get("http://127.0.0.1:1/orders")
 		if err == nil {
 			t.Error("no server: got no error; want one")
@@ -448,40 +302,8 @@ func TestTransportFailsWithTheErrorOfAccessToken(t *testing.T) {
 	})
 }
 
-func TestTransportGivesUpTheWaitForATokenWithTheRequest(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t)
-	srv := newAPI(t)
-	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-		begun, release := a.paused()
-		c := clientOf(ctx, srv.URL, signin.ForResource(apiA))
-		short, cancel := context.WithCancel(t.Context())
-		go func() {
-			<-begun
-			cancel()
-		}()
-		if _, err := c.Do(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(short)); !errors.Is(err, context.Canceled) {
-			t.Errorf("cancelled: got %v; want it to say so", err)
-		}
-		c.Timeout = time.Millisecond
-		var u *url.Error
-		if _, err := c.Get(srv.URL); !errors.As(err, &u) || !u.Timeout() {
-			t.Errorf("timed out: got %v; want a time-out", err)
-		}
-		release()
-		c.Timeout = 0
-		if status, _ := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusOK {
-			t.Errorf("afterwards: got %d; want 200, with the token that was on its way", status)
-		}
-		if calls := srv.asked(); len(calls) != 1 {
-			t.Errorf("got %+v; want one request", calls)
-		}
-	})
-	a.used(t, 1)
-}
-
 // In a handler's unit test the token is the one of the test's user.
-func TestTransportOfATestUser(t *testing.T) {
+func TestTransport_TestUser(t *testing.T) {
 	t.Parallel()
 	srv := newAPI(t)
 	auth := proxying(t, "https://app.example.com", "")
@@ -507,7 +329,7 @@ func TestTransportOfATestUser(t *testing.T) {
 		want signin.Code
 	}{
 		"no token given": {alice, signin.ErrUnknownResource},
-		"nobody":         {signintest.WithUser(given, nil), signin.ErrNotSignedIn},
+		"no user":        {signintest.WithUser(given, nil), signin.ErrNotSignedIn},
 	} {
 		for where, ctx := range map[string]context.Context{"in a guard": of(row.r), "in a handler alone": row.r.Context()} {
 			if resp, err := c.Do(get(ctx)); resp != nil || !errors.Is(err, row.want) || len(srv.asked()) > 0 {
@@ -515,4 +337,331 @@ func TestTransportOfATestUser(t *testing.T) {
 			}
 		}
 	}
+}
+
+func mustParse(t *testing.T, raw string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// proxying is an Auth whose guards let tests' users in, with a transport of the
+// tests' own for APIs.
+func proxying(t *testing.T, base, cookieName string) *signin.Auth {
+	t.Helper()
+	auth, err := signin.New(signin.Config{
+		Issuer: "https://provider.example.test", ClientID: "app", ClientSecret: "secret", BaseURL: base, CookieName: cookieName,
+		Keys: [][]byte{[]byte(strings.Repeat("k", 32))}, Logger: quiet(), HTTPClient: &http.Client{Transport: ownTransport},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth
+}
+
+// What a person's browser has sent to this application is for this application: an
+// API that got it would be that person here.
+func TestTransport_CookiesOfTheIncomingRequest(t *testing.T) {
+	t.Parallel()
+	const at, loopback = "https://app.example.test", "http://localhost:8080"
+	begun := func(name string) string { return name + ".tx.0123456789abcdef=sealed" }
+	for _, row := range []struct {
+		name  string
+		auths []*signin.Auth // the outermost first
+		sent  []string
+		want  string
+	}{
+		{"no cookie", []*signin.Auth{proxying(t, at, "")}, nil, ""},
+		{"a session in one cookie, with http", []*signin.Auth{proxying(t, loopback, "")}, []string{"signin=sealed"}, ""},
+		{"all of this package's, with http", []*signin.Auth{proxying(t, loopback, "")},
+			[]string{"a=b; signin=.sealed; signin.2=sealed; " + begun("signin") + "; signin.quiet=sealed; c=d"}, "a=b; c=d"},
+		{"all of this package's, with https", []*signin.Auth{proxying(t, at, "")},
+			[]string{"__Host-signin=.sealed; __Host-signin.2=sealed; " + begun("__Host-signin") + "; __Host-signin.quiet=sealed; a=b"}, "a=b"},
+		{"with a name of the application's", []*signin.Auth{proxying(t, at, "mine")}, []string{"__Host-mine=sealed; __Host-mine.2=sealed; " + begun("__Host-mine")}, ""},
+		{"on several lines", []*signin.Auth{proxying(t, loopback, "")}, []string{"a=b; signin=.sealed", "signin.2=sealed", "c=d"}, "a=b; c=d"},
+		{"of others, whose names begin alike", []*signin.Auth{proxying(t, loopback, "")}, []string{`signinx=1; signin-2=2; xsignin=3; "signin"=4; d="signin=5"`},
+			`signinx=1; signin-2=2; xsignin=3; "signin"=4; d="signin=5"`},
+		{"of two Auths nested", []*signin.Auth{proxying(t, at, "outer"), proxying(t, at, "inner")},
+			[]string{"__Host-outer=sealed; __Host-outer.2=sealed; " + begun("__Host-outer") + "; a=b; __Host-inner=sealed; " + begun("__Host-inner") + "; __Host-inner.quiet=sealed"}, "a=b"},
+		{"of two Auths nested, and the outer once more", func() []*signin.Auth {
+			outer := proxying(t, at, "outer")
+			return []*signin.Auth{outer, proxying(t, at, "inner"), outer}
+		}(), []string{"__Host-outer=sealed; a=b; __Host-inner=sealed"}, "a=b"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			origin, other := newAPI(t), newAPI(t)
+			origin.answer = func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/leave" {
+					http.Redirect(w, r, other.URL+"/redirected", http.StatusTemporaryRedirect)
+				}
+			}
+			c := &http.Client{Transport: signin.Transport(origin.URL, signin.ForResource(apiA))}
+			h := http.Handler(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
+				for _, target := range []string{origin.URL + "/", other.URL + "/direct", origin.URL + "/leave"} {
+					out := newRequest(t, http.MethodGet, target, nil).WithContext(in.Context())
+					out.Header = in.Header.Clone()
+					resp, err := c.Do(out)
+					if err != nil || resp.StatusCode != http.StatusOK {
+						t.Fatalf("%s: got %v, %v; want 200", target, resp, err)
+					}
+					resp.Body.Close()
+					// A CheckRedirect must not find a token in it.
+					if h := resp.Request.Header; h.Get("Authorization") != "" && h.Get("Authorization") != "Basic from-the-browser" {
+						t.Errorf("%s: got an answer to a request with %v; want the caller's own", target, h)
+					}
+					if !maps.EqualFunc(out.Header, in.Header, slices.Equal) {
+						t.Errorf("%s: got the request's header changed to %v; want it left alone", target, out.Header)
+					}
+				}
+			}))
+			for _, auth := range slices.Backward(row.auths) {
+				h = auth.Load(h)
+			}
+			r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{Subject: "u1"})
+			r.Header["Authorization"] = []string{"Basic from-the-browser"}
+			if row.sent != nil {
+				r.Header["Cookie"] = row.sent
+			}
+			h.ServeHTTP(httptest.NewRecorder(), signintest.WithAccessToken(r, "given", signin.ForResource(apiA)))
+			want := func(paths ...string) (calls []call) {
+				for _, path := range paths {
+					authorization := ""
+					if path == "/" || path == "/leave" {
+						authorization = "Bearer given"
+					}
+					calls = append(calls, call{"GET", path, authorization, row.want, ""})
+				}
+				return calls
+			}
+			if got, want := origin.asked(), want("/", "/leave"); !slices.Equal(got, want) {
+				t.Errorf("the origin: got %+v; want %+v", got, want)
+			}
+			if got, want := other.asked(), want("/direct", "/redirected"); !slices.Equal(got, want) {
+				t.Errorf("the other: got %+v; want %+v", got, want)
+			}
+		})
+	}
+}
+
+// The user is the one of each request's context, and not of the first one.
+func TestTransport_SeveralPeople(t *testing.T) {
+	t.Parallel()
+	a, _, _ := calling(t, signintest.WithRefreshRotation())
+	srv := newAPI(t)
+	srv.answer = func(w http.ResponseWriter, r *http.Request) {
+		claims, err := signin.UnverifiedClaims[audience](strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		if err != nil {
+			t.Errorf("got error %v; want a token", err)
+		}
+		_, _ = io.WriteString(w, claims.Sub)
+	}
+	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))}
+	var all sync.WaitGroup
+	for _, person := range []signintest.User{signintest.Alice(), signintest.XUser()} {
+		a.within(t, a.signedIn(person).session(), func(ctx context.Context) {
+			for range 20 {
+				all.Go(func() {
+					r := newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx)
+					resp, err := c.Do(r)
+					if err != nil {
+						t.Errorf("%s: got error %v; want none", person.Subject, err)
+						return
+					}
+					defer resp.Body.Close()
+					if body, _ := io.ReadAll(resp.Body); string(body) != person.Subject {
+						t.Errorf("got a token of %q; want one of %q", body, person.Subject)
+					}
+				})
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Where Auths are nested, the user is the innermost one's, and so is the way.
+func TestTransport_HTTPClientOfNestedAuths(t *testing.T) {
+	t.Parallel()
+	a, _, _ := calling(t)
+	srv := newAPI(t)
+	cfg := a.cfg
+	cfg.CookieName = "outer"
+	cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		t.Errorf("got a request to %s through the outer one's HTTPClient; want none", r.URL)
+		return nil, errors.New("the wrong way")
+	})}
+	outer, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resp *http.Response
+	knock(outer.Load(a.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		resp, err = signin.Transport(srv.URL).RoundTrip(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(r.Context()))
+	}))), "/", a.signedIn(signintest.Alice()).session())
+	if err != nil || resp == nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("got %v, %v; want 200", resp, err)
+	}
+	resp.Body.Close()
+}
+
+// closing is a request's body that knows whether it was closed.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Close() error {
+	c.closed = true
+	return nil
+}
+
+// A request without a user fails wherever it goes: a mistake in the application must
+// not look like an answer.
+func TestTransport_NoUser(t *testing.T) {
+	t.Parallel()
+	a, _, _ := calling(t)
+	origin, other := newAPI(t), newAPI(t)
+	tr := signin.Transport(origin.URL, signin.ForResource(apiA))
+	fails := func(when string, ctx context.Context, code signin.Code, targets ...string) {
+		t.Helper()
+		for _, target := range targets {
+			body := &closing{Reader: strings.NewReader("hello")}
+			resp, err := tr.RoundTrip(newRequest(t, http.MethodPost, target, body).WithContext(ctx))
+			wantCode(t, when, nil, err, code)
+			if resp != nil || !body.closed {
+				t.Errorf("%s: got %v, the body closed: %v; want no answer, and it closed", when, resp, body.closed)
+			}
+			if resp, err := tr.RoundTrip(newRequest(t, http.MethodGet, target, nil).WithContext(ctx)); resp != nil || !errors.Is(err, code) {
+				t.Errorf("%s, without a body: got %v, %v; want %v", when, resp, err, code)
+			}
+		}
+		if calls := append(origin.asked(), other.asked()...); len(calls) > 0 {
+			t.Errorf("%s: got %+v; want no request", when, calls)
+		}
+	}
+	fails("no guard", t.Context(), signin.ErrInternal, origin.URL, other.URL)
+	visited := 0
+	knock(a.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		visited++
+		fails("behind Load", r.Context(), signin.ErrNotSignedIn, origin.URL, other.URL)
+	})), "/", "")
+	knock(a.auth.RequireBearer(apiA)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		visited++
+		fails("behind RequireBearer", r.Context(), signin.ErrNotSignedIn, origin.URL)
+		// Elsewhere no token is needed, and the one that came in does not go there.
+		out := newRequest(t, http.MethodGet, other.URL, nil).WithContext(r.Context())
+		out.Header = r.Header.Clone()
+		if status, _ := reads(t, &http.Client{Transport: tr}, out); status != http.StatusOK {
+			t.Errorf("behind RequireBearer, to another origin: got %d; want 200", status)
+		}
+		if calls := other.asked(); len(calls) != 1 || calls[0].authorization != "" {
+			t.Errorf("behind RequireBearer, to another origin: got %+v; want one request without Authorization", calls)
+		}
+	})), "/", "", "Authorization: Bearer "+a.provider.AccessToken(signintest.Alice().Subject, apiA))
+	if visited != 2 {
+		t.Errorf("got %d handlers called; want 2", visited)
+	}
+}
+
+// settings.Origin has the table.
+func TestTransport_NotAnOrigin(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if got, _ := recover().(string); !strings.HasPrefix(got, "signin: Transport: the origin ") || strings.Contains(got, "u:p") {
+			t.Errorf("got panic %q; want one that says what is wrong with the origin, without the password", got)
+		}
+	}()
+	signin.Transport("https://u:p@api.example.com")
+}
+
+// withoutOurs reports whether a Cookie header has cookies of some names, and none of
+// this package's. (The provider of the tests is at the same host, and has one, too.)
+func withoutOurs(t *testing.T, header string, want ...string) bool {
+	t.Helper()
+	if header == "" {
+		return len(want) == 0
+	}
+	cookies, err := http.ParseCookie(header)
+	if err != nil {
+		t.Errorf("got cookies %q, %v; want some that can be read", header, err)
+	}
+	var names []string
+	for _, c := range cookies {
+		if c.Name == "signin" || strings.HasPrefix(c.Name, "signin.") {
+			return false
+		}
+		names = append(names, c.Name)
+	}
+	return !slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(names, name) })
+}
+
+func TestTransport_ReverseProxy(t *testing.T) {
+	t.Parallel()
+	a, _, _ := calling(t, signintest.WithRefreshRotation())
+	srv := newAPI(t)
+	proxy := func(rewrite func(*httputil.ProxyRequest), resource string) *httputil.ReverseProxy {
+		return &httputil.ReverseProxy{
+			Rewrite:   rewrite,
+			Transport: signin.Transport(srv.URL, signin.ForResource(resource)),
+			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+				if !a.auth.HandleError(w, r, err) {
+					w.WriteHeader(http.StatusBadGateway)
+				}
+			},
+		}
+	}
+	toAPI := func(p *httputil.ProxyRequest) { p.SetURL(mustParse(t, srv.URL)) }
+	a.mount("/a/", a.auth.RequireAuth(proxy(toAPI, apiA)))
+	a.mount("/b/", a.auth.RequireAuth(proxy(toAPI, apiB)))
+	a.mount("/unguarded/", proxy(toAPI, apiA))
+	a.mount("/open/", a.auth.Load(proxy(toAPI, apiA)))
+	a.mount("/host/", a.auth.RequireAuth(proxy(func(p *httputil.ProxyRequest) {
+		toAPI(p)
+		p.Out.Host = "neighbour.example.test"
+	}, apiA)))
+	b := a.signedIn(signintest.Alice())
+	b.get("/sign-in?return_to=/a/").want(t, http.StatusSeeOther, a.provider.URL) // a transaction's cookie, too
+	if got := b.cookies(); !strings.Contains(got, "signin=") || !strings.Contains(got, "signin.tx.") {
+		t.Fatalf("got cookies %q; want a session and a sign-in under way", got)
+	}
+
+	shows(t, "the API", b.get("/a/orders?x=1", "Authorization: Basic mine", "Cookie: theme=dark"), "welcome")
+	calls := srv.asked()
+	if len(calls) != 1 || calls[0].method != "GET" || calls[0].path != "/a/orders" || !withoutOurs(t, calls[0].cookie, "theme") {
+		t.Fatalf("got %+v; want the request with its own cookies alone", calls)
+	}
+	token, _ := strings.CutPrefix(calls[0].authorization, "Bearer ")
+	if got, err := signin.UnverifiedClaims[audience](token); err != nil || got != (audience{Aud: apiA, Sub: signintest.Alice().Subject}) {
+		t.Errorf("got a token for %+v, %v; want Alice's for the API", got, err)
+	}
+	srv.refuse(token)
+	shows(t, "a token that was revoked", b.get("/a/orders"), "welcome")
+	if calls := srv.asked(); len(calls) != 2 {
+		t.Errorf("a token that was revoked: got %+v; want a second try", calls)
+	}
+	shows(t, "another host at the same address", b.get("/host/"), "welcome")
+	if calls := srv.asked(); len(calls) != 1 || calls[0].authorization != "" || !withoutOurs(t, calls[0].cookie) {
+		t.Errorf("another host at the same address: got %+v; want neither token nor cookie", calls)
+	}
+
+	stranger := a.browser()
+	stranger.get("/open/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fopen%2Forders%3Fx%3D1")
+	b.get("/unguarded/").want(t, http.StatusInternalServerError, "")
+	a.provider.Suspend(signintest.Alice().Subject)
+	ended := b.copyOf()
+	b.get("/b/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fb%2Forders%3Fx%3D1")
+	if got := ended.get("/b/orders", "Accept: application/json"); got.StatusCode != http.StatusUnauthorized || !strings.Contains(got.body, `"not_signed_in"`) {
+		t.Errorf("a program: got %d %q; want 401 not_signed_in", got.StatusCode, got.body)
+	}
+	if calls := srv.asked(); len(calls) > 0 {
+		t.Errorf("without a token: got %+v; want no request", calls)
+	}
+
+	b = a.signedIn(signintest.XUser())
+	shows(t, "another person", b.get("/a/orders"), "welcome")
+	srv.Close()
+	b.get("/a/orders").want(t, http.StatusBadGateway, "")
 }
