@@ -347,7 +347,7 @@ func TestProgram_WithoutSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := exec.Command(path, append([]string{"-replicas", "2"}, anywhere...)...)
-	program.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temporary}
+	program.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temporary, "GOCOVERDIR=" + dir}
 	stdout, stderr := newOutput(), new(output)
 	program.Stdout, program.Stderr = stdout, stderr
 	bind(program)
