@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -341,13 +342,18 @@ func TestProgram_WithoutSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "") // t.TempDir is too long for the path of a Unix socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	path, temporary := filepath.Join(dir, "replicas"), filepath.Join(dir, "tmp")
 	if err := errors.Join(os.Symlink(self, path), os.Mkdir(temporary, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	program := exec.Command(path, append([]string{"-replicas", "2"}, anywhere...)...)
-	program.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temporary, "GOCOVERDIR=" + dir}
+	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "API_RESOURCE=", "BASE_URL=",
+		"SIGNIN_KEY=", "TMPDIR="+temporary, "GOCOVERDIR="+dir)
 	stdout, stderr := newOutput(), new(output)
 	program.Stdout, program.Stderr = stdout, stderr
 	bind(program)
@@ -447,23 +453,33 @@ func TestProgram_NoRedisServer(t *testing.T) {
 	}
 }
 
-func TestOpenRedis_ServerEnds(t *testing.T) {
-	// Scripts that play redis-server: one ends at once, the other cannot be started.
-	for _, row := range []struct{ name, script, want string }{
-		{"with an error", "#!/bin/sh\necho out of memory\n", "redis-server has ended:\nout of memory\n"},
-		{"that cannot be started", "#!/no/such/interpreter\n", "fork/exec "},
+func TestOpenRedis_Errors(t *testing.T) {
+	for _, row := range []struct {
+		name, script string // of a program named redis-server
+		interrupted  bool
+		tmp, want    string
+	}{
+		{"the server ends", "#!/bin/sh\necho out of memory\n", false, "", "redis-server has ended:\nout of memory\n"},
+		{"the server cannot be started", "#!/no/such/interpreter\n", false, "", "no such file"},
+		{"an interrupt while the server starts", "#!/bin/sh\nexec sleep 100\n", true, "", "context canceled"},
+		{"there is no temporary directory", "#!/bin/sh\n", false, "/no/such/directory", "/no/such/directory"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "redis-server"), []byte(row.script), 0o700); err != nil {
+			path, tmp := t.TempDir(), t.TempDir()
+			if err := os.WriteFile(filepath.Join(path, "redis-server"), []byte(row.script), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			t.Setenv("PATH", dir)
-			t.Setenv("TMPDIR", t.TempDir())
-			if _, err := openRedis(t.Context(), ""); err == nil || !strings.HasPrefix(err.Error(), row.want) {
+			t.Setenv("PATH", path+":"+os.Getenv("PATH"))
+			t.Setenv("TMPDIR", cmp.Or(row.tmp, tmp))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if row.interrupted {
+				cancel()
+			}
+			if _, err := openRedis(ctx, ""); err == nil || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("got error %v; want %q", err, row.want)
 			}
-			if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 				t.Errorf("temporary files: got %v, %v; want none left", left, err)
 			}
 		})

@@ -42,7 +42,7 @@ func openRedis(ctx context.Context, addr string) (*redisServer, error) {
 		return nil, errors.New("redis-server is missing: install it (on Debian: apt-get install redis-server), " +
 			"or give the address of a Redis with -redis")
 	}
-	dir, err := os.MkdirTemp("", "signin-replicas-")
+	dir, err := os.MkdirTemp("", "signin-")
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +88,12 @@ func (s *redisServer) start(ctx context.Context) error {
 	tooLong := time.After(15 * time.Second)
 	for {
 		err := findRedis(ctx, s.addr)
-		if err == nil || ctx.Err() != nil {
-			return err
+		if err == nil {
+			return nil
 		}
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-time.After(10 * time.Millisecond):
 		case <-ended:
 			return fmt.Errorf("redis-server has ended:\n%s", &output)
