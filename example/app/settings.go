@@ -34,8 +34,8 @@ type Settings struct {
 	Endpoint, AppID, AppSecret string // all, or none
 	Keys                       [][]byte
 	BaseURL                    string // Listen completes it
-	APIResource                string // what the provider calls the API; empty if there is none
-	APIURL                     string // where it listens; StartAPI sets it
+	APIResource                string // what the provider calls the API; empty without an API
+	APIURL                     string // where the API listens; StartAPI sets it
 
 	addr, providerAddr string
 }
@@ -48,7 +48,7 @@ func ReadSettings(flags *flag.FlagSet, args []string, getenv func(string) string
 		BaseURL: strings.TrimRight(getenv("BASE_URL"), "/"), APIResource: getenv("API_RESOURCE"),
 	}
 	// A Logto refuses every sign-in that asks for an API it does not know. The
-	// provider for tests knows all.
+	// provider for tests accepts any API.
 	if s.APIResource == "" && s.Endpoint == "" {
 		s.APIResource = "https://api.example.com"
 	}

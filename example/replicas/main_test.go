@@ -73,7 +73,7 @@ func lookup(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
-// start runs the program with three replicas, until the test ends, and with
+// start runs the program with three replicas until the test ends. People sign in at
 // a provider that the test controls.
 func start(t *testing.T, redisAddr string) (*running, *signintest.Provider) {
 	t.Helper()
@@ -293,7 +293,7 @@ func TestReplicas_RedisDown(t *testing.T) {
 	p.wantSignedIn(alice, "Alice Example")
 }
 
-// The replica that has a request under way, and Redis, go on until it is answered.
+// A replica goes on until its request under way is answered, and so does Redis.
 func TestRun_FinishesSignInUnderWay(t *testing.T) {
 	t.Parallel()
 	p, logto := start(t, testRedis(t).addr)
@@ -334,8 +334,8 @@ func TestRun_FinishesSignInUnderWay(t *testing.T) {
 	}
 }
 
-// The program as it is started without settings, in a process of its own: it has
-// a provider, a key and a Redis for all replicas, and takes them along at its end.
+// The program in a separate process, without settings: it starts a provider and a
+// Redis for the replicas, makes a key, and leaves nothing behind.
 func TestProgram_WithoutSettings(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
