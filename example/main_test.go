@@ -177,7 +177,8 @@ func TestRun_Errors(t *testing.T) {
 	t.Cleanup(func() { l.Close() })
 	const key = "0123456789abcdef0123456789abcdef"
 	logto := func(endpoint, key, base string) map[string]string {
-		return map[string]string{"LOGTO_ENDPOINT": endpoint, "LOGTO_APP_ID": "id", "LOGTO_APP_SECRET": "secret", "SIGNIN_KEY": key, "BASE_URL": base}
+		return map[string]string{"LOGTO_ENDPOINT": endpoint, "LOGTO_APP_ID": "id",
+			"LOGTO_APP_SECRET": "secret", "SIGNIN_KEY": key, "BASE_URL": base}
 	}
 	for _, row := range []struct {
 		name string
@@ -191,7 +192,8 @@ func TestRun_Errors(t *testing.T) {
 			`signin: Config.LogtoEndpoint (LOGTO_ENDPOINT) is "https://tenant.logto.app/oidc"; needs the endpoint alone, such as https://tenant.logto.app`},
 		{"the key is short", nil, logto("https://tenant.logto.app", "short", ""), 2,
 			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more: openssl rand -hex 32"},
-		{"the key is missing and the base URL is not on loopback", nil, logto("https://tenant.logto.app", "", "https://app.example.com"), 2,
+		{"the key is missing and the base URL is not on loopback", nil,
+			logto("https://tenant.logto.app", "", "https://app.example.com"), 2,
 			"signin: Config.Keys (SIGNIN_KEY) are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"},
 		{"the base URL has plain http", nil, logto("https://tenant.logto.app", key, "http://app.example.com"), 2,
 			`signin: Config.BaseURL (BASE_URL) is "http://app.example.com"; needs https, since http is accepted on loopback only`},
@@ -221,7 +223,8 @@ func TestRun_Errors(t *testing.T) {
 func TestRun_Help(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-help"}, lookup(nil), &stdout, &stderr); err != nil || stdout.String() != usage+app.Help || stderr.Len() > 0 {
+	if err := run(t.Context(), []string{"-help"}, lookup(nil), &stdout, &stderr); err != nil ||
+		stdout.String() != usage+app.Help || stderr.Len() > 0 {
 		t.Errorf("got error %v, %q and %q; want none, the help and nothing", err, &stdout, &stderr)
 	}
 }

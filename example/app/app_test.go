@@ -70,7 +70,7 @@ type answer struct {
 
 // send sends a request as a navigation does, with a form if there is one. It
 // follows redirects as client does, and returns the address where they end.
-func (a *running) send(t *testing.T, client *http.Client, method, address string, form url.Values) (answer, string) {
+func (a *running) send(t *testing.T, client *http.Client, method, address string, form url.Values) (got answer, at string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -89,7 +89,8 @@ func (a *running) send(t *testing.T, client *http.Client, method, address string
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header.Get("Location"), html.UnescapeString(string(body))}, resp.Request.URL.String()
+	got = answer{resp.StatusCode, resp.Header.Get("Location"), html.UnescapeString(string(body))}
+	return got, resp.Request.URL.String()
 }
 
 // ask sends one request to the application, and follows no redirect. A nil client
@@ -156,17 +157,20 @@ var (
 	alice = &signin.User{
 		Subject: "alice1", Name: "Alice <Example>", Username: "alice", Email: "alice@example.test", EmailVerified: true,
 		Picture: "https://pictures.example.test/alice.png", Roles: []string{"admin", "editor"},
-		SignedInAt: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC), ExpiresAt: time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC),
-		Claims: json.RawMessage(`{"sub":"alice1","name":"Alice <Example>","created_at":1735787045678}`),
+		SignedInAt: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC),
+		ExpiresAt:  time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC),
+		Claims:     json.RawMessage(`{"sub":"alice1","name":"Alice <Example>","created_at":1735787045678}`),
 	}
 	naver = &signin.User{
 		Subject: "naver1", Name: "길동", Email: "gildong@naver.example.test",
 		Picture: "https://pictures.example.test/gildong.png", Claims: json.RawMessage(`{"sub":"naver1"}`),
 	}
-	x        = &signin.User{Subject: "x1", Name: "Xavier", Claims: json.RawMessage(`{"sub":"x1","picture":null,"created_at":null}`)}
+	x = &signin.User{Subject: "x1", Name: "Xavier",
+		Claims: json.RawMessage(`{"sub":"x1","picture":null,"created_at":null}`)}
 	nameless = &signin.User{Subject: "n1", Claims: json.RawMessage(`{"sub":"n1"}`)}
-	hostile  = &signin.User{Subject: "h1", Name: "H", Picture: "javascript:alert(1)", Claims: json.RawMessage(`{"sub":"h1"}`)}
-	odd      = &signin.User{Subject: "o1", Claims: json.RawMessage(`{"created_at":"yesterday"}`)}
+	hostile  = &signin.User{Subject: "h1", Name: "H", Picture: "javascript:alert(1)",
+		Claims: json.RawMessage(`{"sub":"h1"}`)}
+	odd = &signin.User{Subject: "o1", Claims: json.RawMessage(`{"created_at":"yesterday"}`)}
 )
 
 func TestPages_Users(t *testing.T) {
@@ -179,24 +183,31 @@ func TestPages_Users(t *testing.T) {
 		has, lacks []string
 	}{
 		{"home, not signed in, has every way to sign in", "/", nil, 200,
-			[]string{"You are not signed in", `href="/sign-in"`, `href="/sign-up"`, `href="/sign-in/naver"`, `href="/sign-in/x"`},
+			[]string{"You are not signed in", `href="/sign-in"`, `href="/sign-up"`, `href="/sign-in/naver"`,
+				`href="/sign-in/x"`},
 			[]string{"Hello", "/sign-out", `href="/orders"`}},
 		{"home of Alice", "/", alice, 200,
-			[]string{"Hello, Alice <Example>", `src="https://pictures.example.test/alice.png"`, `<form method="post" action="/sign-out">`,
+			[]string{"Hello, Alice <Example>", `src="https://pictures.example.test/alice.png"`,
+				`<form method="post" action="/sign-out">`,
 				`href="/orders"`, `href="/admin"`, `href="/organizations"`, `href="/account/delete"`},
 			[]string{"/sign-up", `method="get"`}},
 		{"home of a user without a name", "/", nameless, 200, []string{"Hello, friend"}, []string{"<img src=\"\""}},
 		{"account of Alice", "/account", alice, 200,
-			[]string{"Alice <Example>", "alice@example.test<", "admin, editor", "2 January 2025", "1 March 2026, 09:30 UTC",
+			[]string{"Alice <Example>", "alice@example.test<", "admin, editor", "2 January 2025",
+				"1 March 2026, 09:30 UTC",
 				"2 March 2026, 09:30 UTC", `"created_at": 1735787045678`, `href="/orders"`},
 			[]string{"not verified", "not given"}},
 		{"account from Naver, whose address is not verified", "/account", naver, 200,
-			[]string{"길동", `src="https://pictures.example.test/gildong.png"`, "gildong@naver.example.test (not verified)"},
+			[]string{"길동", `src="https://pictures.example.test/gildong.png"`,
+				"gildong@naver.example.test (not verified)"},
 			[]string{"Account since"}},
 		{"account from X, without picture and address", "/account", x, 200,
-			[]string{"Xavier", ">X</span>", "<dt>E-mail</dt><dd>not given</dd>"}, []string{"referrerpolicy", "Account since"}},
-		{"a picture that is a script is not used", "/account", hostile, 200, []string{`src="#ZgotmplZ"`, `alt="H"`}, []string{`javascript:`}},
-		{"claims of the wrong type are an error without details", "/account", odd, 500, []string{"Something went wrong"}, []string{"created_at"}},
+			[]string{"Xavier", ">X</span>", "<dt>E-mail</dt><dd>not given</dd>"},
+			[]string{"referrerpolicy", "Account since"}},
+		{"a picture that is a script is not used", "/account", hostile, 200,
+			[]string{`src="#ZgotmplZ"`, `alt="H"`}, []string{`javascript:`}},
+		{"claims of the wrong type are an error without details", "/account", odd, 500,
+			[]string{"Something went wrong"}, []string{"created_at"}},
 		{"no such page, not signed in", "/nowhere", nil, 404, []string{"No such page", `href="/sign-in"`}, nil},
 		{"no such page, for Alice", "/account/", alice, 404, []string{"No such page", "/sign-out"}, nil},
 		{"the files are not listed", "/static/", nil, 404, []string{"No such page"}, []string{"portrait"}},

@@ -26,17 +26,20 @@ func TestRoutes_People(t *testing.T) {
 		location                   string
 		has, lacks                 []string
 	}{
-		{"account, not signed in", "", "GET", "/account", 303, "/sign-in?return_to=%2Faccount", nil, []string{"About you"}},
+		{"account, not signed in", "", "GET", "/account", 303, "/sign-in?return_to=%2Faccount", nil,
+			[]string{"About you"}},
 		{"account, with the picture of this application", "alice", "GET", "/account", 200, "",
 			[]string{"alice@example.test", `src="` + a.settings.BaseURL + `/static/portrait.svg"`}, nil},
 
 		{"orders, not signed in", "", "GET", "/orders", 303, "/sign-in?return_to=%2Forders", nil, []string{"API"}},
 		{"orders, with the scope", "alice", "GET", "/orders", 200, "",
-			[]string{"The API lets you", "GET " + a.settings.APIURL + "/orders", "200 OK", "Two orders", "alice0000001", "read:orders, write:orders"},
+			[]string{"The API lets you", "GET " + a.settings.APIURL + "/orders", "200 OK", "Two orders",
+				"alice0000001", "read:orders, write:orders"},
 			[]string{"insufficient_scope"}},
 		{"orders, with HEAD", "alice", "HEAD", "/orders", 200, "", nil, []string{"<"}},
 		{"an order, with the scope", "alice", "POST", "/orders", 200, "",
-			[]string{"The API lets you", "POST " + a.settings.APIURL + "/orders", "201 Created", "One more order", "alice0000001"},
+			[]string{"The API lets you", "POST " + a.settings.APIURL + "/orders", "201 Created",
+				"One more order", "alice0000001"},
 			[]string{"insufficient_scope"}},
 		{"orders, with one scope of two", "bob", "GET", "/orders", 200, "",
 			[]string{"The API lets you", "bob000000001", "<dd>read:orders</dd>"}, []string{"insufficient_scope"}},
@@ -45,33 +48,43 @@ func TestRoutes_People(t *testing.T) {
 				`Bearer error="insufficient_scope", scope="write:orders"`},
 			[]string{"One more order"}},
 		{"orders, without a scope", "x", "GET", "/orders", 200, "",
-			[]string{"The API says no", "403 Forbidden", "This needs the scope read:orders"}, []string{"Two orders"}},
+			[]string{"The API says no", "403 Forbidden", "This needs the scope read:orders"},
+			[]string{"Two orders"}},
 
-		{"the admin page, not signed in", "", "GET", "/admin", 303, "/sign-in?return_to=%2Fadmin", nil, []string{"Administration"}},
-		{"the admin page, with the role", "alice", "GET", "/admin", 200, "", []string{"<h1>Administration</h1>"}, nil},
+		{"the admin page, not signed in", "", "GET", "/admin", 303, "/sign-in?return_to=%2Fadmin", nil,
+			[]string{"Administration"}},
+		{"the admin page, with the role", "alice", "GET", "/admin", 200, "",
+			[]string{"<h1>Administration</h1>"}, nil},
 		{"the admin page, without the role", "bob", "GET", "/admin", 403, "",
 			[]string{"This page is not open to you", "this needs the role admin"}, []string{"Administration"}},
 
-		{"organizations, not signed in", "", "GET", "/organizations", 303, "/sign-in?return_to=%2Forganizations", nil, []string{"Your organizations"}},
+		{"organizations, not signed in", "", "GET", "/organizations", 303,
+			"/sign-in?return_to=%2Forganizations", nil, []string{"Your organizations"}},
 		{"organizations, of a member of two", "alice", "GET", "/organizations", 200, "",
-			[]string{`href="/organizations/org_one"`, `href="/organizations/org_two"`}, []string{"no organization"}},
+			[]string{`href="/organizations/org_one"`, `href="/organizations/org_two"`},
+			[]string{"no organization"}},
 		{"organizations, of a person in no organization", "bob", "GET", "/organizations", 200, "",
 			[]string{"You belong to no organization"}, []string{`href="/organizations/`}},
-		{"an organization, not signed in", "", "GET", "/organizations/org_one", 303, "/sign-in?return_to=%2Forganizations%2Forg_one", nil, []string{"member"}},
+		{"an organization, not signed in", "", "GET", "/organizations/org_one", 303,
+			"/sign-in?return_to=%2Forganizations%2Forg_one", nil, []string{"member"}},
 		{"an organization, for its owner", "alice", "GET", "/organizations/org_one", 200, "",
-			[]string{"<h1>org_one</h1>", "<dd>owner</dd>", "<dd>read:members, invite:members</dd>"}, []string{"not known"}},
+			[]string{"<h1>org_one</h1>", "<dd>owner</dd>", "<dd>read:members, invite:members</dd>"},
+			[]string{"not known"}},
 		{"an organization, for a plain member", "alice", "GET", "/organizations/org_two", 200, "",
 			[]string{"<h1>org_two</h1>", "<dd>member</dd>", "<dd>none</dd>"}, []string{"not known"}},
 		{"an organization, for a person who is not a member", "bob", "GET", "/organizations/org_one", 403, "",
 			[]string{"This page is not open to you", "org_one"}, []string{"read:members"}},
-		{"an organization that does not exist", "alice", "GET", "/organizations/org_none", 403, "", []string{"This page is not open to you"}, nil},
+		{"an organization that does not exist", "alice", "GET", "/organizations/org_none", 403, "",
+			[]string{"This page is not open to you"}, nil},
 		{"settings, not signed in", "", "GET", "/organizations/org_one/settings", 303,
 			"/sign-in?return_to=%2Forganizations%2Forg_one%2Fsettings", nil, []string{"<h1>Settings"}},
-		{"settings, for the owner", "alice", "GET", "/organizations/org_one/settings", 200, "", []string{"<h1>Settings of org_one</h1>"}, nil},
+		{"settings, for the owner", "alice", "GET", "/organizations/org_one/settings", 200, "",
+			[]string{"<h1>Settings of org_one</h1>"}, nil},
 		{"settings, for a plain member", "alice", "GET", "/organizations/org_two/settings", 403, "",
 			[]string{"This page is not open to you", "org_two:owner"}, []string{"<h1>Settings"}},
 
-		{"deleting, not signed in", "", "GET", "/account/delete", 303, "/sign-in?return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
+		{"deleting, not signed in", "", "GET", "/account/delete", 303,
+			"/sign-in?return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
 		{"deleting, after an ordinary sign-in", "alice", "GET", "/account/delete", 303,
 			"/sign-in?max_age=300&return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
 		{"the form for deleting, after an ordinary sign-in", "alice", "POST", "/account/delete", 401, "",
@@ -79,7 +92,8 @@ func TestRoutes_People(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			a.ask(t, people[row.person], row.method, row.path).want(t, row.status, row.location, row.has, row.lacks...)
+			a.ask(t, people[row.person], row.method, row.path).want(t, row.status, row.location, row.has,
+				row.lacks...)
 		})
 	}
 }
@@ -97,7 +111,8 @@ func TestRoutes_WaysToSignIn(t *testing.T) {
 		requests := a.provider.AuthorizationRequests()
 		asked := requests[len(requests)-1].Effective
 		if first, direct := asked.Get("first_screen"), asked.Get("direct_sign_in"); first != row.firstScreen || direct != row.direct {
-			t.Errorf("%s: got first_screen %q and direct_sign_in %q; want %q and %q", row.path, first, direct, row.firstScreen, row.direct)
+			t.Errorf("%s: got first_screen %q and direct_sign_in %q; want %q and %q", row.path, first,
+				direct, row.firstScreen, row.direct)
 		}
 		if got, want := asked.Get("scope"), "openid profile offline_access email roles urn:logto:scope:organizations "+
 			"urn:logto:scope:organization_roles read:orders write:orders read:members invite:members"; got != want {
@@ -116,7 +131,8 @@ func TestRoutes_DeleteAfterStepUp(t *testing.T) {
 	got.want(t, 200, "", []string{"Delete your account?", ` method="post" action="/account/delete">`})
 	requests := a.provider.AuthorizationRequests()
 	if asked := requests[len(requests)-1].Effective; asked.Get("max_age") != "300" || len(requests) != 2 {
-		t.Errorf("got max_age %q in authorization request %d; want 300 in the second", asked.Get("max_age"), len(requests))
+		t.Errorf("got max_age %q in authorization request %d; want 300 in the second", asked.Get("max_age"),
+			len(requests))
 	}
 	confirmed := regexp.MustCompile(`datetime="([^"]+)"`).FindStringSubmatch(got.body)
 	if confirmed == nil {
@@ -172,7 +188,8 @@ func TestOrders_NoAPI(t *testing.T) {
 	t.Parallel()
 	a := application(t, "")
 	a.ask(t, a.browserOf(t, signintest.Alice()), "GET", "/orders").
-		want(t, 200, "", []string{"There is no API yet", "API_RESOURCE", "read:orders"}, "curl", "There is no answer")
+		want(t, 200, "", []string{"There is no API yet", "API_RESOURCE", "read:orders"}, "curl",
+			"There is no answer")
 }
 
 func TestOrders_Trouble(t *testing.T) {

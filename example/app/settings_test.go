@@ -46,11 +46,15 @@ func TestReadSettings_Mistakes(t *testing.T) {
 	t.Parallel()
 	const all = "; set all of LOGTO_ENDPOINT, LOGTO_APP_ID, LOGTO_APP_SECRET, or none for the provider for tests"
 	for _, row := range []struct{ name, variable, value, args, want string }{
-		{"only the endpoint is set", "LOGTO_ENDPOINT", "https://tenant.logto.app", "", "missing: LOGTO_APP_ID, LOGTO_APP_SECRET" + all},
+		{"only the endpoint is set", "LOGTO_ENDPOINT", "https://tenant.logto.app", "",
+			"missing: LOGTO_APP_ID, LOGTO_APP_SECRET" + all},
 		{"only the secret is set", "LOGTO_APP_SECRET", "secret", "", "missing: LOGTO_ENDPOINT, LOGTO_APP_ID" + all},
-		{"the base URL has a path", "BASE_URL", "https://example.com/app/", "", `BASE_URL is "https://example.com/app"; needs to end with its host`},
-		{"the API is not an absolute URI", "API_RESOURCE", "orders", "", `API_RESOURCE is "orders"; needs an absolute URI such as https://api.example.com`},
-		{"the API is not a URI", "API_RESOURCE", "%", "", `API_RESOURCE is "%"; needs an absolute URI such as https://api.example.com`},
+		{"the base URL has a path", "BASE_URL", "https://example.com/app/", "",
+			`BASE_URL is "https://example.com/app"; needs to end with its host`},
+		{"the API is not an absolute URI", "API_RESOURCE", "orders", "",
+			`API_RESOURCE is "orders"; needs an absolute URI such as https://api.example.com`},
+		{"the API is not a URI", "API_RESOURCE", "%", "",
+			`API_RESOURCE is "%"; needs an absolute URI such as https://api.example.com`},
 		{"an unknown flag", "", "", "-port 3000", "flag provided but not defined: -port"},
 		{"an argument that is not a flag", "", "", "serve", `"serve" is not a flag; -help lists them`},
 	} {
@@ -70,7 +74,8 @@ func TestReadSettings_APIResource(t *testing.T) {
 		{"the provider for tests has an API", "", "", "https://api.example.com"},
 		{"the provider for tests takes any API", "", "https://orders.example.test", "https://orders.example.test"},
 		{"a Logto may have no API", "https://tenant.logto.app", "", ""},
-		{"a Logto has the API that is set", "https://tenant.logto.app", "https://orders.example.test", "https://orders.example.test"},
+		{"a Logto has the API that is set", "https://tenant.logto.app", "https://orders.example.test",
+			"https://orders.example.test"},
 	} {
 		env := map[string]string{"API_RESOURCE": row.resource}
 		if row.endpoint != "" {
@@ -134,7 +139,8 @@ func TestListen_AddressInUse(t *testing.T) {
 	t.Parallel()
 	taken := occupied(t)
 	_, err := settings(t, "-addr", taken).Listen()
-	if err == nil || !strings.Contains(err.Error(), taken) || !strings.HasSuffix(err.Error(), "; choose another address with -addr") {
+	if err == nil || !strings.Contains(err.Error(), taken) ||
+		!strings.HasSuffix(err.Error(), "; choose another address with -addr") {
 		t.Errorf("got error %v; want one that names %s and -addr", err, taken)
 	}
 }
@@ -151,7 +157,8 @@ func TestStartProvider_Addresses(t *testing.T) {
 		}
 	}
 	_, err := settings(t, "-provider-addr", "127.0.0.1:99999").StartProvider()
-	if err == nil || !strings.Contains(err.Error(), "99999") || !strings.HasSuffix(err.Error(), "; choose another address with -provider-addr") {
+	if err == nil || !strings.Contains(err.Error(), "99999") ||
+		!strings.HasSuffix(err.Error(), "; choose another address with -provider-addr") {
 		t.Errorf("an impossible port: got error %v; want one that names 99999 and -provider-addr", err)
 	}
 	// An address in use: it takes a free port.
@@ -168,7 +175,8 @@ func TestStartProvider_Addresses(t *testing.T) {
 
 func TestAdvice(t *testing.T) {
 	t.Parallel()
-	s := &Settings{Endpoint: "https://tenant.logto.app", AppID: "app-id", AppSecret: "app-secret", BaseURL: "https://app.example.com"}
+	s := &Settings{Endpoint: "https://tenant.logto.app", AppID: "app-id", AppSecret: "app-secret",
+		BaseURL: "https://app.example.com"}
 	got := s.Advice(s.Endpoint)
 	for _, want := range []string{s.Endpoint, "App ID app-id", s.BaseURL + "/callback\n", s.BaseURL + "/\n",
 		s.BaseURL + "/backchannel-logout", "naver\n", "x\n", "API_RESOURCE set to it\n", "read:orders, write:orders\n",
@@ -181,10 +189,12 @@ func TestAdvice(t *testing.T) {
 		t.Error("the advice shows the secret")
 	}
 	s.APIResource = ordersAPI
-	if got := s.Advice(s.Endpoint); !strings.Contains(got, ordersAPI+" (if it is missing, Logto refuses every sign-in)\n") {
+	got = s.Advice(s.Endpoint)
+	if !strings.Contains(got, ordersAPI+" (if it is missing, Logto refuses every sign-in)\n") {
 		t.Errorf("with an API: got %q; want the API to register", got)
 	}
-	if got := (&Settings{}).Advice("http://127.0.0.1:3001"); !strings.Contains(got, "provider for tests, http://127.0.0.1:3001") {
+	got = (&Settings{}).Advice("http://127.0.0.1:3001")
+	if !strings.Contains(got, "provider for tests, http://127.0.0.1:3001") {
 		t.Errorf("without a Logto: got %q; want the address of the provider for tests", got)
 	}
 }
@@ -198,7 +208,8 @@ func TestReport(t *testing.T) {
 		said string
 	}{
 		{"no error", nil, 0, ""},
-		{"a mistake names the variable", Mistake{errors.New("signin: Config.Keys[0] has 5 bytes")}, 2, "signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes\n"},
+		{"a mistake names the variable", Mistake{errors.New("signin: Config.Keys[0] has 5 bytes")}, 2,
+			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes\n"},
 		{"a wrapped mistake", fmt.Errorf("start: %w", Mistake{errors.New("no")}), 2, "start: no\n"},
 		{"another error", io.ErrClosedPipe, 1, "io: read/write on closed pipe\n"},
 	} {

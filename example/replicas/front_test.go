@@ -84,7 +84,8 @@ func TestFront_PassesRequestsAndAnswersUnchanged(t *testing.T) {
 		w.Header().Add("Set-Cookie", "a=1")
 		w.Header().Add("Set-Cookie", "b=2")
 		w.WriteHeader(http.StatusSeeOther)
-		fmt.Fprint(w, r.Method, " ", r.RequestURI, " ", string(body), " ", r.Header["Cookie"], r.Header["Origin"], r.Header["X-Forwarded-Host"])
+		fmt.Fprint(w, r.Method, " ", r.RequestURI, " ", string(body), " ", r.Header["Cookie"],
+			r.Header["Origin"], r.Header["X-Forwarded-Host"])
 	})
 	r := httptest.NewRequest(http.MethodPost, "/sign%2Dout/a%2Fb?q=%20+&q=2", strings.NewReader("a=1&b=2"))
 	r.Header.Set("Cookie", "signin=x")
@@ -118,10 +119,12 @@ func TestFront_ReplicaDown(t *testing.T) {
 	}{{200, ""}, {502, "Replica 2 does not answer. Reload the page to ask the next one.\n"}, {200, ""}} {
 		w := get(front, "/")
 		if w.Code != want.code || w.Body.String() != want.body || w.Header().Get("X-Replica") != fmt.Sprint(i%2+1) {
-			t.Errorf("request %d: got %d %q from %q; want %d %q", i+1, w.Code, w.Body, w.Header().Get("X-Replica"), want.code, want.body)
+			t.Errorf("request %d: got %d %q from %q; want %d %q", i+1, w.Code, w.Body,
+				w.Header().Get("X-Replica"), want.code, want.body)
 		}
 	}
-	if got := logged.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no answer from a replica") || !strings.Contains(got, "replica=2") {
+	if got := logged.String(); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, "no answer from a replica") || !strings.Contains(got, "replica=2") {
 		t.Errorf("log: got %q; want one line about replica 2", got)
 	}
 }

@@ -161,7 +161,8 @@ func (p *running) everywhere(c *http.Client, path string, want func(answer) bool
 		got := p.send(c, path, nil)
 		replicas = append(replicas, got.replica)
 		if !want(got) {
-			p.t.Errorf("%s from replica %s: got %d to %q; want %s\n%s", path, got.replica, got.status, got.location, wanted, got.body)
+			p.t.Errorf("%s from replica %s: got %d to %q; want %s\n%s", path, got.replica, got.status,
+				got.location, wanted, got.body)
 		}
 	}
 	if slices.Sort(replicas); !slices.Equal(replicas, []string{"1", "2", "3"}) {
@@ -182,7 +183,8 @@ func (p *running) wantSignedIn(c *http.Client, name string) {
 func (p *running) wantSignedOut(c *http.Client) {
 	p.t.Helper()
 	p.everywhere(c, "/account", func(a answer) bool {
-		return a.status == http.StatusSeeOther && a.location == "/sign-in?return_to=%2Faccount" && !strings.Contains(a.body, "About you")
+		return a.status == http.StatusSeeOther && a.location == "/sign-in?return_to=%2Faccount" &&
+			!strings.Contains(a.body, "About you")
 	}, "303 to the sign-in")
 	p.everywhere(c, "/", func(a answer) bool {
 		return a.status == http.StatusOK && strings.Contains(a.body, "You are not signed in")
@@ -253,12 +255,14 @@ func TestReplicas_APITokenIsShared(t *testing.T) {
 	p, logto := start(t, testRedis(t).addr)
 	alice := logto.SignIn(t, newBrowser(t), p.url, signintest.Alice())
 	p.everywhere(alice, "/orders", func(a answer) bool {
-		return a.status == http.StatusOK && strings.Contains(a.body, "The API lets you") && strings.Contains(a.body, "alice0000001")
+		return a.status == http.StatusOK && strings.Contains(a.body, "The API lets you") &&
+			strings.Contains(a.body, "alice0000001")
 	}, "what the API says")
 	if got := logto.Stats().Refreshes; got != 1 {
 		t.Errorf("got %d requests for tokens; want one", got)
 	}
-	if got := p.send(alice, "/orders", url.Values{}); got.status != http.StatusOK || !strings.Contains(got.body, "201 Created") {
+	if got := p.send(alice, "/orders", url.Values{}); got.status != http.StatusOK ||
+		!strings.Contains(got.body, "201 Created") {
 		t.Errorf("an order: got %d; want 200 with the API's 201\n%s", got.status, got.body)
 	}
 }
@@ -327,7 +331,8 @@ func TestRun_FinishesSignInUnderWay(t *testing.T) {
 	resp.Body.Close()
 	session := slices.ContainsFunc(resp.Cookies(), func(c *http.Cookie) bool { return c.Name == "signin" && c.Value != "" })
 	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" || !session {
-		t.Errorf("callback: got %d to %q, session %t; want 303 to / with a session", resp.StatusCode, resp.Header.Get("Location"), session)
+		t.Errorf("callback: got %d to %q, session %t; want 303 to / with a session", resp.StatusCode,
+			resp.Header.Get("Location"), session)
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("run: got error %v; want none", err)
@@ -352,7 +357,8 @@ func TestProgram_WithoutSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := exec.Command(path, append([]string{"-replicas", "2"}, anywhere...)...)
-	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "API_RESOURCE=", "BASE_URL=",
+	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=",
+		"API_RESOURCE=", "BASE_URL=",
 		"SIGNIN_KEY=", "TMPDIR="+temporary, "GOCOVERDIR="+dir)
 	stdout, stderr := newOutput(), new(output)
 	program.Stdout, program.Stderr = stdout, stderr
@@ -374,14 +380,17 @@ func TestProgram_WithoutSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp, err = c.PostForm(resp.Request.URL.String(), url.Values{"user": {signintest.Alice().Subject}}); err != nil {
+	if resp, err = c.PostForm(resp.Request.URL.String(),
+		url.Values{"user": {signintest.Alice().Subject}}); err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
 	for range 2 {
 		got := p.send(c, "/account", nil)
-		if got.status != http.StatusOK || !strings.Contains(got.body, "Alice Example") || !strings.Contains(got.body, "came from replica "+got.replica+" of 2.") {
-			t.Errorf("account from replica %s: got %d; want 200 with Alice's name\n%s", got.replica, got.status, got.body)
+		if got.status != http.StatusOK || !strings.Contains(got.body, "Alice Example") ||
+			!strings.Contains(got.body, "came from replica "+got.replica+" of 2.") {
+			t.Errorf("account from replica %s: got %d; want 200 with Alice's name\n%s", got.replica,
+				got.status, got.body)
 		}
 	}
 	if err := program.Process.Signal(os.Interrupt); err != nil {
@@ -390,7 +399,8 @@ func TestProgram_WithoutSettings(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("after an interrupt: got %v; want a clean end", err)
 	}
-	if got := stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "everybody is signed out when this process ends") {
+	if got := stderr.String(); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, "everybody is signed out when this process ends") {
 		t.Errorf("stderr: got %q; want one line that says that sessions end with the program", got)
 	}
 	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
@@ -420,20 +430,28 @@ func TestRun_Errors(t *testing.T) {
 		want   string // how the line begins
 	}{
 		{"an unknown flag", []string{"-port", "1"}, nil, io.Discard, 2, "flag provided but not defined: -port"},
-		{"no replicas", []string{"-replicas", "0"}, nil, io.Discard, 2, "-replicas is 0; needs a number from 1 to 9"},
-		{"too many replicas", []string{"-replicas", "10"}, nil, io.Discard, 2, "-replicas is 10; needs a number from 1 to 9"},
-		{"no Redis at the address", []string{"-redis", "127.0.0.1:1"}, nil, io.Discard, 1, "no Redis answers at 127.0.0.1:1: dial tcp 127.0.0.1:1: "},
-		{"another server at Redis's address", []string{"-redis", foreign}, nil, io.Discard, 1, "no Redis answers at " + foreign + ": "},
+		{"no replicas", []string{"-replicas", "0"}, nil, io.Discard, 2,
+			"-replicas is 0; needs a number from 1 to 9"},
+		{"too many replicas", []string{"-replicas", "10"}, nil, io.Discard, 2,
+			"-replicas is 10; needs a number from 1 to 9"},
+		{"no Redis at the address", []string{"-redis", "127.0.0.1:1"}, nil, io.Discard, 1,
+			"no Redis answers at 127.0.0.1:1: dial tcp 127.0.0.1:1: "},
+		{"another server at Redis's address", []string{"-redis", foreign}, nil, io.Discard, 1,
+			"no Redis answers at " + foreign + ": "},
 		{"the front's address is taken", []string{"-addr", foreign}, nil, io.Discard, 1, "listen tcp " + foreign},
-		{"the provider would be open to other machines", []string{"-provider-addr", ":0"}, nil, io.Discard, 2, `-provider-addr is ":0"`},
-		{"the key is short", nil, map[string]string{"SIGNIN_KEY": "short"}, io.Discard, 2, "signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more"},
-		{"the API has a fragment", nil, map[string]string{"API_RESOURCE": "https://api.example.com#orders", "SIGNIN_KEY": key}, io.Discard, 2, "signin: Config.Resources (API_RESOURCE) has "},
+		{"the provider would be open to other machines", []string{"-provider-addr", ":0"}, nil, io.Discard,
+			2, `-provider-addr is ":0"`},
+		{"the key is short", nil, map[string]string{"SIGNIN_KEY": "short"}, io.Discard, 2,
+			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more"},
+		{"the API has a fragment", nil,
+			map[string]string{"API_RESOURCE": "https://api.example.com#orders", "SIGNIN_KEY": key}, io.Discard, 2, "signin: Config.Resources (API_RESOURCE) has "},
 		{"stdout is closed", nil, map[string]string{"SIGNIN_KEY": key}, w, 1, io.ErrClosedPipe.Error()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			err := run(t.Context(), slices.Concat([]string{"-redis", redis}, anywhere, row.args), lookup(row.env), row.stdout, io.Discard)
+			err := run(t.Context(), slices.Concat([]string{"-redis", redis}, anywhere, row.args),
+				lookup(row.env), row.stdout, io.Discard)
 			if code := app.Report(err, &stderr); code != row.code {
 				t.Errorf("exit code: got %d; want %d", code, row.code)
 			}
@@ -459,7 +477,8 @@ func TestOpenRedis_Errors(t *testing.T) {
 		interrupted  bool
 		tmp, want    string
 	}{
-		{"the server ends", "#!/bin/sh\necho out of memory\n", false, "", "redis-server has ended:\nout of memory\n"},
+		{"the server ends", "#!/bin/sh\necho out of memory\n", false, "",
+			"redis-server has ended:\nout of memory\n"},
 		{"the server cannot be started", "#!/no/such/interpreter\n", false, "", "no such file"},
 		{"an interrupt while the server starts", "#!/bin/sh\nexec sleep 100\n", true, "", "context canceled"},
 		{"there is no temporary directory", "#!/bin/sh\n", false, "/no/such/directory", "/no/such/directory"},
@@ -489,7 +508,8 @@ func TestOpenRedis_Errors(t *testing.T) {
 func TestProgram_Help(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	if code := program([]string{"-help"}, &stdout, &stderr); code != 0 || stdout.String() != usage+app.Help+advice || stderr.Len() > 0 {
+	if code := program([]string{"-help"}, &stdout, &stderr); code != 0 ||
+		stdout.String() != usage+app.Help+advice || stderr.Len() > 0 {
 		t.Errorf("got exit code %d, %q and %q; want 0, the help and nothing", code, &stdout, &stderr)
 	}
 }
