@@ -2,26 +2,24 @@
 //
 //	go run ./example
 //
-// starts it at http://localhost:3000, with a provider for tests beside it: no
-// account, no password, no network. With LOGTO_ENDPOINT, LOGTO_APP_ID and
-// LOGTO_APP_SECRET it talks to a Logto instead, and says what to register there.
-//
-//	go run ./example -replicas 3 -redis 127.0.0.1:6379
-//
-// starts it three times, behind one address, with sign-outs shared through Redis.
+// starts it at http://localhost:3000, together with a provider for tests: it
+// needs no account, no password and no network. If LOGTO_ENDPOINT, LOGTO_APP_ID
+// and LOGTO_APP_SECRET are set, people sign in at that Logto instead, and the
+// program says what to register there.
 //
 // It is meant to be copied: main.go holds the configuration, app/ the routes, the
 // handlers, the pages and the server. By subject:
 //
-//	app/routes.go        which page is for whom, and what a sign-in asks for
+//	app/routes.go        who may see which page, and what a sign-in asks for
 //	app/app.go           home and account: who is signed in
-//	app/orders.go        calling an API as that person, with app/api.go, the API
+//	app/orders.go        calling an API as that person; app/api.go is the API
 //	app/admin.go         a page for a role
 //	app/organization.go  pages for members and owners of an organization
 //	app/delete.go        a page for which people have to sign in once more
 //
-// Delete app/provider.go, replicas.go and replicas/; they belong to the
-// demonstration.
+// In your copy, delete app/provider.go and replicas/: they are only for the
+// demonstration. The program in replicas/ runs this application several times,
+// with sign-outs shared through Redis.
 package main
 
 import (
@@ -41,27 +39,28 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anybody
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	os.Exit(app.Report(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr), os.Stderr))
 }
 
+const usage = `Usage: go run ./example [-addr localhost:3000] [-provider-addr 127.0.0.1:3001]
+`
+
 // run is the whole program: it serves until ctx is done.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	s, err := app.ReadSettings(args, getenv)
+	s, err := app.ReadSettings(flag.NewFlagSet("example", flag.ContinueOnError), args, getenv)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		_, err = fmt.Fprint(stdout, app.Help)
+		_, err = fmt.Fprint(stdout, usage, app.Help)
 		return err
 	case err != nil:
 		return err
-	case s.Replicas > 0:
-		return replicas{goCommand: "go", stdin: os.Stdin, stdout: stdout, stderr: stderr}.run(ctx, s, args)
 	}
 	listener, err := s.Listen()
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // for the ways out before the server has it
+	defer listener.Close() // if an error comes before the server has it
 
 	cfg := signin.Config{LogtoEndpoint: s.Endpoint, ClientID: s.AppID, ClientSecret: s.AppSecret, BaseURL: s.BaseURL}
 	if s.Endpoint == "" {
@@ -77,7 +76,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if s.APIResource != "" {
 		cfg.Resources = []string{s.APIResource}
 	}
-	// What signin.New would log at level info is printed below, in other words.
+	// What signin.New logs at level info is printed below, in other words.
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	auth, err := signin.New(cfg)
 	if err != nil {

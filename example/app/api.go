@@ -10,9 +10,9 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// API is the handler of an API. It has no pages, cookies or sessions: it knows
-// people by the access token that each request brings, in which the provider says
-// for which API it was made (the audience) and what it permits (the scopes).
+// API is the handler of an API. It has no pages, cookies or sessions. Each request
+// has an access token, in which the provider says who the person is, for which API
+// the token was made (the audience) and what it permits (the scopes).
 func API(auth *signin.Auth, audience string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", auth.RequireBearer(audience, signin.HasScope("read:orders"))(http.HandlerFunc(listOrders)))
@@ -20,8 +20,8 @@ func API(auth *signin.Auth, audience string) http.Handler {
 	return mux
 }
 
-// reply is what the API answers. Refusals are those of RequireBearer, problem
-// documents, of which a page can show the detail.
+// reply is what the API answers. Detail is set in refusals, which are the problem
+// documents of RequireBearer.
 type reply struct {
 	Subject string   `json:"subject,omitempty"`
 	Scopes  []string `json:"scopes,omitempty"`
@@ -38,17 +38,17 @@ func placeOrder(w http.ResponseWriter, r *http.Request) {
 }
 
 func writeReply(w http.ResponseWriter, r *http.Request, status int, done string) {
-	// Behind RequireBearer there always is a user. An access token says who they
-	// are and what they may, but neither name nor e-mail address.
+	// Behind RequireBearer there always is a user. An access token has their ID and
+	// scopes, but no name and no e-mail address.
 	user, _ := signin.UserFrom(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(reply{Subject: user.Subject, Scopes: user.Scopes, Done: done}) // or nobody is there any more
+	_ = json.NewEncoder(w).Encode(reply{Subject: user.Subject, Scopes: user.Scopes, Done: done}) // it fails only if the client has gone
 }
 
 // StartAPI starts the API at a free port, sets APIURL, and returns what ends it.
-// In earnest it is a program of its own, perhaps of other people: it shares nothing
-// with the application but the provider.
+// In production an API is a separate program, perhaps another company's: only the
+// provider is common to both.
 func (s *Settings) StartAPI(application signin.Config) (end func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *Settings) StartAPI(application signin.Config) (end func(), err error) {
 	s.APIURL = "http://" + listener.Addr().String()
 	auth, err := signin.New(signin.Config{
 		LogtoEndpoint: application.LogtoEndpoint,
-		// Nobody signs in here, so the next four are there only because New asks for
-		// them. Any application of the provider's will do.
+		// People do not sign in here. The next four fields are set only because New
+		// requires them, and could be those of any application at the provider.
 		ClientID:     application.ClientID,
 		ClientSecret: application.ClientSecret,
 		BaseURL:      s.APIURL,
@@ -71,11 +71,11 @@ func (s *Settings) StartAPI(application signin.Config) (end func(), err error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	// If it fails there is no answer, and that is what the page then says.
+	// If Serve fails, the page says that the API does not answer.
 	go func() { ended <- Serve(ctx, listener, API(auth, s.APIResource)) }()
 	return func() {
 		cancel()
 		<-ended
-		listener.Close() // for an end that came before the server had it
+		listener.Close() // if the end comes before the server has it
 	}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestTheAPITakesAccessTokensAndNothingElse(t *testing.T) {
+func TestAPI_Tokens(t *testing.T) {
 	t.Parallel()
 	a := application(t, ordersAPI)
 	bearer := func(audience string, scopes ...string) string {
@@ -23,16 +23,22 @@ func TestTheAPITakesAccessTokensAndNothingElse(t *testing.T) {
 		name, method, authorization string
 		status                      int
 		challenge                   string
-		done                        string // what it says it has done
+		done                        string // what the API says it has done
 	}{
 		{"no token", "GET", "", 401, `Bearer realm=""`, ""},
-		{"something that is no token", "GET", "Bearer x", 401, `Bearer error="invalid_token"`, ""},
-		{"a token for another API", "GET", bearer("https://other.example.com", "read:orders"), 401, `Bearer error="invalid_token"`, ""},
-		{"a token without a scope", "GET", bearer(ordersAPI), 403, `Bearer error="insufficient_scope", scope="read:orders"`, ""},
-		{"a token with the other scope", "POST", bearer(ordersAPI, "read:orders"), 403, `Bearer error="insufficient_scope", scope="write:orders"`, ""},
-		{"a machine's token", "GET", "Bearer " + a.provider.MachineToken("cron", ordersAPI, "read:orders"), 403, "", ""},
-		{"a token to read with", "GET", bearer(ordersAPI, "read:orders"), 200, "", "Two orders: tea, biscuits."},
-		{"a token to write with", "POST", bearer(ordersAPI, "write:orders"), 201, "", "One more order: tea. (It only says so.)"},
+		{"text that is not a token", "GET", "Bearer x", 401, `Bearer error="invalid_token"`, ""},
+		{"a token for another API", "GET", bearer("https://other.example.com", "read:orders"), 401,
+			`Bearer error="invalid_token"`, ""},
+		{"a token without a scope", "GET", bearer(ordersAPI), 403,
+			`Bearer error="insufficient_scope", scope="read:orders"`, ""},
+		{"a token with only the other scope", "POST", bearer(ordersAPI, "read:orders"), 403,
+			`Bearer error="insufficient_scope", scope="write:orders"`, ""},
+		{"a machine's token", "GET", "Bearer " + a.provider.MachineToken("cron", ordersAPI, "read:orders"),
+			403, "", ""},
+		{"a token with the scope to read", "GET", bearer(ordersAPI, "read:orders"), 200, "",
+			"Two orders: tea, biscuits."},
+		{"a token with the scope to write", "POST", bearer(ordersAPI, "write:orders"), 201, "",
+			"One more order: tea. (It only says so.)"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,8 +58,10 @@ func TestTheAPITakesAccessTokensAndNothingElse(t *testing.T) {
 			if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
 				t.Fatalf("got %d and %v; want JSON", resp.StatusCode, err)
 			}
-			if c := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != row.status || c != row.challenge || got.Done != row.done {
-				t.Errorf("got %d, %q and %q; want %d, %q and %q", resp.StatusCode, c, got.Done, row.status, row.challenge, row.done)
+			if c := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != row.status ||
+				c != row.challenge || got.Done != row.done {
+				t.Errorf("got %d, %q and %q; want %d, %q and %q", resp.StatusCode, c, got.Done, row.status,
+					row.challenge, row.done)
 			}
 			if seen := got.Subject == "alice0000001"; seen != (row.done != "") || seen == (got.Detail != "") {
 				t.Errorf("got subject %q and detail %q; want one of them", got.Subject, got.Detail)
@@ -62,13 +70,13 @@ func TestTheAPITakesAccessTokensAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestTheAPIGivesUpItsAddress(t *testing.T) {
+func TestStartAPI_EndFreesTheAddress(t *testing.T) {
 	t.Parallel()
 	provider := signintest.NewProvider()
 	t.Cleanup(provider.Close)
 	cfg := provider.Config("http://localhost:3000")
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	for range 50 { // an end may come before the server has begun
+	for range 50 { // the end may come before the server accepts connections
 		s := &Settings{APIResource: ordersAPI}
 		end, err := s.StartAPI(cfg)
 		if err != nil {
@@ -82,9 +90,10 @@ func TestTheAPIGivesUpItsAddress(t *testing.T) {
 	}
 }
 
-func TestAnAPIThatCannotStartIsAMistake(t *testing.T) {
+func TestStartAPI_InvalidConfig(t *testing.T) {
 	t.Parallel()
-	end, err := (&Settings{APIResource: ordersAPI}).StartAPI(signin.Config{LogtoEndpoint: "nowhere", ClientID: "id", ClientSecret: "secret"})
+	end, err := (&Settings{APIResource: ordersAPI}).StartAPI(signin.Config{LogtoEndpoint: "nowhere",
+		ClientID: "id", ClientSecret: "secret"})
 	if end != nil || !errors.As(err, new(Mistake)) || !strings.Contains(err.Error(), "LOGTO_ENDPOINT") {
 		t.Errorf("got error %v; want a mistake in LOGTO_ENDPOINT", err)
 	}

@@ -1,6 +1,6 @@
 // Package app is what the programs of the example share: pages, settings, a
-// server, and the provider for tests. It is there to be read and copied; it is no
-// library, and its names may change.
+// server, and the provider for tests. It is meant to be read and copied. It is not
+// a library, and its names may change.
 package app
 
 import (
@@ -35,7 +35,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 // view is what every page knows.
 type view struct {
 	Title   string
-	User    *signin.User // nil if nobody is signed in
+	User    *signin.User // nil if the user is not signed in
 	Replica string       // "2 of 3", or empty if there is one process only
 }
 
@@ -52,7 +52,7 @@ func Home(w http.ResponseWriter, r *http.Request) {
 
 // Account is behind RequireAuth: there is always a user.
 func Account(w http.ResponseWriter, r *http.Request) {
-	// Claims that User has no field for are decoded into a type of one's own.
+	// User has no field for this claim, so it is decoded into a type with one.
 	claims, err := signin.ClaimsAs[struct {
 		CreatedAt int64 `json:"created_at"` // at Logto, in milliseconds
 	}](r.Context())
@@ -66,7 +66,7 @@ func Account(w http.ResponseWriter, r *http.Request) {
 		Claims string
 	}{view: viewOf(r, "Your account")}
 	var all bytes.Buffer
-	_ = json.Indent(&all, page.User.Claims, "", "  ") // it is JSON: it has just been decoded
+	_ = json.Indent(&all, page.User.Claims, "", "  ") // ClaimsAs has decoded it, so it is JSON
 	page.Claims = all.String()
 	if claims.CreatedAt != 0 {
 		page.Since = time.UnixMilli(claims.CreatedAt)
@@ -86,7 +86,7 @@ func Static(w http.ResponseWriter, r *http.Request) {
 
 type replicaKey struct{}
 
-// FromReplica has every page of next say which replica it came from.
+// FromReplica makes every page of next say which replica it came from.
 func FromReplica(number, of int, next http.Handler) http.Handler {
 	replica := fmt.Sprintf("%d of %d", number, of)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -94,8 +94,8 @@ func FromReplica(number, of int, next http.Handler) http.Handler {
 	})
 }
 
-// name is what to call somebody. Who comes from Naver or X may have no name, no
-// username, no e-mail address, or none of these.
+// name returns how to address a user. Users from Naver or X may have no name, no
+// username, no e-mail address, or none of the three.
 func name(u *signin.User) string {
 	for _, s := range []string{u.Name, u.Username, u.Email} {
 		if s != "" {
@@ -105,27 +105,27 @@ func name(u *signin.User) string {
 	return "friend"
 }
 
-// list is "a, b", or a word for nothing.
+// list returns "a, b", or "none" without words.
 func list(words []string) string { return cmp.Or(strings.Join(words, ", "), "none") }
 
-// initial stands where a picture is missing, or does not load.
+// initial is shown in place of a picture that is missing or does not load.
 func initial(u *signin.User) string {
 	r, _ := utf8.DecodeRuneInString(name(u))
 	return string(r)
 }
 
 func render(w http.ResponseWriter, status int, page string, data any) {
-	var body bytes.Buffer // so that a mistake in a template is not half a page
+	var body bytes.Buffer // after an error in a template, no part of the page is sent
 	if err := pages.ExecuteTemplate(&body, page, data); err != nil {
 		fail(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w) // if that fails, nobody is there any more
+	_, _ = body.WriteTo(w) // it fails only if the browser has gone
 }
 
-// fail logs what went wrong, and tells the person no more than that it did.
+// fail logs the error, and tells the person only that something went wrong.
 func fail(w http.ResponseWriter, err error) {
 	slog.Error("page failed", "error", err)
 	http.Error(w, "Something went wrong.", http.StatusInternalServerError)
@@ -135,9 +135,9 @@ func fail(w http.ResponseWriter, err error) {
 func Secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// Pictures of people come from anywhere. There is no form-action:
-		// Chromium applies it to the redirects after a form as well, and the
-		// sign-out leads to the provider.
+		// Pictures of people may come from any site. There is no form-action, because
+		// Chromium applies it also to redirects after a form, and the sign-out
+		// redirects to the provider.
 		// https://github.com/w3c/webappsec-csp/issues/8
 		h.Set("Content-Security-Policy",
 			"default-src 'none'; style-src 'self'; img-src 'self' https:; base-uri 'none'; frame-ancestors 'none'")

@@ -17,7 +17,7 @@ func Orders(s *Settings) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page := struct {
 			view
-			URL, Resource string // of the API; no Resource if there is none
+			URL, Resource string // of the API; Resource is empty if there is no API
 			Answer        apiAnswer
 			Problem       string // why there is no Answer
 		}{view: viewOf(r, "Your orders"), URL: s.APIURL, Resource: s.APIResource}
@@ -41,8 +41,8 @@ type apiAnswer struct {
 	reply
 }
 
-// apiClient returns a client for the API, nil if none was started. One is enough for
-// everybody: each request goes out with a token of the person in its context.
+// apiClient returns a client for the API, or nil if there is no API. One client
+// serves all users: each request is sent with the token of the user in its context.
 func apiClient(s *Settings) *http.Client {
 	if s.APIURL == "" {
 		return nil
@@ -55,9 +55,9 @@ func apiClient(s *Settings) *http.Client {
 	}
 }
 
-// askAPI asks the API for what the application was asked for.
+// askAPI sends the API a request with the method of r.
 func askAPI(r *http.Request, api *http.Client, address string) (a apiAnswer, err error) {
-	method := http.MethodGet // for HEAD too, which ServeMux takes for GET
+	method := http.MethodGet // also for HEAD, which ServeMux sends to handlers for GET
 	if r.Method == http.MethodPost {
 		method = http.MethodPost
 	}
@@ -72,13 +72,13 @@ func askAPI(r *http.Request, api *http.Client, address string) (a apiAnswer, err
 	defer resp.Body.Close()
 	a.Request, a.Status = request.Method+" "+request.URL.String(), resp.Status
 	a.OK, a.Challenge = resp.StatusCode < 300, resp.Header.Get("WWW-Authenticate")
-	// Many APIs are other people's: do not read without an end.
+	// An API may belong to another company: do not read without a limit.
 	err = json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&a.reply)
 	return a, err
 }
 
-// explain is for a call that needs a token of the person's: which status its page
-// has, and what the page says. Errors of package signin have a sentence for people.
+// explain returns what a page says about a failed call that needs the person's
+// token, and its status. Errors of package signin have a sentence for people.
 func explain(err error) (status int, sentence string) {
 	slog.Warn("call failed", "error", err)
 	var e *signin.Error

@@ -14,12 +14,11 @@ var (
 	Owner  = signin.HasOrganizationRoleFunc(organizationInPath, "owner")
 )
 
-// organizationInPath is empty outside the routes that have {organization}: the guards
-// there answer 500, and the log says why.
+// organizationInPath is empty outside the routes that have {organization}. Guards
+// with these rules answer 500 there, and the log says why.
 func organizationInPath(r *http.Request) string { return r.PathValue("organization") }
 
-// Organizations is behind RequireAuth: which organizations somebody belongs to, if
-// any.
+// Organizations is behind RequireAuth. It lists the organizations of the user.
 func Organizations(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusOK, "organizations", viewOf(r, "Your organizations"))
 }
@@ -44,8 +43,8 @@ func organizationOf(r *http.Request) organizationPage {
 	return page
 }
 
-// Organization is behind the rule Member. The token that it asks for is what an API
-// of the organization takes. Here it only shows what the token permits.
+// Organization is behind the rule Member. It gets a token that an API of the
+// organization would take, and only shows what that token permits.
 func Organization(w http.ResponseWriter, r *http.Request) {
 	page, status := organizationOf(r), http.StatusOK
 	token, err := signin.AccessToken(r.Context(), signin.ForOrganization(page.Organization))

@@ -19,7 +19,7 @@ func (s *Settings) StartProvider() (*signintest.Provider, error) {
 		return nil, Mistake{fmt.Errorf("-provider-addr is %q; needs an address such as 127.0.0.1:3001 "+
 			"that only this machine reaches, since there is no password", addr)}
 	}
-	// NewProvider panics where it cannot listen. So look first.
+	// NewProvider panics if it cannot listen, so try first.
 	switch l, err := net.Listen("tcp", addr); {
 	case errors.Is(err, syscall.EADDRINUSE):
 		addr = "127.0.0.1:0"
@@ -30,10 +30,10 @@ func (s *Settings) StartProvider() (*signintest.Provider, error) {
 	}
 	provider := signintest.NewProvider(signintest.WithAddr(addr))
 	alice, bob, naver := signintest.Alice(), signintest.Bob(), signintest.NaverUser()
-	// Everybody else may not even read at the API.
+	// Other users have no permission of the API.
 	alice.Permissions[s.APIResource] = []string{"read:orders", "write:orders"}
 	bob.Permissions = map[string][]string{s.APIResource: {"read:orders"}}
-	// The pictures of the test users are nowhere to be found. This one is.
+	// The pictures of the test users do not exist. This one does.
 	alice.Picture = s.BaseURL + "/static/portrait.svg"
 	naver.Picture = alice.Picture
 	for _, u := range []signintest.User{alice, bob, naver} {

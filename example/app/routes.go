@@ -14,8 +14,8 @@ func Scopes() []string {
 		"roles",                              // for HasRole
 		"urn:logto:scope:organizations",      // for MemberOf, and for tokens of organizations
 		"urn:logto:scope:organization_roles", // for HasOrganizationRole
-		// Permissions of the API, and of organizations. A token has those that are
-		// asked for here, and of these what the person's roles permit.
+		// Permissions of the API, and of organizations. A token has those of them that
+		// the person's roles permit.
 		"read:orders", "write:orders",
 		"read:members", "invite:members",
 	}
@@ -37,17 +37,17 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))                  // everything else
 	mux.HandleFunc("GET /static/{file}", Static)                            // for everybody
 
-	// People who are signed in, and for whom a rule holds.
+	// For people who are signed in and meet a rule.
 	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(Member), auth.Require(Owner)
 	mux.Handle("GET /admin", admin(http.HandlerFunc(Admin)))
 	mux.Handle("GET /organizations", auth.RequireAuth(http.HandlerFunc(Organizations)))
 	mux.Handle("GET /organizations/{organization}", member(http.HandlerFunc(Organization)))
 	mux.Handle("GET /organizations/{organization}/settings", owner(http.HandlerFunc(OrganizationSettings)))
 
-	// Guards do not look at where a form comes from. These do something, so those of
-	// other sites are refused.
+	// Guards do not check which site a form comes from. These forms change something,
+	// so forms of other sites are refused.
 	sameOrigin := http.NewCrossOriginProtection()
-	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has seen that it is an origin
+	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has checked that this is an origin
 	recently := auth.Require(signin.AuthenticatedWithin(5 * time.Minute))
 	mux.Handle("GET /orders", auth.RequireAuth(Orders(s)))
 	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(Orders(s))))

@@ -10,8 +10,8 @@ import (
 // Serve answers requests until ctx is done, and then finishes those that are
 // under way.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	// Without these a few thousand connections that say nothing hold up
-	// everybody. WriteTimeout leaves a handler time to ask the provider.
+	// Without these timeouts, a few thousand connections that send nothing would
+	// block the server. WriteTimeout leaves a handler time to ask the provider.
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,

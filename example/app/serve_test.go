@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestARequestThatIsUnderWayIsFinishedFirst(t *testing.T) {
+func TestServe_FinishesRequestUnderWay(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestARequestThatIsUnderWayIsFinishedFirst(t *testing.T) {
 	go func() {
 		ended <- Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			cancel()
-			for { // until the server takes no more connections: it has begun to stop
+			for { // until Shutdown has closed the listener
 				c, err := net.Dial("tcp", l.Addr().String())
 				if err != nil {
 					break
@@ -45,7 +45,7 @@ func TestARequestThatIsUnderWayIsFinishedFirst(t *testing.T) {
 	}
 }
 
-func TestAServerThatFailsEndsTheProgram(t *testing.T) {
+func TestServe_ListenerClosed(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

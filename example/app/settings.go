@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,18 +10,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
-// Help is what -help shows.
-const Help = `Usage: go run ./example [-addr localhost:3000] [-provider-addr 127.0.0.1:3001]
-                        [-replicas 3 -redis 127.0.0.1:6379]
-
+// Help is what -help says of the settings in this file, below the usage line of
+// the program.
+const Help = `
   -addr           where the application listens
   -provider-addr  where the provider for tests listens, if there is no Logto
-  -replicas       how many replicas of the application to run, 1 to 9, behind a
-                  front at -addr that asks one after the other
-  -redis          where the Redis is that the replicas share
 
 Environment:
 
@@ -33,13 +27,6 @@ Environment:
   SIGNIN_KEY      seals the sessions (openssl rand -hex 32); without it they
                   end with the program
   BASE_URL        where people reach the application, if not at -addr
-
-With -replicas, each page says at its bottom which replica made it, and each
-answer in its header X-Replica. Sign in and reload a few times: they all know
-you. Sign out in one: none knows you any more, nor takes a copy of the cookie.
-Stop Redis: they say that something does not answer, and let nobody in. The
-replicas are a program of their own, example/replicas, which is built whenever
-it is asked for.
 `
 
 // Settings are a program's flags and environment variables.
@@ -47,32 +34,33 @@ type Settings struct {
 	Endpoint, AppID, AppSecret string // all, or none
 	Keys                       [][]byte
 	BaseURL                    string // Listen completes it
-	APIResource                string // what the provider calls the API; empty if there is none
-	APIURL                     string // where it listens; StartAPI sets it
-	Replicas                   int    // 0 is a single process, without Redis
-	Redis                      string
+	APIResource                string // what the provider calls the API; empty without an API
+	APIURL                     string // where the API listens; StartAPI sets it
 
 	addr, providerAddr string
 }
 
-// ReadSettings returns what a program was asked for: settings, [flag.ErrHelp] or
-// a [Mistake].
-func ReadSettings(args []string, getenv func(string) string) (*Settings, error) {
+// ReadSettings returns the settings of a program, [flag.ErrHelp] or a [Mistake].
+// It adds its flags to those that the program has in flags already.
+func ReadSettings(flags *flag.FlagSet, args []string, getenv func(string) string) (*Settings, error) {
 	s := &Settings{
 		Endpoint: getenv("LOGTO_ENDPOINT"), AppID: getenv("LOGTO_APP_ID"), AppSecret: getenv("LOGTO_APP_SECRET"),
 		BaseURL: strings.TrimRight(getenv("BASE_URL"), "/"), APIResource: getenv("API_RESOURCE"),
 	}
 	// A Logto refuses every sign-in that asks for an API it does not know. The
-	// provider for tests knows all.
+	// provider for tests accepts any API.
 	if s.APIResource == "" && s.Endpoint == "" {
 		s.APIResource = "https://api.example.com"
 	}
-	given, err := s.readFlags(args)
+	flags.SetOutput(io.Discard) // a mistake is reported once, by main
+	flags.StringVar(&s.addr, "addr", "localhost:3000", "")
+	flags.StringVar(&s.providerAddr, "provider-addr", "127.0.0.1:3001", "")
+	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil, err
 	}
-	if err == nil {
-		err = s.checkReplicas(given)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%q is not a flag; -help lists them", flags.Arg(0))
 	}
 	if err == nil {
 		err = checkEnvironment(getenv)
@@ -84,40 +72,6 @@ func ReadSettings(args []string, getenv func(string) string) (*Settings, error) 
 		s.Keys = [][]byte{[]byte(key)}
 	}
 	return s, nil
-}
-
-// readFlags returns which flags are there.
-func (s *Settings) readFlags(args []string) (given []string, err error) {
-	flags := flag.NewFlagSet("example", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // a mistake is reported once, by main
-	flags.StringVar(&s.addr, "addr", "localhost:3000", "")
-	flags.StringVar(&s.providerAddr, "provider-addr", "127.0.0.1:3001", "")
-	flags.IntVar(&s.Replicas, "replicas", 0, "")
-	flags.StringVar(&s.Redis, "redis", "", "")
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("%q is no flag; -help lists them", flags.Arg(0))
-	}
-	flags.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
-	return given, nil
-}
-
-func (s *Settings) checkReplicas(given []string) error {
-	replicas, redis := slices.Contains(given, "replicas"), slices.Contains(given, "redis")
-	switch {
-	case replicas && !redis:
-		return errors.New("-replicas needs -redis, such as -redis 127.0.0.1:6379, where replicas tell each other who has signed out")
-	case redis && !replicas:
-		return errors.New("-redis needs -replicas, such as -replicas 3; a single process has nobody to share with")
-	case replicas && (s.Replicas < 1 || s.Replicas > 9):
-		return fmt.Errorf("-replicas is %d; needs a number from 1 to 9", s.Replicas)
-	}
-	if _, port, err := net.SplitHostPort(s.Redis); redis && (err != nil || port == "") {
-		return fmt.Errorf("-redis is %q; needs an address such as 127.0.0.1:6379", s.Redis)
-	}
-	return nil
 }
 
 func checkEnvironment(getenv func(string) string) error {
@@ -140,8 +94,8 @@ func checkEnvironment(getenv func(string) string) error {
 	return nil
 }
 
-// Listen listens at -addr, and completes BaseURL with the port that was found
-// free, where the one asked for was 0.
+// Listen listens at -addr. Without BASE_URL it sets BaseURL, with the port that
+// was chosen if -addr has port 0.
 func (s *Settings) Listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
@@ -155,26 +109,15 @@ func (s *Settings) Listen() (net.Listener, error) {
 
 // browsable is what to type into a browser for a listener at addr.
 func browsable(addr string, listened net.Addr) string {
-	host, _, _ := net.SplitHostPort(addr)              // net.Listen has taken it
-	_, port, _ := net.SplitHostPort(listened.String()) // net.Listen has made it
+	host, _, _ := net.SplitHostPort(addr)              // net.Listen accepted it
+	_, port, _ := net.SplitHostPort(listened.String()) // net.Listen made it
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "localhost" // all addresses of this machine: this one needs no https
+		host = "localhost" // it listens at all addresses; this one needs no https
 	}
 	return net.JoinHostPort(host, port)
 }
 
-// FindRedis looks whether anything listens at -redis, and says what to do if not.
-// A Redis client would try for longer, and say less.
-func (s *Settings) FindRedis(ctx context.Context) error {
-	dialer := net.Dialer{Timeout: 3 * time.Second}
-	c, err := dialer.DialContext(ctx, "tcp", s.Redis)
-	if err != nil {
-		return fmt.Errorf("is Redis running at %s? On Debian: apt-get install redis-server; redis-server (%w)", s.Redis, err)
-	}
-	return c.Close()
-}
-
-// Advice says who signs people in, and what there is to do for it.
+// Advice says where people sign in, and what to set up for that.
 func (s *Settings) Advice(endpoint string) string {
 	if s.Endpoint == "" {
 		return "People sign in at a provider for tests, " + endpoint + ": no account, no password.\n" +
@@ -207,7 +150,7 @@ func (s *Settings) Advice(endpoint string) string {
 `
 }
 
-// Mistake is an error that whoever starts the program can mend.
+// Mistake is an error that the person who starts the program can correct.
 type Mistake struct{ Err error }
 
 // Error names the variables from which the fields of signin.Config come.
@@ -221,17 +164,11 @@ func (m Mistake) Error() string {
 	).Replace(m.Err.Error())
 }
 
-// Report writes what has ended a program, if anything has, and returns its exit
-// code: 2 for a mistake, as the flag package has it, and 1 for anything else. A
-// program that was run by this one has said by itself what ended it; its code is
-// handed on.
+// Report writes the error that has ended a program, if there is one, and returns
+// the exit code: 2 for a mistake, as in the flag package, and 1 for other errors.
 func Report(err error, stderr io.Writer) int {
-	var program interface{ ExitCode() int }
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.As(err, &program):
-		return program.ExitCode()
 	}
 	fmt.Fprintln(stderr, err)
 	if errors.As(err, new(Mistake)) {

@@ -5,18 +5,26 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 )
 
-func lookup(env map[string]string) func(string) string {
-	return func(name string) string { return env[name] }
+// read reads settings, with one variable in the environment.
+func read(name, value string, args ...string) (*Settings, error) {
+	return ReadSettings(flag.NewFlagSet("test", flag.ContinueOnError), args, func(asked string) string {
+		if asked == name {
+			return value
+		}
+		return ""
+	})
 }
 
-func read(t *testing.T, args ...string) *Settings {
+// settings reads valid settings from flags.
+func settings(t *testing.T, args ...string) *Settings {
 	t.Helper()
-	s, err := ReadSettings(args, lookup(nil))
+	s, err := read("", "", args...)
 	if err != nil {
 		t.Fatalf("ReadSettings %q: got error %v; want none", args, err)
 	}
@@ -34,39 +42,25 @@ func occupied(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestAMistakeInTheSettingsIsOneSentence(t *testing.T) {
+func TestReadSettings_Mistakes(t *testing.T) {
 	t.Parallel()
 	const all = "; set all of LOGTO_ENDPOINT, LOGTO_APP_ID, LOGTO_APP_SECRET, or none for the provider for tests"
-	const noReplicas = "-redis needs -replicas, such as -replicas 3; a single process has nobody to share with"
-	for _, row := range []struct {
-		name string
-		args string
-		env  map[string]string
-		want string
-	}{
-		{"the secret is missing", "", map[string]string{"LOGTO_ENDPOINT": "https://tenant.logto.app", "LOGTO_APP_ID": "id"}, "missing: LOGTO_APP_SECRET" + all},
-		{"only the secret is there", "", map[string]string{"LOGTO_APP_SECRET": "secret"}, "missing: LOGTO_ENDPOINT, LOGTO_APP_ID" + all},
-		{"the base URL has a path", "", map[string]string{"BASE_URL": "https://example.com/app/"}, `BASE_URL is "https://example.com/app"; needs to end with its host`},
-		{"the API is no URI", "", map[string]string{"API_RESOURCE": "orders"}, `API_RESOURCE is "orders"; needs an absolute URI such as https://api.example.com`},
-		{"the API is nothing at all", "", map[string]string{"API_RESOURCE": "%"}, `API_RESOURCE is "%"; needs an absolute URI such as https://api.example.com`},
-		{"a flag is unknown", "-port 3000", nil, "flag provided but not defined: -port"},
-		{"a word is no flag", "serve", nil, `"serve" is no flag; -help lists them`},
-		{"replicas share nothing", "-replicas 3", nil,
-			"-replicas needs -redis, such as -redis 127.0.0.1:6379, where replicas tell each other who has signed out"},
-		{"Redis is for nobody", "-redis 127.0.0.1:6379", nil, noReplicas},
-		{"Redis is for nobody, wherever it may be", "-redis here", nil, noReplicas},
-		{"no replica at all", "-replicas 0 -redis 127.0.0.1:6379", nil, "-replicas is 0; needs a number from 1 to 9"},
-		{"fewer than none", "-replicas -1 -redis 127.0.0.1:6379", nil, "-replicas is -1; needs a number from 1 to 9"},
-		{"a crowd", "-replicas 10 -redis 127.0.0.1:6379", nil, "-replicas is 10; needs a number from 1 to 9"},
-		{"replicas are not a number", "-replicas three -redis 127.0.0.1:6379", nil, `invalid value "three" for flag -replicas: parse error`},
-		{"Redis has no port", "-replicas 3 -redis 127.0.0.1", nil, `-redis is "127.0.0.1"; needs an address such as 127.0.0.1:6379`},
-		{"Redis has an empty port", "-replicas 3 -redis localhost:", nil, `-redis is "localhost:"; needs an address such as 127.0.0.1:6379`},
-		{"Redis has a URL", "-replicas 3 -redis redis://127.0.0.1:6379", nil, `-redis is "redis://127.0.0.1:6379"; needs an address such as 127.0.0.1:6379`},
-		{"Redis has no address", "-replicas 3 -redis=", nil, `-redis is ""; needs an address such as 127.0.0.1:6379`},
+	for _, row := range []struct{ name, variable, value, args, want string }{
+		{"only the endpoint is set", "LOGTO_ENDPOINT", "https://tenant.logto.app", "",
+			"missing: LOGTO_APP_ID, LOGTO_APP_SECRET" + all},
+		{"only the secret is set", "LOGTO_APP_SECRET", "secret", "", "missing: LOGTO_ENDPOINT, LOGTO_APP_ID" + all},
+		{"the base URL has a path", "BASE_URL", "https://example.com/app/", "",
+			`BASE_URL is "https://example.com/app"; needs to end with its host`},
+		{"the API is not an absolute URI", "API_RESOURCE", "orders", "",
+			`API_RESOURCE is "orders"; needs an absolute URI such as https://api.example.com`},
+		{"the API is not a URI", "API_RESOURCE", "%", "",
+			`API_RESOURCE is "%"; needs an absolute URI such as https://api.example.com`},
+		{"an unknown flag", "", "", "-port 3000", "flag provided but not defined: -port"},
+		{"an argument that is not a flag", "", "", "serve", `"serve" is not a flag; -help lists them`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := ReadSettings(strings.Fields(row.args), lookup(row.env))
+			_, err := read(row.variable, row.value, strings.Fields(row.args)...)
 			if err == nil || err.Error() != row.want || !errors.As(err, new(Mistake)) {
 				t.Errorf("got error %T %v; want the mistake %s", err, err, row.want)
 			}
@@ -74,32 +68,40 @@ func TestAMistakeInTheSettingsIsOneSentence(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEverySetting(t *testing.T) {
+func TestReadSettings_APIResource(t *testing.T) {
 	t.Parallel()
-	if _, err := ReadSettings([]string{"-help"}, lookup(nil)); !errors.Is(err, flag.ErrHelp) || errors.As(err, new(Mistake)) {
+	for _, row := range []struct{ name, endpoint, resource, want string }{
+		{"the provider for tests has an API", "", "", "https://api.example.com"},
+		{"the provider for tests takes any API", "", "https://orders.example.test", "https://orders.example.test"},
+		{"a Logto may have no API", "https://tenant.logto.app", "", ""},
+		{"a Logto has the API that is set", "https://tenant.logto.app", "https://orders.example.test",
+			"https://orders.example.test"},
+	} {
+		env := map[string]string{"API_RESOURCE": row.resource}
+		if row.endpoint != "" {
+			env["LOGTO_ENDPOINT"], env["LOGTO_APP_ID"], env["LOGTO_APP_SECRET"] = row.endpoint, "id", "secret"
+		}
+		s, err := ReadSettings(flag.NewFlagSet("test", flag.ContinueOnError), nil, func(name string) string { return env[name] })
+		if err != nil || s.APIResource != row.want {
+			t.Errorf("%s: got %+v, %v; want API %q", row.name, s, err, row.want)
+		}
+	}
+}
+
+func TestReadSettings_Help(t *testing.T) {
+	t.Parallel()
+	if _, err := read("", "", "-help"); !errors.Is(err, flag.ErrHelp) || errors.As(err, new(Mistake)) {
 		t.Errorf("got error %v; want %v", err, flag.ErrHelp)
 	}
-	for _, want := range []string{"-addr", "-provider-addr", "-replicas", "-redis",
-		"LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET", "API_RESOURCE", "SIGNIN_KEY", "BASE_URL"} {
+	for _, want := range []string{"-addr", "-provider-addr", "LOGTO_ENDPOINT", "LOGTO_APP_ID", "LOGTO_APP_SECRET",
+		"API_RESOURCE", "SIGNIN_KEY", "BASE_URL"} {
 		if !strings.Contains(Help, "\n  "+want) && !strings.Contains(Help, ", "+want) {
 			t.Errorf("help: got no line for %s; want one", want)
 		}
 	}
 }
 
-func TestReplicasAreFromOneToNine(t *testing.T) {
-	t.Parallel()
-	for n := 1; n <= 9; n++ {
-		if s := read(t, "-replicas", fmt.Sprint(n), "-redis", "localhost:6379"); s.Replicas != n || s.Redis != "localhost:6379" {
-			t.Errorf("got %d replicas and Redis at %s; want %d and localhost:6379", s.Replicas, s.Redis, n)
-		}
-	}
-	if s := read(t); s.Replicas != 0 || s.Redis != "" {
-		t.Errorf("without flags: got %d replicas and Redis at %q; want none", s.Replicas, s.Redis)
-	}
-}
-
-func TestWhereToOpenTheApplication(t *testing.T) {
+func TestListen_BaseURL(t *testing.T) {
 	t.Parallel()
 	listened := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4321}
 	for addr, want := range map[string]string{
@@ -114,8 +116,8 @@ func TestWhereToOpenTheApplication(t *testing.T) {
 			t.Errorf("-addr %s: got %s; want %s", addr, got, want)
 		}
 	}
-	for base, want := range map[string]string{"": "http://127.0.0.1:", "https://app.example.com/": "https://app.example.com"} {
-		s, err := ReadSettings([]string{"-addr", "127.0.0.1:0"}, lookup(map[string]string{"BASE_URL": base}))
+	for base, want := range map[string]string{"": "", "https://app.example.com/": "https://app.example.com"} {
+		s, err := read("BASE_URL", base, "-addr", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,29 +135,35 @@ func TestWhereToOpenTheApplication(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatCannotBeHadIsOneSentence(t *testing.T) {
+func TestListen_AddressInUse(t *testing.T) {
 	t.Parallel()
 	taken := occupied(t)
-	_, err := read(t, "-addr", taken).Listen()
-	if err == nil || !strings.Contains(err.Error(), taken) || !strings.HasSuffix(err.Error(), "; choose another address with -addr") {
-		t.Errorf("Listen: got error %v; want one that names %s and -addr", err, taken)
-	}
-	_, err = read(t, "-provider-addr", "127.0.0.1:99999").StartProvider()
-	if err == nil || !strings.Contains(err.Error(), "99999") || !strings.HasSuffix(err.Error(), "; choose another address with -provider-addr") {
-		t.Errorf("StartProvider: got error %v; want one that names 99999 and -provider-addr", err)
-	}
-	for _, open := range []string{":3001", "0.0.0.0:0", "127.0.0.1"} {
-		_, err := read(t, "-provider-addr", open).StartProvider()
-		if !errors.As(err, new(Mistake)) || !strings.HasPrefix(err.Error(), fmt.Sprintf("-provider-addr is %q; needs ", open)) {
-			t.Errorf("StartProvider: got error %v; want a mistake about %s", err, open)
-		}
+	_, err := settings(t, "-addr", taken).Listen()
+	if err == nil || !strings.Contains(err.Error(), taken) ||
+		!strings.HasSuffix(err.Error(), "; choose another address with -addr") {
+		t.Errorf("got error %v; want one that names %s and -addr", err, taken)
 	}
 }
 
-func TestTheProviderForTestsMakesWayForAnotherProgram(t *testing.T) {
+func TestStartProvider_Addresses(t *testing.T) {
 	t.Parallel()
+	// Without a password, it must not be reached from other machines.
+	for _, addr := range []string{":3001", "0.0.0.0:0", "127.0.0.1"} {
+		_, err := settings(t, "-provider-addr", addr).StartProvider()
+		want := fmt.Sprintf("-provider-addr is %q; needs an address such as 127.0.0.1:3001 "+
+			"that only this machine reaches, since there is no password", addr)
+		if !errors.As(err, new(Mistake)) || err.Error() != want {
+			t.Errorf("got error %v; want the mistake %s", err, want)
+		}
+	}
+	_, err := settings(t, "-provider-addr", "127.0.0.1:99999").StartProvider()
+	if err == nil || !strings.Contains(err.Error(), "99999") ||
+		!strings.HasSuffix(err.Error(), "; choose another address with -provider-addr") {
+		t.Errorf("an impossible port: got error %v; want one that names 99999 and -provider-addr", err)
+	}
+	// An address in use: it takes a free port.
 	taken := occupied(t)
-	p, err := read(t, "-provider-addr", taken).StartProvider()
+	p, err := settings(t, "-provider-addr", taken).StartProvider()
 	if err != nil {
 		t.Fatalf("got error %v; want none", err)
 	}
@@ -165,30 +173,14 @@ func TestTheProviderForTestsMakesWayForAnotherProgram(t *testing.T) {
 	}
 }
 
-func TestWithoutRedisOneSentenceSaysWhatToDo(t *testing.T) {
+func TestAdvice(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	s := read(t, "-replicas", "3", "-redis", addr)
-	if err := s.FindRedis(t.Context()); err != nil {
-		t.Errorf("with something at %s: got error %v; want none", addr, err)
-	}
-	l.Close()
-	err = s.FindRedis(t.Context())
-	want := "is Redis running at " + addr + "? On Debian: apt-get install redis-server; redis-server ("
-	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("got error %v; want one line that begins with %s", err, want)
-	}
-}
-
-func TestAdviceSaysWhatToRegisterAtLogto(t *testing.T) {
-	t.Parallel()
-	s := &Settings{Endpoint: "https://tenant.logto.app", AppID: "app-id", AppSecret: "app-secret", BaseURL: "https://app.example.com"}
+	s := &Settings{Endpoint: "https://tenant.logto.app", AppID: "app-id", AppSecret: "app-secret",
+		BaseURL: "https://app.example.com"}
 	got := s.Advice(s.Endpoint)
-	for _, want := range []string{s.Endpoint, "App ID app-id", s.BaseURL + "/callback\n", s.BaseURL + "/\n", s.BaseURL + "/backchannel-logout", "naver\n", "x\n"} {
+	for _, want := range []string{s.Endpoint, "App ID app-id", s.BaseURL + "/callback\n", s.BaseURL + "/\n",
+		s.BaseURL + "/backchannel-logout", "naver\n", "x\n", "API_RESOURCE set to it\n", "read:orders, write:orders\n",
+		"admin, a user role", "read:members, invite:members\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q; want %q in it", got, want)
 		}
@@ -196,18 +188,18 @@ func TestAdviceSaysWhatToRegisterAtLogto(t *testing.T) {
 	if strings.Contains(got, "app-secret") {
 		t.Error("the advice shows the secret")
 	}
-	if got := (&Settings{}).Advice("http://127.0.0.1:3001"); !strings.Contains(got, "provider for tests, http://127.0.0.1:3001") {
-		t.Errorf("without a Logto: got %q; want where the provider for tests is", got)
+	s.APIResource = ordersAPI
+	got = s.Advice(s.Endpoint)
+	if !strings.Contains(got, ordersAPI+" (if it is missing, Logto refuses every sign-in)\n") {
+		t.Errorf("with an API: got %q; want the API to register", got)
+	}
+	got = (&Settings{}).Advice("http://127.0.0.1:3001")
+	if !strings.Contains(got, "provider for tests, http://127.0.0.1:3001") {
+		t.Errorf("without a Logto: got %q; want the address of the provider for tests", got)
 	}
 }
 
-// another is the end of a program that this one has run.
-type another int
-
-func (another) Error() string   { return "exit status" }
-func (a another) ExitCode() int { return int(a) }
-
-func TestReportSaysOnceWhatWasWrong(t *testing.T) {
+func TestReport(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -215,11 +207,11 @@ func TestReportSaysOnceWhatWasWrong(t *testing.T) {
 		code int
 		said string
 	}{
-		{"nothing was wrong", nil, 0, ""},
-		{"a mistake names the variable", Mistake{errors.New("signin: Config.Keys[0] has 5 bytes")}, 2, "signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes\n"},
-		{"a mistake on the way", fmt.Errorf("start: %w", Mistake{errors.New("no")}), 2, "start: no\n"},
-		{"something else", errors.New("address already in use"), 1, "address already in use\n"},
-		{"another program has said it already", another(3), 3, ""},
+		{"no error", nil, 0, ""},
+		{"a mistake names the variable", Mistake{errors.New("signin: Config.Keys[0] has 5 bytes")}, 2,
+			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes\n"},
+		{"a wrapped mistake", fmt.Errorf("start: %w", Mistake{errors.New("no")}), 2, "start: no\n"},
+		{"another error", io.ErrClosedPipe, 1, "io: read/write on closed pipe\n"},
 	} {
 		var stderr bytes.Buffer
 		if code := Report(row.err, &stderr); code != row.code || stderr.String() != row.said {

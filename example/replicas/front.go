@@ -11,14 +11,14 @@ import (
 	"github.com/gosignin/signin/example/app"
 )
 
-// front asks one replica after the other, whoever asks and for what, and says in
-// the header X-Replica which one has answered.
+// front sends each request to the next replica, regardless of browser and path,
+// and says in the header X-Replica which one has answered.
 //
 // It serves the files itself, as a front often does. Every page loads the same
-// number of them: if each took a replica's turn, a person who reloads could meet
-// one replica for ever.
+// number of files: if each of them took a replica's turn, a person who reloads a
+// page could get it from the same replica every time.
 func front(replicas []*url.URL, log *slog.Logger) http.Handler {
-	transport := &http.Transport{DisableCompression: true} // what comes is passed on as it is
+	transport := &http.Transport{DisableCompression: true} // answers are passed on unchanged
 	proxies := make([]http.Handler, len(replicas))
 	for i, address := range replicas {
 		proxies[i] = proxy(i+1, address, transport, log)
@@ -33,27 +33,27 @@ func front(replicas []*url.URL, log *slog.Logger) http.Handler {
 	return mux
 }
 
-// proxy passes requests on to the replica of this number. Its answer to a replica
-// that does not answer is 502. It is tempting to ask the next one then, as load
-// balancers do; but all replicas are in this program, so that one is missing is a
-// bug in it, and a front that hides that would show more than is true.
+// proxy passes requests on to the replica with this number. If the replica does
+// not answer, the browser gets 502. It is tempting to ask the next replica then,
+// as load balancers do. But all replicas are in this program, so a missing one is
+// a bug, which the front should not hide.
 func proxy(number int, address *url.URL, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	name := strconv.Itoa(number)
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		// Host becomes the replica's, and no X-Forwarded-* is set: package signin
-		// goes by BaseURL, and by neither of them.
+		// uses BaseURL instead of both.
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(address) },
 		ModifyResponse: func(r *http.Response) error {
 			r.Header.Set("X-Replica", name)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() == nil { // or it is the browser that has gone
+			if r.Context().Err() == nil { // otherwise the browser has closed the connection
 				log.Error("no answer from a replica", "replica", number, "error", err)
 			}
 			w.Header().Set("X-Replica", name)
-			http.Error(w, "Replica "+name+" does not answer. Reload, and the next one does.", http.StatusBadGateway)
+			http.Error(w, "Replica "+name+" does not answer. Reload the page to ask the next one.", http.StatusBadGateway)
 		},
 	}
 }

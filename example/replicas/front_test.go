@@ -11,11 +11,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 )
 
-// behind starts servers with handler, and returns their addresses.
+// behind starts n servers with handler, and returns their addresses.
 func behind(t *testing.T, n int, handler http.HandlerFunc) []*url.URL {
 	t.Helper()
 	urls := make([]*url.URL, n)
@@ -27,41 +26,45 @@ func behind(t *testing.T, n int, handler http.HandlerFunc) []*url.URL {
 	return urls
 }
 
-// ask sends a request to a front, and returns its answer.
 func ask(front http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	front.ServeHTTP(w, r)
 	return w
 }
 
+func get(front http.Handler, path string) *httptest.ResponseRecorder {
+	return ask(front, httptest.NewRequest(http.MethodGet, path, nil))
+}
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func TestTheFrontAsksOneReplicaAfterTheOther(t *testing.T) {
+func TestFront_Turns(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	var asked []string
-	urls := behind(t, 3, func(_ http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked = append(asked, r.Host)
-	})
+	urls := behind(t, 3, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) })
 	front := front(urls, quiet())
 	for i := range 7 {
-		method := []string{http.MethodGet, http.MethodPost}[i%2]
-		w := ask(front, httptest.NewRequest(method, "/", nil))
-		if want := fmt.Sprint(i%3 + 1); w.Code != http.StatusOK || w.Header().Get("X-Replica") != want || asked[i] != urls[i%3].Host {
-			t.Errorf("%s number %d: got %d from replica %q at %s; want 200 from %s at %s",
-				method, i+1, w.Code, w.Header().Get("X-Replica"), asked[i], want, urls[i%3].Host)
+		w := ask(front, httptest.NewRequest([]string{http.MethodGet, http.MethodPost}[i%2], "/", nil))
+		number, host := fmt.Sprint(i%3+1), urls[i%3].Host
+		if w.Code != http.StatusOK || w.Header().Get("X-Replica") != number || w.Body.String() != host {
+			t.Errorf("request %d: got %d from replica %q at %s; want 200 from %s at %s",
+				i+1, w.Code, w.Header().Get("X-Replica"), w.Body, number, host)
+		}
+		// Files do not take a turn. With two of them on each page, three replicas would
+		// otherwise never change for a person who reloads.
+		file := get(front, "/static/style.css")
+		if h := file.Header(); file.Code != http.StatusOK || h.Get("X-Replica") != "" ||
+			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") == "" {
+			t.Errorf("style.css: got %d with %v; want 200 from the front, with the security headers", file.Code, h)
 		}
 	}
 }
 
-func TestTheFrontSharesOutRequestsThatComeAtOnce(t *testing.T) {
+func TestFront_ConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	front := front(behind(t, 3, func(http.ResponseWriter, *http.Request) {}), quiet())
 	answers := make(chan string)
 	for range 30 {
-		go func() { answers <- ask(front, httptest.NewRequest(http.MethodGet, "/", nil)).Header().Get("X-Replica") }()
+		go func() { answers <- get(front, "/").Header().Get("X-Replica") }()
 	}
 	got := map[string]int{}
 	for range 30 {
@@ -72,26 +75,7 @@ func TestTheFrontSharesOutRequestsThatComeAtOnce(t *testing.T) {
 	}
 }
 
-// Or two files on each page of three replicas would bring every page from one.
-func TestFilesTakeNoReplicasTurn(t *testing.T) {
-	t.Parallel()
-	front := front(behind(t, 3, func(http.ResponseWriter, *http.Request) {}), quiet())
-	for i := range 3 {
-		page := ask(front, httptest.NewRequest(http.MethodGet, "/", nil))
-		if got, want := page.Header().Get("X-Replica"), fmt.Sprint(i+1); got != want {
-			t.Errorf("page %d: got replica %s; want %s", i+1, got, want)
-		}
-		for _, file := range []string{"/static/style.css", "/static/icon.svg"} {
-			w := ask(front, httptest.NewRequest(http.MethodGet, file, nil))
-			if h := w.Header(); w.Code != http.StatusOK || h.Get("X-Replica") != "" ||
-				h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") == "" {
-				t.Errorf("%s: got %d with %v; want 200 from the front, with the policy", file, w.Code, h)
-			}
-		}
-	}
-}
-
-func TestARequestArrivesAsItWasSent(t *testing.T) {
+func TestFront_PassesRequestsAndAnswersUnchanged(t *testing.T) {
 	t.Parallel()
 	urls := behind(t, 1, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -100,7 +84,8 @@ func TestARequestArrivesAsItWasSent(t *testing.T) {
 		w.Header().Add("Set-Cookie", "a=1")
 		w.Header().Add("Set-Cookie", "b=2")
 		w.WriteHeader(http.StatusSeeOther)
-		fmt.Fprint(w, r.Method, " ", r.RequestURI, " ", string(body), " ", r.Header["Cookie"], r.Header["Origin"], r.Header["X-Forwarded-Host"])
+		fmt.Fprint(w, r.Method, " ", r.RequestURI, " ", string(body), " ", r.Header["Cookie"],
+			r.Header["Origin"], r.Header["X-Forwarded-Host"])
 	})
 	r := httptest.NewRequest(http.MethodPost, "/sign%2Dout/a%2Fb?q=%20+&q=2", strings.NewReader("a=1&b=2"))
 	r.Header.Set("Cookie", "signin=x")
@@ -117,9 +102,9 @@ func TestARequestArrivesAsItWasSent(t *testing.T) {
 	}
 }
 
-func TestAReplicaThatIsDownIsNamedAndTheNextOneAnswers(t *testing.T) {
+func TestFront_ReplicaDown(t *testing.T) {
 	t.Parallel()
-	urls := behind(t, 2, func(w http.ResponseWriter, r *http.Request) {})
+	urls := behind(t, 2, func(http.ResponseWriter, *http.Request) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -131,18 +116,20 @@ func TestAReplicaThatIsDownIsNamedAndTheNextOneAnswers(t *testing.T) {
 	for i, want := range []struct {
 		code int
 		body string
-	}{{200, ""}, {502, "Replica 2 does not answer. Reload, and the next one does.\n"}, {200, ""}} {
-		w := ask(front, httptest.NewRequest(http.MethodGet, "/", nil))
+	}{{200, ""}, {502, "Replica 2 does not answer. Reload the page to ask the next one.\n"}, {200, ""}} {
+		w := get(front, "/")
 		if w.Code != want.code || w.Body.String() != want.body || w.Header().Get("X-Replica") != fmt.Sprint(i%2+1) {
-			t.Errorf("request %d: got %d %q from %q; want %d %q", i+1, w.Code, w.Body, w.Header().Get("X-Replica"), want.code, want.body)
+			t.Errorf("request %d: got %d %q from %q; want %d %q", i+1, w.Code, w.Body,
+				w.Header().Get("X-Replica"), want.code, want.body)
 		}
 	}
-	if got := logged.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no answer from a replica") || !strings.Contains(got, "replica=2") {
+	if got := logged.String(); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, "no answer from a replica") || !strings.Contains(got, "replica=2") {
 		t.Errorf("log: got %q; want one line about replica 2", got)
 	}
 }
 
-func TestABrowserThatHasGoneIsNoReplicasFault(t *testing.T) {
+func TestFront_BrowserGone(t *testing.T) {
 	t.Parallel()
 	var logged bytes.Buffer
 	front := front(behind(t, 1, func(http.ResponseWriter, *http.Request) {}), slog.New(slog.NewTextHandler(&logged, nil)))

@@ -2,218 +2,423 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
+
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/gosignin/signin/example/app"
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestEveryReplicaKnowsWhoHasSignedInAtOne(t *testing.T) {
-	t.Parallel()
-	p, logto := startAtLogto(t, startRedis(t).addr)
-	alice, bob := logto.SignIn(t, newClient(t), p.url, signintest.Alice()), logto.SignIn(t, newClient(t), p.url, signintest.Bob())
-	p.wantKnown(alice, "Alice Example")
-	p.wantKnown(bob, "Bob Example")
-	p.wantNobody(newClient(t))
-	if got := p.stderr.String(); got != "" {
-		t.Errorf("stderr: got %q; want nothing", got)
+// The test binary is the program itself where it is called by its name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "replicas" {
+		main()
 	}
-	for _, want := range []string{logto.URL, p.url + "/callback\n", "Replicas: 3"} {
-		if got := p.stdout.String(); !strings.Contains(got, want) {
-			t.Errorf("stdout: got %q; want %q in it", got, want)
+	logging.Disable() // some tests end Redis, and its client would log that
+	os.Exit(m.Run())
+}
+
+// running is one run of the program.
+type running struct {
+	t              *testing.T
+	url            string // what it said to open
+	stdout, stderr *output
+	stop           func() error // interrupts it, and waits for its end
+}
+
+// output collects what a program writes.
+type output struct {
+	mu     sync.Mutex
+	text   bytes.Buffer
+	opened chan string // gets the address in the line that begins with "Open "
+}
+
+func newOutput() *output { return &output{opened: make(chan string, 1)} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.text.Write(p)
+	if _, address, found := strings.Cut(string(p), "\nOpen "); found {
+		o.opened <- strings.TrimSpace(address)
+	}
+	return n, err
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+var anywhere = []string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}
+
+func lookup(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+// start runs the program with three replicas until the test ends. People sign in at
+// a provider that the test controls.
+func start(t *testing.T, redisAddr string) (*running, *signintest.Provider) {
+	t.Helper()
+	logto := signintest.NewProvider(signintest.WithClient("app-id", "app-secret"))
+	t.Cleanup(logto.Close)
+	env := map[string]string{
+		"LOGTO_ENDPOINT": logto.URL, "LOGTO_APP_ID": "app-id", "LOGTO_APP_SECRET": "app-secret",
+		"SIGNIN_KEY": strings.Repeat("0123456789abcdef", 4), "API_RESOURCE": "https://api.example.com",
+	}
+	p := &running{t: t, stdout: newOutput(), stderr: new(output)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, append([]string{"-redis", redisAddr}, anywhere...), lookup(env), p.stdout, p.stderr)
+	}()
+	p.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() { _ = p.stop() })
+	select {
+	case p.url = <-p.stdout.opened:
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("got error %v; want a line with the address to open", err)
+	}
+	logto.RegisterRedirectURIs(p.url + "/callback")
+	logto.RegisterSignOutURIs(p.url + "/")
+	logto.RegisterBackChannelURIs(p.url + "/backchannel-logout")
+	return p, logto
+}
+
+// testRedis starts a Redis for one test.
+func testRedis(t *testing.T) *redisServer {
+	t.Helper()
+	s, err := openRedis(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+// answer is what a browser gets for one request.
+type answer struct {
+	status                  int
+	location, replica, body string
+}
+
+// send sends one request as a navigation does, with a form if there is one, and
+// follows no redirect.
+func (p *running) send(c *http.Client, path string, form url.Values) answer {
+	p.t.Helper()
+	method := http.MethodGet
+	if form != nil {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html")
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	one := *c
+	one.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := one.Do(r)
+	if err != nil {
+		p.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header.Get("Location"), resp.Header.Get("X-Replica"), string(body)}
+}
+
+// everywhere sends a request to each of the three replicas, and checks the answers.
+func (p *running) everywhere(c *http.Client, path string, want func(answer) bool, wanted string) {
+	p.t.Helper()
+	var replicas []string
+	for range 3 {
+		got := p.send(c, path, nil)
+		replicas = append(replicas, got.replica)
+		if !want(got) {
+			p.t.Errorf("%s from replica %s: got %d to %q; want %s\n%s", path, got.replica, got.status,
+				got.location, wanted, got.body)
 		}
+	}
+	if slices.Sort(replicas); !slices.Equal(replicas, []string{"1", "2", "3"}) {
+		p.t.Errorf("%s: got answers from replicas %v; want one from each", path, replicas)
 	}
 }
 
-// The token for the API is in Redis, so the provider is asked for one, and not for
-// three. And a form is the application's own, though the front changes Host.
-func TestEveryReplicaAsksTheAPIWithTheSameToken(t *testing.T) {
+// wantSignedIn checks that every replica knows the user, and names itself.
+func (p *running) wantSignedIn(c *http.Client, name string) {
+	p.t.Helper()
+	p.everywhere(c, "/account", func(a answer) bool {
+		return a.status == http.StatusOK && strings.Contains(a.body, name) &&
+			strings.Contains(a.body, "This page came from replica "+a.replica+" of 3.")
+	}, "200 with "+name+" and the replica's number")
+}
+
+// wantSignedOut checks that every replica asks for a sign-in.
+func (p *running) wantSignedOut(c *http.Client) {
+	p.t.Helper()
+	p.everywhere(c, "/account", func(a answer) bool {
+		return a.status == http.StatusSeeOther && a.location == "/sign-in?return_to=%2Faccount" &&
+			!strings.Contains(a.body, "About you")
+	}, "303 to the sign-in")
+	p.everywhere(c, "/", func(a answer) bool {
+		return a.status == http.StatusOK && strings.Contains(a.body, "You are not signed in")
+	}, "the home page for people who are not signed in")
+}
+
+func newBrowser(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Jar: jar, Transport: transport}
+}
+
+func TestReplicas_SignOutReachesAll(t *testing.T) {
 	t.Parallel()
-	p, logto := startAtLogto(t, startRedis(t).addr)
-	alice := logto.SignIn(t, newClient(t), p.url, signintest.Alice())
+	redis := testRedis(t).addr
+	for _, row := range []struct {
+		name    string
+		signOut func(*running, *signintest.Provider, *http.Client)
+	}{
+		{"at one replica", func(p *running, logto *signintest.Provider, alice *http.Client) {
+			got := p.send(alice, "/sign-out", url.Values{})
+			if got.status != http.StatusSeeOther || !strings.HasPrefix(got.location, logto.URL) {
+				p.t.Errorf("sign-out: got %d to %q; want 303 to the provider", got.status, got.location)
+			}
+		}},
+		{"by a logout token, which the provider sends to one replica", func(p *running, logto *signintest.Provider, _ *http.Client) {
+			sent := logto.Logout("", logto.SessionIDs(signintest.Alice().Subject)[0])
+			if len(sent) != 1 || sent[0].URL != p.url+"/backchannel-logout" || sent[0].Status != http.StatusOK {
+				p.t.Errorf("logout tokens: got %+v; want one, answered with 200", sent)
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			p, logto := start(t, redis)
+			alice := logto.SignIn(t, newBrowser(t), p.url, signintest.Alice())
+			bob := logto.SignIn(t, newBrowser(t), p.url, signintest.Bob())
+			p.wantSignedIn(alice, "Alice Example")
+			at, _ := url.Parse(p.url)
+			thief := newBrowser(t) // who has copied Alice's cookies
+			thief.Jar.SetCookies(at, alice.Jar.Cookies(at))
+			p.wantSignedIn(thief, "Alice Example")
+
+			row.signOut(p, logto, alice)
+			p.wantSignedOut(alice)
+			p.wantSignedOut(thief)
+			p.wantSignedIn(bob, "Bob Example")
+
+			logto.SignIn(t, alice, p.url, signintest.Alice())
+			p.wantSignedIn(alice, "Alice Example")
+			if got := p.stderr.String(); got != "" {
+				t.Errorf("stderr: got %q; want nothing", got)
+			}
+		})
+	}
+}
+
+// The token for the API is in Redis, so one request to the provider is enough for
+// all replicas. And the application takes its own forms although the front changes
+// Host.
+func TestReplicas_APITokenIsShared(t *testing.T) {
+	t.Parallel()
+	p, logto := start(t, testRedis(t).addr)
+	alice := logto.SignIn(t, newBrowser(t), p.url, signintest.Alice())
 	p.everywhere(alice, "/orders", func(a answer) bool {
-		return a.status == http.StatusOK && strings.Contains(a.body, "The API lets you") && strings.Contains(a.body, "alice0000001")
+		return a.status == http.StatusOK && strings.Contains(a.body, "The API lets you") &&
+			strings.Contains(a.body, "alice0000001")
 	}, "what the API says")
 	if got := logto.Stats().Refreshes; got != 1 {
 		t.Errorf("got %d requests for tokens; want one", got)
 	}
-	if got := p.send(alice, "/orders", url.Values{}); got.status != http.StatusOK || !strings.Contains(got.body, "201 Created") {
+	if got := p.send(alice, "/orders", url.Values{}); got.status != http.StatusOK ||
+		!strings.Contains(got.body, "201 Created") {
 		t.Errorf("an order: got %d; want 200 with the API's 201\n%s", got.status, got.body)
 	}
 }
 
-// CASES 5.8, over replicas: what one has ended, no other goes on with, whether
-// it is the browser's own cookie or a copy that was made before.
-func TestWhoSignsOutAtOneReplicaIsOutAtAll(t *testing.T) {
+// Without Redis, the replicas let no user in and sign no user out.
+func TestReplicas_RedisDown(t *testing.T) {
 	t.Parallel()
-	p, logto := startAtLogto(t, startRedis(t).addr)
-	alice, bob := logto.SignIn(t, newClient(t), p.url, signintest.Alice()), logto.SignIn(t, newClient(t), p.url, signintest.Bob())
-	thief := p.copyOf(alice)
-	p.wantKnown(thief, "Alice Example")
-
-	if got := p.send(alice, "/sign-out", url.Values{}); got.status != http.StatusSeeOther || !strings.HasPrefix(got.location, logto.URL) {
-		t.Fatalf("sign-out: got %d to %q; want 303 to the provider", got.status, got.location)
-	}
-	p.wantNobody(thief)
-	p.wantNobody(alice)
-	p.wantKnown(bob, "Bob Example")
-
-	logto.SignIn(t, alice, p.url, signintest.Alice())
-	p.wantKnown(alice, "Alice Example")
-}
-
-// CASES 5.8: the provider tells one replica, and all go by it.
-func TestWhomTheProviderSignsOutIsOutAtAll(t *testing.T) {
-	t.Parallel()
-	p, logto := startAtLogto(t, startRedis(t).addr)
-	alice, bob := logto.SignIn(t, newClient(t), p.url, signintest.Alice()), logto.SignIn(t, newClient(t), p.url, signintest.Bob())
-	thief := p.copyOf(alice)
-	p.wantKnown(thief, "Alice Example")
-
-	deliveries := logto.Logout("", logto.SessionIDs(signintest.Alice().Subject)[0])
-	if len(deliveries) != 1 || deliveries[0].URL != p.url+"/backchannel-logout" || deliveries[0].Status != http.StatusOK {
-		t.Fatalf("logout tokens: got %+v; want one, taken with 200", deliveries)
-	}
-	p.wantNobody(thief)
-	p.wantNobody(alice)
-	p.wantKnown(bob, "Bob Example")
-}
-
-// CASES 5.9: without Redis nobody is let in, and nobody signed out.
-func TestWithoutRedisEveryReplicaSaysSo(t *testing.T) {
-	t.Parallel()
-	redis := startRedis(t)
-	p, logto := startAtLogto(t, redis.addr)
-	alice := logto.SignIn(t, newClient(t), p.url, signintest.Alice())
-	p.wantKnown(alice, "Alice Example")
-
+	redis := testRedis(t)
+	p, logto := start(t, redis.addr)
+	alice := logto.SignIn(t, newBrowser(t), p.url, signintest.Alice())
 	redis.kill()
 	p.everywhere(alice, "/account", func(a answer) bool {
 		return a.status == http.StatusServiceUnavailable && !strings.Contains(a.body, "Alice")
-	}, "503, and nobody's name")
-	p.everywhere(newClient(t), "/", func(a answer) bool { return a.status == http.StatusOK }, "the home page of nobody")
+	}, "503 without a name")
+	p.everywhere(newBrowser(t), "/", func(a answer) bool { return a.status == http.StatusOK }, "the home page")
+	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+	slices.Sort(lines)
 	for _, replica := range []string{"replica=1", "replica=2", "replica=3"} {
-		if got := p.stderr.String(); !strings.Contains(got, replica) {
-			t.Errorf("stderr: got %q; want %s to complain", got, replica)
+		n := slices.IndexFunc(lines, func(line string) bool {
+			return strings.Contains(line, " level=ERROR ") && strings.Contains(line, replica)
+		})
+		if n < 0 {
+			t.Errorf("stderr: got %q; want an error of %s", lines, replica)
 		}
 	}
-
-	if err := redis.start(); err != nil {
+	if len(lines) != 3 {
+		t.Errorf("stderr: got %q; want one line of each replica", lines)
+	}
+	if err := redis.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.wantKnown(alice, "Alice Example")
+	p.wantSignedIn(alice, "Alice Example")
 }
 
-func TestWithoutSettingsThereIsOneKeyAndOneProviderForAll(t *testing.T) {
+// A replica goes on until its request under way is answered, and so does Redis.
+func TestRun_FinishesSignInUnderWay(t *testing.T) {
 	t.Parallel()
-	p := start(t, replicasOf(2, startRedis(t).addr), nil)
-	provider := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.stdout.String())
-	c := newClient(t)
+	p, logto := start(t, testRedis(t).addr)
+	stopped := make(chan error, 1)
+	logto.OnTokenRequest(func(url.Values) {
+		go func() { stopped <- p.stop() }()
+		for { // until the front has closed its listener
+			c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	})
+	c := newBrowser(t)
+	c.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if r.URL.String() == p.url+"/" { // where the callback leads, and where no server is any more
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
 	resp, err := c.Get(p.url + "/sign-in")
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	at := resp.Request.URL
-	if "http://"+at.Host != provider {
-		t.Fatalf("sign-in: got to %s; want to the provider at %s", at, provider)
-	}
-	resp, err = c.PostForm(at.String(), url.Values{"user": {signintest.Alice().Subject}})
+	resp, err = c.PostForm(resp.Request.URL.String(), url.Values{"user": {signintest.Alice().Subject}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	for range 2 {
-		got := p.send(c, "/account", nil)
-		if got.status != http.StatusOK || !strings.Contains(got.body, "Alice Example") || !strings.Contains(got.body, "came from replica "+got.replica+" of 2.") {
-			t.Errorf("account from replica %s: got %d; want 200 with Alice's name\n%s", got.replica, got.status, got.body)
-		}
-	}
-	if got := p.stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "everybody is signed out when this process ends") {
-		t.Errorf("stderr: got %q; want one line that says that sessions end with the program", got)
-	}
-}
-
-func TestTheProgramStopsWhenItIsAskedTo(t *testing.T) {
-	t.Parallel()
-	p := start(t, replicasOf(3, startRedis(t).addr), nil)
-	if err := p.stop(); err != nil {
-		t.Errorf("run: got error %v; want none", err)
-	}
-	for _, address := range append(regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindAllString(p.stdout.String(), -1), p.url) {
-		l, err := net.Listen("tcp", strings.TrimPrefix(address, "http://"))
-		if err != nil {
-			t.Errorf("%s after the program: got %v; want it free", address, err)
-			continue
-		}
-		l.Close()
-	}
-}
-
-// The front may still have requests for them.
-func TestReplicasServeUntilTheFrontIsDoneWithThem(t *testing.T) {
-	t.Parallel()
-	s, err := app.ReadSettings(replicasOf(2, startRedis(t).addr), lookup(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider := signintest.NewProvider()
-	t.Cleanup(provider.Close)
-	cfg := provider.Config("http://localhost:3000")
-	cfg.Logger = quiet()
-	ctx, cancel := context.WithCancel(t.Context())
-	all, err := startReplicas(ctx, cfg, s)
-	if err != nil {
-		t.Fatalf("got error %v; want none", err)
-	}
-	cancel()
-	c := newClient(t)
-	for _, address := range all.urls {
-		resp, err := c.Get(address.String() + "/")
-		if err != nil {
-			t.Fatalf("a replica that has not been stopped: got %v; want an answer", err)
-		}
-		resp.Body.Close()
-	}
-	all.stop()
-	for _, address := range all.urls {
-		if conn, err := net.Dial("tcp", address.Host); err == nil {
-			conn.Close()
-			t.Errorf("%s after the end: got a connection; want none", address)
-		}
-	}
-}
-
-// A request under way has a replica to answer it until it is answered, and that
-// one has its Redis.
-func TestASignInThatIsUnderWayIsFinishedFirst(t *testing.T) {
-	t.Parallel()
-	p, logto := startAtLogto(t, startRedis(t).addr)
-	stopped := make(chan error, 1)
-	logto.OnTokenRequest(func(url.Values) {
-		go func() { stopped <- p.stop() }()
-		refused(p.url)
-	})
-	if got := p.signIn(newClient(t)); got.status != http.StatusSeeOther || got.location != "/" || !got.session {
-		t.Errorf("callback: got %d to %q, session %t; want 303 to / with a session", got.status, got.location, got.session)
+	session := slices.ContainsFunc(resp.Cookies(), func(c *http.Cookie) bool { return c.Name == "signin" && c.Value != "" })
+	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" || !session {
+		t.Errorf("callback: got %d to %q, session %t; want 303 to / with a session", resp.StatusCode,
+			resp.Header.Get("Location"), session)
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("run: got error %v; want none", err)
 	}
 }
 
-func TestWhatKeepsTheProgramFromStartingIsOneLine(t *testing.T) {
+// The program in a separate process, without settings: it starts a provider and a
+// Redis for the replicas, makes a key, and leaves nothing behind.
+func TestProgram_WithoutSettings(t *testing.T) {
 	t.Parallel()
-	redis, taken := startRedis(t).addr, foreigner(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "") // t.TempDir is too long for the path of a Unix socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path, temporary := filepath.Join(dir, "replicas"), filepath.Join(dir, "tmp")
+	if err := errors.Join(os.Symlink(self, path), os.Mkdir(temporary, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	program := exec.Command(path, append([]string{"-replicas", "2"}, anywhere...)...)
+	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=",
+		"API_RESOURCE=", "BASE_URL=",
+		"SIGNIN_KEY=", "TMPDIR="+temporary, "GOCOVERDIR="+dir)
+	stdout, stderr := newOutput(), new(output)
+	program.Stdout, program.Stderr = stdout, stderr
+	bind(program)
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- program.Wait() }()
+	p := &running{t: t}
+	select {
+	case p.url = <-stdout.opened:
+	case err := <-ended:
+		t.Fatalf("got %v; want a line with the address to open\n%s", err, stderr)
+	}
+	c := newBrowser(t)
+	resp, err := c.Get(p.url + "/sign-in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp, err = c.PostForm(resp.Request.URL.String(),
+		url.Values{"user": {signintest.Alice().Subject}}); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	for range 2 {
+		got := p.send(c, "/account", nil)
+		if got.status != http.StatusOK || !strings.Contains(got.body, "Alice Example") ||
+			!strings.Contains(got.body, "came from replica "+got.replica+" of 2.") {
+			t.Errorf("account from replica %s: got %d; want 200 with Alice's name\n%s", got.replica,
+				got.status, got.body)
+		}
+	}
+	if err := program.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("after an interrupt: got %v; want a clean end", err)
+	}
+	if got := stderr.String(); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, "everybody is signed out when this process ends") {
+		t.Errorf("stderr: got %q; want one line that says that sessions end with the program", got)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("temporary files: got %v, %v; want none left", left, err)
+	}
+	for _, address := range regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindAllString(stdout.String(), -1) {
+		if conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://")); err == nil {
+			conn.Close()
+			t.Errorf("%s after the program: got a connection; want none", address)
+		}
+	}
+}
+
+func TestRun_Errors(t *testing.T) {
+	t.Parallel()
+	redis := testRedis(t).addr
+	foreign := behind(t, 1, http.NotFound)[0].Host
+	key := strings.Repeat("k", 64)
 	closed, w := io.Pipe()
 	closed.Close()
 	for _, row := range []struct {
@@ -224,20 +429,29 @@ func TestWhatKeepsTheProgramFromStartingIsOneLine(t *testing.T) {
 		code   int
 		want   string // how the line begins
 	}{
-		{"no flags", nil, nil, io.Discard, 2, "-replicas and -redis are missing, such as -replicas 3 -redis 127.0.0.1:6379"},
-		{"half of the flags", []string{"-replicas", "3"}, nil, io.Discard, 2, "-replicas needs -redis"},
-		{"no Redis", replicasOf(3, "127.0.0.1:1"), nil, io.Discard, 1, "is Redis running at 127.0.0.1:1? On Debian: apt-get install redis-server; redis-server ("},
-		{"something that is not Redis", replicasOf(3, taken), nil, io.Discard, 1, "what listens at " + taken + " does not answer as Redis does: "},
-		{"the front's address is taken", append(replicasOf(3, redis), "-addr", taken), nil, io.Discard, 1, "listen tcp " + taken},
-		{"the provider would be in the open", append(replicasOf(3, redis), "-provider-addr", ":0"), nil, io.Discard, 2, `-provider-addr is ":0"`},
-		{"the key is short", replicasOf(3, redis), map[string]string{"SIGNIN_KEY": "short"}, io.Discard, 2, "signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more"},
-		{"the API has a fragment", replicasOf(3, redis), map[string]string{"API_RESOURCE": "https://api.example.com#orders", "SIGNIN_KEY": strings.Repeat("k", 32)}, io.Discard, 2, "signin: Config.Resources (API_RESOURCE) has "},
-		{"nobody reads what to open", replicasOf(3, redis), map[string]string{"SIGNIN_KEY": strings.Repeat("k", 32)}, w, 1, io.ErrClosedPipe.Error()},
+		{"an unknown flag", []string{"-port", "1"}, nil, io.Discard, 2, "flag provided but not defined: -port"},
+		{"no replicas", []string{"-replicas", "0"}, nil, io.Discard, 2,
+			"-replicas is 0; needs a number from 1 to 9"},
+		{"too many replicas", []string{"-replicas", "10"}, nil, io.Discard, 2,
+			"-replicas is 10; needs a number from 1 to 9"},
+		{"no Redis at the address", []string{"-redis", "127.0.0.1:1"}, nil, io.Discard, 1,
+			"no Redis answers at 127.0.0.1:1: dial tcp 127.0.0.1:1: "},
+		{"another server at Redis's address", []string{"-redis", foreign}, nil, io.Discard, 1,
+			"no Redis answers at " + foreign + ": "},
+		{"the front's address is taken", []string{"-addr", foreign}, nil, io.Discard, 1, "listen tcp " + foreign},
+		{"the provider would be open to other machines", []string{"-provider-addr", ":0"}, nil, io.Discard,
+			2, `-provider-addr is ":0"`},
+		{"the key is short", nil, map[string]string{"SIGNIN_KEY": "short"}, io.Discard, 2,
+			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more"},
+		{"the API has a fragment", nil,
+			map[string]string{"API_RESOURCE": "https://api.example.com#orders", "SIGNIN_KEY": key}, io.Discard, 2, "signin: Config.Resources (API_RESOURCE) has "},
+		{"stdout is closed", nil, map[string]string{"SIGNIN_KEY": key}, w, 1, io.ErrClosedPipe.Error()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			err := run(t.Context(), row.args, lookup(row.env), row.stdout, io.Discard)
+			err := run(t.Context(), slices.Concat([]string{"-redis", redis}, anywhere, row.args),
+				lookup(row.env), row.stdout, io.Discard)
 			if code := app.Report(err, &stderr); code != row.code {
 				t.Errorf("exit code: got %d; want %d", code, row.code)
 			}
@@ -248,30 +462,54 @@ func TestWhatKeepsTheProgramFromStartingIsOneLine(t *testing.T) {
 	}
 }
 
-func TestHelpIsThatOfTheExample(t *testing.T) {
-	t.Parallel()
+func TestProgram_NoRedisServer(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
 	var stdout, stderr bytes.Buffer
-	if code := program([]string{"-help"}, &stdout, &stderr); code != 0 || stdout.String() != app.Help || stderr.Len() > 0 {
-		t.Errorf("got exit code %d, %q and %q; want 0, the help and nothing", code, &stdout, &stderr)
+	const want = "redis-server is missing: install it (on Debian: apt-get install redis-server), or give the address of a Redis with -redis\n"
+	if code := program(nil, &stdout, &stderr); code != 1 || stdout.Len() > 0 || stderr.String() != want {
+		t.Errorf("got exit code %d, %q and %q; want 1, nothing and %q", code, &stdout, &stderr, want)
 	}
 }
 
-// foreigner is an address where something listens that speaks another language
-// than Redis.
-func foreigner(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func TestOpenRedis_Errors(t *testing.T) {
+	for _, row := range []struct {
+		name, script string // of a program named redis-server
+		interrupted  bool
+		tmp, want    string
+	}{
+		{"the server ends", "#!/bin/sh\necho out of memory\n", false, "",
+			"redis-server has ended:\nout of memory\n"},
+		{"the server cannot be started", "#!/no/such/interpreter\n", false, "", "no such file"},
+		{"an interrupt while the server starts", "#!/bin/sh\nexec sleep 100\n", true, "", "context canceled"},
+		{"there is no temporary directory", "#!/bin/sh\n", false, "/no/such/directory", "/no/such/directory"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			path, tmp := t.TempDir(), t.TempDir()
+			if err := os.WriteFile(filepath.Join(path, "redis-server"), []byte(row.script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", path+":"+os.Getenv("PATH"))
+			t.Setenv("TMPDIR", cmp.Or(row.tmp, tmp))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if row.interrupted {
+				cancel()
+			}
+			if _, err := openRedis(ctx, ""); err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("got error %v; want %q", err, row.want)
+			}
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("temporary files: got %v, %v; want none left", left, err)
+			}
+		})
 	}
-	server := &http.Server{Handler: http.NotFoundHandler(), ReadTimeout: time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Close()
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
-	return l.Addr().String()
+}
+
+func TestProgram_Help(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	if code := program([]string{"-help"}, &stdout, &stderr); code != 0 ||
+		stdout.String() != usage+app.Help+advice || stderr.Len() > 0 {
+		t.Errorf("got exit code %d, %q and %q; want 0, the help and nothing", code, &stdout, &stderr)
+	}
 }

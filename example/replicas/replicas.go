@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/url"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -15,64 +13,45 @@ import (
 	"github.com/gosignin/signin/redisstore"
 )
 
-// replicas are running.
+// replicas are the running replicas.
 type replicas struct {
 	urls    []*url.URL
-	clients []redis.UniversalClient
+	clients []*redis.Client
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
 
-// startReplicas starts as many as s asks for, all with cfg. They serve on when
-// ctx is done, until they are stopped: the front may have requests for them.
-func startReplicas(ctx context.Context, cfg signin.Config, s *app.Settings) (*replicas, error) {
+// startReplicas starts replicas with cfg, which share the Redis at redisAddr. They
+// go on when ctx is done, until they are stopped, because the front may still have
+// requests for them.
+func startReplicas(ctx context.Context, cfg signin.Config, s *settings, redisAddr string) (*replicas, error) {
 	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
 	all := &replicas{end: end}
-	for i := range s.Replicas {
-		if err := all.start(ctx, i+1, cfg, s); err != nil {
+	for number := 1; number <= s.replicas; number++ {
+		client := newClient(redisAddr)
+		all.clients = append(all.clients, client)
+		one := cfg
+		one.Shared = redisstore.NewShared(client)
+		one.Logger = cfg.Logger.With("replica", number)
+		auth, err := signin.New(one)
+		if err != nil {
+			all.stop()
+			return nil, app.Mistake{Err: err}
+		}
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
 			all.stop()
 			return nil, err
 		}
+		all.urls = append(all.urls, &url.URL{Scheme: "http", Host: listener.Addr().String()})
+		handler := app.FromReplica(number, s.replicas, app.Routes(auth, s.Settings))
+		// If Serve fails, the front says that this replica does not answer.
+		all.running.Go(func() { _ = app.Serve(ctx, listener, handler) })
 	}
 	return all, nil
 }
 
-// start starts the replica of this number.
-func (all *replicas) start(ctx context.Context, number int, cfg signin.Config, s *app.Settings) error {
-	client := redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs:                 []string{s.Redis},
-		ContextTimeoutEnabled: true, // or a Redis that hangs holds up every request
-		DialerRetries:         1,    // or one that is down does so for two seconds
-	})
-	all.clients = append(all.clients, client)
-	if err := ping(ctx, client); err != nil {
-		return fmt.Errorf("what listens at %s does not answer as Redis does: %w", s.Redis, err)
-	}
-	cfg.Shared = redisstore.NewShared(client)
-	cfg.Logger = cfg.Logger.With("replica", number)
-	auth, err := signin.New(cfg)
-	if err != nil {
-		return app.Mistake{Err: err}
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	all.urls = append(all.urls, &url.URL{Scheme: "http", Host: listener.Addr().String()})
-	all.running.Go(func() {
-		// If it fails there is no answer, and that is what the front then says.
-		_ = app.Serve(ctx, listener, app.FromReplica(number, s.Replicas, app.Routes(auth, s)))
-	})
-	return nil
-}
-
-func ping(ctx context.Context, client redis.UniversalClient) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	return client.Ping(ctx).Err()
-}
-
-// stop has them finish what is under way, and end.
+// stop lets the replicas finish the requests under way, and ends them.
 func (all *replicas) stop() {
 	all.end()
 	all.running.Wait()

@@ -16,8 +16,8 @@
 //     replicas of an application in processes of their own;
 //   - Chromium, headless, through the DevTools protocol.
 //
-// The browser also clicks through the program in example/, built and started as
-// somebody who has just cloned the project starts it, once with replicas too.
+// The browser also clicks through the programs in example/ and example/replicas,
+// built and started as after a fresh clone.
 //
 // Applications listen on 127.0.0.1 and providers on localhost: to a browser
 // these are two sites, as an application and its provider are in earnest, so

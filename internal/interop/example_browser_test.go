@@ -13,7 +13,7 @@ import (
 // TestInABrowserTheExample clicks through the application that newcomers see
 // first, in a browser and a program of its own for each row.
 func TestInABrowserTheExample(t *testing.T) {
-	program := buildExample(t)
+	program := buildExample(t, "example")
 	for _, row := range []struct {
 		name string
 		walk func(t *testing.T, p *exampleProgram, b *tab)

@@ -13,12 +13,12 @@ import (
 )
 
 // examplePatience is how long the example may take to start, or to end: more than
-// it gives the requests that are under way, and time to build its replicas on a
-// machine that has other things to do.
+// it gives the requests that are under way, on a machine that has other things to
+// do.
 const examplePatience = time.Minute
 
 // An exampleProgram is the application in example/ with its provider for tests,
-// running as somebody who has just cloned the project runs it.
+// or that in example/replicas, running as after a fresh clone.
 type exampleProgram struct {
 	t    *testing.T
 	url  string // what it said to open
@@ -27,12 +27,12 @@ type exampleProgram struct {
 	stop func() error
 }
 
-// buildExample builds the example, and returns the path of the program.
-func buildExample(t *testing.T) string {
+// buildExample builds the program in a directory, and returns its path.
+func buildExample(t *testing.T, directory string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "example")
-	build := exec.Command("go", "build", "-o", path, "./example")
-	build.Dir = filepath.Join("..", "..")
+	build := exec.Command("go", "build", "-C", filepath.Join("..", "..", directory), "-o", path, ".")
+	build.Env = append(build.Environ(), "GOWORK=off")
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the example: %v\n%s", err, said)
 	}
@@ -46,8 +46,8 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	t.Helper()
 	program := exec.Command(path, append([]string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}, flags...)...)
 	program.Dir = filepath.Join("..", "..")
-	// Whoever runs the tests may have a Logto of their own in the environment. With
-	// a key there is nothing that the program should have to warn of.
+	// There may be settings for a Logto in the environment. With a key the program
+	// has nothing to warn of.
 	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "API_RESOURCE=", "BASE_URL=",
 		"SIGNIN_KEY="+strings.Repeat("k", 64))
 	p := &exampleProgram{t: t, said: new(transcript)}
@@ -72,7 +72,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 		}
 		_, _ = io.Copy(io.Discard, stdout)
 	})
-	// Asked to, it ends the replicas that it has started; killed, it could not.
+	// Interrupted, it ends the Redis that it has started; killed, it could not.
 	hurry := time.AfterFunc(examplePatience, func() { _ = program.Process.Signal(os.Interrupt) })
 	p.stop = sync.OnceValue(func() error {
 		kill := time.AfterFunc(examplePatience, func() { _ = program.Process.Kill() })

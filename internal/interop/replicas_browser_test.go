@@ -3,22 +3,16 @@ package interop
 import (
 	"fmt"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
 )
 
-// TestInABrowserReplicas starts the example several times behind one address, as
-// its help says, and goes from replica to replica.
+// TestInABrowserReplicas starts several replicas of the example behind one address,
+// and their Redis, and goes from replica to replica.
 func TestInABrowserReplicas(t *testing.T) {
-	warm := exec.Command("go", "build", "-C", filepath.Join("..", "..", "example", "replicas"), "-o", t.TempDir(), ".")
-	warm.Env = append(warm.Environ(), "GOWORK=off")
-	if said, err := warm.CombinedOutput(); err != nil { // what the example does too, and then at once
-		t.Fatalf("build the replicas: %v\n%s", err, said)
-	}
-	p := startExample(t, buildExample(t), "-replicas", "3", "-redis", startRedis(t).addr)
+	p := startExample(t, buildExample(t, filepath.Join("example", "replicas")))
 	b := openBrowser(t)
 
 	b.open(p.url + "/account")
