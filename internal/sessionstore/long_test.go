@@ -1,4 +1,4 @@
-//go:build !race
+//go:build long && !race
 
 package sessionstore_test
 
@@ -9,8 +9,7 @@ import (
 	"github.com/gosignin/signin/internal/session"
 )
 
-// Under the race detector sync.Pool forgets at random, so the figures would be
-// others there.
+// Under the race detector sync.Pool forgets at random, which costs allocations.
 func TestLoad_Allocations(t *testing.T) {
 	v := newStore(t, nil)
 	for _, row := range []struct {
@@ -19,7 +18,7 @@ func TestLoad_Allocations(t *testing.T) {
 		most         float64
 	}{
 		{"a session: five of gorilla's, its claims, its strings", save(t, v, small(), true)[0], true, 7},
-		{"5.6 a long cookie", name + "=" + strings.Repeat("A", 1<<20), false, 4},
+		{"a cookie of a megabyte", name + "=" + strings.Repeat("A", 1<<20), false, 4},
 	} {
 		r, s := request(row.header), new(session.Session)
 		got := testing.AllocsPerRun(100, func() {
