@@ -76,7 +76,7 @@ func (r *Request) Check(logto bool) error {
 	m.known("Prompt", r.Prompt, prompts)
 	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 	if len(r.Prompt) > 1 && r.Silent() {
-		m.add("Prompt", "none stands alone")
+		m.add("Prompt", "none cannot be combined with others")
 	}
 	if r.MaxAge < 0 {
 		m.add("MaxAge", "%v is negative", r.MaxAge)
@@ -93,7 +93,7 @@ func (r *Request) Check(logto bool) error {
 func (r *Request) checkOneTimeToken(m *mistakes) {
 	if r.OneTimeToken == "" && r.OneTimeEmail == "" {
 		if r.OneTimeAsked {
-			m.add("OneTimeToken", "there is neither a token nor an e-mail address")
+			m.add("OneTimeToken", "both the token and the e-mail address are missing")
 		}
 		return
 	}

@@ -42,7 +42,7 @@ func reserved(name string, logto bool) string {
 	if option == "" {
 		return ""
 	}
-	return "has an option of its own: use " + option + " instead"
+	return "has its own option: use " + option + " instead"
 }
 
 var (

@@ -116,7 +116,7 @@ func (r *Response) Outcome() Outcome {
 // with any code, so it is repeated only if it has the form of a registered one.
 func (r *Response) Cause() error {
 	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
-		return errors.New("signin: the provider answered with an error of its own")
+		return errors.New("signin: the provider answered with an unknown error")
 	}
 	return fmt.Errorf("signin: the provider answered with %s", r.Error)
 }

@@ -136,29 +136,6 @@ func TestInvalidToken_LongHeader(t *testing.T) {
 	}
 }
 
-// written is what a Challenge looks like: parameters in quoted strings of printable
-// ASCII without escapes. https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4
-var written = regexp.MustCompile(`\ABearer (?:realm="")?(?:error="[a-z_]+")?(?:(?:, )?scope="[ !#-\[\]-~]+")?` +
-	`(?:(?:, )?acr_values="[ !#-\[\]-~]+")?\z`)
-
-// FuzzChallenge checks that no value ends its parameter, or adds another error.
-func FuzzChallenge(f *testing.F) {
-	f.Add("invalid_token", "read write", "mfa")
-	f.Add("invalid_request", `x", error="invalid_token`, `\`)
-	f.Add("", "\x00", `" Bearer error=invalid_token`)
-	f.Add("insufficient_user_authentication", "  a\" b\\ c\r\nd é \x7f a\tb ok  ko ", "a b")
-	f.Fuzz(func(t *testing.T, code, scope, acr string) {
-		got := bearer.Challenge{Error: bearer.Code(code), Scope: scope, ACRValues: []string{acr, scope}}.String()
-		if !written.MatchString(got) {
-			t.Fatalf("got %q", got)
-		}
-		said := bearer.InvalidToken(http.Header{"Www-Authenticate": {got}})
-		if len(got) < 16<<10 && said != (code == "invalid_token") {
-			t.Errorf("%q: got %q, read as an invalid token: %t", code, got, said)
-		}
-	})
-}
-
 // FuzzInvalidToken checks that only lines with all three words say that the token is
 // invalid, that quoted text around a line hides it, and that a well-formed list of
 // challenges, composed from parts, says what its parts say.

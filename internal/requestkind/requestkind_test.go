@@ -1,7 +1,6 @@
 package requestkind_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -99,7 +98,6 @@ var requests = []struct {
 	{"JSON by POST", "POST", []string{"Accept: application/json"}, program, 0},
 	{"fetch", "GET", fetch, program, 0},
 	{"fetch that asks for HTML", "GET", []string{"Accept: text/html", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}, program, 0},
-	{"fetch by POST", "POST", fetch, program, 0},
 	{"XMLHttpRequest of an old browser", "GET", and(old, "X-Requested-With: XMLHttpRequest"), program, 0},
 	{"XMLHttpRequest that takes anything", "GET", []string{acceptAll, "X-Requested-With: XMLHttpRequest"}, program, 0},
 	{"an event stream", "GET", []string{"Accept: text/event-stream"}, program, 0},
@@ -122,7 +120,6 @@ var requests = []struct {
 	{"a prefetch of an old Firefox", "GET", and(old, "X-Moz: prefetch"), program, 0},
 	{"HEAD", "HEAD", link, program, 0},
 	{"PUT", "PUT", typed, program, 0},
-	{"OPTIONS of an old browser", "OPTIONS", old, program, 0},
 	{"a lower-case get", "get", link, program, 0},
 	{"two modes", "GET", and(link, "Sec-Fetch-Mode: cors"), program, 0},
 	{"two modes in one line", "GET", []string{acceptPage, "Sec-Fetch-Mode: navigate, navigate", "Sec-Fetch-Dest: document"}, program, 0},
@@ -200,32 +197,6 @@ func TestMayStart(t *testing.T) {
 			t.Errorf("%s: got %t; want %t", row.name, got, want)
 		}
 	}
-}
-
-func Example() {
-	refuse := func(w http.ResponseWriter, r *http.Request) {
-		switch requestkind.Of(r) {
-		case requestkind.Navigation:
-			w.Header().Set("Location", "/sign-in?return_to=%2Faccount")
-			w.WriteHeader(http.StatusSeeOther)
-		case requestkind.Form:
-			http.Error(w, "Please sign in, then try again.", http.StatusUnauthorized)
-		case requestkind.HTMX:
-			w.Header().Set("HX-Redirect", "/sign-in?return_to=%2Faccount")
-			w.WriteHeader(http.StatusUnauthorized)
-		default:
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-	}
-	for _, accept := range []string{"text/html,*/*;q=0.8", "application/json"} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/account", nil)
-		r.Header.Set("Accept", accept)
-		refuse(w, r)
-		fmt.Println(w.Code, w.Header().Get("Location"))
-	}
-	// Output:
-	// 303 /sign-in?return_to=%2Faccount
-	// 401
 }
 
 // FuzzOf gives headers that no browser sends. A header in several lines means what

@@ -1,7 +1,6 @@
 package returnto_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -272,25 +271,6 @@ func TestNew_RouteSpellings(t *testing.T) {
 			t.Errorf("with route %q, Path(%q): got %q, %v; want it refused: %t", tt.route, tt.value, got, err, tt.refused)
 		}
 	}
-}
-
-func Example() {
-	base, err := url.Parse("https://app.example.com")
-	if err != nil {
-		panic(err)
-	}
-	rule := returnto.New(base, []string{"/sign-in", "/callback", "/sign-out"})
-	for _, s := range []string{"/account?tab=2", `/\evil.example`, "/sign-out"} {
-		target, err := rule.Path(s)
-		if err != nil {
-			target = "/"
-		}
-		fmt.Println(target, err)
-	}
-	// Output:
-	// /account?tab=2 <nil>
-	// / signin: return_to contains a backslash
-	// / signin: return_to is one of the sign-in routes
 }
 
 // FuzzPath asks checkFollowed about each value that Path or URL lets through, and

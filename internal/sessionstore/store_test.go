@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
@@ -30,10 +28,8 @@ var hashKey, blockKey = bytes.Repeat([]byte{3}, 32), bytes.Repeat([]byte{4}, 32)
 func TestStore_GorillaStores(t *testing.T) {
 	t.Parallel()
 	for kind, store := range map[string]sessions.Store{
-		"the default":     nil,
-		"CookieStore":     sessions.NewCookieStore(hashKey, blockKey),
-		"FilesystemStore": sessions.NewFilesystemStore(t.TempDir(), hashKey),
-		"one in memory":   newFaulty(),
+		"the default": nil, "CookieStore": sessions.NewCookieStore(hashKey, blockKey),
+		"FilesystemStore": sessions.NewFilesystemStore(t.TempDir(), hashKey), "one in memory": newFaulty(),
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +37,11 @@ func TestStore_GorillaStores(t *testing.T) {
 			wantNone(t, v)
 			wantNone(t, v, name+"=forged")
 			wantNone(t, v, name+"="+strings.Repeat("A", 5000)) // longer than its codec reads
-			had := save(t, v, small(), true)
+			planted := save(t, v, sized(50, 96, 20), true)
+			had := save(t, v, small(), true, planted...)
+			if had[0] == planted[0] || v.Forget(request(planted...)) != nil {
+				t.Errorf("got the cookie %q for a new sign-in; want a new one", had)
+			}
 			wantSession(t, v, small(), had...)
 			wantNone(t, v, had[0]+"; "+had[0])
 			wantNone(t, v, name+"=planted; "+had[0])
@@ -50,13 +50,20 @@ func TestStore_GorillaStores(t *testing.T) {
 			next.RefreshToken = "later"
 			had = save(t, v, next, false, had...)
 			wantSession(t, v, next, had...)
-
-			wantRemoved(t, v, had...)
-			if kind == "FilesystemStore" || kind == "one in memory" {
-				wantNone(t, v, had...)
-			}
-			wantRemoved(t, v, had...) // which is not there any more
+			// Of two cookies neither is read, but the session that the store finds is
+			// deleted.
+			wantRemoved(t, v, had[0]+"; "+name+"=planted")
+			wantRemoved(t, v, had...) // which may not be there any more
 			wantRemoved(t, v, name+"=forged")
+			if kind == "FilesystemStore" || kind == "one in memory" {
+				for _, fresh := range []bool{false, true} {
+					again := save(t, v, small(), fresh, had...)
+					wantSession(t, v, small(), again...)
+					wantNone(t, v, had...)
+				}
+				// An attacker who has planted a cookie reads nothing with it.
+				wantNone(t, v, planted...)
+			}
 			if err := v.Check(t.Context()); err != nil {
 				t.Errorf("Check: got error %v; want none", err)
 			}
@@ -99,53 +106,6 @@ func TestSave_ServerSideStore(t *testing.T) {
 		t.Errorf("Save: got %v, %d sessions in the store; want none", err, len(store.kept))
 	}
 	wantCookies(t, w, unset(name))
-}
-
-// An attacker who has planted a store's cookie reads nothing with it after the
-// victim has signed in.
-func TestSave_PlantedCookie(t *testing.T) {
-	t.Parallel()
-	for kind, store := range map[string]sessions.Store{
-		"FilesystemStore": sessions.NewFilesystemStore(t.TempDir(), hashKey), "one in memory": newFaulty(),
-	} {
-		v := newStore(t, store)
-		planted := save(t, v, sized(50, 96, 20), true)
-		victims := save(t, v, small(), true, planted...)
-		if err := v.Forget(request(planted...)); err != nil || planted[0] == victims[0] {
-			t.Errorf("%s: got %v, and cookie %q in place of %q; want a new one", kind, err, victims, planted)
-		}
-		wantSession(t, v, small(), victims...)
-		wantNone(t, v, planted...)
-
-		// Nothing tells which of two cookies is the person's, so neither is read. But
-		// the session that the store finds is deleted.
-		wantRemoved(t, v, victims[0]+"; "+name+"=planted")
-		wantNone(t, v, victims...)
-	}
-}
-
-func TestStore_FileGone(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	v := newStore(t, sessions.NewFilesystemStore(dir, hashKey))
-	had := save(t, v, small(), true)
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("got %q, %v; want one file", files, err)
-	}
-	if err := os.Remove(files[0]); err != nil {
-		t.Fatalf("Remove: got error %v; want none", err)
-	}
-	wantNone(t, v, had...)
-	wantRemoved(t, v, had...)
-	for _, fresh := range []bool{false, true} {
-		again := save(t, v, small(), fresh, had...)
-		if again[0] == had[0] {
-			t.Error("got the cookie that was there; want a new one")
-		}
-		wantSession(t, v, small(), again...)
-		wantNone(t, v, had...)
-	}
 }
 
 func TestSave_StoreLimit(t *testing.T) {
@@ -194,7 +154,7 @@ func TestStore_Broken(t *testing.T) {
 		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget"},
 		{"New is refused a file", &faulty{newErr: refused}, "Load Save Forget"},
 		{"a server that is down, on a Unix socket", &faulty{newErr: socket}, "Load Save Forget"},
-		{"a codec without keys", &faulty{newErr: codecErr{usage: true}}, "Load Save Forget"},
+		{"a CookieStore without keys", &faulty{newErr: forgedError()}, "Load Save Forget"},
 		{"a codec that fails", &faulty{newErr: codecErr{internal: true}}, "Load Save Forget"},
 		{"a forged cookie", &faulty{newErr: fmt.Errorf("store: %w", forgedError(hashKey, nil, hashKey, nil))}, ""},
 		{"a forged cookie, and another key does not work", &faulty{newErr: codecErr{decode: true, internal: true}}, ""},
@@ -228,6 +188,8 @@ func TestStore_Broken(t *testing.T) {
 				t.Error("Load: got a session; want none")
 			}
 			check("Load", err)
+			_, err = load(v) // some stores find a session without a cookie
+			check("Load", err)
 			check("Save", v.Save(httptest.NewRecorder(), r, small(), day, false))
 			check("Save", v.Save(httptest.NewRecorder(), r, small(), day, true))
 			check("Forget", v.Forget(r))
@@ -237,24 +199,6 @@ func TestStore_Broken(t *testing.T) {
 			wantCookies(t, w, unset(name)) // whether the store works or not
 			check("Check", v.Check(t.Context()))
 		})
-	}
-}
-
-// Some stores find their sessions without a cookie of this name.
-func TestLoad_BrokenStoreWithoutCookie(t *testing.T) {
-	t.Parallel()
-	if got, err := load(newStore(t, &faulty{newErr: errBroken})); got != nil || !errors.Is(err, errBroken) {
-		t.Errorf("got %v, %v; want no session, and the store's error", got, err)
-	}
-}
-
-func TestStore_CookieStoreWithoutKeys(t *testing.T) {
-	t.Parallel()
-	v := newStore(t, sessions.NewCookieStore())
-	_, err := load(v, name+"=x")
-	saved := v.Save(httptest.NewRecorder(), request(), small(), day, true)
-	if err == nil || saved == nil || errors.Is(saved, sessionstore.ErrTooLarge) || v.Check(t.Context()) == nil {
-		t.Errorf("got %v, %v; want errors of the store", err, saved)
 	}
 }
 
@@ -317,26 +261,24 @@ func TestLoad_OneTextForASession(t *testing.T) {
 		had := save(t, v, sized(50, 96, 20+size), true)
 		_, id, _ := strings.Cut(had[0], "=")
 		value := store.kept[id]["signin"].(string) // some stores keep JSON
-		check := func(text string, want bool) {
+		check := func(text string) {
 			t.Helper()
 			store.kept[id] = map[any]any{"signin": text}
-			if got, err := load(v, had...); err != nil || (got != nil) != want {
-				t.Errorf("%q in place of %q: got a session %t, %v; want %t", text, value, got != nil, err, want)
+			if got, err := load(v, had...); err != nil || (got != nil) != (text == value) {
+				t.Errorf("%q in place of %q: got a session %t, %v", text, value, got != nil, err)
 			}
 		}
-		check(value, true)
 		for at := range len(value) {
-			for _, c := range []string{"\x00", " ", "\n", "\r", "=", "+", "/", ".", "@", "[", "`", "{", "\x7f", "\x80", "\xff"} {
-				check(value[:at]+c+value[at+1:], false)
-				check(value[:at]+c+value[at:], false)
+			for _, c := range []string{"\x00", " ", "\n", "\r", "=", "+", "/", ".", "\x80"} {
+				check(value[:at] + c + value[at+1:])
+				check(value[:at] + c + value[at:])
 			}
 		}
 		for _, more := range []string{"\n", "\r\n", "=", "==", "\n=", " ", "A", "AA", "AAA", "AAAA", "AA\n\n", "AAA\n"} {
-			check(value+more, false)
+			check(value + more)
 		}
 		for _, last := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
-			text := value[:len(value)-1] + string(last)
-			check(text, text == value)
+			check(value[:len(value)-1] + string(last))
 		}
 	}
 }
