@@ -3,6 +3,7 @@ package authflow_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"math"
 	"net/url"
 	"reflect"
 	"slices"
@@ -14,7 +15,9 @@ import (
 )
 
 // query starts a transaction and returns the query of its authorization request.
-func query(t *testing.T, c *authflow.Client, tx *transaction, req *request, endpoint string, supported []string) url.Values {
+func query(
+	t *testing.T, c *authflow.Client, tx *transaction, req *request, endpoint string, supported []string,
+) url.Values {
 	t.Helper()
 	location, err := c.Start(tx, req, endpoint, supported)
 	if err != nil {
@@ -51,7 +54,10 @@ func TestStart_Location(t *testing.T) {
 
 func TestStart_Parameters(t *testing.T) {
 	t.Parallel()
-	const both, openid = "openid offline_access", "openid"
+	const (
+		openid, both = "openid", "openid offline_access"
+		scope        = "scope=openid+offline_access"
+	)
 	backing := []string{"login", "mine"}
 	for _, row := range []struct {
 		name      string
@@ -68,21 +74,26 @@ func TestStart_Parameters(t *testing.T) {
 			"&prompt=login+consent&scope=openid+offline_access&ui_locales=ko-KR+en&x=a+b%26c"},
 		{"a one-time token brings its login hint", request{OneTimeToken: "tok", OneTimeEmail: "a@b.c"}, true, openid, nil,
 			"login_hint=a%40b.c&one_time_token=tok&scope=openid"},
-		{"offline_access at Logto", request{}, true, both, []string{openid, "offline_access"}, "prompt=consent&scope=openid+offline_access"},
-		{"offline_access at Logto that lists no scopes", request{}, true, both, nil, "prompt=consent&scope=openid+offline_access"},
+		{"offline_access at Logto", request{}, true, both, []string{openid, "offline_access"}, "prompt=consent&" + scope},
+		{"offline_access at Logto that lists no scopes", request{}, true, both, nil, "prompt=consent&" + scope},
 		{"offline_access at Logto that lists others", request{}, true, both, []string{openid}, "scope=openid"},
 		{"offline_access at Logto that lists an empty set", request{}, true, both, []string{}, "scope=openid"},
-		{"offline_access at another provider", request{}, false, both, nil, "scope=openid+offline_access"},
-		{"consent once", request{Prompt: []string{"consent", "login"}}, true, both, nil, "prompt=consent+login&scope=openid+offline_access"},
-		{"consent is not added to none", request{Prompt: []string{"none"}}, true, both, nil, "prompt=none&scope=openid+offline_access"},
+		{"offline_access at another provider", request{}, false, both, nil, scope},
+		{"a maximal age of zero", request{Demand: zero}, true, openid, nil, "max_age=0&scope=openid"},
+		{"a maximal age that is not asked for", request{Demand: demand{MaxAge: time.Hour}}, true, openid, nil, "scope=openid"},
+		{"a maximal age of two centuries", request{Demand: demand{MaxAge: math.MaxInt64, MaxAgeAsked: true}}, true, openid, nil,
+			"max_age=2147483647&scope=openid"},
+		{"consent once", request{Prompt: []string{"consent", "login"}}, true, both, nil, "prompt=consent+login&" + scope},
+		{"consent is not added to none", request{Prompt: []string{"none"}}, true, both, nil, "prompt=none&" + scope},
 		{"consent is not added unasked", request{Prompt: []string{"login"}}, true, openid, nil, "prompt=login&scope=openid"},
 		{"consent is not written into the caller's slice", request{Prompt: backing[:1]}, true, both, nil,
-			"prompt=login+consent&scope=openid+offline_access"},
+			"prompt=login+consent&" + scope},
 	} {
 		c := logto()
 		c.Logto, c.Scopes = row.logto, strings.Fields(row.scopes)
 		got := query(t, c, &transaction{}, &row.req, endpoint, row.supported)
-		for name := range strings.FieldsSeq("response_type client_id redirect_uri state nonce code_challenge code_challenge_method") {
+		const others = "response_type client_id redirect_uri state nonce code_challenge code_challenge_method"
+		for name := range strings.FieldsSeq(others) {
 			got.Del(name)
 		}
 		if got.Encode() != row.want {

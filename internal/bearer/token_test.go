@@ -31,7 +31,6 @@ var authorizations = []struct {
 	{"a token without a scheme", []string{"eyJ.e30.c2ln"}, "", bearer.ErrScheme},
 	{"an empty header", []string{""}, "", bearer.ErrScheme},
 	{"a space in front", []string{" Bearer x"}, "", bearer.ErrScheme},
-	{"a tab between", []string{"Bearer\tx"}, "", bearer.ErrScheme},
 
 	{"the scheme and a space", []string{"Bearer "}, "", bearer.ErrSyntax},
 	{"padding alone", []string{"Bearer =="}, "", bearer.ErrSyntax},
@@ -41,7 +40,6 @@ var authorizations = []struct {
 	{"a space behind", []string{"Bearer x "}, "", bearer.ErrSyntax},
 	{"quotes", []string{`Bearer "x"`}, "", bearer.ErrSyntax},
 	{"a line break", []string{"Bearer x\ny"}, "", bearer.ErrSyntax},
-	{"a NUL", []string{"Bearer x\x00"}, "", bearer.ErrSyntax},
 	{"a letter beyond ASCII", []string{"Bearer é"}, "", bearer.ErrSyntax},
 
 	{"the same line twice", []string{"Bearer x", "Bearer x"}, "", bearer.ErrRepeated},

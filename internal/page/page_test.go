@@ -202,7 +202,8 @@ func TestWrite_ZeroPage(t *testing.T) {
 	page.Write(w, httptest.NewRequest("GET", "/", nil), page.Page{})
 	checkBody(t, w, []string{"<h1>Something went wrong</h1>"}, nil)
 	h := w.Header()
-	if w.Code != 500 || h.Get("Content-Length") != "" || h.Get("Cache-Control") != "private, no-store" || h.Get("Set-Cookie") != "a=b" {
+	if w.Code != 500 || h.Get("Content-Length") != "" || h.Get("Set-Cookie") != "a=b" ||
+		h.Get("Cache-Control") != "private, no-store" {
 		t.Errorf("got %d, headers %v; want 500, the caller's cookie, and no caching", w.Code, h)
 	}
 }
@@ -220,7 +221,8 @@ func TestProtect(t *testing.T) {
 	h := http.Header{"Content-Security-Policy": {"default-src *"}}
 	page.Protect(h)
 	checkHeaders(t, h, map[string]string{
-		"Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff",
+		"Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "same-origin",
+		"X-Content-Type-Options": "nosniff",
 	})
 }
 
@@ -265,12 +267,9 @@ func TestFor(t *testing.T) {
 func TestStyle_Contrast(t *testing.T) {
 	t.Parallel()
 	css, err := os.ReadFile("page.css")
-	if err != nil {
-		t.Fatal(err)
-	}
 	schemes := regexp.MustCompile(`:root\{[^}]*\}`).FindAllString(string(css), -1)
-	if len(schemes) != 2 {
-		t.Fatalf("got %d colour schemes; want a light and a dark one", len(schemes))
+	if err != nil || len(schemes) != 2 {
+		t.Fatalf("got %v, %d colour schemes; want a light and a dark one", err, len(schemes))
 	}
 	for _, scheme := range schemes {
 		colours := map[string]float64{}

@@ -28,7 +28,7 @@ func TestSave_Cookies(t *testing.T) {
 		want []string
 	}{
 		{"one is enough", small(), day, "", []string{set(name)}},
-		{"one is enough, and a second is there", small(), day, name + "=.old; " + second + "=old", []string{set(name), unset(second)}},
+		{"one is enough of two", small(), day, name + "=.old; " + second + "=old", []string{set(name), unset(second)}},
 		{"a second alone is there", small(), day, "a=b; " + second + "=old", []string{set(name), unset(second)}},
 		{"two are needed", large(), day, name + "=.old; " + second + "=old", []string{set(name), set(second)}},
 		{"no time is left", large(), 0, "", []string{unset(name)}},
@@ -71,7 +71,8 @@ func TestSave_LargeSessions(t *testing.T) {
 		if access != row.access || signature != row.signature || header != row.signature {
 			t.Errorf("%s: got access token %t, signature %t, header %t", row.name, access, signature, header)
 		}
-		if got.Claims.Payload() != before.Claims.Payload() || got.RefreshToken != before.RefreshToken || got.AccessExpiry.IsZero() {
+		if got.Claims.Payload() != before.Claims.Payload() || got.RefreshToken != before.RefreshToken ||
+			got.AccessExpiry.IsZero() {
 			t.Errorf("%s: got %+v; want claims, refresh token and expiry as they were", row.name, got)
 		}
 		if !reflect.DeepEqual(*row.s, before) {
@@ -81,7 +82,8 @@ func TestSave_LargeSessions(t *testing.T) {
 	for _, s := range []*session.Session{sized(16_000, 96, 20), sized(59_000, 3000, 3000)} {
 		w := httptest.NewRecorder()
 		err := v.Save(w, request(), s, day, true)
-		if !errors.Is(err, sessionstore.ErrTooLarge) || !strings.Contains(err.Error(), "Config.Store") || strings.Contains(err.Error(), "canary") {
+		if !errors.Is(err, sessionstore.ErrTooLarge) || !strings.Contains(err.Error(), "Config.Store") ||
+			strings.Contains(err.Error(), "canary") {
 			t.Errorf("got %v; want an error that names sizes and Config.Store, and no token", err)
 		}
 		wantCookies(t, w)
@@ -91,18 +93,13 @@ func TestSave_LargeSessions(t *testing.T) {
 func TestRemove_Cookies(t *testing.T) {
 	t.Parallel()
 	v := newStore(t, nil)
-	for had, want := range map[string][]string{
-		"":                             {unset(name)},
-		name + "=x":                    {unset(name)},
-		name + "=.x; " + name + ".2=y": {unset(name), unset(name + ".2")},
-		name + ".2=y":                  {unset(name), unset(name + ".2")},
-	} {
+	for _, had := range []string{name + "=.x; " + name + ".2=y", name + ".2=y"} {
 		w := httptest.NewRecorder()
 		// Cookies that this answer was to set are not set.
 		if err := errors.Join(v.Save(w, request(), large(), day, false), v.Remove(w, request(had))); err != nil {
 			t.Errorf("%q: got error %v; want none", had, err)
 		}
-		wantCookies(t, w, want...)
+		wantCookies(t, w, unset(name), unset(name+".2"))
 	}
 }
 
@@ -179,7 +176,11 @@ func TestCookies_GorillaStore(t *testing.T) {
 // {first} and {second} of one that does not, the others of other things.
 func TestLoad_CookieHeaders(t *testing.T) {
 	t.Parallel()
-	v, stored := newStore(t, nil), newStore(t, newFaulty())
+	server := newFaulty()
+	server.kept = map[string]map[any]any{
+		"number": {"signin": 5}, "nothing": {}, "empty": {"signin": ""}, "bytes": {"signin": []byte("x")},
+	}
+	v, stored := newStore(t, nil), newStore(t, server)
 	words := []string{"{long}", strings.Repeat("A", 1<<20), "{name}", name, "{name2}", cookie.Second(name)}
 	add := func(v *sessionstore.Store, s *session.Session, names ...string) {
 		for i, c := range save(t, v, s, true) {
@@ -203,8 +204,10 @@ func TestLoad_CookieHeaders(t *testing.T) {
 		"{name}={one}; {name2}={second}":         small(), // left behind by a larger session
 		"{name}={first}; {name2}={second}":       large(),
 		"{name}":                                 nil,
+		"{name}=number":                          nil,
+		"{name}=nothing":                         nil,
+		"{name}=bytes":                           nil,
 		"{name}=%":                               nil,
-		"{name}={one}==":                         nil,
 		"{name}={one}A":                          nil,
 		"{name}={renamed}":                       nil,
 		"{name}={another key}":                   nil,
@@ -214,7 +217,6 @@ func TestLoad_CookieHeaders(t *testing.T) {
 		"{name}={one}; {name}=x":                 nil,
 		"{name}=x; {name}={one}":                 nil,
 		"{name}={first}":                         nil,
-		"{name2}={second}":                       nil,
 		"{name}={first}{second}":                 nil,
 		"{name}={second}; {name2}={first}":       nil,
 		"{name}={first}; {name2}={other second}": nil,

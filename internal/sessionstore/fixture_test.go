@@ -114,7 +114,8 @@ func wantNone(t *testing.T, v *sessionstore.Store, had ...string) {
 func wantSession(t *testing.T, v *sessionstore.Store, want *session.Session, had ...string) {
 	t.Helper()
 	got, err := load(v, had...)
-	if err != nil || got == nil || got.ID != want.ID || got.RefreshToken != want.RefreshToken || got.AccessToken != want.AccessToken {
+	if err != nil || got == nil || got.ID != want.ID || got.RefreshToken != want.RefreshToken ||
+		got.AccessToken != want.AccessToken {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 }

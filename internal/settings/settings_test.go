@@ -23,117 +23,92 @@ func str(rule func(string) (*url.URL, error)) func(string) (string, error) {
 	}
 }
 
-func check(t *testing.T, rule func(string) (string, error), values map[string]string) {
-	t.Helper()
-	for in, want := range values {
-		got, err := rule(in)
-		if err != nil {
-			if got != "" {
-				t.Errorf("%q: got %q beside error %v; want no value", in, got, err)
+// What every kind of URL must be is tested with Origin.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	const longest = "x234567890123456789012345678901234567890123456789012345678901234"
+	https := func(s string) (string, error) { return settings.CookieName(s, true) }
+	http := func(s string) (string, error) { return settings.CookieName(s, false) }
+	for _, row := range []struct {
+		name   string
+		rule   func(string) (string, error)
+		values map[string]string
+	}{
+		{"Origin", str(settings.Origin), map[string]string{
+			"https://api.example":             "https://api.example",
+			"https://api.example:8443":        "https://api.example:8443",
+			"HTTPS://API.example":             "https://API.example",
+			"http://localhost:3000":           "http://localhost:3000",
+			"http://127.0.0.9":                "http://127.0.0.9",
+			"http://[::1]:3000":               "http://[::1]:3000",
+			"":                                bad,
+			"api.example":                     bad,
+			"//api.example":                   bad,
+			"https:api.example":               bad,
+			"https://":                        bad,
+			"https://:443":                    bad,
+			"ftp://api.example":               bad,
+			"https://api.example/":            bad,
+			"https://api.example?x=y":         bad,
+			"https://api.example?":            bad,
+			"https://api.example#x":           bad,
+			"https://u@api.example":           bad,
+			"http://api.example":              bad,
+			"http://10.0.0.1":                 bad,
+			"http://localhost.evil.test":      bad,
+			"http://127.0.0.1.evil.test":      bad,
+			"http://api.localhost":            bad, // would go through HTTP_PROXY
+			"https://*.example":               bad,
+			"https://<tenant>.logto.app":      bad,
+			"https://api.example\\@evil.test": bad,
+			"https://api.example\n":           bad,
+			"https://api.example\u00a0":       bad,
+		}},
+		{"Issuer", settings.Issuer, map[string]string{
+			"https://op.example/":    "https://op.example/",
+			"https://op.example/a/b": "https://op.example/a/b",
+			"http://op.localhost":    bad, // would go through HTTP_PROXY
+		}},
+		{"LogtoIssuer", settings.LogtoIssuer, map[string]string{
+			"https://t.logto.app":      "https://t.logto.app/oidc",
+			"https://t.logto.app/":     "https://t.logto.app/oidc",
+			"http://localhost:3001":    "http://localhost:3001/oidc",
+			"https://t.logto.app/oidc": bad,
+			"http://t.localhost":       bad, // would go through HTTP_PROXY
+		}},
+		{"Base", str(settings.Base), map[string]string{
+			"https://app.example":       "https://app.example",
+			"https://app.example/":      "https://app.example",
+			"https://app.example/a/b/":  "https://app.example/a/b",
+			"http://localhost:3000":     "http://localhost:3000",
+			"http://app.localhost":      "http://app.localhost",
+			"https://[fe80::1%25eth0]":  bad,
+			"https://app.example/a/../": bad,
+			"https://app.example//a":    bad,
+			"https://app.example/a;b":   bad,
+			"http://app.example":        bad,
+		}},
+		{"CookieName with https", https, map[string]string{
+			"signin": "__Host-signin", "__Host-signin": "__Host-signin", "a-b_9": "__Host-a-b_9", longest: "__Host-" + longest,
+			"": bad, "__Host-": bad, "a b": bad, "a=b": bad, "a;b": bad, "ä": bad, "a.b": bad, longest + "5": bad,
+		}},
+		{"CookieName without https", http, map[string]string{"__Host-signin": "signin"}},
+		{"Route", settings.Route, map[string]string{
+			"/sign-in": "/sign-in", "/app/sign-in": "/app/sign-in",
+			"": bad, "/": bad, "sign-in": bad, "/sign-in/": bad, "//sign-in": bad, "/a/../b": bad,
+			"/a?b": bad, "/a#b": bad, "/a%2Fb": bad, `/a\b`: bad, "/{x}": bad, "/a b": bad,
+		}},
+	} {
+		for in, want := range row.values {
+			got, err := row.rule(in)
+			if err != nil && got == "" {
+				got = bad
 			}
-			got = bad
-		}
-		if got != want {
-			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
+			if got != want || (err != nil) != (want == bad) {
+				t.Errorf("%s(%q): got %q, %v; want %q", row.name, in, got, err, want)
+			}
 		}
 	}
-}
-
-// What every kind of URL must be is tested here once.
-func TestOrigin(t *testing.T) {
-	t.Parallel()
-	check(t, str(settings.Origin), map[string]string{
-		"https://api.example":             "https://api.example",
-		"https://api.example:8443":        "https://api.example:8443",
-		"HTTPS://API.example":             "https://API.example",
-		"http://localhost:3000":           "http://localhost:3000",
-		"http://127.0.0.9":                "http://127.0.0.9",
-		"http://[::1]:3000":               "http://[::1]:3000",
-		"":                                bad,
-		"api.example":                     bad,
-		"//api.example":                   bad,
-		"https:api.example":               bad,
-		"https://":                        bad,
-		"https://:443":                    bad,
-		"ftp://api.example":               bad,
-		"urn:api":                         bad,
-		"null":                            bad,
-		"https://api.example/":            bad,
-		"https://api.example/v1":          bad,
-		"https://api.example?x=y":         bad,
-		"https://api.example?":            bad,
-		"https://api.example#x":           bad,
-		"https://u@api.example":           bad,
-		"http://api.example":              bad,
-		"http://10.0.0.1":                 bad,
-		"http://localhost.evil.test":      bad,
-		"http://127.0.0.1.evil.test":      bad,
-		"http://api.localhost":            bad, // would go through HTTP_PROXY
-		"https://*.example":               bad,
-		"https://<tenant>.logto.app":      bad,
-		"https://api.example, b.test":     bad,
-		"https://api.example\\@evil.test": bad,
-		"https://api.example\n":           bad,
-		"https://api.example\u00a0":       bad,
-	})
-}
-
-func TestIssuer(t *testing.T) {
-	t.Parallel()
-	check(t, settings.Issuer, map[string]string{
-		"https://op.example/":        "https://op.example/",
-		"https://op.example/a/b":     "https://op.example/a/b",
-		"http://localhost:3001/oidc": "http://localhost:3001/oidc",
-		"http://op.localhost":        bad, // would go through HTTP_PROXY
-	})
-}
-
-func TestLogtoIssuer(t *testing.T) {
-	t.Parallel()
-	check(t, settings.LogtoIssuer, map[string]string{
-		"https://t.logto.app":      "https://t.logto.app/oidc",
-		"https://t.logto.app/":     "https://t.logto.app/oidc",
-		"http://localhost:3001":    "http://localhost:3001/oidc",
-		"https://t.logto.app/oidc": bad,
-		"http://t.localhost":       bad, // would go through HTTP_PROXY
-	})
-}
-
-func TestBase(t *testing.T) {
-	t.Parallel()
-	check(t, str(settings.Base), map[string]string{
-		"https://app.example":       "https://app.example",
-		"https://app.example/":      "https://app.example",
-		"https://app.example/a/b/":  "https://app.example/a/b",
-		"http://localhost:3000":     "http://localhost:3000",
-		"http://app.localhost":      "http://app.localhost",
-		"https://[fe80::1%25eth0]":  bad,
-		"https://app.example/a/../": bad,
-		"https://app.example//a":    bad,
-		"https://app.example/a;b":   bad,
-		"http://app.example":        bad,
-	})
-}
-
-func TestCookieName(t *testing.T) {
-	t.Parallel()
-	const max = "x234567890123456789012345678901234567890123456789012345678901234"
-	https := func(s string) (string, error) { return settings.CookieName(s, true) }
-	check(t, https, map[string]string{
-		"signin": "__Host-signin", "__Host-signin": "__Host-signin", "a-b_9": "__Host-a-b_9", max: "__Host-" + max,
-		"": bad, "__Host-": bad, "a b": bad, "a=b": bad, "a;b": bad, "ä": bad, "a.b": bad, max + "5": bad,
-	})
-	http := func(s string) (string, error) { return settings.CookieName(s, false) }
-	check(t, http, map[string]string{"__Host-signin": "signin"})
-}
-
-func TestRoute(t *testing.T) {
-	t.Parallel()
-	check(t, settings.Route, map[string]string{
-		"/sign-in": "/sign-in", "/app/sign-in": "/app/sign-in",
-		"": bad, "/": bad, "sign-in": bad, "/sign-in/": bad, "//sign-in": bad, "/a/../b": bad,
-		"/a?b": bad, "/a#b": bad, "/a%2Fb": bad, `/a\b`: bad, "/{x}": bad, "/a b": bad,
-	})
 }
 
 func TestLists(t *testing.T) {
@@ -175,12 +150,9 @@ func TestLists(t *testing.T) {
 
 func TestDuration(t *testing.T) {
 	t.Parallel()
-	if got, err := settings.Duration(time.Second); got != time.Second || err != nil {
-		t.Errorf("Duration(1s): got %v, %v; want it", got, err)
-	}
-	for _, d := range []time.Duration{0, -1} {
-		if got, err := settings.Duration(d); err == nil || got != 0 {
-			t.Errorf("Duration(%v): got %v, %v; want it refused", d, got, err)
+	for _, d := range []time.Duration{time.Second, 0, -1} {
+		if got, err := settings.Duration(d); got != max(d, 0) || (err == nil) != (d > 0) {
+			t.Errorf("Duration(%v): got %v, %v", d, got, err)
 		}
 	}
 }
