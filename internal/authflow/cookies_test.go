@@ -91,7 +91,7 @@ func TestCasesTransaction(t *testing.T) {
 	}{
 		{"2.2 no cookie", 0, "app", browser(), tx.State, false},
 		{"2.2 no state", 0, "app", browser(own), "", false},
-		{"2.2 no state, and a cookie for none", 0, "app", browser(prefix + "=" + value), "", false},
+		{"2.2 no state, and a cookie without a state in its name", 0, "app", browser(prefix + "=" + value), "", false},
 		{"2.2 another state", 0, "app", browser(own), other.State, false},
 		{"2.2 the cookie renamed to another state", 0, "app", browser(prefix + other.State + "=" + value), other.State, false},
 		{"2.8 ten minutes old to the millisecond", 10 * time.Minute, "app", browser(own), tx.State, true},

@@ -99,7 +99,7 @@ var asked = []struct {
 	{name: "classes", query: "acr_values=mfa+hw", want: request{Demand: acr("mfa", "hw"), Prompt: []string{"login"}}},
 	{name: "classes of blanks", query: "acr_values=++"},
 	{name: "classes that the route does not ask for", query: "acr_values=mfa",
-		route: request{Demand: acr("hw")}, wrong: "acr_values names none"},
+		route: request{Demand: acr("hw")}, wrong: "acr_values has no class"},
 	{name: "a class beyond ASCII", query: "acr_values=%E2%82%AC", wrong: "ACRValues"},
 	{name: "age, class and hint, from a provider", query: "max_age=1&acr_values=mfa&login_hint=kim" + byIssuer,
 		want: request{Demand: with(second, "mfa"), LoginHint: "kim", Prompt: []string{"login"}}},

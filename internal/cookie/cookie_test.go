@@ -168,8 +168,8 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// FuzzFind puts a value between two texts. Without the name in them, Find finds the
-// value. With it, Find gives no value that net/http reads in another way.
+// FuzzFind puts a value between two texts. If they do not contain the name, Find
+// finds the value. Otherwise Find returns no value that net/http reads differently.
 func FuzzFind(f *testing.F) {
 	for _, row := range headers {
 		f.Add(strings.Join(row.lines, "; "), "", "")
@@ -187,7 +187,7 @@ func FuzzFind(f *testing.F) {
 			t.Fatalf("got %+v; want %q", got, value)
 		}
 		if strings.Count(a+b, ";") > 2000 {
-			return // of so many net/http reads none
+			return // net/http reads no header of more than 3,000 cookies
 		}
 		r := http.Request{Header: http.Header{"Cookie": lines}}
 		firsts, seconds := r.CookiesNamed(name), r.CookiesNamed(second)
@@ -236,7 +236,7 @@ func FuzzWithout(f *testing.F) {
 			t.Fatalf("got %q; want none of ours, and Find finds %+v", got, found)
 		}
 		if strings.Count(a+b, ";") > 2000 {
-			return // of so many net/http reads none
+			return // net/http reads no header of more than 3,000 cookies
 		}
 		want := slices.DeleteFunc(read(a, b), func(c *http.Cookie) bool { return ours(c.Name) })
 		if got := read(got...); !reflect.DeepEqual(got, want) {

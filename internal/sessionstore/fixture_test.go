@@ -32,7 +32,7 @@ func box(t testing.TB, key byte, name string) *seal.Box {
 	return ring.Box(name)
 }
 
-// newStore returns a Store over a gorilla store, or over the default one if it is nil.
+// newStore returns a Store over a gorilla store, or over Cookies if it is nil.
 func newStore(t testing.TB, store sessions.Store) *sessionstore.Store {
 	t.Helper()
 	return sessionstore.New(store, name, box(t, 1, name), true)
