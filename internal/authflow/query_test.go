@@ -38,6 +38,7 @@ func TestDemand_AndOr(t *testing.T) {
 		{"an age and a class", minute, acr("mfa"), with(minute, "mfa"), demand{}},
 		{"an age and a class, and an age", with(second, "mfa"), minute, with(second, "mfa"), minute},
 		{"classes, in the first one's order", acr("b", "a", "c"), acr("d", "c", "b"), acr("b", "c"), acr("b", "a", "c", "d")},
+		{"one class in common", acr("a", "b"), acr("b"), acr("b"), acr("a", "b")},
 		{"classes in the first alone", acr("b"), demand{}, acr("b"), demand{}},
 		{"no class in common", acr("a"), acr("b"), demand{}, acr("a", "b")},
 	} {
