@@ -61,7 +61,7 @@ var answers = []struct {
 	{"quotes, commas and escapes before it", []string{`Bearer realm="a\", b=\"c\\", error="invalid_token"`}, true},
 	{"behind another challenge", []string{`Basic realm="x", Bearer error="invalid_token"`}, true},
 	{"behind a challenge without parameters", []string{`Negotiate, Bearer error="invalid_token"`}, true},
-	{"behind a token68 that looks like a parameter", []string{`Negotiate abc=, Bearer error="invalid_token"`}, true},
+	{"behind token68s, one of which looks like a parameter", []string{`Negotiate YWJj/+==, Negotiate abc=, Bearer error="invalid_token"`}, true},
 	{"before another challenge", []string{`Bearer error="invalid_token", Basic realm="x"`}, true},
 	{"on the second line", []string{`Basic realm="x"`, `Bearer error="invalid_token"`}, true},
 	{"parameters that continue on the next line", []string{`Bearer realm="x"`, `error="invalid_token"`}, true},
