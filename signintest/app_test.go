@@ -1,11 +1,13 @@
 package signintest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -15,39 +17,38 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// newHandler is an application that has what a test wants to see: a guarded
-// page, a step-up, a page that needs an access token, one that needs userinfo,
-// and an API.
+// newHandler is an application with a guarded page, a page with a step-up, one
+// that needs an access token, one that needs userinfo, and an API.
 func newHandler(cfg signin.Config) (http.Handler, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	auth, err := signin.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	answer := func(err error) func(w http.ResponseWriter, r *http.Request) {
-		return func(w http.ResponseWriter, r *http.Request) {
-			if err != nil {
+	page := func(failed func(context.Context) error) http.Handler {
+		return auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if failed(r.Context()) != nil {
 				w.WriteHeader(http.StatusTeapot)
 			}
-		}
+		}))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {})
 	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(account)))
 	mux.Handle("/delete", auth.Require(signin.AuthenticatedWithin(5*time.Minute))(http.HandlerFunc(account)))
-	mux.Handle("/token", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := signin.AccessToken(r.Context())
-		answer(err)(w, r)
-	})))
-	mux.Handle("/userinfo", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := signin.FetchUserInfo[map[string]any](r.Context())
-		answer(err)(w, r)
-	})))
+	mux.Handle("/token", page(func(ctx context.Context) error {
+		_, err := signin.AccessToken(ctx)
+		return err
+	}))
+	mux.Handle("/userinfo", page(func(ctx context.Context) error {
+		_, err := signin.FetchUserInfo[map[string]any](ctx)
+		return err
+	}))
 	mux.Handle("/api", auth.RequireBearer(api)(http.HandlerFunc(account)))
 	return auth.WithRoutes(mux), nil
 }
 
-// get returns the status, where the client has arrived, and the page.
+// get returns the status, the path after all redirects, and the page.
 func get(t *testing.T, client *http.Client, address string) (status int, path, page string) {
 	t.Helper()
 	resp, err := client.Get(address)
@@ -72,7 +73,7 @@ func TestStart_EveryUserAtOnce(t *testing.T) {
 				t.Errorf("got %s; want %s on loopback", app.URL, name)
 			}
 			var wait sync.WaitGroup
-			for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser(), {Subject: "new", Name: "Somebody New"}} {
+			for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser(), {Subject: "new", Name: "New User"}} {
 				browser := app.Browser(user)
 				for range 3 {
 					wait.Go(func() {
@@ -108,7 +109,7 @@ func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 	}
 }
 
-// A sign-in and a step-up after it are many redirects, and those without end end.
+// A sign-in and a step-up after it take more redirects than net/http follows.
 func TestBrowser_Redirects(t *testing.T) {
 	t.Parallel()
 	app := signintest.Start(t, newHandler)
@@ -128,7 +129,6 @@ func TestBrowser_Redirects(t *testing.T) {
 	}
 }
 
-// A browser keeps its session, signs out with a form, and signs in again.
 func TestBrowser_SignsOutAndInAgain(t *testing.T) {
 	t.Parallel()
 	app := signintest.Start(t, newHandler)
@@ -165,11 +165,12 @@ func TestBrowser_SuspendedUser(t *testing.T) {
 	}
 }
 
-// echo answers with what a browser sends beside cookies.
+// echo answers with what a browser sends beside cookies, and redirects to where
+// a query says.
 func echo(signin.Config) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/onward" {
-			http.Redirect(w, r, "/here?secret", http.StatusSeeOther)
+		if onward := r.URL.Query().Get("onward"); onward != "" {
+			http.Redirect(w, r, onward, http.StatusSeeOther)
 			return
 		}
 		for _, name := range []string{"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Origin", "Referer"} {
@@ -182,23 +183,26 @@ func TestBrowser_Headers(t *testing.T) {
 	t.Parallel()
 	app := signintest.Start(t, echo)
 	const page = "text/html,application/xhtml+xml,*/*;q=0.8|navigate|document|"
+	port := signintest.Start(t, echo).URL
+	host := strings.Replace(app.URL, "127.0.0.1", "localhost", 1)
 	for name, row := range map[string]struct {
 		method, path string
 		header       http.Header
 		want         string
 	}{
-		"a link typed in":       {"GET", "/", nil, page + "none|||"},
-		"a redirect":            {"GET", "/onward", nil, page + "none|||"},
-		"a form":                {"POST", "/", nil, page + "same-origin|" + app.URL + "||"},
-		"a form and a redirect": {"POST", "/onward", nil, page + "same-origin|||"},
-		"a form of a page":      {"POST", "/", http.Header{"Referer": {app.URL + "/page"}}, page + "same-origin|" + app.URL + "|" + app.URL + "/page|"},
-		"a script":              {"GET", "/", http.Header{"Accept": {"application/json"}}, "application/json||||||"},
-		"fetch":                 {"POST", "/", http.Header{"Sec-Fetch-Mode": {"cors"}}, "|cors|||||"},
+		"an address typed in":      {"GET", "/", nil, page + "none|||"},
+		"a redirect":               {"GET", "/?onward=/", nil, page + "none|||"},
+		"a form":                   {"POST", "/", nil, page + "same-origin|" + app.URL + "||"},
+		"a form and a redirect":    {"POST", "/?onward=/", nil, page + "same-origin|||"},
+		"to another port":          {"POST", "/?onward=" + port, nil, page + "same-site|||"},
+		"to another port and back": {"POST", "/?onward=" + url.QueryEscape(port+"?onward="+app.URL), nil, page + "same-site|||"},
+		"to another host":          {"POST", "/?onward=" + host, nil, page + "cross-site|||"},
+		"to another host and back": {"POST", "/?onward=" + url.QueryEscape(host+"?onward="+app.URL), nil, page + "cross-site|||"},
+		"a form of a page":         {"POST", "/", http.Header{"Referer": {app.URL + "/page"}}, page + "same-origin|" + app.URL + "|" + app.URL + "/page|"},
+		"a script":                 {"GET", "/", http.Header{"Accept": {"application/json"}}, "application/json||||||"},
+		"fetch":                    {"POST", "/", http.Header{"Sec-Fetch-Mode": {"cors"}}, "|cors|||||"},
 	} {
-		r, err := http.NewRequest(row.method, app.URL+row.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := newRequest(t, row.method, app.URL+row.path, nil)
 		if row.header != nil {
 			r.Header = row.header
 		}
@@ -206,10 +210,10 @@ func TestBrowser_Headers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, _ := io.ReadAll(resp.Body)
+		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if string(body) != row.want {
-			t.Errorf("%s: got %s; want %s", name, body, row.want)
+		if err != nil || string(body) != row.want {
+			t.Errorf("%s: got %s, %v; want %s", name, body, err, row.want)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package signintest_test
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,7 +13,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestEndSessionChecksItsParameters(t *testing.T) {
+func TestEndSession_Parameters(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	old := a.signIn(t, signintest.Bob()).text("id_token")
@@ -22,7 +21,7 @@ func TestEndSessionChecksItsParameters(t *testing.T) {
 	hint := a.signIn(t, signintest.Bob()).text("id_token")
 	a.p.RotateKey()
 	id, home := a.cfg.ClientID, a.URL+"/"
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		q        url.Values
 		status   int
 		location string
@@ -30,30 +29,29 @@ func TestEndSessionChecksItsParameters(t *testing.T) {
 		"by client_id":               {url.Values{"client_id": {id}, "post_logout_redirect_uri": {home}, "state": {"s&1"}}, 303, home + "?state=s%261"},
 		"by client_id without state": {url.Values{"client_id": {id}, "post_logout_redirect_uri": {a.URL}}, 303, a.URL},
 		"by id_token_hint":           {url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {home}}, 303, home},
-		"nowhere to go":              {url.Values{"client_id": {id}}, 200, ""},
-		"nothing at all":             {nil, 200, ""},
-		"a rotated key":              {url.Values{"id_token_hint": {old}, "post_logout_redirect_uri": {home}}, 400, ""},
-		"a hint that is no token":    {url.Values{"id_token_hint": {"x"}, "client_id": {id}}, 400, ""},
-		"an address not registered":  {url.Values{"client_id": {id}, "post_logout_redirect_uri": {home + "x"}}, 400, ""},
+		"no address":                 {url.Values{"client_id": {id}}, 200, ""},
+		"no parameters":              {nil, 200, ""},
+		"a hint of a rotated key":    {url.Values{"id_token_hint": {old}, "post_logout_redirect_uri": {home}}, 400, ""},
+		"a hint that is not a token": {url.Values{"id_token_hint": {"x"}, "client_id": {id}}, 400, ""},
+		"an unknown address":         {url.Values{"client_id": {id}, "post_logout_redirect_uri": {home + "x"}}, 400, ""},
 		"an address and no client":   {url.Values{"post_logout_redirect_uri": {home}}, 400, ""},
 		"another client":             {url.Values{"client_id": {"x"}, "post_logout_redirect_uri": {home}}, 400, ""},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := a.get(t, a.p.Issuer+"/session/end?"+test.q.Encode(), "")
-			if got.status != test.status || got.header.Get("Location") != test.location {
-				t.Errorf("got %d to %q; want %d to %q", got.status, got.header.Get("Location"), test.status, test.location)
-			}
-			if test.status == 400 && (got.text("error") == "" || got.text("code") == "") {
-				t.Errorf("got %s; want an error as Logto writes it", got.raw)
-			}
-		})
+	} {
+		got := a.get(t, a.p.Issuer+"/session/end?"+test.q.Encode(), "")
+		if got.status != test.status || got.header.Get("Location") != test.location {
+			t.Errorf("%s: got %d to %q; want %d to %q", name, got.status, got.header.Get("Location"), test.status, test.location)
+		}
+		if page := strings.Contains(got.raw, "You are signed out"); page != (test.status == 200) {
+			t.Errorf("%s: got %s", name, got.raw)
+		}
+		if test.status == 400 && (got.text("error") == "" || got.text("code") == "") {
+			t.Errorf("%s: got %s; want an error as Logto writes it", name, got.raw)
+		}
 	}
 }
 
-// receiver is an application that takes logout tokens as go-oidc's
-// documentation tells.
+// receiver is an application that verifies logout tokens with go-oidc, and
+// answers with status.
 func receiver(t *testing.T, p *signintest.Provider, status int) (app *httptest.Server, got chan *oidc.LogoutToken) {
 	t.Helper()
 	got = make(chan *oidc.LogoutToken, 10)
@@ -74,11 +72,10 @@ func receiver(t *testing.T, p *signintest.Provider, status int) (app *httptest.S
 		got <- token
 		w.WriteHeader(status)
 	})
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
 	return app, got
 }
 
-func TestEndSessionTellsTheApplications(t *testing.T) {
+func TestEndSession_SendsLogoutTokens(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	app, got := receiver(t, a.p, 200)
@@ -86,13 +83,9 @@ func TestEndSessionTellsTheApplications(t *testing.T) {
 	tokens := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
 	sid := part(t, tokens.text("id_token"), 1)["sid"]
 
-	address := a.p.Issuer + "/session/end?" + url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL + "/"}}.Encode()
-	for range 2 { // the second time there is no session any more
-		resp, err := client.Get(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
+	q := url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL + "/"}}
+	for range 2 { // the second time without a session
+		get(t, client, a.p.Issuer+"/session/end?"+q.Encode())
 	}
 	deliveries := a.p.LogoutDeliveries()
 	if len(deliveries) != 2 || deliveries[0].URL != a.URL+"/backchannel-logout" || deliveries[1].Status != 200 || deliveries[1].Err != nil {
@@ -114,29 +107,24 @@ func TestEndSessionTellsTheApplications(t *testing.T) {
 	}
 }
 
-func TestLogoutNamesAUserASessionOrBoth(t *testing.T) {
+func TestLogout_NamesUserOrSession(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()
 	t.Cleanup(p.Close)
 	_, got := receiver(t, p, 503)
-	for name, test := range map[string]struct{ subject, sid string }{
-		"a user": {"bob", ""}, "a session": {"", "the-sid"}, "both": {"bob", "the-sid"},
-	} {
+	for _, test := range []struct{ subject, sid string }{{"bob", ""}, {"", "the-sid"}, {"bob", "the-sid"}} {
 		d := p.Logout(test.subject, test.sid)
-		if len(d) != 1 || d[0].Status != 503 || d[0].Token == "" {
-			t.Fatalf("%s: got %d deliveries; want one answered with 503", name, len(d))
+		if len(d) != 1 || d[0].Status != 503 || part(t, d[0].Token, 0)["typ"] != "logout+jwt" {
+			t.Fatalf("%v: got %d deliveries; want one answered with 503", test, len(d))
 		}
 		token := <-got
 		if token.Subject != test.subject || token.SessionID != test.sid || token.TokenID == "" {
-			t.Errorf("%s: got sub %q, sid %q, jti %q", name, token.Subject, token.SessionID, token.TokenID)
+			t.Errorf("%v: got sub %q, sid %q, jti %q", test, token.Subject, token.SessionID, token.TokenID)
 		}
-	}
-	if typ := part(t, p.LogoutToken("bob", ""), 0)["typ"]; typ != "logout+jwt" {
-		t.Errorf("got typ %v; want logout+jwt", typ)
 	}
 }
 
-func TestLogoutEndsSessionsAtTheProvider(t *testing.T) {
+func TestLogout_EndsSessionsAtTheProvider(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	bob := signintest.Bob().Subject
@@ -144,45 +132,33 @@ func TestLogoutEndsSessionsAtTheProvider(t *testing.T) {
 		a.signIn(t, signintest.Bob())
 	}
 	a.signIn(t, signintest.Alice())
-	sids := a.p.SessionIDs(bob)
-	if len(sids) != 3 {
-		t.Fatalf("got %d sessions; want 3", len(sids))
+	want := func(when string, bobs int) {
+		t.Helper()
+		if got := len(a.p.SessionIDs(bob)); got != bobs {
+			t.Errorf("%s: got %d sessions; want %d", when, got, bobs)
+		}
+		if got := len(a.p.SessionIDs(signintest.Alice().Subject)); got != 1 {
+			t.Errorf("%s: got %d sessions of Alice; want 1", when, got)
+		}
 	}
-	a.p.Logout(bob, sids[0])
-	if got := len(a.p.SessionIDs(bob)); got != 2 {
-		t.Errorf("after one: got %d sessions; want 2", got)
-	}
+	want("before", 3)
+	a.p.Logout(bob, a.p.SessionIDs(bob)[0])
+	want("after one", 2)
 	a.p.Logout(bob, "")
-	if got := len(a.p.SessionIDs(bob)); got != 0 {
-		t.Errorf("after all: got %d sessions; want none", got)
-	}
-	if got := len(a.p.SessionIDs(signintest.Alice().Subject)); got != 1 {
-		t.Errorf("got %d sessions of Alice; want 1", got)
-	}
+	want("after all", 0)
 }
 
-func TestDeliveriesThatFailSayWhy(t *testing.T) {
+func TestLogout_DeliveryFails(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()
 	defer p.Close()
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	p.RegisterBackChannelURIs(gone.URL, gone.URL, "http://[::1", "http://127.0.0.1:1/\x7f")
+	p.RegisterBackChannelURIs("http://127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:1/\x7f")
 	for _, d := range p.Logout("bob", "") {
 		if d.Err == nil || d.Status != 0 {
 			t.Errorf("%q: got %d, %v; want an error", d.URL, d.Status, d.Err)
 		}
 	}
-	if got := len(p.LogoutDeliveries()); got != 3 {
-		t.Errorf("got %d deliveries; want 3, one address was given twice", got)
-	}
-}
-
-func TestSignedOutPageSaysThatItIsATest(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	got := a.get(t, a.p.Issuer+"/session/end", "")
-	if !strings.Contains(got.raw, "You are signed out") || !strings.Contains(got.raw, "test provider") {
-		t.Errorf("got %s", got.raw)
+	if got := len(p.LogoutDeliveries()); got != 2 {
+		t.Errorf("got %d deliveries; want 2, since one address was given twice", got)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// party is a relying party that checks nothing and answers "ok" to everything:
-// what the provider says is looked at as it stands on the wire.
+// party is a relying party that checks nothing and answers "ok" to everything,
+// for tests that read what the provider sends.
 type party struct {
 	*httptest.Server
 	p   *signintest.Provider
@@ -39,10 +39,9 @@ func start(t *testing.T, opts ...signintest.Option) *party {
 
 const verifier = "a-code-verifier-of-the-length-that-is-asked-for"
 
-// params returns a right authorization request, changed by pairs: a name and a
-// value, which is removed if empty.
+// params returns a right authorization request, changed by pairs.
 func (a *party) params(pairs ...string) url.Values {
-	q := url.Values{
+	return changedBy(url.Values{
 		"client_id":             {a.cfg.ClientID},
 		"redirect_uri":          {a.URL + "/callback"},
 		"response_type":         {"code"},
@@ -52,13 +51,17 @@ func (a *party) params(pairs ...string) url.Values {
 		"nonce":                 {"the-nonce"},
 		"code_challenge":        {oauth2.S256ChallengeFromVerifier(verifier)},
 		"code_challenge_method": {"S256"},
-	}
+	}, pairs)
+}
+
+// changedBy sets names in q to values, which take turns in pairs. An empty value
+// removes the name.
+func changedBy(q url.Values, pairs []string) url.Values {
 	for i := 0; i < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
 		if pairs[i+1] == "" {
 			q.Del(pairs[i])
-			continue
 		}
-		q.Set(pairs[i], pairs[i+1])
 	}
 	return q
 }
@@ -99,56 +102,67 @@ func (a *party) do(t *testing.T, r *http.Request) answer {
 		t.Fatal(err)
 	}
 	out := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	_ = json.Unmarshal(raw, &out.body) // some bodies are no JSON on purpose
+	_ = json.Unmarshal(raw, &out.body) // some bodies are not JSON, on purpose
 	return out
 }
 
+// client returns a browser without cookies that does not follow redirects.
 func (a *party) client() *http.Client {
-	// Not http.DefaultTransport, whose idle connections every httptest.Server
-	// that closes takes with it.
-	c := &http.Client{Timeout: 20 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	if a.cfg.HTTPClient != nil {
-		c.Transport = a.cfg.HTTPClient.Transport
-	}
+	c := a.p.NewClient()
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
+}
+
+// newRequest returns a request, whose body is form unless that is nil.
+func newRequest(t *testing.T, method, address string, form url.Values) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r
 }
 
 // post sends a form with the client's credentials.
 func (a *party) post(t *testing.T, address string, form url.Values) answer {
 	t.Helper()
-	r := formRequest(t, address, form)
+	r := newRequest(t, http.MethodPost, address, form)
 	r.SetBasicAuth(url.QueryEscape(a.cfg.ClientID), url.QueryEscape(a.cfg.ClientSecret))
 	return a.do(t, r)
 }
 
-func formRequest(t *testing.T, address string, form url.Values) *http.Request {
+func (a *party) get(t *testing.T, address, bearer string) answer {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
+	r := newRequest(t, http.MethodGet, address, nil)
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return r
+	return a.do(t, r)
 }
 
-func (a *party) exchange(t *testing.T, code string) answer {
+func (a *party) metadata(t *testing.T) answer {
 	t.Helper()
-	return a.post(t, a.p.Issuer+"/token", url.Values{
+	return a.get(t, a.p.Issuer+"/.well-known/openid-configuration", "")
+}
+
+// exchange sends a code to the token endpoint, with a form changed by pairs.
+func (a *party) exchange(t *testing.T, code string, pairs ...string) answer {
+	t.Helper()
+	return a.post(t, a.p.Issuer+"/token", changedBy(url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {a.URL + "/callback"},
 		"code_verifier": {verifier},
-	})
+	}, pairs))
 }
 
 func (a *party) refresh(t *testing.T, token string, pairs ...string) answer {
 	t.Helper()
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
-	for i := 0; i < len(pairs); i += 2 {
-		form.Set(pairs[i], pairs[i+1])
-	}
-	return a.post(t, a.p.Issuer+"/token", form)
+	return a.post(t, a.p.Issuer+"/token", changedBy(form, pairs))
 }
 
 // signIn goes through the flow and returns the token response.
@@ -159,18 +173,6 @@ func (a *party) signIn(t *testing.T, user signintest.User, pairs ...string) answ
 		t.Fatalf("token endpoint: got %d %s", got.status, got.raw)
 	}
 	return got
-}
-
-func (a *party) get(t *testing.T, address, bearer string) answer {
-	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bearer != "" {
-		r.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	return a.do(t, r)
 }
 
 // part decodes a part of a JWT: 0 is the header, 1 the claims.
@@ -199,6 +201,13 @@ func rawPart(t *testing.T, token string, i int) string {
 	return string(raw)
 }
 
+// number returns a claim that is a number; 0 if it is not.
+func number(claim any) int64 {
+	n, _ := claim.(json.Number)
+	i, _ := n.Int64()
+	return i
+}
+
 // verify has go-oidc verify an ID token.
 func (a *party) verify(t *testing.T, token string) error {
 	t.Helper()
@@ -217,7 +226,7 @@ func (a *party) verifyFor(t *testing.T, audience, token string) error {
 	return err
 }
 
-// clock is a clock that tests move.
+// clock is the provider's clock, which tests advance.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -238,7 +247,7 @@ func (c *clock) Advance(d time.Duration) {
 }
 
 // oidcApp is an application made of golang.org/x/oauth2 and go-oidc, as their
-// documentation tells.
+// documentation describes.
 func oidcApp(t *testing.T, p *signintest.Provider) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -274,7 +283,7 @@ func oidcApp(t *testing.T, p *signintest.Provider) *httptest.Server {
 		}
 		raw, _ := token.Extra("id_token").(string)
 		id, err := op.VerifierContext(ctx, &oidc.Config{ClientID: cfg.ClientID}).Verify(ctx, raw)
-		if err != nil || id.Nonce != "n" {
+		if err != nil || id.Nonce != "n" || id.AccessTokenHash != "" && id.VerifyAccessToken(token.AccessToken) != nil {
 			fail("ID token refused")
 			return
 		}

@@ -4,17 +4,16 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestEmptyAttributesAreNullInTheIDToken(t *testing.T) {
+func TestIDToken_EmptyAttributesAreNull(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		user signintest.User
 		want map[string]any
 	}{
@@ -29,21 +28,31 @@ func TestEmptyAttributesAreNullInTheIDToken(t *testing.T) {
 		"X": {signintest.XUser(), map[string]any{
 			"name": "Xavier Example", "username": nil, "picture": nil, "email": nil, "email_verified": false,
 		}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			claims := part(t, a.signIn(t, test.user, "scope", "openid profile email phone").text("id_token"), 1)
-			for claim, want := range test.want {
-				if got, there := claims[claim]; !there || got != want {
-					t.Errorf("%s: got %v (there: %v); want %v", claim, got, there, want)
-				}
+	} {
+		claims := part(t, a.signIn(t, test.user, "scope", "openid profile email phone").text("id_token"), 1)
+		for claim, want := range test.want {
+			if got, there := claims[claim]; !there || got != want {
+				t.Errorf("%s: %s: got %v (there: %v); want %v", name, claim, got, there, want)
 			}
-		})
+		}
 	}
 }
 
-func TestClaimsNeedTheirScopes(t *testing.T) {
+func TestIDToken_Claims(t *testing.T) {
+	t.Parallel()
+	a := start(t, signintest.WithNow(newClock().Now), signintest.WithAccessTokenLifetime(5*time.Minute))
+	tokens := a.signIn(t, signintest.Bob())
+	claims := part(t, tokens.text("id_token"), 1)
+	if claims["nonce"] != "the-nonce" || claims["aud"] != a.cfg.ClientID || claims["iss"] != a.p.Issuer || claims["sid"] == nil ||
+		number(claims["iat"]) != 1772600767 || number(claims["exp"]) != 1772601067 {
+		t.Errorf("got %v", claims)
+	}
+	if tokens.body["expires_in"] != 300.0 {
+		t.Errorf("got expires_in %v; want 300", tokens.body["expires_in"])
+	}
+}
+
+func TestClaims_NeedTheirScopes(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	user := signintest.Alice()
@@ -51,126 +60,68 @@ func TestClaimsNeedTheirScopes(t *testing.T) {
 		"address": map[string]any{"country": "KR"}, "custom_data": map[string]any{"a": 1}, "identities": map[string]any{},
 		"sso_identities": []string{}, "organization_data": []string{}, "acr": "urn:example:mfa",
 	}
-	const userInfo = "from userinfo only"
-	tests := map[string]map[string]string{ // scope to claims
-		"openid":                               {"sub": "", "acr": ""},
-		"openid profile":                       {"name": "", "picture": "", "username": "", "created_at": "", "updated_at": ""},
-		"openid email":                         {"email": "", "email_verified": ""},
-		"openid phone":                         {"phone_number": "", "phone_number_verified": ""},
-		"openid address":                       {"address": ""},
-		"openid roles":                         {"roles": ""},
-		"openid urn:logto:scope:organizations": {"organizations": ""},
-		"openid urn:logto:scope:organization_roles": {"organization_roles": ""},
-		"openid custom_data":                        {"custom_data": userInfo},
-		"openid identities":                         {"identities": userInfo},
-		"openid sso_identities":                     {"sso_identities": userInfo},
-		"openid urn:logto:scope:organization_data":  {"organization_data": userInfo},
+	scopeOf := map[string]string{
+		"name": "profile", "picture": "profile", "username": "profile", "created_at": "profile", "updated_at": "profile",
+		"email": "email", "email_verified": "email", "phone_number": "phone", "phone_number_verified": "phone",
+		"address": "address", "roles": "roles", "organizations": "urn:logto:scope:organizations",
+		"organization_roles": "urn:logto:scope:organization_roles", "organization_data": "urn:logto:scope:organization_data",
+		"custom_data": "custom_data", "identities": "identities", "sso_identities": "sso_identities",
+		"sub": "", "acr": "",
 	}
-	var scoped []string
-	for scope, claims := range tests {
-		for claim := range claims {
-			if scope != "openid" {
-				scoped = append(scoped, claim)
-			}
-		}
+	userInfoOnly := map[string]bool{"custom_data": true, "identities": true, "sso_identities": true, "organization_data": true}
+	scopes := map[string]bool{}
+	for _, scope := range scopeOf {
+		scopes[scope] = true
 	}
-	for scope, want := range tests {
+	for scope := range scopes {
 		t.Run(scope, func(t *testing.T) {
 			t.Parallel()
-			tokens := a.signIn(t, user, "scope", scope)
+			tokens := a.signIn(t, user, "scope", "openid "+scope)
 			id := part(t, tokens.text("id_token"), 1)
 			info := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).body
-			for claim, where := range want {
-				if _, there := id[claim]; there != (where != userInfo) {
-					t.Errorf("ID token: got %s %v", claim, there)
+			for claim, needs := range scopeOf {
+				want := needs == "" || needs == scope
+				if _, got := info[claim]; got != want {
+					t.Errorf("userinfo: got %s %v; want %v", claim, got, want)
 				}
-				if _, there := info[claim]; !there {
-					t.Errorf("userinfo: got no %s", claim)
-				}
-			}
-			for _, claim := range scoped {
-				_, asked := want[claim]
-				_, inToken := id[claim]
-				_, inInfo := info[claim]
-				if !asked && (inToken || inInfo) {
-					t.Errorf("got %s without its scope", claim)
+				if _, got := id[claim]; got != (want && !userInfoOnly[claim]) {
+					t.Errorf("ID token: got %s %v", claim, got)
 				}
 			}
 		})
 	}
 }
 
-func TestIDTokenSaysAuthTimeOnlyIfAsked(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	a := start(t, signintest.WithNow(c.Now), signintest.WithAccessTokenLifetime(5*time.Minute))
-	for name, maxAge := range map[string]string{"with max_age": "60", "without": ""} {
-		tokens := a.signIn(t, signintest.Bob(), "max_age", maxAge)
-		claims := part(t, tokens.text("id_token"), 1)
-		at, there := claims["auth_time"]
-		if there != (maxAge != "") || there && at != json.Number("1772600767") {
-			t.Errorf("%s: got auth_time %v", name, at)
-		}
-		if claims["nonce"] != "the-nonce" || claims["aud"] != a.cfg.ClientID || claims["iss"] != a.p.Issuer || claims["sid"] == nil ||
-			claims["iat"] != json.Number("1772600767") || claims["exp"] != json.Number("1772601067") {
-			t.Errorf("%s: got %v", name, claims)
-		}
-		if _, there := claims["at_hash"]; there {
-			t.Errorf("%s: got at_hash; want none, as at Logto 1.42", name)
-		}
-		if tokens.body["expires_in"] != 300.0 {
-			t.Errorf("%s: got expires_in %v; want 300", name, tokens.body["expires_in"])
-		}
-	}
-}
-
-func TestACodeIsGoodOnceAndForOneRequest(t *testing.T) {
+func TestExchange_Refused(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now))
-	exchange := func(code string, pairs ...string) answer {
-		form := url.Values{"grant_type": {"authorization_code"}, "code": {code},
-			"redirect_uri": {a.URL + "/callback"}, "code_verifier": {verifier}}
-		for i := 0; i < len(pairs); i += 2 {
-			form.Set(pairs[i], pairs[i+1])
-		}
-		return a.post(t, a.p.Issuer+"/token", form)
-	}
 	code := func() string { return a.authorize(t, nil, signintest.Bob(), a.params()).Get("code") }
-
-	for name, pairs := range map[string][]string{
-		"another verifier":     {"code_verifier", "another"},
-		"another redirect_uri": {"redirect_uri", a.URL + "/other"},
-		"another code":         {"code", "unknown"},
-	} {
-		if got := exchange(code(), pairs...); got.status != 400 || got.text("error") != "invalid_grant" {
+	refused := func(name string, got answer) {
+		t.Helper()
+		if got.status != 400 || got.text("error") != "invalid_grant" {
 			t.Errorf("%s: got %d %s; want 400 invalid_grant", name, got.status, got.text("error"))
 		}
 	}
+	refused("another verifier", a.exchange(t, code(), "code_verifier", "another"))
+	refused("another redirect_uri", a.exchange(t, code(), "redirect_uri", a.URL+"/other"))
+	refused("an unknown code", a.exchange(t, "unknown"))
 	late := code()
-	c.Advance(60 * time.Second)
-	if got := exchange(late); got.text("error") != "invalid_grant" {
-		t.Errorf("after a minute: got %d; want invalid_grant", got.status)
-	}
+	c.Advance(time.Minute)
+	refused("after a minute", a.exchange(t, late))
 	suspended := code()
 	a.p.Suspend(signintest.Bob().Subject)
-	if got := exchange(suspended); got.text("error") != "invalid_grant" {
-		t.Errorf("suspended: got %d; want invalid_grant", got.status)
-	}
+	refused("a suspended user", a.exchange(t, suspended))
 	a.p.Reinstate(signintest.Bob().Subject)
 	used := code()
-	first := exchange(used)
+	first := a.exchange(t, used)
 	if first.status != 200 {
 		t.Fatalf("got %d %s; want 200", first.status, first.raw)
 	}
-	if got := exchange(used); got.text("error") != "invalid_grant" {
-		t.Errorf("again: got %d; want invalid_grant", got.status)
-	}
-	if got := a.refresh(t, first.text("refresh_token")); got.text("error") != "invalid_grant" {
-		t.Errorf("grant after reuse: got %d; want invalid_grant", got.status)
-	}
+	refused("a used code", a.exchange(t, used))
+	refused("the grant of a used code", a.refresh(t, first.text("refresh_token")))
 	if got := a.p.Stats().RevokedForReuse; got != 1 {
-		t.Errorf("got %d revoked; want 1", got)
+		t.Errorf("got %d grants revoked; want 1", got)
 	}
 }
 
@@ -179,52 +130,49 @@ func TestClientAuthentication(t *testing.T) {
 	const id, secret = "app:1", "s3cret+/%:&="
 	a := start(t, signintest.WithClient(id, secret))
 	basic := start(t, signintest.WithClient(id, secret), signintest.WithClientAuthMethods("client_secret_basic"))
+	encodedID, encodedSecret := url.QueryEscape(id), url.QueryEscape(secret)
 	inForm := url.Values{"client_id": {id}, "client_secret": {secret}}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		at         *party
 		user, pass string
 		form       url.Values
 		want       string
 	}{
-		"basic, encoded":             {a, url.QueryEscape(id), url.QueryEscape(secret), nil, "unsupported_grant_type"},
-		"basic, not encoded":         {a, "app:1", secret, nil, "invalid_client"},
-		"in the form":                {a, "", "", inForm, "unsupported_grant_type"},
-		"in the form, not allowed":   {basic, "", "", inForm, "invalid_client"},
-		"both":                       {a, url.QueryEscape(id), url.QueryEscape(secret), inForm, "invalid_request"},
-		"a wrong secret":             {a, url.QueryEscape(id), "wrong", nil, "invalid_client"},
-		"a wrong client in the form": {a, "", "", url.Values{"client_id": {"x"}, "client_secret": {secret}}, "invalid_client"},
-		"nothing":                    {a, "", "", nil, "invalid_client"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := formRequest(t, test.at.p.Issuer+"/token", test.form)
-			if test.user != "" {
-				r.SetBasicAuth(test.user, test.pass)
-			}
-			got := test.at.do(t, r)
-			if got.text("error") != test.want {
-				t.Errorf("got %q; want %q", got.text("error"), test.want)
-			}
-			if (got.status == 401) != (test.want == "invalid_client") || (got.status == 401) != (got.header.Get("WWW-Authenticate") != "") {
-				t.Errorf("got %d, WWW-Authenticate %q", got.status, got.header.Get("WWW-Authenticate"))
-			}
-			for _, field := range []string{"error_description", "code", "message"} {
-				if got.text(field) == "" {
-					t.Errorf("got no %s; want Logto's form of an error", field)
-				}
-			}
-		})
+		"basic, encoded":               {a, encodedID, encodedSecret, nil, "unsupported_grant_type"},
+		"basic, not encoded":           {a, "app:1", secret, nil, "invalid_client"},
+		"in the form":                  {a, "", "", inForm, "unsupported_grant_type"},
+		"in the form, not allowed":     {basic, "", "", inForm, "invalid_client"},
+		"in both":                      {a, encodedID, encodedSecret, inForm, "invalid_request"},
+		"a wrong secret":               {a, encodedID, "wrong", nil, "invalid_client"},
+		"another client in the form":   {a, "", "", url.Values{"client_id": {"x"}, "client_secret": {secret}}, "invalid_client"},
+		"no client":                    {a, "", "", nil, "invalid_client"},
+		"a client ID of wrong escapes": {a, "%zz", encodedSecret, nil, "invalid_client"},
+	} {
+		r := newRequest(t, http.MethodPost, test.at.p.Issuer+"/token", test.form)
+		if test.user != "" {
+			r.SetBasicAuth(test.user, test.pass)
+		}
+		got := test.at.do(t, r)
+		if got.text("error") != test.want {
+			t.Errorf("%s: got %q; want %q", name, got.text("error"), test.want)
+		}
+		unauthorized, challenged := got.status == 401, got.header.Get("WWW-Authenticate") == `Basic realm="signintest"`
+		if unauthorized != (test.want == "invalid_client") || unauthorized != challenged {
+			t.Errorf("%s: got %d, WWW-Authenticate %q", name, got.status, got.header.Get("WWW-Authenticate"))
+		}
+
+		if got.text("error_description") == "" || got.text("code") == "" || got.text("message") == "" {
+			t.Errorf("%s: got %s; want an error as Logto writes it", name, got.raw)
+		}
 	}
 }
 
-func TestAConfidentialClientKeepsItsRefreshToken(t *testing.T) {
+func TestRefresh_KeepsTheTokenForMostOfItsLife(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now))
 	tokens := a.signIn(t, signintest.Bob())
-	token := tokens.text("refresh_token")
-	first := part(t, tokens.text("id_token"), 1)
+	token, first := tokens.text("refresh_token"), part(t, tokens.text("id_token"), 1)
 
 	c.Advance(9 * 24 * time.Hour)
 	got := a.refresh(t, token)
@@ -249,32 +197,39 @@ func TestAConfidentialClientKeepsItsRefreshToken(t *testing.T) {
 	}
 }
 
-func TestReuseAfterRotation(t *testing.T) {
+func TestWithRefreshRotation(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now), signintest.WithRefreshRotation())
-	token := a.signIn(t, signintest.Bob()).text("refresh_token")
-	second := a.refresh(t, token).text("refresh_token")
-	if second == token || second == "" {
-		t.Fatal("got no new refresh token")
+	first := a.signIn(t, signintest.Bob(), "resource", api).text("refresh_token")
+	second := a.refresh(t, first).text("refresh_token")
+	third := a.refresh(t, second, "resource", api).text("refresh_token")
+	if first == second || second == third || third == "" {
+		t.Fatal("got the same refresh token; want a new one with each answer")
 	}
+	refused := func(name, token string, pairs ...string) {
+		t.Helper()
+		if got := a.refresh(t, token, pairs...); got.status != 400 {
+			t.Errorf("%s: got %d; want 400", name, got.status)
+		}
+	}
+	refused("a token for another resource", third, "resource", "https://other.example")
 	c.Advance(3 * time.Second)
-	if got := a.refresh(t, token); got.status != 200 {
-		t.Errorf("within the grace: got %d; want 200", got.status)
+	if got := a.refresh(t, first); got.status != 200 {
+		t.Errorf("a used token within the grace: got %d; want 200", got.status)
 	}
 	c.Advance(time.Second)
-	if got := a.refresh(t, token); got.text("error") != "invalid_grant" {
-		t.Errorf("after the grace: got %d; want invalid_grant", got.status)
+	if got := a.refresh(t, third); got.status != 200 {
+		t.Errorf("a token that was refused, which does not use it: got %d; want 200", got.status)
 	}
-	if got := a.refresh(t, second); got.text("error") != "invalid_grant" {
-		t.Errorf("the whole grant: got %d; want invalid_grant", got.status)
-	}
-	if s := a.p.Stats(); s.RevokedForReuse != 1 || s.Refreshes != 4 || s.MostRefreshesAtOnce != 1 {
-		t.Errorf("got %+v; want one grant revoked, four refreshes, one at a time", s)
+	refused("a used token after the grace", first)
+	refused("the grant of a token used again", third)
+	if s := a.p.Stats(); s.RevokedForReuse != 1 || s.Refreshes != 7 || s.MostRefreshesAtOnce != 1 {
+		t.Errorf("got %+v; want one grant revoked, seven refreshes, one at a time", s)
 	}
 }
 
-func TestASuspendedUserIsRefused(t *testing.T) {
+func TestSuspend(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	tokens := a.signIn(t, signintest.Bob())
@@ -285,41 +240,43 @@ func TestASuspendedUserIsRefused(t *testing.T) {
 	if got := a.refresh(t, tokens.text("refresh_token")); got.text("error") != "invalid_grant" {
 		t.Errorf("refresh: got %d; want invalid_grant", got.status)
 	}
-	if got := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")); got.status != 401 || got.header.Get("WWW-Authenticate") == "" {
-		t.Errorf("userinfo: got %d; want 401 with WWW-Authenticate", got.status)
+	if got := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).status; got != 401 {
+		t.Errorf("userinfo: got %d; want 401", got)
 	}
 	if got := a.p.LiveRefreshTokens(signintest.Bob().Subject); got != 0 {
 		t.Errorf("got %d live refresh tokens; want none", got)
 	}
 }
 
-func TestUserInfoTakesTheAccessTokenOnly(t *testing.T) {
+func TestUserInfo_RefusesOtherTokens(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now))
 	tokens := a.signIn(t, signintest.Bob())
-	for name, bearer := range map[string]string{
-		"none": "", "the ID token": tokens.text("id_token"), "the refresh token": tokens.text("refresh_token"),
-	} {
-		if got := a.get(t, a.p.Issuer+"/me", bearer).status; got != http.StatusUnauthorized {
-			t.Errorf("%s: got %d; want 401", name, got)
+	refused := func(name, bearer string) {
+		t.Helper()
+		got := a.get(t, a.p.Issuer+"/me", bearer)
+		if challenge := `Bearer realm="signintest", error="invalid_token"`; got.status != 401 || got.header.Get("WWW-Authenticate") != challenge {
+			t.Errorf("%s: got %d, %q; want 401, %q", name, got.status, got.header.Get("WWW-Authenticate"), challenge)
 		}
 	}
+	refused("no token", "")
+	refused("the ID token", tokens.text("id_token"))
+	refused("the refresh token", tokens.text("refresh_token"))
 	c.Advance(time.Hour)
-	if got := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).status; got != http.StatusUnauthorized {
-		t.Errorf("expired: got %d; want 401", got)
-	}
+	refused("an expired access token", tokens.text("access_token"))
 }
 
-func TestRevocationEndsTheGrant(t *testing.T) {
+func TestRevocation_EndsTheGrant(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	address := a.p.Issuer + "/token/revocation"
 	client := a.p.NewClient()
-	first := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
-	second := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
-
-	if got := a.do(t, formRequest(t, address, url.Values{"token": {first.text("refresh_token")}})); got.status != 401 {
+	signIn := func() answer {
+		return a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
+	}
+	first, second := signIn(), signIn()
+	if got := a.do(t, newRequest(t, http.MethodPost, address, url.Values{"token": {first.text("refresh_token")}})); got.status != 401 {
 		t.Errorf("without client authentication: got %d; want 401", got.status)
 	}
 	if got := a.refresh(t, first.text("refresh_token")); got.status != 200 {
@@ -336,25 +293,25 @@ func TestRevocationEndsTheGrant(t *testing.T) {
 	// Both sign-ins of one session share a grant.
 	for _, tokens := range []answer{first, second} {
 		if got := a.refresh(t, tokens.text("refresh_token")); got.text("error") != "invalid_grant" {
-			t.Errorf("after revocation: got %d; want invalid_grant", got.status)
+			t.Errorf("after the revocation: got %d; want invalid_grant", got.status)
 		}
 	}
-	third := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
+	third := signIn()
 	if got := a.refresh(t, third.text("refresh_token")); got.status != 200 {
 		t.Errorf("a sign-in afterwards: got %d; want 200", got.status)
 	}
 	if got := a.post(t, address, url.Values{"token": {third.text("access_token")}}); got.status != 200 {
-		t.Errorf("access token: got %d; want 200", got.status)
+		t.Errorf("an access token: got %d; want 200", got.status)
 	}
 	if got := a.get(t, a.p.Issuer+"/me", third.text("access_token")).status; got != 401 {
-		t.Errorf("revoked access token: got %d; want 401", got)
+		t.Errorf("a revoked access token: got %d; want 401", got)
 	}
 	if got := a.p.Stats().Revocations; got != 5 {
 		t.Errorf("got %d revocations counted; want 5", got)
 	}
 }
 
-func TestLogto137(t *testing.T) {
+func TestWithLogto137(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		opts   []signintest.Option
@@ -365,24 +322,21 @@ func TestLogto137(t *testing.T) {
 		"1.37": {[]signintest.Option{signintest.WithLogto137()}, true, false, 200},
 		"1.42": {nil, false, true, 400},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a := start(t, test.opts...)
-			id := a.signIn(t, signintest.Bob()).text("id_token")
-			if _, got := part(t, id, 1)["at_hash"]; got != test.atHash {
-				t.Errorf("at_hash: got %v; want %v", got, test.atHash)
-			}
-			if _, got := part(t, a.p.LogoutToken("bob", ""), 1)["exp"]; got != test.exp {
-				t.Errorf("exp in the logout token: got %v; want %v", got, test.exp)
-			}
-			if got := a.post(t, a.p.Issuer+"/token/revocation", url.Values{"token": {id}}).status; got != test.status {
-				t.Errorf("revoking a JWT: got %d; want %d", got, test.status)
-			}
-		})
+		a := start(t, test.opts...)
+		id := a.signIn(t, signintest.Bob()).text("id_token")
+		if _, got := part(t, id, 1)["at_hash"]; got != test.atHash {
+			t.Errorf("%s: at_hash: got %v; want %v", name, got, test.atHash)
+		}
+		if _, got := part(t, a.p.LogoutToken("bob", ""), 1)["exp"]; got != test.exp {
+			t.Errorf("%s: exp in the logout token: got %v; want %v", name, got, test.exp)
+		}
+		if got := a.post(t, a.p.Issuer+"/token/revocation", url.Values{"token": {id}}).status; got != test.status {
+			t.Errorf("%s: revoking a JWT: got %d; want %d", name, got, test.status)
+		}
 	}
 }
 
-func TestTheHookSeesEachTokenRequest(t *testing.T) {
+func TestOnTokenRequest_TwoAtOnce(t *testing.T) {
 	t.Parallel()
 	a := start(t, signintest.WithRefreshRotation())
 	token := a.signIn(t, signintest.Bob()).text("refresh_token")
@@ -394,9 +348,10 @@ func TestTheHookSeesEachTokenRequest(t *testing.T) {
 	done := make(chan int, 2)
 	for range 2 {
 		go func() {
-			form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token},
-				"client_id": {a.cfg.ClientID}, "client_secret": {a.cfg.ClientSecret}}
-			resp, err := a.client().PostForm(a.p.Issuer+"/token", form)
+			resp, err := a.client().PostForm(a.p.Issuer+"/token", url.Values{
+				"grant_type": {"refresh_token"}, "refresh_token": {token},
+				"client_id": {a.cfg.ClientID}, "client_secret": {a.cfg.ClientSecret},
+			})
 			if err != nil {
 				done <- 0
 				return
@@ -405,10 +360,10 @@ func TestTheHookSeesEachTokenRequest(t *testing.T) {
 			done <- resp.StatusCode
 		}()
 	}
-	got := []string{<-arrived, <-arrived}
+	one, two := <-arrived, <-arrived
 	close(release)
-	if !slices.Equal(got, []string{"refresh_token", "refresh_token"}) {
-		t.Errorf("got %q; want two refreshes", got)
+	if one != "refresh_token" || two != "refresh_token" {
+		t.Errorf("got %q, %q; want two refreshes", one, two)
 	}
 	for range 2 {
 		if status := <-done; status != 200 {

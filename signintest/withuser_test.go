@@ -2,10 +2,10 @@ package signintest_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/gosignin/signin"
@@ -13,19 +13,18 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestWithUserCarriesACopy(t *testing.T) {
+// requestOf returns a request of a user, nil for a user who is not signed in.
+func requestOf(user *signin.User) *http.Request {
+	return signintest.WithUser(httptest.NewRequest("GET", "/account", nil), user)
+}
+
+func TestWithUser_CarriesACopy(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "/account", nil)
 	user := &signin.User{Subject: "s", Roles: []string{"admin"}}
 	got := signintest.WithUser(r, user)
 	user.Subject, user.Roles[0] = "changed", "changed"
-
-	v := testuser.From(got.Context())
-	if v == nil {
-		t.Fatal("got no user")
-	}
-	u, ok := v.User.(*signin.User)
-	if !ok || u.Subject != "s" || u.Roles[0] != "admin" {
+	if u, ok := signin.UserFrom(got.Context()); !ok || u.Subject != "s" || u.Roles[0] != "admin" {
 		t.Errorf("got %+v; want the user as given", u)
 	}
 	if testuser.From(r.Context()) != nil {
@@ -33,94 +32,90 @@ func TestWithUserCarriesACopy(t *testing.T) {
 	}
 }
 
-func TestWithUserOfNilIsNobody(t *testing.T) {
+func TestWithUser_Guard(t *testing.T) {
 	t.Parallel()
-	v := testuser.From(signintest.WithUser(httptest.NewRequest("GET", "/", nil), nil).Context())
-	if v == nil || v.User != nil {
-		t.Errorf("got %v; want a value without a user", v)
+	p := signintest.NewProvider()
+	t.Cleanup(p.Close)
+	cfg := p.Config("http://localhost:8080")
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	auth, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guarded := auth.RequireAuth(http.HandlerFunc(account))
+	for status, user := range map[int]*signin.User{http.StatusOK: {Subject: "s"}, http.StatusUnauthorized: nil} {
+		w := httptest.NewRecorder()
+		guarded.ServeHTTP(w, requestOf(user))
+		if w.Code != status {
+			t.Errorf("%v: got %d; want %d", user, w.Code, status)
+		}
 	}
 }
 
-func TestWithUserPanicsInARunningProgram(t *testing.T) {
+func TestWithUser_OutsideTests(t *testing.T) {
 	t.Parallel()
-	defer func() {
-		if got, _ := recover().(string); !strings.Contains(got, "test binary only") {
-			t.Errorf("got panic %q; want one that says why", got)
-		}
-	}()
-	signintest.WithUserOutsideTests(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"})
+	panics(t, "test binary only", func() {
+		signintest.WithUserOutsideTests(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"})
+	})
 }
 
-// tokens are those that a handler gets for a request, or the codes of the errors.
+// tokens returns the access tokens that a handler gets for a request, or the
+// codes of the errors.
 func tokens(r *http.Request, each ...[]signin.TokenOption) []string {
 	var out []string
 	for _, opts := range each {
 		token, err := signin.AccessToken(r.Context(), opts...)
-		switch code, ok := errors.AsType[*signin.Error](err); {
-		case err == nil:
-			out = append(out, token.AccessToken+" "+token.TokenType+token.RefreshToken)
-		case ok:
-			out = append(out, string(code.Code))
-		default:
-			out = append(out, "an error of no type")
+		if e, ok := errors.AsType[*signin.Error](err); ok {
+			out = append(out, string(e.Code))
+			continue
 		}
+		out = append(out, token.AccessToken+" "+token.TokenType+token.RefreshToken)
 	}
 	return out
 }
 
-func TestWithAccessTokenIsForTheSameOptions(t *testing.T) {
+func TestWithAccessToken_Options(t *testing.T) {
 	t.Parallel()
-	const other = "https://other.example"
 	own := []signin.TokenOption(nil)
 	forAPI := []signin.TokenOption{signin.ForResource(api)}
 	forOrg := []signin.TokenOption{signin.ForOrganization("org_one")}
 	forBoth := []signin.TokenOption{signin.ForResource(api), signin.ForOrganization("org_one")}
 	swapped := []signin.TokenOption{signin.ForOrganization("org_one"), signin.ForResource(api)}
-	forOther := []signin.TokenOption{signin.ForResource(other)}
 	const unknown = string(signin.ErrUnknownResource)
 
-	user := signintest.WithUser(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"})
+	user := requestOf(&signin.User{Subject: "s"})
 	withOwn := signintest.WithAccessToken(user, "own")
 	withAPI := signintest.WithAccessToken(withOwn, "for-api", forAPI...)
 	withBoth := signintest.WithAccessToken(withAPI, "for-both", forBoth...)
-	tests := map[string]struct {
+	changed := []signin.TokenOption{signin.ForResource(api)}
+	withChanged := signintest.WithAccessToken(user, "for-api", changed...)
+	changed[0] = signin.ForResource("https://changed.example")
+	for name, test := range map[string]struct {
 		r    *http.Request
-		want []string // own, for the API, for the organization, for both, swapped, for another API
+		want []string // own, for the API, for the organization, for both, swapped
 	}{
-		"a user without a token": {user, []string{unknown, unknown, unknown, unknown, unknown, unknown}},
-		"the session's own":      {withOwn, []string{"own Bearer", unknown, unknown, unknown, unknown, unknown}},
-		"one for an API, too":    {withAPI, []string{"own Bearer", "for-api Bearer", unknown, unknown, unknown, unknown}},
-		"and within an organization": {withBoth, []string{
-			"own Bearer", "for-api Bearer", unknown, "for-both Bearer", "for-both Bearer", unknown}},
-		"for an organization alone": {signintest.WithAccessToken(user, "for-org", forOrg...), []string{
-			unknown, unknown, "for-org Bearer", unknown, unknown, unknown}},
-		"another in its place": {signintest.WithAccessToken(withBoth, "newer", forAPI...), []string{
-			"own Bearer", "newer Bearer", unknown, "for-both Bearer", "for-both Bearer", unknown}},
+		"a user without a token":     {user, []string{unknown, unknown, unknown, unknown, unknown}},
+		"the session's own":          {withOwn, []string{"own Bearer", unknown, unknown, unknown, unknown}},
+		"and for an API":             {withAPI, []string{"own Bearer", "for-api Bearer", unknown, unknown, unknown}},
+		"and within an organization": {withBoth, []string{"own Bearer", "for-api Bearer", unknown, "for-both Bearer", "for-both Bearer"}},
+		"for an organization":        {signintest.WithAccessToken(user, "for-org", forOrg...), []string{unknown, unknown, "for-org Bearer", unknown, unknown}},
+		"another in its place":       {signintest.WithAccessToken(withBoth, "newer", forAPI...), []string{"own Bearer", "newer Bearer", unknown, "for-both Bearer", "for-both Bearer"}},
+		"options that change later":  {withChanged, []string{unknown, "for-api Bearer", unknown, unknown, unknown}},
+		"another user later":         {signintest.WithUser(withOwn, &signin.User{Subject: "bob"}), []string{unknown, unknown, unknown, unknown, unknown}},
+	} {
+		if got := tokens(test.r, own, forAPI, forOrg, forBoth, swapped); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q; want %q", name, got, test.want)
+		}
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := tokens(test.r, own, forAPI, forOrg, forBoth, swapped, forOther); !slices.Equal(got, test.want) {
-				t.Errorf("got %q; want %q", got, test.want)
-			}
-			if u, ok := signin.UserFrom(test.r.Context()); !ok || u.Subject != "s" {
-				t.Errorf("got user %v; want the same as before", u)
-			}
-		})
+	if u, ok := signin.UserFrom(withBoth.Context()); !ok || u.Subject != "s" {
+		t.Errorf("got user %v; want the same as before", u)
+	}
+	if got := tokens(signintest.WithUser(withOwn, nil), own); got[0] != string(signin.ErrNotSignedIn) {
+		t.Errorf("no user later: got %s; want not_signed_in", got)
 	}
 }
 
-func TestWithAccessTokenKeepsItsOwnOptions(t *testing.T) {
-	t.Parallel()
-	opts := []signin.TokenOption{signin.ForResource(api)}
-	r := signintest.WithAccessToken(signintest.WithUser(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"}), "for-api", opts...)
-	opts[0] = signin.ForResource("https://changed.example")
-	if got := tokens(r, []signin.TokenOption{signin.ForResource(api)}, opts); !slices.Equal(got, []string{"for-api Bearer", "unknown_resource"}) {
-		t.Errorf("got %q; want the token where it was meant for", got)
-	}
-}
-
-func TestWithAccessTokenReachesTransport(t *testing.T) {
+func TestWithAccessToken_Transport(t *testing.T) {
 	t.Parallel()
 	var sent []string
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -128,55 +123,26 @@ func TestWithAccessTokenReachesTransport(t *testing.T) {
 	}))
 	defer srv.Close()
 	client := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(api))}
-	user := signintest.WithUser(httptest.NewRequest("GET", "/", nil), &signin.User{Subject: "s"})
-	for name, test := range map[string]struct {
-		r    *http.Request
-		want error
-	}{
-		"with a token":    {signintest.WithAccessToken(user, "for-api", signin.ForResource(api)), nil},
-		"without a token": {signintest.WithAccessToken(user, "own"), signin.ErrUnknownResource},
-	} {
-		sent = nil
-		r, err := http.NewRequestWithContext(test.r.Context(), http.MethodGet, srv.URL+"/orders", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(r)
+	user := requestOf(&signin.User{Subject: "s"})
+	send := func(r *http.Request) error {
+		resp, err := client.Do(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(r.Context()))
 		if err == nil {
 			resp.Body.Close()
 		}
-		if !errors.Is(err, test.want) || (err == nil) != slices.Equal(sent, []string{"Bearer for-api"}) {
-			t.Errorf("%s: got %q sent, error %v; want error %v", name, sent, err, test.want)
-		}
+		return err
+	}
+	if err := send(signintest.WithAccessToken(user, "own")); !errors.Is(err, signin.ErrUnknownResource) {
+		t.Errorf("without the token: got %v; want %v", err, signin.ErrUnknownResource)
+	}
+	err := send(signintest.WithAccessToken(user, "for-api", signin.ForResource(api)))
+	if err != nil || !slices.Equal(sent, []string{"Bearer for-api"}) {
+		t.Errorf("with the token: got %v, %q sent", err, sent)
 	}
 }
 
-func TestWithAccessTokenNeedsAUser(t *testing.T) {
+func TestWithAccessToken_NoUser(t *testing.T) {
 	t.Parallel()
-	plain := httptest.NewRequest("GET", "/", nil)
-	nobody := signintest.WithUser(plain, nil)
-	for name, r := range map[string]*http.Request{"a request of no test": plain, "a request of nobody": nobody} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			defer func() {
-				if got, _ := recover().(string); !strings.Contains(got, "WithAccessToken needs a request that WithUser has returned") {
-					t.Errorf("got panic %q; want one that says what is missing", got)
-				}
-			}()
-			signintest.WithAccessToken(r, "a-token")
-		})
-	}
-	if got := tokens(nobody, nil, []signin.TokenOption{signin.ForResource(api)}); !slices.Equal(got, []string{"not_signed_in", "not_signed_in"}) {
-		t.Errorf("nobody's tokens: got %q; want not_signed_in", got)
-	}
-	// A later user has none of the tokens of an earlier one.
-	alice := signintest.WithAccessToken(signintest.WithUser(plain, &signin.User{Subject: "alice"}), "hers")
-	for name, r := range map[string]*http.Request{
-		"not_signed_in":    signintest.WithUser(alice, nil),
-		"unknown_resource": signintest.WithUser(alice, &signin.User{Subject: "bob"}),
-	} {
-		if got := tokens(r, nil); !slices.Equal(got, []string{name}) {
-			t.Errorf("got %q; want %s", got, name)
-		}
+	for _, r := range []*http.Request{httptest.NewRequest("GET", "/", nil), requestOf(nil)} {
+		panics(t, "WithAccessToken needs a request that WithUser has returned", func() { signintest.WithAccessToken(r, "a-token") })
 	}
 }
