@@ -21,6 +21,7 @@ import (
 // that needs an access token, one that needs userinfo, and an API.
 func newHandler(cfg signin.Config) (http.Handler, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.MergeUserInfo = true
 	auth, err := signin.New(cfg)
 	if err != nil {
 		return nil, err
@@ -92,16 +93,13 @@ func TestStart_EveryUserAtOnce(t *testing.T) {
 func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	var provider string
-	t.Run("test", func(t *testing.T) {
-		said := failing(t, func(t testing.TB) {
+	panics(t, "signintest: the application does not start: no database", func() {
+		runTest(func(t testing.TB) {
 			signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
 				provider = cfg.LogtoEndpoint
 				return nil, errors.New("no database")
 			})
 		})
-		if want := "signintest: the application does not start: no database"; said != want {
-			t.Errorf("got %q; want %q", said, want)
-		}
 	})
 	if resp, err := http.Get(provider); err == nil {
 		resp.Body.Close()
@@ -136,33 +134,16 @@ func TestBrowser_SignsOutAndInAgain(t *testing.T) {
 	for range 2 {
 		get(t, browser, app.URL+"/account")
 	}
-	if got := app.Provider.Stats(); got.Exchanges != 1 {
-		t.Errorf("got %d exchanges; want one session for both requests", got.Exchanges)
-	}
+	same(t, "exchanges for two requests of one session", app.Provider.Stats().Exchanges, 1)
 	resp, err := browser.PostForm(app.URL+"/sign-out", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if got := resp.Request.URL.String(); resp.StatusCode != http.StatusOK || got != app.URL+"/" {
-		t.Errorf("after the sign-out: got %s at %s; want the application's start", resp.Status, got)
-	}
-	if got := app.Provider.SessionIDs(signintest.Bob().Subject); len(got) != 0 {
-		t.Errorf("after the sign-out: got %d sessions at the provider; want none", len(got))
-	}
-	if status, _, page := get(t, browser, app.URL+"/account"); status != http.StatusOK || page != "Hello, Bob Example" {
-		t.Errorf("again: got %d %q", status, page)
-	}
-}
-
-func TestBrowser_SuspendedUser(t *testing.T) {
-	t.Parallel()
-	app := signintest.Start(t, newHandler)
-	app.Provider.Suspend(signintest.Bob().Subject)
-	status, path, page := get(t, app.Browser(signintest.Bob()), app.URL+"/account")
-	if status != http.StatusForbidden || path != "/sign-in" || !strings.Contains(page, "This account is suspended.") {
-		t.Errorf("got %d at %s; want the provider's page", status, path)
-	}
+	same(t, "the page after the sign-out", resp.Request.URL.String(), app.URL+"/")
+	same(t, "sessions at the provider", len(app.Provider.SessionIDs(signintest.Bob().Subject)), 0)
+	_, _, page := get(t, browser, app.URL+"/account")
+	same(t, "the next page", page, "Hello, Bob Example")
 }
 
 // echo answers with what a browser sends beside cookies, and redirects to where
@@ -212,8 +193,9 @@ func TestBrowser_Headers(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if err != nil || string(body) != row.want {
-			t.Errorf("%s: got %s, %v; want %s", name, body, err, row.want)
+		if err != nil {
+			t.Fatal(err)
 		}
+		same(t, name, string(body), row.want)
 	}
 }

@@ -1,55 +1,22 @@
 package signintest_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
-// recorder is a testing.TB that keeps what Fatalf says.
-type recorder struct {
-	testing.TB
-	said string
-}
-
-func (r *recorder) Helper() {}
-
-func (r *recorder) Fatalf(format string, args ...any) {
-	r.said = fmt.Sprintf(format, args...)
-	runtime.Goexit()
-}
-
-// failing returns what f fails with.
-func failing(t *testing.T, f func(testing.TB)) string {
-	r := &recorder{TB: t}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(r)
-	}()
-	<-done
-	return r.said
-}
-
 func TestSignIn_AnotherUserInOneClient(t *testing.T) {
 	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	app := oidcApp(t, p)
+	app := signintest.Start(t, newHandler)
 	client := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.Bob(), signintest.NaverUser()} {
-		if got := p.SignIn(t, client, app.URL, user); got != client {
-			t.Error("got another client than the one given")
-		}
-		if _, _, page := get(t, client, app.URL+"/"); page != user.Subject {
-			t.Errorf("got %s; want %s", page, user.Subject)
-		}
+		same(t, "client", app.Provider.SignIn(t, client, app.URL, user), client)
+		_, _, page := get(t, client, app.URL+"/account")
+		same(t, "page", page, "Hello, "+user.Name)
 	}
 	if client.CheckRedirect != nil || client.Jar == nil {
 		t.Error("got CheckRedirect changed or no jar; want a jar and nothing else")
@@ -58,9 +25,8 @@ func TestSignIn_AnotherUserInOneClient(t *testing.T) {
 
 func TestSignIn_Stuck(t *testing.T) {
 	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	app := oidcApp(t, p)
+	app := signintest.Start(t, newHandler)
+	p := app.Provider
 	serve := func(h http.HandlerFunc) string {
 		server := httptest.NewServer(h)
 		t.Cleanup(server.Close)
@@ -73,32 +39,28 @@ func TestSignIn_Stuck(t *testing.T) {
 	})
 	p.SetUser(signintest.User{Subject: "gone"})
 	p.Suspend("gone")
-	p.Inject(faults.ResponseStateWrong)
+	p.Inject(signintest.SignInDeclined)
 	for name, test := range map[string]struct {
 		url, subject string
-		want         []string
+		want         string
 	}{
-		"the callback refuses": {app.URL, "bob000000001",
-			[]string{"signing in bob000000001 got stuck: 403 Forbidden at " + app.URL + "/callback: state", "GET " + app.URL + "/sign-in → 302", "POST " + p.URL + "/sign-in → 303"}},
-		"the application does not answer": {"http://127.0.0.1:1", "bob000000001", []string{"connection refused"}},
-		"an address that does not parse":  {"http://[::1", "bob000000001", []string{"missing ']'"}},
-		"redirects without end":           {loop, "bob000000001", []string{"more than 30 steps"}},
-		"a redirect without Location":     {nowhere, "bob000000001", []string{"302 Found at " + nowhere + "/sign-in"}},
-		"the application is down":         {down, "bob000000001", []string{"503 Service Unavailable at " + down + "/sign-in: try later"}},
-		"the user is suspended":           {app.URL, "gone", []string{"403 Forbidden at " + p.URL + "/sign-in"}},
+		"the callback refuses":            {app.URL, "bob000000001", "signing in bob000000001 got stuck: 403 Forbidden at " + app.URL + "/callback: "},
+		"the steps":                       {app.URL, "bob000000001", "POST " + p.URL + "/sign-in → 303\n\tGET " + app.URL + "/callback → 403"},
+		"the application does not answer": {"http://127.0.0.1:1", "bob000000001", "connection refused"},
+		"an address that does not parse":  {"http://[::1", "bob000000001", "missing ']'"},
+		"redirects without end":           {loop, "bob000000001", "more than 30 steps"},
+		"a redirect without Location":     {nowhere, "bob000000001", "302 Found at " + nowhere + "/sign-in"},
+		"the application is down":         {down, "bob000000001", "503 Service Unavailable at " + down + "/sign-in: try later"},
+		"the user is suspended":           {app.URL, "gone", "403 Forbidden at " + p.URL + "/sign-in"},
 	} {
-		said := failing(t, func(tb testing.TB) { p.SignIn(tb, nil, test.url, signintest.User{Subject: test.subject}) })
-		for _, want := range test.want {
-			if !strings.Contains(said, want) {
-				t.Errorf("%s: got %q; want %q in it", name, said, want)
-			}
-		}
-		if strings.Contains(said, "code=") || strings.Contains(said, "state=") {
-			t.Errorf("%s: got a query in the message", name)
+		said := panicOf(func() {
+			runTest(func(t testing.TB) { p.SignIn(t, nil, test.url, signintest.User{Subject: test.subject}) })
+		})
+		if !strings.Contains(said, test.want) || strings.Contains(said, "code=") || strings.Contains(said, "state=") {
+			t.Errorf("%s: got %q; want %q in it, and no query", name, said, test.want)
 		}
 	}
-	said := failing(t, func(tb testing.TB) { p.Visit(tb, nil, "http://127.0.0.1:1/x", signintest.Bob()) })
-	if !strings.Contains(said, "visiting http://127.0.0.1:1/x") {
-		t.Errorf("Visit: got %q; want the address", said)
-	}
+	panics(t, "visiting http://127.0.0.1:1/x", func() {
+		runTest(func(t testing.TB) { p.Visit(t, nil, "http://127.0.0.1:1/x", signintest.Bob()) })
+	})
 }

@@ -38,15 +38,10 @@ func TestEndSession_Parameters(t *testing.T) {
 		"another client":             {url.Values{"client_id": {"x"}, "post_logout_redirect_uri": {home}}, 400, ""},
 	} {
 		got := a.get(t, a.p.Issuer+"/session/end?"+test.q.Encode(), "")
-		if got.status != test.status || got.header.Get("Location") != test.location {
-			t.Errorf("%s: got %d to %q; want %d to %q", name, got.status, got.header.Get("Location"), test.status, test.location)
-		}
-		if page := strings.Contains(got.raw, "You are signed out"); page != (test.status == 200) {
-			t.Errorf("%s: got %s", name, got.raw)
-		}
-		if test.status == 400 && (got.text("error") == "" || got.text("code") == "") {
-			t.Errorf("%s: got %s; want an error as Logto writes it", name, got.raw)
-		}
+		same(t, name+": status", got.status, test.status)
+		same(t, name+": location", got.header.Get("Location"), test.location)
+		same(t, name+": a page", strings.Contains(got.raw, "You are signed out"), test.status == 200)
+		same(t, name+": an error", got.text("error") != "", test.status == 400)
 	}
 }
 
@@ -95,16 +90,9 @@ func TestEndSession_SendsLogoutTokens(t *testing.T) {
 	if token.Subject != signintest.Bob().Subject || token.SessionID != sid || deliveries[1].URL != app.URL+"/backchannel-logout" {
 		t.Errorf("got a token of %s, %s; want Bob's, %v", token.Subject, token.SessionID, sid)
 	}
-	if got := a.p.SessionIDs(signintest.Bob().Subject); len(got) != 0 {
-		t.Errorf("got sessions %v; want none", got)
-	}
-	// A refresh token with offline access outlives the session.
-	if got := a.refresh(t, tokens.text("refresh_token")).status; got != 200 {
-		t.Errorf("refresh: got %d; want 200", got)
-	}
-	if got := a.p.Stats().EndSessions; got != 2 {
-		t.Errorf("got %d counted; want 2", got)
-	}
+	same(t, "sessions", len(a.p.SessionIDs(signintest.Bob().Subject)), 0)
+	same(t, "refresh, which offline access allows", a.refresh(t, tokens.text("refresh_token")).outcome(), "200")
+	same(t, "requests counted", a.p.Stats().EndSessions, 2)
 }
 
 func TestLogout_NamesUserOrSession(t *testing.T) {
@@ -134,12 +122,8 @@ func TestLogout_EndsSessionsAtTheProvider(t *testing.T) {
 	a.signIn(t, signintest.Alice())
 	want := func(when string, bobs int) {
 		t.Helper()
-		if got := len(a.p.SessionIDs(bob)); got != bobs {
-			t.Errorf("%s: got %d sessions; want %d", when, got, bobs)
-		}
-		if got := len(a.p.SessionIDs(signintest.Alice().Subject)); got != 1 {
-			t.Errorf("%s: got %d sessions of Alice; want 1", when, got)
-		}
+		same(t, when+": Bob's sessions", len(a.p.SessionIDs(bob)), bobs)
+		same(t, when+": Alice's sessions", len(a.p.SessionIDs(signintest.Alice().Subject)), 1)
 	}
 	want("before", 3)
 	a.p.Logout(bob, a.p.SessionIDs(bob)[0])
@@ -158,7 +142,5 @@ func TestLogout_DeliveryFails(t *testing.T) {
 			t.Errorf("%q: got %d, %v; want an error", d.URL, d.Status, d.Err)
 		}
 	}
-	if got := len(p.LogoutDeliveries()); got != 2 {
-		t.Errorf("got %d deliveries; want 2, since one address was given twice", got)
-	}
+	same(t, "deliveries, where one address was given twice", len(p.LogoutDeliveries()), 2)
 }

@@ -13,7 +13,7 @@ import (
 // page opens the first page of a sign-in and returns it with its address.
 func (a *party) page(t *testing.T, pairs ...string) (address string, got answer) {
 	t.Helper()
-	address = a.firstPage(t, pairs...).String()
+	address = a.next(t, a.client(), pairs...).String()
 	return address, a.get(t, address, "")
 }
 
@@ -28,17 +28,21 @@ func (a *party) fill(t *testing.T, address string, form url.Values) (answer, *ur
 	return got, at
 }
 
-func TestPages_SayThatTheyAreATest(t *testing.T) {
+func TestPages_HeadersAndMarkup(t *testing.T) {
 	t.Parallel()
-	a := start(t)
+	const markup = `"><script>alert(1)</script>`
+	eve := signintest.User{Subject: `e"><b>`, Name: markup, Email: markup}
+	naver := signintest.User{Subject: "n", Name: markup, Connector: "social:naver"}
+	a := start(t, signintest.WithUsers(eve, naver))
 	for name, pairs := range map[string][]string{
-		"sign in":   nil,
-		"register":  {"first_screen", "register"},
-		"connector": {"direct_sign_in", "social:naver"},
+		"sign in":   {"login_hint", markup, "organization_id", markup},
+		"register":  {"login_hint", markup, "organization_id", markup, "first_screen", "register"},
+		"connector": {"direct_sign_in", "social:naver", "organization_id", markup},
 	} {
 		_, got := a.page(t, pairs...)
-		if got.status != 200 || !strings.Contains(got.raw, "This is a test provider.") {
-			t.Errorf("%s: got %d; want a page that says what it is", name, got.status)
+		same(t, name, got.status, 200)
+		for _, want := range []string{"This is a test provider.", "&lt;script&gt;"} {
+			same(t, name+" has "+want, strings.Contains(got.raw, want), true)
 		}
 		csp := got.header.Get("Content-Security-Policy")
 		nonce := regexp.MustCompile(`style-src 'nonce-([0-9a-f]{32})'`).FindStringSubmatch(csp)
@@ -52,31 +56,10 @@ func TestPages_SayThatTheyAreATest(t *testing.T) {
 			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
 			"Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8",
 		} {
-			if got := got.header.Get(header); got != want {
-				t.Errorf("%s: %s: got %q; want %q", name, header, got, want)
-			}
+			same(t, name+": "+header, got.header.Get(header), want)
 		}
-		if external := regexp.MustCompile(`<script|<img|<link|src=|url\(|@import`).FindString(got.raw); external != "" {
-			t.Errorf("%s: got %s; want nothing from elsewhere", name, external)
-		}
-	}
-}
-
-func TestPages_EscapeWhatTheyShow(t *testing.T) {
-	t.Parallel()
-	const markup = `"><script>alert(1)</script>`
-	eve := signintest.User{Subject: `e"><b>`, Name: markup, Email: markup}
-	naver := signintest.User{Subject: "n", Name: markup, Connector: "social:naver"}
-	a := start(t, signintest.WithUsers(eve, naver))
-	for _, pairs := range [][]string{
-		{"login_hint", markup, "organization_id", markup},
-		{"login_hint", markup, "organization_id", markup, "first_screen", "register"},
-		{"direct_sign_in", "social:naver", "organization_id", markup},
-	} {
-		_, got := a.page(t, pairs...)
-		if strings.Contains(got.raw, "<script") || strings.Contains(got.raw, "<b>") || !strings.Contains(got.raw, "&lt;script&gt;") {
-			t.Errorf("%q: got markup in the page", pairs)
-		}
+		active := regexp.MustCompile(`<script|<b>|<img|<link|src=|url\(|@import`)
+		same(t, name+": markup or addresses", active.FindString(got.raw), "")
 	}
 }
 
@@ -136,9 +119,8 @@ func TestRegisterPage(t *testing.T) {
 	if claims["name"] != "New" || claims["email"] != "new@example.test" || len(claims["sub"].(string)) != 12 {
 		t.Errorf("got %v; want the new account", claims)
 	}
-	if got, _ := a.fill(t, address, url.Values{"email": {"x@example.test"}}); got.status != 400 {
-		t.Errorf("again: got %d; want 400", got.status)
-	}
+	again, _ := a.fill(t, address, url.Values{"email": {"x@example.test"}})
+	same(t, "again", again.status, 400)
 }
 
 func TestConnectorPage(t *testing.T) {
@@ -161,9 +143,8 @@ func TestConnectorPage(t *testing.T) {
 	if !strings.HasPrefix(unknown.header.Get("Location"), a.p.URL+"/sign-in?") {
 		t.Errorf("unknown connector: got %d; want the sign-in page", unknown.status)
 	}
-	if _, at := a.fill(t, address, url.Values{"user": {signintest.NaverUser().Subject}}); at.Path != "/callback" {
-		t.Errorf("got %s; want the callback", at)
-	}
+	_, at := a.fill(t, address, url.Values{"user": {signintest.NaverUser().Subject}})
+	same(t, "a button", at.Path, "/callback")
 }
 
 func TestPages_WithoutASignIn(t *testing.T) {

@@ -2,7 +2,6 @@ package signintest_test
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -10,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
@@ -34,37 +36,50 @@ func TestProvider_IndependentClientSignsIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := signintest.NewProvider(opts...)
-			defer p.Close()
-			app := oidcApp(t, p)
-			client := p.SignIn(t, nil, app.URL, signintest.Alice())
-			if _, _, page := get(t, client, app.URL+"/"); page != signintest.Alice().Subject {
-				t.Errorf("got %q; want Alice's subject", page)
-			}
-			if s := p.Stats(); s.Exchanges == 0 || s.UserInfo != 1 || s.Discovery != 1 || s.Authorizations != 1 || s.Keys == 0 {
+			a := start(t, opts...)
+			a.independentSignIn(t)
+			if s := a.p.Stats(); s.Exchanges == 0 || s.UserInfo != 1 || s.Discovery != 1 || s.Authorizations != 1 || s.Keys == 0 {
 				t.Errorf("got %+v; want each endpoint asked", s)
 			}
 		})
 	}
 }
 
-// The client above finds the endpoints; these it does not ask for.
-func TestMetadata(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	doc := a.metadata(t).body
-	for name, want := range map[string]any{
-		"end_session_endpoint":                           a.p.Issuer + "/session/end",
-		"revocation_endpoint":                            a.p.Issuer + "/token/revocation",
-		"authorization_response_iss_parameter_supported": true,
-		"backchannel_logout_supported":                   true,
-		"backchannel_logout_session_supported":           true,
-		"request_parameter_supported":                    false,
-	} {
-		if doc[name] != want {
-			t.Errorf("%s: got %v; want %v", name, doc[name], want)
-		}
+// independentSignIn signs Alice in with golang.org/x/oauth2 and go-oidc, as their
+// documentation describes.
+func (a *party) independentSignIn(t *testing.T) {
+	t.Helper()
+	ctx := oidc.ClientContext(t.Context(), a.client())
+	op, err := oidc.NewProvider(ctx, a.p.Issuer)
+	if err != nil {
+		t.Fatal(err)
 	}
+	config := oauth2.Config{
+		ClientID: a.cfg.ClientID, ClientSecret: a.cfg.ClientSecret, Endpoint: op.Endpoint(),
+		RedirectURL: a.URL + "/callback", Scopes: []string{"openid", "profile"},
+	}
+	address := config.AuthCodeURL("the-state", oidc.Nonce("the-nonce"), oauth2.S256ChallengeOption(verifier))
+	q := a.p.Visit(t, nil, address, signintest.Alice()).Request.URL.Query()
+	same(t, "state", q.Get("state"), "the-state")
+	token, err := config.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	id, err := op.VerifierContext(ctx, &oidc.Config{ClientID: a.cfg.ClientID}).Verify(ctx, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "sub", id.Subject, signintest.Alice().Subject)
+	same(t, "nonce", id.Nonce, "the-nonce")
+	if id.AccessTokenHash != "" {
+		same(t, "at_hash", id.VerifyAccessToken(token.AccessToken), nil)
+	}
+	info, err := op.UserInfo(ctx, oauth2.StaticTokenSource(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "sub of userinfo", info.Subject, id.Subject)
 }
 
 func TestConfig(t *testing.T) {
@@ -98,9 +113,8 @@ func TestDown(t *testing.T) {
 		t.Errorf("got %s; want no answer", resp.Status)
 	}
 	a.p.Up()
-	if got := a.get(t, a.p.Issuer+"/jwks", "").status; got != 200 || a.p.Stats().Keys != 1 {
-		t.Errorf("after Up: got %d, %d requests counted; want 200, 1", got, a.p.Stats().Keys)
-	}
+	same(t, "after Up", a.get(t, a.p.Issuer+"/jwks", "").outcome(), "200")
+	same(t, "requests counted", a.p.Stats().Keys, 1)
 }
 
 func TestClose_EndsAnswersThatHang(t *testing.T) {
@@ -109,11 +123,7 @@ func TestClose_EndsAnswersThatHang(t *testing.T) {
 	p.Inject(faults.DiscoveryHang)
 	ended := make(chan error)
 	go func() {
-		resp, err := p.NewClient().Get(p.Issuer + "/.well-known/openid-configuration")
-		if err == nil {
-			_, err = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-		}
+		_, err := p.NewClient().Get(p.Issuer + "/.well-known/openid-configuration")
 		ended <- err
 	}()
 	for p.Stats().Discovery == 0 { // until it hangs
@@ -135,13 +145,10 @@ func TestRotateKey(t *testing.T) {
 	if part(t, first, 0)["kid"] == part(t, second, 0)["kid"] {
 		t.Error("got the same key after RotateKey")
 	}
-	for _, token := range []string{first, second} {
-		if err := a.verify(t, token); err != nil {
-			t.Errorf("got %v; want both to verify", err)
-		}
-	}
+	same(t, "the first token", a.verifyFor(t, a.cfg.ClientID, first), nil)
+	same(t, "the second token", a.verifyFor(t, a.cfg.ClientID, second), nil)
 	a.p.RotateKey()
-	if a.verify(t, first) == nil {
+	if a.verifyFor(t, a.cfg.ClientID, first) == nil {
 		t.Error("got the first token accepted; want its key gone after two rotations")
 	}
 }
@@ -170,9 +177,7 @@ func TestWithAddr(t *testing.T) {
 	l.Close()
 	p := signintest.NewProvider(signintest.WithAddr(addr))
 	defer p.Close()
-	if want := "http://" + addr; p.URL != want {
-		t.Errorf("got %s; want %s", p.URL, want)
-	}
+	same(t, "URL", p.URL, "http://"+addr)
 }
 
 func TestProvider_MistakesPanic(t *testing.T) {
@@ -184,14 +189,17 @@ func TestProvider_MistakesPanic(t *testing.T) {
 	panics(t, "a User needs a Subject", func() { p.SetUser(signintest.User{Name: "Bob"}) })
 }
 
-// panics reports a mistake that do does not panic of.
-func panics(t *testing.T, want string, do func()) {
+// panics reports a function that does not panic with the text wanted.
+func panics(t *testing.T, want string, f func()) {
 	t.Helper()
-	defer func() {
-		t.Helper()
-		if got, _ := recover().(string); !strings.Contains(got, want) {
-			t.Errorf("got panic %q; want %q", got, want)
-		}
-	}()
-	do()
+	if got := panicOf(f); !strings.Contains(got, want) {
+		t.Errorf("got panic %q; want %q", got, want)
+	}
+}
+
+// panicOf returns the text that f panics with.
+func panicOf(f func()) (text string) {
+	defer func() { text, _ = recover().(string) }()
+	f()
+	return ""
 }

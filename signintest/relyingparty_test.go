@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -88,6 +89,19 @@ type answer struct {
 func (a answer) text(name string) string {
 	s, _ := a.body[name].(string)
 	return s
+}
+
+// outcome is the status and, if it is an error, its code.
+func (a answer) outcome() string {
+	return strings.TrimSpace(fmt.Sprint(a.status, " ", a.text("error")))
+}
+
+// same reports a value that is not the one wanted.
+func same[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v; want %v", what, got, want)
+	}
 }
 
 func (a *party) do(t *testing.T, r *http.Request) answer {
@@ -208,13 +222,7 @@ func number(claim any) int64 {
 	return i
 }
 
-// verify has go-oidc verify an ID token.
-func (a *party) verify(t *testing.T, token string) error {
-	t.Helper()
-	return a.verifyFor(t, a.cfg.ClientID, token)
-}
-
-// verifyFor has go-oidc verify any token for an audience.
+// verifyFor returns what go-oidc says of a token for an audience.
 func (a *party) verifyFor(t *testing.T, audience, token string) error {
 	t.Helper()
 	ctx := oidc.ClientContext(context.Background(), a.client())
@@ -244,61 +252,4 @@ func (c *clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
-}
-
-// oidcApp is an application made of golang.org/x/oauth2 and go-oidc, as their
-// documentation describes.
-func oidcApp(t *testing.T, p *signintest.Provider) *httptest.Server {
-	t.Helper()
-	mux := http.NewServeMux()
-	app := httptest.NewServer(mux)
-	t.Cleanup(app.Close)
-	cfg := p.Config(app.URL)
-	ctx := context.Background()
-	if cfg.HTTPClient != nil {
-		ctx = oidc.ClientContext(ctx, cfg.HTTPClient)
-	}
-	op, err := oidc.NewProvider(ctx, p.Issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	oauth := oauth2.Config{
-		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Endpoint: op.Endpoint(),
-		RedirectURL: app.URL + "/callback", Scopes: []string{"openid", "profile"},
-	}
-	mux.HandleFunc("GET /sign-in", func(w http.ResponseWriter, r *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "state", Value: "s"})
-		http.Redirect(w, r, oauth.AuthCodeURL("s", oidc.Nonce("n"), oauth2.S256ChallengeOption(verifier)), http.StatusFound)
-	})
-	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
-		fail := func(what string) { http.Error(w, what, http.StatusForbidden) }
-		if c, err := r.Cookie("state"); err != nil || c.Value != r.FormValue("state") {
-			fail("state")
-			return
-		}
-		token, err := oauth.Exchange(ctx, r.FormValue("code"), oauth2.VerifierOption(verifier))
-		if err != nil {
-			fail("exchange failed")
-			return
-		}
-		raw, _ := token.Extra("id_token").(string)
-		id, err := op.VerifierContext(ctx, &oidc.Config{ClientID: cfg.ClientID}).Verify(ctx, raw)
-		if err != nil || id.Nonce != "n" || id.AccessTokenHash != "" && id.VerifyAccessToken(token.AccessToken) != nil {
-			fail("ID token refused")
-			return
-		}
-		info, err := op.UserInfo(ctx, oauth2.StaticTokenSource(token))
-		if err != nil || info.Subject != id.Subject {
-			fail("userinfo refused")
-			return
-		}
-		http.SetCookie(w, &http.Cookie{Name: "who", Value: id.Subject, Path: "/"})
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-	})
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		if c, err := r.Cookie("who"); err == nil {
-			io.WriteString(w, c.Value)
-		}
-	})
-	return app
 }

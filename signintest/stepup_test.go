@@ -10,28 +10,13 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// formCounter counts the forms that a browser sends to the provider.
-type formCounter struct {
-	next http.RoundTripper
-	n    int
-}
-
-func (c *formCounter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPost {
-		c.n++
-	}
-	return c.next.RoundTrip(r)
-}
-
 // again signs Bob in with a client that may have a session. It returns how old
-// auth_time is in the ID token, "" if there is none, and whether the page to
-// sign in was shown.
+// auth_time is in the ID token, "" if there is none, and whether Bob was asked.
 func (a *party) again(t *testing.T, client *http.Client, pairs ...string) (age string, asked bool) {
 	t.Helper()
-	counted, forms := *client, &formCounter{next: client.Transport}
-	counted.Transport = forms
-	tokens := a.exchange(t, a.authorize(t, &counted, signintest.Bob(), a.params(pairs...)).Get("code"))
-	return a.age(t, tokens), forms.n > 0
+	asked = a.next(t, client, pairs...).Path == "/sign-in"
+	code := a.authorize(t, client, signintest.Bob(), a.params(pairs...)).Get("code")
+	return a.age(t, a.exchange(t, code)), asked
 }
 
 func (a *party) age(t *testing.T, tokens answer) string {
@@ -71,21 +56,21 @@ func TestMaxAge(t *testing.T) {
 			a := start(t, signintest.WithNow(c.Now))
 			client := a.p.NewClient()
 			a.p.Inject(test.faults...)
-			if age, asked := a.again(t, client, "max_age", "60"); age != "0s" || !asked {
-				t.Errorf("without a session: got auth_time %s ago, asked %v; want 0s, true", age, asked)
-			}
+			age, asked := a.again(t, client, "max_age", "60")
+			same(t, "without a session: auth_time", age, "0s")
+			same(t, "without a session: asked", asked, true)
 			c.Advance(10 * time.Minute)
-			if age, asked := a.again(t, client, test.pairs...); age != test.age || asked != test.asked {
-				t.Errorf("got auth_time %s ago, asked %v; want %s, %v", age, asked, test.age, test.asked)
-			}
+			age, asked = a.again(t, client, test.pairs...)
+			same(t, "auth_time", age, test.age)
+			same(t, "asked", asked, test.asked)
 			a.p.Clear()
 			want := "10m0s"
 			if test.asked {
 				want = "0s" // the new time is the session's
 			}
-			if age, asked := a.again(t, client, "max_age", "3600"); age != want || asked {
-				t.Errorf("afterwards: got auth_time %s ago, asked %v; want %s, false", age, asked, want)
-			}
+			age, asked = a.again(t, client, "max_age", "3600")
+			same(t, "afterwards: auth_time", age, want)
+			same(t, "afterwards: asked", asked, false)
 		})
 	}
 }
@@ -107,9 +92,8 @@ func TestRefresh_RepeatsWhatTheSignInSaid(t *testing.T) {
 		token := a.signIn(t, signintest.Bob(), test.pairs...).text("refresh_token")
 		c.Advance(time.Hour)
 		tokens := a.refresh(t, token)
-		if age, acr := a.age(t, tokens), part(t, tokens.text("id_token"), 1)["acr"]; age != test.age || acr != test.acr {
-			t.Errorf("%s: got auth_time %q ago, acr %v; want %q, %v", name, age, acr, test.age, test.acr)
-		}
+		same(t, name+": auth_time", a.age(t, tokens), test.age)
+		same(t, name+": acr", part(t, tokens.text("id_token"), 1)["acr"], test.acr)
 	}
 }
 

@@ -10,45 +10,32 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestIDToken_EmptyAttributesAreNull(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	for name, test := range map[string]struct {
-		user signintest.User
-		want map[string]any
-	}{
-		"Alice": {signintest.Alice(), map[string]any{
-			"sub": "alice0000001", "name": "Alice Example", "username": "alice", "email": "alice@example.test",
-			"email_verified": true, "phone_number": "15550000001", "phone_number_verified": true,
-			"created_at": json.Number("1735787045678"), "updated_at": json.Number("1735787045678"),
-		}},
-		"Naver": {signintest.NaverUser(), map[string]any{
-			"name": "길동", "username": nil, "email": "gildong@naver.example.test", "phone_number": nil, "phone_number_verified": false,
-		}},
-		"X": {signintest.XUser(), map[string]any{
-			"name": "Xavier Example", "username": nil, "picture": nil, "email": nil, "email_verified": false,
-		}},
-	} {
-		claims := part(t, a.signIn(t, test.user, "scope", "openid profile email phone").text("id_token"), 1)
-		for claim, want := range test.want {
-			if got, there := claims[claim]; !there || got != want {
-				t.Errorf("%s: %s: got %v (there: %v); want %v", name, claim, got, there, want)
-			}
-		}
-	}
-}
-
 func TestIDToken_Claims(t *testing.T) {
 	t.Parallel()
 	a := start(t, signintest.WithNow(newClock().Now), signintest.WithAccessTokenLifetime(5*time.Minute))
-	tokens := a.signIn(t, signintest.Bob())
-	claims := part(t, tokens.text("id_token"), 1)
-	if claims["nonce"] != "the-nonce" || claims["aud"] != a.cfg.ClientID || claims["iss"] != a.p.Issuer || claims["sid"] == nil ||
-		number(claims["iat"]) != 1772600767 || number(claims["exp"]) != 1772601067 {
-		t.Errorf("got %v", claims)
-	}
-	if tokens.body["expires_in"] != 300.0 {
-		t.Errorf("got expires_in %v; want 300", tokens.body["expires_in"])
+	for user, want := range map[string]map[string]any{
+		"alice0000001": {
+			"sub": "alice0000001", "name": "Alice Example", "username": "alice", "email": "alice@example.test",
+			"email_verified": true, "phone_number": "15550000001", "phone_number_verified": true,
+			"created_at": json.Number("1735787045678"), "updated_at": json.Number("1735787045678"),
+			"iss": a.p.Issuer, "aud": a.cfg.ClientID, "nonce": "the-nonce",
+			"iat": json.Number("1772600767"), "exp": json.Number("1772601067"),
+		},
+		// Empty attributes are null.
+		"x00000000001": {
+			"name": "Xavier Example", "username": nil, "picture": nil, "email": nil, "email_verified": false,
+			"phone_number": nil, "phone_number_verified": false,
+		},
+	} {
+		account := map[string]signintest.User{"alice0000001": signintest.Alice(), "x00000000001": signintest.XUser()}[user]
+		tokens := a.signIn(t, account, "scope", "openid profile email phone")
+		same(t, user+": expires_in", tokens.body["expires_in"], 300.0)
+		claims := part(t, tokens.text("id_token"), 1)
+		for claim, want := range want {
+			if got, there := claims[claim]; !there || got != want {
+				t.Errorf("%s: %s: got %v (there: %v); want %v", user, claim, got, there, want)
+			}
+		}
 	}
 }
 
@@ -97,32 +84,23 @@ func TestExchange_Refused(t *testing.T) {
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now))
 	code := func() string { return a.authorize(t, nil, signintest.Bob(), a.params()).Get("code") }
-	refused := func(name string, got answer) {
-		t.Helper()
-		if got.status != 400 || got.text("error") != "invalid_grant" {
-			t.Errorf("%s: got %d %s; want 400 invalid_grant", name, got.status, got.text("error"))
-		}
-	}
-	refused("another verifier", a.exchange(t, code(), "code_verifier", "another"))
-	refused("another redirect_uri", a.exchange(t, code(), "redirect_uri", a.URL+"/other"))
-	refused("an unknown code", a.exchange(t, "unknown"))
+	const refused = "400 invalid_grant"
+	same(t, "another verifier", a.exchange(t, code(), "code_verifier", "another").outcome(), refused)
+	same(t, "another redirect_uri", a.exchange(t, code(), "redirect_uri", a.URL+"/other").outcome(), refused)
+	same(t, "an unknown code", a.exchange(t, "unknown").outcome(), refused)
 	late := code()
 	c.Advance(time.Minute)
-	refused("after a minute", a.exchange(t, late))
+	same(t, "after a minute", a.exchange(t, late).outcome(), refused)
 	suspended := code()
 	a.p.Suspend(signintest.Bob().Subject)
-	refused("a suspended user", a.exchange(t, suspended))
+	same(t, "a suspended user", a.exchange(t, suspended).outcome(), refused)
 	a.p.Reinstate(signintest.Bob().Subject)
 	used := code()
 	first := a.exchange(t, used)
-	if first.status != 200 {
-		t.Fatalf("got %d %s; want 200", first.status, first.raw)
-	}
-	refused("a used code", a.exchange(t, used))
-	refused("the grant of a used code", a.refresh(t, first.text("refresh_token")))
-	if got := a.p.Stats().RevokedForReuse; got != 1 {
-		t.Errorf("got %d grants revoked; want 1", got)
-	}
+	same(t, "a right code", first.outcome(), "200")
+	same(t, "a used code", a.exchange(t, used).outcome(), refused)
+	same(t, "the grant of a used code", a.refresh(t, first.text("refresh_token")).outcome(), refused)
+	same(t, "grants revoked", a.p.Stats().RevokedForReuse, 1)
 }
 
 func TestClientAuthentication(t *testing.T) {
@@ -153,14 +131,13 @@ func TestClientAuthentication(t *testing.T) {
 			r.SetBasicAuth(test.user, test.pass)
 		}
 		got := test.at.do(t, r)
-		if got.text("error") != test.want {
-			t.Errorf("%s: got %q; want %q", name, got.text("error"), test.want)
+		same(t, name, got.text("error"), test.want)
+		status, challenge := 400, ""
+		if test.want == "invalid_client" {
+			status, challenge = 401, `Basic realm="signintest"`
 		}
-		unauthorized, challenged := got.status == 401, got.header.Get("WWW-Authenticate") == `Basic realm="signintest"`
-		if unauthorized != (test.want == "invalid_client") || unauthorized != challenged {
-			t.Errorf("%s: got %d, WWW-Authenticate %q", name, got.status, got.header.Get("WWW-Authenticate"))
-		}
-
+		same(t, name, got.status, status)
+		same(t, name, got.header.Get("WWW-Authenticate"), challenge)
 		if got.text("error_description") == "" || got.text("code") == "" || got.text("message") == "" {
 			t.Errorf("%s: got %s; want an error as Logto writes it", name, got.raw)
 		}
@@ -176,9 +153,7 @@ func TestRefresh_KeepsTheTokenForMostOfItsLife(t *testing.T) {
 
 	c.Advance(9 * 24 * time.Hour)
 	got := a.refresh(t, token)
-	if got.text("refresh_token") != token {
-		t.Error("got another refresh token before 70 % of its life; want the same")
-	}
+	same(t, "before 70 % of its life", got.text("refresh_token"), token)
 	claims := part(t, got.text("id_token"), 1)
 	if claims["nonce"] != "the-nonce" || claims["sid"] != first["sid"] || claims["sub"] != first["sub"] || claims["iat"] == first["iat"] {
 		t.Errorf("got %v; want the first nonce, sid and sub, and a new iat", claims)
@@ -189,12 +164,8 @@ func TestRefresh_KeepsTheTokenForMostOfItsLife(t *testing.T) {
 		t.Error("got the same refresh token after 70 % of its life; want another")
 	}
 	c.Advance(14 * 24 * time.Hour)
-	if got := a.refresh(t, rotated); got.text("error") != "invalid_grant" {
-		t.Errorf("after 14 days: got %d; want invalid_grant", got.status)
-	}
-	if got := a.p.LiveRefreshTokens(signintest.Bob().Subject); got != 0 {
-		t.Errorf("got %d live refresh tokens; want none", got)
-	}
+	same(t, "after 14 days", a.refresh(t, rotated).outcome(), "400 invalid_grant")
+	same(t, "live refresh tokens", a.p.LiveRefreshTokens(signintest.Bob().Subject), 0)
 }
 
 func TestWithRefreshRotation(t *testing.T) {
@@ -207,45 +178,30 @@ func TestWithRefreshRotation(t *testing.T) {
 	if first == second || second == third || third == "" {
 		t.Fatal("got the same refresh token; want a new one with each answer")
 	}
-	refused := func(name, token string, pairs ...string) {
-		t.Helper()
-		if got := a.refresh(t, token, pairs...); got.status != 400 {
-			t.Errorf("%s: got %d; want 400", name, got.status)
-		}
-	}
-	refused("a token for another resource", third, "resource", "https://other.example")
+	// A token that is refused is not used.
+	same(t, "another resource", a.refresh(t, third, "resource", "https://other.example").outcome(), "400 invalid_target")
 	c.Advance(3 * time.Second)
-	if got := a.refresh(t, first); got.status != 200 {
-		t.Errorf("a used token within the grace: got %d; want 200", got.status)
-	}
+	same(t, "a used token within the grace", a.refresh(t, first).outcome(), "200")
 	c.Advance(time.Second)
-	if got := a.refresh(t, third); got.status != 200 {
-		t.Errorf("a token that was refused, which does not use it: got %d; want 200", got.status)
-	}
-	refused("a used token after the grace", first)
-	refused("the grant of a token used again", third)
-	if s := a.p.Stats(); s.RevokedForReuse != 1 || s.Refreshes != 7 || s.MostRefreshesAtOnce != 1 {
-		t.Errorf("got %+v; want one grant revoked, seven refreshes, one at a time", s)
-	}
+	same(t, "a token that is not used", a.refresh(t, third).outcome(), "200")
+	same(t, "a used token after the grace", a.refresh(t, first).outcome(), "400 invalid_grant")
+	same(t, "its grant", a.refresh(t, third).outcome(), "400 invalid_grant")
+	s := a.p.Stats()
+	same(t, "grants revoked", s.RevokedForReuse, 1)
+	same(t, "refreshes", s.Refreshes, 7)
+	same(t, "refreshes at once", s.MostRefreshesAtOnce, 1)
 }
 
 func TestSuspend(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	tokens := a.signIn(t, signintest.Bob())
-	if got := a.p.LiveRefreshTokens(signintest.Bob().Subject); got != 1 {
-		t.Errorf("got %d live refresh tokens; want 1", got)
-	}
-	a.p.Suspend(signintest.Bob().Subject)
-	if got := a.refresh(t, tokens.text("refresh_token")); got.text("error") != "invalid_grant" {
-		t.Errorf("refresh: got %d; want invalid_grant", got.status)
-	}
-	if got := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).status; got != 401 {
-		t.Errorf("userinfo: got %d; want 401", got)
-	}
-	if got := a.p.LiveRefreshTokens(signintest.Bob().Subject); got != 0 {
-		t.Errorf("got %d live refresh tokens; want none", got)
-	}
+	bob := signintest.Bob()
+	tokens := a.signIn(t, bob)
+	same(t, "live refresh tokens before", a.p.LiveRefreshTokens(bob.Subject), 1)
+	a.p.Suspend(bob.Subject)
+	same(t, "refresh", a.refresh(t, tokens.text("refresh_token")).outcome(), "400 invalid_grant")
+	same(t, "userinfo", a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).outcome(), "401 invalid_token")
+	same(t, "live refresh tokens after", a.p.LiveRefreshTokens(bob.Subject), 0)
 }
 
 func TestUserInfo_RefusesOtherTokens(t *testing.T) {
@@ -253,86 +209,63 @@ func TestUserInfo_RefusesOtherTokens(t *testing.T) {
 	c := newClock()
 	a := start(t, signintest.WithNow(c.Now))
 	tokens := a.signIn(t, signintest.Bob())
-	refused := func(name, bearer string) {
-		t.Helper()
-		got := a.get(t, a.p.Issuer+"/me", bearer)
-		if challenge := `Bearer realm="signintest", error="invalid_token"`; got.status != 401 || got.header.Get("WWW-Authenticate") != challenge {
-			t.Errorf("%s: got %d, %q; want 401, %q", name, got.status, got.header.Get("WWW-Authenticate"), challenge)
-		}
-	}
-	refused("no token", "")
-	refused("the ID token", tokens.text("id_token"))
-	refused("the refresh token", tokens.text("refresh_token"))
 	c.Advance(time.Hour)
-	refused("an expired access token", tokens.text("access_token"))
+	for name, bearer := range map[string]string{
+		"no token": "", "the ID token": tokens.text("id_token"), "the refresh token": tokens.text("refresh_token"),
+		"an expired access token": tokens.text("access_token"),
+	} {
+		got := a.get(t, a.p.Issuer+"/me", bearer)
+		same(t, name, got.outcome(), "401 invalid_token")
+		same(t, name, got.header.Get("WWW-Authenticate"), `Bearer realm="signintest", error="invalid_token"`)
+	}
 }
 
 func TestRevocation_EndsTheGrant(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	address := a.p.Issuer + "/token/revocation"
+	revoke := func(token string) answer { return a.post(t, address, url.Values{"token": {token}}) }
 	client := a.p.NewClient()
-	signIn := func() answer {
-		return a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
+	signIn := func() (refresh, access string) {
+		tokens := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
+		return tokens.text("refresh_token"), tokens.text("access_token")
 	}
-	first, second := signIn(), signIn()
-	if got := a.do(t, newRequest(t, http.MethodPost, address, url.Values{"token": {first.text("refresh_token")}})); got.status != 401 {
-		t.Errorf("without client authentication: got %d; want 401", got.status)
-	}
-	if got := a.refresh(t, first.text("refresh_token")); got.status != 200 {
-		t.Errorf("after a refused revocation: got %d; want 200", got.status)
-	}
-	if got := a.post(t, address, nil); got.text("error") != "invalid_request" {
-		t.Errorf("without a token: got %d; want invalid_request", got.status)
-	}
-	for _, token := range []string{first.text("refresh_token"), "unknown"} {
-		if got := a.post(t, address, url.Values{"token": {token}}); got.status != 200 || got.raw != "" {
-			t.Errorf("got %d %q; want 200 and nothing", got.status, got.raw)
-		}
-	}
-	// Both sign-ins of one session share a grant.
-	for _, tokens := range []answer{first, second} {
-		if got := a.refresh(t, tokens.text("refresh_token")); got.text("error") != "invalid_grant" {
-			t.Errorf("after the revocation: got %d; want invalid_grant", got.status)
-		}
-	}
-	third := signIn()
-	if got := a.refresh(t, third.text("refresh_token")); got.status != 200 {
-		t.Errorf("a sign-in afterwards: got %d; want 200", got.status)
-	}
-	if got := a.post(t, address, url.Values{"token": {third.text("access_token")}}); got.status != 200 {
-		t.Errorf("an access token: got %d; want 200", got.status)
-	}
-	if got := a.get(t, a.p.Issuer+"/me", third.text("access_token")).status; got != 401 {
-		t.Errorf("a revoked access token: got %d; want 401", got)
-	}
-	if got := a.p.Stats().Revocations; got != 5 {
-		t.Errorf("got %d revocations counted; want 5", got)
-	}
+	first, _ := signIn()
+	second, _ := signIn() // of the same session, which shares the grant
+	anonymous := newRequest(t, http.MethodPost, address, url.Values{"token": {first}})
+	same(t, "without client authentication", a.do(t, anonymous).outcome(), "401 invalid_client")
+	same(t, "after a refused revocation", a.refresh(t, first).outcome(), "200")
+	same(t, "without a token", revoke("").outcome(), "400 invalid_request")
+	same(t, "an unknown token", revoke("unknown").outcome(), "200")
+	got := revoke(first)
+	same(t, "a refresh token", got.outcome()+got.raw, "200")
+	same(t, "the refresh token afterwards", a.refresh(t, first).outcome(), "400 invalid_grant")
+	same(t, "the session's other one", a.refresh(t, second).outcome(), "400 invalid_grant")
+	third, access := signIn()
+	same(t, "a later sign-in", a.refresh(t, third).outcome(), "200")
+	same(t, "an access token", revoke(access).outcome(), "200")
+	same(t, "the access token afterwards", a.get(t, a.p.Issuer+"/me", access).outcome(), "401 invalid_token")
+	same(t, "revocations counted", a.p.Stats().Revocations, 5)
 }
 
 func TestWithLogto137(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		opts   []signintest.Option
-		atHash bool
-		exp    bool
-		status int
+		opts    []signintest.Option
+		atHash  bool
+		expires bool
+		revoked string
 	}{
-		"1.37": {[]signintest.Option{signintest.WithLogto137()}, true, false, 200},
-		"1.42": {nil, false, true, 400},
+		"1.37": {[]signintest.Option{signintest.WithLogto137()}, true, false, "200"},
+		"1.42": {nil, false, true, "400 unsupported_token_type"},
 	} {
 		a := start(t, test.opts...)
 		id := a.signIn(t, signintest.Bob()).text("id_token")
-		if _, got := part(t, id, 1)["at_hash"]; got != test.atHash {
-			t.Errorf("%s: at_hash: got %v; want %v", name, got, test.atHash)
-		}
-		if _, got := part(t, a.p.LogoutToken("bob", ""), 1)["exp"]; got != test.exp {
-			t.Errorf("%s: exp in the logout token: got %v; want %v", name, got, test.exp)
-		}
-		if got := a.post(t, a.p.Issuer+"/token/revocation", url.Values{"token": {id}}).status; got != test.status {
-			t.Errorf("%s: revoking a JWT: got %d; want %d", name, got, test.status)
-		}
+		_, atHash := part(t, id, 1)["at_hash"]
+		_, expires := part(t, a.p.LogoutToken("bob", ""), 1)["exp"]
+		same(t, name+": at_hash", atHash, test.atHash)
+		same(t, name+": exp in the logout token", expires, test.expires)
+		same(t, name+": revoking a JWT", a.post(t, a.p.Issuer+"/token/revocation", url.Values{"token": {id}}).outcome(), test.revoked)
 	}
 }
 
@@ -360,21 +293,13 @@ func TestOnTokenRequest_TwoAtOnce(t *testing.T) {
 			done <- resp.StatusCode
 		}()
 	}
-	one, two := <-arrived, <-arrived
+	same(t, "the first", <-arrived, "refresh_token")
+	same(t, "the second", <-arrived, "refresh_token")
 	close(release)
-	if one != "refresh_token" || two != "refresh_token" {
-		t.Errorf("got %q, %q; want two refreshes", one, two)
-	}
 	for range 2 {
-		if status := <-done; status != 200 {
-			t.Errorf("got %d; want 200", status)
-		}
+		same(t, "a refresh", <-done, 200)
 	}
-	if got := a.p.Stats().MostRefreshesAtOnce; got != 2 {
-		t.Errorf("got %d at once; want 2", got)
-	}
+	same(t, "refreshes at once", a.p.Stats().MostRefreshesAtOnce, 2)
 	a.p.OnTokenRequest(nil)
-	if got := a.refresh(t, token).status; got != 200 {
-		t.Errorf("without the hook: got %d; want 200", got)
-	}
+	same(t, "without the hook", a.refresh(t, token).status, 200)
 }

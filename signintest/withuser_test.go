@@ -2,7 +2,6 @@ package signintest_test
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -29,26 +28,6 @@ func TestWithUser_CarriesACopy(t *testing.T) {
 	}
 	if testuser.From(r.Context()) != nil {
 		t.Error("got the given request changed; want a copy")
-	}
-}
-
-func TestWithUser_Guard(t *testing.T) {
-	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	cfg := p.Config("http://localhost:8080")
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	auth, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	guarded := auth.RequireAuth(http.HandlerFunc(account))
-	for status, user := range map[int]*signin.User{http.StatusOK: {Subject: "s"}, http.StatusUnauthorized: nil} {
-		w := httptest.NewRecorder()
-		guarded.ServeHTTP(w, requestOf(user))
-		if w.Code != status {
-			t.Errorf("%v: got %d; want %d", user, w.Code, status)
-		}
 	}
 }
 
@@ -112,31 +91,6 @@ func TestWithAccessToken_Options(t *testing.T) {
 	}
 	if got := tokens(signintest.WithUser(withOwn, nil), own); got[0] != string(signin.ErrNotSignedIn) {
 		t.Errorf("no user later: got %s; want not_signed_in", got)
-	}
-}
-
-func TestWithAccessToken_Transport(t *testing.T) {
-	t.Parallel()
-	var sent []string
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		sent = append(sent, r.Header.Get("Authorization"))
-	}))
-	defer srv.Close()
-	client := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(api))}
-	user := requestOf(&signin.User{Subject: "s"})
-	send := func(r *http.Request) error {
-		resp, err := client.Do(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(r.Context()))
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	}
-	if err := send(signintest.WithAccessToken(user, "own")); !errors.Is(err, signin.ErrUnknownResource) {
-		t.Errorf("without the token: got %v; want %v", err, signin.ErrUnknownResource)
-	}
-	err := send(signintest.WithAccessToken(user, "for-api", signin.ForResource(api)))
-	if err != nil || !slices.Equal(sent, []string{"Bearer for-api"}) {
-		t.Errorf("with the token: got %v, %q sent", err, sent)
 	}
 }
 
