@@ -49,24 +49,22 @@ func TestEndSession_Parameters(t *testing.T) {
 // answers with status.
 func receiver(t *testing.T, p *signintest.Provider, status int) (app *httptest.Server, got chan *oidc.LogoutToken) {
 	t.Helper()
-	got = make(chan *oidc.LogoutToken, 10)
-	mux := http.NewServeMux()
-	app = httptest.NewTLSServer(mux)
-	t.Cleanup(app.Close)
-	cfg := p.Config(app.URL)
-	op, err := oidc.NewProvider(context.Background(), p.Issuer)
+	op, err := oidc.NewProvider(t.Context(), p.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux.HandleFunc("POST /backchannel-logout", func(w http.ResponseWriter, r *http.Request) {
-		token, err := op.VerifierContext(context.Background(), &oidc.Config{ClientID: cfg.ClientID}).
-			VerifyLogout(r.Context(), r.PostFormValue("logout_token"))
+	got = make(chan *oidc.LogoutToken, 10)
+	app = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		verifier := op.VerifierContext(context.Background(), &oidc.Config{ClientID: "signintest-app"})
+		token, err := verifier.VerifyLogout(r.Context(), r.PostFormValue("logout_token"))
 		if err != nil {
 			t.Errorf("got %v; want a logout token that verifies", err)
 		}
 		got <- token
 		w.WriteHeader(status)
-	})
+	}))
+	t.Cleanup(app.Close)
+	p.RegisterBackChannelURIs(app.URL + "/backchannel-logout")
 	return app, got
 }
 

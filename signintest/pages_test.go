@@ -40,10 +40,8 @@ func TestPages_HeadersAndMarkup(t *testing.T) {
 		"connector": {"direct_sign_in", "social:naver", "organization_id", markup},
 	} {
 		_, got := a.page(t, pairs...)
-		same(t, name, got.status, 200)
-		for _, want := range []string{"This is a test provider.", "&lt;script&gt;"} {
-			same(t, name+" has "+want, strings.Contains(got.raw, want), true)
-		}
+		got.shows(t, name, 200, "This is a test provider.")
+		got.shows(t, name, 200, "&lt;script&gt;")
 		csp := got.header.Get("Content-Security-Policy")
 		nonce := regexp.MustCompile(`style-src 'nonce-([0-9a-f]{32})'`).FindStringSubmatch(csp)
 		if nonce == nil || !strings.Contains(got.raw, `<style nonce="`+nonce[1]+`">`) {
@@ -88,18 +86,15 @@ func TestSignInPage(t *testing.T) {
 			t.Errorf("%s: got another list than that of the users of this page", name)
 		}
 		got, at := a.fill(t, address, test.form)
-		if got.status != test.status || !strings.Contains(got.raw, test.says) {
-			t.Errorf("%s: got %d; want %d with %q", name, got.status, test.status, test.says)
-		}
+		got.shows(t, name, test.status, test.says)
 		if test.status != 303 {
 			continue
 		}
 		if q := at.Query(); at.Path != "/callback" || q.Get("code") == "" || q.Get("state") != "the-state" || q.Get("iss") != a.p.Issuer {
 			t.Errorf("%s: got %s; want the callback with code, state and iss", name, at)
 		}
-		if again, _ := a.fill(t, address, test.form); again.status != 400 || !strings.Contains(again.raw, "This sign-in is over") {
-			t.Errorf("%s, again: got %d; want 400", name, again.status)
-		}
+		again, _ := a.fill(t, address, test.form)
+		again.shows(t, name+", again", 400, "This sign-in is over")
 	}
 }
 
@@ -110,9 +105,8 @@ func TestRegisterPage(t *testing.T) {
 	for says, email := range map[string]string{
 		"An e-mail address is needed.": " ", "There is an account with this e-mail address already.": signintest.Bob().Email,
 	} {
-		if got, _ := a.fill(t, address, url.Values{"name": {"New"}, "email": {email}}); got.status != 422 || !strings.Contains(got.raw, says) {
-			t.Errorf("got %d; want 422 with %q", got.status, says)
-		}
+		got, _ := a.fill(t, address, url.Values{"name": {"New"}, "email": {email}})
+		got.shows(t, email, 422, says)
 	}
 	_, at := a.fill(t, address, url.Values{"name": {"New"}, "email": {"new@example.test"}})
 	claims := part(t, a.exchange(t, at.Query().Get("code")).text("id_token"), 1)
@@ -132,13 +126,9 @@ func TestConnectorPage(t *testing.T) {
 	}
 	cancel := regexp.MustCompile(`<a href="(/sign-in\?[^"]+)">Cancel`).FindStringSubmatch(page.raw)
 	back := a.get(t, a.p.URL+cancel[1], "")
-	if back.status != 200 || !strings.Contains(back.raw, "Continue with Naver") {
-		t.Errorf("Cancel: got %d; want the sign-in page", back.status)
-	}
+	back.shows(t, "Cancel", 200, "Continue with Naver")
 	link := regexp.MustCompile(`<a class="button" href="([^"]+)">Continue with X`).FindStringSubmatch(back.raw)
-	if x := a.get(t, a.p.URL+link[1], ""); !strings.Contains(x.raw, "X: continue as Xavier Example") {
-		t.Errorf("got %d; want X's page", x.status)
-	}
+	a.get(t, a.p.URL+link[1], "").shows(t, "X", 200, "X: continue as Xavier Example")
 	unknown := a.get(t, strings.Replace(address, "social:naver", "social:unknown", 1), "")
 	if !strings.HasPrefix(unknown.header.Get("Location"), a.p.URL+"/sign-in?") {
 		t.Errorf("unknown connector: got %d; want the sign-in page", unknown.status)
@@ -151,8 +141,6 @@ func TestPages_WithoutASignIn(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	for _, path := range []string{"/sign-in", "/register", "/connect/social:naver", "/sign-in?interaction=unknown"} {
-		if got := a.get(t, a.p.URL+path, ""); got.status != http.StatusBadRequest || !strings.Contains(got.raw, "This sign-in is over") {
-			t.Errorf("%s: got %d; want 400 and an explanation", path, got.status)
-		}
+		a.get(t, a.p.URL+path, "").shows(t, path, 400, "This sign-in is over")
 	}
 }

@@ -2,7 +2,6 @@ package signintest_test
 
 import (
 	"bytes"
-	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -168,16 +167,14 @@ func TestSecrets(t *testing.T) {
 
 func TestWithAddr(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	panics(t, "cannot listen", func() { signintest.NewProvider(signintest.WithAddr(addr)) })
-	l.Close()
-	p := signintest.NewProvider(signintest.WithAddr(addr))
-	defer p.Close()
-	same(t, "URL", p.URL, "http://"+addr)
+	first := signintest.NewProvider()
+	defer first.Close()
+	addr := signintest.WithAddr(strings.TrimPrefix(first.URL, "http://"))
+	panics(t, "cannot listen", func() { signintest.NewProvider(addr) })
+	first.Close()
+	second := signintest.NewProvider(addr)
+	defer second.Close()
+	same(t, "URL", second.URL, first.URL)
 }
 
 func TestProvider_MistakesPanic(t *testing.T) {

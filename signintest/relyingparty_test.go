@@ -10,7 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +101,14 @@ func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: got %v; want %v", what, got, want)
+	}
+}
+
+// shows reports an answer of another status, or without a text.
+func (a answer) shows(t *testing.T, what string, status int, text string) {
+	t.Helper()
+	if a.status != status || !strings.Contains(a.raw, text) {
+		t.Errorf("%s: got %d %.200q; want %d with %q", what, a.status, a.raw, status, text)
 	}
 }
 
@@ -235,21 +243,12 @@ func (a *party) verifyFor(t *testing.T, audience, token string) error {
 }
 
 // clock is the provider's clock, which tests advance.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
+type clock struct{ passed atomic.Int64 }
 
-func newClock() *clock { return &clock{t: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)} }
+func newClock() *clock { return &clock{} }
 
 func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
+	return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC).Add(time.Duration(c.passed.Load()))
 }
 
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
+func (c *clock) Advance(d time.Duration) { c.passed.Add(int64(d)) }

@@ -84,8 +84,7 @@ func TestRefresh_RepeatsWhatTheSignInSaid(t *testing.T) {
 		acr   any
 	}{
 		"nothing asked for": {nil, "", nil},
-		"max_age":           {[]string{"max_age", "60"}, "1h0m0s", nil},
-		"acr_values":        {[]string{"acr_values", "gold"}, "", "gold"},
+		"both asked for":    {[]string{"max_age", "60", "acr_values", "gold"}, "1h0m0s", "gold"},
 	} {
 		c := newClock()
 		a := start(t, signintest.WithNow(c.Now), signintest.WithACR("gold"))

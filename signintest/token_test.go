@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,27 +14,28 @@ import (
 func TestIDToken_Claims(t *testing.T) {
 	t.Parallel()
 	a := start(t, signintest.WithNow(newClock().Now), signintest.WithAccessTokenLifetime(5*time.Minute))
-	for user, want := range map[string]map[string]any{
-		"alice0000001": {
+	for _, test := range []struct {
+		user signintest.User
+		want map[string]any
+	}{
+		{signintest.Alice(), map[string]any{
 			"sub": "alice0000001", "name": "Alice Example", "username": "alice", "email": "alice@example.test",
 			"email_verified": true, "phone_number": "15550000001", "phone_number_verified": true,
 			"created_at": json.Number("1735787045678"), "updated_at": json.Number("1735787045678"),
 			"iss": a.p.Issuer, "aud": a.cfg.ClientID, "nonce": "the-nonce",
 			"iat": json.Number("1772600767"), "exp": json.Number("1772601067"),
-		},
-		// Empty attributes are null.
-		"x00000000001": {
+		}},
+		{signintest.XUser(), map[string]any{ // empty attributes are null
 			"name": "Xavier Example", "username": nil, "picture": nil, "email": nil, "email_verified": false,
 			"phone_number": nil, "phone_number_verified": false,
-		},
+		}},
 	} {
-		account := map[string]signintest.User{"alice0000001": signintest.Alice(), "x00000000001": signintest.XUser()}[user]
-		tokens := a.signIn(t, account, "scope", "openid profile email phone")
-		same(t, user+": expires_in", tokens.body["expires_in"], 300.0)
+		tokens := a.signIn(t, test.user, "scope", "openid profile email phone")
+		same(t, "expires_in", tokens.body["expires_in"], 300.0)
 		claims := part(t, tokens.text("id_token"), 1)
-		for claim, want := range want {
+		for claim, want := range test.want {
 			if got, there := claims[claim]; !there || got != want {
-				t.Errorf("%s: %s: got %v (there: %v); want %v", user, claim, got, there, want)
+				t.Errorf("%s: %s: got %v (there: %v); want %v", test.user.Subject, claim, got, there, want)
 			}
 		}
 	}
@@ -47,35 +49,31 @@ func TestClaims_NeedTheirScopes(t *testing.T) {
 		"address": map[string]any{"country": "KR"}, "custom_data": map[string]any{"a": 1}, "identities": map[string]any{},
 		"sso_identities": []string{}, "organization_data": []string{}, "acr": "urn:example:mfa",
 	}
-	scopeOf := map[string]string{
-		"name": "profile", "picture": "profile", "username": "profile", "created_at": "profile", "updated_at": "profile",
-		"email": "email", "email_verified": "email", "phone_number": "phone", "phone_number_verified": "phone",
-		"address": "address", "roles": "roles", "organizations": "urn:logto:scope:organizations",
-		"organization_roles": "urn:logto:scope:organization_roles", "organization_data": "urn:logto:scope:organization_data",
+	claimsOf := map[string]string{ // by scope
+		"":        "sub acr",
+		"profile": "name picture username created_at updated_at",
+		"email":   "email email_verified",
+		"phone":   "phone_number phone_number_verified",
+		"address": "address", "roles": "roles",
 		"custom_data": "custom_data", "identities": "identities", "sso_identities": "sso_identities",
-		"sub": "", "acr": "",
+		"urn:logto:scope:organizations":      "organizations",
+		"urn:logto:scope:organization_roles": "organization_roles",
+		"urn:logto:scope:organization_data":  "organization_data",
 	}
-	userInfoOnly := map[string]bool{"custom_data": true, "identities": true, "sso_identities": true, "organization_data": true}
-	scopes := map[string]bool{}
-	for _, scope := range scopeOf {
-		scopes[scope] = true
-	}
-	for scope := range scopes {
-		t.Run(scope, func(t *testing.T) {
-			t.Parallel()
-			tokens := a.signIn(t, user, "scope", "openid "+scope)
-			id := part(t, tokens.text("id_token"), 1)
-			info := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).body
-			for claim, needs := range scopeOf {
-				want := needs == "" || needs == scope
-				if _, got := info[claim]; got != want {
-					t.Errorf("userinfo: got %s %v; want %v", claim, got, want)
-				}
-				if _, got := id[claim]; got != (want && !userInfoOnly[claim]) {
-					t.Errorf("ID token: got %s %v", claim, got)
-				}
+	const userInfoOnly = "custom_data identities sso_identities organization_data"
+	for asked := range claimsOf {
+		tokens := a.signIn(t, user, "scope", "openid "+asked)
+		id := part(t, tokens.text("id_token"), 1)
+		info := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).body
+		for scope, claims := range claimsOf {
+			for claim := range strings.FieldsSeq(claims) {
+				want := scope == "" || scope == asked
+				_, inUserInfo := info[claim]
+				_, inIDToken := id[claim]
+				same(t, asked+": userinfo has "+claim, inUserInfo, want)
+				same(t, asked+": the ID token has "+claim, inIDToken, want && !strings.Contains(userInfoOnly, claim))
 			}
-		})
+		}
 	}
 }
 

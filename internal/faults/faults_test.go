@@ -61,6 +61,9 @@ func facts() *faults.Facts {
 	}
 }
 
+// A token whose signature is 00 00 ff 00 00, and with one bit of that changed.
+const rightSignature, brokenSignature = "header.payload.AAD_AAA", "header.payload.AAD-AAA"
+
 // in returns a claim that is a time, so far from now.
 func in(d time.Duration) string { return strconv.FormatInt(now.Add(d).Unix(), 10) }
 
@@ -112,7 +115,7 @@ var effects = map[string]string{
 	faults.IDTokenExpiryMissing:    `-exp`,
 	faults.IDTokenExpiryText:       `exp:"` + in(time.Hour) + `"`,
 	faults.IDTokenExpiryHuge:       `exp:1e400`,
-	faults.IDTokenDuplicateClaim:   "rewritten", // TestDuplicateClaim
+	faults.IDTokenDuplicateClaim:   `rewritten: {"sub":"mallory00001","sub":"bob"}`,
 	faults.IDTokenAuthTimeMissing:  `-auth_time`,
 	faults.IDTokenAuthTimeZero:     `auth_time:0`,
 	faults.IDTokenAuthTimeStale:    `auth_time:` + in(-7*24*time.Hour),
@@ -126,14 +129,14 @@ var effects = map[string]string{
 	faults.IDTokenHS256Modulus:     `header.alg:"HS256"`,
 	faults.IDTokenHS256Secret:      `header.alg:"HS256"`,
 	faults.IDTokenOtherAlgorithm:   `header.alg:"ES256" header.kid:"other"; 3 keys: current before other(ES256, sig)`,
-	faults.IDTokenSignatureInvalid: "finished", // TestFinish
+	faults.IDTokenSignatureInvalid: brokenSignature,
 	faults.IDTokenKeyIDUnknown:     `header.kid:"spare"`,
 	faults.IDTokenKeyIDMissing:     `-header.kid`,
 	faults.IDTokenHeaderJWK:        `header.jwk:` + encoded(spare.Public()) + ` header.kid:"spare"`,
 	faults.IDTokenHeaderJKU:        `header.jku:"` + address + faults.ForeignKeysPath + `" header.kid:"spare"`,
 	faults.IDTokenHeaderX5U:        `header.kid:"spare" header.x5u:"` + address + faults.ForeignKeysPath + `"`,
 	faults.IDTokenHeaderCrit:       `header.crit:["urn:example:crit"] header.urn:example:crit:true`,
-	faults.IDTokenEncrypted:        "finished",
+	faults.IDTokenEncrypted:        "encrypted",
 	faults.IDTokenKeyForEncryption: `header.kid:"spare"; 3 keys: current before spare(ES384, enc)`,
 
 	faults.AccessTokenIssuerWrong:      `iss:"` + otherIssuer + `"`,
@@ -143,7 +146,7 @@ var effects = map[string]string{
 	faults.AccessTokenNotYetValid:      `nbf:` + in(10*time.Minute),
 	faults.AccessTokenAlgNone:          `-header.kid header.alg:"none"`,
 	faults.AccessTokenHS256PEM:         `header.alg:"HS256"`,
-	faults.AccessTokenSignatureInvalid: "finished",
+	faults.AccessTokenSignatureInvalid: brokenSignature,
 	faults.AccessTokenKeyIDUnknown:     `header.kid:"spare"`,
 	faults.AccessTokenTypeJWT:          `header.typ:"JWT"`,
 	faults.AccessTokenTypeMissing:      `-header.typ`,
@@ -195,7 +198,7 @@ var effects = map[string]string{
 
 	faults.LogoutTokenAlgNone:         `-header.kid header.alg:"none"`,
 	faults.LogoutTokenOtherAlgorithm:  `header.alg:"ES256" header.kid:"other"; 3 keys: current before other(ES256, sig)`,
-	faults.LogoutTokenSignature:       "finished",
+	faults.LogoutTokenSignature:       brokenSignature,
 	faults.LogoutTokenIssuerWrong:     `iss:"` + otherIssuer + `"`,
 	faults.LogoutTokenAudienceWrong:   `aud:"other-client"`,
 	faults.LogoutTokenNoEvents:        `-events`,
@@ -350,13 +353,17 @@ func changedToken(t *testing.T, apply func(*faults.Facts, *faults.Token)) string
 	if strings.HasPrefix(token.Algorithm, "ES") && token.Key != key[token.Header["kid"]] {
 		t.Errorf("got another key than the one named %v", token.Header["kid"])
 	}
-	switch {
-	case token.Finish != nil:
-		out += "finished"
-	case token.Rewrite != nil:
-		out += "rewritten"
+	if token.Rewrite != nil {
+		out += "rewritten: " + string(token.Rewrite([]byte(`{"sub":"bob"}`)))
 	}
-	return out
+	if token.Finish == nil {
+		return out
+	}
+	finished := token.Finish(rightSignature)
+	if _, err := jose.ParseEncryptedCompact(finished, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM}); err == nil {
+		finished = "encrypted"
+	}
+	return out + finished
 }
 
 // publishedKeys applies an effect to the current key and the one before it, and
