@@ -1,10 +1,8 @@
 package signintest_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -26,42 +24,22 @@ func newHandler(cfg signin.Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := func(failed func(context.Context) error) http.Handler {
-		return auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if failed(r.Context()) != nil {
-				w.WriteHeader(http.StatusTeapot)
-			}
-		}))
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {})
 	mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(account)))
 	mux.Handle("/delete", auth.Require(signin.AuthenticatedWithin(5*time.Minute))(http.HandlerFunc(account)))
-	mux.Handle("/token", page(func(ctx context.Context) error {
-		_, err := signin.AccessToken(ctx)
-		return err
-	}))
-	mux.Handle("/userinfo", page(func(ctx context.Context) error {
-		_, err := signin.FetchUserInfo[map[string]any](ctx)
-		return err
-	}))
+	mux.Handle("/token", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := signin.AccessToken(r.Context()); err != nil {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})))
+	mux.Handle("/userinfo", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := signin.FetchUserInfo[map[string]any](r.Context()); err != nil {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})))
 	mux.Handle("/api", auth.RequireBearer(api)(http.HandlerFunc(account)))
 	return auth.WithRoutes(mux), nil
-}
-
-// get returns the status, the path after all redirects, and the page.
-func get(t *testing.T, client *http.Client, address string) (status int, path, page string) {
-	t.Helper()
-	resp, err := client.Get(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Request.URL.Path, string(body)
 }
 
 func TestStart_EveryUserAtOnce(t *testing.T) {
@@ -78,10 +56,9 @@ func TestStart_EveryUserAtOnce(t *testing.T) {
 				browser := app.Browser(user)
 				for range 3 {
 					wait.Go(func() {
-						status, path, page := get(t, browser, app.URL+"/account?x=1")
-						if status != http.StatusOK || path != "/account" || page != "Hello, "+user.Name {
-							t.Errorf("%s: got %d at %s: %.100q", user.Subject, status, path, page)
-						}
+						got := get(t, browser, app.URL+"/account?x=1")
+						got.shows(t, user.Subject, 200, "Hello, "+user.Name)
+						same(t, "address", got.at, app.URL+"/account?x=1")
 					})
 				}
 			}
@@ -111,9 +88,9 @@ func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 func TestBrowser_Redirects(t *testing.T) {
 	t.Parallel()
 	app := signintest.Start(t, newHandler)
-	if status, path, _ := get(t, app.Browser(signintest.Bob()), app.URL+"/delete"); status != http.StatusOK || path != "/delete" {
-		t.Errorf("got %d at %s; want the page", status, path)
-	}
+	got := get(t, app.Browser(signintest.Bob()), app.URL+"/delete")
+	got.shows(t, "a step-up", 200, "Hello, Bob Example")
+	same(t, "address", got.at, app.URL+"/delete")
 	var n int
 	loop := signintest.Start(t, func(signin.Config) (http.Handler, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,15 +112,10 @@ func TestBrowser_SignsOutAndInAgain(t *testing.T) {
 		get(t, browser, app.URL+"/account")
 	}
 	same(t, "exchanges for two requests of one session", app.Provider.Stats().Exchanges, 1)
-	resp, err := browser.PostForm(app.URL+"/sign-out", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	same(t, "the page after the sign-out", resp.Request.URL.String(), app.URL+"/")
+	signOut := send(t, browser, newRequest(t, http.MethodPost, app.URL+"/sign-out", nil))
+	same(t, "the address after the sign-out", signOut.at, app.URL+"/")
 	same(t, "sessions at the provider", len(app.Provider.SessionIDs(signintest.Bob().Subject)), 0)
-	_, _, page := get(t, browser, app.URL+"/account")
-	same(t, "the next page", page, "Hello, Bob Example")
+	get(t, browser, app.URL+"/account").shows(t, "the next page", 200, "Hello, Bob Example")
 }
 
 // echo answers with what a browser sends beside cookies, and redirects to where
@@ -187,15 +159,6 @@ func TestBrowser_Headers(t *testing.T) {
 		if row.header != nil {
 			r.Header = row.header
 		}
-		resp, err := app.Browser(signintest.Bob()).Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, name, string(body), row.want)
+		same(t, name, send(t, app.Browser(signintest.Bob()), r).raw, row.want)
 	}
 }

@@ -61,58 +61,47 @@ func TestAuthorize_OfflineAccessNeedsConsent(t *testing.T) {
 	a := start(t)
 	for prompt, want := range map[string]bool{"": false, "login": false, "consent": true, "login consent": true} {
 		got := a.signIn(t, signintest.Bob(), "prompt", prompt)
-		if token, scope := got.text("refresh_token") != "", strings.Contains(got.text("scope"), "offline_access"); token != want || scope != want {
-			t.Errorf("prompt %q: got refresh token %v, scope %v; want %v", prompt, token, scope, want)
-		}
+		same(t, prompt+": a refresh token", got.text("refresh_token") != "", want)
+		same(t, prompt+": the scope", strings.Contains(got.text("scope"), "offline_access"), want)
 	}
 }
 
 func TestAuthorize_OneWrongValueDropsAllLogtoParameters(t *testing.T) {
 	t.Parallel()
-	right := url.Values{
-		"first_screen":     {"identifier:register"},
-		"interaction_mode": {"signUp"},
-		"identifier":       {"email phone"},
-		"direct_sign_in":   {"sso:unknown"},
-		"login_hint":       {"alice"},
-		"one_time_token":   {"unknown"},
-		"organization_id":  {"org_one"},
-		"ui_locales":       {"ko-KR en"},
-		"resource":         {"https://api.example,urn:other"},
-	}
-	wrong := map[string]string{
-		"first_screen":     "signup",
-		"interaction_mode": "signup",
-		"identifier":       "email fax",
-		"direct_sign_in":   "naver",
-		"login_hint":       "",
-		"one_time_token":   "",
-		"organization_id":  "",
-		"ui_locales":       "ko_KR",
-		"resource":         "https://api.example#x",
+	values := map[string]struct{ right, wrong string }{
+		"first_screen":     {"identifier:register", "signup"},
+		"interaction_mode": {"signUp", "signup"},
+		"identifier":       {"email phone", "email fax"},
+		"direct_sign_in":   {"sso:unknown", "naver"},
+		"login_hint":       {"alice", ""},
+		"one_time_token":   {"unknown", ""},
+		"organization_id":  {"org_one", ""},
+		"ui_locales":       {"ko-KR en", "ko_KR"},
+		"resource":         {"https://api.example,urn:other", "https://api.example#x"},
 	}
 	a := start(t)
-	ask := func(change, value string) signintest.AuthorizationRequest {
-		q := a.params()
-		maps.Copy(q, right)
-		if change != "" {
-			q[change] = []string{value}
-		}
+	right := a.params()
+	for name, value := range values {
+		right.Set(name, value.right)
+	}
+	ask := func(q url.Values) signintest.AuthorizationRequest {
 		a.authorize(t, nil, signintest.Alice(), q)
 		all := a.p.AuthorizationRequests()
 		return all[len(all)-1]
 	}
-	kept := ask("", "")
-	for name := range right {
+	kept := ask(right)
+	for name := range values {
 		same(t, name+", which is right, is kept", kept.Effective.Has(name), true)
 	}
 	same(t, "resources", strings.Join(kept.Effective["resource"], " "), "https://api.example urn:other")
-	for name, value := range wrong {
-		got := ask(name, value)
-		for other := range right {
+	for name, value := range values {
+		wrong := maps.Clone(right)
+		wrong[name] = []string{value.wrong}
+		got := ask(wrong)
+		for other := range values {
 			same(t, name+" is wrong; kept: "+other, got.Effective.Has(other), false)
 		}
-		same(t, name+", as asked", got.Asked.Get(name), value)
+		same(t, name+", as asked", got.Asked.Get(name), value.wrong)
 		same(t, name+" is wrong; error", got.Err, "")
 	}
 }
@@ -122,13 +111,9 @@ func (a *party) next(t *testing.T, client *http.Client, pairs ...string) *url.UR
 	t.Helper()
 	staying := *client
 	staying.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := staying.Get(a.p.Issuer + "/auth?" + a.params(pairs...).Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	same(t, "status", resp.StatusCode, http.StatusSeeOther)
-	at, err := resp.Location()
+	got := get(t, &staying, a.p.Issuer+"/auth?"+a.params(pairs...).Encode())
+	same(t, "status", got.status, http.StatusSeeOther)
+	at, err := url.Parse(got.header.Get("Location"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,7 @@ func TestSignIn_AnotherUserInOneClient(t *testing.T) {
 	client := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.Bob(), signintest.NaverUser()} {
 		same(t, "client", app.Provider.SignIn(t, client, app.URL, user), client)
-		_, _, page := get(t, client, app.URL+"/account")
-		same(t, "page", page, "Hello, "+user.Name)
+		get(t, client, app.URL+"/account").shows(t, user.Subject, 200, "Hello, "+user.Name)
 	}
 	if client.CheckRedirect != nil || client.Jar == nil {
 		t.Error("got CheckRedirect changed or no jar; want a jar and nothing else")

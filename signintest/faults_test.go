@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,34 +154,29 @@ func TestInject_KeysThatSign(t *testing.T) {
 // What the documentation of each exported fault says comes of it.
 func TestInject_OutcomeInAnApplication(t *testing.T) {
 	t.Parallel()
-	type visit struct {
-		path   string
-		status int
-	}
-	const teapot = http.StatusTeapot // the handler's function has returned an error
 	for name, row := range map[string]struct {
 		fault   signintest.Fault
 		before  bool          // injected before the sign-in
-		later   time.Duration // after the sign-in, and the fault
-		visits  []visit
-		signIns int // more, tried by guards
+		later   time.Duration // after the sign-in
+		visits  string        // pages and their statuses; 418 for an error that signin returns to a handler
+		signIns int           // more, tried by guards
 	}{
-		"SignInDeclined":                    {fault: signintest.SignInDeclined, before: true, visits: []visit{{"/account", 403}}},
-		"IDTokenForged":                     {fault: signintest.IDTokenForged, before: true, visits: []visit{{"/account", 502}}},
-		"IDTokenReplayed":                   {fault: signintest.IDTokenReplayed, before: true, visits: []visit{{"/account", 502}}},
-		"StepUpIgnored":                     {fault: signintest.StepUpIgnored, later: 30 * time.Minute, visits: []visit{{"/delete", 403}, {"/account", 200}}, signIns: 1},
-		"ClientSecretWrong":                 {fault: signintest.ClientSecretWrong, before: true, visits: []visit{{"/account", 502}}},
-		"ClientSecretWrong, at a refresh":   {fault: signintest.ClientSecretWrong, later: 2 * time.Hour, visits: []visit{{"/account", 200}, {"/token", teapot}}},
-		"TokensUnavailable":                 {fault: signintest.TokensUnavailable, before: true, visits: []visit{{"/account", 503}}},
-		"TokensUnavailable, at a refresh":   {fault: signintest.TokensUnavailable, later: 2 * time.Hour, visits: []visit{{"/account", 200}, {"/token", teapot}}},
-		"RefreshTokenRevoked":               {fault: signintest.RefreshTokenRevoked, before: true, visits: []visit{{"/account", 400}}},
-		"RefreshTokenRevoked, at a refresh": {fault: signintest.RefreshTokenRevoked, later: 2 * time.Hour, visits: []visit{{"/account", 400}}, signIns: 1},
-		"NoRefreshToken":                    {fault: signintest.NoRefreshToken, before: true, visits: []visit{{"/account", 200}, {"/token", 200}}},
-		"NoRefreshToken, later":             {fault: signintest.NoRefreshToken, before: true, later: 2 * time.Hour, visits: []visit{{"/account", 200}, {"/token", teapot}}},
-		"UserInfoOfAnother, later":          {fault: signintest.UserInfoOfAnother, visits: []visit{{"/account", 200}, {"/userinfo", teapot}}},
-		"UserInfoOfAnother":                 {fault: signintest.UserInfoOfAnother, before: true, visits: []visit{{"/account", 502}}},
-		"AccessTokenExpired":                {fault: signintest.AccessTokenExpired, visits: []visit{{"/api", 401}, {"/account", 200}}},
-		"no fault":                          {later: 2 * time.Hour, visits: []visit{{"/account", 200}, {"/token", 200}, {"/userinfo", 200}, {"/api", 200}}},
+		"SignInDeclined":                    {signintest.SignInDeclined, true, 0, "/account=403", 0},
+		"IDTokenForged":                     {signintest.IDTokenForged, true, 0, "/account=502", 0},
+		"IDTokenReplayed":                   {signintest.IDTokenReplayed, true, 0, "/account=502", 0},
+		"StepUpIgnored":                     {signintest.StepUpIgnored, false, 30 * time.Minute, "/delete=403 /account=200", 1},
+		"ClientSecretWrong":                 {signintest.ClientSecretWrong, true, 0, "/account=502", 0},
+		"ClientSecretWrong, at a refresh":   {signintest.ClientSecretWrong, false, 2 * time.Hour, "/account=200 /token=418", 0},
+		"TokensUnavailable":                 {signintest.TokensUnavailable, true, 0, "/account=503", 0},
+		"TokensUnavailable, at a refresh":   {signintest.TokensUnavailable, false, 2 * time.Hour, "/account=200 /token=418", 0},
+		"RefreshTokenRevoked":               {signintest.RefreshTokenRevoked, true, 0, "/account=400", 0},
+		"RefreshTokenRevoked, at a refresh": {signintest.RefreshTokenRevoked, false, 2 * time.Hour, "/account=400", 1},
+		"NoRefreshToken":                    {signintest.NoRefreshToken, true, 0, "/account=200 /token=200", 0},
+		"NoRefreshToken, later":             {signintest.NoRefreshToken, true, 2 * time.Hour, "/account=200 /token=418", 0},
+		"UserInfoOfAnother":                 {signintest.UserInfoOfAnother, true, 0, "/account=502", 0},
+		"UserInfoOfAnother, later":          {signintest.UserInfoOfAnother, false, 0, "/account=200 /userinfo=418", 0},
+		"AccessTokenExpired":                {signintest.AccessTokenExpired, false, 0, "/api=401 /account=200", 0},
+		"no fault":                          {"", false, 2 * time.Hour, "/account=200 /token=200 /userinfo=200 /api=200", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,22 +194,16 @@ func TestInject_OutcomeInAnApplication(t *testing.T) {
 			if row.fault != "" && !row.before {
 				app.Provider.Inject(row.fault)
 			}
-			for _, v := range row.visits {
-				r := newRequest(t, http.MethodGet, app.URL+v.path, nil)
-				if v.path == "/api" {
+			for visit := range strings.FieldsSeq(row.visits) {
+				path, status, _ := strings.Cut(visit, "=")
+				r := newRequest(t, http.MethodGet, app.URL+path, nil)
+				if path == "/api" {
 					r.Header = http.Header{"Accept": {"*/*"}, "Authorization": {"Bearer " + app.Provider.AccessToken("alice", api)}}
 				}
-				resp, err := browser.Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				resp.Body.Close()
-				if resp.StatusCode != v.status {
-					t.Errorf("%s: got %s at %s; want %d", v.path, resp.Status, resp.Request.URL.Path, v.status)
-				}
+				same(t, path, strconv.Itoa(send(t, browser, r).status), status)
 			}
-			if got := app.Provider.Stats().Authorizations - signIns; !row.before && got != row.signIns {
-				t.Errorf("got %d sign-ins tried; want %d", got, row.signIns)
+			if !row.before {
+				same(t, "sign-ins tried", app.Provider.Stats().Authorizations-signIns, row.signIns)
 			}
 		})
 	}

@@ -94,9 +94,8 @@ func TestConfig(t *testing.T) {
 	if cfg.HTTPClient.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify {
 		t.Error("got a client that accepts every certificate")
 	}
-	if status, _, _ := get(t, cfg.HTTPClient, p.Issuer+"/jwks"); status != 200 || !strings.HasPrefix(p.URL, "https://") {
-		t.Errorf("got %d from %s; want 200 by https", status, p.URL)
-	}
+	same(t, "by https", strings.HasPrefix(p.URL, "https://"), true)
+	get(t, cfg.HTTPClient, p.Issuer+"/jwks").shows(t, "keys", 200, "keys")
 	plain := p.IssuerConfig("http://app.example/base")
 	if plain.LogtoEndpoint != "" || plain.Issuer != p.Issuer || bytes.Equal(cfg.Keys[0], plain.Keys[0]) {
 		t.Errorf("got LogtoEndpoint %q, Issuer %q; want none, %q, and another key", plain.LogtoEndpoint, plain.Issuer, p.Issuer)
@@ -159,9 +158,7 @@ func TestSecrets(t *testing.T) {
 	tokens := a.exchange(t, code)
 	secrets := a.p.Secrets()
 	for _, s := range []string{a.cfg.ClientSecret, code, tokens.text("access_token"), tokens.text("refresh_token"), tokens.text("id_token")} {
-		if !slices.Contains(secrets, s) {
-			t.Errorf("got no %.12s… among the secrets", s)
-		}
+		same(t, s+" is among the secrets", slices.Contains(secrets, s), true)
 	}
 }
 

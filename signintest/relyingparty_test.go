@@ -80,6 +80,7 @@ func (a *party) authorize(t *testing.T, client *http.Client, user signintest.Use
 
 // answer is a response, read.
 type answer struct {
+	at     string // the address after all redirects
 	status int
 	header http.Header
 	body   map[string]any
@@ -112,9 +113,10 @@ func (a answer) shows(t *testing.T, what string, status int, text string) {
 	}
 }
 
-func (a *party) do(t *testing.T, r *http.Request) answer {
+// send sends a request and reads the answer.
+func send(t *testing.T, client *http.Client, r *http.Request) answer {
 	t.Helper()
-	resp, err := a.client().Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +125,19 @@ func (a *party) do(t *testing.T, r *http.Request) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	out := answer{at: resp.Request.URL.String(), status: resp.StatusCode, header: resp.Header, raw: string(raw)}
 	_ = json.Unmarshal(raw, &out.body) // some bodies are not JSON, on purpose
 	return out
+}
+
+func get(t *testing.T, client *http.Client, address string) answer {
+	t.Helper()
+	return send(t, client, newRequest(t, http.MethodGet, address, nil))
+}
+
+func (a *party) do(t *testing.T, r *http.Request) answer {
+	t.Helper()
+	return send(t, a.client(), r)
 }
 
 // client returns a browser without cookies that does not follow redirects.

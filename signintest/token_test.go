@@ -114,27 +114,23 @@ func TestClientAuthentication(t *testing.T) {
 		form       url.Values
 		want       string
 	}{
-		"basic, encoded":               {a, encodedID, encodedSecret, nil, "unsupported_grant_type"},
-		"basic, not encoded":           {a, "app:1", secret, nil, "invalid_client"},
-		"in the form":                  {a, "", "", inForm, "unsupported_grant_type"},
-		"in the form, not allowed":     {basic, "", "", inForm, "invalid_client"},
-		"in both":                      {a, encodedID, encodedSecret, inForm, "invalid_request"},
-		"a wrong secret":               {a, encodedID, "wrong", nil, "invalid_client"},
-		"another client in the form":   {a, "", "", url.Values{"client_id": {"x"}, "client_secret": {secret}}, "invalid_client"},
-		"no client":                    {a, "", "", nil, "invalid_client"},
-		"a client ID of wrong escapes": {a, "%zz", encodedSecret, nil, "invalid_client"},
+		"basic, encoded":               {a, encodedID, encodedSecret, nil, "400 unsupported_grant_type"},
+		"basic, not encoded":           {a, "app:1", secret, nil, "401 invalid_client"},
+		"in the form":                  {a, "", "", inForm, "400 unsupported_grant_type"},
+		"in the form, not allowed":     {basic, "", "", inForm, "401 invalid_client"},
+		"in both":                      {a, encodedID, encodedSecret, inForm, "400 invalid_request"},
+		"a wrong secret":               {a, encodedID, "wrong", nil, "401 invalid_client"},
+		"another client in the form":   {a, "", "", url.Values{"client_id": {"x"}, "client_secret": {secret}}, "401 invalid_client"},
+		"no client":                    {a, "", "", nil, "401 invalid_client"},
+		"a client ID of wrong escapes": {a, "%zz", encodedSecret, nil, "401 invalid_client"},
 	} {
 		r := newRequest(t, http.MethodPost, test.at.p.Issuer+"/token", test.form)
 		if test.user != "" {
 			r.SetBasicAuth(test.user, test.pass)
 		}
 		got := test.at.do(t, r)
-		same(t, name, got.text("error"), test.want)
-		status, challenge := 400, ""
-		if test.want == "invalid_client" {
-			status, challenge = 401, `Basic realm="signintest"`
-		}
-		same(t, name, got.status, status)
+		same(t, name, got.outcome(), test.want)
+		challenge := map[int]string{401: `Basic realm="signintest"`}[got.status]
 		same(t, name, got.header.Get("WWW-Authenticate"), challenge)
 		if got.text("error_description") == "" || got.text("code") == "" || got.text("message") == "" {
 			t.Errorf("%s: got %s; want an error as Logto writes it", name, got.raw)
