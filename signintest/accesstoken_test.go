@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	api          = "https://api.example.com"
-	allOfThem    = "urn:logto:resource:organizations"
-	inOrgOne     = "urn:logto:organization:org_one"
-	organization = "openid offline_access urn:logto:scope:organizations"
-	permissions  = " read:orders write:orders read:members invite:members" // as scopes
+	api            = "https://api.example.com"
+	allOfThem      = "urn:logto:resource:organizations"
+	inOrganization = "urn:logto:organization:"
+	organization   = "openid offline_access urn:logto:scope:organizations"
+	permissions    = " read:orders write:orders read:members invite:members" // as scopes
 )
 
 // refreshTokenFor signs user in with scope and resources, and returns the
@@ -46,29 +46,34 @@ func TestRefresh_ResourcesAndOrganizations(t *testing.T) {
 	withoutOrganizations := a.refreshTokenFor(t, alice, organization, api)
 	withMFA := a.refreshTokenFor(t, careful, organization, allOfThem)
 
+	resource := []string{"resource", api}
+	member := []string{"organization_id", "org_one"}
+	both := []string{"resource", api, "organization_id", "org_two"}
+	foreign := []string{"organization_id", "org_three"}
+	strict := []string{"organization_id", "org_mfa"}
 	for name, test := range map[string]struct {
 		token           string
 		pairs           []string
 		aud, org, scope string
 		refused         string
 	}{
-		"a resource":                      {all, []string{"resource", api}, api, "", "read:orders write:orders", ""},
-		"an organization":                 {all, []string{"organization_id", "org_one"}, inOrgOne, "", "read:members invite:members", ""},
-		"both":                            {all, []string{"resource", api, "organization_id", "org_two"}, api, "org_two", "read:orders write:orders", ""},
+		"a resource":                      {all, resource, api, "", "read:orders write:orders", ""},
+		"an organization":                 {all, member, inOrganization + "org_one", "", "read:members invite:members", ""},
+		"both":                            {all, both, api, "org_two", "read:orders write:orders", ""},
 		"a resource without permissions":  {all, []string{"resource", other}, other, "", "", ""},
 		"neither":                         {all, nil, "", "", organization + permissions, ""},
-		"a resource, some asked for":      {some, []string{"resource", api}, api, "", "write:orders", ""},
-		"an organization, some asked for": {some, []string{"organization_id", "org_one"}, inOrgOne, "", "invite:members", ""},
-		"a resource, none asked for":      {none, []string{"resource", api}, api, "", "", ""},
-		"a resource, without the scope":   {withoutScope, []string{"resource", api}, api, "", "read:orders write:orders", ""},
-		"a member with a second factor":   {withMFA, []string{"organization_id", "org_mfa"}, "urn:logto:organization:org_mfa", "", "", ""},
+		"a resource, some asked for":      {some, resource, api, "", "write:orders", ""},
+		"an organization, some asked for": {some, member, inOrganization + "org_one", "", "invite:members", ""},
+		"a resource, none asked for":      {none, resource, api, "", "", ""},
+		"a resource, without the scope":   {withoutScope, resource, api, "", "read:orders write:orders", ""},
+		"a member with a second factor":   {withMFA, strict, inOrganization + "org_mfa", "", "", ""},
 		"a resource not asked for":        {all, []string{"resource", "https://third.example"}, "", "", "", unknown},
-		"not a member":                    {all, []string{"organization_id", "org_three"}, "", "", "", notMember},
-		"neither a member nor the scope":  {withoutScope, []string{"organization_id", "org_three"}, "", "", "", notMember},
-		"a member without second factor":  {all, []string{"organization_id", "org_mfa", "resource", api}, "", "", "", noMFA},
-		"neither that nor the scope":      {withoutScope, []string{"organization_id", "org_mfa"}, "", "", "", noMFA},
-		"without the scope":               {withoutScope, []string{"organization_id", "org_one"}, "", "", "", noScope},
-		"without the organizations":       {withoutOrganizations, []string{"organization_id", "org_one"}, "", "", "", noScope},
+		"not a member":                    {all, foreign, "", "", "", notMember},
+		"neither a member nor the scope":  {withoutScope, foreign, "", "", "", notMember},
+		"a member without second factor":  {all, strict, "", "", "", noMFA},
+		"neither that nor the scope":      {withoutScope, strict, "", "", "", noMFA},
+		"without the scope":               {withoutScope, member, "", "", "", noScope},
+		"without the organizations":       {withoutOrganizations, member, "", "", "", noScope},
 		"an unknown token":                {"unknown", nil, "", "", "", "400 invalid_grant: refresh token not found"},
 		"an empty token":                  {"", nil, "", "", "", "400 invalid_grant: refresh token not found"},
 	} {
@@ -116,7 +121,7 @@ func TestSetUser_ChangesPermissions(t *testing.T) {
 func TestAccessToken_MadeWithoutASignIn(t *testing.T) {
 	t.Parallel()
 	a := start(t, signintest.WithNow(newClock().Now), signintest.WithAccessTokenLifetime(5*time.Minute))
-	alice := signintest.Alice().Subject
+	alice, inOrgOne, client := signintest.Alice().Subject, inOrganization+"org_one", a.cfg.ClientID
 	refresh := a.refreshTokenFor(t, signintest.Alice(), "openid offline_access read:orders write:orders", api)
 	issued := part(t, a.refresh(t, refresh, "resource", api).text("access_token"), 1)
 	made := part(t, a.p.AccessToken(alice, api, "read:orders", "write:orders"), 1)
@@ -132,9 +137,9 @@ func TestAccessToken_MadeWithoutASignIn(t *testing.T) {
 		token                       string
 		sub, clientID, aud, scopeIs string
 	}{
-		"of a person, without scope":   {a.p.AccessToken(alice, api), alice, a.cfg.ClientID, api, ""},
-		"of a person without account":  {a.p.AccessToken("stranger", api, "a"), "stranger", a.cfg.ClientID, api, "a"},
-		"for an organization":          {a.p.AccessToken(alice, inOrgOne, "read:members"), alice, a.cfg.ClientID, inOrgOne, "read:members"},
+		"of a person, without scope":   {a.p.AccessToken(alice, api), alice, client, api, ""},
+		"of a person without account":  {a.p.AccessToken("stranger", api, "a"), "stranger", client, api, "a"},
+		"for an organization":          {a.p.AccessToken(alice, inOrgOne, "read:members"), alice, client, inOrgOne, "read:members"},
 		"of a program":                 {a.p.MachineToken("a-job", api, "read:orders"), "a-job", "a-job", api, "read:orders"},
 		"of a program in organization": {a.p.MachineToken("a-job", inOrgOne), "a-job", "a-job", inOrgOne, ""},
 	} {

@@ -52,7 +52,9 @@ func TestStart_EveryUserAtOnce(t *testing.T) {
 				t.Errorf("got %s; want %s on loopback", app.URL, name)
 			}
 			var wait sync.WaitGroup
-			for _, user := range []signintest.User{signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser(), {Subject: "new", Name: "New User"}} {
+			for _, user := range []signintest.User{
+				signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser(), {Subject: "new", Name: "New User"},
+			} {
 				browser := app.Browser(user)
 				for range 3 {
 					wait.Go(func() {
@@ -151,7 +153,7 @@ func TestBrowser_Headers(t *testing.T) {
 		"to another port and back": {"POST", "/?onward=" + url.QueryEscape(port+"?onward="+app.URL), nil, page + "same-site|||"},
 		"to another host":          {"POST", "/?onward=" + host, nil, page + "cross-site|||"},
 		"to another host and back": {"POST", "/?onward=" + url.QueryEscape(host+"?onward="+app.URL), nil, page + "cross-site|||"},
-		"a form of a page":         {"POST", "/", http.Header{"Referer": {app.URL + "/page"}}, page + "same-origin|" + app.URL + "|" + app.URL + "/page|"},
+		"a form of a page":         {"POST", "/", http.Header{"Referer": {"/page"}}, page + "same-origin|" + app.URL + "|/page|"},
 		"a script":                 {"GET", "/", http.Header{"Accept": {"application/json"}}, "application/json||||||"},
 		"fetch":                    {"POST", "/", http.Header{"Sec-Fetch-Mode": {"cors"}}, "|cors|||||"},
 	} {

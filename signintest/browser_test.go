@@ -43,13 +43,13 @@ func TestSignIn_Stuck(t *testing.T) {
 		url, subject string
 		want         string
 	}{
-		"the callback refuses":            {app.URL, "bob000000001", "signing in bob000000001 got stuck: 403 Forbidden at " + app.URL + "/callback: "},
-		"the steps":                       {app.URL, "bob000000001", "POST " + p.URL + "/sign-in → 303\n\tGET " + app.URL + "/callback → 403"},
-		"the application does not answer": {"http://127.0.0.1:1", "bob000000001", "connection refused"},
-		"an address that does not parse":  {"http://[::1", "bob000000001", "missing ']'"},
-		"redirects without end":           {loop, "bob000000001", "more than 30 steps"},
-		"a redirect without Location":     {nowhere, "bob000000001", "302 Found at " + nowhere + "/sign-in"},
-		"the application is down":         {down, "bob000000001", "503 Service Unavailable at " + down + "/sign-in: try later"},
+		"the callback refuses":            {app.URL, "bob", "signing in bob got stuck: 403 Forbidden at " + app.URL + "/callback: "},
+		"the steps":                       {app.URL, "bob", "POST " + p.URL + "/sign-in → 303\n\tGET " + app.URL + "/callback → 403"},
+		"the application does not answer": {"http://127.0.0.1:1", "bob", "connection refused"},
+		"an address that does not parse":  {"http://[::1", "bob", "missing ']'"},
+		"redirects without end":           {loop, "bob", "more than 30 steps"},
+		"a redirect without Location":     {nowhere, "bob", "302 Found at " + nowhere + "/sign-in"},
+		"the application is down":         {down, "bob", "503 Service Unavailable at " + down + "/sign-in: try later"},
 		"the user is suspended":           {app.URL, "gone", "403 Forbidden at " + p.URL + "/sign-in"},
 	} {
 		said := panicOf(func() {

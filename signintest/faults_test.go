@@ -124,9 +124,10 @@ func TestInject_KeysThatSign(t *testing.T) {
 		"another algorithm":            {faults.IDTokenOtherAlgorithm, "ES384", jose.ES256, published},
 		"another algorithm than ES256": {faults.IDTokenOtherAlgorithm, "ES256", jose.ES384, published},
 		"a key for encryption":         {faults.IDTokenKeyForEncryption, "ES384", jose.ES384, published},
-		"a key that the header points to": {faults.IDTokenHeaderJKU, "ES384", jose.ES384, func(t *testing.T, a *party, token string) any {
-			return a.keys(t, part(t, token, 0)["jku"].(string)).Keys[0]
-		}},
+		"a key that the header points to": {faults.IDTokenHeaderJKU, "ES384", jose.ES384,
+			func(t *testing.T, a *party, token string) any {
+				return a.keys(t, part(t, token, 0)["jku"].(string)).Keys[0]
+			}},
 		"the public key": {faults.IDTokenHS256PEM, "RS256", jose.HS256, func(t *testing.T, a *party, _ string) any {
 			der, err := x509.MarshalPKIXPublicKey(a.keys(t, a.p.Issuer+"/jwks").Keys[0].Key)
 			if err != nil {

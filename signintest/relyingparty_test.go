@@ -135,11 +135,6 @@ func get(t *testing.T, client *http.Client, address string) answer {
 	return send(t, client, newRequest(t, http.MethodGet, address, nil))
 }
 
-func (a *party) do(t *testing.T, r *http.Request) answer {
-	t.Helper()
-	return send(t, a.client(), r)
-}
-
 // client returns a browser without cookies that does not follow redirects.
 func (a *party) client() *http.Client {
 	c := a.p.NewClient()
@@ -165,7 +160,7 @@ func (a *party) post(t *testing.T, address string, form url.Values) answer {
 	t.Helper()
 	r := newRequest(t, http.MethodPost, address, form)
 	r.SetBasicAuth(url.QueryEscape(a.cfg.ClientID), url.QueryEscape(a.cfg.ClientSecret))
-	return a.do(t, r)
+	return send(t, a.client(), r)
 }
 
 func (a *party) get(t *testing.T, address, bearer string) answer {
@@ -174,7 +169,7 @@ func (a *party) get(t *testing.T, address, bearer string) answer {
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	return a.do(t, r)
+	return send(t, a.client(), r)
 }
 
 func (a *party) metadata(t *testing.T) answer {

@@ -78,7 +78,8 @@ func TestAnswers(t *testing.T) {
 
 func (want answer) compare(t *testing.T, resp *http.Response) {
 	t.Helper()
-	if resp.StatusCode != want.status || resp.Header.Get("Content-Type") != want.contentType || resp.Uncompressed != want.packed {
+	contentType := resp.Header.Get("Content-Type")
+	if resp.StatusCode != want.status || contentType != want.contentType || resp.Uncompressed != want.packed {
 		t.Errorf("got %s, %v", resp.Status, resp.Header)
 	}
 	if after := resp.Header.Get("Retry-After"); (after != "") != (want.status == 429) {

@@ -1,7 +1,6 @@
 package faults_test
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -349,8 +348,8 @@ func changedToken(t *testing.T, apply func(*faults.Facts, *faults.Token)) string
 		clear(m)
 		maps.Copy(m, all())
 	})
-	key := map[any]crypto.Signer{"current": current.Private, nil: current.Private, "spare": spare.Private, "other": other.Private}
-	if strings.HasPrefix(token.Algorithm, "ES") && token.Key != key[token.Header["kid"]] {
+	key := map[any]faults.Key{"current": current, nil: current, "spare": spare, "other": other}[token.Header["kid"]]
+	if strings.HasPrefix(token.Algorithm, "ES") && token.Key != key.Private {
 		t.Errorf("got another key than the one named %v", token.Header["kid"])
 	}
 	if token.Rewrite != nil {
@@ -360,7 +359,8 @@ func changedToken(t *testing.T, apply func(*faults.Facts, *faults.Token)) string
 		return out
 	}
 	finished := token.Finish(rightSignature)
-	if _, err := jose.ParseEncryptedCompact(finished, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM}); err == nil {
+	encryptions := []jose.ContentEncryption{jose.A256GCM}
+	if _, err := jose.ParseEncryptedCompact(finished, []jose.KeyAlgorithm{jose.DIRECT}, encryptions); err == nil {
 		finished = "encrypted"
 	}
 	return out + finished
