@@ -1,3 +1,5 @@
+//go:build long
+
 package interop
 
 import (
@@ -12,13 +14,12 @@ import (
 	"time"
 )
 
-// examplePatience is how long the example may take to start, or to end: more than
-// it gives the requests that are under way, and time to build its replicas on a
-// machine that has other things to do.
-const examplePatience = time.Minute
+// examplePatience is how long the example may take to start, or to end: it gives
+// requests time to finish, and has to build its replicas.
+const examplePatience = 3 * time.Minute
 
-// An exampleProgram is the application in example/ with its provider for tests,
-// running as somebody who has just cloned the project runs it.
+// An exampleProgram is the application in example/ with its provider for tests, as
+// it starts for a person who has just cloned the project.
 type exampleProgram struct {
 	t    *testing.T
 	url  string // what it said to open
@@ -40,14 +41,14 @@ func buildExample(t *testing.T) string {
 }
 
 // startExample runs the program at path until the test ends, on free ports and
-// with these flags, in the root of the project. It has to end cleanly, and to have
-// nothing to complain of, in each test.
+// with these flags, in the root of the project. The test fails if the program does
+// not end cleanly, or complains.
 func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	t.Helper()
 	program := exec.Command(path, append([]string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}, flags...)...)
 	program.Dir = filepath.Join("..", "..")
-	// Whoever runs the tests may have a Logto of their own in the environment. With
-	// a key there is nothing that the program should have to warn of.
+	// The environment may have the settings of a Logto. Without a key, the program
+	// would warn of that.
 	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "API_RESOURCE=", "BASE_URL=",
 		"SIGNIN_KEY="+strings.Repeat("k", 64))
 	p := &exampleProgram{t: t, said: new(transcript)}
@@ -72,7 +73,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 		}
 		_, _ = io.Copy(io.Discard, stdout)
 	})
-	// Asked to, it ends the replicas that it has started; killed, it could not.
+	// If it is interrupted, it ends its replicas; if it is killed, it does not.
 	hurry := time.AfterFunc(examplePatience, func() { _ = program.Process.Signal(os.Interrupt) })
 	p.stop = sync.OnceValue(func() error {
 		kill := time.AfterFunc(examplePatience, func() { _ = program.Process.Kill() })
@@ -80,7 +81,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 		if err := program.Process.Signal(os.Interrupt); err != nil {
 			return err
 		}
-		// Wait closes the pipe, and what is in it would be lost.
+		// Wait closes the pipe, which must be empty then.
 		reading.Wait()
 		return program.Wait()
 	})
