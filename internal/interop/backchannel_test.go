@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -16,55 +15,35 @@ import (
 // remember which of them have ended.
 func TestBackChannelLogout_SessionsInCookies(t *testing.T) {
 	t.Parallel()
-	ways := []struct {
-		name    string
-		signOut func(*testing.T, *visitor, *application)
-	}{
-		{"signing out in one application", func(t *testing.T, v *visitor, news *application) {
-			at := v.passProvider(v.follow(v.visit(news.url+"/"), "/sign-out"), news.op.issuer, "")
-			if at.url.String() != news.url+"/" || at.status != http.StatusOK {
-				t.Fatalf("sign-out ended at %s with %d; want the home page%s", at.url.Path, at.status, at.way())
-			}
-		}},
-		{"signing out at the provider", func(t *testing.T, v *visitor, news *application) {
-			at := v.submit(v.visit(news.op.issuer+"/session/end"), nil)
-			if !strings.HasPrefix(at.url.String(), news.op.issuer+"/") || at.status != http.StatusOK {
-				t.Fatalf("sign-out ended at %s with %d; want the provider%s", at.url, at.status, at.way())
-			}
-		}},
-	}
 	for _, provider := range foreignsWithEachKey {
 		if !provider.backChannel {
 			continue
 		}
 		t.Run(provider.name, func(t *testing.T) {
 			t.Parallel()
-			servers, ops := startFor(t, provider, 2*len(ways))
-			for i, way := range ways {
-				t.Run(way.name, func(t *testing.T) {
-					t.Parallel()
-					news := serve(t, servers[2*i], onServeMux, ops[2*i], "news")
-					shop := serve(t, servers[2*i+1], onServeMux, ops[2*i+1], "shop")
-					ada, elsewhere, grace := newVisitor(t), newVisitor(t), newVisitor(t)
-					news.signIn(t, ada, "ada")
-					shop.signIn(t, ada, "ada")
-					shop.signIn(t, elsewhere, "ada")
-					shop.signIn(t, grace, "grace")
-					thief := copyOf(t, ada, shop.url)
+			servers, ops := startFor(t, provider, 2)
+			news, shop := serve(t, servers[0], onServeMux, ops[0], "news"), serve(t, servers[1], onServeMux, ops[1], "shop")
+			ada, elsewhere, grace := newVisitor(t), newVisitor(t), newVisitor(t)
+			news.signIn(t, ada, "ada")
+			shop.signIn(t, ada, "ada")
+			shop.signIn(t, elsewhere, "ada")
+			shop.signIn(t, grace, "grace")
+			thief := copyOf(t, ada, shop.url)
 
-					way.signOut(t, ada, news)
-					news.wantSignedOut(t, ada)
-					shop.wantSignedOut(t, thief)
-					shop.wantSignedOut(t, ada)
-					// The logout token names one session of the provider, so the same
-					// person stays signed in with another browser.
-					shop.wantSignedIn(t, elsewhere, "ada")
-					shop.wantSignedIn(t, grace, "grace")
-					checkLogoutToken(t, news)
-					checkLogoutToken(t, shop)
-					shop.signIn(t, ada, "ada")
-				})
+			at := ada.passProvider(ada.follow(ada.visit(news.url+"/"), "/sign-out"), news.op.issuer, "")
+			if at.url.String() != news.url+"/" || at.status != http.StatusOK {
+				t.Fatalf("sign-out ended at %s with %d; want the home page%s", at.url.Path, at.status, at.way())
 			}
+			news.wantSignedOut(t, ada)
+			shop.wantSignedOut(t, thief)
+			shop.wantSignedOut(t, ada)
+			// The logout token names one session of the provider, so the same person
+			// stays signed in with another browser.
+			shop.wantSignedIn(t, elsewhere, "ada")
+			shop.wantSignedIn(t, grace, "grace")
+			checkLogoutToken(t, news)
+			checkLogoutToken(t, shop)
+			shop.signIn(t, ada, "ada")
 		})
 	}
 }

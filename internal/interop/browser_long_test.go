@@ -14,7 +14,6 @@ func TestInABrowser_SignInAndOut(t *testing.T) {
 		t.Run(provider.name, func(t *testing.T) {
 			a := startApplication(t, provider)
 			b := openBrowser(t)
-			shot := func(name string) { b.shot(strings.ReplaceAll(provider.name, " ", "-") + "-" + name) }
 
 			b.open(a.url + "/")
 			b.wantPage(a.url+"/", 200, "not signed in")
@@ -22,10 +21,9 @@ func TestInABrowser_SignInAndOut(t *testing.T) {
 			if !strings.HasPrefix(b.at().String(), a.op.issuer+"/") {
 				t.Fatalf("the account page led to %s; want the provider", b.at())
 			}
-			shot("sign-in")
 			b.passProvider(a.op.issuer, "ada")
 			b.wantPage(a.url+"/account", 200, "subject=ada", "email=ada@example.com")
-			shot("account")
+			b.shot(strings.ReplaceAll(provider.name, " ", "-"))
 			b.open(a.url + "/")
 			b.wantPage(a.url+"/", 200, "ada is signed in")
 

@@ -30,18 +30,14 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 	if _, err := os.Stat("node_modules/oidc-provider"); err != nil {
 		t.Fatalf("oidc-provider is not installed, run npm ci in this directory: %v", err)
 	}
-	type client struct {
-		ClientID string `json:"clientID"`
-		BaseURL  string `json:"baseURL"`
-	}
 	// With two keys, the application has to find that of an ID token.
 	other := goidc.ES256
 	if alg == other {
 		other = goidc.RS256
 	}
-	var clients []client
+	var clients []map[string]string
 	for i, baseURL := range baseURLs {
-		clients = append(clients, client{fmt.Sprintf("interop-%d", i+1), baseURL})
+		clients = append(clients, map[string]string{"clientID": fmt.Sprintf("interop-%d", i+1), "baseURL": baseURL})
 	}
 	settings, err := json.Marshal(map[string]any{
 		"clients":            clients,
@@ -66,7 +62,7 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 		known = append(known, foreign{
 			issuer:       issuer,
 			alg:          alg,
-			clientID:     c.ClientID,
+			clientID:     c["clientID"],
 			clientSecret: nodeSecret,
 			// oidc-provider, as Logto, gives a refresh token only if consent was asked
 			// for: https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess.
