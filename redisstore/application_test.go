@@ -24,8 +24,8 @@ type application struct {
 	count    atomic.Int64
 }
 
-// startApplication starts an application whose every page says who is signed in.
-// The replicas take turns at requests from browsers.
+// startApplication starts an application whose every page says who is signed
+// in. The replicas take turns at requests from browsers.
 func startApplication(t *testing.T, n *node, sessionsToo bool) *application {
 	a := &application{}
 	now := func() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }

@@ -118,8 +118,8 @@ func slotMoves(t *testing.T, c *cluster) {
 	}
 }
 
-// A Get with a key on a node that hangs fails as a whole: to say that the key is
-// absent would be a guess that no one has signed out.
+// A Get with a key on a node that hangs fails as a whole: to say that the key
+// is absent would be a guess that no one has signed out.
 func oneNodeHangs(t *testing.T, c *cluster) {
 	keys := c.onEachNode("hanging")
 	client := c.client(asClusterUser)
@@ -142,8 +142,8 @@ func oneNodeHangs(t *testing.T, c *cluster) {
 	})
 }
 
-// The keys of a Get are on several nodes, and the client asks all of them before
-// it reads an answer.
+// The keys of a Get are on several nodes, and the client asks all of them
+// before it reads an answer.
 func getIsOneRoundTrip(t *testing.T, c *cluster) {
 	w := &wire{}
 	s := sharedOn(c.client(func(o *redis.ClusterOptions) { o.Dialer = w.dial }))

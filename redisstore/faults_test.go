@@ -22,8 +22,8 @@ const (
 	// patience is the time-out of operations that are to succeed.
 	patience = time.Minute
 	// impatience is that of operations on a server that does not answer. Nothing
-	// measures how long they take: without it they would take an hour, which is the
-	// time-out of the clients here (slow).
+	// measures how long they take: without it they would take an hour, which is
+	// the time-out of the clients here (slow).
 	impatience = 200 * time.Millisecond
 )
 
@@ -249,8 +249,8 @@ func TestOperations_SentinelDoesNotKnowThePrimary(t *testing.T) {
 	wantAll(t, t.Context(), operations(client, patience), failsWith("sentinels"))
 }
 
-// An error of the connection is an error, even if it is the value that the client
-// has for an absent key.
+// An error of the connection is an error, even if it is the value that the
+// client has for an absent key.
 func TestOperations_ErrorThatLooksLikeAnAnswer(t *testing.T) {
 	t.Parallel()
 	t.Run("from a dialer", func(t *testing.T) {

@@ -28,14 +28,14 @@ import (
 // (https://pkg.go.dev/encoding/gob#hdr-Security).
 type Sessions struct{ server }
 
-// NewSessions returns a session store on client. It does not connect, and panics
-// as [NewShared] does.
+// NewSessions returns a session store on client. It does not connect, and
+// panics as [NewShared] does.
 func NewSessions(client redis.UniversalClient, opts ...Option) *Sessions {
 	return &Sessions{newServer(client, opts)}
 }
 
-// untilClosed is how many seconds to keep a session whose cookie lives until the
-// browser is closed (MaxAge is zero).
+// untilClosed is how many seconds to keep a session whose cookie lives until
+// the browser is closed (MaxAge is zero).
 const untilClosed = 24 * 60 * 60
 
 // Get returns the session of that name, the same one for each call with one
@@ -79,8 +79,8 @@ func defaults() *sessions.Options {
 	}
 }
 
-// Save writes the session and its cookie, for session.Options.MaxAge seconds. If
-// that is negative, it deletes both.
+// Save writes the session and its cookie, for session.Options.MaxAge seconds.
+// If that is negative, it deletes both.
 func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	if session.Options == nil {
 		session.Options = defaults()

@@ -144,11 +144,6 @@ func sessionLife(t *testing.T, system system) {
 	if n := len(system.keysUnder(prefix)); n != 1 {
 		t.Errorf("got %d keys; want the other session's", n)
 	}
-	never := newSession(t, s, "name", "")
-	never.Options.MaxAge = -1
-	if c := save(t, s, never); c.Value != "" || c.MaxAge != -1 {
-		t.Errorf("deleted before it was saved: got cookie %v; want it cleared", c)
-	}
 }
 
 func sessionCookies(t *testing.T, system system) {

@@ -18,9 +18,9 @@ type Shared struct{ server }
 
 // NewShared returns shared state on client. It does not connect.
 //
-// It panics if the client ignores time-outs of contexts (ContextTimeoutEnabled),
-// reads from replicas or from a cache in the client, or is a Ring: such mistakes
-// would show only when something else fails.
+// It panics if the client ignores time-outs of contexts
+// (ContextTimeoutEnabled), reads from replicas or from a cache in the client,
+// or is a Ring: such mistakes would show only when something else fails.
 func NewShared(client redis.UniversalClient, opts ...Option) *Shared {
 	return &Shared{newServer(client, opts)}
 }
@@ -40,8 +40,8 @@ func tagged(value []byte) []byte {
 // absent.
 func (s *Shared) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	answers := make([]*redis.StringCmd, len(keys))
-	// It is tempting to use MGET. But a Cluster refuses it for keys of several slots,
-	// and a pipeline sends all commands together as well.
+	// It is tempting to use MGET. But a Cluster refuses it for keys of several
+	// slots, and a pipeline sends all commands together as well.
 	err := s.run(ctx, "reading", func(p redis.Pipeliner) {
 		for i, key := range keys {
 			answers[i] = p.Get(ctx, s.prefix+key)
@@ -74,8 +74,8 @@ func (s *Shared) Set(ctx context.Context, key string, value []byte, ttl time.Dur
 	return s.run(ctx, "writing", func(p redis.Pipeliner) { p.Set(ctx, s.prefix+key, tagged(value), ttl) })
 }
 
-// Add stores value under key for ttl, unless key has a value, and reports whether
-// it has stored it.
+// Add stores value under key for ttl, unless key has a value, and reports
+// whether it has stored it.
 func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	if err := positive(ttl); err != nil {
 		return false, err
@@ -102,7 +102,8 @@ func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Dur
 	return bytes.Equal(value, ours), nil
 }
 
-// positive refuses a time to live that Redis would take for no limit, or refuse.
+// positive refuses a time to live that Redis would take for no limit, or
+// refuse.
 func positive(ttl time.Duration) error {
 	if ttl < time.Millisecond {
 		return fmt.Errorf("redisstore: writing: the time to live is %v; want a millisecond or more", ttl)

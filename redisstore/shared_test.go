@@ -144,8 +144,8 @@ func addsOnce(t *testing.T, system system) {
 	wantValues(t, s, []string{"key"}, winner.Load().(string))
 }
 
-// wantLeft checks how long a key has left to live that was written with ttl after
-// before.
+// wantLeft checks how long a key has left to live that was written with ttl
+// after before.
 func (s system) wantLeft(t *testing.T, what, key string, ttl time.Duration, before time.Time) {
 	t.Helper()
 	left, err := s.operator.PTTL(t.Context(), key).Result()

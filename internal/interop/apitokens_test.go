@@ -18,7 +18,8 @@ import (
 
 const (
 	// ordersAPI and reportsAPI are resource indicators
-	// (https://www.rfc-editor.org/rfc/rfc8707#section-2), at which no server listens.
+	// (https://www.rfc-editor.org/rfc/rfc8707#section-2), at which no server
+	// listens.
 	ordersAPI  = "https://orders.example.com"
 	reportsAPI = "https://reports.example.com"
 	// machineID is a client that gets tokens for itself.
@@ -32,8 +33,8 @@ var apiScopes = map[string]string{
 }
 
 // An access token (https://www.rfc-editor.org/rfc/rfc9068) is asked for by the
-// application for one API, made by the provider, and judged by an API that knows
-// only the provider.
+// application for one API, made by the provider, and judged by an API that
+// knows only the provider.
 func TestTokensForAPIs(t *testing.T) {
 	t.Parallel()
 	for _, provider := range foreignsWithEachKey {
@@ -128,7 +129,8 @@ func wantTokenFor(t *testing.T, a *application, granted grantedToken, api, perso
 	}
 }
 
-// checkTokensInTurn asks for the tokens of two APIs, and again when they are due.
+// checkTokensInTurn asks for the tokens of two APIs, and again when they are
+// due.
 func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
 	a := serve(t, server, withTokens, op, "")
 	v := newVisitor(t)
@@ -153,7 +155,8 @@ func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
 	}
 	wantResources(t, a, ordersAPI, reportsAPI)
 
-	// All are due now: the session's own with the request, the others when asked for.
+	// All are due now: the session's own with the request, the others when asked
+	// for.
 	a.clock.move(untilRefresh)
 	checkAccount(t, a, v.visit(a.url+"/account"))
 	if next := a.token(t, v, ordersAPI); next.Token == orders.Token {
@@ -181,9 +184,10 @@ func wantResources(t *testing.T, a *application, want ...string) {
 	}
 }
 
-// checkResourceConfiguredLater starts an application that knows one more API than
-// the one in which the session began. The person has not granted that API, and the
-// provider says so; providers differ in what becomes of the refresh token.
+// checkResourceConfiguredLater starts an application that knows one more API
+// than the one in which the session began. The person has not granted that API,
+// and the provider says so; providers differ in what becomes of the refresh
+// token.
 func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op foreign) {
 	before := op
 	before.resources = []string{ordersAPI}

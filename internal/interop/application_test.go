@@ -16,9 +16,9 @@ import (
 
 const (
 	// refreshBefore makes a token due after half a minute, which is half its life
-	// and as early as an application refreshes at all. Tests cannot move the clocks
-	// of providers; they move the application's, by less than the clock skew that
-	// makes a token unacceptable.
+	// and as early as an application refreshes at all. Tests cannot move the
+	// clocks of providers; they move the application's, by less than the clock
+	// skew that makes a token unacceptable.
 	refreshBefore = accessTokenLifetime / 2
 	// untilRefresh is how far the application's clock moves until a fresh token is
 	// due.

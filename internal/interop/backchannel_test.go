@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Of the providers here only oidc-provider has back-channel logout; luikyv/go-oidc
-// v0.23.0 has not. An application cannot reach sessions in cookies, so it has to
-// remember which of them have ended.
+// Of the providers here only oidc-provider has back-channel logout;
+// luikyv/go-oidc v0.23.0 has not. An application cannot reach sessions in
+// cookies, so it has to remember which of them have ended.
 func TestBackChannelLogout_SessionsInCookies(t *testing.T) {
 	t.Parallel()
 	for _, provider := range foreignsWithEachKey {

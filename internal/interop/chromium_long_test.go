@@ -23,8 +23,8 @@ import (
 // browserPatience is how long one test may use its browser.
 const browserPatience = 5 * time.Minute
 
-// A tab is one tab of a Chromium that belongs to one test. Only the goroutine of
-// the test may use it.
+// A tab is one tab of a Chromium that belongs to one test. Only the goroutine
+// of the test may use it.
 type tab struct {
 	t      *testing.T
 	ctx    context.Context
@@ -57,7 +57,8 @@ func openBrowser(t *testing.T) *tab {
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	first := newTab(t, ctx)
-	// Without this, Chromium still writes to its directory while the test removes it.
+	// Without this, Chromium still writes to its directory while the test removes
+	// it.
 	t.Cleanup(func() { _ = chromedp.Cancel(first.ctx) })
 	return first
 }
@@ -133,8 +134,9 @@ func (b *tab) open(address string) {
 	b.load("open a page", chromedp.Navigate(address))
 }
 
-// goBack presses the back button this many times at once. It does not wait for a
-// response, since the browser may show a page from memory. Then there is no status.
+// goBack presses the back button this many times at once. It does not wait for
+// a response, since the browser may show a page from memory. Then there is no
+// status.
 func (b *tab) goBack(pages int) {
 	b.t.Helper()
 	shown := func(e devtools.EventFrameNavigated) bool { return e.Frame.ParentID == "" }

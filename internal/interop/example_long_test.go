@@ -145,9 +145,10 @@ func deleteAccount(_ *testing.T, p *exampleProgram, b *tab) {
 	b.wantTidy("example-deleted")
 }
 
-// Going back from a sign-in leads to the provider's page, which is over, and from
-// there into the application. After a sign-out, Chromium may show the account page
-// from memory in spite of no-store, but its reload needs a sign-in.
+// Going back from a sign-in leads to the provider's page, which is over, and
+// from there into the application. After a sign-out, Chromium may show the
+// account page from memory in spite of no-store, but its reload needs a
+// sign-in.
 func goBackTwice(_ *testing.T, p *exampleProgram, b *tab) {
 	b.open(p.url + "/")
 	b.press("Sign in")
@@ -237,8 +238,8 @@ func (b *tab) wantScreen(path, heading string) {
 	}
 }
 
-// wantPortrait checks that the person's picture has loaded, or that a letter takes
-// its place.
+// wantPortrait checks that the person's picture has loaded, or that a letter
+// takes its place.
 func (b *tab) wantPortrait(want bool) {
 	b.t.Helper()
 	got, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(() => {

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// examplePatience is how long the example may take to start, or to end: it gives
-// requests time to finish, and has to build its replicas.
+// examplePatience is how long the example may take to start, or to end: it
+// gives requests time to finish, and has to build its replicas.
 const examplePatience = 3 * time.Minute
 
-// An exampleProgram is the application in example/ with its provider for tests, as
-// it starts for a person who has just cloned the project.
+// An exampleProgram is the application in example/ with its provider for tests,
+// as it starts for a person who has just cloned the project.
 type exampleProgram struct {
 	t    *testing.T
 	url  string // what it said to open
@@ -41,8 +41,8 @@ func buildExample(t *testing.T) string {
 }
 
 // startExample runs the program at path until the test ends, on free ports and
-// with these flags, in the root of the project. The test fails if the program does
-// not end cleanly, or complains.
+// with these flags, in the root of the project. The test fails if the program
+// does not end cleanly, or complains.
 func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	t.Helper()
 	program := exec.Command(path, append([]string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}, flags...)...)

@@ -24,8 +24,8 @@ const maxHops = 20
 type visitor struct {
 	t      *testing.T
 	client *http.Client
-	// holdAt, unless empty, is a path that the visitor does not go on to when
-	// redirected there: the page returned has this address and no status.
+	// holdAt, unless empty, is a path at which the visitor does not follow a
+	// redirect: the page returned has this address and no status.
 	holdAt string
 }
 
@@ -74,7 +74,7 @@ func (p *page) hop(t *testing.T, path string) hop {
 	return hop{}
 }
 
-// way tells the hops without their queries, which hold secrets.
+// way lists the hops without their queries, which contain secrets.
 func (p *page) way() string {
 	var b strings.Builder
 	for _, h := range p.hops {
@@ -115,8 +115,8 @@ func (v *visitor) submit(from *page, fields url.Values) *page {
 	return v.navigate(from.url, http.MethodPost, action, []byte(f.Values.Encode()))
 }
 
-// passProvider answers whatever the provider at issuer asks until it sends the
-// visitor somewhere else: the sign-in as person, consent, and sign-out.
+// passProvider answers what the provider at issuer asks (the sign-in as person,
+// consent, and sign-out) until it redirects the visitor to another site.
 func (v *visitor) passProvider(from *page, issuer, person string) *page {
 	v.t.Helper()
 	at := from
@@ -248,6 +248,6 @@ func fetchSite(from *url.URL, chain []*url.URL) string {
 }
 
 // ownTransport is for clients of tests. Every httptest.Server that closes also
-// closes the idle connections of http.DefaultTransport, and so breaks requests of
-// tests that run at the same time.
+// closes the idle connections of http.DefaultTransport, and so breaks requests
+// of tests that run at the same time.
 var ownTransport = http.DefaultTransport.(*http.Transport).Clone()

@@ -16,11 +16,12 @@ import (
 // accessTokenLifetime is what every provider here gives an access token.
 const accessTokenLifetime = time.Minute
 
-// edDSA is a name that luikyv/go-oidc has no constant for, though it signs with it.
+// edDSA is a name that luikyv/go-oidc has no constant for, though it signs with
+// it.
 const edDSA goidc.SignatureAlgorithm = jose.EdDSA
 
-// A foreign is a running provider from outside this project, and the client that
-// is registered there.
+// A foreign is a running provider from outside this project, and the client
+// that is registered there.
 type foreign struct {
 	issuer, clientID, clientSecret string
 	// alg is what the provider signs ID tokens with.
@@ -29,15 +30,15 @@ type foreign struct {
 	// applications that ask for consent.
 	needsConsentPrompt bool
 	// spendsOnRefusal tells that this provider counts a refresh token as used even
-	// if it answers invalid_target, and so does not replace it. The next use is then
-	// the second, which ends the grant.
+	// if it answers invalid_target, and so does not replace it. The next use is
+	// then the second, which ends the grant.
 	spendsOnRefusal bool
 	// resources and scopes are what an application asks for in addition.
 	resources, scopes []string
 }
 
-// A foreignProvider can be started for applications at baseURLs, each with a
-// client of its own, in that order.
+// A foreignProvider can be started for applications at baseURLs. It registers
+// one client for each, in that order.
 type foreignProvider struct {
 	name        string
 	start       func(t *testing.T, baseURLs ...string) []foreign

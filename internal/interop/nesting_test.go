@@ -75,7 +75,7 @@ var nesting = []struct {
 	}},
 }
 
-// nestingApp is an application in which Alice, who is an admin, has a session.
+// nestingApp starts an application and signs Alice in, who has the role admin.
 func nestingApp(t *testing.T) (p *signintest.Provider, auth *signin.Auth, session string) {
 	t.Helper()
 	p = signintest.NewProvider(signintest.WithACR("mfa"))
@@ -103,8 +103,8 @@ func nestingApp(t *testing.T) (p *signintest.Provider, auth *signin.Auth, sessio
 	return p, auth, strings.Join(pairs, "; ")
 }
 
-// nestedOutcome is the subject that the handler saw, a redirect's Location, or a
-// refusal's code and the scheme of its challenge.
+// nestedOutcome is the subject that the handler saw, a redirect's Location, or
+// a refusal's code and the scheme of its challenge.
 func nestedOutcome(h http.Handler, header http.Header) string {
 	r, w := httptest.NewRequest(http.MethodGet, "/in/page", nil), httptest.NewRecorder()
 	r.Header = header

@@ -22,9 +22,9 @@ const nodeSecret = "s3cret+/%:&="
 
 // startNodeProvider starts npm's oidc-provider with one confidential client for
 // each application: PKCE required, refresh tokens that rotate on each use,
-// revocation, end of session with logout tokens, tokens for APIs, its own sign-in
-// pages, and everything signed with alg. It returns what each application has to
-// know, in the order of their base URLs.
+// revocation, end of session with logout tokens, tokens for APIs, its own
+// sign-in pages, and everything signed with alg. It returns what each
+// application has to know, in the order of their base URLs.
 func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string) []foreign {
 	t.Helper()
 	if _, err := os.Stat("node_modules/oidc-provider"); err != nil {
@@ -74,8 +74,8 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 	return known
 }
 
-// A nodeProgram is a JavaScript program in a process of Node, which ends when its
-// standard input does.
+// A nodeProgram is a JavaScript program in a process of Node, which ends when
+// its standard input does.
 type nodeProgram struct {
 	in    io.Writer
 	lines *bufio.Reader // of its standard output

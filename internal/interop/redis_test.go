@@ -21,8 +21,8 @@ import (
 	"github.com/gosignin/signin/redisstore"
 )
 
-// A redisServer is a redis-server on a free port of 127.0.0.1. When it ends, its
-// data are lost.
+// A redisServer is a redis-server on a free port of 127.0.0.1. When it ends,
+// its data are lost.
 type redisServer struct {
 	t       testing.TB
 	addr    string
@@ -80,7 +80,7 @@ func (s *redisServer) client() *redis.Client {
 	return newClient(s.t, at("tcp", s.addr, new(atomic.Int64)), patient)
 }
 
-// everything returns all that the server holds.
+// everything returns all keys of the server, and their values.
 func (s *redisServer) everything() map[string]string {
 	s.t.Helper()
 	c, all := s.client(), make(map[string]string)
@@ -129,8 +129,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// patient is how long a store waits for a Redis that works, and impatient for one
-// that hangs.
+// patient is how long a store waits for a Redis that works, and impatient for
+// one that hangs.
 const patient, impatient = time.Minute, 200 * time.Millisecond
 
 var storeKey = []byte(strings.Repeat("s", 32))
@@ -145,8 +145,9 @@ func newClient(t testing.TB, d dialer, wait time.Duration) *redis.Client {
 	return c
 }
 
-// newRediStore is boj/redistore with a limit; a negative one leaves the default. It
-// ignores the constructor's error: if the server is down, it returns a store too.
+// newRediStore is boj/redistore with a limit; a negative one leaves the
+// default. It ignores the constructor's error: if the server is down, it
+// returns a store too.
 func newRediStore(t testing.TB, d dialer, wait time.Duration, limit int) *redistore.RediStore {
 	p := &redigo.Pool{MaxIdle: 16, IdleTimeout: time.Minute, Dial: func() (redigo.Conn, error) {
 		return redigo.Dial("tcp", "", redigo.DialContextFunc(d), redigo.DialReadTimeout(wait), redigo.DialWriteTimeout(wait))

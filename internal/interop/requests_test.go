@@ -20,7 +20,8 @@ func TestCallback_ForeignProvider(t *testing.T) {
 	}
 }
 
-// checkRefusal lets a person refuse at the provider what the application asks for.
+// checkRefusal lets a person refuse at the provider what the application asks
+// for.
 func checkRefusal(t *testing.T, a *application, v *visitor) {
 	t.Helper()
 	at := v.cancelAtProvider(v.visit(a.url+"/account"), "ada")

@@ -23,8 +23,8 @@ import (
 
 const benchSubject = "k2v8s0q7z1xw"
 
-// benchUser has an ID token of about 900 bytes, signed with ES384, as in the root
-// package's benchmarks.
+// benchUser has an ID token of about 900 bytes, signed with ES384, as in the
+// root package's benchmarks.
 func benchUser() signintest.User {
 	return signintest.User{
 		Subject: benchSubject, Username: "alice", Name: "Alice Example", Email: "alice@example.com",
@@ -98,8 +98,8 @@ func wantUser(t testing.TB) http.Handler {
 }
 
 // handWritten is a guard as tutorials show it. It keeps the same data (tokens,
-// times and verified claims) in a store, encoded with gob and not sealed, and does
-// not learn of sign-outs elsewhere.
+// times and verified claims) in a store, encoded with gob and not sealed, and
+// does not learn of sign-outs elsewhere.
 func handWritten(t testing.TB, store sessions.Store, w *wire) (guarded http.Handler, cookie string) {
 	t.Helper()
 	tokens := w.of("authorization_code")[0].tokens
@@ -161,9 +161,9 @@ func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
 
-// BenchmarkStores reports the median time of a guarded request with each store, as
-// a multiple of the first store's. The stores take turns, so that other programs
-// disturb all alike.
+// BenchmarkStores reports the median time of a guarded request with each store,
+// as a multiple of the first store's. The stores take turns, so that other
+// programs disturb all alike.
 func BenchmarkStores(b *testing.B) {
 	all := contenders(b, startRedis(b))
 	const turn = 20 // requests

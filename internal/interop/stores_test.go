@@ -250,15 +250,14 @@ func wholeSession(t *testing.T, store redisStore) {
 	if w.Code != http.StatusOK || len(set) != 1 {
 		t.Fatalf("refreshed: got %d and %d cookies; want 200 and the session's", w.Code, len(set))
 	}
-	// Max-Age counts from before the refresh, however long that takes.
 	if c := set[0]; c.Name != "signin" || c.MaxAge < 86400 || c.Path != "/" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 		t.Errorf("refreshed: got cookie %v; want the session's, with this package's attributes", c)
 	}
 	if again, refreshed := onlyKey(t, server); again != key || refreshed == value {
 		t.Errorf("refreshed: got the same key: %t, the same value: %t; want the new tokens in the same place", again == key, refreshed == value)
 	}
-	// Another process reads the new refresh token from the store. With the used one
-	// the session would end.
+	// Another process reads the new refresh token from the store. With the used
+	// one the session would end.
 	k.clock.move(time.Hour)
 	other := k.another()
 	k.wantUser(other, cookie, alice)
@@ -342,8 +341,8 @@ func serverHangs(t *testing.T, store redisStore) {
 	k.wantUser(works, cookie, alice)
 }
 
-// The error for a Unix socket that does not exist is also that for a missing file,
-// which would mean no session.
+// The error for a Unix socket that does not exist is also that for a missing
+// file, which would mean no session.
 func socketGone(t *testing.T, store redisStore) {
 	k := startKeeper(t, func(c *signin.Config) {
 		c.Store = store.open(t, at("unix", filepath.Join(t.TempDir(), "none"), new(atomic.Int64)), patient)
@@ -351,8 +350,8 @@ func socketGone(t *testing.T, store redisStore) {
 	k.wantBroken(acceptable(t, store, storeKey))
 }
 
-// acceptable is a cookie that a store accepts if it has this key, and whose session
-// does not exist.
+// acceptable is a cookie that a store accepts if it has this key, and whose
+// session does not exist.
 func acceptable(t *testing.T, store redisStore, key []byte) string {
 	t.Helper()
 	if store.name == "redisstore" {
@@ -379,9 +378,9 @@ func forgedCookie(t *testing.T, store redisStore) {
 	}
 }
 
-// A sign-out deletes the session from a store on a server, whoever asks for it
-// then. Without a common Config.Shared, only the process that receives a logout
-// token knows of it.
+// A sign-out deletes the session from a store on a server, so that it ends in
+// all processes. A logout token that comes to one of them reaches the others
+// only with a common Config.Shared.
 func signOutReaches(t *testing.T, store redisStore) {
 	alice := signintest.Alice()
 	server := startRedis(t)
@@ -418,7 +417,7 @@ func signOutReaches(t *testing.T, store redisStore) {
 
 // The README says how many bytes of claims fit a store, beside an opaque access
 // token and a refresh token. A twentieth more do not fit.
-func TestWhatFitsRedis(t *testing.T) {
+func TestStores_LargestClaims(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
 	d := at("tcp", server.addr, new(atomic.Int64))
@@ -465,8 +464,8 @@ func claimsIn(secrets []string) int {
 	return 0
 }
 
-// noTokensInRedis looks at all that Redis has after each step of a session's life,
-// and then at what a careless application writes.
+// noTokensInRedis looks at all that Redis has after each step of a session's
+// life, and then at what a careless application writes.
 func noTokensInRedis(t *testing.T, store redisStore) {
 	alice := signintest.Alice()
 	server := startRedis(t)
@@ -518,8 +517,8 @@ func noTokensInRedis(t *testing.T, store redisStore) {
 
 var base64Run = regexp.MustCompile(`[A-Za-z0-9+/_-]{8,}`)
 
-// holds reports whether data contain one of the secrets, in clear or below layers
-// of base64. encoding/gob and JSON leave strings as they are.
+// holds reports whether data contain one of the secrets, in clear or below
+// layers of base64. encoding/gob and JSON leave strings as they are.
 func holds(data []byte, secrets []string, layers int) bool {
 	if slices.ContainsFunc(secrets, func(s string) bool { return bytes.Contains(data, []byte(s)) }) {
 		return true

@@ -13,8 +13,8 @@ import (
 	"github.com/gosignin/signin/internal/returnto"
 )
 
-// A whatwg is the URL parser of browsers, in a process that answers line by line.
-// It is safe for concurrent use.
+// A whatwg is the URL parser of browsers, in a process that answers line by
+// line. It is safe for concurrent use.
 type whatwg struct {
 	mu   sync.Mutex
 	node *nodeProgram
@@ -77,8 +77,9 @@ func sites(tb testing.TB) []site {
 	return []site{newSite(tb, "https://app.example.com"), newSite(tb, "https://app.example.com/app"), newSite(tb, "http://127.0.0.1:8080")}
 }
 
-// wantHome fails unless a browser that the callback redirects to location stays at
-// the site, and away from its routes, however often a proxy decodes the path.
+// wantHome fails unless a browser that the callback redirects to location stays
+// at the site, and away from its routes, however often a proxy decodes the
+// path.
 func (s site) wantHome(tb testing.TB, o *whatwg, value, location string) {
 	tb.Helper()
 	u, _ := url.Parse(s.base)
@@ -135,7 +136,8 @@ var (
 )
 
 // openRedirects combines the parts of attacks on redirects: what precedes the
-// slashes, characters that may count as slashes, and the host in different forms.
+// slashes, characters that may count as slashes, and the host in different
+// forms.
 func openRedirects() (all []string) {
 	seen := make(map[string]bool)
 	add := func(parts ...string) {
@@ -188,8 +190,8 @@ func TestReturnToForTheParserOfBrowsers(t *testing.T) {
 			if s.judge(t, o, value) {
 				taken++
 			}
-			// Most values lead away if they are followed as they are. Otherwise this test
-			// would prove nothing.
+			// Most values lead away if they are followed as they are. Otherwise this
+			// test would prove nothing.
 			if to := o.resolve(t, s.base+"/callback", value); to.Error == "" && to.Origin != u.Scheme+"://"+u.Host {
 				away++
 			}

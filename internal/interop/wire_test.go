@@ -70,7 +70,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	e.status = resp.StatusCode
 	if e.form.Has("grant_type") {
-		// What is no token response has no tokens.
+		// Error responses have no tokens.
 		_ = json.Unmarshal(body, &e.tokens)
 	}
 	w.mu.Lock()

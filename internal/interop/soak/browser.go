@@ -19,21 +19,21 @@ import (
 const (
 	// patience is how long a person waits for an answer.
 	patience = 5 * time.Second
-	// maxHops is how many redirects and forms lead nowhere.
+	// maxHops is after how many redirects and forms a visit gives up.
 	maxHops = 20
 )
 
-// A browser is one without a screen: it keeps cookies, and says of its requests
-// what browsers say. It is safe for concurrent use.
+// A browser has no screen. It keeps cookies, and sends the headers that
+// browsers send. It is safe for concurrent use.
 type browser struct {
-	client *http.Client // without a jar: what is lost on the way never gets into it
+	client *http.Client // without a jar, since the browser may not keep an answer's cookies
 	jar    *cookiejar.Jar
 }
 
 func newBrowser(transport http.RoundTripper) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		panic(err) // it has no reason to
+		panic(err) // never: there are no options
 	}
 	return &browser{jar: jar, client: &http.Client{
 		Transport:     transport,
@@ -51,9 +51,8 @@ type answer struct {
 	cookies  []*http.Cookie
 }
 
-// navigation is what a browser says of a request of that kind: "document" is a
-// page that the person goes to, "empty" a fetch of that page, "image" an image
-// in it.
+// navigation is a browser's request of a kind: "document" for a page that the
+// person opens, "empty" for a fetch of that page, "image" for an image in it.
 func navigation(to *url.URL, kind string) *http.Request {
 	r := &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Header: http.Header{}}
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
@@ -73,7 +72,7 @@ func navigation(to *url.URL, kind string) *http.Request {
 }
 
 // send makes one request with the browser's cookies. keep tells whether the
-// answer's cookies arrive.
+// browser keeps those of the answer.
 func (b *browser) send(ctx context.Context, r *http.Request, keep bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -120,7 +119,7 @@ func (b *browser) visit(ctx context.Context, to *url.URL, person string, stop fu
 			if r, err = submit(f, a.url, person); err != nil {
 				return a, err
 			}
-			site = "cross-site" // whatever comes of it, the provider's page began it
+			site = "cross-site" // from now on, since the provider's page began it
 		default:
 			return a, nil
 		}
@@ -138,7 +137,7 @@ func (b *browser) session(base *url.URL) (cookies []*http.Cookie) {
 	return cookies
 }
 
-// submit fills in who it is, wherever the form asks for that.
+// submit fills in the person's name where the form asks for it.
 func submit(f form.Form, from *url.URL, person string) (*http.Request, error) {
 	to, err := from.Parse(f.Action)
 	if err != nil {
