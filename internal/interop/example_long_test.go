@@ -3,7 +3,6 @@
 package interop
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,7 +27,6 @@ func TestInABrowser_Example(t *testing.T) {
 		{"the back button", goBackTwice},
 		{"a typed sign-out address", typedSignOut},
 		{"an unknown address, and a forged answer", lostPages},
-		{"Ctrl-C", ctrlC},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.walk(t, startExample(t, program), openBrowser(t))
@@ -190,21 +188,6 @@ func lostPages(_ *testing.T, p *exampleProgram, b *tab) {
 	b.wantTidy("example-bad-callback")
 	b.press("Start again")
 	b.wantScreen("/sign-in", "Sign in")
-}
-
-func ctrlC(t *testing.T, p *exampleProgram, b *tab) {
-	p.signIn(b)
-	provider := "http://" + b.authorizationRequest().Host
-	if err := p.stop(); err != nil {
-		t.Errorf("the example after Ctrl-C: got %v; want a clean end", err)
-	}
-	for _, address := range []string{p.url, provider} {
-		host := strings.TrimPrefix(address, "http://")
-		if c, err := net.Dial("tcp", host); err == nil {
-			c.Close()
-			t.Errorf("a program listens at %s after Ctrl-C", host)
-		}
-	}
 }
 
 // authorizationRequest is the last one of this tab.

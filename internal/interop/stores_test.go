@@ -207,6 +207,7 @@ func TestCasesStoresOnRedis(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, redisStore){
 		"5.10 a whole session": wholeSession,
 		"5.1 a planted store cookie reads nothing after a sign-in":            plantedCookie,
+		"5.1 a session that is deleted during its refresh gets another ID":    deletedMeanwhile,
 		"5.9 a server that is killed, and comes back empty":                   serverKilled,
 		"5.9 a server that hangs":                                             serverHangs,
 		"5.9 a server whose Unix socket does not exist":                       socketGone,
@@ -239,7 +240,6 @@ func wholeSession(t *testing.T, store redisStore) {
 	alice := signintest.Alice()
 	k, server := keep(t, store, signintest.WithRefreshRotation())
 	cookie := k.signIn(alice, "")
-	k.wantUser(k.handler, cookie, alice)
 	key, value := onlyKey(t, server)
 	if ttl := server.client().TTL(t.Context(), key).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
 		t.Errorf("time to live: got %v; want the 24 h of IdleTimeout, not the store's default", ttl)
@@ -296,6 +296,29 @@ func plantedCookie(t *testing.T, store redisStore) {
 			t.Errorf("planted, %s: got %d keys more in Redis; want only the victim's", what, got-before)
 		}
 	}
+}
+
+// A session is deleted from the store between the moments in which a request
+// reads and writes it. It must not come back under an ID that an attacker may
+// know, which boj/redistore would keep.
+func deletedMeanwhile(t *testing.T, store redisStore) {
+	alice := signintest.Alice()
+	k, server := keep(t, store)
+	cookie := k.signIn(alice, "")
+	client := server.client()
+	k.provider.OnTokenRequest(func(url.Values) {
+		if err := client.FlushAll(t.Context()).Err(); err != nil {
+			t.Error(err)
+		}
+	})
+	k.clock.move(time.Hour)
+	w := ask(k.handler, "/account", cookie)
+	set := w.Result().Cookies()
+	if w.Code != http.StatusOK || len(set) != 1 || set[0].Value == cookie {
+		t.Fatalf("the account page: got %d and %d cookies; want 200 and a new cookie", w.Code, len(set))
+	}
+	k.wantSignedOut(k.handler, cookie)
+	k.wantUser(k.handler, set[0].Value, alice)
 }
 
 func serverKilled(t *testing.T, store redisStore) {
