@@ -1,3 +1,5 @@
+//go:build long
+
 package interop
 
 import (
@@ -40,8 +42,8 @@ func buildExample(t *testing.T, directory string) string {
 }
 
 // startExample runs the program at path until the test ends, on free ports and
-// with these flags, in the root of the project. It has to end cleanly, and to have
-// nothing to complain of, in each test.
+// with these flags, in the root of the project. The test fails if the program
+// does not end cleanly, or complains.
 func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	t.Helper()
 	program := exec.Command(path, append([]string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}, flags...)...)
@@ -80,7 +82,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 		if err := program.Process.Signal(os.Interrupt); err != nil {
 			return err
 		}
-		// Wait closes the pipe, and what is in it would be lost.
+		// Wait closes the pipe, which must be empty then.
 		reading.Wait()
 		return program.Wait()
 	})

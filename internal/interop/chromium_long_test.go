@@ -1,3 +1,5 @@
+//go:build long
+
 package interop
 
 import (
@@ -19,10 +21,10 @@ import (
 )
 
 // browserPatience is how long one test may use its browser.
-const browserPatience = time.Minute
+const browserPatience = 5 * time.Minute
 
-// A tab is one tab of a Chromium that belongs to one test. It serves the
-// goroutine of its test.
+// A tab is one tab of a Chromium that belongs to one test. Only the goroutine
+// of the test may use it.
 type tab struct {
 	t      *testing.T
 	ctx    context.Context
@@ -32,8 +34,8 @@ type tab struct {
 	documents []string // addresses of the pages asked for, redirects included
 }
 
-// openBrowser starts a Chromium that knows nothing and nobody, and reaches
-// nothing but this machine.
+// openBrowser starts a Chromium with an empty profile, which reaches only this
+// machine.
 func openBrowser(t *testing.T) *tab {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -55,8 +57,8 @@ func openBrowser(t *testing.T) *tab {
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	first := newTab(t, ctx)
-	// Closed in good order, or the directory above is still written to while
-	// the test removes it.
+	// Without this, Chromium still writes to its directory while the test removes
+	// it.
 	t.Cleanup(func() { _ = chromedp.Cancel(first.ctx) })
 	return first
 }
@@ -92,8 +94,7 @@ func newTab(t *testing.T, parent context.Context) *tab {
 			if err != nil {
 				return
 			}
-			// A policy that a browser enforces against its own page is one that
-			// nobody has tried in a browser.
+			// The application's own pages must comply with their policy.
 			if strings.Contains(message.Text, "Content Security Policy") {
 				t.Errorf("the browser complains: %s", message)
 			}
@@ -127,15 +128,15 @@ func (b *tab) load(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open types address into the address bar.
+// open opens address as if typed.
 func (b *tab) open(address string) {
 	b.t.Helper()
 	b.load("open a page", chromedp.Navigate(address))
 }
 
-// goBack presses the back button this many times at once. It waits for the page
-// in a way of its own: one that the browser has kept is shown without a request,
-// so there may be no response to wait for, and no status.
+// goBack presses the back button this many times at once. It does not wait for
+// a response, since the browser may show a page from memory. Then there is no
+// status.
 func (b *tab) goBack(pages int) {
 	b.t.Helper()
 	shown := func(e devtools.EventFrameNavigated) bool { return e.Frame.ParentID == "" }
@@ -146,7 +147,7 @@ func (b *tab) goBack(pages int) {
 	for loaded := false; err == nil && !loaded; {
 		select {
 		case <-tick.C:
-			// Between two documents there is none to ask: that is no failure.
+			// Between two documents this is an error, which does not matter.
 			loaded, _ = chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.readyState === "complete"`))
 		case <-b.ctx.Done():
 			err = b.ctx.Err()
@@ -163,37 +164,14 @@ func reload(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 	return chromedp.Evaluate[chromedp.Void]("location.reload()")(ctx, t)
 }
 
-// requested waits until this tab has asked for a page whose address begins with
-// prefix, and returns the last such address.
-func (b *tab) requested(prefix string) string {
-	b.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		b.mu.Lock()
-		for _, address := range slices.Backward(b.documents) {
-			if strings.HasPrefix(address, prefix) {
-				b.mu.Unlock()
-				return address
-			}
-		}
-		b.mu.Unlock()
-		select {
-		case <-tick.C:
-		case <-b.ctx.Done():
-			b.t.Fatalf("the browser never asked for %s", prefix)
-		}
-	}
-}
-
 // press clicks the link or button that says label, which leads to another page.
 func (b *tab) press(label string) {
 	b.t.Helper()
 	b.load("press "+label, chromedp.Click(named(label)))
 }
 
-// named finds what a person would press to have label happen. Small print below
-// the label is not part of it.
+// named finds the link or button with this label, which ends before any small
+// print.
 func named(label string) chromedp.Search {
 	return chromedp.Search(fmt.Sprintf(`//a[normalize-space(text())=%[1]q] | //button[normalize-space(text())=%[1]q]`, label))
 }
@@ -265,14 +243,14 @@ func (b *tab) shot(name string) {
 	}
 }
 
-// wantTidy checks that the page fits a telephone and a wide window, so that
-// nobody has to scroll sideways, and takes a screenshot of each.
+// wantTidy checks that the page fits a telephone and a wide window without a
+// horizontal scroll bar, and takes a screenshot of each.
 func (b *tab) wantTidy(name string) {
 	b.t.Helper()
-	b.do("turn into a telephone", chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile))
+	b.do("become a telephone", chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile))
 	b.wantWidth(name, 375)
 	b.shot(name + "-375")
-	b.do("turn into a wide window", chromedp.EmulateViewport(1000, 800))
+	b.do("become a wide window", chromedp.EmulateViewport(1000, 800))
 	b.wantWidth(name, 1000)
 	b.shot(name)
 }
@@ -302,8 +280,8 @@ func (b *tab) asksForName() bool {
 	return asks
 }
 
-// passProvider answers whatever the provider at issuer asks until it sends the
-// browser somewhere else.
+// passProvider answers what the provider at issuer asks until it redirects the
+// browser to another site.
 func (b *tab) passProvider(issuer, person string) {
 	b.t.Helper()
 	for range maxHops {
