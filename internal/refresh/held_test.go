@@ -1,0 +1,129 @@
+package refresh_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
+)
+
+// failAfterAnswer makes an operation fail once the provider has answered.
+func failAfterAnswer(w *world, operation string) {
+	w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
+		w.interfere(fails(operation))
+		w.answer = nil
+		return fresh(s), nil
+	}
+}
+
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"add n", "get"} {
+		// held calls a test when the successor of generation 1 could not be written.
+		held := func(name string, test func(t *testing.T, w *world, g *refresh.Group, s *session.Session)) {
+			bubble(t, operation+" fails: "+name, func(t *testing.T, w *world) {
+				g, s := w.replica(), generation(1)
+				failAfterAnswer(w, operation)
+				got, err := g.Refresh(t.Context(), s, 1, true)
+				wantSession(t, got, nil, 2)
+				wantPassing(t, err)
+				test(t, w, g, s)
+			})
+		}
+		held("the old cookie gets it without a token request", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
+			for _, must := range []bool{true, false} {
+				got, err := g.Refresh(t.Context(), s, 1, must)
+				wantSession(t, got, err, 2)
+			}
+			got, err := g.Refresh(t.Context(), generation(0), 0, false) // an older generation does not
+			wantSession(t, got, err, 0)
+			wantSession(t, g.Last(t.Context(), s), nil, 2) // a sign-out revokes its token
+			w.want(t, []string{"token 1"}, nil, []string{"1 failed"})
+		})
+		held("another replica does not use the old token during the lease", func(t *testing.T, w *world, _ *refresh.Group, s *session.Session) {
+			w.interfere(nil)
+			got, err := w.replica().Refresh(t.Context(), s, 1, false)
+			wantSession(t, got, err, 1)
+			w.want(t, []string{"token 1"}, nil, []string{"1 failed"})
+		})
+		held("it is written in time without another request", func(t *testing.T, w *world, _ *refresh.Group, s *session.Session) {
+			w.interfere(nil)
+			wait(2 * time.Second)
+			got, err := w.replica().Refresh(t.Context(), s, 1, true)
+			wantSession(t, got, err, 2)
+			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "2 ok"})
+		})
+		held("it is tried again until it is written", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
+			wait(2 * time.Second)
+			got, err := g.Refresh(t.Context(), s, 1, true)
+			wantSession(t, got, nil, 2)
+			wantPassing(t, err)
+			w.interfere(nil)
+			wait(4 * time.Second)
+			for _, g := range []*refresh.Group{g, w.replica()} {
+				got, err = g.Refresh(t.Context(), s, 1, true)
+				wantSession(t, got, err, 2)
+			}
+			if !w.standing(t, generation(0)).Superseded {
+				t.Error("got the generation before not superseded; want it to be")
+			}
+			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "1 failed", "2 ok"})
+			if err := w.Memory.Delete(t.Context(), w.state.GenerationKey(sharedstate.Successor, s.ID, 1)); err != nil {
+				t.Errorf("Delete: got error %v; want none", err)
+			}
+			if last := g.Last(t.Context(), s); last != s {
+				t.Errorf("Last: got generation %d; want nothing held any more", last.Generation)
+			}
+		})
+		held("it is revoked after a sign-out", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
+			w.interfere(nil)
+			w.signOut(t, s)
+			wait(2 * time.Second)
+			got, err := g.Refresh(t.Context(), s, 1, true)
+			wantEnded(t, got, err, sharedstate.SignedOut)
+			w.want(t, []string{"token 1"}, []string{"token 2"}, []string{"1 failed"})
+			if last := g.Last(t.Context(), s); last != s {
+				t.Errorf("Last: got generation %d; want nothing held", last.Generation)
+			}
+		})
+		held("another replica has written its own", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
+			w.interfere(nil)
+			theirs := fresh(s)
+			theirs.Scope = "theirs"
+			w.write(t, s, theirs)
+			wait(2 * time.Second)
+			got, err := g.Refresh(t.Context(), s, 1, true)
+			wantSession(t, got, err, 2)
+			if got != nil && got.Scope != "theirs" {
+				t.Errorf("got scope %q; want theirs", got.Scope)
+			}
+		})
+	}
+}
+
+func TestHeld_Limit(t *testing.T) {
+	t.Parallel()
+	bubble(t, "4096 sessions", func(t *testing.T, w *world) {
+		g := w.replica()
+		w.interfere(fails("add n"))
+		var all []*session.Session
+		for range 4096 + 10 {
+			s := another(session.NewID())
+			all = append(all, s)
+			_, err := g.Refresh(t.Context(), s, 0, true)
+			wantPassing(t, err)
+		}
+		held := 0
+		for _, s := range all {
+			if g.Last(t.Context(), s) != s {
+				held++
+			}
+		}
+		if held != 4096 {
+			t.Errorf("got %d held; want 4096", held)
+		}
+	})
+}
