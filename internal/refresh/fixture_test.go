@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -253,7 +254,8 @@ func fresh(s *session.Session) *session.Session {
 // rotated is s with the refresh token of its next generation.
 func rotated(s *session.Session) *session.Session {
 	next := *s
-	next.ID = session.ID{} // the provider does not say which session it is
+	// The provider does not say which session it is, or when it began.
+	next.ID, next.Generation, next.Began, next.Created = session.ID{}, 0, time.Now(), time.Now()
 	next.RefreshToken = fmt.Sprintf("token %d", s.Generation+1)
 	return &next
 }
@@ -266,10 +268,17 @@ func tokenFor(a session.Audience, n int) *session.Token {
 	}
 }
 
+// theirs is a successor of s that another replica has got.
+func theirs(s *session.Session) *session.Session {
+	next := fresh(s)
+	next.Scope = "theirs"
+	return next
+}
+
 // write puts the successor of s into shared state and returns it.
 func (w *world) write(t *testing.T, s, next *session.Session) *session.Session {
 	t.Helper()
-	next.ID, next.Generation = s.ID, s.Generation+1
+	next.ID, next.Generation, next.Began, next.Created = s.ID, s.Generation+1, s.Began, s.Created
 	if ok, err := w.state.AddSuccessor(t.Context(), s, next); !ok || err != nil {
 		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
 	}
@@ -314,6 +323,57 @@ type outcome struct {
 	err     error
 }
 
+// String describes an outcome: "1" is generation 1, "failed" is a passing error,
+// perhaps beside a generation, and "ended s" or "superseded" is the end. A scope
+// is beside its generation.
+func (o outcome) String() string {
+	var said []string
+	if s := o.session; s != nil {
+		said = append(said, fmt.Sprint(s.Generation))
+		if s.RefreshToken != fmt.Sprint("token ", s.Generation) {
+			said = append(said, "with "+s.RefreshToken)
+		}
+		if s.Scope != "" {
+			said = append(said, s.Scope)
+		}
+	}
+	var ended *refresh.Ended
+	over := true
+	switch {
+	case errors.As(o.err, &ended) && ended.Session != nil:
+		said = append(said, fmt.Sprintf("ended %c", ended.Reason))
+	case errors.Is(o.err, refresh.ErrSuperseded):
+		said = append(said, "superseded")
+	case o.err != nil:
+		said = append(said, "failed")
+		fallthrough
+	default:
+		over = false
+	}
+	if refresh.Over(o.err) != over {
+		said = append(said, fmt.Sprint("and over: ", !over))
+	}
+	return strings.Join(said, " ")
+}
+
+func wantSaid(t *testing.T, got outcome, want string) {
+	t.Helper()
+	if got.String() != want {
+		t.Errorf("got %q (%v); want %q", got, got.err, want)
+	}
+}
+
+// refreshes calls Refresh for a browser that has shown s.
+func refreshes(t *testing.T, g *refresh.Group, s *session.Session, must bool, want string) outcome {
+	t.Helper()
+	got := <-start(t.Context(), g, s, must)
+	wantSaid(t, got, want)
+	if next := got.session; next != nil && (next.ID != s.ID || !next.Began.Equal(s.Began) || !next.Created.Equal(s.Created)) {
+		t.Errorf("got %+v; want the session of %+v", next, s)
+	}
+	return got
+}
+
 // start calls Refresh on a goroutine of its own.
 func start(ctx context.Context, g *refresh.Group, s *session.Session, must bool) <-chan outcome {
 	done := make(chan outcome, 1)
@@ -345,38 +405,5 @@ func (w *world) used(t *testing.T, sent ...string) {
 	defer w.mu.Unlock()
 	if !slices.Equal(w.sent, sent) || w.most > 1 {
 		t.Errorf("tokens sent: got %q, %d at once; want %q, one at a time", w.sent, w.most, sent)
-	}
-}
-
-// wantSession compares an outcome that is a generation of the session.
-func wantSession(t *testing.T, got *session.Session, err error, number uint64) {
-	t.Helper()
-	if err != nil || got == nil || got.ID != (session.ID{7}) || got.Generation != number ||
-		got.RefreshToken != fmt.Sprint("token ", number) {
-		t.Errorf("got %+v, %v; want generation %d", got, err, number)
-	}
-}
-
-// wantEnded compares an outcome that is the end of the session.
-func wantEnded(t *testing.T, got *session.Session, err error, reason sharedstate.Reason) {
-	t.Helper()
-	var ended *refresh.Ended
-	if got != nil || !errors.As(err, &ended) || ended.Reason != reason || ended.Session == nil || !refresh.Over(err) {
-		t.Errorf("got %v, %v; want it ended by %q", got, err, reason)
-	}
-}
-
-func wantSuperseded(t *testing.T, got *session.Session, err error) {
-	t.Helper()
-	if got != nil || !errors.Is(err, refresh.ErrSuperseded) || !refresh.Over(err) {
-		t.Errorf("got %v, %v; want it superseded", got, err)
-	}
-}
-
-// wantPassing compares an error after which the session goes on.
-func wantPassing(t *testing.T, err error) {
-	t.Helper()
-	if err == nil || refresh.Over(err) {
-		t.Errorf("got error %v; want a passing one", err)
 	}
 }

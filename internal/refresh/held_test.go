@@ -27,45 +27,38 @@ func TestHeld(t *testing.T) {
 			bubble(t, operation+" fails: "+name, func(t *testing.T, w *world) {
 				g, s := w.replica(), generation(1)
 				failAfterAnswer(w, operation)
-				got, err := g.Refresh(t.Context(), s, 1, true)
-				wantSession(t, got, nil, 2)
-				wantPassing(t, err)
+				refreshes(t, g, s, true, "2 failed")
 				test(t, w, g, s)
 			})
 		}
 		held("the old cookie gets it without a token request", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			for _, must := range []bool{true, false} {
-				got, err := g.Refresh(t.Context(), s, 1, must)
-				wantSession(t, got, err, 2)
+				refreshes(t, g, s, must, "2")
 			}
-			got, err := g.Refresh(t.Context(), generation(0), 0, false) // an older generation does not
-			wantSession(t, got, err, 0)
-			wantSession(t, g.Last(t.Context(), s), nil, 2) // a sign-out revokes its token
+			refreshes(t, g, generation(0), false, "0") // an older generation does not get it
+			if last := g.Last(t.Context(), s); last.Generation != 2 {
+				t.Errorf("Last: got generation %d; want 2, whose token a sign-out revokes", last.Generation)
+			}
 			w.want(t, []string{"token 1"}, nil, []string{"1 failed"})
 		})
 		held("another replica does not use the old token during the lease", func(t *testing.T, w *world, _ *refresh.Group, s *session.Session) {
 			w.interfere(nil)
-			got, err := w.replica().Refresh(t.Context(), s, 1, false)
-			wantSession(t, got, err, 1)
+			refreshes(t, w.replica(), s, false, "1")
 			w.want(t, []string{"token 1"}, nil, []string{"1 failed"})
 		})
 		held("it is written in time without another request", func(t *testing.T, w *world, _ *refresh.Group, s *session.Session) {
 			w.interfere(nil)
 			wait(2 * time.Second)
-			got, err := w.replica().Refresh(t.Context(), s, 1, true)
-			wantSession(t, got, err, 2)
+			refreshes(t, w.replica(), s, true, "2")
 			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "2 ok"})
 		})
 		held("it is tried again until it is written", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			wait(2 * time.Second)
-			got, err := g.Refresh(t.Context(), s, 1, true)
-			wantSession(t, got, nil, 2)
-			wantPassing(t, err)
+			refreshes(t, g, s, true, "2 failed")
 			w.interfere(nil)
 			wait(4 * time.Second)
 			for _, g := range []*refresh.Group{g, w.replica()} {
-				got, err = g.Refresh(t.Context(), s, 1, true)
-				wantSession(t, got, err, 2)
+				refreshes(t, g, s, true, "2")
 			}
 			if !w.standing(t, generation(0)).Superseded {
 				t.Error("got the generation before not superseded; want it to be")
@@ -82,8 +75,7 @@ func TestHeld(t *testing.T) {
 			w.interfere(nil)
 			w.signOut(t, s)
 			wait(2 * time.Second)
-			got, err := g.Refresh(t.Context(), s, 1, true)
-			wantEnded(t, got, err, sharedstate.SignedOut)
+			refreshes(t, g, s, true, "ended s")
 			w.want(t, []string{"token 1"}, []string{"token 2"}, []string{"1 failed"})
 			if last := g.Last(t.Context(), s); last != s {
 				t.Errorf("Last: got generation %d; want nothing held", last.Generation)
@@ -91,15 +83,9 @@ func TestHeld(t *testing.T) {
 		})
 		held("another replica has written its own", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			w.interfere(nil)
-			theirs := fresh(s)
-			theirs.Scope = "theirs"
-			w.write(t, s, theirs)
+			w.write(t, s, theirs(s))
 			wait(2 * time.Second)
-			got, err := g.Refresh(t.Context(), s, 1, true)
-			wantSession(t, got, err, 2)
-			if got != nil && got.Scope != "theirs" {
-				t.Errorf("got scope %q; want theirs", got.Scope)
-			}
+			refreshes(t, g, s, true, "2 theirs")
 		})
 	}
 }
@@ -113,8 +99,7 @@ func TestHeld_Limit(t *testing.T) {
 		for range 4096 + 10 {
 			s := another(session.NewID())
 			all = append(all, s)
-			_, err := g.Refresh(t.Context(), s, 0, true)
-			wantPassing(t, err)
+			refreshes(t, g, s, true, "1 failed")
 		}
 		held := 0
 		for _, s := range all {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/session"
-	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 func TestLease_Waiting(t *testing.T) {
@@ -24,8 +23,7 @@ func TestLease_Waiting(t *testing.T) {
 			}
 			return fresh(s), nil
 		}
-		next, err := w.replica().Refresh(t.Context(), s, 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, w.replica(), s, true, "1")
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
 	bubble(t, "for two leases at most", func(t *testing.T, w *world) {
@@ -36,10 +34,9 @@ func TestLease_Waiting(t *testing.T) {
 			return nil
 		})
 		began := time.Now()
-		next, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-		wantPassing(t, err)
-		if waited := time.Since(began); next != nil || waited != 2*lease {
-			t.Errorf("got %v after %v; want nothing after %v", next, waited, 2*lease)
+		refreshes(t, w.replica(), generation(0), true, "failed")
+		if waited := time.Since(began); waited != 2*lease {
+			t.Errorf("gave up after %v; want %v", waited, 2*lease)
 		}
 		w.want(t, nil, nil, []string{"0 failed"})
 	})
@@ -50,8 +47,7 @@ func TestLease_Waiting(t *testing.T) {
 		wait(time.Second)
 		w.signOut(t, s)
 		began := time.Now()
-		got := <-waiting
-		wantEnded(t, got.session, got.err, sharedstate.SignedOut)
+		wantSaid(t, <-waiting, "ended s")
 		if waited := time.Since(began); waited > time.Second {
 			t.Errorf("heard of it after %v; want at once", waited)
 		}
@@ -71,8 +67,7 @@ func TestLease_Waiting(t *testing.T) {
 			return nil
 		}
 		w.mu.Unlock()
-		got := <-waiting
-		wantSession(t, got.session, got.err, 0)
+		wantSaid(t, <-waiting, "0")
 		w.want(t, nil, nil, nil)
 	})
 }
@@ -95,8 +90,7 @@ func TestLease_Released(t *testing.T) {
 				released = released || operation == "delete l"
 				return nil
 			}
-			next, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-			wantSession(t, next, err, 1)
+			refreshes(t, w.replica(), generation(0), true, "1")
 			if released != row.want {
 				t.Errorf("got released %v; want %v", released, row.want)
 			}
@@ -112,25 +106,17 @@ func TestLease_TokenRequestTakesLonger(t *testing.T) {
 			return nil, ctx.Err()
 		}
 		began := time.Now()
-		_, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-		wantPassing(t, err)
+		refreshes(t, w.replica(), generation(0), true, "failed")
 		if took := time.Since(began); took != asking {
 			t.Errorf("got an answer after %v; want one after %v", took, asking)
 		}
 	})
 	bubble(t, "and another replica has written a successor: both go on with that", func(t *testing.T, w *world) {
-		s := generation(0)
 		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
-			theirs := fresh(s)
-			theirs.Scope = "theirs"
-			w.write(t, s, theirs)
+			w.write(t, s, theirs(s))
 			return fresh(s), nil
 		}
-		next, err := w.replica().Refresh(t.Context(), s, 0, true)
-		wantSession(t, next, err, 1)
-		if next != nil && next.Scope != "theirs" {
-			t.Errorf("got scope %q; want that of the successor that was written first", next.Scope)
-		}
+		refreshes(t, w.replica(), generation(0), true, "1 theirs")
 		w.want(t, []string{"token 0"}, nil, nil)
 	})
 }

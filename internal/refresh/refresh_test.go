@@ -25,13 +25,11 @@ func TestRefresh_ManyCallers(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 1000 {
 			wg.Go(func() {
-				next, err := replicas[i%4].Refresh(t.Context(), s, 0, true)
-				wantSession(t, next, err, 1)
+				refreshes(t, replicas[i%4], s, true, "1")
 			})
 		}
 		wg.Wait()
-		next, err := replicas[0].Refresh(t.Context(), s, 0, true) // later, with the old cookie
-		wantSession(t, next, err, 1)
+		refreshes(t, replicas[0], s, true, "1") // later, with the old cookie
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
 	bubble(t, "one with a good access token does not wait for another", func(t *testing.T, w *world) {
@@ -41,14 +39,12 @@ func TestRefresh_ManyCallers(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		for _, g := range []*refresh.Group{g, w.replica()} { // which finds the lease taken
-			next, err := g.Refresh(t.Context(), s, 0, false)
-			wantSession(t, next, err, 0)
+			refreshes(t, g, s, false, "0")
 		}
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("got an answer after %v; want it at once", waited)
 		}
-		got := <-first // the first one waits
-		wantSession(t, got.session, got.err, 1)
+		wantSaid(t, <-first, "1") // the first one waits
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
 	bubble(t, "sessions do not wait for each other", func(t *testing.T, w *world) {
@@ -61,9 +57,7 @@ func TestRefresh_ManyCallers(t *testing.T) {
 		}
 		first := start(t.Context(), g, generation(0), true)
 		synctest.Wait()
-		if next, err := g.Refresh(t.Context(), another(session.ID{8}), 0, true); err != nil || next.Generation != 1 {
-			t.Errorf("got %v, %v; want the other session refreshed", next, err)
-		}
+		refreshes(t, g, another(session.ID{8}), true, "1")
 		close(stuck)
 		<-first
 	})
@@ -75,28 +69,14 @@ func TestRefresh_Generations(t *testing.T) {
 		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
 			return generation(s.Generation + 1), nil
 		}
-		next, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, w.replica(), generation(0), true, "1")
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
 	bubble(t, "a successor that is due is refreshed", func(t *testing.T, w *world) {
 		s := generation(0)
 		w.write(t, s, generation(1))
-		next, err := w.replica().Refresh(t.Context(), s, 0, true)
-		wantSession(t, next, err, 2)
+		refreshes(t, w.replica(), s, true, "2")
 		w.want(t, []string{"token 1"}, nil, []string{"2 ok"})
-	})
-	bubble(t, "the provider does not say which session it is, and when it began", func(t *testing.T, w *world) {
-		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
-			next := fresh(s)
-			next.ID, next.Generation, next.Began, next.Created = session.ID{9}, 99, time.Now(), time.Now()
-			return next, nil
-		}
-		s := generation(4)
-		next, err := w.replica().Refresh(t.Context(), s, 0, true)
-		if err != nil || next.ID != s.ID || next.Generation != 5 || !next.Began.Equal(s.Began) || !next.Created.Equal(s.Created) {
-			t.Errorf("got %+v, %v; want generation 5 of the same session", next, err)
-		}
 	})
 }
 
@@ -109,22 +89,22 @@ func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
 		second    uint64 // the generation of a second one, which must have an answer
 		arrange   func(*testing.T, *world)
 		meanwhile func(*testing.T, *world)
-		first     func(*testing.T, *session.Session, error)
-		want      uint64 // what the second gets
+		first     string // what it gets
+		want      string // what the second gets
 	}{
 		{
 			name: "it did not wait for another replica", must: false, second: 0,
 			arrange: func(t *testing.T, w *world) { w.lease(t, generation(0), time.Second) },
-			first:   func(t *testing.T, s *session.Session, err error) { wantSession(t, s, err, 0) }, want: 1,
+			first:   "0", want: "1",
 		},
 		{
 			name: "it was about an old copy, which is superseded", must: true, second: 2,
 			meanwhile: func(t *testing.T, w *world) { w.supersede(t, generation(0)) },
-			first:     wantSuperseded, want: 3,
+			first:     "superseded", want: "3",
 		},
 		{
 			name: "it has led to an older generation", must: true, second: 3,
-			first: func(t *testing.T, s *session.Session, err error) { wantSession(t, s, err, 1) }, want: 4,
+			first: "1", want: "4",
 		},
 	} {
 		bubble(t, row.name, func(t *testing.T, w *world) {
@@ -140,10 +120,8 @@ func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
 				row.meanwhile(t, w)
 			}
 			open()
-			got := <-first
-			row.first(t, got.session, got.err)
-			got = <-second
-			wantSession(t, got.session, got.err, row.want)
+			wantSaid(t, <-first, row.first)
+			wantSaid(t, <-second, row.want)
 		})
 	}
 }
@@ -164,8 +142,7 @@ func TestRefresh_CallerLeaves(t *testing.T) {
 			if got := <-first; !errors.Is(got.err, context.Canceled) || got.session != nil {
 				t.Errorf("got %v, %v; want the error of the context", got.session, got.err)
 			}
-			got := <-second
-			wantSession(t, got.session, got.err, 1)
+			wantSaid(t, <-second, "1")
 			w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 		})
 	}
@@ -178,27 +155,20 @@ func TestRefresh_ProviderFails(t *testing.T) {
 		w.answer = down
 		for i, delay := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
 			delay *= time.Second
-			next, err := g.Refresh(t.Context(), s, 0, true)
-			wantPassing(t, err)
-			if next != nil || !errors.Is(err, errDown) {
-				t.Errorf("try %d: got %v, %v; want the error of the provider", i, next, err)
-			}
+			refreshes(t, g, s, true, "failed")
 			wait(delay - 1)
-			next, err = g.Refresh(t.Context(), s, 0, true)
-			wantSession(t, next, err, 0)
+			refreshes(t, g, s, true, "0")
 			if len(w.sent) != i+1 {
 				t.Errorf("after %v: got %d tries; want %d", delay-1, len(w.sent), i+1)
 			}
 			wait(1)
 		}
 		w.answer = nil
-		next, err := g.Refresh(t.Context(), s, 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, g, s, true, "1")
 		w.answer = down
 		tries := len(w.sent)
 		for range 2 { // after a success, 2 s again
-			_, err = g.Refresh(t.Context(), generation(1), 1, true)
-			wantPassing(t, err)
+			refreshes(t, g, generation(1), true, "failed")
 			wait(2 * time.Second)
 		}
 		if got := len(w.sent) - tries; got != 2 {
@@ -208,29 +178,24 @@ func TestRefresh_ProviderFails(t *testing.T) {
 	bubble(t, "other sessions do not rest", func(t *testing.T, w *world) {
 		g := w.replica()
 		w.answer = down
-		_, err := g.Refresh(t.Context(), another(session.ID{8}), 0, true)
-		wantPassing(t, err)
+		refreshes(t, g, another(session.ID{8}), true, "failed")
 		w.answer = nil
-		next, err := g.Refresh(t.Context(), generation(0), 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, g, generation(0), true, "1")
 		w.want(t, []string{"token 0", "token 0"}, nil, []string{"0 failed", "1 ok"})
 	})
 	bubble(t, "a clock that is set back does not prolong the rest", func(t *testing.T, w *world) {
 		g, s, now := w.replica(), generation(0), time.Now()
 		g.Now = func() time.Time { return now }
 		w.answer = down
-		_, err := g.Refresh(t.Context(), s, 0, true)
-		wantPassing(t, err)
+		refreshes(t, g, s, true, "failed")
 		now, w.answer = now.Add(-time.Hour), nil
-		next, err := g.Refresh(t.Context(), s, 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, g, s, true, "1")
 	})
 	bubble(t, "old failures are forgotten", func(t *testing.T, w *world) {
 		g, s := w.replica(), generation(0)
 		w.answer = down
 		fail := func(s *session.Session) {
-			_, err := g.Refresh(t.Context(), s, 0, true)
-			wantPassing(t, err)
+			refreshes(t, g, s, true, "failed")
 		}
 		fail(s)
 		wait(2 * time.Second)
@@ -268,9 +233,8 @@ func TestRefresh_SourceIsBroken(t *testing.T) {
 			g, s := w.replica(), generation(0)
 			for _, done := range []<-chan outcome{start(t.Context(), g, s, true), start(t.Context(), g, s, true)} {
 				got := <-done
-				wantPassing(t, got.err)
-				if name == "it panics" && !strings.Contains(fmt.Sprint(got.err), "broken") {
-					t.Errorf("got %v; want what the panic said", got.err)
+				if got.err == nil || refresh.Over(got.err) || name == "it panics" && !strings.Contains(got.err.Error(), "broken") {
+					t.Errorf("got %v; want a passing error that says what the panic said", got.err)
 				}
 			}
 			w.want(t, []string{"token 0"}, nil, []string{"0 failed"})
@@ -279,8 +243,7 @@ func TestRefresh_SourceIsBroken(t *testing.T) {
 			}
 			w.answer = nil
 			wait(lease)
-			next, err := g.Refresh(t.Context(), s, 0, true)
-			wantSession(t, next, err, 1)
+			refreshes(t, g, s, true, "1")
 		})
 	}
 }
@@ -298,8 +261,7 @@ func TestRefresh_ObserverPanics(t *testing.T) {
 	bubble(t, "the refresh counts, and the panic is reported", func(t *testing.T, w *world) {
 		g, observer := w.replica(), new(panicking)
 		g.Observer = observer
-		next, err := g.Refresh(t.Context(), generation(0), 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, g, generation(0), true, "1")
 		if told := observer.told; len(told) != 2 || told[0] != nil || told[1] == nil || !strings.Contains(told[1].Error(), "OnEvent") {
 			t.Errorf("got reports %v; want the refresh, then the panic", told)
 		}
@@ -312,10 +274,8 @@ func TestRefresh_SignedOut(t *testing.T) {
 		s := generation(0)
 		w.signOut(t, s)
 		for _, must := range []bool{false, true} {
-			got, err := w.replica().Refresh(t.Context(), s, 0, must)
-			wantEnded(t, got, err, sharedstate.SignedOut)
-			if err != nil && err.Error() != "signin: session has ended" {
-				t.Errorf("got %q; want an error that says so", err)
+			if got := refreshes(t, w.replica(), s, must, "ended s"); got.err.Error() != "signin: session has ended" {
+				t.Errorf("got %q; want an error that says so", got.err)
 			}
 		}
 		w.want(t, nil, nil, nil)
@@ -331,8 +291,7 @@ func TestRefresh_SignedOut(t *testing.T) {
 			}
 			return fresh(s), nil
 		}
-		got, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-		wantEnded(t, got, err, sharedstate.SignedOut)
+		refreshes(t, w.replica(), generation(0), true, "ended s")
 		w.want(t, []string{"token 0"}, []string{"token 1"}, nil)
 	})
 }
@@ -342,55 +301,30 @@ func TestRefresh_ProviderEndsSession(t *testing.T) {
 	bubble(t, "for every replica", func(t *testing.T, w *world) {
 		w.answer = refuse
 		g, s := w.replica(), generation(0)
-		got, err := g.Refresh(t.Context(), s, 0, true)
-		wantEnded(t, got, err, sharedstate.ByProvider)
-		if !errors.Is(err, refresh.ErrFinal) {
-			t.Errorf("got %v; want it to say why", err)
+		if got := refreshes(t, g, s, true, "ended p"); !errors.Is(got.err, refresh.ErrFinal) {
+			t.Errorf("got %v; want it to say why", got.err)
 		}
 		for _, other := range []*refresh.Group{g, w.replica()} {
-			got, err = other.Refresh(t.Context(), s, 0, true)
-			wantEnded(t, got, err, sharedstate.ByProvider)
+			refreshes(t, other, s, true, "ended p")
 		}
 		w.want(t, []string{"token 0"}, nil, nil)
 	})
 	for _, row := range []struct {
-		name  string
-		do    func(*testing.T, *world, *session.Session)
-		check func(*testing.T, *session.Session, error)
+		name, want string
+		do         func(*testing.T, *world, *session.Session) // meanwhile
 	}{
-		{
-			"not if another replica has written a successor",
-			func(t *testing.T, w *world, s *session.Session) { w.write(t, s, fresh(s)) },
-			func(t *testing.T, got *session.Session, err error) { wantSession(t, got, err, 1) },
-		},
-		{
-			"not if a browser has shown the successor",
-			func(t *testing.T, w *world, s *session.Session) { w.supersede(t, s) },
-			wantSuperseded,
-		},
-		{
-			"not if a sign-out has revoked the token",
-			func(t *testing.T, w *world, s *session.Session) { w.signOut(t, s) },
-			func(t *testing.T, got *session.Session, err error) { wantEnded(t, got, err, sharedstate.SignedOut) },
-		},
-		{
-			"not if shared state cannot be read",
-			func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("get")) },
-			func(t *testing.T, _ *session.Session, err error) { wantPassing(t, err) },
-		},
-		{
-			"not if it cannot be written down",
-			func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("set e")) },
-			func(t *testing.T, _ *session.Session, err error) { wantPassing(t, err) },
-		},
+		{"not if another replica has written a successor", "1", func(t *testing.T, w *world, s *session.Session) { w.write(t, s, fresh(s)) }},
+		{"not if a browser has shown the successor", "superseded", func(t *testing.T, w *world, s *session.Session) { w.supersede(t, s) }},
+		{"not if a sign-out has revoked the token", "ended s", func(t *testing.T, w *world, s *session.Session) { w.signOut(t, s) }},
+		{"not if shared state cannot be read", "failed", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("get")) }},
+		{"not if it cannot be written down", "failed", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("set e")) }},
 	} {
 		bubble(t, row.name, func(t *testing.T, w *world) {
 			w.answer = func(ctx context.Context, s *session.Session) (*session.Session, error) {
 				row.do(t, w, s)
 				return refuse(ctx, s)
 			}
-			got, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-			row.check(t, got, err)
+			refreshes(t, w.replica(), generation(0), true, row.want)
 			w.interfere(nil)
 			if standing := w.standing(t, generation(0)); standing.Reason == sharedstate.ByProvider {
 				t.Errorf("got %+v; want what has happened meanwhile", standing)
@@ -416,9 +350,8 @@ func TestRefresh_SharedStateFailsBefore(t *testing.T) {
 				w.lease(t, s, lease)
 			}
 			w.interfere(fails(row.operation))
-			next, err := w.replica().Refresh(t.Context(), s, 0, row.must)
-			if wantPassing(t, err); next != nil || !errors.Is(err, errDown) {
-				t.Errorf("got %v, %v; want no session, and %v", next, err, errDown)
+			if got := <-start(t.Context(), w.replica(), s, row.must); got.String() != "failed" || !errors.Is(got.err, errDown) {
+				t.Errorf("got %v, %v; want no session, and %v", got.session, got.err, errDown)
 			}
 			w.want(t, nil, nil, []string{"0 failed"})
 		})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gosignin/signin/internal/refresh"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
@@ -19,19 +20,27 @@ func (w *world) chain(t *testing.T, s *session.Session, upTo uint64) *session.Se
 	return s
 }
 
+// newest compares what Newest and Last return.
+func newest(t *testing.T, g *refresh.Group, s *session.Session, standing sharedstate.Standing, want string, last uint64) {
+	t.Helper()
+	got, err := g.Newest(t.Context(), s, standing)
+	wantSaid(t, outcome{session: got, err: err}, want)
+	if got := g.Last(t.Context(), s); got.Generation != last || got.RefreshToken != fmt.Sprint("token ", last) {
+		t.Errorf("Last: got %+v; want generation %d", got, last)
+	}
+}
+
 func TestNewest(t *testing.T) {
 	t.Parallel()
 	for _, behind := range []uint64{1, 2, 32, 33} {
 		bubble(t, fmt.Sprintf("%d generations behind", behind), func(t *testing.T, w *world) {
 			s, g := generation(3), w.replica()
 			w.chain(t, s, 3+behind)
-			got, err := g.Newest(t.Context(), s, w.standing(t, s))
-			if behind <= 32 {
-				wantSession(t, got, err, 3+behind)
-			} else { // no browser misses so many answers
-				wantSuperseded(t, got, err)
+			want := fmt.Sprint(3 + behind)
+			if behind > 32 { // no browser misses so many answers
+				want = "superseded"
 			}
-			wantSession(t, g.Last(t.Context(), s), nil, 3+min(behind, 32))
+			newest(t, g, s, w.standing(t, s), want, 3+min(behind, 32))
 			w.want(t, nil, nil, nil)
 		})
 	}
@@ -40,27 +49,20 @@ func TestNewest(t *testing.T) {
 		w.chain(t, s, 2)
 		before := w.standing(t, s)
 		w.signOut(t, s)
-		got, err := g.Newest(t.Context(), s, before)
-		wantEnded(t, got, err, sharedstate.SignedOut)
-		wantSession(t, g.Last(t.Context(), s), nil, 2) // its token is to be revoked
+		newest(t, g, s, before, "ended s", 2) // its token is to be revoked
 	})
 	bubble(t, "the browser has shown a later generation than the next", func(t *testing.T, w *world) {
 		s := generation(0)
 		w.chain(t, s, 3)
 		w.supersede(t, generation(1))
-		got, err := w.replica().Newest(t.Context(), s, w.standing(t, s))
-		wantSuperseded(t, got, err)
+		newest(t, w.replica(), s, w.standing(t, s), "superseded", 1)
 	})
 	bubble(t, "shared state fails", func(t *testing.T, w *world) {
 		s := generation(0)
 		w.chain(t, s, 1)
 		before := w.standing(t, s)
 		w.interfere(fails("get"))
-		_, err := w.replica().Newest(t.Context(), s, before)
-		wantPassing(t, err)
-		if got := w.replica().Last(t.Context(), s); got != s {
-			t.Errorf("Last: got %v; want the session itself", got)
-		}
+		newest(t, w.replica(), s, before, "failed", 0)
 	})
 }
 
@@ -74,13 +76,8 @@ func TestNewest_UnreadableSuccessor(t *testing.T) {
 		if err := w.Memory.Set(t.Context(), key, []byte("not sealed"), lease); err != nil {
 			t.Fatalf("Set: got error %v; want none", err)
 		}
-		got, err := g.Refresh(t.Context(), s, 5, true)
-		wantSuperseded(t, got, err)
-		got, err = g.Newest(t.Context(), s, w.standing(t, s))
-		wantSuperseded(t, got, err)
-		if last := g.Last(t.Context(), s); last != s {
-			t.Errorf("Last: got %v; want the session itself", last)
-		}
+		refreshes(t, g, s, true, "superseded")
+		newest(t, g, s, w.standing(t, s), "superseded", 5)
 		w.want(t, nil, nil, nil)
 	})
 }
@@ -127,16 +124,13 @@ func TestRefresh_Supersedes(t *testing.T) {
 		s := generation(0)
 		w.supersede(t, s)
 		for _, must := range []bool{false, true} {
-			got, err := w.replica().Refresh(t.Context(), s, 0, must)
-			wantSuperseded(t, got, err)
+			refreshes(t, w.replica(), s, must, "superseded")
 		}
 		w.want(t, nil, nil, nil)
 	})
 	bubble(t, "the refresh counts when the mark cannot be written", func(t *testing.T, w *world) {
 		w.interfere(fails("set n"))
-		got, err := w.replica().Refresh(t.Context(), generation(1), 1, true)
-		wantSession(t, got, nil, 2)
-		wantPassing(t, err)
+		refreshes(t, w.replica(), generation(1), true, "2 failed")
 		w.want(t, []string{"token 1"}, nil, []string{"2 ok", "1 failed"})
 		if got := w.standing(t, generation(1)); got.Successor == nil {
 			t.Error("got no successor; want it written")

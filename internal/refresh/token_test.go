@@ -14,7 +14,6 @@ import (
 
 	"github.com/gosignin/signin/internal/refresh"
 	"github.com/gosignin/signin/internal/session"
-	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 func resource(name string) refresh.Wanted {
@@ -72,39 +71,6 @@ func TestToken_ManyCallers(t *testing.T) {
 		wg.Wait()
 		w.used(t, "token 0", "token 0", "token 0")
 	})
-	bubble(t, "and refreshes, rotating: each refresh token is used once", func(t *testing.T, w *world) {
-		w.takes, w.rotates = time.Second, true
-		replicas, s := []*refresh.Group{w.replica(), w.replica()}, generation(0)
-		var wg sync.WaitGroup
-		for i := range 40 {
-			wg.Go(func() {
-				if _, _, err := replicas[i%2].Token(t.Context(), s, 0, resource(fmt.Sprint("urn:", i%3))); err != nil {
-					t.Errorf("Token: got error %v; want none", err)
-				}
-			})
-			wg.Go(func() {
-				if _, err := replicas[i%2].Refresh(t.Context(), s, 0, true); err != nil {
-					t.Errorf("Refresh: got error %v; want none", err)
-				}
-			})
-		}
-		wg.Wait()
-		w.used(t, "token 0", "token 1", "token 2", "token 3")
-	})
-	bubble(t, "sessions do not wait for each other", func(t *testing.T, w *world) {
-		stuck, g := make(chan struct{}), w.replica()
-		w.fetch = func(_ context.Context, s *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
-			if s.ID == (session.ID{7}) {
-				<-stuck
-			}
-			return tokenFor(a, 0), nil, nil
-		}
-		first := ask(t.Context(), g, generation(0), resource("urn:a"))
-		synctest.Wait()
-		gets(t, g, another(session.ID{8}), resource("urn:a"), "access 0 for urn:a")
-		close(stuck)
-		<-first
-	})
 }
 
 func TestToken_Kept(t *testing.T) {
@@ -124,15 +90,14 @@ func TestToken_Kept(t *testing.T) {
 		w.rotates = true
 		g := w.replica()
 		newest := gets(t, g, generation(0), resource("urn:a"), "access 1 for urn:a")
-		wantSession(t, newest, nil, 1)
+		wantSaid(t, outcome{session: newest}, "1")
 		gets(t, g, newest, resource("urn:a"), "access 1 for urn:a")
 		w.used(t, "token 0")
 	})
 	bubble(t, "but not in place of a refresh", func(t *testing.T, w *world) {
 		g := w.replica()
 		gets(t, g, generation(0), refresh.Wanted{}, "access 1 for ")
-		next, err := g.Refresh(t.Context(), generation(0), 0, true)
-		wantSession(t, next, err, 1)
+		refreshes(t, g, generation(0), true, "1")
 	})
 	bubble(t, "not if its audience has refused it; but the one after that, for a while", func(t *testing.T, w *world) {
 		g, s := w.replica(), generation(0)
@@ -190,8 +155,7 @@ func TestToken_Kept(t *testing.T) {
 			}
 			return nil
 		})
-		got := <-ask(t.Context(), w.replica(), s, want)
-		wantEnded(t, got.session, got.err, sharedstate.SignedOut)
+		wantSaid(t, <-ask(t.Context(), w.replica(), s, want), "ended s")
 		w.used(t)
 	})
 }
@@ -222,8 +186,7 @@ func TestToken_SessionMovesOn(t *testing.T) {
 			return nil
 		}
 		w.interfere(outrun)
-		_, _, err := w.replica().Token(t.Context(), generation(0), 0, resource("urn:a"))
-		wantPassing(t, err)
+		wantSaid(t, <-ask(t.Context(), w.replica(), generation(0), resource("urn:a")), "failed")
 		w.used(t)
 	})
 }
@@ -342,8 +305,7 @@ func TestToken_ProviderFails(t *testing.T) {
 			fetchFails(t, g, s, "urn:down", refresh.ErrResting)
 			fetchFails(t, g, s, "urn:b", refresh.ErrResting)
 			gets(t, g, s, resource("urn:a"), "access 0 for urn:a") // which is kept
-			got, err := g.Refresh(t.Context(), s, 0, true)
-			wantSession(t, got, err, 0)
+			refreshes(t, g, s, true, "0")
 			wait(1)
 		}
 		gets(t, g, s, resource("urn:b"), "access 0 for urn:b")
@@ -354,36 +316,30 @@ func TestToken_ProviderFails(t *testing.T) {
 	bubble(t, "after a refresh that failed it rests as well", func(t *testing.T, w *world) {
 		w.answer = down
 		g, s := w.replica(), generation(0)
-		_, err := g.Refresh(t.Context(), s, 0, true)
-		wantPassing(t, err)
+		refreshes(t, g, s, true, "failed")
 		fetchFails(t, g, s, "urn:a", refresh.ErrResting)
 		w.used(t, "token 0")
 	})
 	bubble(t, "those that wait in the queue are told to rest", func(t *testing.T, w *world) {
 		w.fetch, w.takes = failing, time.Second
-		g := w.replica()
-		for round := range 20 {
-			s := another(session.ID{9, byte(round)})
-			first := ask(t.Context(), g, s, resource("urn:down"))
-			synctest.Wait()
-			var waiting []<-chan outcome
-			for i := range 20 {
-				waiting = append(waiting, ask(t.Context(), g, s, resource(fmt.Sprint("urn:", i))))
-			}
-			if got := <-first; !errors.Is(got.err, errDown) {
-				t.Errorf("the first: got %v; want the error of the provider", got.err)
-			}
-			for _, w := range waiting {
-				if got := <-w; !errors.Is(got.err, refresh.ErrResting) {
-					t.Errorf("one behind it: got %+v, %v; want it to rest", got.token, got.err)
-				}
-			}
-			wait(2 * time.Second) // those that have not asked do not make it longer
-			gets(t, g, s, resource("urn:a"), "access 0 for urn:a")
+		g, s := w.replica(), generation(0)
+		first := ask(t.Context(), g, s, resource("urn:down"))
+		synctest.Wait()
+		var waiting []<-chan outcome
+		for i := range 50 {
+			waiting = append(waiting, ask(t.Context(), g, s, resource(fmt.Sprint("urn:", i))))
 		}
-		if got := len(w.fetched); got != 40 {
-			t.Errorf("got %d requests; want two in each of 20 rounds", got)
+		if got := <-first; !errors.Is(got.err, errDown) {
+			t.Errorf("the first: got %v; want the error of the provider", got.err)
 		}
+		for _, w := range waiting {
+			if got := <-w; !errors.Is(got.err, refresh.ErrResting) {
+				t.Errorf("one behind it: got %+v, %v; want it to rest", got.token, got.err)
+			}
+		}
+		wait(2 * time.Second) // those that have not asked do not make it longer
+		gets(t, g, s, resource("urn:a"), "access 0 for urn:a")
+		w.used(t, "token 0", "token 0")
 	})
 	bubble(t, "and ends the goroutine: the next in the queue has its turn", func(t *testing.T, w *world) {
 		w.takes = time.Second
@@ -392,8 +348,7 @@ func TestToken_ProviderFails(t *testing.T) {
 			return nil, nil, nil
 		}
 		g, s := w.replica(), generation(0)
-		got := <-ask(t.Context(), g, s, resource("urn:a"))
-		wantPassing(t, got.err)
+		wantSaid(t, <-ask(t.Context(), g, s, resource("urn:a")), "failed")
 		w.fetch = nil
 		wait(2 * time.Second)
 		gets(t, g, s, resource("urn:a"), "access 2 for urn:a")
@@ -412,8 +367,7 @@ func TestToken_ProviderEndsSession(t *testing.T) {
 		w.fetch = refused
 		for _, audience := range []string{"urn:a", "urn:b"} {
 			for _, g := range []*refresh.Group{g, w.replica()} {
-				got := <-ask(t.Context(), g, s, resource(audience))
-				wantEnded(t, got.session, got.err, sharedstate.ByProvider)
+				wantSaid(t, <-ask(t.Context(), g, s, resource(audience)), "ended p")
 			}
 		}
 		w.want(t, []string{"token 0", "token 0"}, nil, nil)
