@@ -73,62 +73,33 @@ func TestKeepToken_ForSessionAndAudience(t *testing.T) {
 func TestLookForToken_Spoiled(t *testing.T) {
 	t.Parallel()
 	s, v := newShared(), with(t, both)
-	st := open(t, s, issuer, client)
-	keepToken(t, st, v, session.Audience{}, apiToken())
-	other := changed(v, func(s *session.Session) { s.ID[0]++ })
-	good := s.values[s.tokenKey(t, st, v)]
-	keepToken(t, st, other, session.Audience{}, apiToken())
-	copied := s.values[s.tokenKey(t, st, other)]
-	add(t, st, other, successorTo(other, "r"))
+	st, other := open(t, s, issuer, client), changed(v, func(s *session.Session) { s.ID[0]++ })
+	// keep keeps a token, and returns its key.
+	keep := func(v *session.Session, token *session.Token) string {
+		keepToken(t, st, v, session.Audience{}, token)
+		_, _, _ = st.LookForToken(t.Context(), v, session.Audience{})
+		return s.asked[len(s.asked)-1]
+	}
+	place := keep(v, apiToken())
 	for name, value := range map[string][]byte{
-		"copied from another key": copied,
+		"copied from another key": s.values[keep(other, apiToken())],
 		"garbage":                 []byte("garbage"),
 		"empty":                   {},
-		"a bit changed":           append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1),
-		"cut short":               good[:len(good)-1],
-		"a successor's":           s.values[st.GenerationKey(sharedstate.Successor, other.ID, 3)],
+		"without an access token": s.values[keep(v, &session.Token{Until: start})],
 	} {
-		s.values[s.tokenKey(t, st, v)] = value
+		s.values[place] = value
 		wantKept(t, name, st, v, session.Audience{}, nil)
 	}
-	keepToken(t, st, v, session.Audience{}, &session.Token{Until: start}) // it opens, and has no access token
-	wantKept(t, "no access token", st, v, session.Audience{}, nil)
-	keepToken(t, st, v, session.Audience{}, apiToken())
-	wantKept(t, "mended", st, v, session.Audience{}, apiToken())
-}
-
-// tokenKey returns the key of the token of a session without an audience.
-func (s *shared) tokenKey(t *testing.T, st *sharedstate.State, v *session.Session) string {
-	t.Helper()
-	if _, _, err := st.LookForToken(t.Context(), v, session.Audience{}); err != nil {
-		t.Fatalf("LookForToken: got error %v; want none", err)
-	}
-	return s.asked[len(s.asked)-1]
 }
 
 func TestLookForToken_Standing(t *testing.T) {
 	t.Parallel()
-	for _, payload := range []string{both, `{"sub":"u1"}`, `{}`} {
-		st, v := open(t, newShared(), issuer, client), with(t, payload)
-		keepToken(t, st, v, session.Audience{}, apiToken())
-		look := func() sharedstate.Standing {
-			t.Helper()
-			standing, token, err := st.LookForToken(t.Context(), v, session.Audience{})
-			if err != nil || token == nil {
-				t.Errorf("%s: got %v, %v; want the token", payload, token, err)
-			}
-			return standing
-		}
-		add(t, st, v, successorTo(v, "r"))
-		if got := look(); got.Ended || got.Superseded || got.Successor == nil {
-			t.Errorf("%s: got %+v; want a successor", payload, got)
-		}
-		if err := st.Supersede(t.Context(), v.ID, v.Generation); err != nil {
-			t.Fatalf("Supersede: got error %v; want none", err)
-		}
-		end(t, st, sharedstate.EndedSession, string(v.ID[:]), out, start)
-		if got := look(); !got.Superseded || !got.Ended || got.Reason != out {
-			t.Errorf("%s: got %+v; want it superseded and ended", payload, got)
-		}
+	st, v := open(t, newShared(), issuer, client), with(t, both)
+	keepToken(t, st, v, session.Audience{}, apiToken())
+	add(t, st, v, successorTo(v, "r"))
+	end(t, st, sharedstate.EndedSubject, "u1", out, start)
+	got, token, err := st.LookForToken(t.Context(), v, session.Audience{})
+	if err != nil || token == nil || !got.Ended || got.Reason != out || got.Successor == nil {
+		t.Errorf("got %+v, %v, %v; want the token, a successor and the end", got, token, err)
 	}
 }
