@@ -285,6 +285,18 @@ func (w *world) write(t *testing.T, s, next *session.Session) *session.Session {
 	return next
 }
 
+// expire makes a successor expire once it has been seen.
+func (w *world) expire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.after = func(ctx context.Context, operation, key string) error {
+		if operation == "get" {
+			_ = w.Memory.Delete(ctx, key)
+		}
+		return nil
+	}
+}
+
 // lease takes the lease of s, as another replica does.
 func (w *world) lease(t *testing.T, s *session.Session, d time.Duration) {
 	t.Helper()

@@ -72,13 +72,13 @@ func TestEveryOrder_RefreshAndSignOut(t *testing.T) {
 // The orders are those with few preemptions, and with one tick.
 func TestEveryOrder_TwoRefreshesAndSignOut(t *testing.T) {
 	t.Parallel()
-	few, fewer := budget{preemptions: 3 + more, ticks: 1}, budget{preemptions: 2 + more, ticks: 1}
-	lapsing := budget{preemptions: 2 + more, ticks: 1, lapses: 1}
+	few, fewer := budget{preemptions: 2 + 2*deep, ticks: 1}, budget{preemptions: 1 + 2*deep, ticks: 1}
+	lapsing := budget{preemptions: 1 + 2*deep, ticks: 1, lapses: 1}
 	for _, s := range []scenario{
-		{name: "in a third process", budget: few, orders: []int{5492, 12237}[more]},
-		{name: "in one of the two processes", ends: signOutHere, budget: fewer, orders: []int{3480, 10984}[more]},
-		{name: "back-channel logout", ends: backChannel, budget: few, orders: []int{6930, 17632}[more]},
-		{name: "no sign-out, and the lease ends", ends: never, budget: lapsing, orders: []int{2123, 4415}[more]},
+		{name: "in a third process", budget: few, orders: []int{1740, 12237}[deep]},
+		{name: "in one of the two processes", ends: signOutHere, budget: fewer, orders: []int{608, 10984}[deep]},
+		{name: "back-channel logout", ends: backChannel, budget: few, orders: []int{1821, 17632}[deep]},
+		{name: "no sign-out, and the lease ends", ends: never, budget: lapsing, orders: []int{610, 4415}[deep]},
 	} {
 		s.refreshes, s.rotates = 2, true
 		s.everyOrder(t)
@@ -126,7 +126,7 @@ func TestEveryOrder_FetchesAndRefreshes(t *testing.T) {
 		{name: "a fetch and a refresh", refreshes: 1, fetches: a, budget: all, asked: 2, orders: 41},
 		{name: "a fetch and a refresh, rotating", rotates: true, refreshes: 1, fetches: a, budget: all, asked: 2, orders: 43},
 		{name: "a fetch and a refresh in one process", rotates: true, together: true, refreshes: 1, fetches: a, budget: all, asked: 2, orders: 43},
-		{name: "two fetches for one audience, rotating", rotates: true, fetches: aa, budget: ticking, asked: 1, orders: 5683},
+		{name: "two fetches for one audience, rotating", rotates: true, fetches: aa, budget: budget{preemptions: -1, ticks: deep}, asked: 1, orders: []int{42, 5683}[deep]},
 		{name: "two fetches for two audiences", fetches: ab, budget: ticking, asked: 2, orders: 1716},
 		{name: "two fetches for two audiences, rotating", rotates: true, fetches: ab, budget: all, asked: 2, orders: 52},
 		{name: "two fetches in one process", rotates: true, together: true, fetches: ab, budget: ticking, asked: 2, orders: 45},
