@@ -44,9 +44,8 @@ var errDown = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection r
 type world struct {
 	*lifecycle.Sessions
 
-	// The provider takes its time; it rotates the refresh token with each access
-	// token; its answer to a refresh is the next generation, unless answer is set.
-	takes  time.Duration
+	// The provider rotates the refresh token with each access token. Its answer to a
+	// refresh is the next generation, unless answer is set.
 	answer func(*session.Session) (*session.Session, error)
 	rotate bool
 
@@ -211,7 +210,6 @@ func (s serverSide) Save(r *http.Request, w http.ResponseWriter, sess *sessions.
 type provider struct{ w *world }
 
 func (p provider) Refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
-	<-time.After(p.w.takes)
 	if err := p.w.do(ctx, "refresh "+s.RefreshToken); err != nil {
 		return nil, err
 	}
@@ -295,6 +293,14 @@ func (w *world) succeed(t *testing.T, s *session.Session, changes ...func(*sessi
 	}
 	if ok, err := w.State.AddSuccessor(t.Context(), s, n); !ok || err != nil {
 		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
+	}
+}
+
+// lease takes the lease of s, as another replica does.
+func (w *world) lease(t *testing.T, s *session.Session) {
+	t.Helper()
+	if ok, err := w.State.TakeLease(t.Context(), s, refresh.Lease); !ok || err != nil {
+		t.Fatalf("TakeLease: got %v, %v; want true", ok, err)
 	}
 }
 

@@ -3,9 +3,6 @@ package lifecycle_test
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +24,7 @@ func TestLoad(t *testing.T) {
 	answer := func(answer func(s *session.Session) (*session.Session, error)) arranging {
 		return func(_ *testing.T, w *world, _ *session.Session) { w.answer = answer }
 	}
+	leased := func(t *testing.T, w *world, s *session.Session) { w.lease(t, s) }
 	old := func(s *session.Session) { s.Created = start.Add(-14 * 24 * time.Hour) }
 	const refreshed = "token 1, written token 1 for 24h0m0s; refresh token 0, add n"
 	for _, c := range []struct {
@@ -61,6 +59,8 @@ func TestLoad(t *testing.T) {
 			arrange: func(t *testing.T, w *world, s *session.Session) { w.succeed(t, s, expired) },
 			want:    "token 2, written token 2 for 24h0m0s; refresh token 1, add n",
 		},
+		{name: "due, and another replica has the lease", session: good(due), arrange: leased, want: "token 0"},
+		{name: "expired, and another replica has the lease: it is waited for", session: good(expired), arrange: leased, want: "token 1, written token 1 for 24h0m31s; refresh token 0, add n"},
 		{name: "due, and the provider fails", session: good(due), fails: "refresh token 0", want: "token 0; refresh token 0"},
 		{name: "expired, and the provider fails", session: good(expired), fails: "refresh token 0", want: "token 0; refresh token 0"},
 		{name: "due, and shared state does not take the successor", session: good(due), fails: "add n", want: refreshed},
@@ -153,19 +153,6 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestLoad_UseIsWrittenOnce(t *testing.T) {
-	t.Parallel()
-	bubble(t, "seen long ago", false, func(t *testing.T, w *world) {
-		b := w.browserWith(t, good(seen(23*time.Hour), unrefreshable))
-		for i, want := range []bool{true, false} {
-			if got, err := w.load(t, b, b.request(t, "")); err != nil || strings.Contains(got, "written") != want {
-				t.Errorf("%d: got %q, %v; want it written: %v", i, got, err, want)
-			}
-			<-time.After(5 * time.Hour)
-		}
-	})
-}
-
 func TestLoad_SignedOutSessionTwice(t *testing.T) {
 	t.Parallel()
 	bubble(t, "its token is revoked once, even if the client leaves", false, func(t *testing.T, w *world) {
@@ -187,43 +174,6 @@ func TestLoad_SignedOutSessionTwice(t *testing.T) {
 			}
 		}
 	})
-}
-
-// together makes calls at once, and says after which time each has had its answer.
-func together(calls ...func() string) string {
-	began, got := time.Now(), make([]string, len(calls))
-	var wg sync.WaitGroup
-	for i, call := range calls {
-		wg.Go(func() {
-			answer := call()
-			got[i] = fmt.Sprint(time.Since(began), " ", answer)
-		})
-	}
-	wg.Wait()
-	slices.Sort(got)
-	return strings.Join(got, ", ")
-}
-
-func TestLoad_WhileAnotherRequestRefreshes(t *testing.T) {
-	t.Parallel()
-	for want, s := range map[string]*session.Session{
-		"0s token 0, 3s token 1": good(due),
-		"3s token 1, 3s token 1": good(expired),
-	} {
-		bubble(t, want, false, func(t *testing.T, w *world) {
-			w.takes = 3 * time.Second
-			b := w.browserWith(t, s)
-			load := func() string {
-				var known lifecycle.Known
-				_, err := w.Load(nil, b.request(t, "image"), &known)
-				wantError(t, err)
-				return refreshToken(known.Session)
-			}
-			if got := together(load, load); got != want {
-				t.Errorf("got %q; want %q", got, want)
-			}
-		})
-	}
 }
 
 // A browser has not shown the generations that its images were led to.

@@ -58,6 +58,7 @@ func TestToken(t *testing.T) {
 		session  *session.Session
 		runs     time.Duration // how long the handler has run
 		fails    string
+		leased   bool // another replica has the lease
 		audience session.Audience
 		refused  string
 		want     string
@@ -70,6 +71,8 @@ func TestToken(t *testing.T) {
 		{name: "its own was refused", session: good(), refused: "access 0", want: fetched},
 		{name: "its own is due", session: good(), runs: nearly, want: "access 1; refresh token 0, add n"},
 		{name: "its own has expired", session: good(), runs: time.Hour, want: "access 1; refresh token 0, add n"},
+		{name: "its own is due, and another replica has the lease", session: good(), runs: nearly, leased: true, want: "access 0"},
+		{name: "its own has expired, and another replica has the lease", session: good(), runs: time.Hour, leased: true, want: "access 1; refresh token 0, add n"},
 		{name: "its own is due, and the provider fails", session: good(), runs: nearly, fails: "refresh token 0", want: "access 0; refresh token 0"},
 		{name: "its own has expired, and the provider fails", session: good(), runs: time.Hour, fails: "refresh token 0", want: "refresh token 0", err: errDown},
 		{name: "its own has expired, and shared state does not take the successor", session: good(), runs: time.Hour, fails: "add n", want: "access 1; refresh token 0, add n"},
@@ -85,6 +88,9 @@ func TestToken(t *testing.T) {
 		bubble(t, c.name, false, func(t *testing.T, w *world) {
 			known := w.loaded(t, c.session)
 			<-time.After(c.runs)
+			if c.leased {
+				w.lease(t, c.session)
+			}
 			w.fail(c.fails)
 			if c.err != nil {
 				w.get(t, known, c.audience, c.refused, c.want, c.err)
@@ -175,32 +181,6 @@ func TestToken_BrowserIsNotLeftBehind(t *testing.T) {
 			w.recorded()
 			if got := w.finds(t, w.browserWith(t, s)); got != "token 3" {
 				t.Errorf("got %q; want token 3", got)
-			}
-		})
-	}
-}
-
-func TestToken_WhileAnotherRequestRefreshes(t *testing.T) {
-	t.Parallel()
-	for want, runs := range map[string]time.Duration{
-		"0s access 0, 3s access 1": nearly,
-		"3s access 1, 3s access 1": time.Hour,
-	} {
-		bubble(t, want, false, func(t *testing.T, w *world) {
-			w.takes = 3 * time.Second
-			first, second := w.loaded(t, good()), w.loaded(t, good())
-			get := func(known *lifecycle.Known) func() string {
-				return func() string {
-					token, err := w.Token(t.Context(), known, own, "")
-					if err != nil {
-						return err.Error()
-					}
-					return token.Access
-				}
-			}
-			<-time.After(runs)
-			if got := together(get(first), get(second)); got != want {
-				t.Errorf("got %q; want %q", got, want)
 			}
 		})
 	}

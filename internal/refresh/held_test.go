@@ -71,16 +71,6 @@ func TestHeld(t *testing.T) {
 				t.Errorf("Last: got generation %d; want nothing held any more", last.Generation)
 			}
 		})
-		held("it is revoked after a sign-out", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
-			w.interfere(nil)
-			w.signOut(t, s)
-			wait(2 * time.Second)
-			refreshes(t, g, s, true, "ended s")
-			w.want(t, []string{"token 1"}, []string{"token 2"}, []string{"1 failed"})
-			if last := g.Last(t.Context(), s); last != s {
-				t.Errorf("Last: got generation %d; want nothing held", last.Generation)
-			}
-		})
 		held("another replica has written its own", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			w.interfere(nil)
 			w.write(t, s, theirs(s))

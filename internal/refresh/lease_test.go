@@ -40,19 +40,6 @@ func TestLease_Waiting(t *testing.T) {
 		}
 		w.want(t, nil, nil, []string{"0 failed"})
 	})
-	bubble(t, "until a sign-out", func(t *testing.T, w *world) {
-		s := generation(0)
-		w.lease(t, s, lease)
-		waiting := start(t.Context(), w.replica(), s, true)
-		wait(time.Second)
-		w.signOut(t, s)
-		began := time.Now()
-		wantSaid(t, <-waiting, "ended s")
-		if waited := time.Since(began); waited > time.Second {
-			t.Errorf("heard of it after %v; want at once", waited)
-		}
-		w.want(t, nil, nil, nil)
-	})
 	bubble(t, "until a successor, which has expired by then", func(t *testing.T, w *world) {
 		s := generation(0)
 		w.lease(t, s, lease)
@@ -102,13 +89,5 @@ func TestLease_TokenRequestTakesLonger(t *testing.T) {
 		if took := time.Since(began); took != asking {
 			t.Errorf("got an answer after %v; want one after %v", took, asking)
 		}
-	})
-	bubble(t, "and another replica has written a successor: both go on with that", func(t *testing.T, w *world) {
-		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
-			w.write(t, s, theirs(s))
-			return fresh(s), nil
-		}
-		refreshes(t, w.replica(), generation(0), true, "1 theirs")
-		w.want(t, []string{"token 0"}, nil, nil)
 	})
 }

@@ -47,20 +47,6 @@ func TestRefresh_ManyCallers(t *testing.T) {
 		wantSaid(t, <-first, "1") // the first one waits
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
-	bubble(t, "sessions do not wait for each other", func(t *testing.T, w *world) {
-		stuck, g := make(chan struct{}), w.replica()
-		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
-			if s.ID == (session.ID{7}) {
-				<-stuck
-			}
-			return fresh(s), nil
-		}
-		first := start(t.Context(), g, generation(0), true)
-		synctest.Wait()
-		refreshes(t, g, another(session.ID{8}), true, "1")
-		close(stuck)
-		<-first
-	})
 }
 
 func TestRefresh_Generations(t *testing.T) {
@@ -268,19 +254,9 @@ func TestRefresh_ObserverPanics(t *testing.T) {
 	})
 }
 
-func TestRefresh_SignedOut(t *testing.T) {
+func TestRefresh_SignedOutMeanwhile(t *testing.T) {
 	t.Parallel()
-	bubble(t, "before: the provider is not asked", func(t *testing.T, w *world) {
-		s := generation(0)
-		w.signOut(t, s)
-		for _, must := range []bool{false, true} {
-			if got := refreshes(t, w.replica(), s, must, "ended s"); got.err.Error() != "signin: session has ended" {
-				t.Errorf("got %q; want an error that says so", got.err)
-			}
-		}
-		w.want(t, nil, nil, nil)
-	})
-	bubble(t, "meanwhile: what was received is revoked, even after the lease", func(t *testing.T, w *world) {
+	bubble(t, "what was received is revoked, even after the lease", func(t *testing.T, w *world) {
 		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
 			w.signOut(t, s)
 			w.after = func(_ context.Context, operation, _ string) error {
