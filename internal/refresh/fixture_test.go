@@ -43,6 +43,7 @@ type world struct {
 	// unless these functions are set.
 	takes   time.Duration
 	rotates bool
+	panics  bool // the observer
 	answer  func(context.Context, *session.Session) (*session.Session, error)
 	fetch   func(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
 
@@ -214,6 +215,9 @@ func (w *world) Refreshed(_ context.Context, s *session.Session, err error) {
 		what = "failed"
 	}
 	w.reports = append(w.reports, fmt.Sprint(s.Generation, " ", what))
+	if w.panics {
+		panic("in Config.OnEvent")
+	}
 }
 
 func down(context.Context, *session.Session) (*session.Session, error) { return nil, errDown }

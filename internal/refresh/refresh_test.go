@@ -138,28 +138,25 @@ func TestRefresh_ProviderFails(t *testing.T) {
 	t.Parallel()
 	bubble(t, "the session rests for 2 s, twice as long each time, 60 s at most", func(t *testing.T, w *world) {
 		g, s := w.replica(), generation(0)
-		w.answer = down
-		for i, delay := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
-			delay *= time.Second
+		fail := func(s *session.Session, delay time.Duration) {
+			t.Helper()
+			w.answer = down
+			tries := len(w.sent)
 			refreshes(t, g, s, true, "failed")
 			wait(delay - 1)
-			refreshes(t, g, s, true, "0")
-			if len(w.sent) != i+1 {
-				t.Errorf("after %v: got %d tries; want %d", delay-1, len(w.sent), i+1)
+			refreshes(t, g, s, true, fmt.Sprint(s.Generation))
+			if got := len(w.sent) - tries; got != 1 {
+				t.Errorf("before %v are over: got %d requests; want 1", delay, got)
 			}
 			wait(1)
+			w.answer = nil
 		}
-		w.answer = nil
+		for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+			fail(s, seconds*time.Second)
+		}
 		refreshes(t, g, s, true, "1")
-		w.answer = down
-		tries := len(w.sent)
-		for range 2 { // after a success, 2 s again
-			refreshes(t, g, generation(1), true, "failed")
-			wait(2 * time.Second)
-		}
-		if got := len(w.sent) - tries; got != 2 {
-			t.Errorf("after a success: got %d tries; want 2", got)
-		}
+		fail(generation(1), 2*time.Second)
+		refreshes(t, g, generation(1), true, "2")
 	})
 	bubble(t, "other sessions do not rest", func(t *testing.T, w *world) {
 		g := w.replica()
@@ -234,23 +231,12 @@ func TestRefresh_SourceIsBroken(t *testing.T) {
 	}
 }
 
-// panicking is an Observer that panics.
-type panicking struct{ told []error }
-
-func (p *panicking) Refreshed(_ context.Context, _ *session.Session, err error) {
-	p.told = append(p.told, err)
-	panic("in Config.OnEvent")
-}
-
 func TestRefresh_ObserverPanics(t *testing.T) {
 	t.Parallel()
 	bubble(t, "the refresh counts, and the panic is reported", func(t *testing.T, w *world) {
-		g, observer := w.replica(), new(panicking)
-		g.Observer = observer
-		refreshes(t, g, generation(0), true, "1")
-		if told := observer.told; len(told) != 2 || told[0] != nil || told[1] == nil || !strings.Contains(told[1].Error(), "OnEvent") {
-			t.Errorf("got reports %v; want the refresh, then the panic", told)
-		}
+		w.panics = true
+		refreshes(t, w.replica(), generation(0), true, "1")
+		w.want(t, []string{"token 0"}, nil, []string{"1 ok", "1 failed"})
 	})
 }
 
