@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http/httptest"
@@ -55,7 +56,7 @@ func TestToken(t *testing.T) {
 	const fetched = "fetched for ; fetch token 0, set t"
 	for _, c := range []struct {
 		name     string
-		session  *session.Session
+		session  *session.Session // nil is a good one
 		runs     time.Duration // how long the handler has run
 		fails    string
 		leased   bool // another replica has the lease
@@ -64,20 +65,20 @@ func TestToken(t *testing.T) {
 		want     string
 		err      error
 	}{
-		{name: "its own is at hand", session: good(), want: "access 0"},
-		{name: "its own is at hand, and another was refused", session: good(), refused: "access 9", want: "access 0"},
+		{name: "its own is at hand", want: "access 0"},
+		{name: "its own is at hand, and another was refused", refused: "access 9", want: "access 0"},
 		{name: "its own was left out", session: good(missing), want: fetched},
 		{name: "its own was left out, and another was refused", session: good(missing), refused: "access 9", want: fetched},
-		{name: "its own was refused", session: good(), refused: "access 0", want: fetched},
-		{name: "its own is due", session: good(), runs: nearly, want: "access 1; refresh token 0, add n"},
-		{name: "its own has expired", session: good(), runs: time.Hour, want: "access 1; refresh token 0, add n"},
-		{name: "its own is due, and another replica has the lease", session: good(), runs: nearly, leased: true, want: "access 0"},
-		{name: "its own has expired, and another replica has the lease", session: good(), runs: time.Hour, leased: true, want: "access 1; refresh token 0, add n"},
-		{name: "its own is due, and the provider fails", session: good(), runs: nearly, fails: "refresh token 0", want: "access 0; refresh token 0"},
-		{name: "its own has expired, and the provider fails", session: good(), runs: time.Hour, fails: "refresh token 0", want: "refresh token 0", err: errDown},
-		{name: "its own has expired, and shared state does not take the successor", session: good(), runs: time.Hour, fails: "add n", want: "access 1; refresh token 0, add n"},
-		{name: "another is fetched", session: good(), audience: api, want: "fetched for api; fetch token 0, set t"},
-		{name: "another cannot be fetched", session: good(), fails: "fetch token 0", audience: api, want: "fetch token 0", err: errDown},
+		{name: "its own was refused", refused: "access 0", want: fetched},
+		{name: "its own is due", runs: nearly, want: "access 1; refresh token 0, add n"},
+		{name: "its own has expired", runs: time.Hour, want: "access 1; refresh token 0, add n"},
+		{name: "its own is due, and another replica has the lease", runs: nearly, leased: true, want: "access 0"},
+		{name: "its own has expired, and another replica has the lease", runs: time.Hour, leased: true, want: "access 1; refresh token 0, add n"},
+		{name: "its own is due, and the provider fails", runs: nearly, fails: "refresh token 0", want: "access 0; refresh token 0"},
+		{name: "its own has expired, and the provider fails", runs: time.Hour, fails: "refresh token 0", want: "refresh token 0", err: errDown},
+		{name: "its own has expired, and shared state does not take the successor", runs: time.Hour, fails: "add n", want: "access 1; refresh token 0, add n"},
+		{name: "another is fetched", audience: api, want: "fetched for api; fetch token 0, set t"},
+		{name: "another cannot be fetched", fails: "fetch token 0", audience: api, want: "fetch token 0", err: errDown},
 
 		{name: "no refresh token, and its own is good", session: good(unrefreshable), runs: time.Hour - time.Second, want: "access 0"},
 		{name: "no refresh token, and its own has expired", session: good(unrefreshable), runs: time.Hour, err: lifecycle.ErrNoRefreshToken},
@@ -86,6 +87,7 @@ func TestToken(t *testing.T) {
 		{name: "no refresh token for another", session: good(unrefreshable), audience: api, err: lifecycle.ErrNoRefreshToken},
 	} {
 		bubble(t, c.name, false, func(t *testing.T, w *world) {
+			c.session = cmp.Or(c.session, good())
 			known := w.loaded(t, c.session)
 			<-time.After(c.runs)
 			if c.leased {

@@ -120,17 +120,17 @@ func TestEveryOrder_FetchAndSignOut(t *testing.T) {
 // No two token requests of one session are under way at once.
 func TestEveryOrder_FetchesAndRefreshes(t *testing.T) {
 	t.Parallel()
-	all, ticking := budget{preemptions: -1}, budget{preemptions: -1, ticks: 1}
 	a, aa, ab := []string{"urn:a"}, []string{"urn:a", "urn:a"}, []string{"urn:a", "urn:b"}
 	for _, s := range []scenario{
-		{name: "a fetch and a refresh", refreshes: 1, fetches: a, budget: all, asked: 2, orders: 41},
-		{name: "a fetch and a refresh, rotating", rotates: true, refreshes: 1, fetches: a, budget: all, asked: 2, orders: 43},
-		{name: "a fetch and a refresh in one process", rotates: true, together: true, refreshes: 1, fetches: a, budget: all, asked: 2, orders: 43},
-		{name: "two fetches for one audience, rotating", rotates: true, fetches: aa, budget: budget{preemptions: -1, ticks: deep}, asked: 1, orders: []int{42, 5683}[deep]},
-		{name: "two fetches for two audiences", fetches: ab, budget: ticking, asked: 2, orders: 1716},
-		{name: "two fetches for two audiences, rotating", rotates: true, fetches: ab, budget: all, asked: 2, orders: 52},
-		{name: "two fetches in one process", rotates: true, together: true, fetches: ab, budget: ticking, asked: 2, orders: 45},
+		{name: "a fetch and a refresh", refreshes: 1, fetches: a, asked: 2, orders: 41},
+		{name: "a fetch and a refresh, rotating", rotates: true, refreshes: 1, fetches: a, asked: 2, orders: 43},
+		{name: "a fetch and a refresh in one process", rotates: true, together: true, refreshes: 1, fetches: a, asked: 2, orders: 43},
+		{name: "two fetches for one audience", rotates: true, fetches: aa, budget: budget{ticks: deep}, asked: 1, orders: []int{42, 5683}[deep]},
+		{name: "two fetches for two audiences", fetches: ab, budget: budget{ticks: 1}, asked: 2, orders: 1716},
+		{name: "two fetches for two audiences, rotating", rotates: true, fetches: ab, asked: 2, orders: 52},
+		{name: "two fetches in one process", rotates: true, together: true, fetches: ab, budget: budget{ticks: 1}, asked: 2, orders: 45},
 	} {
+		s.preemptions = -1
 		s.ends = never
 		s.everyOrder(t)
 	}
