@@ -57,7 +57,7 @@ func TestToken(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		session  *session.Session // nil is a good one
-		runs     time.Duration // how long the handler has run
+		runs     time.Duration    // how long the handler has run
 		fails    string
 		leased   bool // another replica has the lease
 		audience session.Audience
