@@ -155,6 +155,9 @@ func (f *fake) answers(changes object) {
 	f.tokens = reply{body: body}
 }
 
+// answersID makes the token endpoint give new tokens, with changes to the ID token.
+func (f *fake) answersID(changes object) { f.answers(object{"id_token": f.idToken(changes)}) }
+
 // refuses makes the token endpoint refuse.
 func (f *fake) refuses(status int, code, description string) {
 	f.tokens = reply{status, object{"error": code, "error_description": description}}

@@ -2,8 +2,8 @@ package tokens_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
-	"time"
 
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
@@ -11,61 +11,47 @@ import (
 	"github.com/gosignin/signin/internal/tokens"
 )
 
-func TestRedeem(t *testing.T) {
-	t.Parallel()
-	f, s := newFake(t)
-	f.answers(object{"scope": nil, "id_token": f.idToken(object{"at_hash": atHash("new-access")})})
-	r, err := s.Redeem(t.Context(), "the-code", "the-verifier", jwt.Expect{Nonce: nonce})
-	if err != nil {
-		t.Fatalf("got error %v; want none", err)
+// described says what a session has got from a response.
+func described(s *session.Session) string {
+	kept := "no ID token"
+	if s.IDHeader != "" {
+		kept = "ID token"
 	}
-	if form := f.form(); form.Get("code") != "the-code" || form.Get("code_verifier") != "the-verifier" || form.Get("grant_type") != "authorization_code" {
-		t.Errorf("got form %v; want code and verifier", form)
-	}
-	if r.ID != (session.ID{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || r.Generation != 0 || !r.Began.IsZero() {
-		t.Errorf("got %+v; want a new session, without an ID or a beginning", r)
-	}
-	if r.RefreshToken != "new-refresh" || r.AccessToken.String() != "new-access" || !r.AccessExpiry.Equal(now.Add(10*time.Minute)) || r.AccessLife != 10*time.Minute {
-		t.Errorf("got %+v; want the tokens, for ten minutes", r)
-	}
-	if r.Scope != "openid profile offline_access" || r.Claims.Extra() != "" || r.Nonce != "" {
-		t.Errorf("got scope %q, extra %q, nonce %q; want the scope that was asked for", r.Scope, r.Claims.Extra(), r.Nonce)
-	}
-	if raw := f.tokens.body.(object)["id_token"]; r.IDToken() != raw {
-		t.Errorf("got ID token %q; want %q", r.IDToken(), raw)
-	}
-	if len(f.bearers) != 0 {
-		t.Errorf("userinfo: got %d requests; want none", len(f.bearers))
-	}
-	f.quiet(nil)
+	return fmt.Sprintf("%s, %s for %v (%v), %q, %s of %s", s.RefreshToken, s.AccessToken.String(),
+		s.AccessExpiry.Sub(s.LastSeen), s.AccessLife, s.Scope, kept, s.Claims.Text(session.Subject))
 }
 
-func TestRedeem_OtherAnswers(t *testing.T) {
+func TestRedeem(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
 		logto   bool
 		changes object
-		check   func(r *session.Session) bool
+		want    string
 	}{
-		{"the scope that was granted", false, nil, func(r *session.Session) bool { return r.Scope == "openid email" }},
-		{"no refresh token", false, object{"refresh_token": nil}, func(r *session.Session) bool {
-			return r.RefreshToken == "" && r.AccessToken.String() == "new-access"
-		}},
-		{"no word how long the access token is good: an hour", false, object{"expires_in": nil}, func(r *session.Session) bool {
-			return r.AccessExpiry.Equal(now.Add(time.Hour)) && r.AccessLife == time.Hour
-		}},
+		{"all", false, nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", ID token of alice`},
+		{"no scope: what was asked for", false, object{"scope": nil}, `new-refresh, new-access for 10m0s (10m0s), "openid profile offline_access", ID token of alice`},
+		{"no refresh token", false, object{"refresh_token": nil}, `, new-access for 10m0s (10m0s), "openid email", ID token of alice`},
+		{"no expiry: an hour", false, object{"expires_in": nil}, `new-refresh, new-access for 1h0m0s (1h0m0s), "openid email", ID token of alice`},
 		// There an ID token is of no use at a sign-out, so a cookie need not hold it.
-		{"of Logto: the claims alone are kept", true, nil, func(r *session.Session) bool {
-			return r.IDHeader == "" && r.IDSignature == "" && r.Claims.Text(session.Subject) == "alice"
-		}},
+		{"Logto", true, nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", no ID token of alice`},
 	} {
 		f, s := newFake(t, func(s *tokens.Source) { s.Logto = row.logto })
 		f.answers(row.changes)
-		r, err := s.Redeem(t.Context(), "c", "v", jwt.Expect{Nonce: nonce})
-		if err != nil || !row.check(r) {
-			t.Errorf("%s: got %+v, %v", row.name, r, err)
+		r, err := s.Redeem(t.Context(), "the-code", "the-verifier", jwt.Expect{Nonce: nonce})
+		if err != nil || described(r) != row.want {
+			t.Fatalf("%s: got %s, %v; want %s", row.name, described(r), err, row.want)
 		}
+		if r.ID != (session.ID{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || r.Generation != 0 || !r.Began.IsZero() || r.Nonce != "" || r.Claims.Extra() != "" {
+			t.Errorf("%s: got %+v; want a new session, without an ID, a beginning or userinfo", row.name, r)
+		}
+		if raw := f.tokens.body.(object)["id_token"]; !row.logto && r.IDToken() != raw {
+			t.Errorf("%s: got ID token %q; want %q", row.name, r.IDToken(), raw)
+		}
+		if form := f.form(); form.Get("code") != "the-code" || form.Get("code_verifier") != "the-verifier" || form.Get("grant_type") != "authorization_code" {
+			t.Errorf("%s: got form %v; want code and verifier", row.name, form)
+		}
+		f.quiet(nil)
 	}
 }
 
@@ -81,15 +67,14 @@ func TestRedeem_Refused(t *testing.T) {
 		{"the code", func(f *fake) { f.refuses(400, "invalid_grant", "confidential") }, nonce, provider.Refused},
 		{"no ID token", func(f *fake) { f.answers(object{"id_token": nil}) }, nonce, provider.Rejected},
 		{"an ID token of another sign-in", func(f *fake) { f.answers(nil) }, "another", provider.Rejected},
-		{"an ID token with the hash of another access token", func(f *fake) { f.answers(object{"id_token": f.idToken(object{"at_hash": atHash("x")})}) }, nonce, provider.Rejected},
+		{"an ID token with the hash of another access token", func(f *fake) { f.answersID(object{"at_hash": atHash("x")}) }, nonce, provider.Rejected},
 		{"the keys cannot be had", func(f *fake) { f.answers(nil); f.keys = 500 }, nonce, provider.Unavailable},
 		{"the provider fails", func(f *fake) { f.tokens = reply{status: 500} }, nonce, provider.Unavailable},
 	} {
 		f, s := newFake(t)
 		row.answer(f)
 		r, err := s.Redeem(t.Context(), "the-code", "the-verifier", jwt.Expect{Nonce: row.nonce})
-		wantKind(t, row.name, err, row.kind)
-		if r != nil {
+		if wantKind(t, row.name, err, row.kind); r != nil {
 			t.Errorf("%s: got %+v; want no session", row.name, r)
 		}
 		f.quiet(err)
@@ -119,7 +104,7 @@ func TestRedeem_UserInfo(t *testing.T) {
 		{"both, where the ID token has neither", nil, object{"email": "a@test", "email_verified": true}, `{"email":"a@test","email_verified":true}`},
 	} {
 		f, s := newFake(t, withUserInfo)
-		f.answers(object{"id_token": f.idToken(row.token)})
+		f.answersID(row.token)
 		row.info["sub"] = "alice"
 		f.info = reply{body: row.info}
 		r, err := s.Redeem(t.Context(), "c", "v", jwt.Expect{Nonce: nonce})

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
@@ -37,39 +37,44 @@ func claimsOf(t *testing.T, s *session.Session) (claims object) {
 
 func TestRefresh(t *testing.T) {
 	t.Parallel()
-	f, s := newFake(t)
-	f.answers(object{"id_token": f.idToken(object{"name": "New", "at_hash": atHash("new-access")})})
-	before := f.session(object{"name": "Old", "sid": "s1"}, "")
-	r := *before
-	next, err := s.Refresh(t.Context(), &r)
-	wantNewTokens(t, "refreshed", next, err)
-	if form := f.form(); form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != "old-refresh" || form.Has("resource") {
-		t.Errorf("got form %v; want the old refresh token and no more", form)
-	}
-	if next.Scope != "openid email" || !next.AccessExpiry.Equal(now.Add(10*time.Minute)) || next.AccessLife != 10*time.Minute || next.Nonce != nonce {
-		t.Errorf("got %+v; want what the answer says, and the nonce kept", next)
-	}
-	if claims := claimsOf(t, next); claims["name"] != "New" || next.Claims.Extra() != "" {
-		t.Errorf("got claims %v, extra %q; want the new ones", claims, next.Claims.Extra())
-	}
-	if !reflect.DeepEqual(&r, before) {
-		t.Errorf("got the session changed to %+v; want it left alone", r)
-	}
-	f.wantRevoked()
-	f.quiet(nil)
-}
-
-func TestRefresh_AnswerLacksSomething(t *testing.T) {
-	t.Parallel()
-	f, s := newFake(t)
-	f.answers(object{"refresh_token": nil, "scope": nil, "id_token": nil, "expires_in": nil})
-	r := f.session(object{"name": "Old"}, `{"custom_data":1}`)
-	next, err := s.Refresh(t.Context(), r)
-	if err != nil || next.RefreshToken != "old-refresh" || next.Scope != "openid profile" || next.IDToken() != r.IDToken() || next.Nonce != r.Nonce {
-		t.Errorf("got %+v, %v; want refresh token, scope and claims as they were", next, err)
-	}
-	if next.AccessToken.String() != "new-access" || !next.AccessExpiry.Equal(now.Add(time.Hour)) {
-		t.Errorf("got %+v; want the new access token, for an hour", next)
+	for _, row := range []struct {
+		name    string
+		changes object
+		want    string
+		claim   string // the name
+	}{
+		{
+			"all", nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", ID token of alice`,
+			"New",
+		},
+		{
+			"nothing but an access token", object{"refresh_token": nil, "scope": nil, "id_token": nil, "expires_in": nil},
+			`old-refresh, new-access for 1h0m0s (1h0m0s), "openid profile", ID token of alice`,
+			"Old",
+		},
+	} {
+		f, s := newFake(t)
+		changes := object{"id_token": f.idToken(object{"name": "New", "at_hash": atHash("new-access")})}
+		maps.Copy(changes, row.changes)
+		f.answers(changes)
+		before := f.session(object{"name": "Old"}, "")
+		r := *before
+		next, err := s.Refresh(t.Context(), &r)
+		if err != nil || described(next) != row.want || !next.LastSeen.Equal(now) || next.ID != r.ID || next.Generation != r.Generation {
+			t.Fatalf("%s: got %+v, %v; want %s", row.name, next, err, row.want)
+		}
+		if got := claimsOf(t, next)["name"]; got != row.claim || next.Nonce != nonce && next.Nonce != r.Nonce {
+			t.Errorf("%s: got name %v, nonce %q; want %s, and the nonce kept", row.name, got, next.Nonce, row.claim)
+		}
+		form := f.form()
+		if form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != "old-refresh" || form.Has("resource") {
+			t.Errorf("%s: got form %v; want the old refresh token and no more", row.name, form)
+		}
+		if !reflect.DeepEqual(&r, before) {
+			t.Errorf("%s: got the session changed to %+v; want it left alone", row.name, r)
+		}
+		f.wantRevoked()
+		f.quiet(nil)
 	}
 }
 
@@ -89,7 +94,7 @@ func TestRefresh_AnotherPerson(t *testing.T) {
 		"another person, and it cannot be revoked": {token: object{"sub": "mallory"}, revoke: http.StatusInternalServerError},
 	} {
 		f, s := newFake(t, withUserInfo)
-		f.answers(object{"id_token": f.idToken(row.token)})
+		f.answersID(row.token)
 		f.info = reply{body: object{"sub": "alice"}}
 		if row.info != nil {
 			f.info.body = row.info
@@ -152,7 +157,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 			f.info = reply{status: 500}
 		}, old, old, "Old"},
 		{"userinfo fails: what may be beside the new ID token stays", func(f *fake) {
-			f.answers(object{"id_token": f.idToken(object{"name": "New", "email": "b@test"})})
+			f.answersID(object{"name": "New", "email": "b@test"})
 			f.info = reply{status: 500}
 		}, old, `{"custom_data":1}`, "New"},
 		{"userinfo does not take the token", func(f *fake) { f.info = reply{status: 401} }, old, old, "New"},
@@ -163,7 +168,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		}, `{"custom_data":1}`, `{"custom_data":1}`, "Old"},
 	} {
 		f, s := newFake(t, withUserInfo)
-		f.answers(object{"id_token": f.idToken(object{"name": "New", "acr": "one"})})
+		f.answersID(object{"name": "New"})
 		f.info = reply{body: object{"sub": "alice"}}
 		row.answer(f)
 		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old"}, row.extra))
@@ -207,7 +212,7 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 		{"with characters that JSON escapes", object{"sid": `s"<1>\`, "acr": "a\nb"}, object{"sid": nil}, nil, object{"sid": `s"<1>\`, "acr": "a\nb"}},
 	} {
 		f, s := newFake(t, func(s *tokens.Source) { s.UserInfo = row.info != nil })
-		f.answers(object{"id_token": f.idToken(row.after)})
+		f.answersID(row.after)
 		f.info = reply{body: row.info}
 		if row.info != nil {
 			row.info["sub"] = "alice"
@@ -236,7 +241,7 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 func TestRefresh_NonceIsRemembered(t *testing.T) {
 	t.Parallel()
 	f, s := newFake(t)
-	f.answers(object{"id_token": f.idToken(object{"nonce": nil})})
+	f.answersID(object{"nonce": nil})
 	next, err := s.Refresh(t.Context(), f.session(nil, ""))
 	wantNewTokens(t, "without a nonce", next, err)
 	plain, err := next.Append(nil)
@@ -244,10 +249,10 @@ func TestRefresh_NonceIsRemembered(t *testing.T) {
 	if err := errors.Join(err, kept.Decode(plain)); err != nil {
 		t.Fatalf("got error %v; want none", err)
 	}
-	f.answers(object{"id_token": f.idToken(nil)})
+	f.answersID(nil)
 	again, err := s.Refresh(t.Context(), kept)
 	wantNewTokens(t, "with the nonce of the sign-in", again, err)
-	f.answers(object{"id_token": f.idToken(object{"nonce": "another"})})
+	f.answersID(object{"nonce": "another"})
 	if next, err := s.Refresh(t.Context(), kept); next != nil || !errors.Is(err, refresh.ErrFinal) {
 		t.Errorf("with another nonce: got %+v, %v; want the end of the session", next, err)
 	}
