@@ -78,9 +78,7 @@ func newWorld(t *testing.T, onServer bool) *world {
 	keys := [][]byte{bytes.Repeat([]byte{1}, 32)}
 	state, err := sharedstate.New(shared{w, memory}, keys, "https://op.test", "app", 25*time.Hour)
 	ring, err2 := seal.NewRing(keys, "session", "https://op.test", "app")
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, errors.Join(err, err2))
 	var store sessions.Store
 	if onServer {
 		store = serverSide{w, map[string]map[any]any{}}
@@ -291,25 +289,21 @@ func (w *world) succeed(t *testing.T, s *session.Session, changes ...func(*sessi
 	for _, change := range changes {
 		change(n)
 	}
-	if ok, err := w.State.AddSuccessor(t.Context(), s, n); !ok || err != nil {
-		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
-	}
+	_, err := w.State.AddSuccessor(t.Context(), s, n)
+	noError(t, err)
 }
 
 // lease takes the lease of s, as another replica does.
 func (w *world) lease(t *testing.T, s *session.Session) {
 	t.Helper()
-	if ok, err := w.State.TakeLease(t.Context(), s, refresh.Lease); !ok || err != nil {
-		t.Fatalf("TakeLease: got %v, %v; want true", ok, err)
-	}
+	_, err := w.State.TakeLease(t.Context(), s, refresh.Lease)
+	noError(t, err)
 }
 
 // end ends sessions, as another replica does.
 func (w *world) end(t *testing.T, kind sharedstate.Kind, value string, reason sharedstate.Reason) {
 	t.Helper()
-	if err := w.State.End(t.Context(), kind, []byte(value), reason, time.Now()); err != nil {
-		t.Fatalf("End: got error %v; want none", err)
-	}
+	noError(t, w.State.End(t.Context(), kind, []byte(value), reason, time.Now()))
 }
 
 // browser has the cookies of a session.
@@ -324,9 +318,7 @@ func (w *world) browserWith(t *testing.T, s *session.Session) browser {
 		return b
 	}
 	rec := httptest.NewRecorder()
-	if err := w.Store.Save(rec, b.request(t, ""), s, time.Hour, true); err != nil {
-		t.Fatalf("Save: got error %v; want none", err)
-	}
+	noError(t, w.Store.Save(rec, b.request(t, ""), s, time.Hour, true))
 	w.receive(t, b, rec)
 	return b
 }
@@ -390,9 +382,7 @@ func (w *world) finds(t *testing.T, b browser) string {
 	t.Helper()
 	w.fail("")
 	said, err := w.load(t, maps.Clone(b), b.request(t, "image"))
-	if err != nil {
-		t.Errorf("Load: got error %v; want none", err)
-	}
+	noError(t, err)
 	return said
 }
 
@@ -401,6 +391,14 @@ func refreshToken(s *session.Session) string {
 		return ""
 	}
 	return s.RefreshToken
+}
+
+// noError ends the test with an error.
+func noError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("got error %v; want none", err)
+	}
 }
 
 // wantError compares an error with those that it must match. It must match no

@@ -97,9 +97,7 @@ func TestLoad(t *testing.T) {
 		{
 			name: "its browser has shown a later generation", session: good(),
 			arrange: func(t *testing.T, w *world, s *session.Session) {
-				if err := w.State.Supersede(t.Context(), s.ID, 0); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, w.State.Supersede(t.Context(), s.ID, 0))
 			},
 			want: "token 0: superseded, written deleted",
 		},

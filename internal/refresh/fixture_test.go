@@ -59,9 +59,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{Memory: sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1 << 20, Bytes: 1 << 30})}
 	var err error
 	w.state, err = sharedstate.New(w, [][]byte{bytes.Repeat([]byte{1}, 32)}, "https://op.test", "app", 24*time.Hour)
-	if err != nil {
-		t.Fatalf("sharedstate.New: got error %v; want none", err)
-	}
+	noError(t, err)
 	return w
 }
 
@@ -283,9 +281,8 @@ func theirs(s *session.Session) *session.Session {
 func (w *world) write(t *testing.T, s, next *session.Session) *session.Session {
 	t.Helper()
 	next.ID, next.Generation, next.Began, next.Created = s.ID, s.Generation+1, s.Began, s.Created
-	if ok, err := w.state.AddSuccessor(t.Context(), s, next); !ok || err != nil {
-		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
-	}
+	_, err := w.state.AddSuccessor(t.Context(), s, next)
+	noError(t, err)
 	return next
 }
 
@@ -304,32 +301,33 @@ func (w *world) expire() {
 // lease takes the lease of s, as another replica does.
 func (w *world) lease(t *testing.T, s *session.Session, d time.Duration) {
 	t.Helper()
-	if ok, err := w.state.TakeLease(t.Context(), s, d); !ok || err != nil {
-		t.Fatalf("TakeLease: got %v, %v; want true", ok, err)
-	}
+	_, err := w.state.TakeLease(t.Context(), s, d)
+	noError(t, err)
 }
 
 func (w *world) supersede(t *testing.T, s *session.Session) {
 	t.Helper()
-	if err := w.state.Supersede(t.Context(), s.ID, s.Generation); err != nil {
-		t.Errorf("Supersede: got error %v; want none", err)
-	}
+	noError(t, w.state.Supersede(t.Context(), s.ID, s.Generation))
 }
 
 func (w *world) signOut(t *testing.T, s *session.Session) {
 	t.Helper()
-	if err := w.state.End(t.Context(), sharedstate.EndedSession, s.ID[:], sharedstate.SignedOut, time.Now()); err != nil {
-		t.Errorf("End: got error %v; want none", err)
-	}
+	noError(t, w.state.End(t.Context(), sharedstate.EndedSession, s.ID[:], sharedstate.SignedOut, time.Now()))
 }
 
 func (w *world) standing(t *testing.T, s *session.Session) sharedstate.Standing {
 	t.Helper()
 	standing, err := w.state.Look(t.Context(), s)
-	if err != nil {
-		t.Fatalf("Look: got error %v; want none", err)
-	}
+	noError(t, err)
 	return standing
+}
+
+// noError reports an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("got error %v; want none", err)
+	}
 }
 
 // outcome is what Refresh or Token returns.

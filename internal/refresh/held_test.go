@@ -64,9 +64,7 @@ func TestHeld(t *testing.T) {
 				t.Error("got the generation before not superseded; want it to be")
 			}
 			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "1 failed", "2 ok"})
-			if err := w.Memory.Delete(t.Context(), w.state.GenerationKey(sharedstate.Successor, s.ID, 1)); err != nil {
-				t.Errorf("Delete: got error %v; want none", err)
-			}
+			noError(t, w.Memory.Delete(t.Context(), w.state.GenerationKey(sharedstate.Successor, s.ID, 1)))
 			if last := g.Last(t.Context(), s); last != s {
 				t.Errorf("Last: got generation %d; want nothing held any more", last.Generation)
 			}

@@ -71,9 +71,7 @@ func TestNewest_UnreadableSuccessor(t *testing.T) {
 	bubble(t, "the session is superseded", func(t *testing.T, w *world) {
 		s, g := generation(5), w.replica()
 		key := w.state.GenerationKey(sharedstate.Successor, s.ID, 5)
-		if err := w.Memory.Set(t.Context(), key, []byte("not sealed"), lease); err != nil {
-			t.Fatalf("Set: got error %v; want none", err)
-		}
+		noError(t, w.Memory.Set(t.Context(), key, []byte("not sealed"), lease))
 		refreshes(t, g, s, true, "superseded")
 		newest(t, g, s, w.standing(t, s), "superseded", 5)
 		w.want(t, nil, nil, nil)
@@ -95,9 +93,8 @@ func TestRefresh_Supersedes(t *testing.T) {
 	} {
 		bubble(t, row.name, func(t *testing.T, w *world) {
 			s := w.chain(t, generation(0), row.refreshed)
-			if _, err := w.replica().Refresh(t.Context(), s, row.shown, true); err != nil {
-				t.Errorf("Refresh: got error %v; want none", err)
-			}
+			_, err := w.replica().Refresh(t.Context(), s, row.shown, true)
+			noError(t, err)
 			got := ""
 			for g := range uint64(4) {
 				if w.standing(t, generation(g)).Superseded {

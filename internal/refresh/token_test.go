@@ -130,9 +130,7 @@ func TestToken_Kept(t *testing.T) {
 		s, want := generation(0), resource("urn:a")
 		old := tokenFor(want.Audience, 7)
 		old.Until = time.Now()
-		if err := w.state.KeepToken(t.Context(), s.ID, want.Audience, old, time.Hour); err != nil {
-			t.Fatalf("KeepToken: got error %v; want none", err)
-		}
+		noError(t, w.state.KeepToken(t.Context(), s.ID, want.Audience, old, time.Hour))
 		gets(t, w.replica(), s, want, "access 1 for urn:a")
 	})
 	bubble(t, "by another replica, but the person has signed out since", func(t *testing.T, w *world) {

@@ -59,23 +59,3 @@ func TestParseToken_Malformed(t *testing.T) {
 		}
 	}
 }
-
-// FuzzParseToken: what is read is the same when it is written and read again.
-func FuzzParseToken(f *testing.F) {
-	f.Add([]byte(nil))
-	f.Add((&session.Token{Access: "a", Until: time.Unix(5, 0)}).Append(nil))
-	f.Add((&session.Token{Access: "a", Scope: "openid", Until: time.Unix(-5, 0), Expiry: time.Unix(1_700_000_060, 0)}).Append(nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		token, err := session.ParseToken(b)
-		if err != nil {
-			if token != nil {
-				t.Errorf("got %+v beside error %v; want no token", token, err)
-			}
-			return
-		}
-		again, err := session.ParseToken(token.Append(nil))
-		if err != nil || !reflect.DeepEqual(again, token) || token.Access == "" {
-			t.Errorf("got %+v, %v; want %+v again", again, err, token)
-		}
-	})
-}

@@ -84,9 +84,7 @@ func TestLook_Allocations(t *testing.T) {
 func BenchmarkLook(b *testing.B) {
 	m, _ := newMemory(sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20})
 	for i := range 100_000 {
-		if err := m.Set(b.Context(), keyOf("e", i), make([]byte, 9), ttl); err != nil {
-			b.Fatal(err)
-		}
+		noError(b, m.Set(b.Context(), keyOf("e", i), make([]byte, 9), ttl))
 	}
 	st, s := open(b, m, issuer, client), with(b, both)
 	b.ReportAllocs()

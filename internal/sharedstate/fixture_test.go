@@ -80,9 +80,7 @@ func open(t testing.TB, s sharedstate.Store, issuer, client string, keys ...[]by
 		keys = [][]byte{key(1)}
 	}
 	st, err := sharedstate.New(s, keys, issuer, client, ttl)
-	if err != nil {
-		t.Fatalf("New: got error %v; want none", err)
-	}
+	noError(t, err)
 	return st
 }
 
@@ -90,9 +88,7 @@ func open(t testing.TB, s sharedstate.Store, issuer, client string, keys ...[]by
 func with(t testing.TB, payload string) *session.Session {
 	t.Helper()
 	claims, err := session.ParseClaims(payload, "")
-	if err != nil {
-		t.Fatalf("ParseClaims: got error %v; want none", err)
-	}
+	noError(t, err)
 	return &session.Session{
 		ID: session.ID{15: 7}, Began: start, Created: start.Truncate(time.Second), LastSeen: start.Truncate(time.Second),
 		Generation: 3, Claims: claims,
@@ -123,7 +119,13 @@ func add(t *testing.T, st *sharedstate.State, s, next *session.Session) {
 
 func end(t *testing.T, st *sharedstate.State, kind sharedstate.Kind, value string, reason sharedstate.Reason, at time.Time) {
 	t.Helper()
-	if err := st.End(t.Context(), kind, []byte(value), reason, at); err != nil {
-		t.Fatalf("End: got error %v; want none", err)
+	noError(t, st.End(t.Context(), kind, []byte(value), reason, at))
+}
+
+// noError ends the test with an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("got error %v; want none", err)
 	}
 }

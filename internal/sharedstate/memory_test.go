@@ -58,9 +58,7 @@ func TestMemory(t *testing.T) {
 	m, c := newMemory(sharedstate.Limits{Entries: 100, Bytes: 1 << 20})
 	set := func(key string, value []byte, ttl time.Duration) {
 		t.Helper()
-		if err := m.Set(ctx, key, value, ttl); err != nil {
-			t.Fatalf("Set: got error %v; want none", err)
-		}
+		noError(t, m.Set(ctx, key, value, ttl))
 	}
 	adds := func(what, key string, value []byte, want bool) {
 		t.Helper()
@@ -83,9 +81,7 @@ func TestMemory(t *testing.T) {
 	want(t, get(t, m, "a", "b"), "<nil>", "")
 	adds("where one has expired", "a", []byte("4"), true)
 	for range 2 { // the second finds nothing
-		if err := m.Delete(ctx, "a"); err != nil {
-			t.Fatalf("Delete: got error %v; want none", err)
-		}
+		noError(t, m.Delete(ctx, "a"))
 	}
 	want(t, get(t, m, "a"), "<nil>")
 }

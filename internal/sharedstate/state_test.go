@@ -150,9 +150,7 @@ func TestSuccessor(t *testing.T) {
 			t.Errorf("%s: got %q for %v; want it sealed, for %v", k, value, s.ttls[k], ttl)
 		}
 	}
-	if err := st.Supersede(t.Context(), v.ID, 3); err != nil {
-		t.Fatalf("Supersede: got error %v; want none", err)
-	}
+	noError(t, st.Supersede(t.Context(), v.ID, 3))
 	if got, err := st.Look(t.Context(), v); err != nil || !got.Superseded || got.Successor != nil || got.Plain() {
 		t.Errorf("Look: got %+v, %v; want it superseded", got, err)
 	}
@@ -268,9 +266,7 @@ func TestLease(t *testing.T) {
 			t.Errorf("got a lease of %v; want half a minute", s.ttls[k])
 		}
 	}
-	if err := st.ReleaseLease(t.Context(), &session.Session{ID: session.ID{1}, Generation: 1}); err != nil {
-		t.Errorf("ReleaseLease: got error %v; want none", err)
-	}
+	noError(t, st.ReleaseLease(t.Context(), &session.Session{ID: session.ID{1}, Generation: 1}))
 	try(2, false)
 	try(1, true)
 }

@@ -21,9 +21,7 @@ func apiToken() *session.Token {
 
 func keepToken(t *testing.T, st *sharedstate.State, s *session.Session, a session.Audience, token *session.Token) {
 	t.Helper()
-	if err := st.KeepToken(t.Context(), s.ID, a, token, time.Minute); err != nil {
-		t.Fatalf("KeepToken: got error %v; want none", err)
-	}
+	noError(t, st.KeepToken(t.Context(), s.ID, a, token, time.Minute))
 }
 
 // wantKept compares what is found for an audience; nil is nothing.

@@ -42,15 +42,16 @@ func TestRefresh(t *testing.T) {
 		changes object
 		want    string
 		claim   string // the name
+		nonce   string // that is kept
 	}{
 		{
 			"all", nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", ID token of alice`,
-			"New",
+			"New", nonce,
 		},
 		{
 			"nothing but an access token", object{"refresh_token": nil, "scope": nil, "id_token": nil, "expires_in": nil},
 			`old-refresh, new-access for 1h0m0s (1h0m0s), "openid profile", ID token of alice`,
-			"Old",
+			"Old", "",
 		},
 	} {
 		f, s := newFake(t)
@@ -63,8 +64,8 @@ func TestRefresh(t *testing.T) {
 		if err != nil || described(next) != row.want || !next.LastSeen.Equal(now) || next.ID != r.ID || next.Generation != r.Generation {
 			t.Fatalf("%s: got %+v, %v; want %s", row.name, next, err, row.want)
 		}
-		if got := claimsOf(t, next)["name"]; got != row.claim || next.Nonce != nonce && next.Nonce != r.Nonce {
-			t.Errorf("%s: got name %v, nonce %q; want %s, and the nonce kept", row.name, got, next.Nonce, row.claim)
+		if got := claimsOf(t, next)["name"]; got != row.claim || next.Nonce != row.nonce {
+			t.Errorf("%s: got name %v, nonce %q; want %s, %q", row.name, got, next.Nonce, row.claim, row.nonce)
 		}
 		form := f.form()
 		if form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != "old-refresh" || form.Has("resource") {
