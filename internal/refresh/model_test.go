@@ -223,10 +223,7 @@ func (st *stage) add(name, audience string) *requesting {
 // background has none.
 func (st *stage) beforeOperation(ctx context.Context, operation, _ string) error {
 	if who(ctx) == "" {
-		if st.scheduler.outage {
-			return errDown
-		}
-		return nil
+		return st.scheduler.background()
 	}
 	becomes := st.scheduler.await(ctx, false)
 	st.mu.Lock()
@@ -251,20 +248,26 @@ func (st *stage) afterOperation(ctx context.Context, _, _ string) error {
 // refresh and fetch are the provider's answers.
 
 func (st *stage) refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
+	token, err := st.exchange(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	next := fresh(s)
-	var err error
-	next.RefreshToken, err = st.exchange(ctx, s)
-	return next, err
+	next.RefreshToken = token
+	return next, nil
 }
 
 func (st *stage) fetch(ctx context.Context, s *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
-	next := rotated(s)
-	var err error
-	next.RefreshToken, err = st.exchange(ctx, s)
-	if next.RefreshToken == s.RefreshToken {
-		next = nil
+	token, err := st.exchange(ctx, s)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case token == s.RefreshToken:
+		return tokenFor(a, 0), nil, nil
 	}
-	return tokenFor(a, 0), next, err
+	next := rotated(s)
+	next.RefreshToken = token
+	return tokenFor(a, 0), next, nil
 }
 
 // exchange is the provider's answer to a refresh token: the one to use from now

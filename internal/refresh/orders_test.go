@@ -90,6 +90,16 @@ func (s *scheduler) await(ctx context.Context, reliable bool) fate {
 	return <-granted
 }
 
+// background is the fate of an operation of no party: it has no turn.
+func (s *scheduler) background() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outage {
+		return errDown
+	}
+	return nil
+}
+
 // run grants turns until all parties have finished. Of the steps that there are
 // each time, it takes the one that choices names, or the first when these have
 // run out. It returns which it took, and of how many.
