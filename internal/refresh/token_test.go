@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -46,31 +45,6 @@ func fetchFails(t *testing.T, g *refresh.Group, s *session.Session, audience str
 	if got := <-ask(t.Context(), g, s, resource(audience)); got.token != nil || got.session != nil || !errors.Is(got.err, want) {
 		t.Errorf("%s: got %+v, %+v, %v; want %v", audience, got.token, got.session, got.err, want)
 	}
-}
-
-func TestToken_ManyCallers(t *testing.T) {
-	t.Parallel()
-	bubble(t, "three hundred for three audiences over two replicas make three requests", func(t *testing.T, w *world) {
-		w.takes = 3 * time.Second
-		replicas, s := []*refresh.Group{w.replica(), w.replica()}, generation(0)
-		var tokens sync.Map
-		var wg sync.WaitGroup
-		for i := range 300 {
-			wg.Go(func() {
-				name := fmt.Sprint("urn:", i%3)
-				token, newest, err := replicas[i%2].Token(t.Context(), s, 0, resource(name))
-				if err != nil || !strings.HasSuffix(token.Access, name) || newest.Generation != 0 {
-					t.Errorf("got %+v, %+v, %v; want a token for %s", token, newest, err, name)
-					return
-				}
-				if first, _ := tokens.LoadOrStore(name, token.Access); first != token.Access {
-					t.Errorf("got %q and %q; want one token for %s", first, token.Access, name)
-				}
-			})
-		}
-		wg.Wait()
-		w.used(t, "token 0", "token 0", "token 0")
-	})
 }
 
 func TestToken_Kept(t *testing.T) {
@@ -115,12 +89,6 @@ func TestToken_Kept(t *testing.T) {
 			token.Until = time.Now()
 			return token, nil, nil
 		}
-		w.interfere(func(_ context.Context, operation, _ string) error {
-			if operation == "set t" {
-				t.Error("got it written; want it not to be")
-			}
-			return nil
-		})
 		g := w.replica()
 		gets(t, g, generation(0), resource("urn:a"), "access 0 for urn:a")
 		gets(t, g, generation(0), resource("urn:a"), "access 0 for urn:a")

@@ -15,7 +15,7 @@ import (
 	"github.com/gosignin/signin/internal/tokens"
 )
 
-func TestFetch_Audience(t *testing.T) {
+func TestFetch(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		audience session.Audience
@@ -53,6 +53,13 @@ func TestFetch_Audience(t *testing.T) {
 		}
 		f.quiet(nil)
 	}
+	for name, refresh := range map[string]any{"the same refresh token": "old-refresh", "no refresh token": nil} {
+		f, s := newFake(t)
+		f.answers(object{"refresh_token": refresh})
+		if token, next, err := s.Fetch(t.Context(), f.session(nil, ""), session.Audience{}); err != nil || token == nil || next != nil {
+			t.Errorf("%s: got %+v, %+v, %v; want a token and no more", name, token, next, err)
+		}
+	}
 }
 
 func TestFetch_Until(t *testing.T) {
@@ -78,18 +85,6 @@ func TestFetch_Until(t *testing.T) {
 		}
 		if seconds, _ := row.seconds.(int); (seconds > 0) == token.Expiry.IsZero() {
 			t.Errorf("%s: got expiry %v; want the provider's, or none", name, token.Expiry)
-		}
-	}
-}
-
-func TestFetch_WithoutRotation(t *testing.T) {
-	t.Parallel()
-	for name, refresh := range map[string]any{"the same refresh token": "old-refresh", "no refresh token": nil} {
-		f, s := newFake(t)
-		f.answers(object{"refresh_token": refresh})
-		token, next, err := s.Fetch(t.Context(), f.session(nil, ""), session.Audience{Organization: "org"})
-		if err != nil || token == nil || next != nil {
-			t.Errorf("%s: got %+v, %+v, %v; want a token and no more", name, token, next, err)
 		}
 	}
 }
