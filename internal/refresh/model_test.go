@@ -50,7 +50,7 @@ const (
 	never
 )
 
-// https://www.rfc-editor.org/rfc/rfc9700.html#section-4.14
+// A sign-out wins over a refresh that is under way: no token is left alive.
 func TestEveryOrder_RefreshAndSignOut(t *testing.T) {
 	t.Parallel()
 	all := budget{preemptions: -1}

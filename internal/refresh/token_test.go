@@ -60,12 +60,12 @@ func TestToken_Kept(t *testing.T) {
 		gets(t, g, s, resource("urn:a"), "access 2 for urn:a")
 		w.used(t, "token 0", "token 0")
 	})
-	bubble(t, "but not in place of a refresh", func(t *testing.T, w *world) {
+	bubble(t, "a refresh asks the provider all the same", func(t *testing.T, w *world) {
 		g := w.replica()
 		gets(t, g, generation(0), refresh.Wanted{}, "access 1 for ")
 		refreshes(t, g, generation(0), true, "1")
 	})
-	bubble(t, "not if its audience has refused it; but the one after that, for a while", func(t *testing.T, w *world) {
+	bubble(t, "a refused token is fetched again, but not each minute", func(t *testing.T, w *world) {
 		g, s := w.replica(), generation(0)
 		gets(t, g, s, resource("urn:a"), "access 1 for urn:a")
 		refused := resource("urn:a")
@@ -83,7 +83,7 @@ func TestToken_Kept(t *testing.T) {
 		wait(1)
 		gets(t, g, s, refused, "access 3 for urn:a")
 	})
-	bubble(t, "not if it is over when it comes", func(t *testing.T, w *world) {
+	bubble(t, "a token that has expired when it comes is not kept", func(t *testing.T, w *world) {
 		w.fetch = func(_ context.Context, _ *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
 			token := tokenFor(a, 0)
 			token.Until = time.Now()
@@ -94,14 +94,14 @@ func TestToken_Kept(t *testing.T) {
 		gets(t, g, generation(0), resource("urn:a"), "access 0 for urn:a")
 		w.used(t, "token 0", "token 0")
 	})
-	bubble(t, "for too long, by a store whose clock is slow: it is fetched again", func(t *testing.T, w *world) {
+	bubble(t, "a token that the store has kept too long is fetched again", func(t *testing.T, w *world) {
 		s, want := generation(0), resource("urn:a")
 		old := tokenFor(want.Audience, 7)
 		old.Until = time.Now()
 		noError(t, w.state.KeepToken(t.Context(), s.ID, want.Audience, old, time.Hour))
 		gets(t, w.replica(), s, want, "access 1 for urn:a")
 	})
-	bubble(t, "by another replica, but the person has signed out since", func(t *testing.T, w *world) {
+	bubble(t, "a token of another replica is not used after a sign-out", func(t *testing.T, w *world) {
 		s, want := generation(0), resource("urn:a")
 		w.interfere(func(_ context.Context, operation, _ string) error {
 			if operation == "add l" {
@@ -275,7 +275,7 @@ func TestToken_ProviderFails(t *testing.T) {
 		gets(t, g, s, resource("urn:a"), "access 0 for urn:a")
 		w.used(t, "token 0", "token 0")
 	})
-	bubble(t, "and ends the goroutine: the next in the queue has its turn", func(t *testing.T, w *world) {
+	bubble(t, "the source ends the goroutine: the next in the queue has its turn", func(t *testing.T, w *world) {
 		w.takes = time.Second
 		w.fetch = func(_ context.Context, _ *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
 			runtime.Goexit()
