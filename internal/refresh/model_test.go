@@ -126,7 +126,7 @@ func TestEveryOrder_FetchesAndRefreshes(t *testing.T) {
 		{name: "a fetch and a refresh, rotating", rotates: true, refreshes: 1, fetches: a, asked: 2, orders: 43},
 		{name: "a fetch and a refresh in one process", rotates: true, together: true, refreshes: 1, fetches: a, asked: 2, orders: 43},
 		{name: "two fetches for one audience", rotates: true, fetches: aa, budget: budget{ticks: deep}, asked: 1, orders: []int{42, 5683}[deep]},
-		{name: "two fetches for two audiences", fetches: ab, budget: budget{ticks: 1}, asked: 2, orders: 1716},
+		{name: "two fetches for two audiences", fetches: ab, budget: budget{ticks: deep}, asked: 2, orders: []int{33, 1716}[deep]},
 		{name: "two fetches for two audiences, rotating", rotates: true, fetches: ab, asked: 2, orders: 52},
 		{name: "two fetches in one process", rotates: true, together: true, fetches: ab, budget: budget{ticks: 1}, asked: 2, orders: 45},
 	} {
