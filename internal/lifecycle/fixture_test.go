@@ -63,7 +63,6 @@ type world struct {
 func bubble(t *testing.T, name string, onServer bool, test func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			test(t, newWorld(t, onServer))
 			<-time.After(2 * refresh.Lease) // no flight takes longer

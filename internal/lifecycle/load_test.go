@@ -13,7 +13,6 @@ import (
 )
 
 func TestLoad(t *testing.T) {
-	t.Parallel()
 	type arranging func(t *testing.T, w *world, s *session.Session)
 	succeeded := func(t *testing.T, w *world, s *session.Session) { w.succeed(t, s) }
 	ended := func(reason sharedstate.Reason) arranging {
@@ -152,7 +151,6 @@ func TestLoad(t *testing.T) {
 }
 
 func TestLoad_SignedOutSessionTwice(t *testing.T) {
-	t.Parallel()
 	bubble(t, "its token is revoked once, even if the client leaves", false, func(t *testing.T, w *world) {
 		s := good()
 		b := w.browserWith(t, s)
@@ -176,7 +174,6 @@ func TestLoad_SignedOutSessionTwice(t *testing.T) {
 
 // A browser has not shown the generations that its images were led to.
 func TestLoad_BrowserIsNotLeftBehind(t *testing.T) {
-	t.Parallel()
 	bubble(t, "images refresh its session", false, func(t *testing.T, w *world) {
 		b := w.browserWith(t, good(due))
 		for i := range 3 {

@@ -15,7 +15,6 @@ import (
 )
 
 func TestStart(t *testing.T) {
-	t.Parallel()
 	const started = "new token for 24h0m0s"
 	for _, c := range []struct {
 		name     string
@@ -71,7 +70,6 @@ func TestStart(t *testing.T) {
 }
 
 func TestEnd(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name      string
 		session   *session.Session
@@ -147,7 +145,6 @@ func TestEnd(t *testing.T) {
 }
 
 func TestEnd_SharedStateHangs(t *testing.T) {
-	t.Parallel()
 	for operation, want := range map[string]error{"set e": context.DeadlineExceeded, "add u": nil} {
 		bubble(t, operation, false, func(t *testing.T, w *world) {
 			b := w.browserWith(t, good())

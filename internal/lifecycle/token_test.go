@@ -51,7 +51,6 @@ func (w *world) get(t *testing.T, known *lifecycle.Known, audience session.Audie
 }
 
 func TestToken(t *testing.T) {
-	t.Parallel()
 	missing := func(s *session.Session) { s.AccessToken = session.Packed{} }
 	const fetched = "fetched for ; fetch token 0, set t"
 	for _, c := range []struct {
@@ -108,7 +107,6 @@ func TestToken(t *testing.T) {
 
 // A token that is good for a while is not handed out either.
 func TestToken_SessionSignedOutMeanwhile(t *testing.T) {
-	t.Parallel()
 	for name, audience := range map[string]session.Audience{"its own": own, "another": api} {
 		bubble(t, name, false, func(t *testing.T, w *world) {
 			s := good()
@@ -129,7 +127,6 @@ func TestToken_SessionSignedOutMeanwhile(t *testing.T) {
 }
 
 func TestToken_RequestGoesOnWithNewestGeneration(t *testing.T) {
-	t.Parallel()
 	bubble(t, "after a refresh", false, func(t *testing.T, w *world) {
 		known := w.loaded(t, good())
 		<-time.After(time.Hour)
@@ -168,7 +165,6 @@ func TestToken_RequestGoesOnWithNewestGeneration(t *testing.T) {
 // The browser still has the cookie that its request has brought, however often
 // the handler has moved on.
 func TestToken_BrowserIsNotLeftBehind(t *testing.T) {
-	t.Parallel()
 	for name, audience := range map[string]session.Audience{"its own": own, "another": api} {
 		bubble(t, name, false, func(t *testing.T, w *world) {
 			w.rotate = true

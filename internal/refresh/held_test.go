@@ -20,7 +20,6 @@ func failAfterAnswer(w *world, operation string) {
 }
 
 func TestHeld(t *testing.T) {
-	t.Parallel()
 	for _, operation := range []string{"add n", "get"} {
 		// held calls a test when the successor of generation 1 could not be written.
 		held := func(name string, test func(t *testing.T, w *world, g *refresh.Group, s *session.Session)) {
@@ -79,7 +78,6 @@ func TestHeld(t *testing.T) {
 }
 
 func TestHeld_Limit(t *testing.T) {
-	t.Parallel()
 	bubble(t, "4096 sessions", func(t *testing.T, w *world) {
 		g := w.replica()
 		w.interfere(fails("add n"))

@@ -9,7 +9,6 @@ import (
 )
 
 func TestLease_Waiting(t *testing.T) {
-	t.Parallel()
 	bubble(t, "after its holder has died there is a whole lease to use", func(t *testing.T, w *world) {
 		s, began := generation(0), time.Now()
 		const held = lease + 20*time.Second // another replica had taken it over
@@ -53,7 +52,6 @@ func TestLease_Waiting(t *testing.T) {
 }
 
 func TestLease_Released(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name  string
 		takes time.Duration
@@ -78,7 +76,6 @@ func TestLease_Released(t *testing.T) {
 }
 
 func TestLease_TokenRequestTakesLonger(t *testing.T) {
-	t.Parallel()
 	bubble(t, "it is broken off", func(t *testing.T, w *world) {
 		w.answer = func(ctx context.Context, _ *session.Session) (*session.Session, error) {
 			<-ctx.Done()

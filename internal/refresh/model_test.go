@@ -52,7 +52,6 @@ const (
 
 // A sign-out wins over a refresh that is under way: no token is left alive.
 func TestEveryOrder_RefreshAndSignOut(t *testing.T) {
-	t.Parallel()
 	all := budget{preemptions: -1}
 	for _, s := range []scenario{
 		{name: "the refresh token rotates", rotates: true, budget: all, orders: 31},
@@ -71,7 +70,6 @@ func TestEveryOrder_RefreshAndSignOut(t *testing.T) {
 
 // The orders are those with few preemptions, and with one tick.
 func TestEveryOrder_TwoRefreshesAndSignOut(t *testing.T) {
-	t.Parallel()
 	few, fewer := budget{preemptions: 2 + 2*deep, ticks: 1}, budget{preemptions: 1 + 2*deep, ticks: 1}
 	lapsing := budget{preemptions: 1 + 2*deep, ticks: 1, lapses: 1}
 	for _, s := range []scenario{
@@ -88,7 +86,6 @@ func TestEveryOrder_TwoRefreshesAndSignOut(t *testing.T) {
 // At one operation of each order shared state fails: the operation is done or
 // not, and those after it work or not.
 func TestEveryOrder_SharedStateFails(t *testing.T) {
-	t.Parallel()
 	for _, s := range []scenario{
 		{name: "the refresh token rotates", rotates: true, refreshes: 1, orders: 380},
 		{name: "the generation before is superseded", generation: 1, rotates: true, refreshes: 1, orders: 461},
@@ -105,7 +102,6 @@ func TestEveryOrder_SharedStateFails(t *testing.T) {
 }
 
 func TestEveryOrder_FetchAndSignOut(t *testing.T) {
-	t.Parallel()
 	for _, s := range []scenario{
 		{name: "the refresh token rotates", rotates: true, orders: 38},
 		{name: "the generation before is superseded", generation: 1, rotates: true, orders: 44},
@@ -119,7 +115,6 @@ func TestEveryOrder_FetchAndSignOut(t *testing.T) {
 
 // No two token requests of one session are under way at once.
 func TestEveryOrder_FetchesAndRefreshes(t *testing.T) {
-	t.Parallel()
 	a, aa, ab := []string{"urn:a"}, []string{"urn:a", "urn:a"}, []string{"urn:a", "urn:b"}
 	for _, s := range []scenario{
 		{name: "a fetch and a refresh", refreshes: 1, fetches: a, asked: 2, orders: 41},

@@ -17,7 +17,6 @@ import (
 )
 
 func TestRefresh_ManyCallers(t *testing.T) {
-	t.Parallel()
 	bubble(t, "a thousand over four replicas share one request", func(t *testing.T, w *world) {
 		w.takes = 3 * time.Second
 		replicas := []*refresh.Group{w.replica(), w.replica(), w.replica(), w.replica()}
@@ -50,7 +49,6 @@ func TestRefresh_ManyCallers(t *testing.T) {
 }
 
 func TestRefresh_Generations(t *testing.T) {
-	t.Parallel()
 	bubble(t, "an access token that expires at once is asked for once", func(t *testing.T, w *world) {
 		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
 			return generation(s.Generation + 1), nil
@@ -68,7 +66,6 @@ func TestRefresh_Generations(t *testing.T) {
 
 // What came of a flight is not the answer to everyone who waited for it.
 func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name      string
 		must      bool   // the first caller's, with generation 0
@@ -113,7 +110,6 @@ func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
 }
 
 func TestRefresh_CallerLeaves(t *testing.T) {
-	t.Parallel()
 	for _, waits := range []bool{false, true} {
 		bubble(t, fmt.Sprint("the flight goes on; it waits for another replica: ", waits), func(t *testing.T, w *world) {
 			w.takes = 3 * time.Second
@@ -135,7 +131,6 @@ func TestRefresh_CallerLeaves(t *testing.T) {
 }
 
 func TestRefresh_ProviderFails(t *testing.T) {
-	t.Parallel()
 	bubble(t, "the session rests for 2 s, twice as long each time, 60 s at most", func(t *testing.T, w *world) {
 		g, s := w.replica(), generation(0)
 		fail := func(s *session.Session, delay time.Duration) {
@@ -200,7 +195,6 @@ func TestRefresh_ProviderFails(t *testing.T) {
 // A panic on the goroutine of a flight would end the process: net/http recovers
 // only those of handlers.
 func TestRefresh_SourceIsBroken(t *testing.T) {
-	t.Parallel()
 	for name, answer := range map[string]func(context.Context, *session.Session) (*session.Session, error){
 		"it panics":                            func(context.Context, *session.Session) (*session.Session, error) { panic("broken") },
 		"it ends the goroutine":                func(context.Context, *session.Session) (*session.Session, error) { runtime.Goexit(); return nil, nil },
@@ -232,7 +226,6 @@ func TestRefresh_SourceIsBroken(t *testing.T) {
 }
 
 func TestRefresh_ObserverPanics(t *testing.T) {
-	t.Parallel()
 	bubble(t, "the refresh counts, and the panic is reported", func(t *testing.T, w *world) {
 		w.panics = true
 		refreshes(t, w.replica(), generation(0), true, "1")
@@ -241,7 +234,6 @@ func TestRefresh_ObserverPanics(t *testing.T) {
 }
 
 func TestRefresh_SignedOutMeanwhile(t *testing.T) {
-	t.Parallel()
 	bubble(t, "what was received is revoked, even after the lease", func(t *testing.T, w *world) {
 		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
 			w.signOut(t, s)
@@ -259,7 +251,6 @@ func TestRefresh_SignedOutMeanwhile(t *testing.T) {
 }
 
 func TestRefresh_ProviderEndsSession(t *testing.T) {
-	t.Parallel()
 	bubble(t, "for every replica", func(t *testing.T, w *world) {
 		w.answer = refuse
 		g, s := w.replica(), generation(0)
@@ -296,7 +287,6 @@ func TestRefresh_ProviderEndsSession(t *testing.T) {
 }
 
 func TestRefresh_SharedStateFailsBefore(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name, operation string
 		must, waits     bool

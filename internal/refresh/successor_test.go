@@ -29,7 +29,6 @@ func newest(t *testing.T, g *refresh.Group, s *session.Session, standing shareds
 }
 
 func TestNewest(t *testing.T) {
-	t.Parallel()
 	for _, behind := range []uint64{1, 2, 32, 33} {
 		bubble(t, fmt.Sprintf("%d generations behind", behind), func(t *testing.T, w *world) {
 			s, g := generation(3), w.replica()
@@ -67,7 +66,6 @@ func TestNewest(t *testing.T) {
 // There is a successor, so the refresh token of the generation before is used
 // up. Package sharedstate tests which successors are refused.
 func TestNewest_UnreadableSuccessor(t *testing.T) {
-	t.Parallel()
 	bubble(t, "the session is superseded", func(t *testing.T, w *world) {
 		s, g := generation(5), w.replica()
 		key := w.state.GenerationKey(sharedstate.Successor, s.ID, 5)
@@ -79,7 +77,6 @@ func TestNewest_UnreadableSuccessor(t *testing.T) {
 }
 
 func TestRefresh_Supersedes(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name             string
 		shown, refreshed uint64

@@ -48,7 +48,6 @@ func fetchFails(t *testing.T, g *refresh.Group, s *session.Session, audience str
 }
 
 func TestToken_Kept(t *testing.T) {
-	t.Parallel()
 	bubble(t, "until it is to be fetched again, for all replicas", func(t *testing.T, w *world) {
 		g, s := w.replica(), generation(0)
 		gets(t, g, s, resource("urn:a"), "access 1 for urn:a")
@@ -119,7 +118,6 @@ func TestToken_Kept(t *testing.T) {
 }
 
 func TestToken_SharedStateFails(t *testing.T) {
-	t.Parallel()
 	bubble(t, "it is no failure of the provider, and the session does not rest", func(t *testing.T, w *world) {
 		g := w.replica()
 		w.interfere(fails("get"))
@@ -131,7 +129,6 @@ func TestToken_SharedStateFails(t *testing.T) {
 }
 
 func TestToken_SessionMovesOn(t *testing.T) {
-	t.Parallel()
 	bubble(t, "faster than it can be followed", func(t *testing.T, w *world) {
 		newest := generation(0)
 		var outrun hook
@@ -150,7 +147,6 @@ func TestToken_SessionMovesOn(t *testing.T) {
 }
 
 func TestToken_LeaseIsTaken(t *testing.T) {
-	t.Parallel()
 	bubble(t, "its holder has written a successor, which has expired since", func(t *testing.T, w *world) {
 		s, began := generation(0), time.Now()
 		w.lease(t, s, lease)
@@ -165,7 +161,6 @@ func TestToken_LeaseIsTaken(t *testing.T) {
 }
 
 func TestToken_CallersLeaveQueue(t *testing.T) {
-	t.Parallel()
 	bubble(t, "the provider is asked for those who stay", func(t *testing.T, w *world) {
 		w.takes = time.Second
 		g, s := w.replica(), generation(0)
@@ -210,7 +205,6 @@ func failing(_ context.Context, _ *session.Session, a session.Audience) (*sessio
 }
 
 func TestToken_AudienceRefused(t *testing.T) {
-	t.Parallel()
 	bubble(t, "it and others are asked for at once", func(t *testing.T, w *world) {
 		w.fetch = failing
 		g, s := w.replica(), generation(0)
@@ -234,7 +228,6 @@ func TestToken_AudienceRefused(t *testing.T) {
 }
 
 func TestToken_ProviderFails(t *testing.T) {
-	t.Parallel()
 	bubble(t, "the session rests, for all audiences and for refreshes", func(t *testing.T, w *world) {
 		w.fetch = failing
 		g, s := w.replica(), generation(0)
@@ -290,7 +283,6 @@ func TestToken_ProviderFails(t *testing.T) {
 }
 
 func TestToken_ProviderEndsSession(t *testing.T) {
-	t.Parallel()
 	refused := func(ctx context.Context, s *session.Session, _ session.Audience) (*session.Token, *session.Session, error) {
 		_, err := refuse(ctx, s)
 		return nil, nil, err

@@ -62,7 +62,6 @@ func decode(t *testing.T, s *session.Session) *session.Session {
 }
 
 func TestDecode(t *testing.T) {
-	t.Parallel()
 	for name, change := range map[string]func(*session.Session){
 		"all fields": func(*session.Session) {},
 		"only claims": func(s *session.Session) {
@@ -88,7 +87,6 @@ func TestDecode(t *testing.T) {
 }
 
 func TestIDToken(t *testing.T) {
-	t.Parallel()
 	s := full()
 	if got, want := s.IDToken(), jwt(`{"sub":"u1","sid":"s1"}`).Compact(); got != want {
 		t.Errorf("got %q; want %q", got, want)
@@ -100,7 +98,6 @@ func TestIDToken(t *testing.T) {
 }
 
 func TestDue(t *testing.T) {
-	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	for _, row := range []struct {
 		name        string
@@ -130,7 +127,6 @@ func TestDue(t *testing.T) {
 }
 
 func TestSplitJWT(t *testing.T) {
-	t.Parallel()
 	good := jwt(`{"sub":"u"}`).Compact()
 	if j, ok := session.SplitJWT(good); !ok || j.Compact() != good {
 		t.Errorf("got %v, %v; want the token back", j, ok)
@@ -155,7 +151,6 @@ func TestSplitJWT(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	t.Parallel()
 	l := session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour}
 	now := time.Unix(1_700_000_000, 0)
 	for _, row := range []struct {
@@ -186,7 +181,6 @@ func TestLimits(t *testing.T) {
 }
 
 func TestAppend_Scope(t *testing.T) {
-	t.Parallel()
 	for scope, want := range map[string]string{
 		"":                                   "",
 		"openid":                             "openid",
@@ -204,7 +198,6 @@ func TestAppend_Scope(t *testing.T) {
 }
 
 func TestAppend_TooLarge(t *testing.T) {
-	t.Parallel()
 	s := full()
 	s.Claims = parse(`{"name":"\n`+strings.Repeat("x", 35_000)+`"}`, "") // kept twice
 	if b, err := s.Append(nil); !errors.Is(err, session.ErrTooLarge) {
@@ -219,7 +212,6 @@ func TestAppend_TooLarge(t *testing.T) {
 
 // Stored sessions outlive the program that wrote them.
 func TestAppend_SameForm(t *testing.T) {
-	t.Parallel()
 	b := written(t, full())
 	const want = "version 2: 420473f009f76a78b72f5d06ecf708c13accd3b325d10f1dfbe332aa2769a8e1"
 	if got := fmt.Sprintf("version %d: %x", b[0], sha256.Sum256(b)); got != want {
@@ -228,7 +220,6 @@ func TestAppend_SameForm(t *testing.T) {
 }
 
 func TestDecode_Malformed(t *testing.T) {
-	t.Parallel()
 	b := written(t, full())
 	other := bytes.Clone(b)
 	other[0]++

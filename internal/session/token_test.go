@@ -13,7 +13,6 @@ import (
 )
 
 func TestParseToken(t *testing.T) {
-	t.Parallel()
 	until, expiry := time.Unix(1_700_000_000, 0), time.Unix(1_700_000_060, 0)
 	for name, want := range map[string]session.Token{
 		"all fields":               {Access: "opaque", Scope: "api:read api:write", Until: until, Expiry: expiry},
@@ -34,7 +33,6 @@ func TestParseToken(t *testing.T) {
 }
 
 func TestParseToken_Malformed(t *testing.T) {
-	t.Parallel()
 	good := session.Token{Access: "a", Scope: "openid", Until: time.Unix(1_700_000_000, 0), Expiry: time.Unix(1_700_000_060, 0)}
 	whole := good.Append(nil)
 	for n := range len(whole) {

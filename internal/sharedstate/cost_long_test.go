@@ -13,8 +13,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// The tests of this file measure what the process allocates, so they are not
-// parallel: those that are begin when these are through.
+// The tests of this file measure what the process allocates, so no test of the
+// package is parallel.
 
 // heap returns how many bytes of the heap are in use.
 func heap() int {

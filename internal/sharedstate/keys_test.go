@@ -16,7 +16,6 @@ var kinds = []sharedstate.Kind{
 }
 
 func TestKey(t *testing.T) {
-	t.Parallel()
 	seen := map[string]string{}
 	check := func(kind sharedstate.Kind, key, name string) {
 		t.Helper()
@@ -54,7 +53,6 @@ func TestKey(t *testing.T) {
 }
 
 func TestKey_TellsClass(t *testing.T) {
-	t.Parallel()
 	st := open(t, newShared(), issuer, client)
 	kept := []sharedstate.Kind{
 		sharedstate.EndedSession, sharedstate.EndedProviderSession, sharedstate.EndedSubject,
@@ -72,7 +70,6 @@ func TestKey_TellsClass(t *testing.T) {
 }
 
 func TestLook_Keys(t *testing.T) {
-	t.Parallel()
 	s := newShared()
 	st := open(t, s, issuer, client)
 	id := session.ID{15: 7}

@@ -53,7 +53,6 @@ func want(t *testing.T, got []string, want ...string) {
 }
 
 func TestMemory(t *testing.T) {
-	t.Parallel()
 	ctx := context.Background()
 	m, c := newMemory(sharedstate.Limits{Entries: 100, Bytes: 1 << 20})
 	set := func(key string, value []byte, ttl time.Duration) {
@@ -89,7 +88,6 @@ func TestMemory(t *testing.T) {
 // An attacker can write ordinary entries, here of class "o". A sign-out is of
 // class "e", and must not be lost; "t" can be fetched again.
 func TestMemory_Room(t *testing.T) {
-	t.Parallel()
 	type writes struct {
 		class string
 		n     int
@@ -154,7 +152,6 @@ func TestMemory_Room(t *testing.T) {
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
 			store, c := newMemory(sharedstate.Limits{Entries: row.entries, Bytes: row.bytes})
 			write := func(all []writes) {
 				for _, w := range all {
@@ -191,7 +188,6 @@ func TestMemory_Room(t *testing.T) {
 // What has expired and is still held is as good as gone. A write drops more than
 // it adds, but does not pay for dropping all of it.
 func TestMemory_ManyExpireTogether(t *testing.T) {
-	t.Parallel()
 	const n = 20_000
 	for name, row := range map[string]struct {
 		class string
@@ -236,7 +232,6 @@ func TestMemory_ManyExpireTogether(t *testing.T) {
 // In half an hour 20,000 entries come, for a few hundred of which there is room.
 // Those that must not be lost are there until they expire, if they were accepted.
 func TestMemory_Flood(t *testing.T) {
-	t.Parallel()
 	const n = 20_000
 	m, c := newMemory(sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 10})
 	random := rand.New(rand.NewPCG(1, 2))
@@ -267,7 +262,6 @@ func TestMemory_Flood(t *testing.T) {
 }
 
 func TestMemory_ConcurrentUse(t *testing.T) {
-	t.Parallel()
 	m, c := newMemory(sharedstate.Limits{Entries: 64, Bytes: 1 << 20})
 	var added atomic.Int64
 	var wg sync.WaitGroup

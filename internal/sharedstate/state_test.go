@@ -22,7 +22,6 @@ const (
 // A session began at start. Ends are given as kind and value, why, and how long
 // after start.
 func TestLook(t *testing.T) {
-	t.Parallel()
 	type entry struct {
 		kind   sharedstate.Kind
 		value  string
@@ -81,7 +80,6 @@ func TestLook(t *testing.T) {
 }
 
 func TestLook_UnreadableEnd(t *testing.T) {
-	t.Parallel()
 	v := with(t, both)
 	for _, value := range []string{"", "s", "s1234567", "s12345678z"} {
 		for kind, of := range map[sharedstate.Kind]string{
@@ -99,7 +97,6 @@ func TestLook_UnreadableEnd(t *testing.T) {
 
 // A replica whose clock is slow must not revive what another has ended.
 func TestEnd_KnownEnd(t *testing.T) {
-	t.Parallel()
 	for _, kind := range []sharedstate.Kind{sharedstate.EndedProviderSession, sharedstate.EndedSubject} {
 		for _, row := range []struct {
 			name     string
@@ -128,7 +125,6 @@ func TestEnd_KnownEnd(t *testing.T) {
 }
 
 func TestSuccessor(t *testing.T) {
-	t.Parallel()
 	s, v := newShared(), with(t, both)
 	st := open(t, s, issuer, client)
 	next := successorTo(v, "the successor's refresh token")
@@ -166,7 +162,6 @@ func TestSuccessor(t *testing.T) {
 }
 
 func TestSuccessor_Refused(t *testing.T) {
-	t.Parallel()
 	s, v := newShared(), with(t, both)
 	st := open(t, s, issuer, client)
 	place := st.GenerationKey(sharedstate.Successor, v.ID, 3)
@@ -206,7 +201,6 @@ func TestSuccessor_Refused(t *testing.T) {
 }
 
 func TestUse(t *testing.T) {
-	t.Parallel()
 	s := newShared()
 	st, value := open(t, s, issuer, client), []byte("state")
 	if note, used, err := st.UsedNote(t.Context(), sharedstate.Used, value); note != nil || used || err != nil {
@@ -236,7 +230,6 @@ func TestUse(t *testing.T) {
 }
 
 func TestRevoked(t *testing.T) {
-	t.Parallel()
 	st, v := open(t, newShared(), issuer, client), with(t, both)
 	for i, s := range []*session.Session{v, v, successorTo(v, "")} {
 		if first, err := st.Revoked(t.Context(), s); first != (i != 1) || err != nil {
@@ -246,7 +239,6 @@ func TestRevoked(t *testing.T) {
 }
 
 func TestLease(t *testing.T) {
-	t.Parallel()
 	s := newShared()
 	st := open(t, s, issuer, client)
 	try := func(generation uint64, want bool) {
@@ -270,7 +262,6 @@ func TestLease(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	t.Parallel()
 	s := newShared()
 	if err := open(t, s, issuer, client).Check(t.Context()); err != nil || len(s.values) != 0 {
 		t.Errorf("got %v and %d entries; want no error and nothing left", err, len(s.values))
@@ -288,7 +279,6 @@ func TestCheck(t *testing.T) {
 }
 
 func TestState_StoreFails(t *testing.T) {
-	t.Parallel()
 	ctx, down := t.Context(), errors.New("connection refused")
 	calls := func(s *shared) map[string]func() (any, error) {
 		st, v := open(t, s, issuer, client), with(t, both)
@@ -341,7 +331,6 @@ func TestState_StoreFails(t *testing.T) {
 }
 
 func TestNew_ShortKeys(t *testing.T) {
-	t.Parallel()
 	for name, keys := range map[string][][]byte{"none": nil, "16 bytes": {make([]byte, 16)}} {
 		if _, err := sharedstate.New(newShared(), keys, issuer, client, ttl); err == nil {
 			t.Errorf("%s: got no error; want one", name)

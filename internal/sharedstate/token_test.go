@@ -34,7 +34,6 @@ func wantKept(t *testing.T, what string, st *sharedstate.State, s *session.Sessi
 }
 
 func TestKeepToken_ForSessionAndAudience(t *testing.T) {
-	t.Parallel()
 	s, v := newShared(), with(t, both)
 	st := open(t, s, issuer, client)
 	audiences := []session.Audience{
@@ -69,7 +68,6 @@ func TestKeepToken_ForSessionAndAudience(t *testing.T) {
 }
 
 func TestLookForToken_Spoiled(t *testing.T) {
-	t.Parallel()
 	s, v := newShared(), with(t, both)
 	st, other := open(t, s, issuer, client), changed(v, func(s *session.Session) { s.ID[0]++ })
 	// keep keeps a token, and returns its key.
@@ -91,7 +89,6 @@ func TestLookForToken_Spoiled(t *testing.T) {
 }
 
 func TestLookForToken_Standing(t *testing.T) {
-	t.Parallel()
 	st, v := open(t, newShared(), issuer, client), with(t, both)
 	keepToken(t, st, v, session.Audience{}, apiToken())
 	add(t, st, v, successorTo(v, "r"))

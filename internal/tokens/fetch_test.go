@@ -16,7 +16,6 @@ import (
 )
 
 func TestFetch(t *testing.T) {
-	t.Parallel()
 	for name, row := range map[string]struct {
 		audience session.Audience
 		form     url.Values // beside the refresh token
@@ -63,7 +62,6 @@ func TestFetch(t *testing.T) {
 }
 
 func TestFetch_Until(t *testing.T) {
-	t.Parallel()
 	for name, row := range map[string]struct {
 		seconds any
 		ahead   time.Duration
@@ -91,7 +89,6 @@ func TestFetch_Until(t *testing.T) {
 
 // A refusal is about the whole session, about the audience alone, or passing.
 func TestFetch_Refused(t *testing.T) {
-	t.Parallel()
 	own, resource, within := session.Audience{}, session.Audience{Resource: "urn:a"}, session.Audience{Organization: "o"}
 	for _, row := range []struct {
 		status   int
@@ -128,7 +125,6 @@ func TestFetch_Refused(t *testing.T) {
 }
 
 func TestRevoke(t *testing.T) {
-	t.Parallel()
 	f, s := newFake(t)
 	if err := s.Revoke(t.Context(), &session.Session{}); err != nil {
 		t.Errorf("no refresh token: got error %v; want none", err)

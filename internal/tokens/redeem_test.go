@@ -22,7 +22,6 @@ func described(s *session.Session) string {
 }
 
 func TestRedeem(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name    string
 		logto   bool
@@ -57,7 +56,6 @@ func TestRedeem(t *testing.T) {
 
 // Package jwt tests which ID tokens are refused; these show what they are held to.
 func TestRedeem_Refused(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name   string
 		answer func(f *fake)
@@ -83,7 +81,6 @@ func TestRedeem_Refused(t *testing.T) {
 
 // Userinfo is not signed, so it does not replace what the ID token says.
 func TestRedeem_UserInfo(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name  string
 		token object

@@ -36,7 +36,6 @@ func claimsOf(t *testing.T, s *session.Session) (claims object) {
 }
 
 func TestRefresh(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		name    string
 		changes object
@@ -82,7 +81,6 @@ func TestRefresh(t *testing.T) {
 // The session ends, and what was received is revoked. Package jwt tests which ID
 // tokens are refused; these show what they are held to.
 func TestRefresh_AnotherPerson(t *testing.T) {
-	t.Parallel()
 	for name, row := range map[string]struct {
 		token, info object
 		revoke      int
@@ -115,7 +113,6 @@ func TestRefresh_AnotherPerson(t *testing.T) {
 }
 
 func TestRefresh_Refused(t *testing.T) {
-	t.Parallel()
 	for _, row := range []struct {
 		status       int
 		code         string
@@ -143,7 +140,6 @@ func TestRefresh_Refused(t *testing.T) {
 // Whatever fails after the provider has rotated the refresh token, the tokens
 // are kept.
 func TestRefresh_NoNewClaims(t *testing.T) {
-	t.Parallel()
 	const old = `{"custom_data":1,"email":"a@test","email_verified":true}`
 	for _, row := range []struct {
 		name   string
@@ -191,7 +187,6 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 
 // https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 func TestRefresh_ClaimsOfSignIn(t *testing.T) {
-	t.Parallel()
 	const then = 1_799_990_000
 	for _, row := range []struct {
 		name          string
@@ -240,7 +235,6 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 // A refreshed ID token need not repeat the nonce, but a later one that has another
 // is refused.
 func TestRefresh_NonceIsRemembered(t *testing.T) {
-	t.Parallel()
 	f, s := newFake(t)
 	f.answersID(object{"nonce": nil})
 	next, err := s.Refresh(t.Context(), f.session(nil, ""))
