@@ -41,8 +41,9 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Cache holds a document that all callers share. However many are waiting, one
-// flight fetches it, and none does so during the back-off that follows a failure.
-// A flight starts only in a call of a method. It is safe for concurrent use.
+// flight fetches it, and none does so during the back-off that follows a
+// failure. A flight starts only in a call of a method. It is safe for
+// concurrent use.
 type Cache[T any] struct {
 	now   func() time.Time
 	fetch func(context.Context) (*T, error)
@@ -65,7 +66,8 @@ type flight[T any] struct {
 	err  error
 }
 
-// waiting is an error of a fetch that says how long to wait before the next one.
+// waiting is an error of a fetch that says how long to wait before the next
+// one.
 type waiting interface {
 	error
 	Wait() time.Duration
@@ -73,8 +75,8 @@ type waiting interface {
 
 // NewCache makes a cache of what fetch returns. If its error has a method Wait
 // that returns a time.Duration, the next fetch is made after that time, within
-// bounds. If a new document cannot be had within stale, the old one is used. With
-// a stale of 0 an old document is never used.
+// bounds. If a new document cannot be had within stale, the old one is used.
+// With a stale of 0 an old document is never used.
 func NewCache[T any](now func() time.Time, stale time.Duration, fetch func(context.Context) (*T, error)) *Cache[T] {
 	return &Cache[T]{now: now, stale: stale, fetch: fetch}
 }
@@ -87,12 +89,13 @@ func (c *Cache[T]) Held() *T {
 }
 
 // Get returns the document. It fetches it first if none is held, or if the one
-// held is an hour old. The document must not be changed. The error is an *Error.
+// held is an hour old. The document must not be changed. The error is an
+// *Error.
 func (c *Cache[T]) Get(ctx context.Context) (*T, error) {
 	c.mu.Lock()
 	held, age := c.held, c.now().Sub(c.at)
-	// The age is negative if the clock was set back. Such a document counts as old,
-	// or it might be used for years.
+	// The age is negative if the clock was set back. Such a document counts as
+	// old, or it might be used for years.
 	young := held != nil && age >= 0 && age < maxAge
 	if age >= aheadAge {
 		_, _ = c.start(ctx, false) // an error is for a later caller to see
@@ -114,17 +117,18 @@ func (c *Cache[T]) Get(ctx context.Context) (*T, error) {
 	return got, err
 }
 
-// Newer returns a later document than the one given, which need not be old. Such
-// an extra fetch is made at most once in 30 seconds. The error is an *Error.
+// Newer returns a later document than the one given, which need not be old.
+// Such an extra fetch is made at most once in 30 seconds. The error is an
+// *Error.
 func (c *Cache[T]) Newer(ctx context.Context, than *T) (*T, error) {
 	return c.other(ctx, than, true)
 }
 
 // other returns another document than old: the one held if another caller was
-// faster, or the result of the current flight, or of a new one. A fetch is extra
-// if it is not made because of the document's age. If a caller's context ends, it
-// stops waiting; the flight goes on for the others, until the HTTP client's
-// time-out at the latest.
+// faster, or the result of the current flight, or of a new one. A fetch is
+// extra if it is not made because of the document's age. If a caller's context
+// ends, it stops waiting; the flight goes on for the others, until the HTTP
+// client's time-out at the latest.
 func (c *Cache[T]) other(ctx context.Context, old *T, extra bool) (*T, error) {
 	c.mu.Lock()
 	if c.held != old {
@@ -201,9 +205,9 @@ func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
 	f.err = &Error{RetryAfter: wait, Err: err}
 }
 
-// guarded calls fetch and turns a panic into an error. net/http recovers only the
-// goroutine of a handler; a panic in this one, caused by what the provider sent
-// or by an HTTPClient, would end the process.
+// guarded calls fetch and turns a panic into an error. net/http recovers only
+// the goroutine of a handler; a panic in this one, caused by what the provider
+// sent or by an HTTPClient, would end the process.
 func (c *Cache[T]) guarded(ctx context.Context) (got *T, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,6 +1,6 @@
 // Package document reads the JSON objects that a provider writes: its answers,
-// and the headers and claims of its tokens. It also caches the two documents that
-// many callers share: the provider's metadata and its keys.
+// and the headers and claims of its tokens. It also caches the two documents
+// that many callers share: the provider's metadata and its keys.
 //
 //	keys := document.NewCache(time.Now, 0, fetchKeys)
 //	got, err := keys.Get(ctx) // an *Error says when to try again
@@ -11,7 +11,7 @@
 //	}
 //	subject, err := claims.Text("sub")
 //
-// All of this is outside input. A document that two JSON readers could understand
-// differently is refused as a whole. A provider that is down, or tokens signed
-// by unknown keys, must not cause many requests.
+// All of this is outside input. A document that two JSON readers could
+// understand differently is refused as a whole. A provider that is down, or
+// tokens signed by unknown keys, must not cause many requests.
 package document

@@ -42,8 +42,8 @@ type Object map[string]json.RawMessage
 // Parse reads a JSON object with nothing after it. Member names must be unique
 // (https://www.rfc-editor.org/rfc/rfc7519#section-4) even if case is ignored.
 // encoding/json takes "Sub" for "sub", so of such a pair this package would
-// check one and an application might read the other. For the same reason no name
-// may differ from one in exact by case alone.
+// check one and an application might read the other. For the same reason no
+// name may differ from one in exact by case alone.
 func Parse(data []byte, exact ...string) (Object, error) {
 	if !utf8.Valid(data) || depth(data) > maxDepth {
 		return nil, errNoObject
@@ -159,8 +159,8 @@ func (o Object) Time(name string) (time.Time, error) {
 	return time.Unix(int64(math.Floor(seconds)), 0), nil
 }
 
-// Printable reports whether all characters of s are printable ASCII, as those of
-// codes, tokens and identifiers are.
+// Printable reports whether all characters of s are printable ASCII, as those
+// of codes, tokens and identifiers are.
 func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }

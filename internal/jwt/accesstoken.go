@@ -55,10 +55,10 @@ func (AccessToken) LogValue() slog.Value { return slog.StringValue("[access toke
 
 // AccessToken verifies a token that was presented to an API, as
 // https://www.rfc-editor.org/rfc/rfc9068#section-4 and
-// https://www.rfc-editor.org/rfc/rfc8725#section-3 say. audience is the resource
-// indicator of the API, or the audience of an organization at Logto. The caller
-// has to check that the scopes suffice, and, if it matters, that the person's
-// session at the provider has not ended.
+// https://www.rfc-editor.org/rfc/rfc8725#section-3 say. audience is the
+// resource indicator of the API, or the audience of an organization at Logto.
+// The caller has to check that the scopes suffice, and, if it matters, that the
+// person's session at the provider has not ended.
 //
 // The algorithms are those pinned for ID tokens. Providers publish no separate
 // list for access tokens, and sign both with the same keys.
@@ -175,8 +175,8 @@ func (c claims) names(t *AccessToken, audience string) error {
 	return nil
 }
 
-// unmarked checks that a token whose header does not say what it is is an access
-// token, and not an ID token or logout token signed with the same keys.
+// unmarked checks that a token whose header does not say what it is is an
+// access token, and not an ID token or logout token signed with the same keys.
 // https://www.rfc-editor.org/rfc/rfc8725#section-3.11
 func (c claims) unmarked(typ, clientID string) error {
 	present := func(name string) bool { _, ok := c.Object[name]; return ok } // null included
@@ -184,9 +184,10 @@ func (c claims) unmarked(typ, clientID string) error {
 	aud, _ := c.Texts("aud")
 	azp, _ := c.name("azp")
 	switch {
-	// https://www.rfc-editor.org/rfc/rfc9068#section-4 would refuse all other types.
-	// But many providers (Keycloak by default, Okta, Entra) say JWT or nothing, and
-	// then the claims decide: https://www.rfc-editor.org/rfc/rfc8725#section-3.12
+	// https://www.rfc-editor.org/rfc/rfc9068#section-4 would refuse all other
+	// types. But many providers (Keycloak by default, Okta, Entra) say JWT or
+	// nothing, and then the claims decide:
+	// https://www.rfc-editor.org/rfc/rfc8725#section-3.12
 	case typ != "" && typ != "jwt":
 		return errHeader
 	// Only ID tokens and logout tokens have these. Keycloak before 25 puts nonce
@@ -194,12 +195,12 @@ func (c claims) unmarked(typ, clientID string) error {
 	// apart reliably.
 	case slices.ContainsFunc([]string{"nonce", "at_hash", "c_hash", "s_hash", "events"}, present):
 		return errUnmarked
-	// Some providers have a claim for what RFC 9068 says in the header: Keycloak has
-	// typ (or else ID, Logout, Refresh), Cognito has token_use (or else id).
+	// Some providers have a claim for what RFC 9068 says in the header: Keycloak
+	// has typ (or else ID, Logout, Refresh), Cognito has token_use (or else id).
 	case !c.says("typ", "Bearer") || !c.says("token_use", "access"):
 		return errUnmarked
-	// It must have a claim that ID tokens lack. azp does not suffice: ID tokens have
-	// it too, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
+	// It must have a claim that ID tokens lack. azp does not suffice: ID tokens
+	// have it too, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
 	case !scoped && !c.Has("client_id"):
 		return errUnmarked
 	// An ID token of another client, whose ID is the audience asked for.
@@ -222,8 +223,8 @@ func (c claims) scopes() (scopes []string, ok bool) {
 	} else if ok = c.Has(claim); ok {
 		scopes = strings.Split(text, " ")
 	}
-	// https://www.rfc-editor.org/rfc/rfc6749#section-3.3. In a list, a string with a
-	// space is not taken for two scopes.
+	// https://www.rfc-editor.org/rfc/rfc6749#section-3.3. In a list, a string with
+	// a space is not taken for two scopes.
 	return slices.DeleteFunc(scopes, func(s string) bool {
 		return s == "" || strings.ContainsAny(s, ` "\\`) || !document.Printable(s)
 	}), ok

@@ -29,8 +29,8 @@ const (
 // claims is the claims of a token.
 type claims struct{ document.Object }
 
-// parseClaims reads a payload. It lists the claims that go-oidc and this package
-// read. None of them may be written in another case, since go-oidc, and
+// parseClaims reads a payload. It lists the claims that go-oidc and this
+// package read. None of them may be written in another case, since go-oidc, and
 // encoding/json in an application, would take "Nonce" for "nonce".
 func parseClaims(payload []byte) (claims, error) {
 	object, err := document.Parse(payload,
@@ -59,8 +59,8 @@ func (c claims) parties(issuer, clientID string) error {
 	return nil
 }
 
-// times returns exp and iat, zero if absent, and checks them and nbf against the
-// time.
+// times returns exp and iat, zero if absent, and checks them and nbf against
+// the time.
 func (c claims) times(now time.Time) (exp, iat time.Time, err error) {
 	exp, errExp := c.Time("exp")
 	iat, errIat := c.Time("iat")

@@ -79,7 +79,8 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// sameKey reports whether a published key may be used as k, as go-jose reads it.
+// sameKey reports whether a published key may be used as k, as go-jose reads
+// it.
 func sameKey(in m, k jwt.PublicKey) bool {
 	members := m{}
 	for name, value := range in {
@@ -121,9 +122,9 @@ func suits(key any, alg string) bool {
 
 // FuzzTokens has one token verified as each kind. No token is good as two kinds
 // (https://www.rfc-editor.org/rfc/rfc8725#section-3.11). If it is good as one,
-// its signature is by the published key over these very bytes, and the claims, as
-// encoding/json reads them, follow the rules of that kind. seal is what the token
-// is signed with: the published key, another one, or nothing.
+// its signature is by the published key over these very bytes, and the claims,
+// as encoding/json reads them, follow the rules of that kind. seal is what the
+// token is signed with: the published key, another one, or nothing.
 func FuzzTokens(f *testing.F) {
 	for _, k := range kinds {
 		for _, c := range casesOf(k) {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxTransit is how old an ID token may be, including the skew. It is generous,
-	// since some providers (Microsoft Entra) set iat five minutes back.
+	// maxTransit is how old an ID token may be, including the skew. It is
+	// generous, since some providers (Microsoft Entra) set iat five minutes back.
 	maxTransit = 5*time.Minute + skew
 
 	// ErrAuthTime and ErrACR say that an ID token is good, except for when or how
@@ -29,11 +29,11 @@ const (
 
 // Expect is what is required of an ID token beyond the rules for all ID tokens.
 type Expect struct {
-	// Nonce is the one sent with the authorization request. The token must have the
-	// same. An empty Nonce matches no token.
+	// Nonce is the one sent with the authorization request. The token must have
+	// the same. An empty Nonce matches no token.
 	Nonce string
-	// Refresh says that the token came with a refresh. It may then lack a nonce, but
-	// not have a different one, and Subject must be set.
+	// Refresh says that the token came with a refresh. It may then lack a nonce,
+	// but not have a different one, and Subject must be set.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 	Refresh bool
 	// Subject is the person that the token must be about. Empty means anyone.
@@ -44,7 +44,8 @@ type Expect struct {
 	// MaxAge is how long ago the person may have authenticated, if MaxAgeAsked.
 	MaxAge      time.Duration
 	MaxAgeAsked bool
-	// ACR, unless empty, lists the authentication context classes that are allowed.
+	// ACR, unless empty, lists the authentication context classes that are
+	// allowed.
 	ACR []string
 }
 

@@ -59,8 +59,8 @@ type Verifier struct {
 	// Issuer is the provider's exact identifier. ClientID is this application's:
 	// the audience of ID tokens and logout tokens.
 	Issuer, ClientID string
-	// Keys returns the provider's keys. It is not called for a malformed token, nor
-	// for an access token that would be refused whatever its signature.
+	// Keys returns the provider's keys. It is not called for a malformed token,
+	// nor for an access token that would be refused whatever its signature.
 	Keys func(context.Context) (*KeySet, error)
 	// Now is the clock. The age of a token is measured when it arrives, before the
 	// keys are fetched.
@@ -71,15 +71,16 @@ type Verifier struct {
 // fraction, a claim that is 60 seconds off would often be refused.
 func (v *Verifier) now() time.Time { return v.Now().Truncate(time.Second) }
 
-// token is a JWT in compact form, decoded and not verified. alg, kid and typ are
-// empty if the header lacks them. typ is in lower case, without "application/".
+// token is a JWT in compact form, decoded and not verified. alg, kid and typ
+// are empty if the header lacks them. typ is in lower case, without
+// "application/".
 type token struct {
 	raw, alg, kid, typ string
 	payload            []byte
 }
 
-// parse decodes a token. Encrypted tokens, which have five parts, and tokens in a
-// JSON form are refused before anything is decoded.
+// parse decodes a token. Encrypted tokens, which have five parts, and tokens in
+// a JSON form are refused before anything is decoded.
 func parse(raw string) (*token, error) {
 	parts := strings.SplitN(raw, ".", 4)
 	// Go's base64 decoder skips line breaks, which are not allowed in a token.

@@ -23,24 +23,24 @@ const (
 	maxKeys = 100
 	// https://www.rfc-editor.org/rfc/rfc7518#section-3.3
 	minRSABits = 2048
-	// ed25519Name is the name in RFC 9864 of an algorithm that go-jose knows only as
-	// EdDSA: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
+	// ed25519Name is the name in RFC 9864 of an algorithm that go-jose knows only
+	// as EdDSA: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 	ed25519Name = "Ed25519"
 )
 
 // KeySet is the keys that a provider publishes at one address, and the
 // algorithms that they may be used with. Keys are used for an hour at most.
-// Otherwise a key that the provider has withdrawn would be trusted for as long as
-// an attacker keeps the provider's site unreachable. It is safe for concurrent
-// use.
+// Otherwise a key that the provider has withdrawn would be trusted for as long
+// as an attacker keeps the provider's site unreachable. It is safe for
+// concurrent use.
 type KeySet struct {
 	keys       *document.Cache[[]key]
 	algorithms []string
 }
 
 // NewKeySet makes a set of the keys that fetch returns in the form of
-// https://www.rfc-editor.org/rfc/rfc7517#section-5. No algorithms are pinned yet,
-// so it verifies no token; see Pin.
+// https://www.rfc-editor.org/rfc/rfc7517#section-5. No algorithms are pinned
+// yet, so it verifies no token; see Pin.
 func NewKeySet(now func() time.Time, fetch func(context.Context) ([]byte, error)) *KeySet {
 	return &KeySet{keys: document.NewCache(now, 0, func(ctx context.Context) (*[]key, error) {
 		body, err := fetch(ctx)
@@ -60,12 +60,12 @@ func (s *KeySet) Pin(algorithms []string) *KeySet {
 // verify checks the signature of a token.
 //
 // If no key fits, the keys are fetched once more, since providers rotate them
-// (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys), and then
-// not again for 30 seconds, or each forged token would cause a request. During
-// these 30 seconds the error for a token by an unknown key does not say that the
-// token is forged. The token may be by a new key, and if it were called forged, a
-// refresh could end the session: an attacker who posts forged tokens during a
-// rotation could end many.
+// (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys), and
+// then not again for 30 seconds, or each forged token would cause a request.
+// During these 30 seconds the error for a token by an unknown key does not say
+// that the token is forged. The token may be by a new key, and if it were
+// called forged, a refresh could end the session: an attacker who posts forged
+// tokens during a rotation could end many.
 func (s *KeySet) verify(ctx context.Context, t *token) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
 	if !slices.Contains(s.algorithms, t.alg) {
@@ -97,9 +97,9 @@ func (s *KeySet) verify(ctx context.Context, t *token) error {
 
 // signedBy reports whether a token is signed by a key that fits its algorithm
 // and key ID, and whether a key with that ID is known. IDs are optional on both
-// sides (https://openid.net/specs/openid-connect-core-1_0.html#Signing): a token
-// without one may be signed by any key, and a key without one may have signed any
-// token whose ID no other key has.
+// sides (https://openid.net/specs/openid-connect-core-1_0.html#Signing): a
+// token without one may be signed by any key, and a key without one may have
+// signed any token whose ID no other key has.
 func signedBy(keys []key, t *token, jws *jose.JSONWebSignature) (signed, known bool) {
 	var named, anonymous []key
 	for _, k := range keys {
@@ -131,8 +131,8 @@ type key struct {
 	algorithms []string
 }
 
-// algorithmsOf returns the algorithms of a key. An algorithm belongs to one type
-// of key and, if that is elliptic, to one curve
+// algorithmsOf returns the algorithms of a key. An algorithm belongs to one
+// type of key and, if that is elliptic, to one curve
 // (https://www.rfc-editor.org/rfc/rfc7518#section-3.4).
 func algorithmsOf(k jose.JSONWebKey) (algorithms []string) {
 	switch public := k.Key.(type) {

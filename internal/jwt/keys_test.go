@@ -181,8 +181,8 @@ func TestVerifier_WithdrawnKey(t *testing.T) {
 	idToken.want(t, v, token(2*time.Hour), rejected)
 }
 
-// 3.1: tokens with forged key IDs, at the same time and one after another, cause
-// two fetches at most, and good tokens are still verified.
+// 3.1: tokens with forged key IDs, at the same time and one after another,
+// cause two fetches at most, and good tokens are still verified.
 func TestVerifier_ForgedKeyIDs(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {

@@ -37,8 +37,8 @@ type LogoutToken struct {
 
 // LogoutToken verifies a logout token as
 // https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation says.
-// The numbers are the steps listed there. The caller has to check that its ID has
-// not been seen before.
+// The numbers are the steps listed there. The caller has to check that its ID
+// has not been seen before.
 func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, error) {
 	now := v.now()
 	// The type is only recommended, and Keycloak says "JWT".

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,55 +15,14 @@ import (
 	"github.com/gosignin/signin/internal/provider"
 )
 
-// answering is a provider whose documents are good, and that answers everything
-// else with one answer.
-type answering struct {
-	discovery        string
-	status           int
-	mediaType, after string
-	body             string
-}
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: r}
-	body := a.discovery
-	if !strings.HasSuffix(r.URL.Path, "/openid-configuration") {
-		resp.StatusCode, body = a.status, a.body
-		resp.Header["Content-Type"], resp.Header["Retry-After"] = []string{a.mediaType}, []string{a.after}
-	}
-	resp.Body = io.NopCloser(strings.NewReader(body))
-	return resp, nil
-}
-
-func (a answering) Client(issuer string) *provider.Client {
-	return provider.New(provider.Config{
-		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: redirectURL,
-		HTTPClient: &http.Client{Transport: a}, Now: func() time.Time { return now },
-	})
-}
-
-const loopbackIssuer = "http://localhost:3001/oidc"
-
 // goodMetadata is a document of an issuer, after changes.
 func goodMetadata(issuer string, changes m) string {
-	doc := m{
-		"issuer": issuer, "authorization_endpoint": issuer + "/auth", "token_endpoint": issuer + "/token", "jwks_uri": issuer + "/jwks",
-		"userinfo_endpoint": issuer + "/me", "revocation_endpoint": issuer + "/revoke", "end_session_endpoint": issuer + "/end",
-		"scopes_supported": []string{"openid"}, "id_token_signing_alg_values_supported": []string{"ES384", "none"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post"}, "authorization_response_iss_parameter_supported": true,
-	}
-	for name, value := range changes {
-		if doc[name] = value; value == nil {
-			delete(doc, name)
-		}
-	}
-	return string(must(json.Marshal(doc)))
+	return string(must(json.Marshal(changed(usualMeta(issuer), changes))))
 }
 
-// FuzzMetadata: a document that is used is of the issuer to the letter, and
-// each of its endpoints, as encoding/json and net/url read them, is an https
-// URL, or one of this machine if the issuer is; nothing of another one gets
-// into an error.
+// FuzzMetadata checks metadata that are accepted: they name the exact issuer, and
+// each endpoint, as encoding/json and net/url read it, is an https URL, or one of
+// this machine if the issuer is. Errors quote nothing of the others.
 func FuzzMetadata(f *testing.F) {
 	for _, u := range []string{issuer, loopbackIssuer} {
 		for _, changes := range []m{
@@ -88,7 +45,7 @@ func FuzzMetadata(f *testing.F) {
 		if https {
 			u = issuer
 		}
-		meta, err := answering{discovery: doc}.Client(u).Metadata(context.Background())
+		meta, err := canned{metadata: response{status: 200, body: doc}}.Client(u).Metadata(context.Background())
 		if err != nil {
 			wantPlain(t, err)
 			return
@@ -132,7 +89,7 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// wantPlain fails unless an error is one of this package, in its own words.
+// wantPlain fails unless an error is one of this package with a fixed text.
 func wantPlain(t *testing.T, err error) *provider.Error {
 	t.Helper()
 	var e *provider.Error
@@ -149,10 +106,10 @@ func wantPlain(t *testing.T, err error) *provider.Error {
 	return e
 }
 
-// FuzzAnswers gives one answer to every request. Tokens are used only from an
-// answer that is a success as encoding/json reads it, userinfo only if it is
-// about the person, a session ends only for what says that its grant is dead,
-// and nothing of an answer but its code gets into an error.
+// FuzzAnswers gives one answer to every request. Tokens are used only if the
+// answer, as encoding/json reads it, is a success, and userinfo only if it is
+// about the person. A session ends only if the answer says that its grant is no
+// longer valid. Errors quote nothing of an answer except its code.
 func FuzzAnswers(f *testing.F) {
 	for _, body := range []string{
 		tokenAnswer(nil), tokenAnswer(m{"token_type": "bEARER", "expires_in": "60"}), tokenAnswer(m{"id_token": nil}), tokenAnswer(m{"expires_in": raw("1e400")}),
@@ -168,13 +125,12 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(uint16(200), "Application/JSON; charset=utf-8", "Sun, 01 Mar 2026 12:00:30 GMT", `{"sub":"alice"}`)
 	f.Add(uint16(200), "text/html", "99999999999", `{"sub":"alice"}`)
 	f.Add(uint16(503), "", "-7", ``)
-	discovery := goodMetadata(issuer, nil)
 	f.Fuzz(func(t *testing.T, status uint16, mediaType, after, body string) {
 		if status < 200 || status > 599 {
-			return // no answer of HTTP's
+			return // HTTP has no such answer
 		}
-		a := answering{discovery: discovery, status: int(status), mediaType: mediaType, after: after, body: body}
-		c, ctx := a.Client(issuer), context.Background()
+		a := response{status: int(status), mediaType: mediaType, retryAfter: after, body: body}
+		c, ctx := canned{response{status: 200, body: goodMeta}, a}.Client(issuer), context.Background()
 		said, isObject := readBack(body)
 
 		exchanged, err := exchange(c)
@@ -214,8 +170,8 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// readBack is an object as encoding/json reads it. A member that it cannot
-// read, as a number beyond all numbers, is there all the same.
+// readBack returns an object as encoding/json reads it. The value of a member that
+// it cannot read, such as the number 1e400, is the raw text.
 func readBack(body string) (said m, isObject bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal([]byte(body), &members) != nil || members == nil {
@@ -232,8 +188,8 @@ func readBack(body string) (said m, isObject bool) {
 	return said, true
 }
 
-// unambiguous reports whether a text is read alike by all: names are unique,
-// and it is nested no deeper than is looked at.
+// unambiguous reports whether all JSON readers understand a text in the same way:
+// its names are unique, and it is nested no deeper than allowed.
 func unambiguous(body string) bool {
 	dec := json.NewDecoder(strings.NewReader(body))
 	dec.UseNumber()
@@ -261,8 +217,8 @@ func unambiguous(body string) bool {
 	}
 }
 
-// wantTokens fails unless an answer says what was taken from it.
-func wantTokens(t *testing.T, a answering, said m, got *provider.Tokens) {
+// wantTokens fails unless the tokens are those of an answer.
+func wantTokens(t *testing.T, a response, said m, got *provider.Tokens) {
 	t.Helper()
 	text := func(name string) string { s, _ := said[name].(string); return s }
 	if a.status/100 != 2 || said["error"] != nil || !strings.EqualFold(text("token_type"), "bearer") || got.AccessToken == "" {
