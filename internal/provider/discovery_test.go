@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,24 +17,25 @@ import (
 	"github.com/gosignin/signin/internal/provider"
 )
 
-const loopbackIssuer = "http://127.0.0.1:3001/oidc"
+const loopbackIssuer = "http://127.0.0.1:3001"
 
 func TestMetadata_Fields(t *testing.T) {
 	t.Parallel()
 	meta, err := newFake().Client().Metadata(context.Background())
 	wantKind(t, err, 0)
-	got := []string{
-		meta.AuthorizationEndpoint, meta.TokenEndpoint, meta.JWKSURI,
-		meta.UserInfoEndpoint, meta.EndSessionEndpoint, meta.RevocationEndpoint,
-	}
-	for i, path := range []string{"/x7/authorize", tokenPath, keysPath, userInfoPath, "/x7/end", revocationPath} {
-		if got[i] != issuer+path {
-			t.Errorf("got endpoint %q; want %q", got[i], issuer+path)
+	want := []string{"/x7/authorize", tokenPath, keysPath, userInfoPath, "/x7/end", revocationPath}
+	for i, got := range endpoints(meta) {
+		if got != issuer+want[i] {
+			t.Errorf("got endpoint %q; want %q", got, issuer+want[i])
 		}
 	}
 	if !meta.IssParameterSupported || !slices.Equal(meta.ScopesSupported, []string{"openid", "offline_access"}) {
 		t.Errorf("got iss parameter %t, scopes %q; want true and those listed", meta.IssParameterSupported, meta.ScopesSupported)
 	}
+}
+
+func endpoints(m *provider.Metadata) []string {
+	return []string{m.AuthorizationEndpoint, m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.EndSessionEndpoint, m.RevocationEndpoint}
 }
 
 // P-discovery-issuer-mismatch, 9.1, 9.3.
@@ -78,7 +78,7 @@ func TestMetadata_Validation(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			meta, err := metadata(u, changed(usualMeta(u), c.changes))
+			meta, err := publishes(u, metaOf(u, c.changes)).Metadata(context.Background())
 			if c.good {
 				wantKind(t, err, 0)
 			} else if wantKind(t, err, provider.Misconfigured); meta != nil {
@@ -87,39 +87,58 @@ func TestMetadata_Validation(t *testing.T) {
 		})
 	}
 	// 9.3: the metadata of an https issuer must not lead to http.
-	_, err := metadata(issuer, changed(usualMeta(issuer), m{"token_endpoint": "http://127.0.0.1/token"}))
+	_, err := publishes(issuer, metaOf(issuer, m{"token_endpoint": "http://127.0.0.1/token"})).Metadata(context.Background())
 	wantKind(t, err, provider.Misconfigured)
 }
 
-// metadata fetches metadata from a provider that publishes these.
-func metadata(issuer string, published m) (*provider.Metadata, error) {
-	body := string(must(json.Marshal(published)))
-	return canned{metadata: response{status: 200, body: body}}.Client(issuer).Metadata(context.Background())
+// metaOf is the metadata of a provider, after changes.
+func metaOf(issuer string, changes m) string {
+	return string(must(json.Marshal(changed(usualMeta(issuer), changes))))
 }
 
-func TestMetadata_BadAnswer(t *testing.T) {
+// publishes returns a client of a provider that publishes this as its metadata.
+func publishes(issuer, metadata string) *provider.Client {
+	f := newFake()
+	f.issuer = issuer
+	f.Says(wellKnown, 200, metadata)
+	return f.Client()
+}
+
+// 9.1: an answer that is not a document is not requested again for a second.
+func TestClient_BadDocuments(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name   string
-		status int
-		body   string
-		want   provider.Kind
-	}{
-		{"500", 500, "", provider.Unavailable},
-		{"429", 429, "", provider.Unavailable},
-		{"404", 404, "", provider.Misconfigured},
-		{"HTML", 200, "<!doctype html>", provider.Unavailable},
-		{"nothing", 200, "", provider.Unavailable},
-		{"an issuer twice", 200, `{"issuer":"a","issuer":"b"}`, provider.Unavailable},
-		{"an empty object", 200, "{}", provider.Misconfigured},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			_, err := canned{metadata: response{status: c.status, body: c.body}}.Client(issuer).Metadata(context.Background())
-			if e := wantKind(t, err, c.want); e.RetryAfter != time.Second || e.Op != "discovery" {
-				t.Errorf("got retry after %v, op %q; want 1s, discovery", e.RetryAfter, e.Op)
+	for op, path := range map[string]string{"discovery": wellKnown, "keys": keysPath} {
+		for _, c := range []struct {
+			name   string
+			status int
+			body   string
+			want   provider.Kind
+		}{
+			{"500", 500, "", provider.Unavailable},
+			{"429", 429, "", provider.Unavailable},
+			{"404", 404, "", provider.Misconfigured},
+			{"a redirect", 302, "", provider.Misconfigured},
+			{"HTML", 200, "<!doctype html>", provider.Unavailable},
+			{"nothing", 200, "", provider.Unavailable},
+			{"a member twice", 200, `{"issuer":"a","issuer":"b","keys":[],"keys":[]}`, provider.Unavailable},
+			{"10,000 keys", 200, `{"keys":[` + strings.Repeat(`{"kty":"RSA","e":"AQAB","n":"AQAB"},`, 9_999) + `{}]}`, provider.Unavailable},
+		} {
+			if op == "discovery" && c.name == "10,000 keys" {
+				c.want = provider.Misconfigured // there is no issuer
 			}
-		})
+			t.Run(op+" gets "+c.name, func(t *testing.T) {
+				t.Parallel()
+				f := newFake()
+				f.Says(path, c.status, c.body)
+				client := f.Client()
+				for range 10 {
+					if e := wantKind(t, verify(client, f.idToken()), c.want); e.Op != op || e.RetryAfter != time.Second {
+						t.Fatalf("got op %q, retry after %v; want %s, 1s", e.Op, e.RetryAfter, op)
+					}
+				}
+				f.wantHits(t, path, 1)
+			})
+		}
 	}
 }
 
@@ -161,33 +180,6 @@ func TestMetadata_UnknownCertificate(t *testing.T) {
 	if e := wantKind(t, err, provider.Unavailable); !strings.Contains(e.Error(), "certificate") {
 		t.Errorf("got %v; want the certificate named", e)
 	}
-}
-
-// 9.1: 1,000 sign-ins while the provider is down cause one request for each
-// back-off, and it is used again as soon as it is back.
-func TestMetadata_DownAndBack(t *testing.T) {
-	t.Parallel()
-	f := newFake()
-	c := f.Client()
-	f.Says(wellKnown, 503, "")
-	for i, wait := range []time.Duration{time.Second, 2 * time.Second} {
-		var all sync.WaitGroup
-		for range 1000 {
-			all.Go(func() {
-				_, err := c.Metadata(context.Background())
-				var e *provider.Error
-				if !errors.As(err, &e) || e.Kind != provider.Unavailable || e.RetryAfter != wait {
-					t.Errorf("got %v; want Unavailable, and retry after %v", err, wait)
-				}
-			})
-		}
-		all.Wait()
-		f.wantHits(t, wellKnown, i+1)
-		f.Move(wait)
-	}
-	f.Answer(wellKnown, nil)
-	_, err := c.Metadata(context.Background())
-	wantKind(t, err, 0)
 }
 
 // New metadata are used after an hour, but not if they are bad or take longer

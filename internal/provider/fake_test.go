@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -105,13 +104,6 @@ func newFake() *fake {
 	}
 	f.transport = f
 	return f
-}
-
-// listen serves f on the network.
-func (f *fake) listen(t *testing.T) {
-	srv := httptest.NewServer(f)
-	t.Cleanup(srv.Close)
-	f.issuer, f.meta, f.transport = srv.URL, usualMeta(srv.URL), nil
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -220,38 +212,18 @@ func (f *fake) Claims(changes m) m {
 
 func (f *fake) idToken() string { return sign("RS256", rsaKey(), "rsa", f.Claims(nil), nil) }
 
-// Of the metadata and one other answer a canned provider consists.
-type canned struct {
-	metadata, other response
-}
-
-type response struct {
-	status                      int
-	mediaType, retryAfter, body string
-}
-
-func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer := c.other
-	if strings.HasSuffix(r.URL.Path, wellKnown) {
-		answer = c.metadata
-	}
-	header := http.Header{"Content-Type": {answer.mediaType}, "Retry-After": {answer.retryAfter}}
-	return &http.Response{StatusCode: answer.status, Header: header, Body: io.NopCloser(strings.NewReader(answer.body)), Request: r}, nil
-}
-
-func (c canned) Client(issuer string) *provider.Client {
-	return provider.New(provider.Config{
-		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: redirectURL,
-		HTTPClient: &http.Client{Transport: c}, Now: func() time.Time { return now },
-	})
-}
-
 // says returns a client of a provider with good metadata and one other answer.
 func says(status int, mediaType, body string) *provider.Client {
-	return canned{response{status: 200, body: goodMeta}, response{status: status, mediaType: mediaType, body: body}}.Client(issuer)
+	f := newFake()
+	for _, path := range []string{tokenPath, keysPath, userInfoPath, revocationPath} {
+		f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", mediaType)
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		})
+	}
+	return f.Client()
 }
-
-var goodMeta = string(must(json.Marshal(usualMeta(issuer))))
 
 // public returns a published key.
 func public(key crypto.PublicKey, id string) jose.JSONWebKey {

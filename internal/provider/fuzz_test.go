@@ -4,21 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
+	"github.com/gosignin/signin/internal/document"
 	"github.com/gosignin/signin/internal/provider"
 )
-
-// goodMetadata is a document of an issuer, after changes.
-func goodMetadata(issuer string, changes m) string {
-	return string(must(json.Marshal(changed(usualMeta(issuer), changes))))
-}
 
 // FuzzMetadata checks metadata that are accepted: they name the exact issuer, and
 // each endpoint, as encoding/json and net/url read it, is an https URL, or one of
@@ -34,7 +31,7 @@ func FuzzMetadata(f *testing.F) {
 			{"scopes_supported": "openid"}, {"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}, {"Issuer": u}, {"ISSUER": u, "issuer": nil},
 			{"userinfo_endpoint": "http://127.0.0.1.e.test/"}, {"userinfo_endpoint": "http://localhost.e.test/"}, {"userinfo_endpoint": "http://x.localhost/"},
 		} {
-			f.Add(goodMetadata(u, changes), u == issuer)
+			f.Add(metaOf(u, changes), u == issuer)
 		}
 	}
 	for _, text := range []string{``, ` `, `null`, `[]`, `{}`, `{"a":1}`, `{} {}`, `{"issuer":1}`, `{"issuer":"a","issuer":"b"}`, "{\"issuer\":\"\xff\"}"} {
@@ -45,33 +42,23 @@ func FuzzMetadata(f *testing.F) {
 		if https {
 			u = issuer
 		}
-		meta, err := canned{metadata: response{status: 200, body: doc}}.Client(u).Metadata(context.Background())
+		meta, err := publishes(u, doc).Metadata(context.Background())
 		if err != nil {
 			wantPlain(t, err)
 			return
 		}
-		var in struct {
-			Issuer        string
-			Authorization string   `json:"authorization_endpoint"`
-			Token         string   `json:"token_endpoint"`
-			Keys          string   `json:"jwks_uri"`
-			UserInfo      string   `json:"userinfo_endpoint"`
-			EndSession    string   `json:"end_session_endpoint"`
-			Revocation    string   `json:"revocation_endpoint"`
-			Iss           bool     `json:"authorization_response_iss_parameter_supported"`
-			Scopes        []string `json:"scopes_supported"`
-			Auth          []string `json:"token_endpoint_auth_methods_supported"`
-		}
+		var in provider.Metadata
 		if err := json.Unmarshal([]byte(doc), &in); err != nil {
 			t.Fatalf("%s: used; encoding/json says %v", doc, err)
 		}
 		basicOrPost := func(s string) bool { return s == "client_secret_basic" || s == "client_secret_post" }
-		if in.Issuer != u || in.Authorization == "" || in.Token == "" || in.Keys == "" || len(in.Auth) > 0 && !slices.ContainsFunc(in.Auth, basicOrPost) {
+		if in.Issuer != u || in.AuthorizationEndpoint == "" || in.TokenEndpoint == "" || in.JWKSURI == "" ||
+			len(in.TokenAuth) > 0 && !slices.ContainsFunc(in.TokenAuth, basicOrPost) {
 			t.Errorf("%s: used for %s", doc, u)
 		}
-		got := []string{meta.AuthorizationEndpoint, meta.TokenEndpoint, meta.JWKSURI, meta.UserInfoEndpoint, meta.EndSessionEndpoint, meta.RevocationEndpoint}
-		want := []string{in.Authorization, in.Token, in.Keys, in.UserInfo, in.EndSession, in.Revocation}
-		if !slices.Equal(got, want) || meta.IssParameterSupported != in.Iss || !slices.Equal(meta.ScopesSupported, in.Scopes) {
+		got := endpoints(meta)
+		if !slices.Equal(got, endpoints(&in)) || meta.IssParameterSupported != in.IssParameterSupported ||
+			!slices.Equal(meta.ScopesSupported, in.ScopesSupported) {
 			t.Errorf("%s: got %+v; want what it says", doc, meta)
 		}
 		for _, endpoint := range got {
@@ -107,7 +94,7 @@ func wantPlain(t *testing.T, err error) *provider.Error {
 }
 
 // FuzzAnswers gives one answer to every request. Tokens are used only if the
-// answer, as encoding/json reads it, is a success, and userinfo only if it is
+// answer, as package document reads it, is a success, and userinfo only if it is
 // about the person. A session ends only if the answer says that its grant is no
 // longer valid. Errors quote nothing of an answer except its code.
 func FuzzAnswers(f *testing.F) {
@@ -129,110 +116,71 @@ func FuzzAnswers(f *testing.F) {
 		if status < 200 || status > 599 {
 			return // HTTP has no such answer
 		}
-		a := response{status: int(status), mediaType: mediaType, retryAfter: after, body: body}
-		c, ctx := canned{response{status: 200, body: goodMeta}, a}.Client(issuer), context.Background()
-		said, isObject := readBack(body)
+		f := newFake()
+		for _, path := range []string{tokenPath, userInfoPath, revocationPath} {
+			f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"], w.Header()["Retry-After"] = []string{mediaType}, []string{after}
+				w.WriteHeader(int(status))
+				io.WriteString(w, body)
+			})
+		}
+		c, ctx := f.Client(), context.Background()
+		said, unreadable := document.Parse([]byte(body))
+		code, _ := said.Text("error")
 
 		exchanged, err := exchange(c)
 		if err == nil && exchanged.IDToken == "" {
-			t.Errorf("%d %s: redeemed without an ID token", a.status, body)
+			t.Errorf("%d %s: redeemed without an ID token", status, body)
 		}
 		tokens, refreshErr := c.Refresh(ctx, "r1", nil)
 		for _, got := range []*provider.Tokens{exchanged, tokens} {
 			if got != nil {
-				wantTokens(t, a, said, got)
+				wantTokens(t, int(status), body, said, got)
 			}
 		}
 		if refreshErr != nil {
 			e := wantPlain(t, refreshErr)
-			dead := said["error"] == any("invalid_grant")
-			unclear := a.status == 400 && (len(body) == 0 || isObject && (said["error"] == any("invalid_request") || e.OAuthCode == ""))
-			trouble := a.status >= 500 || a.status == 429 || a.status == 408 || a.status/100 == 3
-			if e.Final(false) != (dead && isObject && !trouble && unambiguous(body)) && unambiguous(body) || e.Final(true) && !dead && !unclear || e.Final(false) && !e.Final(true) {
-				t.Errorf("%d %q: got final %t, and %t if lenient: %v", a.status, body, e.Final(false), e.Final(true), e)
+			trouble := status >= 500 || status == 429 || status == 408 || status/100 == 3
+			dead := code == "invalid_grant" && !trouble
+			unclear := status == 400 && (body == "" || unreadable == nil && (code == "invalid_request" || e.OAuthCode == ""))
+			if e.Final(false) != dead || e.Final(true) && !dead && !unclear || e.Final(false) && !e.Final(true) {
+				t.Errorf("%d %q: got final %t, and %t if lenient: %v", status, body, e.Final(false), e.Final(true), e)
 			}
-		} else if a.status/100 != 2 {
-			t.Errorf("%d %q: got tokens", a.status, body)
+		} else if status/100 != 2 {
+			t.Errorf("%d %q: got tokens", status, body)
 		}
 
 		info, err := c.UserInfo(ctx, accessToken, "alice")
 		media, _, mediaErr := mime.ParseMediaType(mediaType)
 		if err != nil {
 			wantPlain(t, err)
-		} else if string(info) != body || a.status != 200 || mediaErr != nil || media != "application/json" || said["sub"] != any("alice") {
-			t.Errorf("%d %q %q: got userinfo %q", a.status, mediaType, body, info)
+		} else if sub, _ := said.Text("sub"); string(info) != body || status != 200 || mediaErr != nil || media != "application/json" || sub != "alice" {
+			t.Errorf("%d %q %q: got userinfo %q", status, mediaType, body, info)
 		}
-		if err := c.Revoke(ctx, "r1"); (err == nil) != (a.status/100 == 2) {
-			t.Errorf("%d: revoked, and got %v", a.status, err)
+		if err := c.Revoke(ctx, "r1"); (err == nil) != (status/100 == 2) {
+			t.Errorf("%d: revoked, and got %v", status, err)
 		} else if err != nil {
 			wantPlain(t, err)
 		}
 	})
 }
 
-// readBack returns an object as encoding/json reads it. The value of a member that
-// it cannot read, such as the number 1e400, is the raw text.
-func readBack(body string) (said m, isObject bool) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal([]byte(body), &members) != nil || members == nil {
-		return nil, false
-	}
-	said = m{}
-	for name, raw := range members {
-		var value any
-		if json.Unmarshal(raw, &value) != nil {
-			value = raw
-		}
-		said[name] = value
-	}
-	return said, true
-}
-
-// unambiguous reports whether all JSON readers understand a text in the same way:
-// its names are unique, and it is nested no deeper than allowed.
-func unambiguous(body string) bool {
-	dec := json.NewDecoder(strings.NewReader(body))
-	dec.UseNumber()
-	var names []string
-	for open, atName := 0, true; ; {
-		token, err := dec.Token()
-		switch name, _ := token.(string); {
-		case err != nil:
-			return utf8.ValidString(body)
-		case token == json.Delim('{'), token == json.Delim('['):
-			if open++; open > 64 {
-				return false
-			}
-		case token == json.Delim('}'), token == json.Delim(']'):
-			open--
-			atName = true
-		case open == 1 && atName:
-			if slices.ContainsFunc(names, func(other string) bool { return strings.EqualFold(other, name) }) {
-				return false
-			}
-			names, atName = append(names, name), false
-		case open == 1:
-			atName = true
-		}
-	}
-}
-
 // wantTokens fails unless the tokens are those of an answer.
-func wantTokens(t *testing.T, a response, said m, got *provider.Tokens) {
+func wantTokens(t *testing.T, status int, body string, said document.Object, got *provider.Tokens) {
 	t.Helper()
-	text := func(name string) string { s, _ := said[name].(string); return s }
-	if a.status/100 != 2 || said["error"] != nil || !strings.EqualFold(text("token_type"), "bearer") || got.AccessToken == "" {
-		t.Errorf("%d %s: got tokens %+v", a.status, a.body, *got)
+	text := func(name string) string { s, _ := said.Text(name); return s }
+	if status/100 != 2 || said.Has("error") || !strings.EqualFold(text("token_type"), "bearer") || got.AccessToken == "" {
+		t.Errorf("%d %s: got tokens %+v", status, body, *got)
 	}
 	if got.AccessToken != text("access_token") || got.IDToken != text("id_token") || got.RefreshToken != text("refresh_token") || got.Scope != text("scope") {
-		t.Errorf("%s: got tokens %+v", a.body, *got)
+		t.Errorf("%s: got tokens %+v", body, *got)
 	}
 	if !got.Expiry.IsZero() && (got.Expiry.Before(now.Add(time.Second)) || got.Expiry.After(now.Add(365*24*time.Hour))) {
-		t.Errorf("%s: got expiry %v; want none, or within a year", a.body, got.Expiry)
+		t.Errorf("%s: got expiry %v; want none, or within a year", body, got.Expiry)
 	}
 	for _, token := range []string{got.AccessToken, got.IDToken, got.RefreshToken} {
 		if strings.ContainsFunc(token, func(c rune) bool { return c < ' ' || c > '~' }) {
-			t.Errorf("%s: got token %q", a.body, token)
+			t.Errorf("%s: got token %q", body, token)
 		}
 	}
 }

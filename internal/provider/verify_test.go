@@ -174,32 +174,3 @@ func TestVerify_AddressesInTokens(t *testing.T) {
 	wantKind(t, verify(f.Client(), forged), provider.Rejected)
 	f.wantHits(t, "/evil", 0)
 }
-
-func TestVerify_BadKeySets(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name   string
-		status int
-		body   string
-		want   provider.Kind
-	}{
-		{"500", 500, "", provider.Unavailable},
-		{"404", 404, "", provider.Misconfigured},
-		{"a redirect", 302, "", provider.Misconfigured},
-		{"HTML", 200, "<html>", provider.Unavailable},
-		{"no keys member", 200, `{}`, provider.Unavailable},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			f := newFake()
-			f.Says(keysPath, c.status, c.body)
-			client := f.Client()
-			for range 10 {
-				if e := wantKind(t, verify(client, f.idToken()), c.want); e.Op != "keys" || e.RetryAfter != time.Second {
-					t.Fatalf("got op %q, retry after %v; want keys, 1s", e.Op, e.RetryAfter)
-				}
-			}
-			f.wantHits(t, keysPath, 1)
-		})
-	}
-}
