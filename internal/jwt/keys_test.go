@@ -15,20 +15,14 @@ import (
 	"github.com/gosignin/signin/internal/jwt"
 )
 
-// TestKeySet_WhichKeyVerifies has an RS256 token verified by published keys.
-func TestKeySet_WhichKeyVerifies(t *testing.T) {
-	t.Parallel()
+// keyCases are published keys, and whether they verify a token by the RSA key.
+func keyCases() []keyCase {
 	ours, other, ec := rsaKey().Public(), otherRSAKey().Public(), ecKeys()["ES256"].Public()
 	many := make([]any, 101)
 	for i := range many {
 		many[i] = public(ours, "rsa")
 	}
-	for _, c := range []struct {
-		name string
-		keys []any
-		id   string // in the token's header
-		want outcome
-	}{
+	return []keyCase{
 		{"P-kid-absent-single-jwks", []any{public(ours, "rsa")}, "", good},
 		{"P-kid-absent-multiple-jwks", []any{public(other, "a"), public(ec, "b"), public(ours, "c")}, "", good},
 		{"kid in the token, the only fitting key without", []any{public(ec, "rsa"), public(ours, "")}, "rsa", good},
@@ -51,12 +45,24 @@ func TestKeySet_WhichKeyVerifies(t *testing.T) {
 		{"a private key", []any{public(rsaKey(), "rsa")}, "rsa", rejected},
 		{"unknown and malformed keys beside it", []any{
 			m{"kty": "XYZ"}, m{"kty": 1}, 7, nil, m{"kty": "EC", "crv": "secp256k1"}, m{"kty": "OKP", "crv": "Ed448", "x": "AA"},
-			m{"kty": "RSA", "n": "!", "e": "AQAB"}, public(ours, "rsa"),
+			m{"kty": "RSA", "n": "!", "e": "AQAB"}, m{"KTY": "RSA", "n": "AQAB", "E": "AQAB"}, public(ours, "rsa"),
 		}, "rsa", good},
 		{"a malformed certificate", []any{published(ours, "rsa", m{"x5c": []string{"!"}, "x5t": "?"})}, "rsa", good},
 		{"no key", []any{}, "rsa", rejected},
 		{"9.2 101 keys", many, "rsa", unavailable},
-	} {
+	}
+}
+
+type keyCase struct {
+	name string
+	keys []any
+	id   string // in the token's header
+	want outcome
+}
+
+func TestKeySet_WhichKeyVerifies(t *testing.T) {
+	t.Parallel()
+	for _, c := range keyCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
@@ -75,9 +81,11 @@ func TestKeySet_ShortRSAKey(t *testing.T) {
 	idToken.want(t, f.Verifier(), idToken.signedBy("RS256", short, "short", nil), rejected)
 }
 
+var malformedSets = []string{"<html>", " ", `[]`, `{}`, `{"keys":null}`, `{"keys":{}}`, `{"keys":[],"keys":[]}`, `{"Keys":[]}`}
+
 func TestKeySet_MalformedSet(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{"<html>", " ", `[]`, `{}`, `{"keys":null}`, `{"keys":{}}`, `{"keys":[],"keys":[]}`, `{"Keys":[]}`} {
+	for _, body := range malformedSets {
 		f := newFake()
 		f.body = body
 		v := f.Verifier()

@@ -131,8 +131,6 @@ func TestVerifier_TokensOfAnotherKind(t *testing.T) {
 		"an ID token with typ and claims":          {accessToken, dressed.token(idToken)},
 		"a logout token":                           {accessToken, logoutToken.token(m{"aud": api})},
 		"a logout token without typ":               {accessToken, claimsCase{typ: "-", changes: m{"aud": api, "client_id": "spa"}}.token(logoutToken)},
-		"an ID token to the logout endpoint":       {logoutToken, idToken.token(nil)},
-		"a refreshed ID token there":               {logoutToken, idToken.token(m{"nonce": nil})},
 		"a logout token at a sign-in":              {idToken, logoutToken.token(m{"nonce": nonce})},
 		"an access token at a sign-in":             {idToken, accessToken.token(m{"aud": clientID, "nonce": nonce})},
 		"an access token to the logout endpoint":   {logoutToken, accessToken.token(m{"aud": clientID, "events": m{logoutEvent: m{}}})},
