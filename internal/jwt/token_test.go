@@ -253,10 +253,9 @@ func TestVerifier_PinnedAlgorithms(t *testing.T) {
 		token  string
 		want   outcome
 	}{
-		{"the only one", []string{"PS384"}, ps384, good},
-		{"one of several", []string{"PS384", "RS256"}, rs256, good},
+		{"one of several", []string{"RS256", "PS384"}, ps384, good},
 		{"another of the same key", []string{"PS384"}, rs256, rejected},
-		{"none of those pinned", []string{"HS256", "none", ""}, rs256, rejected},
+		{"an algorithm not pinned", []string{"HS256", "none", ""}, rs256, rejected},
 		{"HMAC", []string{"HS256"}, idToken.signedBy("HS256", rsaKey().N.Bytes(), "rsa", nil), rejected},
 		{"alg none", []string{"none"}, signEd(`{"alg":"none","kid":"ed"}`, idToken.payload(nil)), rejected},
 		{"no alg", []string{""}, signEd(`{"kid":"ed"}`, idToken.payload(nil)), rejected},

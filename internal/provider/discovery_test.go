@@ -38,15 +38,14 @@ func endpoints(m *provider.Metadata) []string {
 	return []string{m.AuthorizationEndpoint, m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.EndSessionEndpoint, m.RevocationEndpoint}
 }
 
-// P-discovery-issuer-mismatch, 9.1, 9.3.
-func TestMetadata_Validation(t *testing.T) {
-	t.Parallel()
-	const u = loopbackIssuer
-	for _, c := range []struct {
-		name    string
-		changes m
-		good    bool
-	}{
+type metadataCase struct {
+	name    string
+	changes m
+	good    bool // if the issuer is loopbackIssuer
+}
+
+func metadataCases(u string) []metadataCase {
+	return []metadataCase{
 		{"the issuer itself", nil, true},
 		{"another issuer", m{"issuer": "https://evil.example"}, false},
 		{"the issuer with a slash", m{"issuer": u + "/"}, false},
@@ -69,13 +68,21 @@ func TestMetadata_Validation(t *testing.T) {
 		{"an http endpoint at another IPv4 address", m{"userinfo_endpoint": "http://192.0.2.1/me"}, false},
 		{"an http endpoint at another IPv6 address", m{"userinfo_endpoint": "http://[2001:db8::1]/me"}, false},
 		{"an http endpoint at localhost.test", m{"userinfo_endpoint": "http://localhost.test/me"}, false},
+		{"an http endpoint at 127.0.0.1.test", m{"userinfo_endpoint": "http://127.0.0.1.test/me"}, false},
 		{"an http endpoint below localhost", m{"userinfo_endpoint": "http://op.localhost/me"}, false},
 		{"an http endpoint at localhost", m{"userinfo_endpoint": "http://localhost/me"}, true},
 		{"an http endpoint at 127.1.2.3", m{"userinfo_endpoint": "http://127.1.2.3/me"}, true},
 		{"an http endpoint at ::1", m{"userinfo_endpoint": "http://[::1]:1/me"}, true},
 		{"a member of the wrong type", m{"scopes_supported": "openid"}, false},
 		{"no supported client authentication", m{"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}, false},
-	} {
+	}
+}
+
+// P-discovery-issuer-mismatch, 9.1, 9.3.
+func TestMetadata_Validation(t *testing.T) {
+	t.Parallel()
+	const u = loopbackIssuer
+	for _, c := range metadataCases(u) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			meta, err := publishes(u, metaOf(u, c.changes)).Metadata(context.Background())

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -80,27 +79,6 @@ func wantQuiet(t *testing.T, errs []error) {
 				t.Errorf("got a canary in %s", text)
 			}
 		}
-	}
-}
-
-// net/http quotes an answer that is not HTTP in its error.
-func TestErrors_MalformedResponse(t *testing.T) {
-	t.Parallel()
-	for _, reply := range []string{"CaNaRy\r\n\r\n", "HTTP/1.1 200 OK\r\nCaNaRy\r\n\r\n", "HTTP/1.1 302 Found\r\nLocation: http://CaNaRy%zz\r\n\r\n"} {
-		client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-			ours, theirs := net.Pipe()
-			go func() {
-				theirs.Read(make([]byte, 4096))
-				theirs.Write([]byte(reply))
-				theirs.Close()
-			}()
-			return ours, nil
-		}}}
-		_, err := provider.New(provider.Config{Issuer: "http://localhost", HTTPClient: client}).Metadata(context.Background())
-		if err == nil {
-			t.Errorf("%q: got no error", reply)
-		}
-		wantQuiet(t, []error{err})
 	}
 }
 

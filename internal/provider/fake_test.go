@@ -106,6 +106,13 @@ func newFake() *fake {
 	return f
 }
 
+// listen serves f on the network.
+func (f *fake) listen(t *testing.T) {
+	srv := httptest.NewServer(f)
+	t.Cleanup(srv.Close)
+	f.issuer, f.meta, f.transport = srv.URL, usualMeta(srv.URL), nil
+}
+
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		r.ParseForm()
@@ -251,6 +258,25 @@ func verify(c *provider.Client, raw string) error {
 
 func exchange(c *provider.Client) (*provider.Tokens, error) {
 	return c.Exchange(context.Background(), "the-code", "the-verifier")
+}
+
+// calls are the requests of a client, by the path of the answer.
+var calls = []struct {
+	path string
+	call func(*fake, *provider.Client) error
+}{
+	{wellKnown, func(_ *fake, c *provider.Client) error { _, err := c.Metadata(context.Background()); return err }},
+	{keysPath, func(f *fake, c *provider.Client) error { return verify(c, f.idToken()) }},
+	{tokenPath, func(_ *fake, c *provider.Client) error { _, err := exchange(c); return err }},
+	{tokenPath, func(_ *fake, c *provider.Client) error {
+		_, err := c.Refresh(context.Background(), "r1", nil)
+		return err
+	}},
+	{userInfoPath, func(_ *fake, c *provider.Client) error {
+		_, err := c.UserInfo(context.Background(), accessToken, "alice")
+		return err
+	}},
+	{revocationPath, func(_ *fake, c *provider.Client) error { return c.Revoke(context.Background(), "r1") }},
 }
 
 // wantKind fails unless err is a *provider.Error of a kind; 0 means no error.

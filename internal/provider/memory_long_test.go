@@ -5,7 +5,6 @@ package provider_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -67,16 +66,10 @@ func TestClient_MemoryForAnswers(t *testing.T) {
 	zip := gzip.NewWriter(part)
 	_, _ = zip.Write(make([]byte, 16<<20))
 	_ = zip.Close()
-	// Streams may follow one another: https://www.rfc-editor.org/rfc/rfc1952#section-2.2
+	// Streams may follow one another:
+	// https://www.rfc-editor.org/rfc/rfc1952#section-2.2
 	bomb := bytes.Repeat(part.Bytes(), 64)
-	ctx := context.Background()
-	for path, call := range map[string]func(f *fake, c *provider.Client) error{
-		wellKnown:      func(_ *fake, c *provider.Client) error { _, err := c.Metadata(ctx); return err },
-		keysPath:       func(f *fake, c *provider.Client) error { return verify(c, f.idToken()) },
-		tokenPath:      func(_ *fake, c *provider.Client) error { _, err := exchange(c); return err },
-		userInfoPath:   func(_ *fake, c *provider.Client) error { _, err := c.UserInfo(ctx, accessToken, "alice"); return err },
-		revocationPath: func(_ *fake, c *provider.Client) error { return c.Revoke(ctx, "r1") },
-	} {
+	for _, c := range calls {
 		for name, send := range map[string]func(http.ResponseWriter, *atomic.Int64){
 			"a gigabyte":                      func(w http.ResponseWriter, sent *atomic.Int64) { pour(w, sent) },
 			"a gigabyte of JSON":              func(w http.ResponseWriter, sent *atomic.Int64) { _, _ = io.WriteString(w, `{"sub":"`); pour(w, sent) },
@@ -100,18 +93,16 @@ func TestClient_MemoryForAnswers(t *testing.T) {
 				pour(conn, sent)
 			},
 		} {
-			t.Run(path+" answers with "+name, func(t *testing.T) {
+			t.Run(c.path+" answers with "+name, func(t *testing.T) {
 				f, sent := newFake(), new(atomic.Int64)
-				srv := httptest.NewServer(f)
-				t.Cleanup(srv.Close)
-				f.issuer, f.meta, f.transport = srv.URL, usualMeta(srv.URL), nil
-				f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
+				f.listen(t)
+				f.Answer(c.path, func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("Content-Type", "application/json")
 					send(w, sent)
 				})
 				client := f.Client()
 				wantBounded(t, sent, func() {
-					if e := (*provider.Error)(nil); !errors.As(call(f, client), &e) {
+					if e := (*provider.Error)(nil); !errors.As(c.call(f, client), &e) {
 						t.Error("got no *provider.Error")
 					}
 				})
