@@ -22,7 +22,7 @@ type claimsCase struct {
 	changes  m
 	edit     func(payload string) string // instead of changes
 	alg      string                      // "" is EdDSA
-	typ      string                      // "" is the usual one; with "-" there is none
+	typ      string                      // "" is the usual one, and "-" leaves it out
 	expect   func(*jwt.Expect)           // of an ID token
 	audience string                      // of an access token; "" is the API
 	why      string

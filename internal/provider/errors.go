@@ -80,9 +80,9 @@ func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 // authenticated.
 func (e *Error) Unmet() bool { return e.Err == jwt.ErrAuthTime || e.Err == jwt.ErrACR }
 
-// UnknownKey reports whether a token was not verified because its key was not
-// among those that were fetched a moment ago. Most often such a token is
-// forged, but it can also mean that the provider has just rotated its keys.
+// UnknownKey reports whether a token was not verified because its key is not
+// known, and the keys were fetched too recently to fetch them again. Most often
+// such a token is forged, but the provider may have just rotated its keys.
 func (e *Error) UnknownKey() bool { return e.Err == document.ErrCoolingDown }
 
 // Final reports whether a plain refresh that failed with e ends the session,
