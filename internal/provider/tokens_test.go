@@ -333,7 +333,6 @@ func TestUserInfo_Answers(t *testing.T) {
 		{"no content type", 200, "", `{"sub":"alice"}`, "alice", unusable},
 		{"3.6 an ID token instead", 200, "application/jwt", "a.b.c", "alice", unusable},
 		{"an ID token instead, as JSON", 200, json, "a.b.c", "alice", unusable},
-		{"a list", 200, json, `[{"sub":"alice"}]`, "alice", unusable},
 		{"3.6 401", 401, json, `{"sub":"alice"}`, "alice", unusable},
 		{"204", 204, "", ``, "alice", unusable},
 		{"408", 408, "", ``, "alice", "unavailable"},
