@@ -35,6 +35,7 @@ func TestCheck_Accepted(t *testing.T) {
 		{"everything at once", full(), true},
 		{"the screen identifier:register", screen("identifier:register", "username"), true},
 		{"an enterprise connector", request{DirectSignIn: "sso:" + strings.Repeat("x", 128)}, true},
+		{"a connector of one letter", request{DirectSignIn: "social:x"}, true},
 		{"the prompt none", request{Prompt: []string{"none"}}, false},
 		{"several prompts", request{Prompt: []string{"login", "consent", "select_account"}}, false},
 		{"a maximal age of zero", request{Demand: demand{MaxAgeAsked: true}}, false},

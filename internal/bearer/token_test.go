@@ -11,6 +11,8 @@ import (
 
 var long = strings.Repeat("a", 64<<10)
 
+const b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+
 // authorizations are lines of Authorization, and what Token makes of them.
 var authorizations = []struct {
 	name  string
@@ -19,7 +21,7 @@ var authorizations = []struct {
 	err   error
 }{
 	{"a JWT", []string{"Bearer eyJ.e30.c2ln"}, "eyJ.e30.c2ln", nil},
-	{"all characters of a token68", []string{"Bearer azAZ09-._~+/=="}, "azAZ09-._~+/==", nil},
+	{"all characters of a token68", []string{"Bearer " + b64 + "=="}, b64 + "==", nil},
 	{"the scheme in odd case", []string{"bEARER x"}, "x", nil},
 	{"several spaces", []string{"Bearer   x"}, "x", nil},
 	{"64 KB", []string{"Bearer " + long}, long, nil},
@@ -36,7 +38,6 @@ var authorizations = []struct {
 	{"padding alone", []string{"Bearer =="}, "", bearer.ErrSyntax},
 	{"padding in the middle", []string{"Bearer x=y"}, "", bearer.ErrSyntax},
 	{"two tokens", []string{"Bearer x y"}, "", bearer.ErrSyntax},
-	{"two credentials in one line", []string{"Bearer x, Bearer y"}, "", bearer.ErrSyntax},
 	{"a space behind", []string{"Bearer x "}, "", bearer.ErrSyntax},
 	{"quotes", []string{`Bearer "x"`}, "", bearer.ErrSyntax},
 	{"a line break", []string{"Bearer x\ny"}, "", bearer.ErrSyntax},
