@@ -75,7 +75,6 @@ func TestRefresh_ResourcesAndOrganizations(t *testing.T) {
 		"without the scope":               {withoutScope, member, "", "", "", noScope},
 		"without the organizations":       {withoutOrganizations, member, "", "", "", noScope},
 		"an unknown token":                {"unknown", nil, "", "", "", "400 invalid_grant: refresh token not found"},
-		"an empty token":                  {"", nil, "", "", "", "400 invalid_grant: refresh token not found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

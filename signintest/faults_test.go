@@ -17,8 +17,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// What each fault changes is tested in package faults. Here, each kind of effect
-// reaches the client, and ends with Clear.
+// What each fault changes is tested in package faults. Here, each kind of
+// effect reaches the client, and ends with Clear.
 func TestInject_EachKindOfEffect(t *testing.T) {
 	t.Parallel()
 	bob := signintest.Bob()
@@ -91,6 +91,7 @@ func TestInject_EachKindOfEffect(t *testing.T) {
 			a := start(t)
 			tokens := a.signIn(t, bob, "resource", api)
 			a.p.Inject(row.fault)
+			a.p.Inject() // keeps those that are on
 			same(t, "after Inject", row.see(t, a, tokens), row.wrong)
 			a.p.Clear()
 			same(t, "after Clear", row.see(t, a, tokens), row.right)

@@ -55,8 +55,8 @@ func (a *party) params(pairs ...string) url.Values {
 	}, pairs)
 }
 
-// changedBy sets names in q to values, which take turns in pairs. An empty value
-// removes the name.
+// changedBy sets names in q to values, which take turns in pairs. An empty
+// value removes the name.
 func changedBy(q url.Values, pairs []string) url.Values {
 	for i := 0; i < len(pairs); i += 2 {
 		q.Set(pairs[i], pairs[i+1])
