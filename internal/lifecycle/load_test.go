@@ -59,7 +59,10 @@ func TestLoad(t *testing.T) {
 			want:    "token 2, written token 2 for 24h0m0s; refresh token 1, add n",
 		},
 		{name: "due, and another replica has the lease", session: good(due), arrange: leased, want: "token 0"},
-		{name: "expired, and another replica has the lease: it is waited for", session: good(expired), arrange: leased, want: "token 1, written token 1 for 24h0m31s; refresh token 0, add n"},
+		{
+			name: "expired, and another replica has the lease: it is waited for", session: good(expired), arrange: leased,
+			want: "token 1, written token 1 for 24h0m31s; refresh token 0, add n",
+		},
 		{name: "due, and the provider fails", session: good(due), fails: "refresh token 0", want: "token 0; refresh token 0"},
 		{name: "expired, and the provider fails", session: good(expired), fails: "refresh token 0", want: "token 0; refresh token 0"},
 		{name: "due, and shared state does not take the successor", session: good(due), fails: "add n", want: refreshed},
@@ -76,8 +79,14 @@ func TestLoad(t *testing.T) {
 		// It is over.
 		{name: "idle", session: good(seen(24 * time.Hour)), want: "token 0: idle, written deleted"},
 		{name: "idle, for an image, which caches may share", session: good(seen(24 * time.Hour)), dest: "image", want: "token 0: idle"},
-		{name: "too old, and signed out besides", session: good(old), arrange: ended(sharedstate.SignedOut), want: "token 0: lifetime, written deleted"},
-		{name: "signed out", session: good(), arrange: ended(sharedstate.SignedOut), want: "token 0: signed_out, written deleted; add u, revoke token 0"},
+		{
+			name: "too old, and signed out besides", session: good(old), arrange: ended(sharedstate.SignedOut),
+			want: "token 0: lifetime, written deleted",
+		},
+		{
+			name: "signed out", session: good(), arrange: ended(sharedstate.SignedOut),
+			want: "token 0: signed_out, written deleted; add u, revoke token 0",
+		},
 		{
 			name: "signed out after a refresh", session: good(),
 			arrange: func(t *testing.T, w *world, s *session.Session) {

@@ -114,9 +114,13 @@ func TestEnd(t *testing.T) {
 		},
 		{
 			name: "the store does not delete it: it is ended all the same", onServer: true, session: good(), fails: "delete",
-			said: "token 0, token 0 recorded", did: "delete, set e, revoke token 0", finds: "token 0: signed_out; add u, revoke token 0", err: errDown,
+			said: "token 0, token 0 recorded", did: "delete, set e, revoke token 0",
+			finds: "token 0: signed_out; add u, revoke token 0", err: errDown,
 		},
-		{name: "the store cannot be read: it is removed unread", onServer: true, session: good(), fails: "read", said: ", ", did: "delete", err: errDown},
+		{
+			name: "the store cannot be read: it is removed unread", onServer: true, session: good(), fails: "read",
+			said: ", ", did: "delete", err: errDown,
+		},
 	} {
 		bubble(t, c.name, c.onServer, func(t *testing.T, w *world) {
 			b := w.browserWith(t, c.session)
@@ -138,7 +142,8 @@ func TestEnd(t *testing.T) {
 			}
 			finds := w.finds(t, b)
 			if cookie := w.receive(t, b, rec); said != c.said || did != c.did || finds != c.finds || cookie != "deleted" {
-				t.Errorf("got %q, did %q, cookie %q, and a copy finds %q; want %q, %q, deleted, %q", said, did, cookie, finds, c.said, c.did, c.finds)
+				t.Errorf("got %q, did %q, cookie %q, and a copy finds %q; want %q, %q, deleted, %q",
+					said, did, cookie, finds, c.said, c.did, c.finds)
 			}
 		})
 	}

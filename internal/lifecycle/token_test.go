@@ -75,7 +75,10 @@ func TestToken(t *testing.T) {
 		{name: "its own has expired, and another replica has the lease", runs: time.Hour, leased: true, want: "access 1; refresh token 0, add n"},
 		{name: "its own is due, and the provider fails", runs: nearly, fails: "refresh token 0", want: "access 0; refresh token 0"},
 		{name: "its own has expired, and the provider fails", runs: time.Hour, fails: "refresh token 0", want: "refresh token 0", err: errDown},
-		{name: "its own has expired, and shared state does not take the successor", runs: time.Hour, fails: "add n", want: "access 1; refresh token 0, add n"},
+		{
+			name: "its own has expired, and shared state does not take the successor", runs: time.Hour, fails: "add n",
+			want: "access 1; refresh token 0, add n",
+		},
 		{name: "another is fetched", audience: api, want: "fetched for api; fetch token 0, set t"},
 		{name: "another cannot be fetched", fails: "fetch token 0", audience: api, want: "fetch token 0", err: errDown},
 

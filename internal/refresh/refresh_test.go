@@ -196,8 +196,11 @@ func TestRefresh_ProviderFails(t *testing.T) {
 // only those of handlers.
 func TestRefresh_SourceIsBroken(t *testing.T) {
 	for name, answer := range map[string]func(context.Context, *session.Session) (*session.Session, error){
-		"it panics":                            func(context.Context, *session.Session) (*session.Session, error) { panic("broken") },
-		"it ends the goroutine":                func(context.Context, *session.Session) (*session.Session, error) { runtime.Goexit(); return nil, nil },
+		"it panics": func(context.Context, *session.Session) (*session.Session, error) { panic("broken") },
+		"it ends the goroutine": func(context.Context, *session.Session) (*session.Session, error) {
+			runtime.Goexit()
+			return nil, nil
+		},
 		"it returns neither session nor error": func(context.Context, *session.Session) (*session.Session, error) { return nil, nil },
 		"it returns a session that is too large": func(_ context.Context, s *session.Session) (*session.Session, error) {
 			next := fresh(s)

@@ -117,7 +117,8 @@ func TestMemory_Room(t *testing.T) {
 		},
 		{
 			name: "there is room again when the flood has expired", entries: 80, bytes: 1 << 30,
-			before: []writes{{"o", 1000, m, 5, 70}, {"e", 100, h, 5, 10}}, wait: m + time.Second, after: []writes{{"o new", 100, h, 5, 60}}, held: 70,
+			before: []writes{{"o", 1000, m, 5, 70}, {"e", 100, h, 5, 10}}, wait: m + time.Second,
+			after: []writes{{"o new", 100, h, 5, 60}}, held: 70,
 			there: []string{keyOf("e", 0)}, gone: []string{keyOf("o", 0)},
 		},
 		{

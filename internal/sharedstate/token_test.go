@@ -61,7 +61,8 @@ func TestKeepToken_ForSessionAndAudience(t *testing.T) {
 		wantKept(t, "the key rotates", open(t, s, issuer, client, key(2), key(1)), v, a, want)
 	}
 	for k, value := range s.values {
-		if bytes.Contains(value, []byte("access")) || bytes.Contains(value, []byte("read")) || s.ttls[k] != time.Minute || len(k) != sharedstate.KeyLen {
+		if bytes.Contains(value, []byte("access")) || bytes.Contains(value, []byte("read")) ||
+			s.ttls[k] != time.Minute || len(k) != sharedstate.KeyLen {
 			t.Errorf("%s: got %q for %v; want it sealed, for a minute", k, value, s.ttls[k])
 		}
 	}

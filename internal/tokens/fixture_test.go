@@ -207,7 +207,9 @@ func (f *fake) session(claims object, extra string) *session.Session {
 func (f *fake) quiet(err error) {
 	f.t.Helper()
 	text := fmt.Sprint(f.said.String(), err)
-	for _, secret := range []string{"old-refresh", "new-refresh", "old-access", "new-access", "the-secret", "the-code", "the-verifier", "confidential"} {
+	for _, secret := range []string{
+		"old-refresh", "new-refresh", "old-access", "new-access", "the-secret", "the-code", "the-verifier", "confidential",
+	} {
 		if strings.Contains(text, secret) {
 			f.t.Errorf("got %q logged or returned; want no %q in it", text, secret)
 		}

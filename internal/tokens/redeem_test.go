@@ -17,8 +17,12 @@ func described(s *session.Session) string {
 	if s.IDHeader != "" {
 		kept = "ID token"
 	}
-	return fmt.Sprintf("%s, %s for %v (%v), %q, %s of %s", s.RefreshToken, s.AccessToken.String(),
-		s.AccessExpiry.Sub(s.LastSeen), s.AccessLife, s.Scope, kept, s.Claims.Text(session.Subject))
+	life := fmt.Sprint(s.AccessLife)
+	if left := s.AccessExpiry.Sub(s.LastSeen); left != s.AccessLife {
+		life += " and not " + left.String()
+	}
+	return fmt.Sprintf("%s, %s for %s, %s, %s of %s",
+		s.RefreshToken, s.AccessToken.String(), life, s.Scope, kept, s.Claims.Text(session.Subject))
 }
 
 func TestRedeem(t *testing.T) {
@@ -28,12 +32,15 @@ func TestRedeem(t *testing.T) {
 		changes object
 		want    string
 	}{
-		{"all", false, nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", ID token of alice`},
-		{"no scope: what was asked for", false, object{"scope": nil}, `new-refresh, new-access for 10m0s (10m0s), "openid profile offline_access", ID token of alice`},
-		{"no refresh token", false, object{"refresh_token": nil}, `, new-access for 10m0s (10m0s), "openid email", ID token of alice`},
-		{"no expiry: an hour", false, object{"expires_in": nil}, `new-refresh, new-access for 1h0m0s (1h0m0s), "openid email", ID token of alice`},
+		{"all", false, nil, `new-refresh, new-access for 10m0s, openid email, ID token of alice`},
+		{
+			"no scope: what was asked for", false, object{"scope": nil},
+			`new-refresh, new-access for 10m0s, openid profile offline_access, ID token of alice`,
+		},
+		{"no refresh token", false, object{"refresh_token": nil}, `, new-access for 10m0s, openid email, ID token of alice`},
+		{"no expiry: an hour", false, object{"expires_in": nil}, `new-refresh, new-access for 1h0m0s, openid email, ID token of alice`},
 		// There an ID token is of no use at a sign-out, so a cookie need not hold it.
-		{"Logto", true, nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", no ID token of alice`},
+		{"Logto", true, nil, `new-refresh, new-access for 10m0s, openid email, no ID token of alice`},
 	} {
 		f, s := newFake(t, func(s *tokens.Source) { s.Logto = row.logto })
 		f.answers(row.changes)
@@ -41,13 +48,15 @@ func TestRedeem(t *testing.T) {
 		if err != nil || described(r) != row.want {
 			t.Fatalf("%s: got %s, %v; want %s", row.name, described(r), err, row.want)
 		}
-		if r.ID != (session.ID{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || r.Generation != 0 || !r.Began.IsZero() || r.Nonce != "" || r.Claims.Extra() != "" {
+		if r.ID != (session.ID{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || !r.Began.IsZero() ||
+			r.Generation != 0 || r.Nonce != "" || r.Claims.Extra() != "" {
 			t.Errorf("%s: got %+v; want a new session, without an ID, a beginning or userinfo", row.name, r)
 		}
 		if raw := f.tokens.body.(object)["id_token"]; !row.logto && r.IDToken() != raw {
 			t.Errorf("%s: got ID token %q; want %q", row.name, r.IDToken(), raw)
 		}
-		if form := f.form(); form.Get("code") != "the-code" || form.Get("code_verifier") != "the-verifier" || form.Get("grant_type") != "authorization_code" {
+		form := f.form()
+		if form.Get("code") != "the-code" || form.Get("code_verifier") != "the-verifier" || form.Get("grant_type") != "authorization_code" {
 			t.Errorf("%s: got form %v; want code and verifier", row.name, form)
 		}
 		f.quiet(nil)

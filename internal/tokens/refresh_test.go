@@ -44,12 +44,12 @@ func TestRefresh(t *testing.T) {
 		nonce   string // that is kept
 	}{
 		{
-			"all", nil, `new-refresh, new-access for 10m0s (10m0s), "openid email", ID token of alice`,
+			"all", nil, `new-refresh, new-access for 10m0s, openid email, ID token of alice`,
 			"New", nonce,
 		},
 		{
 			"nothing but an access token", object{"refresh_token": nil, "scope": nil, "id_token": nil, "expires_in": nil},
-			`old-refresh, new-access for 1h0m0s (1h0m0s), "openid profile", ID token of alice`,
+			`old-refresh, new-access for 1h0m0s, openid profile, ID token of alice`,
 			"Old", "",
 		},
 	} {
