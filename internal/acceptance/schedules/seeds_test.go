@@ -3,4 +3,4 @@
 package schedules_test
 
 // seeds is how many schedules there are of each kind.
-const seeds = 10
+const seeds = 25
