@@ -143,27 +143,48 @@ func TestConformance(t *testing.T) {
 	}
 	rotating := with{provider: []signintest.Option{signintest.WithRefreshRotation()}}
 	for name, test := range map[string]func(*testing.T){
-		"P":                           conformsBasic,
-		"P-kid-absent-single-jwks":    func(t *testing.T) { accepted(t, with{}, faults.IDTokenKeyIDMissing) },
-		"P-kid-absent-multiple-jwks":  conformsWithoutKeyID,
-		"P-idtoken-sig-rs256":         func(t *testing.T) { accepted(t, rs256) },
-		"P-scope-userinfo-claims":     conformsScopes,
-		"P-client-secret-basic":       conformsBasicAuthentication,
-		"P-userinfo-bearer-header":    conformsBearer,
-		"P-discovery-openid-config":   conformsDiscovery,
-		"P-discovery-jwks-uri-keys":   conformsKeys,
+		"P-kid-absent-single-jwks": func(t *testing.T) { accepted(t, with{}, faults.IDTokenKeyIDMissing) },
+		"P-kid-absent-multiple-jwks": func(t *testing.T) {
+			a := newApp(t, with{recorded: true})
+			a.provider.RotateKey() // two keys of one algorithm
+			a.provider.Inject(faults.IDTokenKeyIDMissing, faults.KeysReversed)
+			a.wantArrival(t, a.browser(), signintest.Alice())
+		},
+		"P-idtoken-sig-rs256": func(t *testing.T) { accepted(t, rs256) },
+		"P-client-secret-basic": func(t *testing.T) {
+			a, _ := accepted(t, with{provider: []signintest.Option{signintest.WithClientAuthMethods("client_secret_basic")}})
+			for _, s := range a.wire.requests() {
+				if s.form != nil && (!strings.HasPrefix(s.header.Get("Authorization"), "Basic ") || s.form.Has("client_secret")) {
+					t.Errorf("token request: got the secret in its form, or nowhere; want Basic alone")
+				}
+			}
+		},
+		"P-discovery-openid-config": conformsDiscovery,
+		"P-discovery-jwks-uri-keys": func(t *testing.T) {
+			a, _ := accepted(t, with{provider: []signintest.Option{signintest.WithRandomPaths()}})
+			if n := a.provider.Stats().Keys; n != 1 {
+				t.Errorf("requests at the address of jwks_uri: got %d; want 1", n)
+			}
+		},
 		"P-signing-key-rotation":      func(t *testing.T) { conformsRefresh(t, with{}, true) },
 		"P-refresh-token":             func(t *testing.T) { conformsRefresh(t, rotating, false) },
 		"P-refresh-token-invalid-sub": func(t *testing.T) { endsAtRefresh(t, faults.IDTokenSubjectWrong) },
 		"P-refresh-token-invalid-issuer": func(t *testing.T) {
 			endsAtRefresh(t, faults.IDTokenIssuerWrong)
 		},
-		"P-signing-key-rotation-just-before-signing": conformsRotationBeforeSigning,
-		"P-rp-init-logout":                           func(t *testing.T) { signsOut(t) },
-		"P-rp-init-logout-other-state":               func(t *testing.T) { signsOut(t, faults.EndSessionStateWrong) },
-		"P-rp-init-logout-no-state":                  func(t *testing.T) { signsOut(t, faults.EndSessionStateMissing) },
-		"P-3rd-party-init-login":                     conformsThirdPartyInitiation,
-		"P-fapi2-valid-aud-as-array":                 func(t *testing.T) { accepted(t, fapi, faults.IDTokenAudienceArray) },
+		"P-signing-key-rotation-just-before-signing": func(t *testing.T) {
+			a, b := accepted(t, with{})
+			a.provider.RotateKey()
+			a.wantArrival(t, b, signintest.Bob())
+			if n := a.provider.Stats().Keys; n != 2 {
+				t.Errorf("key requests: got %d; want 2, one before the rotation and one after", n)
+			}
+		},
+		"P-rp-init-logout":             func(t *testing.T) { signsOut(t) },
+		"P-rp-init-logout-other-state": func(t *testing.T) { signsOut(t, faults.EndSessionStateWrong) },
+		"P-rp-init-logout-no-state":    func(t *testing.T) { signsOut(t, faults.EndSessionStateMissing) },
+		"P-3rd-party-init-login":       conformsThirdPartyInitiation,
+		"P-fapi2-valid-aud-as-array":   func(t *testing.T) { accepted(t, fapi, faults.IDTokenAudienceArray) },
 		"P-fapi2-token-endpoint-response-without-expires-in": func(t *testing.T) {
 			accepted(t, fapi, faults.TokensExpiresInAbsent)
 		},
@@ -174,69 +195,37 @@ func TestConformance(t *testing.T) {
 			test(t)
 		})
 	}
+	conformsUserInfo(t)
 }
 
-func conformsBasic(t *testing.T) {
+// conformsUserInfo lets Alice sign in once for all modules about userinfo.
+func conformsUserInfo(t *testing.T) {
 	alice := signintest.Alice()
-	alice.Claims = map[string]any{"custom_data": map[string]any{"team": "blue"}} // in userinfo only
+	alice.Claims = map[string]any{"custom_data": map[string]any{"team": "blue"}, "address": map[string]any{"locality": "Basel"}}
 	a := newApp(t, with{config: merging.config, recorded: true})
 	b := a.browser()
 	a.wantArrival(t, b, alice)
-	if n := a.provider.Stats().UserInfo; n != 1 {
-		t.Errorf("userinfo requests: got %d; want 1", n)
-	}
-	if team, _ := b.claims()["custom_data"].(map[string]any); team["team"] != "blue" {
-		t.Errorf("claims: got custom_data %v; want that of userinfo", team)
-	}
-}
-
-func conformsWithoutKeyID(t *testing.T) {
-	a := newApp(t, with{recorded: true})
-	a.provider.RotateKey() // two keys of one algorithm
-	a.provider.Inject(faults.IDTokenKeyIDMissing, faults.KeysReversed)
-	a.wantArrival(t, a.browser(), signintest.Alice())
-}
-
-func conformsScopes(t *testing.T) {
-	a := newApp(t, with{config: merging.config, recorded: true})
-	b, alice := a.browser(), signintest.Alice()
-	alice.Claims = map[string]any{"address": map[string]any{"locality": "Basel"}}
-	a.wantArrival(t, b, alice)
-	asked := strings.Fields(a.lastRequest().Asked.Get("scope"))
-	for _, scope := range []string{"openid", "profile", "email", "phone", "address"} {
-		if !slices.Contains(asked, scope) {
-			t.Errorf("scope: got %v; want %s in it", asked, scope)
-		}
-	}
 	got := b.claims()
-	for claim, want := range map[string]string{"name": alice.Name, "email": alice.Email, "phone_number": alice.Phone} {
-		if got[claim] != want {
-			t.Errorf("%s: got %v; want %s", claim, got[claim], want)
-		}
-	}
-	if address, _ := got["address"].(map[string]any); address["locality"] != "Basel" {
-		t.Errorf("address: got %v; want Basel", address)
-	}
-}
-
-func conformsBasicAuthentication(t *testing.T) {
-	a, _ := accepted(t, with{provider: []signintest.Option{signintest.WithClientAuthMethods("client_secret_basic")}})
-	for _, s := range a.wire.requests() {
-		if s.form != nil && (!strings.HasPrefix(s.header.Get("Authorization"), "Basic ") || s.form.Has("client_secret")) {
-			t.Errorf("token request: got the secret in its form, or nowhere; want Basic alone")
-		}
-	}
-}
-
-func conformsBearer(t *testing.T) {
-	a, _ := accepted(t, merging)
 	requests := slices.DeleteFunc(a.wire.requests(), func(s sent) bool { return s.url.Path != "/oidc/me" })
-	if len(requests) != 1 {
-		t.Fatalf("userinfo requests: got %d; want 1", len(requests))
-	}
-	if r := requests[0]; !strings.HasPrefix(r.header.Get("Authorization"), "Bearer ") || r.url.RawQuery != "" || r.form != nil {
-		t.Errorf("userinfo request: got query %q, form %v; want the token in the header alone", r.url.RawQuery, r.form)
-	}
+	t.Run("P", func(t *testing.T) {
+		if team, _ := got["custom_data"].(map[string]any); team["team"] != "blue" || len(requests) != 1 { // in userinfo only
+			t.Errorf("got %d userinfo requests, custom_data %v; want one, and its claims", len(requests), team)
+		}
+	})
+	t.Run("P-scope-userinfo-claims", func(t *testing.T) {
+		if scope := a.lastRequest().Asked.Get("scope"); scope != "openid profile offline_access email phone address custom_data" {
+			t.Errorf("scope: got %q; want those of Config beside the usual ones", scope)
+		}
+		address, _ := got["address"].(map[string]any)
+		if got["name"] != alice.Name || got["email"] != alice.Email || got["phone_number"] != alice.Phone || address["locality"] != "Basel" {
+			t.Errorf("claims: got %v; want those of the scopes", got)
+		}
+	})
+	t.Run("P-userinfo-bearer-header", func(t *testing.T) {
+		if r := requests[0]; !strings.HasPrefix(r.header.Get("Authorization"), "Bearer ") || r.url.RawQuery != "" || r.form != nil {
+			t.Errorf("userinfo request: got query %q, form %v; want the token in the header alone", r.url.RawQuery, r.form)
+		}
+	})
 }
 
 func conformsDiscovery(t *testing.T) {
@@ -255,22 +244,6 @@ func conformsDiscovery(t *testing.T) {
 	}
 	if got != want {
 		t.Errorf("requests that found their endpoint: got %+v; want %+v", got, want)
-	}
-}
-
-func conformsKeys(t *testing.T) {
-	a, _ := accepted(t, with{provider: []signintest.Option{signintest.WithRandomPaths()}})
-	if n := a.provider.Stats().Keys; n != 1 {
-		t.Errorf("requests at the address of jwks_uri: got %d; want 1", n)
-	}
-}
-
-func conformsRotationBeforeSigning(t *testing.T) {
-	a, b := accepted(t, with{})
-	a.provider.RotateKey()
-	a.wantArrival(t, b, signintest.Bob())
-	if n := a.provider.Stats().Keys; n != 2 {
-		t.Errorf("key requests: got %d; want 2, one before the rotation and one after", n)
 	}
 }
 

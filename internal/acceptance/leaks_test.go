@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -239,16 +238,5 @@ func wantFound(t *testing.T, secret string, search func(map[string]string) []str
 				t.Errorf("a secret %s, %s: got %q; want it found there", how, place, found)
 			}
 		}
-	}
-}
-
-// The search behind wantNoLeak finds a secret that the application logs.
-func TestLeaks_LoggedByTheApplication(t *testing.T) {
-	t.Parallel()
-	a, _ := accepted(t, with{})
-	secret := a.provider.Secrets()[0]
-	a.cfg.Logger.Debug("careless", "error", &signin.Error{Err: errors.New(secret)})
-	if found := a.secrets().search(a.provider.URL)(a.said()); len(found) != 1 || !strings.HasPrefix(found[0], "log: ") {
-		t.Errorf("got %q; want the secret found in the log", found)
 	}
 }

@@ -37,13 +37,6 @@ func TestProvider(t *testing.T) {
 		with:   with{tls: true, provider: []signintest.Option{signintest.WithTLS()}},
 		faults: fault(faults.DiscoveryHTTPEndpoints), try: discoverAgain, want: mismatch, also: onlyDiscovery,
 	}.run(t)
-	t.Run("9.1 a panic of the application's transport is 503", func(t *testing.T) {
-		t.Parallel()
-		a := newApp(t, with{config: func(c *signin.Config) {
-			c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic("on purpose") })}
-		}})
-		a.browser().get("/sign-in").want(t, http.StatusServiceUnavailable, "")
-	})
 }
 
 // unfollowed wants no request to go where a redirect pointed.

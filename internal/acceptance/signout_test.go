@@ -128,30 +128,6 @@ func TestSignOut_ItEnds(t *testing.T) {
 			t.Errorf("got events %q, %d entries in shared state; want none", a.kinds(), len(shared.ever()))
 		}
 	})
-	t.Run("5.8 a cookie copied before the sign-out is dead, and a new sign-in works", func(t *testing.T) {
-		t.Parallel()
-		a, clock, _ := rotating(t, nil)
-		b := a.signedIn(signintest.Alice())
-		elsewhere, zero := a.signedIn(signintest.Alice()).session(), b.session()
-		clock.add(time.Hour)
-		b.get("/")
-		one := b.session()
-		b.leave(http.MethodPost, "")
-		wantCookies(t, "the copy", knock(a.handler(), "/", one), false, "signin cleared")
-		if got := a.reasons(signin.EventSessionEnded); !slices.Equal(got, []string{"signed_out"}) {
-			t.Errorf("events: got sessions ended for %q; want signed_out", got)
-		}
-		for range 2 {
-			a.nobodyComes(t, a.handler(), one)
-			a.nobodyComes(t, a.handler(), zero)
-		}
-		comes(t, a.handler(), elsewhere, signintest.Alice())
-		b.signInAs(signintest.Alice())
-		comes(t, a.handler(), b.session(), signintest.Alice())
-		clock.add(time.Hour)
-		comes(t, a.handler(), b.session(), signintest.Alice())
-		a.nobodyComes(t, a.handler(), one)
-	})
 }
 
 // ended checks that the local session is over, in this browser and in copies.

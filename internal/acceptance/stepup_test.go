@@ -308,16 +308,3 @@ func TestStepUp_BrokenStore(t *testing.T) {
 		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice still", n, b.who(), asked)
 	}
 }
-
-// A test of an application follows the redirect of a guard with its user.
-func TestStepUp_TestUser(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, with{})
-	r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/sign-in?max_age=60", nil), &signin.User{Subject: "u"})
-	r.Header.Set("Accept", "text/html")
-	w := httptest.NewRecorder()
-	a.auth.SignIn().ServeHTTP(w, r)
-	if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || !strings.Contains(to, "max_age=60") {
-		t.Errorf("got %d to %q; want 303 to the provider, with max_age=60", w.Code, to)
-	}
-}
