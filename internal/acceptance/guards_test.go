@@ -1,0 +1,140 @@
+package acceptance_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// The page of a 403 names what a rule needs if that is one word.
+func TestHasRole_MessageNamesTheRole(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"editor": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a b": false, "<b>": false,
+	} {
+		var e *signin.Error
+		if !errors.As(signin.HasRole(name).Check(httptest.NewRequest("GET", "/", nil), &signin.User{}), &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
+			t.Errorf("%q: got %v; want %v", name, e, signin.ErrForbidden)
+		} else if named := !strings.HasPrefix(e.Message, "You are signed in, but your account has no access here"); named != want {
+			t.Errorf("%q: got %q; want it named: %t", name, e.Message, want)
+		}
+	}
+}
+
+func TestACR_NotAClass(t *testing.T) {
+	t.Parallel()
+	for _, values := range [][]string{nil, {""}, {" mfa"}, {"mfa\t"}, {"mfa pwd"}, {"mfa", "pwd "}} {
+		if said := panicOf(func() { signin.ACR(values...) }); !strings.Contains(said, "ACR needs classes") {
+			t.Errorf("%q: got %q; want a panic", values, said)
+		}
+	}
+}
+
+// Several step-ups are the strictest of them in any order; of those in AnyOf it is
+// the first.
+func TestRequire_SeveralStepUps(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	minute, hour, mfa := signin.AuthenticatedWithin(time.Minute), signin.AuthenticatedWithin(time.Hour), signin.ACR("mfa")
+	for path, row := range map[string]struct {
+		rules []signin.Rule
+		want  string
+	}{
+		"/short-first": {[]signin.Rule{minute, hour}, "/sign-in?max_age=60&return_to=%2Fshort-first"},
+		"/short-last":  {[]signin.Rule{hour, minute}, "/sign-in?max_age=60&return_to=%2Fshort-last"},
+		"/age-first":   {[]signin.Rule{signin.AnyOf(minute, mfa)}, "/sign-in?max_age=60&return_to=%2Fage-first"},
+		"/class-first": {[]signin.Rule{signin.AnyOf(mfa, minute)}, "/sign-in?acr_values=mfa&return_to=%2Fclass-first"},
+	} {
+		a.mount(path, a.auth.Require(row.rules...)(http.HandlerFunc(a.account)))
+		got := b.get(path)
+		got.want(t, http.StatusSeeOther, row.want)
+		if to := got.Header.Get("Location"); to != row.want || a.insideCalls() != 0 {
+			t.Errorf("%s: got %q, handler called %d times; want %q, and none", path, to, a.insideCalls(), row.want)
+		}
+	}
+}
+
+// The page to which every sign-in leads by default is not named in the URL.
+func TestRequireAuth_AfterSignInIsNotNamed(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn = "/home" }})
+	a.mount("/home", a.auth.RequireAuth(http.HandlerFunc(a.account)))
+	for path, want := range map[string]string{"/home": "/sign-in", "/home?tab=1": "/sign-in?return_to=%2Fhome%3Ftab%3D1"} {
+		if got := a.browser().get(path).Header.Get("Location"); got != want {
+			t.Errorf("%s: got %q; want %q", path, got, want)
+		}
+	}
+}
+
+// Rules let in a program by what its token says, and a RuleFunc cannot lift what
+// a guard demands of tokens within an organization and of machines.
+func TestRequireBearer_OrganizationsAndMachines(t *testing.T) {
+	t.Parallel()
+	const organization = "urn:logto:organization:org_one"
+	a := apiApp(t, with{config: func(c *signin.Config) {
+		c.Scopes, c.Resources = []string{orgScope}, []string{ordersAPI}
+	}})
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, _ := signin.UserFrom(r.Context())
+		fmt.Fprint(w, "inside ", u.Subject)
+	})
+	either := signin.RuleFunc(func(r *http.Request, u *signin.User) error {
+		if signin.MemberOf("org_two").Check(r, u) == nil {
+			return nil
+		}
+		return signin.MemberOf("org_one").Check(r, u)
+	})
+	machinesOrAdmins := signin.RuleFunc(func(r *http.Request, u *signin.User) error {
+		if u.Machine {
+			return nil
+		}
+		return signin.HasRole("admin").Check(r, u)
+	})
+	a.mount("/organization", a.auth.RequireBearer(organization)(inside))
+	a.mount("/either-organization", a.auth.RequireBearer(ordersAPI, signin.AnyOf(signin.MemberOf("org_one"), signin.MemberOf("org_two")))(inside))
+	a.mount("/either-by-function", a.auth.RequireBearer(ordersAPI, either)(inside))
+	a.mount("/machines-or-admins", a.auth.RequireBearer(ordersAPI, signin.AllowMachines(), machinesOrAdmins)(inside))
+	var within string
+	a.mount("/token", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := signin.AccessToken(r.Context(), signin.ForResource(ordersAPI), signin.ForOrganization("org_one"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		within = token.AccessToken
+	})))
+	a.signedIn(signintest.Alice()).get("/token").want(t, http.StatusOK, "")
+	for _, row := range []struct{ name, path, token, want string }{
+		{"an organization's token, for that organization", "/organization", a.provider.AccessToken("alice0000001", organization), "inside alice0000001"},
+		{"a token within one of two organizations", "/either-organization", within, "inside alice0000001"},
+		{"a machine, where machines may be", "/machines-or-admins", a.provider.MachineToken("cron", ordersAPI), "inside cron"},
+	} {
+		shows(t, row.name, a.call(row.path, "Bearer "+row.token), row.want)
+	}
+	a.wantProblem(t, a.call("/either-by-function", "Bearer "+within), http.StatusForbidden, signin.ErrForbidden, "")
+	a.wantProblem(t, a.call("/machines-or-admins", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)), http.StatusForbidden, signin.ErrForbidden, "")
+}
+
+func TestNew_MistakesThatMeet(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*signin.Config){
+		"a path to return to, and no BaseURL": func(c *signin.Config) { c.BaseURL, c.SignInOptions = "", []signin.SignInOption{signin.ReturnTo("/x")} },
+		"a host with a zone":                  func(c *signin.Config) { c.BaseURL = "https://[fe80::1%25eth0]" },
+	} {
+		cfg := goodConfig()
+		change(&cfg)
+		if got := mistakes(t, cfg); !slices.Equal(got, []string{"BaseURL"}) {
+			t.Errorf("%s: got mistakes %q; want BaseURL", name, got)
+		}
+	}
+}
