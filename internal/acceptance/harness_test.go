@@ -12,8 +12,8 @@
 //     [app.wantArrival] for one that must succeed
 //   - with.recorded, which keeps what browsers and the provider are sent, so
 //     that [app.wantNoLeak] can look for secrets in it (leaks_test.go)
-//   - transports: [roundTrip] is a function, [wire] records, [editing] changes
-//     JSON documents of the provider
+//   - transports: [roundTrip] is a function, [wire] records, and
+//     [edited] changes JSON documents of the provider
 //   - [fragile], an application whose session store and shared state fail on
 //     demand; [flaky] and [forgetful] are such a store and such shared state
 package acceptance_test
@@ -42,10 +42,6 @@ import (
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/signintest"
 )
-
-// notSignedIn is what pages of the application show to a user who is not
-// signed in; to others they show the subject.
-const notSignedIn = "nobody"
 
 // due is when an access token of an hour has to be refreshed.
 const due = time.Hour - 30*time.Second
@@ -565,27 +561,6 @@ var ownTransport = http.DefaultTransport.(*http.Transport).Clone()
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// editing is a transport that changes the JSON objects of one of the provider's
-// endpoints, by how its path ends.
-func editing(path string, edit func(map[string]any)) http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		resp, err := ownTransport.RoundTrip(r)
-		if err != nil || !strings.HasSuffix(r.URL.Path, path) {
-			return resp, err
-		}
-		defer resp.Body.Close()
-		var doc map[string]any
-		if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil {
-			return nil, err
-		}
-		edit(doc)
-		b, err := json.Marshal(doc)
-		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
-		resp.Header.Del("Content-Length")
-		return resp, err
-	})
-}
 
 // wire is a transport to the provider that records the requests.
 type wire struct {

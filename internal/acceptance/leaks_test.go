@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/gosignin/signin"
 )
 
 // exchange is one answer of the application to a browser.

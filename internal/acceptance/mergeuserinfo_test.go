@@ -14,7 +14,7 @@ import (
 func infoOf(edit func(map[string]any), scopes ...string) with {
 	return with{config: func(c *signin.Config) {
 		c.MergeUserInfo, c.Scopes = true, scopes
-		c.HTTPClient = &http.Client{Transport: editing("/me", edit)}
+		c.HTTPClient = &http.Client{Transport: edited("/me", edit)}
 	}}
 }
 

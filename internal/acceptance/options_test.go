@@ -149,7 +149,7 @@ func TestScopes_OfflineAccess(t *testing.T) {
 		{"not wanted", []string{"openid", "offline_access"}, true, "openid", ""},
 	} {
 		a := newApp(t, with{config: func(c *signin.Config) {
-			c.HTTPClient = &http.Client{Transport: editing("/openid-configuration", func(doc map[string]any) { doc["scopes_supported"] = row.listed })}
+			c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["scopes_supported"] = row.listed })}
 			c.OmitDefaultScopes = row.omit
 		}})
 		for range 2 { // the first must not spoil the second

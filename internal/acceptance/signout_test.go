@@ -182,7 +182,7 @@ func TestSignOut_ProviderTrouble(t *testing.T) {
 		"revocation fails":        {fault: faults.Revocation500, alive: 1},
 		"revocation redirects":    {fault: faults.RevocationRedirect, alive: 1},
 		"discovery fails by now":  {fault: faults.Discovery500},
-		"revocation by keys is asked for": {alive: 1, transport: editing("/openid-configuration", func(doc map[string]any) {
+		"revocation by keys is asked for": {alive: 1, transport: metadata(func(doc map[string]any) {
 			doc["revocation_endpoint_auth_methods_supported"] = []string{"private_key_jwt"}
 		})},
 	} {
