@@ -114,18 +114,6 @@ func TestNew_Mistakes(t *testing.T) {
 	}
 }
 
-func TestNew_NoRequest(t *testing.T) {
-	t.Parallel()
-	c := goodConfig()
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("got a request to %s; want none", r.URL.Path)
-		return nil, errors.New("no network")
-	})}
-	if got := mistakes(t, c); got != nil {
-		t.Errorf("got mistakes in %q; want none", got)
-	}
-}
-
 func TestNew_Log(t *testing.T) {
 	t.Parallel()
 	const urls, keys, shared = "register these URLs", "Config.Keys is empty", "Config.Shared is empty"
@@ -167,85 +155,48 @@ func TestNew_Log(t *testing.T) {
 	}
 }
 
-// Changing a Config after New changes nothing.
+// Changing a Config or its slices after New changes nothing.
 func TestNew_ConfigChangedAfterwards(t *testing.T) {
 	t.Parallel()
-	kept := make([]byte, 32)
-	var mine signin.Config
+	var kept []byte
 	a := newApp(t, with{config: func(c *signin.Config) {
-		copy(kept, c.Keys[0])
+		kept = slices.Clone(c.Keys[0])
 		c.Scopes, c.Resources = []string{"email"}, []string{"https://api.example.test"}
 		c.Provider.SigningAlgs = []string{"ES384"}
 		c.SignInOptions = []signin.SignInOption{signin.UILocales("ko")}
-		mine = *c
 	}})
-	clear(mine.Keys[0])
-	mine.Scopes[0], mine.Resources[0], mine.Provider.SigningAlgs[0] = "roles", "https://evil.example.test", "RS256"
-	mine.SignInOptions[0] = signin.UILocales("fr")
-
+	clear(a.cfg.Keys[0]) // the app's Config shares its slices with the one that New was given
+	a.cfg.Scopes[0], a.cfg.Resources[0], a.cfg.Provider.SigningAlgs[0] = "roles", "https://evil.example.test", "RS256"
+	a.cfg.SignInOptions[0] = signin.UILocales("fr")
 	b := a.signedIn(signintest.Bob())
-	asked := a.provider.AuthorizationRequests()[0].Asked
-	for name, want := range map[string]string{
-		"scope": "openid profile offline_access email", "resource": "https://api.example.test", "ui_locales": "ko",
-	} {
-		if got := asked.Get(name); got != want {
-			t.Errorf("%s: got %q; want %q", name, got, want)
-		}
+	q := a.lastRequest().Asked
+	if q.Get("scope") != "openid profile offline_access email" || q.Get("resource") != "https://api.example.test" || q.Get("ui_locales") != "ko" {
+		t.Errorf("asked: got %v; want what was configured", q)
 	}
-	begun, err := a.auth.BeginSignIn(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
-	if u, _ := url.Parse(begun); err != nil || u.Query().Get("ui_locales") != "ko" {
-		t.Errorf("BeginSignIn: got %q, %v; want ui_locales ko", begun, err)
-	}
-	mine.Keys[0], mine.SignInOptions, mine.Shared = kept, nil, nil
-	mine.Resources, mine.Provider.SigningAlgs = nil, nil
-	same, err := signin.New(mine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Cookie", b.cookies())
-	w := httptest.NewRecorder()
-	same.Load(http.HandlerFunc(who)).ServeHTTP(w, r)
-	if got := w.Body.String(); got != signintest.Bob().Subject {
-		t.Errorf("a session sealed after the caller's key was wiped: got %q; want Bob's, under the key that was given", got)
-	}
+	same := a.again(func(c *signin.Config) {
+		c.Keys[0], c.Provider.SigningAlgs[0], c.SignInOptions[0] = kept, "ES384", signin.UILocales("ko")
+	})
+	comes(t, same, b.session(), signintest.Bob()) // it is sealed with the key that was given
 }
 
-func TestDefaults(t *testing.T) {
+func TestConfig_Defaults(t *testing.T) {
 	t.Parallel()
-	var u *signin.User
-	note := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { u, _ = signin.UserFrom(r.Context()) })
-	for _, row := range []struct {
-		name   string
-		config func(*signin.Config)
-		want   time.Duration
-	}{
-		{"a session that is not used ends after a day", nil, 24 * time.Hour},
-		{"a session ends after two weeks", func(c *signin.Config) { c.IdleTimeout = 1000 * time.Hour }, 14 * 24 * time.Hour},
+	for life, config := range map[time.Duration]func(*signin.Config){
+		24 * time.Hour:      nil, // if it is not used
+		14 * 24 * time.Hour: func(c *signin.Config) { c.IdleTimeout = 1000 * time.Hour },
 	} {
-		a := newApp(t, with{config: row.config})
-		r := httptest.NewRequest("GET", "/", nil)
-		b := a.signedIn(signintest.Alice())
-		r.Header.Set("Cookie", b.cookies())
-		u = nil
-		a.auth.RequireAuth(note).ServeHTTP(httptest.NewRecorder(), r)
-		if u == nil || u.ExpiresAt.Sub(u.SignedInAt) != row.want {
-			t.Errorf("%s: got user %+v; want one whose session ends after %v", row.name, u, row.want)
-		}
-		if b.cookie("signin") == "" {
-			t.Errorf("got cookies %s; want one named signin", b.cookies())
+		b := newApp(t, with{config: config}).signedIn(signintest.Alice())
+		if u := b.user(); u.ExpiresAt.Sub(u.SignedInAt) != life || b.cookie("signin") == "" {
+			t.Errorf("got user %+v and cookies %s; want a session in the cookie signin that ends after %v", u, b.cookies(), life)
 		}
 	}
 	a := newApp(t, with{})
 	b := a.signedIn(signintest.Alice())
-	for _, step := range []struct {
-		after time.Duration
-		want  int
-	}{{time.Hour - 62*time.Second, 0}, {3 * time.Second, 1}} {
-		a.clock.add(step.after)
+	for refreshes, after := range []time.Duration{58 * time.Minute, 90 * time.Second} {
+		a.clock.add(after)
 		b.get("/account").want(t, http.StatusOK, "")
-		if got := a.provider.Stats().Refreshes; got != step.want {
-			t.Errorf("got %d refreshes; want %d: one, a minute before the access token's expiry", got, step.want)
+		if got := a.provider.Stats().Refreshes; got != refreshes {
+			t.Errorf("got %d refreshes; want %d: one, a minute before the access token's expiry", got, refreshes)
 		}
 	}
 }
@@ -253,36 +204,22 @@ func TestDefaults(t *testing.T) {
 // With a path in BaseURL everything is below it.
 func TestNew_BaseURLWithPath(t *testing.T) {
 	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	cfg := p.Config("https://x.test/app/")
-	cfg.Logger = quiet()
-	auth, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL = "https://x.test/app/" }})
+	a.provider.RegisterRedirectURIs("https://x.test/app/callback")
 	tree := http.NewServeMux()
 	tree.HandleFunc("/app/", who)
-	tree.Handle("/app/account", auth.RequireAuth(http.HandlerFunc(who)))
-	client := at("x.test", auth.WithRoutes(tree), p.NewClient())
-
-	for _, row := range []struct{ from, to string }{
-		{"https://x.test/app/account?a=b", "https://x.test/app/account?a=b"},
-		{"https://x.test/app/sign-in", "https://x.test/app/"},
-		{"https://x.test/app/sign-in?return_to=/outside", "https://x.test/outside"},
+	tree.Handle("/app/account", a.auth.RequireAuth(http.HandlerFunc(who)))
+	client := at("x.test", a.auth.WithRoutes(tree), a.provider.NewClient())
+	for from, to := range map[string]string{
+		"/app/account?a=b":                  "/app/account?a=b",
+		"/app/sign-in":                      "/app/",
+		"/app/sign-in?return_to=%2Foutside": "/outside",
 	} {
-		if got := p.Visit(t, client, row.from, signintest.Bob()).Request.URL.String(); got != row.to {
-			t.Errorf("from %s: got to %s; want %s", row.from, got, row.to)
+		if got := a.provider.Visit(t, client, "https://x.test"+from, signintest.Bob()).Request.URL.RequestURI(); got != to {
+			t.Errorf("from %s: got to %s; want %s", from, got, to)
 		}
 	}
-	if got, want := p.AuthorizationRequests()[0].Asked.Get("redirect_uri"), "https://x.test/app/callback"; got != want {
-		t.Errorf("redirect_uri: got %q; want %q", got, want)
-	}
-	r := httptest.NewRequest("POST", "https://x.test/app/sign-out", nil)
-	for _, c := range client.Jar.Cookies(&url.URL{Scheme: "https", Host: "x.test", Path: "/"}) {
-		r.AddCookie(c)
-	}
-	location, err := auth.BeginSignOut(httptest.NewRecorder(), r)
+	location, err := a.auth.BeginSignOut(httptest.NewRecorder(), httptest.NewRequest("POST", "https://x.test/app/sign-out", nil))
 	u, _ := url.Parse(location)
 	if err != nil || u.Query().Get("post_logout_redirect_uri") != "https://x.test/app/" {
 		t.Errorf("BeginSignOut: got %q, %v; want https://x.test/app/ to come back to", location, err)
