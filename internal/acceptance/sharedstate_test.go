@@ -118,3 +118,21 @@ func TestSharedState_Flood(t *testing.T) {
 	}
 	visitor.signInAs(bob).want(t, http.StatusSeeOther, "/")
 }
+
+// A sign-in can be completed once. A callback that comes while the provider is
+// down does not count.
+func TestSharedState_CallbackWhileTheProviderIsDown(t *testing.T) {
+	t.Parallel()
+	a, clock, _ := refreshing(t, nil)
+	replica, b := a.again(func(*signin.Config) {}), a.browser() // the replica has not discovered the provider yet
+	to, _ := strings.CutPrefix(b.respond(a.provider, b.get("/sign-in").Header.Get("Location"), signintest.Alice()), a.server.URL)
+	a.provider.Down()
+	knock(replica, to, b.cookies()).want(t, http.StatusServiceUnavailable, "")
+	a.provider.Up()
+	clock.add(10 * time.Second)
+	knock(replica, to, b.cookies()).want(t, http.StatusSeeOther, "/")
+	knock(replica, to, b.cookies()).want(t, http.StatusSeeOther, "/") // a reload leads on, and signs in no more
+	if got := a.kinds(); len(got) != 2 || got[1] != signin.EventSignedIn {
+		t.Errorf("events: got %q; want the failure, and signed in once", got)
+	}
+}
