@@ -6,11 +6,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gosignin/signin/signintest"
@@ -20,19 +19,36 @@ import (
 // operations that use it at once.
 type browser struct {
 	*world
-	name             string
-	app, providerJar *jar
+	name string
+	jar  http.CookieJar
 }
 
-func (w *world) browser(name string) *browser { return &browser{w, name, newJar(), newJar()} }
+var atApp = &url.URL{Scheme: "http", Host: appHost, Path: "/"}
 
-// copied is another browser with the same session cookie.
-func (b *browser) copied(name string) *browser {
-	c := b.world.browser(name)
-	if value := b.app.get(cookieName); value != "" {
-		c.app.held[cookieName] = value
+// browser is a new browser. Unless it is empty, value is its session cookie.
+func (w *world) browser(name, value string) *browser {
+	jar, _ := cookiejar.New(nil) // which never fails
+	if value != "" {
+		jar.SetCookies(atApp, []*http.Cookie{{Name: cookieName, Value: value}})
 	}
-	return c
+	return &browser{w, name, jar}
+}
+
+// cookie returns the value of a cookie.
+func (b *browser) cookie(at *url.URL, name string) string {
+	for _, c := range b.jar.Cookies(at) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// addCookies adds the browser's cookies to a request.
+func (b *browser) addCookies(r *http.Request) {
+	for _, c := range b.jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
 }
 
 // do is one thing that a person does.
@@ -71,9 +87,7 @@ func (b *browser) ask(ctx context.Context, method, target string, made *session,
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	if cookies := b.app.header(); cookies != "" {
-		r.Header.Set("Cookie", cookies)
-	}
+	b.addCookies(r)
 	// What was sent counts, and not what the jar holds later: another tab may have
 	// had an answer meanwhile.
 	value := ""
@@ -100,7 +114,7 @@ func (b *browser) ask(ctx context.Context, method, target string, made *session,
 			b.setCookie(c.Value, of, sent)
 		}
 	}
-	b.app.take(resp.Cookies()) // after the ledger knows whose they are
+	b.jar.SetCookies(atApp, resp.Cookies()) // after the ledger knows whose they are
 	switch path, status := r.URL.Path, resp.StatusCode; {
 	case status == http.StatusServiceUnavailable:
 		b.unlessExplained("4: %s %s was answered 503", method, path)
@@ -142,7 +156,7 @@ func (b *browser) signIn(ctx context.Context, person signintest.User, another bo
 	to, _ := resp.Location()
 	made := b.signInBegun(to.Query().Get("nonce"), from, time.Now())
 	if another {
-		b.providerJar.take([]*http.Cookie{{Name: b.providerCookie(), MaxAge: -1}})
+		b.jar.SetCookies(to, []*http.Cookie{{Name: b.providerCookie(), Path: "/", MaxAge: -1}})
 	}
 	back, subject := b.atProvider(ctx, to, person)
 	if back == nil {
@@ -160,13 +174,11 @@ func (w *world) providerCookie() string {
 
 // atProvider answers an authorization request as a person does. It returns the
 // URL of the callback and the subject of the browser's session at the provider.
-func (b *browser) atProvider(ctx context.Context, to *url.URL, person signintest.User) (*url.URL, string) {
-	at := ""
+func (b *browser) atProvider(ctx context.Context, to *url.URL, person signintest.User) (back *url.URL, subject string) {
+	at := "" // the cookie of that session
 	for range 4 {
-		b.known.Lock()
-		subject := b.known.subjects[at]
-		b.known.Unlock()
 		if to.Host == appHost {
+			b.locked(func() { subject = b.atCookie[at] })
 			return to, subject
 		}
 		var resp *http.Response
@@ -176,9 +188,7 @@ func (b *browser) atProvider(ctx context.Context, to *url.URL, person signintest
 			r := httptest.NewRequest(http.MethodPost, to.String(), strings.NewReader(form.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if resp, at = b.send(ctx, r); resp != nil {
-				b.known.Lock()
-				b.known.subjects[at] = person.Subject
-				b.known.Unlock()
+				b.locked(func() { b.atCookie[at] = person.Subject })
 			}
 		}
 		if resp == nil || resp.StatusCode != http.StatusSeeOther {
@@ -193,7 +203,7 @@ func (b *browser) atProvider(ctx context.Context, to *url.URL, person signintest
 // session there as it is afterwards.
 func (b *browser) send(ctx context.Context, r *http.Request) (resp *http.Response, at string) {
 	b.wait(ctx, "browser to "+r.URL.Path)
-	r.Header.Set("Cookie", b.providerJar.header())
+	b.addCookies(r)
 	if c, err := r.Cookie(b.providerCookie()); err == nil {
 		at = c.Value
 	}
@@ -205,7 +215,7 @@ func (b *browser) send(ctx context.Context, r *http.Request) (resp *http.Respons
 	for _, c := range resp.Cookies() {
 		at = c.Value
 	}
-	b.providerJar.take(resp.Cookies())
+	b.jar.SetCookies(r.URL, resp.Cookies())
 	return resp, at
 }
 
@@ -218,42 +228,5 @@ func (b *browser) signOut(ctx context.Context, follow bool) {
 	b.afterSignOut(sent)
 	if to, _ := resp.Location(); follow && to.Host != "" && to.Host != appHost {
 		b.send(ctx, httptest.NewRequest(http.MethodGet, to.String(), nil))
-	}
-}
-
-// jar holds a browser's cookies for one host.
-type jar struct {
-	mu   sync.Mutex
-	held map[string]string
-}
-
-func newJar() *jar { return &jar{held: map[string]string{}} }
-
-func (j *jar) get(name string) string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.held[name]
-}
-
-func (j *jar) header() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var all []string
-	for name, value := range j.held {
-		all = append(all, name+"="+value)
-	}
-	slices.Sort(all)
-	return strings.Join(all, "; ")
-}
-
-func (j *jar) take(cookies []*http.Cookie) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, c := range cookies {
-		if c.MaxAge < 0 {
-			delete(j.held, c.Name)
-		} else {
-			j.held[c.Name] = c.Value
-		}
 	}
 }

@@ -76,6 +76,7 @@ type ledger struct {
 	byNonce      map[string]*session
 	byToken      map[string]*session // refresh and access tokens
 	byCookie     map[string]*cookie
+	atCookie     map[string]string // the subject of a session at the provider, by its cookie
 	logouts      []*logout
 	revoked      map[string]time.Time // grants, by sid
 	suspended    map[string]bool      // subjects, now or before
@@ -86,7 +87,7 @@ type ledger struct {
 func newLedger(k kind) *ledger {
 	return &ledger{
 		kind: k, byNonce: map[string]*session{}, byToken: map[string]*session{}, byCookie: map[string]*cookie{},
-		suspended: map[string]bool{}, revoked: map[string]time.Time{}, counts: map[string]int{},
+		atCookie: map[string]string{}, suspended: map[string]bool{}, revoked: map[string]time.Time{}, counts: map[string]int{},
 	}
 }
 
@@ -433,7 +434,7 @@ func (l *ledger) logoutToken(token string) (answered func(status int)) {
 }
 
 // claims are those that tell sessions apart.
-type claims struct{ Nonce, Sub, Sid, Aud string }
+type claims struct{ Nonce, Sub, Sid string }
 
 // claimsOf returns the claims of a JWT, and nothing of another token.
 func claimsOf(token string) (c claims) {

@@ -1,6 +1,6 @@
 // Package schedules_test lets people, replicas, a provider and its operator act
 // on the same sessions at once, in an order that a seed decides. Each schedule is
-// a small world of its own in a synctest bubble: an application of one to four
+// a small world in a synctest bubble: an application of one to four
 // replicas whose keys may be in rotation, two people with several tabs, browsers
 // and copied cookies, and a provider that sends logout tokens, suspends people
 // and rotates its keys. In some kinds of worlds shared state and the way to the
@@ -28,7 +28,7 @@
 //
 // A schedule depends on its seed alone. To repeat one that failed, and to run many:
 //
-//	go test ./internal/acceptance/schedules -run 'TestSchedules/cookies,_rotation' -seeds 1 -first 1234
+//	go test ./internal/acceptance/schedules -run 'TestSchedules/cookies,_rotation$' -seeds 1 -first 1234
 //	go test -race -timeout 0 ./internal/acceptance/schedules -seeds 100000
 package schedules_test
 
@@ -116,14 +116,14 @@ func runSeed(t *testing.T, k kind, seed uint64, counts map[string]int) {
 // act lets people do things at once, a few times over.
 func (w *world) act() {
 	ctx := context.Background()
-	first := w.browser("browser 0")
+	first := w.browser("browser 0", "")
 	browsers := []*browser{first, first, first} // three tabs
 	first.signIn(ctx, people()[0], false)
 	for i := range w.rand.IntN(3) {
-		browsers = append(browsers, first.copied(fmt.Sprint("copy ", i)))
+		browsers = append(browsers, w.browser(fmt.Sprint("copy ", i), first.cookie(atApp, cookieName)))
 	}
 	if w.rand.IntN(2) == 0 {
-		other := w.browser("browser 1")
+		other := w.browser("browser 1", "")
 		other.signIn(ctx, people()[w.rand.IntN(2)], false)
 		browsers = append(browsers, other)
 	}
@@ -143,7 +143,7 @@ func (w *world) act() {
 			return
 		}
 		if w.rand.IntN(3) == 0 {
-			browsers = append(browsers, first.copied("a later copy"))
+			browsers = append(browsers, w.browser("a later copy", first.cookie(atApp, cookieName)))
 		}
 	}
 }
@@ -194,9 +194,7 @@ func (w *world) settle() {
 func (w *world) showAll() {
 	for _, s := range slices.Clone(w.sessions) {
 		for i, c := range slices.Clone(s.cookies) {
-			b := w.browser("copy")
-			b.app.held[cookieName] = c.value
-			b.ask(context.WithValue(context.Background(), actorKey{}, actor{name: "copy"}),
+			w.browser("copy", c.value).ask(context.WithValue(context.Background(), actorKey{}, actor{name: "copy"}),
 				http.MethodGet, []string{"/", "/account"}[i%2], nil)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,11 +46,6 @@ type world struct {
 	provider *signintest.Provider
 	oidc     http.Handler // the provider's
 	replicas []http.Handler
-
-	known struct {
-		sync.Mutex
-		subjects map[string]string // by the cookie of a session at the provider
-	}
 }
 
 // newWorld is called within a bubble, with a provider that was made outside.
@@ -60,7 +54,6 @@ func newWorld(t *testing.T, k kind, provider *signintest.Provider, random *rand.
 		scheduler: &scheduler{rand: random, free: true, sticky: random.Float64()}, ledger: newLedger(k),
 		provider: provider, oidc: provider.Handler(),
 	}
-	w.known.subjects = map[string]string{}
 	if k.faulty {
 		w.faults = 0.02
 	}
