@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -74,55 +73,6 @@ func TestRequireAuth_AfterSignInIsNotNamed(t *testing.T) {
 			t.Errorf("%s: got %q; want %q", path, got, want)
 		}
 	}
-}
-
-// Rules let in a program by what its token says, and a RuleFunc cannot lift what
-// a guard demands of tokens within an organization and of machines.
-func TestRequireBearer_OrganizationsAndMachines(t *testing.T) {
-	t.Parallel()
-	const organization = "urn:logto:organization:org_one"
-	a := apiApp(t, with{config: func(c *signin.Config) {
-		c.Scopes, c.Resources = []string{orgScope}, []string{ordersAPI}
-	}})
-	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u, _ := signin.UserFrom(r.Context())
-		fmt.Fprint(w, "inside ", u.Subject)
-	})
-	either := signin.RuleFunc(func(r *http.Request, u *signin.User) error {
-		if signin.MemberOf("org_two").Check(r, u) == nil {
-			return nil
-		}
-		return signin.MemberOf("org_one").Check(r, u)
-	})
-	machinesOrAdmins := signin.RuleFunc(func(r *http.Request, u *signin.User) error {
-		if u.Machine {
-			return nil
-		}
-		return signin.HasRole("admin").Check(r, u)
-	})
-	a.mount("/organization", a.auth.RequireBearer(organization)(inside))
-	a.mount("/either-organization", a.auth.RequireBearer(ordersAPI, signin.AnyOf(signin.MemberOf("org_one"), signin.MemberOf("org_two")))(inside))
-	a.mount("/either-by-function", a.auth.RequireBearer(ordersAPI, either)(inside))
-	a.mount("/machines-or-admins", a.auth.RequireBearer(ordersAPI, signin.AllowMachines(), machinesOrAdmins)(inside))
-	var within string
-	a.mount("/token", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, err := signin.AccessToken(r.Context(), signin.ForResource(ordersAPI), signin.ForOrganization("org_one"))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		within = token.AccessToken
-	})))
-	a.signedIn(signintest.Alice()).get("/token").want(t, http.StatusOK, "")
-	for _, row := range []struct{ name, path, token, want string }{
-		{"an organization's token, for that organization", "/organization", a.provider.AccessToken("alice0000001", organization), "inside alice0000001"},
-		{"a token within one of two organizations", "/either-organization", within, "inside alice0000001"},
-		{"a machine, where machines may be", "/machines-or-admins", a.provider.MachineToken("cron", ordersAPI), "inside cron"},
-	} {
-		shows(t, row.name, a.call(row.path, "Bearer "+row.token), row.want)
-	}
-	a.wantProblem(t, a.call("/either-by-function", "Bearer "+within), http.StatusForbidden, signin.ErrForbidden, "")
-	a.wantProblem(t, a.call("/machines-or-admins", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI)), http.StatusForbidden, signin.ErrForbidden, "")
 }
 
 func TestNew_MistakesThatMeet(t *testing.T) {

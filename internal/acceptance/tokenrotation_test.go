@@ -78,27 +78,6 @@ func TestRotation_DuringAPage(t *testing.T) {
 	})
 }
 
-// An old copy of a cookie is refused even while its access token is good, since a
-// token for a resource may cost a refresh token as well.
-func TestRotation_SupersededCookieWithAGoodToken(t *testing.T) {
-	t.Parallel()
-	a, _, _ := spending(t)
-	b := a.signedIn(signintest.Alice())
-	zero := b.session()
-	b.spend(t, apiA)
-	b.get("/account")
-	one := b.session()
-	b.spend(t, apiB)
-	a.used(t, 2)
-	wantCookies(t, "superseded", knock(a.handler(), "/account", zero), false, "signin cleared")
-	if got := a.kinds(); got[len(got)-1] != signin.EventSuperseded {
-		t.Errorf("events: got %q; want superseded last", got)
-	}
-	a.nobodyComes(t, a.handler(), zero)
-	comes(t, a.handler(), one, signintest.Alice())
-	a.used(t, 2)
-}
-
 // The handler of a stream runs for hours with the cookie that it began with, while
 // its browser sends nothing.
 func TestRotation_HandlerRunsForHours(t *testing.T) {

@@ -37,8 +37,6 @@ func TestUserFrom(t *testing.T) {
 			PhoneNumber: "15550000001", Picture: "https://pictures.example.test/alice.png", Roles: []string{"admin", "editor"},
 			Organizations: []string{"org_one", "org_two"}, OrganizationRoles: []string{"org_one:owner", "org_two:member"}}},
 		{"null is nothing", signintest.XUser(), signin.User{Subject: "x00000000001", Name: "Xavier Example"}},
-		{"letters beyond ASCII", signintest.NaverUser(), signin.User{Subject: "naver0000001", Name: "길동",
-			Email: "gildong@naver.example.test", EmailVerified: true, Picture: "https://pictures.example.test/gildong.png"}},
 		{"values of another type are absent", signintest.User{Subject: "s1", Claims: map[string]any{
 			"roles": "admin", "organizations": map[string]any{"org_one": true}, "organization_roles": []any{"org_one:owner", 1},
 			"email_verified": "true", "name": 5, "email": []string{"a@example.test"}, "picture": true}},

@@ -202,15 +202,6 @@ func TestFetchUserInfo_NotSignedIn(t *testing.T) {
 	if got := a.provider.Stats().UserInfo; got != 0 {
 		t.Errorf("got %d requests; want none", got)
 	}
-	t.Run("suspended", func(t *testing.T) {
-		a, _, _ := describing(t, nil)
-		b := a.signedIn(signintest.Alice())
-		a.within(t, b.session(), func(ctx context.Context) {
-			a.provider.Suspend(signintest.Alice().Subject)
-			infoError(t, "suspended", ctx, signin.ErrNotSignedIn)
-		})
-		b.get("/account").want(t, http.StatusSeeOther, "/sign-in")
-	})
 }
 
 func TestFetchUserInfo_TestUser(t *testing.T) {

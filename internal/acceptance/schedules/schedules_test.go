@@ -26,9 +26,10 @@
 // To cover a change of the protocol, add what people do with it to browser.do or
 // operate, what can fail to world or sharedState, and what must hold to the ledger.
 //
-// A schedule depends on its seed alone. To repeat one that failed, and to run many:
+// A seed decides nearly all of a schedule; the order of a map or of a select may
+// differ. To repeat a seed that failed, and to run many:
 //
-//	go test ./internal/acceptance/schedules -run 'TestSchedules/cookies,_rotation$' -seeds 1 -first 1234
+//	go test ./internal/acceptance/schedules -run 'TestSchedules/cookies,_rotation$' -seeds 1 -first 1234 -count 20
 //	go test -race -timeout 0 ./internal/acceptance/schedules -seeds 100000
 package schedules_test
 
