@@ -175,7 +175,7 @@ func withoutSharedState(t *testing.T) {
 	a, _, fail := fragile(t)
 	alice := a.signedIn(signintest.Alice())
 	token := a.provider.LogoutToken(signintest.Alice().Subject, "")
-	for _, what := range []string{"shared get", "shared set"} {
+	for _, what := range []string{"shared get", "shared get once", "shared set"} {
 		fail(what)
 		a.refused(token, http.StatusServiceUnavailable, signin.ErrSharedUnavailable)
 	}

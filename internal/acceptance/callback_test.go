@@ -44,6 +44,20 @@ func TestCallback(t *testing.T) {
 			name:   "2.3 victim's code in the attacker's transaction fails on the nonce where PKCE is not checked",
 			faults: fault(faults.IgnorePKCE), try: stolenCode, want: unbelieved,
 		},
+		{
+			name: "9.1 a provider that is down, at an application that has just started",
+			try: func(a *app, b *browser) answer {
+				back := b.responded()
+				a.provider.Down()
+				a.start()
+				return b.get(back)
+			},
+			want: refusal{http.StatusServiceUnavailable, signin.ErrProviderUnavailable, 0},
+		},
+		{
+			name: "9.4 a client secret that has expired", faults: fault(faults.TokenSecretExpired),
+			want: refusal{http.StatusBadGateway, signin.ErrProviderMisconfigured, 1},
+		},
 		{name: "2.5 code twice", faults: fault(faults.ResponseCodeTwice), want: malformed},
 		{name: "2.7 error_description with markup and CR LF", faults: fault(faults.ResponseErrorMarkup), want: declined, also: nothingRaw},
 		{
@@ -222,12 +236,10 @@ func replayedTenTimes(t *testing.T) {
 	if count(&onwards) != 10 || count(&sessions) != 1 {
 		t.Errorf("got %d sent on to the application, %d with a session; want all 10, and one", count(&onwards), count(&sessions))
 	}
-	b.visit("/sign-in", signintest.Bob())
-	session := b.session()
-	again := b.get(back)
+	again := a.signedIn(signintest.Bob()).get(back)
 	again.want(t, http.StatusSeeOther, "/account")
-	if set := again.Cookies(); len(set) != 0 || b.session() != session || a.provider.Stats().Exchanges != 2 {
-		t.Errorf("once more: got cookies %v; want none, the session as it was, and no token request", set)
+	if set := again.Cookies(); len(set) != 0 || a.provider.Stats().Exchanges != 2 {
+		t.Errorf("once more: got cookies %v; want none, and no token request", set)
 	}
 }
 

@@ -792,8 +792,7 @@ func (forgetful) Set(context.Context, string, []byte, time.Duration) error      
 func (forgetful) Add(context.Context, string, []byte, time.Duration) (bool, error) { return true, nil }
 
 // fragile is an application whose store and shared state fail on demand. fail
-// takes "store new", "store new once", "shared get" and the like, and "shared
-// all"; "" ends it.
+// takes "store new", "shared get", "shared get once" and the like; "" ends it.
 func fragile(t *testing.T) (a *app, clock *stopped, fail func(what string)) {
 	t.Helper()
 	store := &flaky{}
@@ -804,20 +803,15 @@ func fragile(t *testing.T) (a *app, clock *stopped, fail func(what string)) {
 	return a, clock, func(what string) {
 		where, op, _ := strings.Cut(what, " ")
 		op, once := strings.CutSuffix(op, " once")
+		left := map[bool]int{true: 1, false: -1}[once]
 		store.fail("", 0)
 		shared.before(nil)
-		switch {
-		case where == "store" && once:
-			store.fail(op, 1)
-		case where == "store":
-			store.fail(op, -1)
-		case where == "shared":
-			shared.before(func(got, _ string) error {
-				if got == op || op == "all" {
-					return errOnPurpose
-				}
-				return nil
-			})
+		switch where {
+		case "store":
+			store.fail(op, left)
+		case "shared":
+			calls := &flaky{op: op, left: left}
+			shared.before(func(got, _ string) error { return calls.fails(got) })
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -390,5 +391,30 @@ func TestRoutes_OtherMethods(t *testing.T) {
 	}
 	if got := a.kinds()[events:]; len(got) > 0 || a.provider.Stats().Authorizations != asked || b.who() != signintest.Alice().Subject {
 		t.Errorf("got events %q, %q signed in; want none, nothing asked of the provider, and Alice still", got, b.who())
+	}
+}
+
+// Keys that cannot be fetched are logged as an error; a token with an unknown
+// key, which is most often forged, is not.
+func TestRequireBearer_LogOfTokenThatCannotBeVerified(t *testing.T) {
+	t.Parallel()
+	for level, f := range map[string]signintest.Fault{"ERROR": faults.Keys500, "INFO": faults.AccessTokenKeyIDUnknown} {
+		a := apiApp(t, with{})
+		a.provider.Inject(f)
+		for range 2 { // keys have been fetched by the first
+			a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+		}
+		got := a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+		a.wantProblem(t, got, http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "")
+		if log := a.log.String(); !strings.Contains(log, "level="+level+" msg=\"signin: request failed\"") || level == "INFO" && strings.Contains(log, "level=ERROR") {
+			t.Errorf("%s: got log %q; want lines of level %s", f, log, level)
+		}
+	}
+}
+
+func TestError_WithoutACause(t *testing.T) {
+	t.Parallel()
+	if got := (&signin.Error{Code: signin.ErrNotMember}).Error(); got != "signin: not member" {
+		t.Errorf("got %q; want the code's text", got)
 	}
 }

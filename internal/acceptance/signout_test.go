@@ -209,6 +209,9 @@ func TestSignOut_ProviderTrouble(t *testing.T) {
 				t.Errorf("revocations: got %d; want one, and no redirect followed with a secret", n)
 			}
 			a.ended(t, got, copied)
+			if at := strings.HasPrefix(got.Header.Get("Location"), a.provider.URL); at == (row.down || row.before == faults.DiscoveryNoEndSession) {
+				t.Errorf("Location: got %q; want the provider's if it can end its session", got.Header.Get("Location"))
+			}
 			a.back(t, b, got)
 			a.provider.Up()
 			if n := a.provider.LiveRefreshTokens(signintest.Alice().Subject); n != row.alive {
