@@ -135,29 +135,18 @@ func TestSignInOption_Mistake(t *testing.T) {
 	}
 }
 
-// A provider that lists its scopes, and not offline_access, is not asked for it.
-func TestScopes_OfflineAccess(t *testing.T) {
+// A provider that lists its scopes, without offline_access, is not asked for it,
+// and so Logto needs no consent.
+func TestScopes_OfflineAccessNotListed(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct {
-		name          string
-		listed        []string
-		omit          bool
-		scope, prompt string
-	}{
-		{"listed", []string{"openid", "offline_access"}, false, "openid profile offline_access", "consent"},
-		{"not listed, so no consent either", []string{"openid"}, false, "openid profile", ""},
-		{"not wanted", []string{"openid", "offline_access"}, true, "openid", ""},
-	} {
-		a := newApp(t, with{config: func(c *signin.Config) {
-			c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["scopes_supported"] = row.listed })}
-			c.OmitDefaultScopes = row.omit
-		}})
-		for range 2 { // the first must not spoil the second
-			b := a.browser()
-			b.get(b.get("/sign-in").Header.Get("Location"))
-			if q := a.lastRequest().Asked; q.Get("scope") != row.scope || q.Get("prompt") != row.prompt {
-				t.Errorf("%s: got scope %q, prompt %q; want %q, %q", row.name, q.Get("scope"), q.Get("prompt"), row.scope, row.prompt)
-			}
+	a := newApp(t, with{config: func(c *signin.Config) {
+		c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["scopes_supported"] = []string{"openid"} })}
+	}})
+	for range 2 { // the first must not spoil the second
+		b := a.browser()
+		b.get(b.get("/sign-in").Header.Get("Location"))
+		if q := a.lastRequest().Asked; q.Get("scope") != "openid profile" || q.Get("prompt") != "" {
+			t.Errorf("got scope %q, prompt %q; want openid profile, and no prompt", q.Get("scope"), q.Get("prompt"))
 		}
 	}
 }

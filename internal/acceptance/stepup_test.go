@@ -239,11 +239,11 @@ func TestStepUp_Query(t *testing.T) {
 		want        map[string]string // parameters of the authorization request; nil for 400
 	}{
 		{"more than the route's", "max_age=60", nil, []signin.SignInOption{signin.MaxAge(time.Hour)}, map[string]string{"max_age": "60"}},
-		{"less than the route's", "max_age=3600", nil, []signin.SignInOption{signin.MaxAge(time.Minute)}, map[string]string{"max_age": "60"}},
 		{"a route that asks for classes", "max_age=60", nil, []signin.SignInOption{signin.ACRValues("mfa")},
 			map[string]string{"max_age": "60", "acr_values": "mfa", "prompt": "login consent"}},
 		{"a provider that is not Logto", "max_age=60", toIssuer, nil, map[string]string{"max_age": "60", "prompt": ""}},
-		{"a route that asks again still does", "max_age=999999", toIssuer, []signin.SignInOption{signin.Prompt("login")}, map[string]string{"prompt": "login"}},
+		{"less than a route's that asks again", "max_age=9999", toIssuer, []signin.SignInOption{signin.Prompt("login"), signin.MaxAge(time.Minute)},
+			map[string]string{"prompt": "login", "max_age": "60"}},
 		{"fewer classes than the route's", "acr_values=a+c", nil, []signin.SignInOption{signin.ACRValues("a", "b")}, map[string]string{"acr_values": "a"}},
 		{"other classes than the route's", "acr_values=pwd", nil, []signin.SignInOption{signin.ACRValues("mfa")}, nil},
 		{"not a number", "max_age=x", nil, nil, nil},
