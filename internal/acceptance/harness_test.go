@@ -6,16 +6,18 @@
 //     [app.mount] adds pages
 //   - [app.browser] and [app.signedIn], browsers with cookies, which stop at
 //     redirects; [browser.visit] follows them and answers the provider's pages,
-//     and [app.respond] stops in front of the callback
+//     and [browser.respond] stops in front of the callback
 //   - [answer], whose methods check a whole answer
 //   - [rejection], a row of a table of sign-ins that must fail, and
 //     [app.wantArrival] for one that must succeed
 //   - with.recorded, which keeps what browsers and the provider are sent, so
 //     that [app.wantNoLeak] can look for secrets in it (leaks_test.go)
-//   - transports: [roundTrip] is a function, [wire] records, and
-//     [edited] changes JSON documents of the provider
+//   - transports: [roundTrip] is a function, [wire] records, and [edited]
+//     changes JSON documents of the provider
 //   - [fragile], an application whose session store and shared state fail on
 //     demand; [flaky] and [forgetful] are such a store and such shared state
+//
+// What tests of sessions and tokens need besides is in fixtures_test.go.
 package acceptance_test
 
 import (
@@ -553,8 +555,8 @@ func wantHeader(t *testing.T, got http.Header, want map[string]string) {
 }
 
 // ownTransport is for clients of tests. Every httptest.Server that closes takes
-// the idle connections of http.DefaultTransport with it, and so breaks requests of
-// tests that run at the same time.
+// the idle connections of http.DefaultTransport with it, and so breaks requests
+// of tests that run at the same time.
 var ownTransport = http.DefaultTransport.(*http.Transport).Clone()
 
 // roundTrip is a function that is an http.RoundTripper.

@@ -8,8 +8,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// At a refresh, userinfo that cannot be fetched ends no session; that of another
-// person does. Package tokens knows what is merged, and what never is.
+// At a refresh, userinfo that cannot be fetched ends no session; that of
+// another person does. Package tokens knows what is merged, and what never is.
 func TestMergeUserInfo_Refresh(t *testing.T) {
 	t.Parallel()
 	for fault, want := range map[signintest.Fault]string{

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,8 +134,8 @@ func TestSignInOption_Mistake(t *testing.T) {
 	}
 }
 
-// A provider that lists its scopes, without offline_access, is not asked for it,
-// and so Logto needs no consent.
+// A provider that lists its scopes, without offline_access, is not asked for
+// it, and so Logto needs no consent.
 func TestScopes_OfflineAccessNotListed(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{config: func(c *signin.Config) {
@@ -277,12 +276,13 @@ func TestBeginSignIn(t *testing.T) {
 	w := httptest.NewRecorder()
 	location, err := a.auth.BeginSignIn(w, httptest.NewRequest("POST", "/login", nil), signin.OneTimeToken("t0ken", "bob@example.test"))
 	u, _ := url.Parse(location)
-	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/auth?") || u.Query().Get("one_time_token") != "t0ken" || u.Query().Get("login_hint") != "bob@example.test" {
+	q := u.Query()
+	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/auth?") || q.Get("one_time_token")+q.Get("login_hint") != "t0kenbob@example.test" {
 		t.Errorf("got %q, %v; want the authorization endpoint, with the token and whom it is for", location, err)
 	}
 	wantCookies(t, "begun", answer{w.Result(), ""}, false, "signin.tx.* 600")
-	if names := slices.Collect(maps.Keys(w.Header())); w.Result().Cookies()[0].Name != "signin.tx."+u.Query().Get("state") || w.Body.Len() > 0 || slices.Contains(names, "Location") {
-		t.Errorf("got cookies %v, headers %q; want the attempt's, and the answer left to the caller", w.Result().Cookies(), names)
+	if w.Result().Cookies()[0].Name != "signin.tx."+q.Get("state") || w.Body.Len() > 0 || w.Header().Get("Location") != "" {
+		t.Errorf("got cookies %v, headers %q; want the attempt's, and the answer left to the caller", w.Result().Cookies(), w.Header())
 	}
 	a.provider.Down()
 	a.start()

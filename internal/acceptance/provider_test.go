@@ -44,8 +44,8 @@ func unfollowed(t *testing.T, a *app) {
 	}
 }
 
-// recovers starts an application while the provider is in trouble: a user who is
-// signed in stays so, a sign-in is told to come back, and then it works.
+// recovers starts an application while the provider is in trouble: a user who
+// is signed in stays so, a sign-in is told to come back, and then it works.
 func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) {
 	t.Helper()
 	a := newApp(t, with{recorded: true})

@@ -234,7 +234,7 @@ func TestRequire_NotMet(t *testing.T) {
 		code               signin.Code // of the event
 	}{
 		{"an unmet rule is 403, and no new sign-in", "/owners", page, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
-		{"a rule of one's own that is unmet is 403 to a program, too", "/own", program,
+		{"an unmet RuleFunc is 403 to a program, too", "/own", program,
 			signin.RuleFunc(func(*http.Request, *signin.User) error { return errOnPurpose }), 403, "", signin.ErrForbidden},
 		{"an unmet age is a new sign-in", "/fresh", page, signin.AuthenticatedWithin(time.Minute), 303, "/sign-in?max_age=60&return_to=%2Ffresh", signin.ErrStepUpRequired},
 		{"an unmet class is a new sign-in", "/vault", page, signin.ACR("mfa"), 303, "/sign-in?acr_values=mfa&return_to=%2Fvault", signin.ErrStepUpRequired},
@@ -268,7 +268,8 @@ func TestRequire_NotMet(t *testing.T) {
 }
 
 // With Config.Pages the application writes every page, and nothing that is not
-// one. Headers are as for the package's page, about which package page knows more.
+// one. Headers are as for the package's page, about which package page knows
+// more.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	var shown []*signin.Page // by the one request that is under way
@@ -342,7 +343,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// The message of a rule is the page's text, and not its title; no cause is on a page.
+// The message of a rule is the page's text, and not its title; no cause is on a
+// page.
 func TestPages_MessageOfARule(t *testing.T) {
 	t.Parallel()
 	var shown *signin.Page
@@ -395,7 +397,8 @@ func TestRequireBearer_LogOfTokenThatCannotBeVerified(t *testing.T) {
 		}
 		got := a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
 		a.wantProblem(t, got, http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "")
-		if log := a.log.String(); !strings.Contains(log, "level="+level+" msg=\"signin: request failed\"") || level == "INFO" && strings.Contains(log, "level=ERROR") {
+		log := a.log.String()
+		if !strings.Contains(log, "level="+level+` msg="signin: request failed"`) || level == "INFO" && strings.Contains(log, "level=ERROR") {
 			t.Errorf("%s: got log %q; want lines of level %s", f, log, level)
 		}
 	}

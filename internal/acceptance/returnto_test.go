@@ -79,8 +79,8 @@ func TestReturnTo(t *testing.T) {
 	}
 }
 
-// at is a client for which a host is served by h, and all others by the network:
-// an address needs no listener to be signed in at.
+// at is a client for which a host is served by h, and all others by the
+// network: an address needs no listener to be signed in at.
 func at(host string, h http.Handler, client *http.Client) *http.Client {
 	network := client.Transport
 	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
