@@ -52,8 +52,8 @@ func TestBackChannelLogout(t *testing.T) {
 		"8.3 jti twice is 200 and nothing more":                                       tokenTwice,
 		"8.3 arriving before the callback has finished, the session does not survive": beforeCallback,
 		"8.3 another tenant's sid, and an unknown one, end nothing here":              anotherTenant,
-		"8.3 keys not to be had are 503":                                              withoutKeys,
-		"8.3 shared state not to be had is 503, and the token works afterwards":       withoutSharedState,
+		"8.3 keys that cannot be fetched are 503":                                     withoutKeys,
+		"8.3 shared state that fails is 503, and the token works afterwards":          withoutSharedState,
 		"8.3 a session keeps its ID at a refresh that does not repeat it":             sessionIDAfterRefresh,
 		"8.3 at a replica whose clock is slow":                                        slowReplica,
 	} {
@@ -175,7 +175,7 @@ func withoutSharedState(t *testing.T) {
 	a, _, fail := fragile(t)
 	alice := a.signedIn(signintest.Alice())
 	token := a.provider.LogoutToken(signintest.Alice().Subject, "")
-	for _, what := range []string{"shared get", "shared set"} {
+	for _, what := range []string{"shared get", "shared get once", "shared set"} {
 		fail(what)
 		a.refused(token, http.StatusServiceUnavailable, signin.ErrSharedUnavailable)
 	}
@@ -246,7 +246,7 @@ func TestBackChannelLogout_MalformedRequest(t *testing.T) {
 		"64 KB and more":                   {form, "logout_token=TOKEN&x=" + strings.Repeat("x", 64<<10)},
 		"an ID token":                      {form, "logout_token=" + idToken},
 	} {
-		t.Run("8.3 what is no logout request is 400: "+name, func(t *testing.T) {
+		t.Run("8.3 a malformed logout request is 400: "+name, func(t *testing.T) {
 			a.postLogout(r[0], strings.ReplaceAll(r[1], "TOKEN", token)).untouched(t, http.StatusBadRequest, signin.ErrBadRequest)
 		})
 	}

@@ -53,7 +53,7 @@ func TestBrokenState(t *testing.T) {
 		knock(a.again(func(c *signin.Config) { c.Shared = forgetful{} }), "/account", b.session()).want(t, http.StatusServiceUnavailable, "")
 		b.get("/account").want(t, http.StatusOK, "")
 	})
-	t.Run("5.9 a sign-in does not begin that could not be completed", func(t *testing.T) {
+	t.Run("5.9 a sign-in that could not be completed does not begin", func(t *testing.T) {
 		t.Parallel()
 		a, _, fail := fragile(t)
 		b := a.signedIn(bob)

@@ -86,7 +86,7 @@ func TestConformance(t *testing.T) {
 		{name: "P-invalid-iss", faults: fault(faults.IDTokenIssuerWrong), want: unbelieved},
 		{name: "P-invalid-aud", faults: fault(faults.IDTokenAudienceWrong), want: unbelieved},
 		{name: "P-nonce-invalid", faults: fault(faults.IDTokenNonceWrong), want: unbelieved},
-		{name: "P-nonce-invalid because there is none", faults: fault(faults.IDTokenNonceMissing), want: unbelieved},
+		{name: "P-nonce-invalid without a nonce", faults: fault(faults.IDTokenNonceMissing), want: unbelieved},
 		{name: "P-missing-sub", faults: fault(faults.IDTokenSubjectMissing), want: unbelieved},
 		{name: "P-missing-iat", faults: fault(faults.IDTokenIssuedAtMissing), want: unbelieved},
 		{name: "P-missing-aud", faults: fault(faults.IDTokenAudienceMissing), want: unbelieved},
@@ -236,7 +236,8 @@ func conformsDiscovery(t *testing.T) {
 	out.want(t, http.StatusSeeOther, a.provider.URL)
 	a.provider.Visit(t, b.Client, out.Header.Get("Location"), signintest.Alice())
 	got := a.provider.Stats()
-	// Both documents may have been fetched ahead by now, from where they were found.
+	// Both documents may have been fetched ahead by now, from where they were
+	// found.
 	got.Discovery, got.Keys = min(got.Discovery, 1), min(got.Keys, 1)
 	want := signintest.Stats{
 		Discovery: 1, Keys: 1, Authorizations: 1, Exchanges: 1, Refreshes: 1, UserInfo: 2, Revocations: 1, EndSessions: 1,

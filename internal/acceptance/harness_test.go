@@ -6,16 +6,18 @@
 //     [app.mount] adds pages
 //   - [app.browser] and [app.signedIn], browsers with cookies, which stop at
 //     redirects; [browser.visit] follows them and answers the provider's pages,
-//     and [app.respond] stops in front of the callback
+//     and [browser.respond] stops in front of the callback
 //   - [answer], whose methods check a whole answer
 //   - [rejection], a row of a table of sign-ins that must fail, and
 //     [app.wantArrival] for one that must succeed
 //   - with.recorded, which keeps what browsers and the provider are sent, so
 //     that [app.wantNoLeak] can look for secrets in it (leaks_test.go)
-//   - transports: [roundTrip] is a function, [wire] records, and
-//     [edited] changes JSON documents of the provider
+//   - transports: [roundTrip] is a function, [wire] records, and [edited]
+//     changes JSON documents of the provider
 //   - [fragile], an application whose session store and shared state fail on
 //     demand; [flaky] and [forgetful] are such a store and such shared state
+//
+// What tests of sessions and tokens need besides is in fixtures_test.go.
 package acceptance_test
 
 import (
@@ -553,8 +555,8 @@ func wantHeader(t *testing.T, got http.Header, want map[string]string) {
 }
 
 // ownTransport is for clients of tests. Every httptest.Server that closes takes
-// the idle connections of http.DefaultTransport with it, and so breaks requests of
-// tests that run at the same time.
+// the idle connections of http.DefaultTransport with it, and so breaks requests
+// of tests that run at the same time.
 var ownTransport = http.DefaultTransport.(*http.Transport).Clone()
 
 // roundTrip is a function that is an http.RoundTripper.
@@ -792,8 +794,7 @@ func (forgetful) Set(context.Context, string, []byte, time.Duration) error      
 func (forgetful) Add(context.Context, string, []byte, time.Duration) (bool, error) { return true, nil }
 
 // fragile is an application whose store and shared state fail on demand. fail
-// takes "store new", "store new once", "shared get" and the like, and "shared
-// all"; "" ends it.
+// takes "store new", "shared get", "shared get once" and the like; "" ends it.
 func fragile(t *testing.T) (a *app, clock *stopped, fail func(what string)) {
 	t.Helper()
 	store := &flaky{}
@@ -804,20 +805,15 @@ func fragile(t *testing.T) (a *app, clock *stopped, fail func(what string)) {
 	return a, clock, func(what string) {
 		where, op, _ := strings.Cut(what, " ")
 		op, once := strings.CutSuffix(op, " once")
+		left := map[bool]int{true: 1, false: -1}[once]
 		store.fail("", 0)
 		shared.before(nil)
-		switch {
-		case where == "store" && once:
-			store.fail(op, 1)
-		case where == "store":
-			store.fail(op, -1)
-		case where == "shared":
-			shared.before(func(got, _ string) error {
-				if got == op || op == "all" {
-					return errOnPurpose
-				}
-				return nil
-			})
+		switch where {
+		case "store":
+			store.fail(op, left)
+		case "shared":
+			calls := &flaky{op: op, left: left}
+			shared.before(func(got, _ string) error { return calls.fails(got) })
 		}
 	}
 }

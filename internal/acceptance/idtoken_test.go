@@ -10,9 +10,9 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// TestIDToken is about what the token and userinfo endpoints answer. It has
-// a row for each kind of mistake; package jwt has the others, and what else there is about
-// signatures and claims.
+// TestIDToken is about what the token and userinfo endpoints answer. It has a
+// row for each kind of mistake; package jwt has the others, and what else there
+// is about signatures and claims.
 func TestIDToken(t *testing.T) {
 	t.Parallel()
 	rs256 := algorithm("RS256") // RSA keys are the usual victims of key confusion (RFC 8725, section 2.1)
@@ -52,8 +52,8 @@ func noneFetched(t *testing.T, a *app) {
 	}
 }
 
-// skewed lets Alice sign in while the provider's clock is stopped, and so is the
-// application's, which is ahead of it.
+// skewed lets Alice sign in while the provider's clock is stopped, and so is
+// the application's, which is ahead of it.
 func skewed(t *testing.T, ahead time.Duration, good bool) {
 	t.Helper()
 	start := time.Now().Truncate(time.Second)

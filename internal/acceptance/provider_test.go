@@ -32,11 +32,6 @@ func TestProvider(t *testing.T) {
 		name: "9.3 a token endpoint that redirects", faults: fault(faults.TokenRedirect), also: unfollowed,
 		want: refusal{http.StatusBadGateway, signin.ErrProviderMisconfigured, 1},
 	}.run(t)
-	rejection{
-		name:   "9.3 http endpoints in the metadata of an https issuer",
-		with:   with{tls: true, provider: []signintest.Option{signintest.WithTLS()}},
-		faults: fault(faults.DiscoveryHTTPEndpoints), try: discoverAgain, want: mismatch, also: onlyDiscovery,
-	}.run(t)
 }
 
 // unfollowed wants no request to go where a redirect pointed.
@@ -49,8 +44,8 @@ func unfollowed(t *testing.T, a *app) {
 	}
 }
 
-// recovers starts an application while the provider is in trouble: a user who is
-// signed in stays so, a sign-in is told to come back, and then it works.
+// recovers starts an application while the provider is in trouble: a user who
+// is signed in stays so, a sign-in is told to come back, and then it works.
 func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) {
 	t.Helper()
 	a := newApp(t, with{recorded: true})

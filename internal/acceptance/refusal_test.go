@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -233,7 +234,7 @@ func TestRequire_NotMet(t *testing.T) {
 		code               signin.Code // of the event
 	}{
 		{"an unmet rule is 403, and no new sign-in", "/owners", page, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
-		{"a rule of one's own that is unmet is 403 to a program, too", "/own", program,
+		{"an unmet RuleFunc is 403 to a program, too", "/own", program,
 			signin.RuleFunc(func(*http.Request, *signin.User) error { return errOnPurpose }), 403, "", signin.ErrForbidden},
 		{"an unmet age is a new sign-in", "/fresh", page, signin.AuthenticatedWithin(time.Minute), 303, "/sign-in?max_age=60&return_to=%2Ffresh", signin.ErrStepUpRequired},
 		{"an unmet class is a new sign-in", "/vault", page, signin.ACR("mfa"), 303, "/sign-in?acr_values=mfa&return_to=%2Fvault", signin.ErrStepUpRequired},
@@ -267,7 +268,8 @@ func TestRequire_NotMet(t *testing.T) {
 }
 
 // With Config.Pages the application writes every page, and nothing that is not
-// one. Headers are as for the package's page, about which package page knows more.
+// one. Headers are as for the package's page, about which package page knows
+// more.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	var shown []*signin.Page // by the one request that is under way
@@ -281,8 +283,6 @@ func TestPages(t *testing.T) {
 	}}
 	a, down := newApp(t, own), newApp(t, own)
 	down.provider.Down()
-	a.mount("/owners", a.auth.Require(signin.HasRole("owner"))(http.HandlerFunc(a.account)))
-	a.mount("/fresh", a.auth.Require(signin.AuthenticatedWithin(time.Minute))(http.HandlerFunc(a.account)))
 	link := func(text, url string) []signin.Action {
 		return []signin.Action{{Text: text, URL: url, Method: "GET"}}
 	}
@@ -300,19 +300,10 @@ func TestPages(t *testing.T) {
 		want         map[string]string
 	}{
 		{"a form that came too late", stranger, "POST", "/account", nil, 401, signin.ErrNotSignedIn, link("Sign in", "/sign-in"), challenge},
-		{"a form of a page to go back to", stranger, "POST", "/account", []string{"Referer: " + a.server.URL + "/account"}, 401, signin.ErrNotSignedIn,
-			link("Sign in", "/sign-in?return_to=%2Faccount"), challenge},
-		{"a form that needs a step-up", alice, "POST", "/fresh", nil, 401, signin.ErrStepUpRequired, link("Sign in again", "/sign-in?max_age=60"), challenge},
-		{"a rule that does not hold", alice, "GET", "/owners", nil, 403, signin.ErrForbidden, link("Back to the start", "/home"), nil},
-		{"no sign-in under way", stranger, "GET", "/callback?code=x&state=1x&iss=" + url.QueryEscape(a.provider.Issuer), nil, 400,
-			signin.ErrSignInExpired, link("Start again", "/sign-in"), nil},
 		{"another method", stranger, "POST", "/callback", nil, 405, signin.ErrMethodNotAllowed, link("Back to the start", "/bye"), map[string]string{"Allow": "GET"}},
-		{"a foreign issuer", stranger, "GET", "/sign-in?iss=x", nil, 400, signin.ErrBadRequest, link("Back to the start", "/bye"), nil},
 		{"the question before a sign-out", stranger, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
 		{"a sign-out by a form of another site", alice, "POST", "/sign-out", []string{"Sec-Fetch-Site: cross-site"}, 403, signin.ConfirmSignOut, button, nil},
 		{"a program", stranger, "GET", "/account", []string{"Accept: application/json"}, 401, "", nil, nil},
-		{"a rule that does not hold for a program", alice, "GET", "/owners", []string{"Accept: application/json"}, 403, "", nil, nil},
-		{"a program's bad callback", stranger, "GET", "/callback", []string{"Accept: application/json"}, 400, "", nil, nil},
 		{"HTMX", stranger, "GET", "/account", []string{"HX-Request: true"}, 401, "", nil, nil},
 		{"a redirect", stranger, "GET", "/account", nil, 303, "", nil, nil},
 		{"a provider that is down", down.browser(), "GET", "/sign-in", nil, 503, signin.ErrProviderUnavailable, link("Try again", "/sign-in"), nil},
@@ -352,7 +343,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// The message of a rule is the page's text, and not its title; no cause is on a page.
+// The message of a rule is the page's text, and not its title; no cause is on a
+// page.
 func TestPages_MessageOfARule(t *testing.T) {
 	t.Parallel()
 	var shown *signin.Page
@@ -390,5 +382,31 @@ func TestRoutes_OtherMethods(t *testing.T) {
 	}
 	if got := a.kinds()[events:]; len(got) > 0 || a.provider.Stats().Authorizations != asked || b.who() != signintest.Alice().Subject {
 		t.Errorf("got events %q, %q signed in; want none, nothing asked of the provider, and Alice still", got, b.who())
+	}
+}
+
+// Keys that cannot be fetched are logged as an error; a token with an unknown
+// key, which is most often forged, is not.
+func TestRequireBearer_LogOfTokenThatCannotBeVerified(t *testing.T) {
+	t.Parallel()
+	for level, f := range map[string]signintest.Fault{"ERROR": faults.Keys500, "INFO": faults.AccessTokenKeyIDUnknown} {
+		a := apiApp(t, with{})
+		a.provider.Inject(f)
+		for range 2 { // keys have been fetched by the first
+			a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+		}
+		got := a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
+		a.wantProblem(t, got, http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "")
+		log := a.log.String()
+		if !strings.Contains(log, "level="+level+` msg="signin: request failed"`) || level == "INFO" && strings.Contains(log, "level=ERROR") {
+			t.Errorf("%s: got log %q; want lines of level %s", f, log, level)
+		}
+	}
+}
+
+func TestError_WithoutACause(t *testing.T) {
+	t.Parallel()
+	if got := (&signin.Error{Code: signin.ErrNotMember}).Error(); got != "signin: not member" {
+		t.Errorf("got %q; want the code's text", got)
 	}
 }

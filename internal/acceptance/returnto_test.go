@@ -50,6 +50,9 @@ var doors = []struct {
 // Package returnto judges the addresses; here are a few for each way in.
 func TestReturnTo(t *testing.T) {
 	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL, c.Paths.AfterSignIn = "https://app", "/home" }})
+	p, auth := a.provider, a.auth
+	p.RegisterRedirectURIs("https://app/callback")
 	const kept = "/ok?x=%E2%82%AC&u=https://e.test//x#f"
 	for _, door := range doors {
 		values := map[string]string{kept: kept, "//e.test": "/home", `/\e.test`: "/home", "/sign-out": "/home", "/ok\r\nSet-Cookie:x": "/home"}
@@ -59,14 +62,6 @@ func TestReturnTo(t *testing.T) {
 		for value, want := range values {
 			t.Run(fmt.Sprintf("6 %s: %.40q", door.name, value), func(t *testing.T) {
 				t.Parallel()
-				p := signintest.NewProvider()
-				t.Cleanup(p.Close)
-				cfg := p.Config("https://app")
-				cfg.Logger, cfg.Paths.AfterSignIn = quiet(), "/home"
-				auth, err := signin.New(cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
 				begin, opts := door.begin(auth, p.Issuer, value)
 				if begin == "" && want == "/home" {
 					return // a mistake of the program, refused when it starts
@@ -84,8 +79,8 @@ func TestReturnTo(t *testing.T) {
 	}
 }
 
-// at is a client for which a host is served by h, and all others by the network:
-// an address needs no listener to be signed in at.
+// at is a client for which a host is served by h, and all others by the
+// network: an address needs no listener to be signed in at.
 func at(host string, h http.Handler, client *http.Client) *http.Client {
 	network := client.Transport
 	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {

@@ -52,8 +52,9 @@ func TestSignOut_NothingEnds(t *testing.T) {
 			got := b.leave(row.method, "", row.header...)
 			got.want(t, row.status, "")
 			wantCookies(t, "answer", got, false)
-			if csp := got.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") || got.Header.Get("Cache-Control") != "private, no-store" {
-				t.Errorf("headers: got %q, %q; want a page that is not framed, nor kept", csp, got.Header.Get("Cache-Control"))
+			csp, caching := got.Header.Get("Content-Security-Policy"), got.Header.Get("Cache-Control")
+			if !strings.Contains(csp, "frame-ancestors 'none'") || caching != "private, no-store" {
+				t.Errorf("headers: got %q, %q; want a page that is not framed, nor kept", csp, caching)
 			}
 			comes(t, a.handler(), b.session(), signintest.Alice())
 			if kinds, s := a.kinds(), a.provider.Stats(); slices.Contains(kinds, signin.EventSignedOut) || s.Revocations != 0 {
@@ -71,8 +72,8 @@ func TestSignOut_NothingEnds(t *testing.T) {
 	}
 }
 
-// What a page of the application sends ends the session, also behind a proxy that has
-// written another Host into it.
+// What a page of the application sends ends the session, also behind a proxy
+// that has written another Host into it.
 func TestSignOut_ItEnds(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -118,7 +119,7 @@ func TestSignOut_ItEnds(t *testing.T) {
 		}
 		a.back(t, b, got)
 	})
-	t.Run("8.1 who is not signed in is taken out all the same", func(t *testing.T) {
+	t.Run("8.1 a user who is not signed in is sent to the provider all the same", func(t *testing.T) {
 		t.Parallel()
 		a, _, shared := refreshing(t, nil)
 		got := a.browser().leave(http.MethodPost, "")
@@ -209,6 +210,9 @@ func TestSignOut_ProviderTrouble(t *testing.T) {
 				t.Errorf("revocations: got %d; want one, and no redirect followed with a secret", n)
 			}
 			a.ended(t, got, copied)
+			if at := strings.HasPrefix(got.Header.Get("Location"), a.provider.URL); at == (row.down || row.before == faults.DiscoveryNoEndSession) {
+				t.Errorf("Location: got %q; want the provider's if it can end its session", got.Header.Get("Location"))
+			}
 			a.back(t, b, got)
 			a.provider.Up()
 			if n := a.provider.LiveRefreshTokens(signintest.Alice().Subject); n != row.alive {
