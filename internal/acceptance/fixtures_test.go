@@ -31,7 +31,7 @@ import (
 // session stores, and shared state that can be inspected and made to fail.
 
 // notSignedIn is what the open page says to a user who is not signed in.
-const notSignedIn = "nobody"
+const notSignedIn = "not signed in"
 
 // stopped is a clock that does not move by itself.
 type stopped struct{ at atomic.Int64 }
@@ -319,7 +319,7 @@ func (a *app) reasons(kind signin.EventKind) (reasons []string) {
 // everyStore has the places for sessions; each changes a Config.
 func everyStore() map[string]func(dir string) func(*signin.Config) {
 	return map[string]func(string) func(*signin.Config){
-		"cookies of its own": func(string) func(*signin.Config) { return func(*signin.Config) {} },
+		"cookies": func(string) func(*signin.Config) { return func(*signin.Config) {} },
 		"CookieStore": func(string) func(*signin.Config) {
 			return func(c *signin.Config) { c.Store = sessions.NewCookieStore(storeKey) }
 		},

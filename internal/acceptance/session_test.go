@@ -27,7 +27,7 @@ func TestSessions(t *testing.T) {
 				b := a.signedIn(alice)
 				old := b.session()
 				b.signInAs(next).want(t, http.StatusSeeOther, "/")
-				if name == "cookies of its own" { // the others have deleted the old session, or call it replaced
+				if name == "cookies" { // the others have deleted the old session, or call it replaced
 					wantCookies(t, "the old cookie", knock(a.handler(), "/", old), false, "signin cleared")
 					if got := a.reasons(signin.EventSessionEnded); !slices.Equal(got, []string{"replaced"}) {
 						t.Errorf("events: got sessions ended for %q; want replaced, once", got)

@@ -40,7 +40,7 @@ func storeLimits(t *testing.T) {
 		store    sessions.Store
 		promised int
 	}{
-		"cookies of its own":              {nil, 4600},
+		"cookies":                         {nil, 4600},
 		"CookieStore":                     {sessions.NewCookieStore(storeKey, storeKey), 1450},
 		"FilesystemStore":                 {files(64 << 10), 27_000},
 		"FilesystemStore as it is made":   {files(4096), 1450},
