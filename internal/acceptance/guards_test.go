@@ -21,7 +21,8 @@ func TestHasRole_MessageNamesTheRole(t *testing.T) {
 		"": false, strings.Repeat("x", 65): false, "a b": false, "<b>": false,
 	} {
 		var e *signin.Error
-		if !errors.As(signin.HasRole(name).Check(httptest.NewRequest("GET", "/", nil), &signin.User{}), &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
+		err := signin.HasRole(name).Check(httptest.NewRequest("GET", "/", nil), &signin.User{})
+		if !errors.As(err, &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
 			t.Errorf("%q: got %v; want %v", name, e, signin.ErrForbidden)
 		} else if named := !strings.HasPrefix(e.Message, "You are signed in, but your account has no access here"); named != want {
 			t.Errorf("%q: got %q; want it named: %t", name, e.Message, want)

@@ -32,7 +32,7 @@ func TestRefresh(t *testing.T) {
 			refreshForMany(t, row.replicas, row.after)
 		})
 	}
-	t.Run("4.2 an old cookie after the refresh is served with the new tokens, also when the new cookie never arrives", func(t *testing.T) {
+	t.Run("4.2 an old cookie after the refresh, and a new one that never arrives", func(t *testing.T) {
 		t.Parallel()
 		a, clock, _ := rotating(t, nil)
 		b := a.signedIn(signintest.Alice())
@@ -232,7 +232,7 @@ func refreshAnswers(t *testing.T) {
 // sharedStateFailsInARefresh: every operation that may fail is gone through by
 // internal/refresh.
 func sharedStateFailsInARefresh(t *testing.T) {
-	t.Run("4.6 it still reaches the cookie, and what could not be written stays in this process for the other tab", func(t *testing.T) {
+	t.Run("4.6 it still reaches the cookie, and this process keeps what could not be written", func(t *testing.T) {
 		t.Parallel()
 		a, clock, shared := rotating(t, nil)
 		b := a.signedIn(signintest.Alice())

@@ -154,16 +154,6 @@ func claimsGrowAtARefresh(t *testing.T) {
 	a.nobodyComes(t, a.handler(), before)
 }
 
-// onlyFile is the one file in a directory.
-func onlyFile(t *testing.T, dir string) string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("files: got %q, %v; want one", files, err)
-	}
-	return files[0]
-}
-
 // signOutReaches holds what the README says of sign-outs: Config.Shared decides,
 // and a store on the server adds only that a sign-out deletes the session. Another
 // process with its own memory is what this one is after a restart. Files that come

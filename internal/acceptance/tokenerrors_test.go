@@ -98,20 +98,26 @@ func TestAccessToken_Refused(t *testing.T) {
 		code     signin.Code
 		requests int
 	}{
-		{name: "a resource that is not in Config.Resources", opts: []signin.TokenOption{signin.ForResource("urn:unknown"), org}, code: signin.ErrUnknownResource},
-		{name: "a resource that was configured after the sign-in", later: func(c *signin.Config) { c.Resources = append([]string{"urn:new"}, c.Resources...) },
-			opts: []signin.TokenOption{signin.ForResource("urn:new")}, code: signin.ErrUnknownResource, requests: 1},
+		{name: "a resource that is not in Config.Resources", opts: []signin.TokenOption{signin.ForResource("urn:unknown"), org},
+			code: signin.ErrUnknownResource},
+		{name: "a resource that was configured after the sign-in",
+			later: func(c *signin.Config) { c.Resources = append([]string{"urn:new"}, c.Resources...) },
+			opts:  []signin.TokenOption{signin.ForResource("urn:new")}, code: signin.ErrUnknownResource, requests: 1},
 		{name: "an organization without a name", opts: []signin.TokenOption{signin.ForOrganization("")}, code: signin.ErrNotMember},
-		{name: "an organization that the user does not belong to", opts: []signin.TokenOption{signin.ForOrganization("org_three"), api}, code: signin.ErrNotMember, requests: 1},
+		{name: "an organization that the user does not belong to",
+			opts: []signin.TokenOption{signin.ForOrganization("org_three"), api}, code: signin.ErrNotMember, requests: 1},
 		{name: "an organization that wants a second factor", provider: []signintest.Option{signintest.WithMFARequired("org_one")},
 			opts: []signin.TokenOption{org}, code: signin.ErrMFARequired, requests: 1},
 		{name: "an organization, without the scope", config: func(c *signin.Config) { c.Scopes = nil },
 			opts: []signin.TokenOption{org}, code: signin.ErrScopeMissing},
 		// Such a provider ignores organization_id, and would give a token that is good everywhere.
-		{name: "an organization, at a provider that is not Logto", config: func(c *signin.Config) { otherProvider(c); c.Scopes = nil },
-			opts: []signin.TokenOption{org}, code: signin.ErrScopeMissing},
-		{name: "an organization, with a scope that was configured after the sign-in", config: func(c *signin.Config) { c.Scopes = nil },
-			later: func(c *signin.Config) { c.Scopes = []string{orgScope} }, opts: []signin.TokenOption{org}, code: signin.ErrScopeMissing, requests: 1},
+		{name: "an organization, at a provider that is not Logto",
+			config: func(c *signin.Config) { otherProvider(c); c.Scopes = nil },
+			opts:   []signin.TokenOption{org}, code: signin.ErrScopeMissing},
+		{name: "an organization, with a scope that was configured after the sign-in",
+			config: func(c *signin.Config) { c.Scopes = nil },
+			later:  func(c *signin.Config) { c.Scopes = []string{orgScope} },
+			opts:   []signin.TokenOption{org}, code: signin.ErrScopeMissing, requests: 1},
 		{name: "invalid_scope", fault: faults.TokenInvalidScope, opts: []signin.TokenOption{api}, code: signin.ErrScopeMissing, requests: 1},
 		{name: "a client secret that has expired, at Logto", fault: faults.TokenSecretExpired,
 			opts: []signin.TokenOption{api}, code: signin.ErrProviderMisconfigured, requests: 1},
@@ -241,7 +247,9 @@ func TestAccessToken_SessionEndedByTheProvider(t *testing.T) {
 func TestAccessToken_SharedStateBroken(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]error{
-		"broken": errOnPurpose, "timed out": fmt.Errorf("redis: %w", context.DeadlineExceeded), "cancelled by itself": fmt.Errorf("pool: %w", context.Canceled),
+		"broken":              errOnPurpose,
+		"timed out":           fmt.Errorf("redis: %w", context.DeadlineExceeded),
+		"cancelled by itself": fmt.Errorf("pool: %w", context.Canceled),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -293,7 +293,8 @@ func TestTransport_HTTPClientWithoutATransport(t *testing.T) {
 	a.cfg.HTTPClient = &http.Client{}
 	a.another(t).within(t, cookies, func(ctx context.Context) {
 		status, body := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL+"/orders", nil))
-		if calls := srv.asked(); status != http.StatusOK || body != "welcome" || len(calls) != 1 || calls[0].authorization != "Bearer "+own(t, ctx).AccessToken {
+		if calls := srv.asked(); status != http.StatusOK || body != "welcome" || len(calls) != 1 ||
+			calls[0].authorization != "Bearer "+own(t, ctx).AccessToken {
 			t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
 		}
 	})
@@ -312,7 +313,8 @@ func TestTransport_APIRefusesEveryToken(t *testing.T) {
 			b := a.signedIn(signintest.Alice())
 			call := func(ctx context.Context) {
 				for range 20 {
-					if status, said := reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil)); status != http.StatusUnauthorized || said != "refused" {
+					status, said := reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil))
+					if status != http.StatusUnauthorized || said != "refused" {
 						t.Errorf("got %d %q; want what the API says", status, said)
 					}
 				}

@@ -214,13 +214,18 @@ func TestFetchUserInfo_TestUser(t *testing.T) {
 		user signin.User
 		want map[string]any
 	}{
-		{"by their fields", signin.User{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test", EmailVerified: true, PhoneNumber: "1", Picture: "p", Roles: []string{"admin"}},
-			map[string]any{"sub": "u1", "name": "Una", "username": "una", "email": "u@example.test", "email_verified": true, "phone_number": "1", "picture": "p"}},
+		{"by their fields", signin.User{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test",
+			EmailVerified: true, PhoneNumber: "1", Picture: "p", Roles: []string{"admin"}},
+			map[string]any{"sub": "u1", "name": "Una", "username": "una", "email": "u@example.test",
+				"email_verified": true, "phone_number": "1", "picture": "p"}},
 		{"by few fields", signin.User{Subject: "u1"}, map[string]any{"sub": "u1", "email_verified": false}},
-		{"by both, and the claims win", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", EmailVerified: true, Claims: json.RawMessage(`{"sub":"u4","name":null,"email_verified":false,"custom_data":{"a":1}}`)},
+		{"by both, and the claims win", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", EmailVerified: true,
+			Claims: json.RawMessage(`{"sub":"u4","name":null,"email_verified":false,"custom_data":{"a":1}}`)},
 			map[string]any{"sub": "u4", "name": nil, "email": "u@example.test", "email_verified": false, "custom_data": map[string]any{"a": 1.0}}},
-		{"claims that are not JSON add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`{"sub":`)}, map[string]any{"sub": "u5", "email_verified": false}},
-		{"claims that are a list add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`["sub"]`)}, map[string]any{"sub": "u5", "email_verified": false}},
+		{"claims that are not JSON add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`{"sub":`)},
+			map[string]any{"sub": "u5", "email_verified": false}},
+		{"claims that are a list add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`["sub"]`)},
+			map[string]any{"sub": "u5", "email_verified": false}},
 	} {
 		if got := told[map[string]any](t, of(&row.user)); !reflect.DeepEqual(got, row.want) {
 			t.Errorf("%s: got %v; want %v", row.name, got, row.want)
