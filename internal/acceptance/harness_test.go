@@ -133,10 +133,7 @@ func newApp(t *testing.T, o with) *app {
 		a.events = append(a.events, e)
 	}
 	if o.recorded {
-		a.wire = &wire{base: ownTransport}
-		if a.cfg.HTTPClient != nil {
-			a.wire.base = a.cfg.HTTPClient.Transport
-		}
+		a.wire = &wire{}
 		a.cfg.HTTPClient = &http.Client{Transport: a.wire}
 	}
 	if o.config != nil {
@@ -291,11 +288,6 @@ func (a *app) browser() *browser {
 	if base := c.Transport; a.wire != nil {
 		c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) { return a.overhear(base, r) })
 	}
-	return a.wrap(c)
-}
-
-// wrap makes a browser of a client, which follows no redirects from now on.
-func (a *app) wrap(c *http.Client) *browser {
 	stop := *c
 	stop.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &browser{Client: &stop, app: a}
@@ -566,7 +558,6 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // wire is a transport to the provider that records the requests.
 type wire struct {
-	base http.RoundTripper
 	mu   sync.Mutex
 	sent []sent
 }
@@ -593,7 +584,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	w.sent = append(w.sent, s)
 	w.mu.Unlock()
-	return w.base.RoundTrip(r)
+	return ownTransport.RoundTrip(r)
 }
 
 func (w *wire) requests() []sent {
