@@ -89,3 +89,13 @@ func TestNew_MistakesThatMeet(t *testing.T) {
 		}
 	}
 }
+
+// A token for an organization is refused by guards that do not ask for one, but
+// not by the guard of that organization.
+func TestRequireBearer_OrganizationIsTheAudience(t *testing.T) {
+	t.Parallel()
+	const organization = "urn:logto:organization:org_one"
+	a := apiApp(t, with{})
+	a.mount("/organization", a.auth.RequireBearer(organization)(http.HandlerFunc(who)))
+	shows(t, "its member", a.call("/organization", "Bearer "+a.provider.AccessToken("alice0000001", organization)), "alice0000001")
+}
