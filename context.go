@@ -24,13 +24,13 @@ import (
 	"github.com/gosignin/signin/internal/testuser"
 )
 
-// User is the person a request comes from, as the provider's verified ID token
+// User is the person who sent a request, as the provider's verified ID token
 // describes them. Claims that are absent, null or of another type than here are
 // zero values.
 //
-// Each call of [UserFrom] returns a new User, so its fields may be changed
-// freely; that changes nothing for anybody else. The bytes of Claims are shared
-// by the Users of one request, and are not to be changed.
+// Each call of [UserFrom] returns a new User, so callers may change its fields.
+// The bytes of Claims are shared by the Users of one request and must not be
+// changed.
 type User struct {
 	// Issuer and Subject together identify the person for good (OpenID Connect
 	// Core 1.0, section 5.7). Never use Email or Username as a key: people
@@ -46,31 +46,34 @@ type User struct {
 	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
 	EmailVerified bool
-	// Machine says that there is no person: Subject is an application that got a
-	// token for itself. Only behind [Auth.RequireBearer], and with the rule [AllowMachines].
+	// Machine is true if there is no person: Subject is an application that got
+	// a token for itself. That happens only behind [Auth.RequireBearer] with
+	// the rule [AllowMachines].
 	Machine     bool
 	PhoneNumber string // with the scope "phone"
 	Picture     string // a URL from the provider: display it, do not fetch it
 
 	// Roles, Organizations and OrganizationRoles ("<organization>:<role>") are
-	// there when their scopes were asked for: "roles",
+	// set if their scopes were asked for: "roles",
 	// "urn:logto:scope:organizations", "urn:logto:scope:organization_roles".
 	Roles             []string
 	Organizations     []string
 	OrganizationRoles []string
-	// Scopes are those that were granted with the default access token, or,
-	// behind [Auth.RequireBearer], with the token that came.
+	// Scopes are those of the session's own access token or, behind
+	// [Auth.RequireBearer], those of the token in the request.
 	Scopes []string
 
-	// ACR is the class of the person's authentication, AuthTime when it was; a
-	// provider need not say either. Logto sends AuthTime only if [MaxAge] was asked for.
+	// ACR is the class of the person's authentication, and AuthTime is its
+	// time. A provider need not send either. Logto sends AuthTime only if
+	// [MaxAge] was asked for.
 	ACR      string
 	AuthTime time.Time
 
-	// SignedInAt is when this session began, and ExpiresAt when it ends unless
-	// it is used again: the earlier of Config.IdleTimeout after its last
-	// written use and Config.MaxLifetime after its beginning. Behind
-	// [Auth.RequireBearer] they are when the token was made, and when it expires.
+	// SignedInAt is when this session began, and ExpiresAt is when it ends
+	// unless it is used again: the earlier of Config.IdleTimeout after its last
+	// recorded use and Config.MaxLifetime after its beginning. Behind
+	// [Auth.RequireBearer] they are when the token was issued and when it
+	// expires.
 	SignedInAt time.Time
 	ExpiresAt  time.Time
 
@@ -78,14 +81,14 @@ type User struct {
 	Claims json.RawMessage
 }
 
-// UserFrom returns the user a request comes from, given its context, and false
-// if nobody is signed in or the request did not pass through [Auth.Load],
-// [Auth.WithRoutes] or a guard. Where several Auths are nested it speaks of the
-// innermost. Behind a guard it never returns false, unless another Auth's Load
-// stands between.
+// UserFrom returns the user who sent the request with this context. It returns
+// false if the user is not signed in, or if the request did not pass through
+// [Auth.Load], [Auth.WithRoutes] or a guard. If several Auths are nested, the
+// innermost decides. Behind a guard UserFrom never returns false, unless
+// another Auth's Load is between the guard and the handler.
 //
-// Claims are those of the last verified ID token: at the sign-in, or at the
-// last refresh. A role that was taken away since is still there.
+// Claims are those of the last verified ID token, from the sign-in or the last
+// refresh. A role that was taken away later is still among them.
 func UserFrom(ctx context.Context) (*User, bool) {
 	if v := testuser.From(ctx); v != nil {
 		u, _ := v.User.(*User)
@@ -98,7 +101,7 @@ func UserFrom(ctx context.Context) (*User, bool) {
 	if c == nil || !c.signedIn {
 		return nil, false
 	}
-	// One allocation for the user and, most often, for the scopes.
+	// One allocation for the user and, as a rule, the scopes.
 	b := new(struct {
 		User
 		scopes [4]string
@@ -121,7 +124,7 @@ func UserFrom(ctx context.Context) (*User, bool) {
 	return u, true
 }
 
-// describe fills in what claims say.
+// describe sets the fields that come from claims.
 func (u *User) describe(issuer string, claims *session.Claims) {
 	u.Issuer = issuer
 	u.Subject = claims.Text(session.Subject)
@@ -140,7 +143,7 @@ func (u *User) describe(issuer string, claims *session.Claims) {
 	u.Claims = claims.JSON()
 }
 
-// clone copies a test's user, which other tests may use too.
+// clone copies the user of a test, which other tests may use as well.
 func clone(u *User) *User {
 	c := *u
 	c.Roles, c.Organizations = slices.Clone(u.Roles), slices.Clone(u.Organizations)
@@ -148,21 +151,21 @@ func clone(u *User) *User {
 	return &c
 }
 
-// ClaimsAs decodes all claims of the user a request comes from into a type of
-// the application's own, by the rules of [encoding/json]. The error is
-// [ErrNotSignedIn] if there is no user, [ErrInternal] if the context is not that of
-// a request that has passed [Auth.Load], [Auth.WithRoutes] or a guard, and one of
+// ClaimsAs decodes all claims of the user who sent a request into a type of the
+// application, by the rules of [encoding/json]. The error is [ErrNotSignedIn]
+// if there is no user, [ErrInternal] if the context is not that of a request
+// that has passed [Auth.Load], [Auth.WithRoutes] or a guard, and an error of
 // encoding/json if a claim does not fit T.
 //
-// Note that Logto sends null for what it does not know, which leaves a field as
-// it is, and updated_at and created_at in milliseconds.
+// Logto sends null for what it does not know, which leaves a field unchanged,
+// and sends updated_at and created_at in milliseconds.
 func ClaimsAs[T any](ctx context.Context) (T, error) {
 	var claims T
 	u, ok := UserFrom(ctx)
 	if !ok {
 		return claims, noUser(ctx)
 	}
-	if len(u.Claims) == 0 { // only a test's user has none
+	if len(u.Claims) == 0 { // possible for the user of a test only
 		return claims, nil
 	}
 	if err := json.Unmarshal(u.Claims, &claims); err != nil {
@@ -174,14 +177,14 @@ func ClaimsAs[T any](ctx context.Context) (T, error) {
 
 type callerKey struct{}
 
-// caller is who a request comes from, and the context that says so: one
-// allocation for both. It belongs to one Auth.
+// caller is who sent a request, for one Auth. It is also the context that
+// carries this, so that both take one allocation.
 type caller struct {
 	context.Context
 	auth     *Auth
 	signedIn bool
 	known    *lifecycle.Known // of the session
-	token    *bearerToken     // what came instead of a session
+	token    *bearerToken     // in place of a session
 	err      *Error
 	header   [2]string
 }
@@ -189,12 +192,13 @@ type caller struct {
 // bearerToken is an access token that a program has presented.
 type bearerToken struct {
 	*jwt.AccessToken
-	audience string // for which it has been verified
+	audience string // for which it was verified
 	claims   session.Claims
 }
 
-// foreign returns the organization that the token of c holds within, "" if there is
-// none or the audience says as much.
+// foreign returns the organization within which the token of c is good. It
+// returns "" for a token that is good everywhere, and for one whose audience is
+// that organization.
 func (c *caller) foreign() string {
 	if c.token == nil || strings.HasPrefix(c.token.audience, jwt.OrganizationAudience) {
 		return ""
@@ -202,15 +206,15 @@ func (c *caller) foreign() string {
 	return c.token.Organization
 }
 
-// String is what programs print that print a context. Without it they would print
-// the fields, and among them the session's tokens, with which anyone is this person.
+// String is for programs that print a context. Without it they would print the
+// fields, and with them the session's tokens.
 func (c *caller) String() string { return fmt.Sprint(c.Context) + ".WithSession" }
 
 // GoString is String, for %#v.
 func (c *caller) GoString() string { return c.String() }
 
-// Value returns the caller for its key, and what the request's own context has
-// for any other.
+// Value returns c for the key of callers, and the value of the request's own
+// context for any other key.
 func (c *caller) Value(key any) any {
 	if key == (callerKey{}) {
 		return c
@@ -218,13 +222,13 @@ func (c *caller) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// mark says in an answer's header that it depends on the cookie and, for a user
-// who is signed in, that it is theirs alone. The values are slices of c, since
-// http.Header.Set would allocate each; they have no room to grow, so that adding
-// to them copies.
+// mark tells caches that an answer depends on the cookie and, if the user is
+// signed in, that it is private. The header's values are slices of c, because
+// http.Header.Set would allocate each of them. Their capacity is used up, so
+// that appending copies them.
 func (c *caller) mark(w http.ResponseWriter) {
 	h := w.Header()
-	if c.token != nil { // no cookie had a say
+	if c.token != nil { // cookies were not considered
 		c.private(h)
 		return
 	}
@@ -239,7 +243,7 @@ func (c *caller) mark(w http.ResponseWriter) {
 	varyByCookie(h)
 }
 
-// private keeps an answer out of caches, unless its header says otherwise.
+// private keeps an answer out of caches, unless it has a Cache-Control already.
 func (c *caller) private(h http.Header) {
 	if h["Cache-Control"] == nil {
 		c.header[0] = "no-store"
@@ -253,8 +257,8 @@ func nearest(ctx context.Context) *caller {
 	return c
 }
 
-// ownsCookie reports whether a cookie is one of this package's: a session's, or one
-// of a sign-in under way.
+// ownsCookie reports whether a cookie belongs to this Auth: to a session or to
+// a sign-in under way.
 func (a *Auth) ownsCookie(name string) bool {
 	return name == a.cookieName || strings.HasPrefix(name, a.cookieName+".")
 }
@@ -268,8 +272,8 @@ func signedIn(ctx context.Context) bool {
 	return c != nil && c.signedIn
 }
 
-// noUser is the error for a context without a user. If no Auth has seen the request,
-// that is the program's mistake: a sign-in would not help.
+// noUser is the error for a context without a user. If no Auth has seen the
+// request, the program has a mistake, and a sign-in would not help.
 func noUser(ctx context.Context) *Error {
 	if nearest(ctx) == nil && testuser.From(ctx) == nil {
 		return newError(ErrInternal, errors.New("signin: the context is not that of a request that has passed Load, WithRoutes or a guard"))
@@ -277,7 +281,7 @@ func noUser(ctx context.Context) *Error {
 	return newError(ErrNotSignedIn, errors.New("signin: no user in the context"))
 }
 
-// nowOf is the clock of the Auth that has let a request in.
+// nowOf returns the time by the clock of the Auth that let a request in.
 func nowOf(r *http.Request) time.Time {
 	if c := nearest(r.Context()); c != nil {
 		return c.auth.now()
@@ -286,7 +290,7 @@ func nowOf(r *http.Request) time.Time {
 }
 
 // loaded returns this Auth's caller if the request has been through Load.
-// Another Auth's says nothing here, and neither does a bearer token.
+// Callers of other Auths do not count, nor do those with a bearer token.
 func (a *Auth) loaded(ctx context.Context) *caller {
 	c := nearest(ctx)
 	for c != nil && (c.auth != a || c.token != nil) {
@@ -295,8 +299,8 @@ func (a *Auth) loaded(ctx context.Context) *caller {
 	return c
 }
 
-// innermost returns the nearest caller of this Auth in a context, with a session
-// or with a bearer token.
+// innermost returns the nearest caller of this Auth in a context, with a
+// session or with a bearer token.
 func (a *Auth) innermost(ctx context.Context) *caller {
 	c := nearest(ctx)
 	for c != nil && c.auth != a {
@@ -305,18 +309,18 @@ func (a *Auth) innermost(ctx context.Context) *caller {
 	return c
 }
 
-// caller returns who a request comes from: the bearer that a guard around this one
-// has let in, or else what its session says.
+// caller returns who sent a request: by its bearer token if a guard around this
+// one has let that in, or else by its session.
 func (a *Auth) caller(w http.ResponseWriter, r *http.Request) (*http.Request, *caller) {
-	// A token decides alone: no cookie may lend it another person.
+	// The token alone decides: a cookie must not make it another person's.
 	if c := a.innermost(r.Context()); c != nil && c.token != nil {
 		return c.makeNearest(r)
 	}
 	return a.load(w, r)
 }
 
-// makeNearest makes c the nearest caller of a request, if another Auth's is between:
-// UserFrom speaks of the nearest.
+// makeNearest makes c the nearest caller of a request, which UserFrom returns,
+// even if another Auth's is between.
 func (c *caller) makeNearest(r *http.Request) (*http.Request, *caller) {
 	if c != nearest(r.Context()) {
 		c = &caller{Context: r.Context(), auth: c.auth, signedIn: c.signedIn, known: c.known, token: c.token, err: c.err}
@@ -325,8 +329,8 @@ func (c *caller) makeNearest(r *http.Request) (*http.Request, *caller) {
 	return r, c
 }
 
-// noStore keeps an answer out of every cache: it is about one person, or sets
-// a cookie.
+// noStore keeps an answer out of all caches, because it is about one person or
+// sets a cookie.
 func noStore(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-store")
@@ -340,8 +344,8 @@ func varyByCookie(h http.Header) {
 	}
 }
 
-// bearer verifies the token that a request brings, unless a guard around this one
-// has done so for the same audience, and makes its user the nearest caller.
+// bearer verifies the token of a request, unless a guard around this one has
+// verified it for the same audience, and makes its user the nearest caller.
 func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller, *Error) {
 	if c := a.innermost(r.Context()); c != nil && c.token != nil && c.token.audience == audience {
 		r, c = c.makeNearest(r)
@@ -356,7 +360,7 @@ func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller,
 	}
 	raw, there, err := bearer.Token(r.Header)
 	switch {
-	case !there, errors.Is(err, bearer.ErrScheme): // its sender may not have heard of tokens
+	case !there, errors.Is(err, bearer.ErrScheme): // the sender may not know that a token is needed
 		e := newError(ErrNotSignedIn, err)
 		e.Message = "This needs an access token, in the Authorization header."
 		return r, nil, e
@@ -376,7 +380,7 @@ func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller,
 }
 
 // TokenOption says what an access token is for; see [AccessToken]. The zero
-// TokenOption is nothing.
+// TokenOption has no effect.
 type TokenOption struct{ set func(*session.Audience) }
 
 // ForResource asks for a token for an API resource, which must be one of
@@ -385,8 +389,9 @@ func ForResource(uri string) TokenOption {
 	return TokenOption{func(a *session.Audience) { a.Resource = named(uri) }}
 }
 
-// named makes of no name one that nothing has: an environment variable that is not
-// set must not turn a token for an API into the session's own.
+// named replaces an empty name by one that does not exist. An environment
+// variable that is not set must not turn a token for an API into the session's
+// own.
 func named(s string) string {
 	if s == "" {
 		return "\x00"
@@ -394,33 +399,35 @@ func named(s string) string {
 	return s
 }
 
-// ForOrganization asks for a token for an organization of the person's, or, with
-// [ForResource], for that resource within the organization. It needs the scope
-// "urn:logto:scope:organizations" in Config.Scopes; with LogtoEndpoint the resource
-// that Logto wants besides is added by itself.
+// ForOrganization asks for a token for one of the person's organizations or,
+// with [ForResource], for that resource within the organization. It needs the
+// scope "urn:logto:scope:organizations" in Config.Scopes. The resource that
+// Logto needs as well is added automatically with LogtoEndpoint.
 func ForOrganization(id string) TokenOption {
 	return TokenOption{func(a *session.Audience) { a.Organization = named(id) }}
 }
 
-// AccessToken returns an access token of the person a request comes from, given
-// its context. Without options it is the session's own, which the provider's
-// userinfo endpoint takes; tokens for a resource or an organization are fetched
-// when they are first asked for, kept sealed in Config.Shared, and fetched again
-// Config.RefreshBefore ahead of their expiry. However many calls and replicas ask
-// for one at once, the provider is asked once, and never for two of one session
-// at a time.
+// AccessToken returns an access token of the person who sent the request with
+// this context. Without options it is the session's own token, which the
+// provider's userinfo endpoint accepts. Tokens for a resource or an
+// organization are fetched when they are first asked for, kept sealed in
+// Config.Shared, and fetched again Config.RefreshBefore ahead of their expiry.
+// However many calls and replicas ask for a token at once, the provider is
+// asked once, and it is never asked for two tokens of one session at a time.
 //
-// The token's RefreshToken is always empty: two users of one end the session. Its
-// scope is token.Extra("scope"). Do not send it to an address that comes from a
-// request; see [Transport].
+// The token's RefreshToken is always empty, because a refresh token that two
+// programs use ends the session. The token's scope is token.Extra("scope"). Do
+// not send the token to an address that comes from a request; see [Transport].
 //
-// The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where there
-// is no session), ErrInternal for a context that no guard has seen, such as
-// context.Background(), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
+// The error is an *[Error]: ErrNotSignedIn (also behind RequireBearer, where
+// there is no session), ErrInternal for a context that no guard has seen, such
+// as context.Background(), ErrUnknownResource, ErrScopeMissing, ErrNotMember,
 // ErrMFARequired, ErrProviderUnavailable, ErrProviderMisconfigured,
-// ErrProviderRejected, ErrSharedUnavailable. Without a refresh token (see
-// Config.OmitDefaultScopes) only the session's own can be had. That there is no token for an audience
-// is asked of the provider each time, since that may change at any time. A handler that runs for hours may find its session gone.
+// ErrProviderRejected, ErrSharedUnavailable. A session without a refresh token
+// (see Config.OmitDefaultScopes) has only its own token. If the provider
+// refuses a token for an audience, the next call asks it again, because that
+// may change at any time. In a handler that runs for hours the session may end
+// meanwhile.
 func AccessToken(ctx context.Context, opts ...TokenOption) (*oauth2.Token, error) {
 	audience := audienceOf(opts)
 	if v := testuser.From(ctx); v != nil {
@@ -443,8 +450,8 @@ func audienceOf(opts []TokenOption) (audience session.Audience) {
 	return audience
 }
 
-// sessionToken returns a token of the session in a context. refused is one that
-// the audience has not accepted, or "".
+// sessionToken returns a token of the session in a context. refused is a token
+// that the audience has not accepted, or "".
 func sessionToken(ctx context.Context, audience session.Audience, refused string) (*session.Token, *Error) {
 	c := nearest(ctx)
 	switch {
@@ -453,8 +460,8 @@ func sessionToken(ctx context.Context, audience session.Audience, refused string
 	case c.token != nil:
 		return nil, newError(ErrNotSignedIn, errors.New("signin: the request came with a bearer token, and has no session to get others from"))
 	case audience.Organization != "" && !slices.Contains(c.auth.scopes, organizationsScope):
-		// Some providers ignore what they do not know, and would give a token that is
-		// good everywhere.
+		// A provider that does not know organizations may ignore this one, and
+		// give a token that is good everywhere.
 		return nil, newError(ErrScopeMissing, errors.New("signin: ForOrganization needs the scope "+organizationsScope))
 	case audience.Organization == named(""):
 		return nil, newError(ErrNotMember, errors.New("signin: ForOrganization needs an organization"))
@@ -475,7 +482,7 @@ func testUserToken(v *testuser.Value, audience session.Audience) (*oauth2.Token,
 	}
 	for _, t := range v.Tokens {
 		if opts, ok := t.Options.([]TokenOption); ok && audienceOf(opts) == audience {
-			// What an opaque one permits is not to be known here.
+			// The scope of an opaque token is not known here.
 			claims, _ := UnverifiedClaims[struct{ Scope string }](t.Access)
 			token := &oauth2.Token{AccessToken: t.Access, TokenType: "Bearer"}
 			return token.WithExtra(map[string]any{"scope": claims.Scope}), nil
@@ -484,7 +491,7 @@ func testUserToken(v *testuser.Value, audience session.Audience) (*oauth2.Token,
 	return nil, newError(ErrUnknownResource, errors.New("signin: the test's user has no such token; see signintest.WithAccessToken"))
 }
 
-// tokenError translates what kept an access token from coming.
+// tokenError translates an error of package lifecycle about an access token.
 func tokenError(ctx context.Context, err error) *Error {
 	var pe *provider.Error
 	switch {
@@ -492,19 +499,19 @@ func tokenError(ctx context.Context, err error) *Error {
 		return newError(ErrProviderMisconfigured, err)
 	case refresh.Over(err):
 		return newError(ErrNotSignedIn, err)
-	case errors.Is(err, refresh.ErrResting), ctx.Err() != nil, err == context.DeadlineExceeded: // of a wait for another replica
+	case errors.Is(err, refresh.ErrResting), ctx.Err() != nil, err == context.DeadlineExceeded: // while waiting for another replica
 		return newError(ErrProviderUnavailable, err)
-	case !errors.As(err, &pe), errors.Is(err, refresh.ErrFinal): // which could not be written down
+	case !errors.As(err, &pe), errors.Is(err, refresh.ErrFinal): // an end that could not be written
 		return newError(ErrSharedUnavailable, err)
 	case pe.Kind != provider.Refused:
 		return providerError(err)
-	case !errors.Is(err, refresh.ErrRefused): // a plain refresh, which is about no audience
+	case !errors.Is(err, refresh.ErrRefused): // of a plain refresh, which names no audience
 		return newError(ErrProviderMisconfigured, err)
 	case pe.WantsMFA:
 		return newError(ErrMFARequired, err)
 	}
-	// https://www.rfc-editor.org/rfc/rfc8707#section-2 has the first of these,
-	// Logto the others.
+	// The first code is from https://www.rfc-editor.org/rfc/rfc8707#section-2,
+	// the others are Logto's.
 	switch pe.OAuthCode {
 	case "invalid_target":
 		return newError(ErrUnknownResource, err)
@@ -516,34 +523,36 @@ func tokenError(ctx context.Context, err error) *Error {
 	return newError(ErrProviderMisconfigured, err)
 }
 
-// Transport calls an API as the user that each request's context has: with the access
-// token of [AccessToken] and the same options, at one origin
-// ("https://api.example.com") and at no other. Make it once, and keep it:
+// Transport calls an API in the name of the user in each request's context. It
+// adds the access token of [AccessToken], with the same options, to requests to
+// one origin ("https://api.example.com") and to no other. Make it once, and
+// keep it:
 //
 //	orders := &http.Client{Timeout: 10 * time.Second, Transport: signin.Transport("https://api.example.com", signin.ForResource(api))}
 //	…
 //	req, err := http.NewRequestWithContext(r.Context(), "GET", "https://api.example.com/orders", nil)
 //
-// It is good for [net/http/httputil.ReverseProxy] as well, whose requests have the
-// context of those that came in; use Rewrite and SetURL, since a request that names
-// another host than it is sent to gets no token.
+// It also works for [net/http/httputil.ReverseProxy], whose requests have the
+// context of the incoming ones. Use Rewrite and SetURL there, because a request
+// whose Host is not that of its URL gets no token.
 //
-// An Authorization header, and the cookies of each Auth that the incoming request has
-// passed, are taken off every request; those of another Auth on the same host are
-// not. Requests to other origins go out without a token, redirects to them included.
-// (A resource is a name, and not an address: which origin may have the token is not
-// for the token to say.) A request whose context has no user fails.
+// The Authorization header is removed from every request, and so are the
+// cookies of each Auth that the incoming request has passed; cookies of another
+// Auth on the same host are not. Requests to other origins are sent without a
+// token, and so are redirects to them. (A resource is a name, not an address:
+// the token does not say which origin may have it.) A request whose context has
+// no user fails.
 //
-// Behind a guard, the guard's Cache-Control: no-store stays, and a ReverseProxy adds
-// the API's own beside it; set it in ModifyResponse if one of them is to go.
+// Behind a guard, a ReverseProxy adds the API's Cache-Control to the guard's
+// no-store. To keep only one of them, set the header in ModifyResponse.
 //
-// An answer of 401 that says invalid_token is tried once more with a new token, if
-// the body can be sent again (http.NewRequest sees to that for the usual ones).
-// If there is no token, the request fails with the error of AccessToken, which an
-// [http.Client] wraps; [Auth.HandleError] answers it.
+// A request that is answered 401 with invalid_token is sent once more with a
+// new token if its body can be sent again, as http.NewRequest provides for the
+// usual ones. If there is no token, the request fails with the error of
+// AccessToken, which an [http.Client] wraps; [Auth.HandleError] answers it.
 //
-// Transport panics for an origin that is none, or is not https (except on localhost,
-// 127.0.0.0/8 and ::1).
+// Transport panics if origin is not an origin, or is not https (except on
+// localhost, 127.0.0.0/8 and ::1).
 func Transport(origin string, opts ...TokenOption) http.RoundTripper {
 	u, err := settings.Origin(origin)
 	if err != nil {
@@ -578,12 +587,12 @@ func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := (&bearer.Transport{Base: base, Origin: t.origin, Token: t.token}).RoundTrip(out)
 	if err == nil {
-		resp.Request = r // a CheckRedirect must not find a token there
+		resp.Request = r // CheckRedirect functions must not see the token
 	}
 	return resp, err
 }
 
-// token returns a token for the user in a context, another one than refused.
+// token returns a token of the user in a context that is not the refused one.
 func (t *userTransport) token(ctx context.Context, refused string) (string, error) {
 	if v := testuser.From(ctx); v != nil {
 		token, err := testUserToken(v, t.audience)
@@ -599,18 +608,19 @@ func (t *userTransport) token(ctx context.Context, refused string) (string, erro
 	return token.Access, nil
 }
 
-// FetchUserInfo asks the provider's userinfo endpoint about the person a request
-// comes from, now: one request each time. It decodes the answer into a type of the
-// application's own, by the rules of [encoding/json]. An answer about anybody else is
-// refused.
+// FetchUserInfo asks the provider's userinfo endpoint about the person who sent
+// a request. Each call is one request to the provider. The answer is decoded
+// into a type of the application, by the rules of [encoding/json]. An answer
+// about another person is refused.
 //
-// What only Logto has, and userinfo alone, each has its scope: "custom_data",
-// "identities" (by connector target: "naver", "x"), "sso_identities",
-// "urn:logto:scope:organization_data". The example has a type for them.
+// Logto has claims that are in userinfo only, each with its scope:
+// "custom_data", "identities" (by connector target: "naver", "x"),
+// "sso_identities", "urn:logto:scope:organization_data". The example has a type
+// for them.
 //
-// The error is an *[Error] as for [AccessToken], and ErrProviderRejected for an
-// answer that is not to be believed, or a person whom the provider does not know
-// any more; it is one of encoding/json if a claim does not fit T.
+// The error is an *[Error] as for [AccessToken], ErrProviderRejected for an
+// answer that breaks a rule or a person whom the provider no longer knows, and
+// an error of encoding/json if a claim does not fit T.
 func FetchUserInfo[T any](ctx context.Context) (T, error) {
 	var info, none T
 	raw, err := userInfo(ctx)
@@ -641,7 +651,7 @@ func userInfo(ctx context.Context) ([]byte, error) {
 	raw, err := c.auth.provider.UserInfo(ctx, token.Access, subject)
 	var pe *provider.Error
 	if errors.As(err, &pe) && pe.Status == http.StatusUnauthorized {
-		// It may have been revoked, or expired a moment ago.
+		// The token may have been revoked, or have expired a moment ago.
 		if token, failed = sessionToken(ctx, session.Audience{}, token.Access); failed != nil {
 			return nil, failed
 		}
@@ -653,8 +663,8 @@ func userInfo(ctx context.Context) ([]byte, error) {
 	return raw, nil
 }
 
-// testUserInfo is what userinfo says of a test's user: the fields, and the claims,
-// which win.
+// testUserInfo returns the userinfo of a test's user: the fields, and the
+// claims, which take precedence.
 func testUserInfo(u *User) []byte {
 	info := map[string]any{"sub": u.Subject, "email_verified": u.EmailVerified}
 	for name, text := range map[string]string{
@@ -665,23 +675,23 @@ func testUserInfo(u *User) []byte {
 		}
 	}
 	var claims map[string]json.RawMessage
-	_ = json.Unmarshal(u.Claims, &claims) // what is no object adds nothing
+	_ = json.Unmarshal(u.Claims, &claims) // what is not an object adds nothing
 	for name, value := range claims {
 		info[name] = value
 	}
-	raw, _ := json.Marshal(info) // of what JSON can hold
+	raw, _ := json.Marshal(info) // all values are JSON
 	return raw
 }
 
-// UnverifiedClaims decodes the claims of a JWT, of an access token for an API
-// most often, without looking at its signature: it tells what the provider put
-// into a token that this application has got from it, and proves nothing about
-// one that somebody has sent. For those there is [Auth.RequireBearer].
+// UnverifiedClaims decodes the claims of a JWT, usually an access token for an
+// API, without a look at its signature. Use it for tokens that this application
+// got from the provider. It proves nothing about a token that came with a
+// request; for those there is [Auth.RequireBearer].
 func UnverifiedClaims[T any](token string) (T, error) {
 	var claims, none T
 	jwt, ok := session.SplitJWT(token)
 	if !ok {
-		return none, errors.New("signin: the token is not a JWT; at Logto, a token without ForResource or ForOrganization is none")
+		return none, errors.New("signin: the token is not a JWT; at Logto, only those with ForResource or ForOrganization are")
 	}
 	if err := json.Unmarshal([]byte(jwt.Payload), &claims); err != nil {
 		return none, fmt.Errorf("signin: claims do not fit %T: %w", claims, err)

@@ -21,13 +21,13 @@ import (
 )
 
 // SignIn returns the handler that sends a person to the provider. Mount it for
-// GET. Its query may name a path to come back to, ?return_to=/x, which wins over
-// [ReturnTo]; one that is not a path of this application is ignored.
+// GET. Its query may name a path to come back to, ?return_to=/x, which wins
+// over [ReturnTo]; one that is not a path of this application is ignored.
 //
 // Guards that want a step-up send people here too, with ?max_age= (seconds) or
-// ?acr_values=: what the query adds to the options can only be more than they ask
-// for. A person who is signed in stays who they are: if somebody else answers, the
-// callback refuses, and the session stands.
+// ?acr_values=: the query can only ask for more than the options do. A user who
+// is signed in stays signed in: if another person answers, the callback
+// refuses, and the session is kept.
 //
 // A provider may start a sign-in here as well, with ?iss= and target_link_uri
 // (OpenID Connect Core 1.0, section 4); a foreign iss is refused.
@@ -80,7 +80,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// forEverybody refuses options that fit one person only.
+// forEverybody refuses options that are for one person.
 func forEverybody(p *authflow.Request) error {
 	if p.OneTimeAsked {
 		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
@@ -89,20 +89,21 @@ func forEverybody(p *authflow.Request) error {
 }
 
 // BeginSignIn starts a sign-in and returns where to send the person: it sets a
-// cookie on w, and the caller redirects. It is for applications that redirect by
-// themselves, and for options whose values come from the request, which it
-// checks. Links in pages point to the route of [Auth.SignIn] instead. So do guards:
-// what they ask for in the query of Config.Paths.SignIn (see [Auth.SignIn]) is read by
-// SignIn's handler alone, so that path is not one for a handler of one's own.
+// cookie on w, and the caller redirects. It is for applications that redirect
+// by themselves, and for options whose values come from the request, which it
+// checks. Links in pages point to the route of [Auth.SignIn] instead. Guards
+// send people there too, with a query that only the handler of SignIn reads: do
+// not mount another handler at Config.Paths.SignIn.
 //
-// BeginSignIn reads nothing from the query, and does not look at whether the
-// request is a navigation: call it for GET. A [ReturnTo] that is no path of this
+// BeginSignIn reads nothing from the query, and does not check that the request
+// is a navigation: call it for GET. A [ReturnTo] that is not a path of this
 // application is an error here, while the route ignores such a query.
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
-// ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot be
-// discovered, ErrSharedUnavailable while shared state does not answer, ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes
-// of one that failed. Then no cookie is set.
+// ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot
+// be discovered, ErrSharedUnavailable while shared state does not answer,
+// ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes of one
+// that failed. Then no cookie is set.
 func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
 	params, target, err := a.compile(opts)
 	if err != nil {
@@ -131,8 +132,8 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
 	}
-	// The callback cannot do without shared state. If it is down, it is better to
-	// say so now than when the person has typed their password.
+	// The callback needs shared state. If it is down, it is better to say so
+	// now than after the person has typed their password.
 	if _, _, err := a.shared.UsedNote(r.Context(), sharedstate.Used, []byte(tx.State)); err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -160,9 +161,9 @@ func (a *Auth) Callback() http.HandlerFunc {
 	}
 }
 
-// callback answers an authorization response with where to go next. Until the
-// response is tied to a sign-in of this browser, nothing may touch a session
-// that is there.
+// callback processes an authorization response and returns where to go next.
+// Until the response is tied to a sign-in of this browser, a session that the
+// browser has must not be changed.
 func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error) {
 	response, err := authflow.ParseResponse(r.URL.RawQuery)
 	if err != nil {
@@ -184,8 +185,8 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	if !first {
-		// Another request of this browser brought the same response, and is
-		// making the session, or has made it.
+		// Another request of this browser has brought the same response, and
+		// makes the session.
 		return a.orHome(tx.ReturnTo), nil
 	}
 	a.transactions.Remove(w, response.State)
@@ -206,9 +207,10 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	return a.orHome(tx.ReturnTo), nil
 }
 
-// withoutTransaction answers a response for which this browser has no transaction.
-// If it is one that was finished (a reload, the back button), the person goes on,
-// or the sign-in is repeated once; if not, a page says so. Never a loop.
+// withoutTransaction answers a response for which this browser has no
+// transaction. If the sign-in was finished (a reload, the back button), the
+// person goes on, or the sign-in is repeated once; otherwise a page says what
+// happened. There is never a loop.
 func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
 	note, used, err := a.shared.UsedNote(r.Context(), sharedstate.Used, []byte(state))
 	switch {
@@ -251,10 +253,10 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 	return "", newError(ErrDeclined, response.Cause())
 }
 
-// retryAfter is when to try again where the provider did not say.
+// retryAfter is when to try again if the provider does not say.
 const retryAfter = 5 * time.Second
 
-// orHome returns target, or AfterSignIn if there is none.
+// orHome returns target, or AfterSignIn if target is empty.
 func (a *Auth) orHome(target string) string {
 	if target == "" {
 		return a.paths.AfterSignIn
@@ -263,10 +265,10 @@ func (a *Auth) orHome(target string) string {
 }
 
 // WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
-// back-channel logout) and passes everything else to next through [Auth.Load]. It
-// guards nothing. It is for wrapping an existing tree of handlers, and belongs outside
-// any router. An [http.CrossOriginProtection] for the tree goes inside, around next:
-// the routes judge for themselves where a request comes from.
+// back-channel logout) and passes everything else to next through [Auth.Load].
+// It guards nothing. It wraps an existing tree of handlers, outside any router.
+// An [http.CrossOriginProtection] for the tree goes inside, around next: the
+// routes check by themselves where a request comes from.
 func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	routes := map[string]http.Handler{
 		a.paths.SignIn:            a.SignIn(),
@@ -284,7 +286,7 @@ func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	})
 }
 
-// allow answers 405 to other methods than those given.
+// allow answers 405 to methods other than those given.
 func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
@@ -294,8 +296,8 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 	return false
 }
 
-// SignInOption says how a sign-in differs from an ordinary one. The zero SignInOption
-// changes nothing, and a later option replaces an earlier one of the same kind.
+// SignInOption changes a sign-in. The zero SignInOption changes nothing, and a
+// later option replaces an earlier one of the same kind.
 //
 // # Any provider
 //
@@ -313,9 +315,9 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 //
 // # Mistakes
 //
-// A mistake in a value, or an option for Logto with Config.Issuer, makes [New] fail,
-// [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]: Logto itself drops
-// all options when one is wrong, and says nothing.
+// A mistake in a value, or an option for Logto with Config.Issuer, makes [New]
+// fail, [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]:
+// Logto itself would silently drop all options when one is wrong.
 type SignInOption struct{ apply func(*signInSettings) }
 
 type signInSettings struct {
@@ -327,7 +329,7 @@ func option(apply func(*authflow.Request)) SignInOption {
 	return SignInOption{func(s *signInSettings) { apply(&s.params) }}
 }
 
-// compile applies sign-in options, Config's first, and reports mistakes.
+// compile applies sign-in options, those of Config first, and reports mistakes.
 func (a *Auth) compile(opts []SignInOption) (*authflow.Request, string, error) {
 	s := signInSettings{}
 	for _, o := range slices.Concat(a.defaults, opts) {
@@ -344,7 +346,7 @@ func (a *Auth) compile(opts []SignInOption) (*authflow.Request, string, error) {
 	return &s.params, s.returnTo, err
 }
 
-// Screen is a page of Logto's.
+// Screen is a page of Logto.
 type Screen string
 
 // The screens on which [FirstScreen] lets people arrive.
@@ -367,7 +369,7 @@ const (
 	IdentifierUsername Identifier = "username"
 )
 
-// FirstScreen lets people arrive on another page of Logto than the one for
+// FirstScreen lets people arrive on a page of Logto other than the one for
 // signing in: [ScreenRegister] for a "Sign up" button. Logto only.
 func FirstScreen(s Screen) SignInOption {
 	return option(func(p *authflow.Request) { p.FirstScreen = string(s) })
@@ -386,7 +388,7 @@ func Identifiers(ids ...Identifier) SignInOption {
 }
 
 // Social goes straight to a social connector, by its target: "naver", "x". If
-// Logto has no such connector people meet its sign-in page. Logto only.
+// Logto has no such connector, people see its sign-in page. Logto only.
 func Social(target string) SignInOption {
 	return option(func(p *authflow.Request) { p.DirectSignIn = "social:" + target })
 }
@@ -404,15 +406,15 @@ func LoginHint(hint string) SignInOption {
 // Prompt says what the provider must show: "login", "consent",
 // "select_account", or "none" alone for a sign-in that shows nothing and fails
 // if the person would have to do something. With Logto, "consent" is added to
-// all but "none", since there is no refresh token otherwise; people of
-// first-party applications see no screen for it.
+// all but "none", since there is no refresh token otherwise; first-party
+// applications show no screen for it.
 //
-// After a silent sign-in has failed, "none" is not tried again for five minutes:
-// its route sends people straight back. Mount it on a route of its own, since at
-// Config.Paths.SignIn they could not sign in otherwise. A page that everybody may see
-// and that tries by itself does it with [Auth.BeginSignIn], and shows itself when the
-// error is [ErrNotSignedIn]; sent to the route instead, people would come straight
-// back to it, and be sent there again.
+// After a silent sign-in has failed, "none" is not tried again for five
+// minutes: the route sends people straight back. Mount a silent route beside
+// the one at Config.Paths.SignIn, where people could not sign in otherwise. An
+// open page that tries by itself uses [Auth.BeginSignIn], and shows itself when
+// the error is [ErrNotSignedIn]; if it sent people to the route instead, they
+// would come straight back to it and be sent there again.
 func Prompt(values ...string) SignInOption {
 	return option(func(p *authflow.Request) { p.Prompt = slices.Clone(values) })
 }
@@ -423,21 +425,21 @@ func MaxAge(d time.Duration) SignInOption {
 	return option(func(p *authflow.Request) { p.MaxAge, p.MaxAgeAsked = d, true })
 }
 
-// ACRValues asks for one of several authentication contexts, the best first.
-// The callback verifies that it is one of them.
+// ACRValues asks for one of several authentication contexts, in order of
+// preference. The callback verifies that it is one of them.
 func ACRValues(values ...string) SignInOption {
 	return option(func(p *authflow.Request) { p.ACR = slices.Clone(values) })
 }
 
-// UILocales asks for the provider's pages in a language (BCP 47), the best
-// first.
+// UILocales asks for the provider's pages in a language (BCP 47), in order of
+// preference.
 func UILocales(tags ...string) SignInOption {
 	return option(func(p *authflow.Request) { p.UILocales = slices.Clone(tags) })
 }
 
-// OneTimeToken is a magic link's token, with the e-mail address it was sent to;
-// without either it is a mistake, and not an ordinary sign-in.
-// Logto only, and for [Auth.BeginSignIn] only.
+// OneTimeToken is the token of a magic link, with the e-mail address it was
+// sent to. An empty token or address is a mistake, and does not begin an
+// ordinary sign-in. Logto only, and for [Auth.BeginSignIn] only.
 func OneTimeToken(token, email string) SignInOption {
 	return option(func(p *authflow.Request) { p.OneTimeToken, p.OneTimeEmail, p.OneTimeAsked = token, email, true })
 }
@@ -455,7 +457,7 @@ func ReturnTo(path string) SignInOption {
 }
 
 // ExtraParam adds a parameter that this package does not know. Parameters that
-// belong to the flow, or have an option of their own, are a mistake.
+// belong to the flow, or have an option, are a mistake.
 func ExtraParam(name, value string) SignInOption {
 	return option(func(p *authflow.Request) {
 		extra := map[string]string{}
@@ -465,11 +467,12 @@ func ExtraParam(name, value string) SignInOption {
 	})
 }
 
-// Code says what an error or a page is about. Every error of this package that a
-// caller may want to handle matches one with [errors.Is].
+// Code says what an error or a page is about. Every error of this package that
+// a caller may want to handle matches one with [errors.Is].
 type Code string
 
-// Error returns the code's own text, so that a Code is an error to compare with.
+// Error returns the code's own text, so that a Code is an error to compare
+// with.
 func (c Code) Error() string { return "signin: " + strings.ReplaceAll(string(c), "_", " ") }
 
 // The codes, with the HTTP status of the page or problem document that answers
@@ -500,16 +503,16 @@ const (
 	// the provider and this application do not fit together, and an operator
 	// must act: a wrong secret, for instance.
 	ErrProviderMisconfigured Code = "provider_misconfigured"
-	// ErrProviderRejected (502): what the provider sent breaks a rule, so it is
-	// not believed: an ID token with a wrong signature, for instance.
+	// ErrProviderRejected (502): what the provider sent breaks a rule and was
+	// rejected: an ID token with a wrong signature, for instance.
 	ErrProviderRejected Code = "provider_rejected"
-	// ErrUnknownResource (500): an access token was asked for a resource that is
-	// not one of Config.Resources, or was not when the person signed in, or that the
-	// provider does not know.
+	// ErrUnknownResource (500): an access token was asked for a resource that
+	// is not one of Config.Resources, was not one when the person signed in, or
+	// is unknown to the provider.
 	ErrUnknownResource Code = "unknown_resource"
 	// ErrScopeMissing (500): an access token was asked for an organization, and
-	// the scope "urn:logto:scope:organizations" is not one of Config.Scopes, or was
-	// not when the person signed in.
+	// the scope "urn:logto:scope:organizations" is not one of Config.Scopes, or
+	// was not when the person signed in.
 	ErrScopeMissing Code = "scope_missing"
 	// ErrNotMember (403): the person does not belong to the organization that an
 	// access token was asked for.
@@ -520,14 +523,14 @@ const (
 	// ErrStepUpRequired (401): the person has to sign in again, or in another
 	// way, before this; see [AuthenticatedWithin] and [ACR].
 	ErrStepUpRequired Code = "step_up_required"
-	// ErrStepUpFailed (403): the person was asked to sign in again, and what the
-	// provider says about that is not what was asked for.
+	// ErrStepUpFailed (403): the person was asked to sign in again, and what
+	// the provider states is not what was asked for.
 	ErrStepUpFailed Code = "step_up_failed"
-	// ErrInvalidToken (401): a bearer token is not one of this provider's for this
-	// API, or has expired.
+	// ErrInvalidToken (401): a bearer token is not from this provider, is not
+	// for this API, or has expired.
 	ErrInvalidToken Code = "invalid_token"
-	// ErrInternal (500): a mistake in the application, such as a guard mounted outside
-	// the route whose path its rule reads.
+	// ErrInternal (500): a mistake in the application, such as a guard mounted
+	// outside the route whose path its rule reads.
 	ErrInternal Code = "internal"
 	// ErrSessionTooLarge (500): the session does not fit its store.
 	ErrSessionTooLarge Code = "session_too_large"
@@ -536,16 +539,16 @@ const (
 	// ErrSharedUnavailable (503): Config.Shared failed.
 	ErrSharedUnavailable Code = "shared_unavailable"
 	// ErrSignOutIncomplete (503): the browser is signed out, but copies of its
-	// session may live on, because the sign-out could not be written.
+	// session may still be good, because the sign-out could not be recorded.
 	ErrSignOutIncomplete Code = "sign_out_incomplete"
 
-	// ConfirmSignOut (200, or 403 for a form of another site) is no error: it is the
-	// page that asks whether a person wants to sign out.
+	// ConfirmSignOut (200, or 403 for a form of another site) is not an error:
+	// it is the page that asks whether a person wants to sign out.
 	ConfirmSignOut Code = "confirm_sign_out"
 )
 
-// Page is a page of this package, for Config.Pages. Its texts are plain text for
-// people, in English.
+// Page is a page of this package, for Config.Pages. Its texts are plain text
+// for people, in English.
 type Page struct {
 	// Status is the HTTP status to answer with, and Code says what happened.
 	Status int
@@ -553,39 +556,40 @@ type Page struct {
 	// Language is that of the texts, a BCP 47 tag: "en".
 	Language    string
 	Title, Text string
-	// Actions are what the person can do, the main one first. There is at least one.
+	// Actions are what the person can do, the main one first. There is at least
+	// one.
 	Actions []Action
 }
 
-// Action is a link of a page or, with the method POST, a form with one button, which
-// needs no fields.
+// Action is a link of a page or, with the method POST, a form with one button,
+// which needs no fields.
 type Action struct {
 	Text   string
 	URL    string // a path of this application
 	Method string // "GET" or "POST"
 }
 
-// Error is an outcome with what is known about it. It is not changed once it is
-// made, and may be read by many goroutines.
+// Error is an outcome with what is known about it. It does not change, and may
+// be read by many goroutines.
 type Error struct {
 	// Code says what happened; errors.Is(err, ErrDeclined) compares it.
 	Code Code
 	// Status is the HTTP status for an answer.
 	Status int
-	// Message is a sentence for people, in English. Of what came from the request it
-	// holds at most one word, which a [Rule] has looked for, and nothing of the
-	// provider's, unless a [RuleFunc] wrote it.
+	// Message is a sentence for people, in English. Unless a [RuleFunc] wrote
+	// it, it holds nothing that the provider sent, and of the request at most
+	// one word, which a [Rule] has looked for.
 	Message string
-	// Err is the cause, for the log and never for a page; nil if there is none
-	// besides the code.
+	// Err is the cause, for the log and never for a page; nil if the code says
+	// it all.
 	Err error
 
 	retryAfter time.Duration
-	expected   bool             // though it is a failure; no reason to wake somebody
-	stepUp     *authflow.Demand // what would help
+	expected   bool             // a failure for which no operator is needed
+	stepUp     *authflow.Demand // the step-up that would help
 	scope      string           // that is missing
-	ofRule     bool             // its user is signed in, whatever the code says
-	wayOn      string           // where the page's link leads, if not where the code says
+	ofRule     bool             // a rule made it: its user is signed in, whatever the code says
+	wayOn      string           // where the page's link leads; by default it depends on the code
 }
 
 // Error returns code and cause, for a log.
@@ -602,7 +606,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is e's code.
 func (e *Error) Is(target error) bool { return target == e.Code }
 
-// challenge is the WWW-Authenticate of a bearer's refusal, or "" where none helps.
+// challenge is the WWW-Authenticate of a bearer's refusal, or "" where none
+// helps.
 func (e *Error) challenge() string {
 	c := bearer.Challenge{}
 	switch {
@@ -623,7 +628,7 @@ func (e *Error) challenge() string {
 	return c.String()
 }
 
-// level is how urgent an error is for whoever reads the log.
+// level is how urgent an error is for readers of the log.
 func (e *Error) level() slog.Level {
 	if e.Status >= 500 && !e.expected {
 		return slog.LevelError
@@ -631,8 +636,9 @@ func (e *Error) level() slog.Level {
 	return slog.LevelInfo
 }
 
-// page is the page of an error. A code of the application's own has the texts of
-// [ErrForbidden], unless the status says that the mistake is not the person's.
+// page is the page of an error. A code that the application defines has the
+// texts of [ErrForbidden], unless the status says that it is not the person's
+// mistake.
 func (e *Error) page() page.Page {
 	p := page.For(string(e.Code))
 	if p.Status < 400 && e.Status < 500 {
@@ -652,7 +658,8 @@ func newError(code Code, cause error) *Error {
 	return &Error{Code: code, Status: p.Status, Message: p.Text, Err: cause}
 }
 
-// asRefusal makes an error of a rule one that has a status. It is the caller's own.
+// asRefusal turns an error of a rule into one that has a status. The caller may
+// change the result.
 func asRefusal(err error) *Error {
 	var e *Error
 	var code Code
@@ -682,20 +689,20 @@ func stepUpOf(err error) *authflow.Demand {
 	return nil
 }
 
-// HandleError answers a request with an error of this package, as a guard does, and
-// reports whether it has: not for any other error, and not for nil. It is for
-// handlers that have one from [AccessToken], from a request through [Transport], from
-// [FetchUserInfo], or from [Rule.Check]. A person whose session has ended meanwhile is
-// sent to sign in; for what is missing there is the page or problem document of its
-// status.
+// HandleError answers a request with an error of this package, as a guard does,
+// and reports whether it has: it ignores other errors, and nil. It is for
+// handlers that have one from [AccessToken], from a request through
+// [Transport], from [FetchUserInfo], or from [Rule.Check]. A person whose
+// session has ended meanwhile is sent to sign in; other errors get the page or
+// problem document of their status.
 //
 //	resp, err := client.Do(req)
 //	if auth.HandleError(w, r, err) {
 //		return
 //	}
 //
-// In the ErrorHandler of a [net/http/httputil.ReverseProxy] give it the request that
-// ErrorHandler was given. Nothing may have been written to w.
+// In the ErrorHandler of a [net/http/httputil.ReverseProxy] give it the request
+// that ErrorHandler was given. Nothing may have been written to w.
 func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bool {
 	e, code := new(Error), Code("")
 	switch {
@@ -719,14 +726,14 @@ func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bo
 	return true
 }
 
-// hasToken reports whether a bearer guard has let a request in.
+// hasToken reports whether a bearer guard has let the request in.
 func (a *Auth) hasToken(r *http.Request) bool {
 	c := a.innermost(r.Context())
 	return c != nil && c.token != nil
 }
 
-// refuse answers a request of a user who is not allowed: a person, or a program with
-// a token.
+// refuse answers a request of a user who is not allowed: a person, or a program
+// with a token.
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
 	if a.hasToken(r) {
 		a.refuseBearer(w, r, u, e)
@@ -745,8 +752,8 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error)
 	a.show(w, r, e)
 }
 
-// refuseBearer answers a program, with a challenge that says what would help.
-// u is nil if there was no good token.
+// refuseBearer answers a program, with a challenge that says what would help. u
+// is nil without a good token.
 func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *Error) {
 	if e.Status < 500 {
 		refused := Event{Kind: EventRefused, Err: e}
@@ -763,8 +770,8 @@ func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *
 	page.WriteProblem(w, r, e.problem())
 }
 
-// refuseNotSignedIn answers a request of a user who is not signed in, in the shape
-// that its sender can use. Nothing but the shape depends on headers.
+// refuseNotSignedIn answers a request of a user who is not signed in, in the
+// form that its sender can use. Headers decide nothing but that form.
 func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
 	if requestkind.Of(r) != requestkind.Navigation { // which is how every visit begins
 		a.emit(r.Context(), Event{Kind: EventRefused, Err: ErrNotSignedIn})
@@ -773,11 +780,10 @@ func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
 	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
 }
 
-// sendToSignIn answers a request for which its sender has to sign in first, or
-// once more.
+// sendToSignIn answers a request whose sender has to sign in first, or again.
 func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 	kind := requestkind.Of(r)
-	// Where every sign-in is silent and one has just failed, the next would fail
+	// If every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
 	if e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
 		kind = requestkind.Program
@@ -798,8 +804,7 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
-		// The page that sent the form, or asked for what it shows: there is where the
-		// person goes on.
+		// The person goes on at the page that sent the form.
 		target, err := a.returnTo.URL(r.Header.Get("Referer"))
 		if err != nil {
 			target = ""
@@ -810,8 +815,8 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 }
 
-// signInURL returns the path that starts a sign-in, or a step-up, and comes back
-// to target.
+// signInURL returns the path that starts a sign-in, or a step-up, and comes
+// back to target.
 func (a *Auth) signInURL(target string, d *authflow.Demand) string {
 	q := url.Values{}
 	if d != nil {
@@ -831,7 +836,7 @@ func (a *Auth) absolute(path string) string {
 	return a.base.Scheme + "://" + a.base.Host + path
 }
 
-// fail logs an error, once, and shows it.
+// fail logs an error and shows it.
 func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	attrs := []slog.Attr{slog.String("code", string(e.Code)), slog.Int("status", e.Status), slog.Any("error", e.Err)}
 	if strings.HasPrefix(string(e.Code), "provider_") {

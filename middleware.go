@@ -33,8 +33,8 @@
 //
 //   - Decide access where the handler is mounted, with [Auth.RequireAuth], and
 //     not by comparing paths.
-//   - BaseURL is the only source of redirect URIs: no address is made from Host or
-//     X-Forwarded-* headers.
+//   - BaseURL is the only source of redirect URIs: no address is made from Host
+//     or X-Forwarded-* headers.
 //   - Guards do not compare Origin: wrap handlers of unsafe methods in
 //     [http.CrossOriginProtection].
 //   - Links in pages point to the routes: /sign-in?return_to=/where/they/were.
@@ -46,10 +46,10 @@
 // Sessions are sealed with AES-256-GCM before any store sees them: neither
 // browser, disk nor database learns a token. Each sign-in is bound to the
 // browser that began it by state, nonce and PKCE (RFC 9700), each response to
-// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. Whoever
-// steals a cookie from a running browser is that person until the session ends
-// or the cookie is superseded by a refresh that the browser has seen; nothing
-// that is kept in a cookie can prevent that.
+// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. A
+// thief who takes a cookie from a running browser is that person until the
+// session ends, or until the browser has seen a refresh that replaces the
+// cookie; nothing that is kept in a cookie can prevent that.
 package signin
 
 import (
@@ -80,9 +80,9 @@ import (
 
 // Config says which provider signs people in, and how their sessions are kept.
 // It is read once, by [New]; changing it or its slices afterwards changes
-// nothing. Required are LogtoEndpoint or Issuer, ClientID, ClientSecret, BaseURL
-// and, except on loopback, Keys; the zero value of every other field is its default.
-// It holds secrets: do not log it.
+// nothing. Required are LogtoEndpoint or Issuer, ClientID, ClientSecret,
+// BaseURL and, except on loopback, Keys; the zero value of every other field is
+// its default. It holds secrets: do not log it.
 type Config struct {
 	// LogtoEndpoint is the endpoint of a Logto tenant, such as
 	// "https://tenant.logto.app": the host alone, without "/oidc". It needs https,
@@ -106,54 +106,59 @@ type Config struct {
 	// (localhost, *.localhost, 127.0.0.0/8, ::1). People must use this very host
 	// name, since cookies belong to it: 127.0.0.1 is not localhost.
 	BaseURL string
-	// Keys seal sessions: 32 bytes or more each, from a random source
-	// ("openssl rand -hex 32"), used as they are. The first seals, all open. To
-	// rotate without signing anybody out, deploy the new key last, then deploy it
-	// first, and drop the old one MaxLifetime later. May be empty only with a
-	// loopback BaseURL: a random key then ends all sessions when the process does.
+	// Keys seal sessions: 32 bytes or more each, from a random source ("openssl
+	// rand -hex 32"), used as they are. The first seals, all open. To rotate
+	// without signing people out, deploy the new key last, then deploy it
+	// first, and drop the old one MaxLifetime later. They may be empty only
+	// with a loopback BaseURL: a random key is then used, and all sessions end
+	// when the process does.
 	Keys [][]byte
 	// Paths are those of the routes, and where people go afterwards.
 	Paths Paths
 
 	// Scopes are asked for besides "openid profile offline_access", one in each
 	// element: "email" for User.Email, "phone", "roles",
-	// "urn:logto:scope:organizations", and the permissions of Resources: Logto's
-	// tokens permit nothing that was not asked for here. People who are signed in get
-	// what is added at their next sign-in.
+	// "urn:logto:scope:organizations", and the permissions of Resources:
+	// Logto's tokens permit nothing that was not asked for here. People who are
+	// signed in get added scopes at their next sign-in.
 	Scopes []string
-	// OmitDefaultScopes leaves out profile and offline_access. Without the
-	// latter there is no refresh token: a session then lives by its own limits
-	// and does not learn that the provider has ended it.
+	// OmitDefaultScopes leaves out profile and offline_access. Without
+	// offline_access there is no refresh token: a session then lasts as long as
+	// IdleTimeout and MaxLifetime allow, and does not learn that the provider
+	// has ended it.
 	OmitDefaultScopes bool
-	// Resources are the API resources that people grant access to with a sign-in:
-	// absolute URIs without a fragment (RFC 8707). As with Scopes, the next sign-in
-	// counts: whoever asks for a token before that gets [ErrUnknownResource], and at
-	// some providers that rotate refresh tokens (npm oidc-provider) the session ends.
+	// Resources are the API resources that people grant access to with a
+	// sign-in: absolute URIs without a fragment (RFC 8707). As with Scopes, a
+	// change takes effect at the next sign-in: before that, asking for a token
+	// gets [ErrUnknownResource], and at some providers that rotate refresh
+	// tokens (npm oidc-provider) it ends the session.
 	Resources []string
 	// SignInOptions apply to every sign-in, those that guards start included.
 	SignInOptions []SignInOption
-	// MergeUserInfo fetches the userinfo endpoint at each sign-in and refresh, one
-	// request each, and adds what the ID token lacks to the claims. A sign-in fails
-	// if it fails; a refresh keeps the claims that there are.
+	// MergeUserInfo fetches the userinfo endpoint at each sign-in and refresh,
+	// one request each, and adds what the ID token lacks to the claims. A
+	// sign-in fails if it fails; a refresh keeps the claims that there are.
 	MergeUserInfo bool
 
 	// Store keeps the sealed sessions. Default: cookies, of about 1 KB in all,
-	// and enough for nearly everybody. A server-side store is for tokens that do
-	// not fit 6 KB of cookies: hundreds of roles, large JWT access tokens.
+	// which is enough for nearly every application. A server-side store is for
+	// tokens that do not fit 6 KB of cookies: hundreds of roles, or large JWT
+	// access tokens.
 	Store sessions.Store
 	// Shared is what all replicas of the application know. Default: memory of
-	// this process, which suits one process only, and forgets sign-outs when that
-	// ends: copies of a cookie made before are then good again until they expire.
-	// Access tokens for APIs are kept there as well, sealed.
+	// this process, which suits one process only. When the process ends it
+	// forgets sign-outs: copies of a cookie made before are then good again
+	// until they expire. Access tokens for APIs are kept there as well, sealed.
 	Shared SharedState
 	// CookieName is the name of the session cookie: 1 to 64 letters, digits, _
 	// and -. Default "signin". With https it gets the prefix "__Host-". Two Auths
 	// on one host need different names, and different paths for their routes.
 	CookieName string
-	// IdleTimeout ends a session that is not used. Default 24 hours, negative is
-	// a mistake, as for the next two. Use is written down only when a quarter of it
-	// has passed, so a session may end up to a quarter early. Raising it revives
-	// copies of sessions that were signed out longer ago than the old value.
+	// IdleTimeout ends a session that is not used. Default 24 hours, negative
+	// is a mistake, as for the next two. Use is recorded only when a quarter of
+	// it has passed, so a session may end up to a quarter early. Raising it
+	// revives copies of sessions that were signed out longer ago than the old
+	// value.
 	IdleTimeout time.Duration
 	// MaxLifetime ends a session however much it is used. Default 14 days. The
 	// shorter of the two wins.
@@ -162,29 +167,33 @@ type Config struct {
 	// refreshed, at most half of its life. Default 60 seconds.
 	RefreshBefore time.Duration
 
-	// HTTPClient sends the requests to the provider. Default: one of this
-	// package's own. It is copied; the copy has a time-out of 10 seconds and
-	// follows no redirects. Its Transport is used as it is, for a proxy or a
-	// private certificate authority, by [Transport] too: one that adds credentials
+	// HTTPClient sends the requests to the provider. Default: the package's
+	// client. It is copied; the copy has a time-out of 10 seconds and follows
+	// no redirects. Its Transport is used as it is, for a proxy or a private
+	// certificate authority, by [Transport] too: one that adds credentials
 	// gives them to every host that an API redirects to.
 	HTTPClient *http.Client
 	// Logger gets one record for each thing that went wrong, and at the start what
 	// to register at the provider. Default slog.Default(). No token, code, secret
 	// or cookie is ever logged.
 	Logger *slog.Logger
-	// OnEvent, unless nil, is called for each Event, before the answer is written;
-	// a slow one delays the person. It must be safe for concurrent use.
+	// OnEvent, unless nil, is called for each Event, before the answer is
+	// written; a slow one delays the answer. It must be safe for concurrent
+	// use.
 	OnEvent func(context.Context, Event)
-	// Pages, unless nil, writes every page of this package, in the application's own
-	// layout: it sets Content-Type, calls WriteHeader with the page's Status, and writes
-	// a body. Cookies are set already, and the headers that keep the page out of caches
-	// and frames: "Content-Security-Policy: frame-ancestors 'none'", to which a policy
-	// for the layout's styles can be added, and "Referrer-Policy: same-origin", which the
-	// form that confirms a sign-out needs. Pages is not called for refusals that are not
-	// pages: redirects, and problem documents for programs. It must be safe for concurrent use.
+	// Pages, unless nil, writes every page of this package, in the
+	// application's own layout: it sets Content-Type, calls WriteHeader with
+	// the page's Status, and writes a body. Cookies are set already, and the
+	// headers that keep the page out of caches and frames:
+	// "Content-Security-Policy: frame-ancestors 'none'", to which a policy for
+	// the layout's styles can be added, and "Referrer-Policy: same-origin",
+	// which the form that confirms a sign-out needs. Pages is not called for
+	// refusals that are not pages: redirects, and problem documents for
+	// programs. It must be safe for concurrent use.
 	//
-	// The user is in the request's context where a guard or Load has put it there. The
-	// routes do not: a layout that greets people wraps WithRoutes in [Auth.Load].
+	// The user is in the request's context below a guard or Load, and not in
+	// the routes: for a layout that greets people, wrap WithRoutes in
+	// [Auth.Load].
 	Pages func(http.ResponseWriter, *http.Request, *Page)
 	// Now is the clock, for tests. Default time.Now.
 	Now func() time.Time
@@ -192,24 +201,26 @@ type Config struct {
 
 // ProviderConfig is for what some providers need. Its zero value suits most.
 type ProviderConfig struct {
-	// SigningAlgs pins the algorithms that may sign ID tokens, logout tokens and,
-	// for [Auth.RequireBearer], access tokens. Default: those the provider lists for
-	// ID tokens, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
-	// EdDSA and Ed25519. Symmetric algorithms and "none" are never accepted.
+	// SigningAlgs pins the algorithms that may sign ID tokens, logout tokens
+	// and, for [Auth.RequireBearer], access tokens. Default: those the provider
+	// lists for ID tokens, of RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+	// ES384, ES512, EdDSA and Ed25519. Symmetric algorithms and "none" are
+	// never accepted.
 	SigningAlgs []string
 }
 
 // Paths are paths of the application, as the browser sees them.
 type Paths struct {
-	// The routes: mount at each path the handler that is named beside it. They default
-	// to /sign-in, /callback, /sign-out and /backchannel-logout under BaseURL's path.
+	// The routes: mount at each path the handler that is named beside it. They
+	// default to /sign-in, /callback, /sign-out and /backchannel-logout under
+	// BaseURL's path.
 	SignIn            string // [Auth.SignIn]
 	Callback          string // [Auth.Callback]
 	SignOut           string // [Auth.SignOut]
 	BackChannelLogout string // [Auth.BackChannelLogout]
-	// AfterSignIn and AfterSignOut are where people land if nothing else was said.
-	// They default to BaseURL's path with a slash at its end. Register AfterSignOut,
-	// made absolute, as post sign-out redirect URI.
+	// AfterSignIn and AfterSignOut are where people land by default. They
+	// default to BaseURL's path with a slash at its end. Register AfterSignOut,
+	// as an absolute URL, as the post sign-out redirect URI.
 	AfterSignIn  string
 	AfterSignOut string
 }
@@ -325,7 +336,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
 }
 
-// What Logto calls the organizations that a person belongs to.
+// Logto's scope and resource for the organizations of a person.
 const (
 	organizationsScope    = "urn:logto:scope:organizations"
 	organizationsResource = "urn:logto:resource:organizations"
@@ -346,7 +357,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	routes := []string{a.paths.SignIn, a.paths.Callback, a.paths.SignOut, a.paths.BackChannelLogout}
 	for i, r := range routes {
 		if r != "" && slices.Contains(routes[:i], r) {
-			c.add("Paths", fmt.Errorf("have %q twice; each route needs its own", r))
+			c.add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
 		}
 	}
 	a.returnTo = returnto.New(a.base, routes)
@@ -356,7 +367,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		}
 		return check(c, field, given, func(p string) (string, error) {
 			if _, err := a.returnTo.Path(p); err != nil {
-				return "", fmt.Errorf("is %q; needs a path of this application, and none of the routes", p)
+				return "", fmt.Errorf("is %q; needs a path of this application that is not one of the routes", p)
 			}
 			return p, nil
 		})
@@ -365,22 +376,22 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
 }
 
-// checkOptions checks what applies to every sign-in. It knows the provider and
-// the application's paths by then.
+// checkOptions checks Config.SignInOptions. It runs after the checks of the
+// provider and of the application's paths, which it needs.
 func (a *Auth) checkOptions(c *checker) {
 	var err error
 	if a.ordinary, _, err = a.compile(nil); err == nil {
 		err = forEverybody(a.ordinary)
 	}
 	if err != nil {
-		c.add("SignInOptions", fmt.Errorf("hold a mistake: %w", err))
+		c.add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
 	}
 }
 
 // Load lets every request pass, and gives the user to those that have one; see
 // [UserFrom]. It is for pages that look different to people who are signed in.
-// If a session was presented and cannot be looked up, the answer is an error
-// page: guessing would sign people in or out by accident.
+// If a request brings a session that cannot be looked up, the answer is an
+// error page: guessing would sign people in or out by accident.
 //
 // Responses carry "Vary: Cookie", and those to signed-in people also
 // "Cache-Control: no-store" unless next sets its own.
@@ -397,36 +408,38 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 }
 
 // RequireAuth lets requests of signed-in people pass, and refuses all others. A
-// person who navigates (GET with Accept: text/html, no frame, no prefetch) is sent
-// to sign in and then back. Everything else gets 401: HTMX with HX-Redirect, a
-// person's form with a page, and programs with a problem document (RFC 9457) whose
-// code is "not_signed_in" and whose sign_in_url is where a person signs in. It
-// accepts sessions of this Auth only, and, below [Auth.RequireBearer], the caller
-// that was let in there.
+// person who navigates (GET with Accept: text/html, no frame, no prefetch) is
+// sent to sign in and then back. Every other request gets 401: HTMX gets
+// HX-Redirect, a form gets a page, and a program gets a problem document (RFC
+// 9457) whose code is "not_signed_in" and whose sign_in_url is where a person
+// signs in. It accepts sessions of this Auth only, and, below
+// [Auth.RequireBearer], the caller that was let in there.
 //
 // Guards do not compare Origin: wrap handlers of unsafe methods in
 // [http.CrossOriginProtection].
 //
-// Responses carry "Cache-Control: no-store" and "Vary: Cookie" unless next
-// sets its own. A public Cache-Control behind a guard publishes one person's page,
-// and perhaps their cookie.
+// Responses carry "Cache-Control: no-store" and "Vary: Cookie" unless next sets
+// its own. A public Cache-Control behind a guard would publish one person's
+// page, and perhaps their cookie.
 func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 	return a.guard(guard{}, next)
 }
 
-// Require lets requests of people pass for whom all rules hold. It includes
-// [Auth.RequireAuth]: a user who is not signed in is asked to. A user who is, and is
-// not allowed, gets 403, a page or a problem document (RFC 9457), and never another
-// sign-in. A rule that wants a step-up ([AuthenticatedWithin], [ACR]) sends a person
-// who navigates to the provider and then back, if all the other rules hold;
-// everything else gets 401 with the code "step_up_required" and a sign_in_url.
+// Require lets requests of people pass if all rules hold for them. It includes
+// [Auth.RequireAuth]: a user who is not signed in is asked to. A user who is
+// signed in but not allowed gets 403, as a page or a problem document (RFC
+// 9457), and never another sign-in. A rule that wants a step-up
+// ([AuthenticatedWithin], [ACR]) sends a person who navigates to the provider
+// and then back, if all the other rules hold; every other request gets 401 with
+// the code "step_up_required" and a sign_in_url.
 //
-// Guards may be nested. Each judges its own rules; a step-up for one asks for what
-// those around it demand as well. Below [Auth.RequireBearer] or
-// [Auth.RequireSessionOrBearer], rules are about the caller that was let in there.
+// Guards may be nested. Each judges its own rules; a step-up for one also asks
+// for what the guards around it demand. Below [Auth.RequireBearer] or
+// [Auth.RequireSessionOrBearer], rules are about the caller that was let in
+// there.
 //
-// Require panics for the zero Rule, and for rules that no authentication can meet
-// together.
+// Require panics for the zero Rule, and for rules that no authentication can
+// meet together.
 func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 	g := newGuard(rules)
 	return func(next http.Handler) http.Handler { return a.guard(g, next) }
@@ -444,7 +457,7 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 			return
 		}
 		if len(g.rules) > 0 {
-			u, _ := UserFrom(r.Context()) // it is signed in
+			u, _ := UserFrom(r.Context()) // the user is signed in
 			var e *Error
 			if r, _, e = g.judge(a, r, candidate{User: u}); e != nil {
 				a.refuse(w, r, u, e)
@@ -458,38 +471,39 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 
 // RequireBearer lets requests pass that bring a JWT access token in their
 // Authorization header (RFC 6750), made by the provider for audience: an API
-// resource of this application, or "urn:logto:organization:<id>". It is for APIs,
-// next to sessions: cookies mean nothing to it, so it needs no protection against
+// resource of this application, or "urn:logto:organization:<id>". It is for
+// APIs, next to sessions: it ignores cookies, so it needs no protection against
 // cross-site requests.
 //
-// The token's signature, issuer, audience, times and kind are checked (RFC 9068, RFC
-// 8725); ID tokens are refused. Then all rules must hold, of which [HasScope] is the
-// usual one. Tokens that an application got for itself, without a person, are
-// refused without [AllowMachines], and those that hold within an organization
-// (organization_id) unless [MemberOf], [HasOrganizationRole] or their Func forms ask for it:
-// their scopes are those of a role there, and not everywhere. Which tokens are a
-// machine's is read from what RFC 9068 demands (sub is the client): a provider that
-// gives its machines subjects of their own (Keycloak, Auth0) needs a rule that knows
-// them.
+// The token's signature, issuer, audience, times and kind are checked (RFC
+// 9068, RFC 8725); ID tokens are refused. Then all rules must hold, of which
+// [HasScope] is the usual one. Tokens that an application got for itself,
+// without a person, are refused without [AllowMachines]. Tokens that hold
+// within an organization (organization_id) are refused unless [MemberOf],
+// [HasOrganizationRole] or their Func forms ask for it: their scopes are those
+// of a role there, and not everywhere. A token is a machine's if its sub is the
+// client, as RFC 9068 demands: a provider that gives each machine another
+// subject (Keycloak, Auth0) needs a rule that knows them.
 //
-// Handlers find the user with [UserFrom]; what an access token does not say is empty
-// there, the name most often. [Auth.Load] and [Auth.RequireAuth] below RequireBearer
-// change nothing, and [Auth.Require] judges the same user; a RequireBearer of the
-// same audience does not verify the token again, even if a handler between the two
-// changes the header.
+// Handlers find the user with [UserFrom]; what an access token does not state
+// is empty there, most often the name. [Auth.Load] and [Auth.RequireAuth] below
+// RequireBearer change nothing, and [Auth.Require] judges the same user; a
+// RequireBearer of the same audience does not verify the token again, even if a
+// handler between the two changes the header.
 //
-// Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and RFC
-// 9470: 401, 403 for a rule that does not hold, 400 for an Authorization header
-// that is malformed, 503 while the keys cannot be fetched. A token is good until it
-// expires, even if its user signs out meanwhile: that is what access tokens are.
+// Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and
+// RFC 9470: 401, 403 for a rule that does not hold, 400 for an Authorization
+// header that is malformed, 503 while the keys cannot be fetched. A token is
+// good until it expires, even if its user signs out meanwhile, as access tokens
+// are.
 //
-// An application that is an API alone needs no routes, but Config's required fields
-// all the same: its own ClientID and ClientSecret at the provider, and a BaseURL and
-// Keys, which it does not use.
+// An application that is only an API needs no routes, but still the required
+// fields of Config: a ClientID and ClientSecret at the provider, and a BaseURL
+// and Keys, which it does not use.
 //
-// RequireBearer panics for an audience that is empty, or the client ID (an ID token
-// has that), or an organization's without its ID, and for rules as [Auth.Require]
-// does.
+// RequireBearer panics for an audience that is empty, for the client ID (which
+// is the audience of ID tokens), for an organization's audience without its ID,
+// and for the rules for which [Auth.Require] panics.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	if audience == "" || audience == a.clientID || audience == jwt.OrganizationAudience {
 		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
@@ -513,17 +527,19 @@ func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) 
 	}
 }
 
-// RequireSessionOrBearer is for routes that people's browsers and programs both
-// call: a request with an Authorization header is one for [Auth.RequireBearer],
-// and that header decides alone; any other is one for [Auth.Require]. Both are held
-// to the same rules. [HasScope] says little of a session, so a rule that is to hold
-// for both is a [RuleFunc] that looks at which of the two came; see the example.
+// RequireSessionOrBearer is for routes that both browsers and programs call: it
+// treats a request with an Authorization header as [Auth.RequireBearer] does,
+// by that header alone, and any other as [Auth.Require] does. The same rules
+// apply to both. [HasScope] says little about a session, so a rule for both is
+// a [RuleFunc] that looks at which of the two it has been given; see the
+// example.
 func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	session, bearer := a.Require(rules...), a.RequireBearer(audience, rules...)
 	return func(next http.Handler) http.Handler {
 		forPeople, forPrograms := session(next), bearer(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// A header that was taken off between two guards has been judged all the same.
+			// A header that was taken off between two guards has been judged
+			// all the same.
 			if _, there := r.Header["Authorization"]; there || a.hasToken(r) {
 				forPrograms.ServeHTTP(w, r)
 				return
@@ -533,38 +549,39 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 	}
 }
 
-// A Rule is a condition on the user that a request comes from, for [Auth.Require]
-// and its kind. It is made by one of the functions below, is not changed afterwards,
-// and may be used by many guards at once. The zero Rule is not valid.
+// A Rule is a condition on the user that a request comes from, for
+// [Auth.Require] and the other guards. It is made by one of the functions
+// below, does not change, and may be used by many guards at once. The zero Rule
+// is not valid.
 type Rule struct {
 	holds    func(*http.Request, candidate) (met, error) // judges a candidate
-	demand   authflow.Demand                             // what an authentication must be for it to hold
-	machines bool                                        // it is AllowMachines
+	demand   authflow.Demand                             // what it demands of the authentication
+	machines bool                                        // whether it is AllowMachines
 }
 
 // met is why a rule holds.
 type met struct {
-	organization bool            // it is about the one that their token was made for
-	demand       authflow.Demand // what their authentication had to be
+	organization bool            // whether it is about the one that the token was made for
+	demand       authflow.Demand // what it demands of the authentication
 }
 
 // candidate is a user who is being judged.
 type candidate struct {
 	*User
-	organization string // that their bearer token was made for
+	organization string // that the user's bearer token was made for
 }
 
-// HasRole holds for people with a role. It needs "roles" in Config.Scopes; without it
-// the provider tells of no roles, and everyone is refused.
+// HasRole holds for people with a role. It needs "roles" in Config.Scopes;
+// without it the provider states no roles, and every user is refused.
 func HasRole(role string) Rule {
 	return userRule(func(u *User) error { return needs(u.Roles, "role", role) })
 }
 
-// HasScope holds if a scope was granted: with the sign-in, or, behind
-// [Auth.RequireBearer], with the token that came. For sessions that is what the
-// application may ask for (at Logto never a permission of an API, at many providers
-// whatever it has asked), and says nothing of what the person may do: ask for a role
-// there.
+// HasScope holds if a scope was granted: with the sign-in or, behind
+// [Auth.RequireBearer], with the token of the request. For a session that is
+// what the application may ask for (at Logto never a permission of an API, at
+// many providers all that it has asked for), and says nothing about what the
+// person may do: use a role there.
 func HasScope(scope string) Rule {
 	return userRule(func(u *User) error {
 		err := needs(u.Scopes, "scope", scope)
@@ -585,15 +602,17 @@ func MemberOf(organization string) Rule {
 	return organizationRule(organization, nil, member)
 }
 
-// MemberOfFunc is [MemberOf] for an organization that the request names, in its path
-// most often:
+// MemberOfFunc is [MemberOf] for an organization that the request names, most
+// often in its path:
 //
 //	signin.MemberOfFunc(func(r *http.Request) string { return r.PathValue("organization") })
 //
-// That is for ServeMux and chi; with gorilla/mux it is mux.Vars(r)["organization"].
+// That is for ServeMux and chi; with gorilla/mux it is
+// mux.Vars(r)["organization"].
 //
-// If it is empty, the guard is mounted outside the route that names it, which is a
-// mistake of the program: the answer is 500, and the log says so.
+// If the organization is empty, the guard is mounted outside the route that
+// names it, which is a mistake of the program: the answer is 500, and the log
+// says so.
 func MemberOfFunc(organization func(*http.Request) string) Rule {
 	return organizationRule("", organization, member)
 }
@@ -602,8 +621,8 @@ func member(u *User, organization string) error {
 	return needs(u.Organizations, "membership in", organization)
 }
 
-// HasOrganizationRole holds for people with a role in an organization, of which they
-// are members then; MemberOf besides is not needed. It needs the scope
+// HasOrganizationRole holds for people with a role in an organization. Only
+// members have one, so MemberOf is not needed besides. It needs the scope
 // "urn:logto:scope:organization_roles".
 func HasOrganizationRole(organization, role string) Rule {
 	return organizationRule(organization, nil, roleHolder(role))
@@ -625,8 +644,8 @@ func roleHolder(role string) func(*User, string) error {
 	}
 }
 
-// organizationRule is about an organization, or, if of is not nil, about the one
-// that it finds in the request.
+// organizationRule is a rule about an organization or, if of is not nil, about
+// the one that of finds in the request.
 func organizationRule(organization string, of func(*http.Request) string, holds func(u *User, organization string) error) Rule {
 	return Rule{holds: func(r *http.Request, c candidate) (met, error) {
 		o := organization
@@ -639,9 +658,10 @@ func organizationRule(organization string, of func(*http.Request) string, holds 
 	}}
 }
 
-// needs reports what is missing; an empty value always is. People read it only if it
-// is one word: an organization may come from the request's path, and a link must not
-// write sentences into this application's pages.
+// needs reports what is missing; an empty value always is. The value is shown
+// to people only if it is a single word: an organization may come from the
+// request's path, and a link must not write sentences into this application's
+// pages.
 func needs(has []string, kind, value string) error {
 	if value != "" && slices.Contains(has, value) {
 		return nil
@@ -663,20 +683,21 @@ func oneWord(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
 }
 
-// AuthenticatedWithin holds for people who have authenticated no longer ago than d,
-// give or take a minute, since clocks differ. Others are sent to the provider, which
-// asks them again, and come back (a step-up). It is for what
-// must not happen at a browser that was left open. Guard the page with the form as
-// well as the handler that the form is sent to: a form cannot be sent again after a
-// sign-in.
+// AuthenticatedWithin holds for people who have authenticated no longer ago
+// than d, give or take a minute, since clocks differ. Others are sent to the
+// provider, which asks them to authenticate again, and come back (a step-up).
+// It is for what must not happen at a browser that was left open. Guard the
+// page with the form as well as the handler that the form is sent to: a form
+// cannot be sent again after a sign-in.
 //
-// Only the provider's word counts (auth_time). If it does not give it though it
-// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
-// Logto gives it only when asked: a user who has signed in without [MaxAge] is asked
-// once more, however fresh that is.
+// Only the time that the provider states counts (auth_time). If the provider
+// does not state it though it was asked (max_age), the step-up ends with an
+// error page, and not in a loop. Logto states it only when asked: a user who
+// has signed in without [MaxAge] is asked once more, however fresh the sign-in
+// is.
 //
-// AuthenticatedWithin panics if d is less than zero. Zero asks for an authentication
-// within the last minute; it does not ask at each page view.
+// AuthenticatedWithin panics if d is less than zero. Zero asks for an
+// authentication within the last minute; it does not ask at each page view.
 func AuthenticatedWithin(d time.Duration) Rule {
 	if d < 0 {
 		panic("signin: AuthenticatedWithin needs zero or more")
@@ -692,13 +713,13 @@ func AuthenticatedWithin(d time.Duration) Rule {
 // clockSkew is how far the provider's clock may be off, as for ID tokens.
 const clockSkew = time.Minute
 
-// ACR holds for people whose authentication is of one of these classes, and asks
-// others for a step-up, as [AuthenticatedWithin] does. It panics if there are none,
-// or one that is not a single word.
+// ACR holds for people whose authentication is of one of these classes, and
+// asks others for a step-up, as [AuthenticatedWithin] does. It panics without
+// values, or if one is not a single word.
 func ACR(values ...string) Rule {
 	values = slices.Clone(values)
 	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
-		panic("signin: ACR needs classes of authentication, each a word")
+		panic("signin: ACR needs classes of authentication, each a single word")
 	}
 	return authenticationRule(authflow.Demand{ACR: values}, func(_ *http.Request, u *User) error {
 		if u.ACR != "" && slices.Contains(values, u.ACR) {
@@ -719,33 +740,36 @@ func authenticationRule(demand authflow.Demand, holds func(*http.Request, *User)
 	}}
 }
 
-// RuleFunc is a condition of the application's own: nil allows the request. An
-// *[Error] decides status and message of the refusal, a [Code] its status and text;
-// any other error is 403, and goes to Config.OnEvent alone. A Code of the application's
-// own reaches Config.Pages as Page.Code, and an Error's Message as Page.Text. The function may look at
-// the request (an organization in its path, say) and at anything else (a database).
-// It gets a copy of the user, must be safe for concurrent use, and never lets a token
-// in that holds within an organization: that takes [MemberOf]. A panic goes on as a
-// panic.
+// RuleFunc is a condition that the application defines: nil allows the request.
+// An *[Error] decides the status and message of the refusal, and a [Code] its
+// status and text; any other error is 403, and goes to Config.OnEvent only. A
+// Code that the application defines reaches Config.Pages as Page.Code, and an
+// Error's Message as Page.Text. The function may look at the request (an
+// organization in its path, say) and at anything else (a database). It gets a
+// copy of the user and must be safe for concurrent use. It cannot let in a
+// token that holds within an organization: that takes [MemberOf]. A panic of
+// the function is not recovered.
 func RuleFunc(holds func(*http.Request, *User) error) Rule {
 	return Rule{holds: func(r *http.Request, c candidate) (met, error) {
 		return met{}, holds(r, clone(c.User))
 	}}
 }
 
-// AllowMachines lets machines in as well: tokens that an application got for itself,
-// without a person. Without it [Auth.RequireBearer] refuses them. They are held to all
-// other rules. It is not a condition, and asks nothing of people; where people need a role and machines do
-// not, a [RuleFunc] can look at [User.Machine].
+// AllowMachines also lets in tokens that an application got for itself, without
+// a person. Without it [Auth.RequireBearer] refuses them. All other rules apply
+// to them. AllowMachines is not a condition, and demands nothing of people;
+// where people need a role and machines do not, a [RuleFunc] can look at
+// [User.Machine].
 func AllowMachines() Rule {
 	return Rule{machines: true, holds: func(*http.Request, candidate) (met, error) { return met{}, nil }}
 }
 
-// AnyOf holds if one of the rules does. If none does, the refusal is the first rule's,
-// or a step-up if that would meet one of them. A token that holds within an
-// organization is let in if a rule that asks for that organization holds.
+// AnyOf holds if one of the rules does. If no rule does, the refusal is that of
+// the first rule, or a step-up if that would meet one of them. A token that
+// holds within an organization is let in if a rule that asks for that
+// organization holds.
 //
-// AnyOf panics without a rule, for the zero Rule, and for [AllowMachines].
+// AnyOf panics without rules, for the zero Rule, and for [AllowMachines].
 func AnyOf(rules ...Rule) Rule {
 	mustBeRules(rules)
 	if len(rules) == 0 || slices.ContainsFunc(rules, func(rule Rule) bool { return rule.machines }) {
@@ -776,10 +800,11 @@ func AnyOf(rules ...Rule) Rule {
 	}}
 }
 
-// Check judges a user by a rule within a handler, behind a guard. The error is an
-// *[Error] that [Auth.HandleError] answers as the guard would. A step-up asks for
-// what the guards around the handler demand as well, but two calls of Check do not
-// know of each other: ask both rules at once, in a guard.
+// Check judges a user by a rule within a handler, behind a guard. The error is
+// an *[Error] that [Auth.HandleError] answers as the guard would. A step-up
+// also asks for what the guards around the handler demand, but two calls of
+// Check do not know of each other: to ask for both, put both rules into one
+// guard.
 //
 //	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
 //		return
@@ -799,18 +824,18 @@ func (rule Rule) Check(r *http.Request, u *User) error {
 	return nil
 }
 
-// mustBeRules panics for the zero Rule, when it is mounted.
+// mustBeRules panics for the zero Rule.
 func mustBeRules(rules []Rule) {
 	if slices.ContainsFunc(rules, func(rule Rule) bool { return rule.holds == nil }) {
-		panic("signin: a Rule is the zero Rule; make one with HasRole, RuleFunc and their kind")
+		panic("signin: a Rule is the zero Rule; make one with HasRole, RuleFunc or another function")
 	}
 }
 
-// guard is what the rules of one guard come to when it is mounted.
+// guard is the rules of one guard, and what they amount to.
 type guard struct {
 	rules    []Rule
 	demand   authflow.Demand // of all of them
-	machines bool            // are let in
+	machines bool            // whether machines are let in
 }
 
 func newGuard(rules []Rule) guard {
@@ -826,16 +851,19 @@ func newGuard(rules []Rule) guard {
 	return g
 }
 
-// demandKey is for what guards of one Auth demand, for those below them.
+// demandKey is the key under which guards of one Auth tell those below them
+// what they demand.
 type demandKey struct{ auth *Auth }
 
-// judge applies the rules, and returns the first that does not hold. One that a
-// step-up would meet comes after all others: people must not sign in again for a page
-// that is not theirs. Several step-ups are one that meets them all, and the demands
-// of the guards around this one: providers may state class and time of an
-// authentication only if they are asked for both. asked is that of a rule that holds.
+// judge applies the rules and returns the refusal of the first that does not
+// hold. A rule that a step-up would meet comes after all others: people must
+// not sign in again for a page that is not theirs. Several step-ups become one
+// that meets them all, and the demands of the guards around this one: providers
+// may state class and time of an authentication only if they are asked for
+// both. asked reports whether a rule that holds has asked for the token's
+// organization.
 //
-// The request that it returns is for what is below the guard.
+// The returned request is for the handlers below the guard.
 func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Request, asked bool, refused *Error) {
 	demand, possible := g.demand, true
 	outer, _ := r.Context().Value(demandKey{a}).(*authflow.Demand)
@@ -846,7 +874,7 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 		why, err := rule.holds(r, c)
 		if err == nil {
 			asked = asked || why.organization
-			if possible { // of AnyOf it is known only now
+			if possible { // what AnyOf demands is known only now
 				demand, possible = demand.And(why.demand)
 			}
 			continue
@@ -876,8 +904,8 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 	return r, asked, refused
 }
 
-// judgeBearer judges the user that a bearer token speaks of. organization is the one
-// that the token was made for, while the audience is an API's.
+// judgeBearer judges the user of a bearer token. organization is the one that a
+// token for an API was made for.
 func (g *guard) judgeBearer(a *Auth, r *http.Request, u *User, organization string) (*http.Request, *Error) {
 	below, asked, e := g.judge(a, r, candidate{u, organization})
 	switch {

@@ -29,32 +29,35 @@ import (
 )
 
 // SharedState is what all replicas of an application must know: which sessions
-// have been signed out, what refreshed sessions have become, which one-time
-// values have been used. It is a small key-value store with expiry; keys are
-// hashes, and values are sealed where they hold anything.
+// have been signed out, what refreshed sessions have become, and which one-time
+// values have been used. It is a small key-value store with expiry. Keys are
+// hashes, and values are empty or sealed.
 //
 // An implementation must be safe for concurrent use. It must fail rather than
-// guess: an error makes requests fail with 503, while a nil value where there
-// is one lets a signed-out session live. A read must see every write that was
-// completed before it, so it goes to the primary of a replicated database.
+// guess: an error makes requests fail with 503, but a nil value in place of one
+// that exists lets a signed-out session live. A read must see every write that
+// was completed before it, so with a replicated database it goes to the
+// primary.
 type SharedState interface {
-	// Get returns the values of keys, in their order, nil where there is none.
-	// It is called once for an ordinary request, with at most five keys, and should
-	// take one round trip. The slice of keys is the caller's again when Get returns;
-	// the values are not changed by the caller.
+	// Get returns the values of keys in their order, and nil for a key that has
+	// no value. It is called once for an ordinary request, with at most five
+	// keys, and should take one round trip. It must not keep the slice of keys.
+	// The caller does not change the values.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
-	// Set stores value under key for ttl, whether or not key has a value.
+	// Set stores value under key for ttl, in place of a value that key may
+	// have.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Add stores value under key for ttl, unless key has a value; it reports
-	// whether it has stored it. Of several calls at once one succeeds.
+	// Add stores value under key for ttl unless key has a value, and reports
+	// whether it has stored it. Of several calls at once, one stores its value.
 	Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error)
-	// Delete removes key, if it is there.
+	// Delete removes key if it has a value.
 	Delete(ctx context.Context, key string) error
 }
 
-// The limits of shared state in memory. A person who is active all day with
-// access tokens of one hour leaves some 6 KB: the last successor of their session,
-// and a mark for each of the others. That makes room for 40,000 such people.
+// memoryLimits are the limits of shared state in memory. A person who is active
+// all day, with access tokens of one hour, leaves some 6 KB: the last successor
+// of their session, and a mark for each earlier one. There is room for 40,000
+// such people.
 var memoryLimits = sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 
 func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
@@ -76,7 +79,7 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	return [][]byte{random}
 }
 
-// build makes the parts of an Auth whose Config has no mistake.
+// build makes the parts of an Auth from a Config without mistakes.
 func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	a.provider = provider.New(provider.Config{
 		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
@@ -100,11 +103,11 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
 	}
 	a.sameSite = http.NewCrossOriginProtection()
-	// It compares Origin with Host otherwise, which proxies rewrite.
+	// Without this it compares Origin with Host, which proxies rewrite.
 	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
 }
 
-// announce logs what an operator has to know, once.
+// announce logs, once, what an operator has to know.
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
 		"redirect_uri", a.absolute(a.paths.Callback),
@@ -118,14 +121,14 @@ func (a *Auth) announce(cfg *Config) {
 	}
 }
 
-// openSessions makes sessions of Config.Store and Config.Shared.
+// openSessions makes a.sessions from Config.Store and Config.Shared.
 func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	shared := cfg.Shared
 	if shared == nil {
 		shared = sharedstate.NewMemory(a.now, memoryLimits)
 	}
-	// What ends or moves on a session must be known for as long as any cookie that
-	// it speaks of can still be of use.
+	// An end or a successor must be known for as long as a cookie that it
+	// concerns is good.
 	ttl := max(l.Idle, authflow.Lifetime) + refresh.Lease
 	ring, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
 	state, err2 := sharedstate.New(shared, keys, a.issuer, a.clientID, ttl)
@@ -142,10 +145,10 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 	return nil
 }
 
-// observer tells of refreshes.
+// observer makes events and log lines of refreshes.
 type observer struct{ *Auth }
 
-// Refreshed tells of a refresh, or of one that failed for a passing reason.
+// Refreshed reports a refresh, or one that failed for a reason that may pass.
 func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) {
 	e := Event{Kind: EventRefreshed}
 	if err != nil {
@@ -155,8 +158,8 @@ func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) 
 	o.emit(ctx, about(s, e))
 }
 
-// load looks up the session that a request presents, once per request. What was
-// found, or that nothing was, is in the context of the request that it returns.
+// load looks up the session of a request, once per request. The request that it
+// returns has the result in its context, even if there is no session.
 func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *caller) {
 	if c := a.loaded(r.Context()); c != nil {
 		return c.makeNearest(r)
@@ -177,8 +180,8 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *cal
 	return r.WithContext(c), c
 }
 
-// report tells of a session that is over, and keeps an answer that changes its
-// cookies out of caches.
+// report emits an event for a session that is over, and keeps an answer that
+// sets or clears its cookies out of caches.
 func (a *Auth) report(w http.ResponseWriter, r *http.Request, out lifecycle.Outcome) {
 	if out.Written {
 		noStore(w)
@@ -200,7 +203,7 @@ func providerError(err error) *Error {
 	e := newError(ErrProviderUnavailable, err)
 	var pe *provider.Error
 	if !errors.As(err, &pe) {
-		return e // the caller's context, most often
+		return e // usually that of the caller's context
 	}
 	switch pe.Kind {
 	case provider.Rejected:
@@ -209,7 +212,7 @@ func providerError(err error) *Error {
 		return newError(ErrDeclined, err)
 	case provider.Misconfigured:
 		e = newError(ErrProviderMisconfigured, err)
-		// A provider that is being set up may say something else in a moment.
+		// A provider that is still being set up may soon answer otherwise.
 		if pe.RetryAfter > 0 {
 			e.Status = http.StatusServiceUnavailable
 		}
@@ -218,8 +221,9 @@ func providerError(err error) *Error {
 	return e
 }
 
-// unverified translates an error about a token that somebody has sent: bad for one
-// that breaks a rule, and 503 while the keys are not to be had. err may be nil.
+// unverified translates an error about a token in a request: to bad if the
+// token breaks a rule, and to one with status 503 while the provider's keys
+// cannot be fetched. err may be nil.
 func unverified(err error, bad Code) *Error {
 	e := providerError(err)
 	switch {
@@ -230,11 +234,11 @@ func unverified(err error, bad Code) *Error {
 	}
 	e.Status = http.StatusServiceUnavailable
 	var pe *provider.Error
-	e.expected = errors.As(err, &pe) && pe.UnknownKey() // forged, most often
+	e.expected = errors.As(err, &pe) && pe.UnknownKey() // usually a forged token
 	return e
 }
 
-// sessionError makes an outcome of package lifecycle one that has a status.
+// sessionError translates an error of package lifecycle.
 func sessionError(err error) *Error {
 	switch {
 	case err == nil:
@@ -266,9 +270,9 @@ func (a *Auth) redeem(ctx context.Context, tx *authflow.Transaction, code string
 	case tx.Demanded && errors.As(err, &pe) && pe.Unmet():
 		e = a.stepUpFailed(tx, err)
 	case e.Code != ErrDeclined:
-	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
+	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // the code is too old, or of another client
 		e = newError(ErrSignInExpired, err)
-	default: // "client secret has expired", for one
+	default: // for example "client secret has expired"
 		e = newError(ErrProviderMisconfigured, err)
 	}
 	return nil, e
@@ -280,44 +284,47 @@ func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *sessio
 		return nil
 	}
 	a.sessions.Revoke(ctx, s)
-	return a.stepUpFailed(tx, errors.New("signin: somebody else has answered a step-up"))
+	return a.stepUpFailed(tx, errors.New("signin: another person has answered the step-up"))
 }
 
-// stepUpFailed is a page whose link tries once more, with a click.
+// stepUpFailed returns an error whose page has a link to try once more.
 func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
 	e := newError(ErrStepUpFailed, cause)
 	e.wayOn = a.orHome(tx.ReturnTo)
 	return e
 }
 
-// EventKind is what an [Event] tells of.
+// EventKind says what an [Event] is about.
 type EventKind string
 
 // The kinds of events.
 const (
 	EventSignedIn      EventKind = "signed_in"      // a callback has made a session
-	EventSignedOut     EventKind = "signed_out"     // here, or by the provider's logout token
-	EventRefreshed     EventKind = "refreshed"      // the session has new tokens
+	EventSignedOut     EventKind = "signed_out"     // here, or by a logout token of the provider
+	EventRefreshed     EventKind = "refreshed"      // a session has new tokens
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
-	EventSessionEnded  EventKind = "session_ended"  // a session that is over was presented; Reason says why
-	EventSuperseded    EventKind = "superseded"     // an old copy of a session was presented
-	EventRefused       EventKind = "refused"        // a request, by a guard or [Auth.HandleError]; not when a person opens a page without having signed in
-	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
+	EventSessionEnded  EventKind = "session_ended"  // a request came with a session that is over; Reason says why
+	EventSuperseded    EventKind = "superseded"     // a request came with an old copy of a session
+	// EventRefused says that a guard or [Auth.HandleError] has refused a
+	// request. There is none when a person who is not signed in opens a page.
+	EventRefused      EventKind = "refused"
+	EventSignInFailed EventKind = "sign_in_failed" // at its start or in the callback; Err says why
 )
 
-// Event is something worth recording about a sign-in, a session or a guard's refusal.
-// It never holds a token, a session ID or a store's key.
+// Event is something worth recording about a sign-in, a session or a refusal of
+// a guard. It never holds a token, a session ID or a key of a store.
 type Event struct {
 	Kind EventKind
 	Time time.Time
-	// Subject and ProviderSessionID are whom it is about, if that is known.
+	// Subject and ProviderSessionID say whom the event is about, if that is
+	// known.
 	Subject           string
 	ProviderSessionID string
 	// Reason is why a session ended, with EventSessionEnded only: "idle",
 	// "lifetime", "signed_out", "provider", "replaced", or "unknown" if another
 	// release of this package has written why.
 	Reason string
-	// Err is what went wrong; nil if nothing did.
+	// Err is what went wrong, or nil.
 	Err error
 }
 
@@ -336,10 +343,10 @@ func about(s *session.Session, e Event) Event {
 }
 
 // SignOut returns the handler that signs a person out, here and at the
-// provider. Mount it for GET and POST. A POST from this application acts at
-// once, and so does a link in it; any other GET, from a mail, an image or
-// another site, gets a page with one button, and so does a POST of another site, with
-// status 403.
+// provider. Mount it for GET and POST. A POST from this application signs out
+// at once, and so does a link in it. Any other GET, from a mail, an image or
+// another site, gets a page with one button. So does a POST from another site,
+// with status 403.
 func (a *Auth) SignOut() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
@@ -372,13 +379,15 @@ func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int
 }
 
 // BeginSignOut signs the person out at once and returns where to send them: the
-// provider's end-session endpoint, which comes back to Config.Paths.AfterSignOut, or
-// that path itself if the provider has no such endpoint or cannot be reached. The caller
-// redirects, and makes sure that no other site can cause the call (see
-// [http.CrossOriginProtection]). If nobody is signed in here, the provider may
-// know the person all the same: the location is the same, and there is no error.
-// The only error is [ErrSignOutIncomplete]: this browser is signed out all the same,
-// and there is no location.
+// provider's end-session endpoint, which leads back to
+// Config.Paths.AfterSignOut, or that path itself if the provider has no such
+// endpoint or cannot be reached. The caller redirects, and makes sure that no
+// other site can cause the call (see [http.CrossOriginProtection]). A person
+// who is not signed in here may have a session at the provider, so they get the
+// same location and no error.
+//
+// The only error is [ErrSignOutIncomplete]: this browser is signed out, but
+// copies of its cookie may not be. There is no location then.
 func (a *Auth) BeginSignOut(w http.ResponseWriter, r *http.Request) (location string, err error) {
 	location, failed := a.endSession(w, r)
 	if failed != nil {
@@ -388,15 +397,16 @@ func (a *Auth) BeginSignOut(w http.ResponseWriter, r *http.Request) (location st
 }
 
 // BackChannelLogout returns the handler to which the provider sends logout
-// tokens (OpenID Connect Back-Channel Logout 1.0): when a person signs out of
+// tokens (OpenID Connect Back-Channel Logout 1.0) when a person signs out of
 // another application, or an operator ends their sessions. Mount it for POST,
-// outside of any protection against cross-site requests, since the provider's
-// server is one, and register it at the provider with "session required".
+// outside of any protection against cross-site requests, because these requests
+// come from the provider's server. Register it at the provider with "session
+// required".
 //
-// A token that names a session ends that one; one that names a person alone ends
-// all of theirs. It works for sessions in cookies as well: they are refused when
-// they are presented. The answer is 200, or 400 for a token that breaks a rule, or
-// 503 while keys or shared state cannot be had.
+// A token that names a session ends that session, and one that names only a
+// person ends all of theirs. This includes sessions in cookies, which are then
+// refused. The answer is 200, 400 for a token that breaks a rule, or 503 while
+// the provider's keys or shared state are not available.
 func (a *Auth) BackChannelLogout() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.allow(w, r, http.MethodPost) {
@@ -409,8 +419,8 @@ func (a *Auth) BackChannelLogout() http.HandlerFunc {
 	}
 }
 
-// endSessionTimeout bounds what a person waits for a provider that has nothing to
-// say in whether they are signed out here.
+// endSessionTimeout is how long a person waits for the provider, which does not
+// decide whether they are signed out here.
 const endSessionTimeout = 3 * time.Second
 
 // endSession ends the local session first, whatever the provider does.
@@ -424,16 +434,15 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
 	case isDown(out.Revoked):
-		return a.paths.AfterSignOut, nil // a provider that is down has no page to send people to
+		return a.paths.AfterSignOut, nil // the provider is down, and so are its pages
 	case out.Newest == nil:
 		return a.endSessionURL(r.Context(), ""), nil
 	}
 	return a.endSessionURL(r.Context(), out.Newest.IDToken()), nil
 }
 
-// endSessionURL returns where the provider ends its own session. Without an
-// end-session endpoint, or while the provider cannot be asked for it, that is the
-// application's own AfterSignOut.
+// endSessionURL returns the URL at which the provider ends its own session, or
+// AfterSignOut if the provider has no end-session endpoint or cannot be asked.
 func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
@@ -450,8 +459,8 @@ func isDown(err error) bool {
 	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
 }
 
-// Logout tokens are small, and are accepted for two minutes and the clocks'
-// difference: their IDs need not be known for longer.
+// Logout tokens are small. They are accepted for two minutes and the difference
+// between the clocks, so their IDs need not be known for longer.
 const (
 	maxLogoutBody = 64 << 10
 	logoutTime    = 5 * time.Minute
@@ -473,14 +482,14 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	if repeated {
 		return nil
 	}
-	// The sign-out is written first: if the token's ID cannot be written, the
-	// provider may send it again, and nothing is lost.
+	// The sign-out is written first. If the token's ID cannot be written then,
+	// the provider may send the token again, and nothing is lost.
 	kind, value := sharedstate.EndedSubject, token.Subject
 	if token.SessionID != "" {
 		kind, value = sharedstate.EndedProviderSession, token.SessionID
 	}
-	// The later of two clocks: where this replica's is slow, a sign-in of a moment
-	// ago would seem to have begun after this.
+	// The later of two times: if this replica's clock is slow, a recent sign-in
+	// would seem to have begun after the logout.
 	at := a.now()
 	if token.IssuedAt.After(at) {
 		at = token.IssuedAt
@@ -510,10 +519,12 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	return "", errors.New("signin: a logout request has no logout token, or several")
 }
 
-// Diagnose reports whether the provider can be reached and discovered now, whether
-// shared state works, by writing, reading and deleting, and the store, by writing and
-// deleting. The error joins an *[Error] for each that does not. It is for an operator. It is tempting to use it as a readiness probe; then a provider that is
-// down takes the application down too, for people who are signed in as well.
+// Diagnose checks that the provider can be reached and discovered now, that
+// shared state works, by writing, reading and deleting, and that the store
+// works, by writing and deleting. The error joins an *[Error] for each that
+// does not. It is for an operator. It is tempting to use it as a readiness
+// probe, but then a provider that is down takes the application down, even for
+// people who are signed in.
 func (a *Auth) Diagnose(ctx context.Context) error {
 	var errs []error
 	if err := a.provider.Reach(ctx); err != nil {

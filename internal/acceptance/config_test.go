@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -20,13 +19,13 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// goodConfig is a configuration without a mistake, of an application that is
-// nowhere.
+// goodConfig is a configuration without a mistake, of an application that does
+// not run.
 func goodConfig() signin.Config {
 	return signin.Config{
 		LogtoEndpoint: "https://tenant.logto.app",
 		ClientID:      "an-id",
-		ClientSecret:  "a-secret-that-nobody-sees",
+		ClientSecret:  "a-secret-for-tests",
 		BaseURL:       "https://app.example.test",
 		Keys:          [][]byte{bytes.Repeat([]byte("k"), 32)},
 		Logger:        quiet(),
@@ -54,7 +53,7 @@ func mistakes(t *testing.T, cfg signin.Config) (fields []string) {
 		}
 		fields = append(fields, field)
 	}
-	for _, secret := range []string{"a-secret-that-nobody-sees", "kkkkkkkk", "hunter2"} {
+	for _, secret := range []string{"a-secret-for-tests", "kkkkkkkk", "hunter2"} {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("got a secret in %v", err)
 		}
@@ -62,7 +61,9 @@ func mistakes(t *testing.T, cfg signin.Config) (fields []string) {
 	return fields
 }
 
-func TestNewReportsEachMistakeWithItsField(t *testing.T) {
+// New reports every mistake with its field. Package settings knows all that may
+// be wrong with one.
+func TestNew_Mistakes(t *testing.T) {
 	t.Parallel()
 	type cfg = *signin.Config
 	for _, row := range []struct {
@@ -75,44 +76,18 @@ func TestNewReportsEachMistakeWithItsField(t *testing.T) {
 			[]string{"LogtoEndpoint", "ClientID", "ClientSecret", "BaseURL", "Keys"}},
 		{"two providers", func(c cfg) { c.Issuer = "https://op.example.test" }, []string{"Issuer"}},
 		{"an endpoint with the issuer's path", func(c cfg) { c.LogtoEndpoint += "/oidc" }, []string{"LogtoEndpoint"}},
-		{"an endpoint without https", func(c cfg) { c.LogtoEndpoint = "http://tenant.logto.app" }, []string{"LogtoEndpoint"}},
-		{"an endpoint that is no URL", func(c cfg) { c.LogtoEndpoint = "tenant.logto.app" }, []string{"LogtoEndpoint"}},
-		{"an issuer without https", func(c cfg) { c.LogtoEndpoint, c.Issuer = "", "http://op.example.test" }, []string{"Issuer"}},
-		{"an issuer with a query", func(c cfg) { c.LogtoEndpoint, c.Issuer = "", "https://op.example.test?x=y" }, []string{"Issuer"}},
 		{"an issuer with a slash at its end", func(c cfg) { c.LogtoEndpoint, c.Issuer = "", "https://op.example.test/" }, nil},
-		{"no client ID", func(c cfg) { c.ClientID = "" }, []string{"ClientID"}},
-		{"no client secret", func(c cfg) { c.ClientSecret = "" }, []string{"ClientSecret"}},
-		{"an address without https", func(c cfg) { c.BaseURL = "http://app.example.test" }, []string{"BaseURL"}},
-		{"an address without host", func(c cfg) { c.BaseURL = "/app" }, []string{"BaseURL"}},
-		{"an address with a query", func(c cfg) { c.BaseURL += "/?x=y" }, []string{"BaseURL"}},
 		{"an address with a password", func(c cfg) { c.BaseURL = "https://me:hunter2@app.example.test" }, []string{"BaseURL"}},
-		{"an address that climbs", func(c cfg) { c.BaseURL += "/a/../b" }, []string{"BaseURL"}},
 		{"no keys", func(c cfg) { c.Keys = nil }, []string{"Keys"}},
 		{"no keys on a host that sounds like loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "https://localhost.example.test" }, []string{"Keys"}},
 		{"no keys on loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "http://localhost:8080" }, nil},
 		{"a second key of 31 bytes", func(c cfg) { c.Keys = append(c.Keys, make([]byte, 31)) }, []string{"Keys[1]"}},
-		{"two scopes in one", func(c cfg) { c.Scopes = []string{"email roles"} }, []string{"Scopes"}},
-		{"an empty scope", func(c cfg) { c.Scopes = []string{""} }, []string{"Scopes"}},
-		{"a resource that is a path", func(c cfg) { c.Resources = []string{"/api"} }, []string{"Resources"}},
-		{"a resource with a fragment", func(c cfg) { c.Resources = []string{"https://api.example.test#x"} }, []string{"Resources"}},
-		{"an unknown screen", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.FirstScreen("sign_up")} }, []string{"SignInOptions"}},
-		{"a return path on another site", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.ReturnTo("//e.test")} }, []string{"SignInOptions"}},
-		{"one person's token for everybody", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.OneTimeToken("t", "a@example.test")} }, []string{"SignInOptions"}},
-		{"the zero option", func(c cfg) { c.SignInOptions = make([]signin.SignInOption, 1) }, nil},
-		{"no algorithm", func(c cfg) { c.Provider.SigningAlgs = []string{"none"} }, []string{"Provider.SigningAlgs"}},
-		{"a symmetric algorithm", func(c cfg) { c.Provider.SigningAlgs = []string{"ES384", "HS256"} }, []string{"Provider.SigningAlgs"}},
-		{"a cookie name with a space", func(c cfg) { c.CookieName = "a b" }, []string{"CookieName"}},
-		{"a negative idle time", func(c cfg) { c.IdleTimeout = -1 }, []string{"IdleTimeout"}},
-		{"a negative lifetime", func(c cfg) { c.MaxLifetime = -1 }, []string{"MaxLifetime"}},
-		{"a refresh after the expiry", func(c cfg) { c.RefreshBefore = -1 }, []string{"RefreshBefore"}},
-		{"a relative sign-in path", func(c cfg) { c.Paths.SignIn = "sign-in" }, []string{"Paths.SignIn"}},
-		{"a callback at the root", func(c cfg) { c.Paths.Callback = "/" }, []string{"Paths.Callback"}},
-		{"a sign-out path with a slash at its end", func(c cfg) { c.Paths.SignOut = "/sign-out/" }, []string{"Paths.SignOut"}},
-		{"a back-channel path with a query", func(c cfg) { c.Paths.BackChannelLogout = "/b?x" }, []string{"Paths.BackChannelLogout"}},
+		{"one person's token for all", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.OneTimeToken("t", "a@example.test")} }, []string{"SignInOptions"}},
+		{"an option for Logto with Issuer", func(c cfg) {
+			c.LogtoEndpoint, c.Issuer, c.SignInOptions = "", "https://op.example.test", []signin.SignInOption{signin.Social("naver")}
+		}, []string{"SignInOptions"}},
 		{"two routes with one path", func(c cfg) { c.Paths.Callback = "/sign-in" }, []string{"Paths"}},
-		{"a landing page on another site", func(c cfg) { c.Paths.AfterSignIn = `/\e.test` }, []string{"Paths.AfterSignIn"}},
 		{"a landing page that signs in again", func(c cfg) { c.Paths.AfterSignIn = "/sign-in" }, []string{"Paths.AfterSignIn"}},
-		{"a farewell page with a host", func(c cfg) { c.Paths.AfterSignOut = "https://app.example.test/bye" }, []string{"Paths.AfterSignOut"}},
 		{"a farewell page that signs out again", func(c cfg) { c.Paths.AfterSignOut = "/sign%2Dout" }, []string{"Paths.AfterSignOut"}},
 		{"everything at once", func(c cfg) {
 			*c = signin.Config{
@@ -139,45 +114,7 @@ func TestNewReportsEachMistakeWithItsField(t *testing.T) {
 	}
 }
 
-// Logto ignores or drops what it does not know; another provider might take
-// Logto's parameters for something else.
-func TestLogtosOwnOptionsWithIssuerAreAMistake(t *testing.T) {
-	t.Parallel()
-	for name, o := range map[string]signin.SignInOption{
-		"FirstScreen":          signin.FirstScreen(signin.ScreenRegister),
-		"Identifiers":          signin.Identifiers(signin.IdentifierEmail),
-		"Social":               signin.Social("naver"),
-		"EnterpriseSSO":        signin.EnterpriseSSO("acme"),
-		"OrganizationBranding": signin.OrganizationBranding("org_one"),
-	} {
-		c := goodConfig()
-		c.LogtoEndpoint, c.Issuer = "", "https://op.example.test"
-		c.SignInOptions = []signin.SignInOption{o}
-		_, err := signin.New(c)
-		if err == nil || !strings.Contains(err.Error(), "Config.SignInOptions") || !strings.Contains(err.Error(), name+": is for Logto only") {
-			t.Errorf("%s: got %v; want a mistake in SignInOptions that names the option", name, err)
-		}
-	}
-}
-
-// roundTrip is a http.RoundTripper.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func TestNewDialsNobody(t *testing.T) {
-	t.Parallel()
-	c := goodConfig()
-	c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("got a request to %s; want none", r.URL.Path)
-		return nil, errors.New("no network")
-	})}
-	if got := mistakes(t, c); got != nil {
-		t.Errorf("got mistakes in %q; want none", got)
-	}
-}
-
-func TestNewLogsWhatAnOperatorHasToKnow(t *testing.T) {
+func TestNew_Log(t *testing.T) {
 	t.Parallel()
 	const urls, keys, shared = "register these URLs", "Config.Keys is empty", "Config.Shared is empty"
 	for _, row := range []struct {
@@ -187,13 +124,13 @@ func TestNewLogsWhatAnOperatorHasToKnow(t *testing.T) {
 	}{
 		{"one process", func(*signin.Config) {}, []string{urls, shared,
 			"redirect_uri=https://app.example.test/callback", "post_logout_redirect_uri=https://app.example.test/"}, []string{keys}},
-		{"paths of its own", func(c *signin.Config) {
+		{"other paths", func(c *signin.Config) {
 			c.BaseURL, c.Paths.Callback, c.Paths.AfterSignOut = "https://x.test/app/", "/cb", "/app/bye"
 		},
 			[]string{"redirect_uri=https://x.test/cb", "post_logout_redirect_uri=https://x.test/app/bye"}, []string{keys}},
 		{"a developer's machine", func(c *signin.Config) { c.Keys, c.BaseURL = nil, "http://127.0.0.1:8080" },
 			[]string{keys, shared, "redirect_uri=http://127.0.0.1:8080/callback"}, nil},
-		{"shared state", func(c *signin.Config) { c.Shared = sharedBy{} }, []string{urls}, []string{keys, shared}},
+		{"shared state", func(c *signin.Config) { c.Shared = forgetful{} }, []string{urls}, []string{keys, shared}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -209,7 +146,7 @@ func TestNewLogsWhatAnOperatorHasToKnow(t *testing.T) {
 					t.Errorf("got log %s; want %q in it", log.String(), s)
 				}
 			}
-			for _, s := range append(row.refuse, "a-secret-that-nobody-sees", "kkkkkkkk") {
+			for _, s := range append(row.refuse, "a-secret-for-tests", "kkkkkkkk") {
 				if strings.Contains(log.String(), s) {
 					t.Errorf("got log %s; want no %q in it", log.String(), s)
 				}
@@ -218,228 +155,107 @@ func TestNewLogsWhatAnOperatorHasToKnow(t *testing.T) {
 	}
 }
 
-// sharedBy is shared state that answers every call with its error.
-type sharedBy struct{ err error }
-
-func (s sharedBy) Get(context.Context, ...string) ([][]byte, error)         { return nil, s.err }
-func (s sharedBy) Set(context.Context, string, []byte, time.Duration) error { return s.err }
-func (s sharedBy) Add(context.Context, string, []byte, time.Duration) (bool, error) {
-	return true, s.err
-}
-func (s sharedBy) Delete(context.Context, string) error { return s.err }
-
-// storeBy is a session store that answers every Save with its error.
-type storeBy struct {
-	sessions.Store
-	err error
-}
-
-func (s storeBy) Save(*http.Request, http.ResponseWriter, *sessions.Session) error { return s.err }
-
-func TestConfigIsTakenByValue(t *testing.T) {
+// Changing a Config or its slices after New changes nothing.
+func TestNew_ConfigChangedAfterwards(t *testing.T) {
 	t.Parallel()
-	kept := make([]byte, 32)
-	var mine signin.Config
+	var kept []byte
 	a := newApp(t, with{config: func(c *signin.Config) {
-		copy(kept, c.Keys[0])
+		kept = slices.Clone(c.Keys[0])
 		c.Scopes, c.Resources = []string{"email"}, []string{"https://api.example.test"}
 		c.Provider.SigningAlgs = []string{"ES384"}
 		c.SignInOptions = []signin.SignInOption{signin.UILocales("ko")}
-		mine = *c
 	}})
-	clear(mine.Keys[0])
-	mine.Scopes[0], mine.Resources[0], mine.Provider.SigningAlgs[0] = "roles", "https://evil.example.test", "RS256"
-	mine.SignInOptions[0] = signin.UILocales("fr")
-
+	clear(a.cfg.Keys[0]) // the app's Config shares its slices with the one that New was given
+	a.cfg.Scopes[0], a.cfg.Resources[0], a.cfg.Provider.SigningAlgs[0] = "roles", "https://evil.example.test", "RS256"
+	a.cfg.SignInOptions[0] = signin.UILocales("fr")
 	b := a.signedIn(signintest.Bob())
-	asked := a.provider.AuthorizationRequests()[0].Asked
-	for name, want := range map[string]string{
-		"scope": "openid profile offline_access email", "resource": "https://api.example.test", "ui_locales": "ko",
-	} {
-		if got := asked.Get(name); got != want {
-			t.Errorf("%s: got %q; want %q", name, got, want)
-		}
+	q := a.lastRequest().Asked
+	if q.Get("scope") != "openid profile offline_access email" || q.Get("resource") != "https://api.example.test" || q.Get("ui_locales") != "ko" {
+		t.Errorf("asked: got %v; want what was configured", q)
 	}
-	begun, err := a.auth.BeginSignIn(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
-	if u, _ := url.Parse(begun); err != nil || u.Query().Get("ui_locales") != "ko" {
-		t.Errorf("BeginSignIn: got %q, %v; want ui_locales ko", begun, err)
-	}
-	mine.Keys[0], mine.SignInOptions, mine.Shared = kept, nil, nil
-	mine.Resources, mine.Provider.SigningAlgs = nil, nil
-	same, err := signin.New(mine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Cookie", b.cookies())
-	w := httptest.NewRecorder()
-	same.Load(http.HandlerFunc(who)).ServeHTTP(w, r)
-	if got := w.Body.String(); got != signintest.Bob().Subject {
-		t.Errorf("a session sealed after the caller's key was wiped: got %q; want Bob's, under the key that was given", got)
-	}
+	same := a.again(func(c *signin.Config) {
+		c.Keys[0], c.Provider.SigningAlgs[0], c.SignInOptions[0] = kept, "ES384", signin.UILocales("ko")
+	})
+	comes(t, same, b.session(), signintest.Bob()) // it is sealed with the key that was given
 }
 
-func TestDefaults(t *testing.T) {
+func TestConfig_Defaults(t *testing.T) {
 	t.Parallel()
-	var u *signin.User
-	note := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { u, _ = signin.UserFrom(r.Context()) })
-	for _, row := range []struct {
-		name   string
-		config func(*signin.Config)
-		want   time.Duration
-	}{
-		{"a session that is not used ends after a day", nil, 24 * time.Hour},
-		{"a session ends after two weeks", func(c *signin.Config) { c.IdleTimeout = 1000 * time.Hour }, 14 * 24 * time.Hour},
+	for life, config := range map[time.Duration]func(*signin.Config){
+		24 * time.Hour:      nil, // if it is not used
+		14 * 24 * time.Hour: func(c *signin.Config) { c.IdleTimeout = 1000 * time.Hour },
 	} {
-		a := newApp(t, with{config: row.config})
-		r := httptest.NewRequest("GET", "/", nil)
-		b := a.signedIn(signintest.Alice())
-		r.Header.Set("Cookie", b.cookies())
-		u = nil
-		a.auth.RequireAuth(note).ServeHTTP(httptest.NewRecorder(), r)
-		if u == nil || u.ExpiresAt.Sub(u.SignedInAt) != row.want {
-			t.Errorf("%s: got user %+v; want one whose session ends after %v", row.name, u, row.want)
-		}
-		if b.cookie("signin") == "" {
-			t.Errorf("got cookies %s; want one named signin", b.cookies())
+		b := newApp(t, with{config: config}).signedIn(signintest.Alice())
+		if u := b.user(); u.ExpiresAt.Sub(u.SignedInAt) != life || b.cookie("signin") == "" {
+			t.Errorf("got user %+v and cookies %s; want a session in the cookie signin that ends after %v", u, b.cookies(), life)
 		}
 	}
 	a := newApp(t, with{})
 	b := a.signedIn(signintest.Alice())
-	for _, step := range []struct {
-		after time.Duration
-		want  int
-	}{{time.Hour - 62*time.Second, 0}, {3 * time.Second, 1}} {
-		a.clock.add(step.after)
+	for refreshes, after := range []time.Duration{58 * time.Minute, 90 * time.Second} {
+		a.clock.add(after)
 		b.get("/account").want(t, http.StatusOK, "")
-		if got := a.provider.Stats().Refreshes; got != step.want {
-			t.Errorf("got %d refreshes; want %d: one, a minute before the access token's expiry", got, step.want)
+		if got := a.provider.Stats().Refreshes; got != refreshes {
+			t.Errorf("got %d refreshes; want %d: one, a minute before the access token's expiry", got, refreshes)
 		}
 	}
 }
 
-// at is a client for which a host is served by h, and all others by the network:
-// an address needs no listener to be signed in at.
-func at(host string, h http.Handler, client *http.Client) *http.Client {
-	network := client.Transport
-	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-		if r.URL.Host != host {
-			return network.RoundTrip(r)
-		}
-		in := httptest.NewRequest(r.Method, r.URL.RequestURI(), r.Body)
-		in.Header = r.Header
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, in)
-		resp := w.Result()
-		resp.Request = r
-		return resp, nil
-	})
-	return client
-}
-
-func TestEverythingStandsUnderBaseURLsPath(t *testing.T) {
+// With a path in BaseURL everything is below it.
+func TestNew_BaseURLWithPath(t *testing.T) {
 	t.Parallel()
-	p := signintest.NewProvider()
-	t.Cleanup(p.Close)
-	cfg := p.Config("https://x.test/app/")
-	cfg.Logger = quiet()
-	auth, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL = "https://x.test/app/" }})
+	a.provider.RegisterRedirectURIs("https://x.test/app/callback")
 	tree := http.NewServeMux()
 	tree.HandleFunc("/app/", who)
-	tree.Handle("/app/account", auth.RequireAuth(http.HandlerFunc(who)))
-	client := at("x.test", auth.WithRoutes(tree), p.NewClient())
-
-	for _, row := range []struct{ from, to string }{
-		{"https://x.test/app/account?a=b", "https://x.test/app/account?a=b"},
-		{"https://x.test/app/sign-in", "https://x.test/app/"},
-		{"https://x.test/app/sign-in?return_to=/outside", "https://x.test/outside"},
+	tree.Handle("/app/account", a.auth.RequireAuth(http.HandlerFunc(who)))
+	client := at("x.test", a.auth.WithRoutes(tree), a.provider.NewClient())
+	for from, to := range map[string]string{
+		"/app/account?a=b":                  "/app/account?a=b",
+		"/app/sign-in":                      "/app/",
+		"/app/sign-in?return_to=%2Foutside": "/outside",
 	} {
-		if got := p.Visit(t, client, row.from, signintest.Bob()).Request.URL.String(); got != row.to {
-			t.Errorf("from %s: got to %s; want %s", row.from, got, row.to)
+		if got := a.provider.Visit(t, client, "https://x.test"+from, signintest.Bob()).Request.URL.RequestURI(); got != to {
+			t.Errorf("from %s: got to %s; want %s", from, got, to)
 		}
 	}
-	if got, want := p.AuthorizationRequests()[0].Asked.Get("redirect_uri"), "https://x.test/app/callback"; got != want {
-		t.Errorf("redirect_uri: got %q; want %q", got, want)
-	}
-	r := httptest.NewRequest("POST", "https://x.test/app/sign-out", nil)
-	for _, c := range client.Jar.Cookies(&url.URL{Scheme: "https", Host: "x.test", Path: "/"}) {
-		r.AddCookie(c)
-	}
-	location, err := auth.BeginSignOut(httptest.NewRecorder(), r)
+	location, err := a.auth.BeginSignOut(httptest.NewRecorder(), httptest.NewRequest("POST", "https://x.test/app/sign-out", nil))
 	u, _ := url.Parse(location)
 	if err != nil || u.Query().Get("post_logout_redirect_uri") != "https://x.test/app/" {
 		t.Errorf("BeginSignOut: got %q, %v; want https://x.test/app/ to come back to", location, err)
 	}
 }
 
-func TestIssuerAndLogtoEndpointNameTheSameProvider(t *testing.T) {
+func TestDiagnose(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct {
-		name   string
-		issuer bool
-		prompt string
-	}{
-		{"LogtoEndpoint adds what Logto needs for a refresh token", false, "consent"},
-		{"Issuer adds nothing", true, ""},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			a := newApp(t, with{config: func(c *signin.Config) {
-				if row.issuer {
-					c.Issuer, c.LogtoEndpoint = c.LogtoEndpoint+"/oidc", ""
-				}
-			}})
-			b := a.signedIn(signintest.Alice())
-			if got := b.who(); got != signintest.Alice().Subject {
-				t.Errorf("got %q; want Alice", got)
-			}
-			if got := a.provider.AuthorizationRequests()[0].Asked.Get("prompt"); got != row.prompt {
-				t.Errorf("prompt: got %q; want %q", got, row.prompt)
-			}
-		})
+	broken := func(c *signin.Config) {
+		shared, store := new(mapState), &flaky{Store: sessions.NewCookieStore(make([]byte, 32))}
+		shared.before(func(string, string) error { return errOnPurpose })
+		store.fail("save", -1)
+		c.Shared, c.Store = shared, store
 	}
-}
-
-func TestDiagnoseSaysWhichPartDoesNotAnswer(t *testing.T) {
-	t.Parallel()
-	broken := errors.New("out of order")
-	good := func() sessions.Store { return storeBy{Store: sessions.NewCookieStore(make([]byte, 32))} }
 	for _, row := range []struct {
 		name   string
 		change func(*signin.Config, *signintest.Provider)
 		want   []signin.Code
 	}{
 		{"all is well", func(*signin.Config, *signintest.Provider) {}, nil},
-		{"all is well with a store", func(c *signin.Config, _ *signintest.Provider) { c.Store = good() }, nil},
-		{"the provider is down", func(_ *signin.Config, p *signintest.Provider) { p.Down() }, []signin.Code{signin.ErrProviderUnavailable}},
+		{"all is well with a store", func(c *signin.Config, _ *signintest.Provider) { c.Store = sessions.NewCookieStore(make([]byte, 32)) }, nil},
 		{"the provider is another", func(_ *signin.Config, p *signintest.Provider) { p.Inject(faults.DiscoveryIssuerWrong) },
 			[]signin.Code{signin.ErrProviderMisconfigured}},
-		{"the store is broken", func(c *signin.Config, _ *signintest.Provider) { c.Store = storeBy{good(), broken} },
-			[]signin.Code{signin.ErrStoreUnavailable}},
-		{"shared state is broken", func(c *signin.Config, _ *signintest.Provider) { c.Shared = sharedBy{broken} },
+		{"shared state forgets", func(c *signin.Config, _ *signintest.Provider) { c.Shared = forgetful{} },
 			[]signin.Code{signin.ErrSharedUnavailable}},
-		{"shared state forgets", func(c *signin.Config, _ *signintest.Provider) { c.Shared = sharedBy{} },
-			[]signin.Code{signin.ErrSharedUnavailable}},
-		{"nothing works", func(c *signin.Config, p *signintest.Provider) {
-			c.Store, c.Shared = storeBy{good(), broken}, sharedBy{broken}
-			p.Down()
-		}, []signin.Code{signin.ErrProviderUnavailable, signin.ErrStoreUnavailable, signin.ErrSharedUnavailable}},
+		{"store and shared state are broken", func(c *signin.Config, _ *signintest.Provider) { broken(c) },
+			[]signin.Code{signin.ErrStoreUnavailable, signin.ErrSharedUnavailable}},
+		{"nothing works", func(c *signin.Config, p *signintest.Provider) { broken(c); p.Down() },
+			[]signin.Code{signin.ErrProviderUnavailable, signin.ErrStoreUnavailable, signin.ErrSharedUnavailable}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			p := signintest.NewProvider()
-			t.Cleanup(p.Close)
-			cfg := p.Config("https://app.example.test")
-			cfg.Logger = quiet()
-			row.change(&cfg, p)
-			auth, err := signin.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = auth.Diagnose(t.Context())
+			a := newApp(t, with{})
+			row.change(&a.cfg, a.provider)
+			a.start()
+			err := a.auth.Diagnose(t.Context())
 			for _, code := range []signin.Code{signin.ErrProviderUnavailable, signin.ErrProviderMisconfigured,
 				signin.ErrStoreUnavailable, signin.ErrSharedUnavailable} {
 				if got, want := errors.Is(err, code), slices.Contains(row.want, code); got != want {

@@ -1,15 +1,11 @@
 package acceptance_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,92 +14,45 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// lastRequest is the authorization request that the provider has seen last.
-func (a *app) lastRequest() signintest.AuthorizationRequest {
-	all := a.provider.AuthorizationRequests()
-	if len(all) == 0 {
-		return signintest.AuthorizationRequest{}
-	}
-	return all[len(all)-1]
-}
-
-// flowParams are in every authorization request.
-var flowParams = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method"}
-
 // beyondFlow returns the parameters of a request that an option has added.
 func beyondFlow(q url.Values) string {
 	q = maps.Clone(q)
-	for _, name := range flowParams {
+	for _, name := range []string{"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method"} {
 		q.Del(name)
 	}
 	return q.Encode()
 }
 
-// options are all of them, with what Logto has to be asked besides
-// prompt=consent.
-var options = []struct {
-	name string
-	opts []signin.SignInOption
-	want string
-}{
-	{"no option", nil, "prompt=consent"},
-	{"the zero option", make([]signin.SignInOption, 1), "prompt=consent"},
-	{"FirstScreen for a sign-up button", []signin.SignInOption{signin.FirstScreen(signin.ScreenRegister)}, "first_screen=register&prompt=consent"},
-	{"FirstScreen for signing in", []signin.SignInOption{signin.FirstScreen(signin.ScreenSignIn)}, "first_screen=sign_in&prompt=consent"},
-	{"FirstScreen for a forgotten password", []signin.SignInOption{signin.FirstScreen(signin.ScreenResetPassword)}, "first_screen=reset_password&prompt=consent"},
-	{"FirstScreen for enterprises", []signin.SignInOption{signin.FirstScreen(signin.ScreenSingleSignOn)}, "first_screen=single_sign_on&prompt=consent"},
-	{"Identifiers, in the singular that Logto reads", []signin.SignInOption{signin.FirstScreen(signin.ScreenIdentifierSignIn),
-		signin.Identifiers(signin.IdentifierEmail, signin.IdentifierPhone)}, "first_screen=identifier%3Asign_in&identifier=email+phone&prompt=consent"},
-	{"Identifiers of a sign-up", []signin.SignInOption{signin.FirstScreen(signin.ScreenIdentifierRegister),
-		signin.Identifiers(signin.IdentifierUsername)}, "first_screen=identifier%3Aregister&identifier=username&prompt=consent"},
-	{"Social for Naver", []signin.SignInOption{signin.Social("naver")}, "direct_sign_in=social%3Anaver&prompt=consent"},
-	{"Social for X", []signin.SignInOption{signin.Social("x")}, "direct_sign_in=social%3Ax&prompt=consent"},
-	{"EnterpriseSSO", []signin.SignInOption{signin.EnterpriseSSO("c0nn-1")}, "direct_sign_in=sso%3Ac0nn-1&prompt=consent"},
-	{"LoginHint", []signin.SignInOption{signin.LoginHint("a+b@example.test")}, "login_hint=a%2Bb%40example.test&prompt=consent"},
-	{"Prompt, with consent added", []signin.SignInOption{signin.Prompt("login")}, "prompt=login+consent"},
-	{"Prompt that has consent", []signin.SignInOption{signin.Prompt("consent", "login")}, "prompt=consent+login"},
-	{"Prompt none, to which nothing is added", []signin.SignInOption{signin.Prompt("none")}, "prompt=none"},
-	{"MaxAge", []signin.SignInOption{signin.MaxAge(time.Hour)}, "max_age=3600&prompt=consent"},
-	{"MaxAge zero, which is not nothing", []signin.SignInOption{signin.MaxAge(0)}, "max_age=0&prompt=consent"},
-	{"ACRValues", []signin.SignInOption{signin.ACRValues("urn:mfa", "urn:pwd")}, "acr_values=urn%3Amfa+urn%3Apwd&prompt=consent"},
-	{"UILocales", []signin.SignInOption{signin.UILocales("ko-KR", "en")}, "prompt=consent&ui_locales=ko-KR+en"},
-	{"OrganizationBranding", []signin.SignInOption{signin.OrganizationBranding("org_one")}, "organization_id=org_one&prompt=consent"},
-	{"ExtraParam", []signin.SignInOption{signin.ExtraParam("theme", "dark & bright"), signin.ExtraParam("beta", "1")}, "beta=1&prompt=consent&theme=dark+%26+bright"},
-	{"ReturnTo, which is not the provider's business", []signin.SignInOption{signin.ReturnTo("/x")}, "prompt=consent"},
-	{"the later of two options", []signin.SignInOption{signin.UILocales("en"), signin.Social("x"), signin.UILocales("ko"), signin.EnterpriseSSO("acme")},
-		"direct_sign_in=sso%3Aacme&prompt=consent&ui_locales=ko"},
-	{"the later of two lists", []signin.SignInOption{signin.Prompt("login"), signin.ACRValues("a"), signin.ACRValues("b"), signin.Prompt("consent")},
-		"acr_values=b&prompt=consent"},
-}
-
-// wrongOptions are options that no sign-in may start with.
-var wrongOptions = map[string][]signin.SignInOption{
-	"FirstScreen":              {signin.FirstScreen("sign_up")},
-	"Identifiers":              {signin.FirstScreen(signin.ScreenIdentifierSignIn), signin.Identifiers("e-mail")},
-	"Identifiers: only":        {signin.Identifiers(signin.IdentifierEmail)},
-	"Social":                   {signin.Social("na ver")},
-	"OneTimeToken: none":       {signin.OneTimeToken("", "")},
-	"EnterpriseSSO":            {signin.EnterpriseSSO("")},
-	"LoginHint":                {signin.LoginHint("a\r\nb")},
-	"Prompt":                   {signin.Prompt("nothing")},
-	"Prompt: none":             {signin.Prompt("none", "login")},
-	"MaxAge":                   {signin.MaxAge(-time.Second)},
-	"MaxAge: 1.5s":             {signin.MaxAge(1500 * time.Millisecond)},
-	"ACRValues":                {signin.ACRValues("a b")},
-	"UILocales":                {signin.UILocales("ko_KR")},
-	"OrganizationBranding":     {signin.OrganizationBranding("a/b")},
-	"OneTimeToken":             {signin.OneTimeToken("token", "nobody")},
-	"ReturnTo":                 {signin.ReturnTo("https://e.test/")},
-	`ExtraParam: "state"`:      {signin.ExtraParam("state", "x")},
-	`ExtraParam: "resource"`:   {signin.ExtraParam("resource", "x")},
-	`ExtraParam: "Prompt"`:     {signin.ExtraParam("Prompt", "x")},
-	`ExtraParam: "identifier"`: {signin.ExtraParam("identifier", "x")},
-}
-
-func TestEachOptionArrivesAtTheProvider(t *testing.T) {
+// Every option arrives at the provider, beside prompt=consent, for which Logto
+// has to be asked.
+func TestSignInOption(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
-	for _, row := range options {
+	for _, row := range []struct {
+		name string
+		opts []signin.SignInOption
+		want string
+	}{
+		{"no option", nil, "prompt=consent"},
+		{"the zero option", make([]signin.SignInOption, 1), "prompt=consent"},
+		{"FirstScreen", []signin.SignInOption{signin.FirstScreen(signin.ScreenRegister)}, "first_screen=register&prompt=consent"},
+		{"Identifiers", []signin.SignInOption{signin.FirstScreen(signin.ScreenIdentifierSignIn),
+			signin.Identifiers(signin.IdentifierEmail, signin.IdentifierPhone)}, "first_screen=identifier%3Asign_in&identifier=email+phone&prompt=consent"},
+		{"Social", []signin.SignInOption{signin.Social("naver")}, "direct_sign_in=social%3Anaver&prompt=consent"},
+		{"EnterpriseSSO", []signin.SignInOption{signin.EnterpriseSSO("c0nn-1")}, "direct_sign_in=sso%3Ac0nn-1&prompt=consent"},
+		{"LoginHint", []signin.SignInOption{signin.LoginHint("a+b@example.test")}, "login_hint=a%2Bb%40example.test&prompt=consent"},
+		{"Prompt", []signin.SignInOption{signin.Prompt("login")}, "prompt=login+consent"},
+		{"Prompt none, to which nothing is added", []signin.SignInOption{signin.Prompt("none")}, "prompt=none"},
+		{"MaxAge zero, which is not the same as no option", []signin.SignInOption{signin.MaxAge(0)}, "max_age=0&prompt=consent"},
+		{"ACRValues", []signin.SignInOption{signin.ACRValues("urn:mfa", "urn:pwd")}, "acr_values=urn%3Amfa+urn%3Apwd&prompt=consent"},
+		{"UILocales", []signin.SignInOption{signin.UILocales("ko-KR", "en")}, "prompt=consent&ui_locales=ko-KR+en"},
+		{"OrganizationBranding", []signin.SignInOption{signin.OrganizationBranding("org_one")}, "organization_id=org_one&prompt=consent"},
+		{"ExtraParam", []signin.SignInOption{signin.ExtraParam("theme", "dark & bright"), signin.ExtraParam("beta", "0"), signin.ExtraParam("beta", "1")},
+			"beta=1&prompt=consent&theme=dark+%26+bright"},
+		{"ReturnTo", []signin.SignInOption{signin.ReturnTo("/x")}, "prompt=consent"},
+		{"the later of two options", []signin.SignInOption{signin.UILocales("en"), signin.Social("x"), signin.UILocales("ko"), signin.EnterpriseSSO("acme"),
+			signin.ACRValues("a"), signin.ACRValues("b")}, "acr_values=b&direct_sign_in=sso%3Aacme&prompt=consent&ui_locales=ko"},
+	} {
 		for way, start := range map[string]func(http.ResponseWriter, *http.Request){
 			"SignIn": a.auth.SignIn(row.opts...),
 			"BeginSignIn": func(w http.ResponseWriter, r *http.Request) {
@@ -118,17 +67,14 @@ func TestEachOptionArrivesAtTheProvider(t *testing.T) {
 			start(w, httptest.NewRequest("GET", "/begin", nil))
 			a.browser().get(w.Header().Get("Location"))
 			last := a.lastRequest()
-			if got := beyondFlow(last.Asked); got != row.want {
-				t.Errorf("%s by %s: got %q asked; want %q", row.name, way, got, row.want)
-			}
-			if got := beyondFlow(last.Effective); got != row.want {
-				t.Errorf("%s by %s: got %q in effect; want all that was asked, %q", row.name, way, got, row.want)
+			if asked, effective := beyondFlow(last.Asked), beyondFlow(last.Effective); asked != row.want || effective != row.want {
+				t.Errorf("%s by %s: got %q asked, %q in effect; want %q", row.name, way, asked, effective, row.want)
 			}
 		}
 	}
 }
 
-func TestOptionsOfTheConfigApplyToEverySignIn(t *testing.T) {
+func TestSignInOption_OfConfig(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{
 		config: func(c *signin.Config) {
@@ -143,21 +89,27 @@ func TestOptionsOfTheConfigApplyToEverySignIn(t *testing.T) {
 	if got := beyondFlow(a.lastRequest().Asked); got != want {
 		t.Errorf("a sign-in that a guard starts: got %q; want %q", got, want)
 	}
-	resp := a.provider.Visit(t, nil, a.server.URL+"/sign-in", signintest.Bob())
-	if got := resp.Request.URL.Path; got != "/from-config" {
+	if got := b.visit("/sign-in", signintest.Bob()).Request.URL.Path; got != "/from-config" {
 		t.Errorf("got to %s; want /from-config", got)
 	}
-	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-	begun, err := a.auth.BeginSignIn(w, r)
+	begun, err := a.auth.BeginSignIn(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 	if u, _ := url.Parse(begun); err != nil || u.Query().Get("login_hint") != "config@example.test" {
 		t.Errorf("BeginSignIn: got %q, %v; want the Config's login hint", begun, err)
 	}
 }
 
-func TestWrongOptionsNeverReachABrowser(t *testing.T) {
+// A mistake in an option never reaches a browser; package authflow knows all.
+func TestSignInOption_Mistake(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
-	for name, opts := range wrongOptions {
+	for name, opts := range map[string][]signin.SignInOption{
+		"FirstScreen":         {signin.FirstScreen("sign_up")},
+		"Identifiers":         {signin.Identifiers(signin.IdentifierEmail)},
+		"OneTimeToken":        {signin.OneTimeToken("", "")},
+		"MaxAge":              {signin.MaxAge(-time.Second)},
+		"ReturnTo":            {signin.ReturnTo("https://e.test/")},
+		`ExtraParam: "state"`: {signin.ExtraParam("state", "x")},
+	} {
 		option, _, _ := strings.Cut(name, ":")
 		w := httptest.NewRecorder()
 		location, err := a.auth.BeginSignIn(w, httptest.NewRequest("GET", "/", nil), opts...)
@@ -178,226 +130,79 @@ func TestWrongOptionsNeverReachABrowser(t *testing.T) {
 		}
 	}
 	if got := panicOf(func() { a.auth.SignIn(signin.OneTimeToken("token", "a@example.test")) }); !strings.Contains(got, "OneTimeToken") {
-		t.Errorf("SignIn with somebody's OneTimeToken: got panic %q; want one that names the option", got)
+		t.Errorf("SignIn with one person's OneTimeToken: got panic %q; want one that names the option", got)
 	}
 }
 
-func panicOf(f func()) (said string) {
-	defer func() {
-		switch v := recover().(type) {
-		case error:
-			said = v.Error()
-		case string:
-			said = v
-		}
-	}()
-	f()
-	return ""
-}
-
-func TestOneTimeTokenSignsInWithoutAPage(t *testing.T) {
+// A provider that lists its scopes, without offline_access, is not asked for
+// it, and so Logto needs no consent.
+func TestScopes_OfflineAccessNotListed(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{})
-	token := a.provider.OneTimeToken(signintest.Bob().Email)
-	mux := a.server.Config.Handler.(*http.ServeMux)
-	mux.HandleFunc("/magic", func(w http.ResponseWriter, r *http.Request) {
-		location, err := a.auth.BeginSignIn(w, r, signin.OneTimeToken(r.FormValue("token"), r.FormValue("email")), signin.ReturnTo("/account"))
-		if err != nil {
-			t.Errorf("BeginSignIn: got error %v; want none", err)
-		}
-		http.Redirect(w, r, location, http.StatusSeeOther)
-	})
-	b := a.browser()
-	next := b.get("/magic?token=" + token + "&email=" + signintest.Bob().Email)
-	next = b.get(next.Header.Get("Location"))
-	next = b.get(next.Header.Get("Location"))
-	next.want(t, http.StatusSeeOther, "/account")
-	if got := b.get("/account").body; got != signintest.Bob().Subject {
-		t.Errorf("got %q; want Bob", got)
-	}
-	if got, want := a.lastRequest().Effective.Get("login_hint"), signintest.Bob().Email; got != want {
-		t.Errorf("login_hint: got %q; want %q", got, want)
-	}
-}
-
-func TestEachSignInIsBoundToItsBrowserAnew(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, with{})
-	seen := map[string]string{}
-	for range 3 {
+	a := newApp(t, with{config: func(c *signin.Config) {
+		c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["scopes_supported"] = []string{"openid"} })}
+	}})
+	for range 2 { // the first must not spoil the second
 		b := a.browser()
 		b.get(b.get("/sign-in").Header.Get("Location"))
-		q := a.lastRequest().Asked
-		if got := q.Get("code_challenge_method"); got != "S256" {
-			t.Errorf("code_challenge_method: got %q; want S256 (RFC 7636, section 4.3)", got)
-		}
-		for _, name := range []string{"state", "nonce", "code_challenge"} {
-			v := q.Get(name)
-			if len(v) < 22 || seen[v] != "" {
-				t.Errorf("%s: got %q, seen before as %q; want 128 fresh bits or more", name, v, seen[v])
-			}
-			seen[v] = name
-		}
-		for name, want := range map[string]string{
-			"response_type": "code", "client_id": a.cfg.ClientID, "redirect_uri": a.server.URL + "/callback",
-			"scope": "openid profile offline_access",
-		} {
-			if got := q[name]; !slices.Equal(got, []string{want}) {
-				t.Errorf("%s: got %q; want %q", name, got, want)
-			}
-		}
-		if b.cookies() == "" || strings.Contains(b.cookies(), q.Get("nonce")) {
-			t.Errorf("got cookies %q; want one for this attempt, and no nonce to be read in it", b.cookies())
+		if q := a.lastRequest().Asked; q.Get("scope") != "openid profile" || q.Get("prompt") != "" {
+			t.Errorf("got scope %q, prompt %q; want openid profile, and no prompt", q.Get("scope"), q.Get("prompt"))
 		}
 	}
 }
 
-// listing is a transport that changes the scopes a provider lists.
-func listing(scopes any) http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		resp, err := ownTransport.RoundTrip(r)
-		if err != nil || !strings.HasSuffix(r.URL.Path, "/openid-configuration") {
-			return resp, err
-		}
-		defer resp.Body.Close()
-		var doc map[string]any
-		if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil {
-			return nil, err
-		}
-		doc["scopes_supported"] = scopes
-		b, err := json.Marshal(doc)
-		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
-		resp.Header.Del("Content-Length")
-		return resp, err
-	})
-}
-
-func TestOfflineAccessIsAskedOnlyOfThoseThatKnowIt(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		name          string
-		listed        any
-		logto, omit   bool
-		scope, prompt string
-	}{
-		{"listed", []string{"openid", "offline_access"}, false, false, "openid profile offline_access", ""},
-		{"nothing is listed", nil, false, false, "openid profile offline_access", ""},
-		{"not among those listed", []string{"openid", "profile"}, false, false, "openid profile", ""},
-		{"an empty list", []string{}, false, false, "openid profile", ""},
-		{"not at this Logto, so no consent either", []string{"openid"}, true, false, "openid profile", ""},
-		{"at Logto", []string{"openid", "offline_access"}, true, false, "openid profile offline_access", "consent"},
-		{"not wanted", []string{"openid", "offline_access"}, true, true, "openid", ""},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			a := newApp(t, with{config: func(c *signin.Config) {
-				c.HTTPClient = &http.Client{Transport: listing(row.listed)}
-				c.OmitDefaultScopes = row.omit
-				if !row.logto {
-					c.Issuer, c.LogtoEndpoint = c.LogtoEndpoint+"/oidc", ""
-				}
-			}})
-			for range 2 { // the first must not spoil the second
-				b := a.browser()
-				b.get(b.get("/sign-in").Header.Get("Location"))
-				q := a.lastRequest().Asked
-				if q.Get("scope") != row.scope || q.Get("prompt") != row.prompt {
-					t.Errorf("got scope %q, prompt %q; want %q, %q", q.Get("scope"), q.Get("prompt"), row.scope, row.prompt)
-				}
-			}
-		})
-	}
-}
-
-// P-3rd-party-init-login; OpenID Connect Core 1.0, section 4.
-func TestAProviderMayStartASignIn(t *testing.T) {
+// What no person asked for starts no sign-in: neither cookie nor redirect.
+func TestSignIn_NotANavigation(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
-	iss := url.QueryEscape(a.provider.Issuer)
-	own := url.QueryEscape(a.server.URL)
-	for _, row := range []struct {
-		name, query string
-		status      int
-		end, hint   string
-	}{
-		{"its own iss", "iss=" + iss, http.StatusSeeOther, "/", ""},
-		{"a page of this application", "iss=" + iss + "&target_link_uri=" + own + "%2Faccount%3Fa%3Db", http.StatusSeeOther, "/account?a=b", ""},
-		{"a page of another site", "iss=" + iss + "&target_link_uri=https%3A%2F%2Fe.test%2Faccount", http.StatusSeeOther, "/", ""},
-		{"a path, which is no URL", "iss=" + iss + "&target_link_uri=%2Faccount", http.StatusSeeOther, "/", ""},
-		{"a hint", "iss=" + iss + "&login_hint=bob%40example.test", http.StatusSeeOther, "/", "bob@example.test"},
-		{"a hint that would make Logto drop everything", "iss=" + iss + "&login_hint=a%00b", http.StatusSeeOther, "/", ""},
-		{"a hint from who knows where", "login_hint=bob%40example.test", http.StatusSeeOther, "/", ""},
-		{"a target from who knows where", "target_link_uri=" + own + "%2Faccount", http.StatusSeeOther, "/", ""},
-		{"a foreign iss", "iss=https%3A%2F%2Fe.test", http.StatusBadRequest, "", ""},
-		{"an iss with a slash more", "iss=" + iss + "%2F", http.StatusBadRequest, "", ""},
-		{"an empty iss", "iss=", http.StatusBadRequest, "", ""},
-		{"two", "iss=" + iss + "&iss=" + iss, http.StatusBadRequest, "", ""},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			before := len(a.provider.AuthorizationRequests())
-			first := a.browser().get("/sign-in?" + row.query)
-			if row.status != http.StatusSeeOther {
-				first.want(t, row.status, "")
-				if len(first.Cookies()) > 0 || len(a.provider.AuthorizationRequests()) != before {
-					t.Errorf("got cookies %v; want no sign-in begun", first.Cookies())
-				}
-				return
-			}
-			first.want(t, http.StatusSeeOther, a.provider.Issuer)
-			resp := a.provider.Visit(t, nil, a.server.URL+"/sign-in?"+row.query, signintest.Bob())
-			if got := resp.Request.URL.RequestURI(); got != row.end {
-				t.Errorf("got to %s; want %s", got, row.end)
-			}
-			if got := a.lastRequest().Effective.Get("login_hint"); got != row.hint {
-				t.Errorf("login_hint: got %q; want %q", got, row.hint)
-			}
-		})
+	b := a.browser()
+	b.get("/sign-in?return_to=/x", "Sec-Purpose: prefetch", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").
+		untouched(t, http.StatusUnauthorized, signin.ErrNotSignedIn)
+	b.do(http.MethodHead, "/sign-in").want(t, http.StatusUnauthorized, "")
+	if cookies := b.cookies(); cookies != "" {
+		t.Errorf("got cookies %q; want none", cookies)
 	}
 }
 
-func TestASilentSignInThatFailsIsQuietForFiveMinutes(t *testing.T) {
+// After a silent sign-in has failed, the browser is quiet: none is tried again
+// for five minutes.
+func TestSilentSignIn(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{signIn: []signin.SignInOption{signin.Prompt("none")}})
 	b := a.browser()
 	try := func(want bool) {
 		t.Helper()
 		before := len(a.provider.AuthorizationRequests())
-		next := b.get("/sign-in?return_to=/shop%3Fa=b")
-		for strings.HasPrefix(next.Header.Get("Location"), "http") {
-			next = b.get(next.Header.Get("Location"))
-		}
-		next.want(t, http.StatusSeeOther, "/shop?a=b")
+		b.onward(b.get("/sign-in?return_to=/shop%3Fa=b")).want(t, http.StatusSeeOther, "/shop?a=b")
 		if got := len(a.provider.AuthorizationRequests()) > before; got != want {
 			t.Errorf("the provider was asked: got %t; want %t", got, want)
 		}
 	}
 	try(true)
-	if got := b.who(); got != "nobody" {
-		t.Errorf("got %q; want nobody", got)
+	if got := b.who(); got != notSignedIn {
+		t.Errorf("got %q; want no user signed in", got)
 	}
 	try(false)
-	a.clock.add(5*time.Minute - 2*time.Second)
+	a.clock.add(4 * time.Minute)
 	try(false)
-	a.clock.add(3 * time.Second)
+	a.clock.add(2 * time.Minute)
 	try(true)
 	if got := a.kinds(); len(got) > 0 {
 		t.Errorf("got events %v; want none: nothing went wrong", got)
 	}
-	// Who has a session at the provider is signed in without a page.
+	// A person with a session at the provider is signed in without a page.
 	silent := a.signInAtProvider(signintest.Bob())
-	silent.get(silent.get(silent.get("/sign-in?return_to=/x").Header.Get("Location")).Header.Get("Location")).want(t, http.StatusSeeOther, "/x")
+	silent.onward(silent.get("/sign-in?return_to=/x")).want(t, http.StatusSeeOther, "/x")
 	if got := silent.who(); got != signintest.Bob().Subject {
 		t.Errorf("got %q; want Bob", got)
 	}
 }
 
-// signInAtProvider returns a browser in which somebody is signed in at the
-// provider and nobody at the application.
+// signInAtProvider returns a browser in which a person is signed in at the
+// provider and not at the application.
 func (a *app) signInAtProvider(u signintest.User) *browser {
 	a.t.Helper()
 	b := a.browser()
-	w := httptest.NewRecorder()
-	location, err := a.auth.BeginSignIn(w, httptest.NewRequest("GET", "/", nil), signin.Prompt("login"))
+	location, err := a.auth.BeginSignIn(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), signin.Prompt("login"))
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -406,64 +211,87 @@ func (a *app) signInAtProvider(u signintest.User) *browser {
 	return b
 }
 
-func TestAGuardWhoseSignInIsSilentDoesNotSendPeopleInCircles(t *testing.T) {
+// Where every sign-in is silent, a guard does not send people in circles.
+func TestSilentSignIn_Guard(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{config: func(c *signin.Config) { c.SignInOptions = []signin.SignInOption{signin.Prompt("none")} }})
+	a := stepUpApp(t, with{config: func(c *signin.Config) { c.SignInOptions = []signin.SignInOption{signin.Prompt("none")} }})
 	b := a.browser()
 	next := b.get("/account")
 	for range 10 {
-		if next.StatusCode/100 != 3 {
-			break
-		}
 		target, err := next.Location()
 		if err != nil {
-			t.Fatal(err)
+			break
 		}
 		next = b.get(target.String())
 	}
-	next.want(t, http.StatusUnauthorized, "")
+	next.untouched(t, http.StatusUnauthorized, signin.ErrNotSignedIn)
 	// A page that loads a part of itself would go in the same circle by htmx.
 	part := b.get("/account", "HX-Request: true", "HX-Current-URL: "+a.server.URL+"/shop")
 	if part.want(t, http.StatusUnauthorized, ""); part.Header.Get("HX-Redirect") != "" {
 		t.Errorf("htmx: got HX-Redirect %q; want none", part.Header.Get("HX-Redirect"))
 	}
+	// A user who is signed in still gets to a step-up.
+	alice := a.signInAtProvider(signintest.Alice())
+	alice.onward(alice.get("/sign-in"))
+	alice.plant(&http.Cookie{Name: "signin.quiet", Value: b.cookie("signin.quiet")})
+	if got := alice.who(); got != signintest.Alice().Subject || b.cookie("signin.quiet") == "" {
+		t.Fatalf("got %q signed in, and cookies %q elsewhere; want Alice, and a quiet browser", got, b.cookies())
+	}
+	alice.get("/delete").want(t, http.StatusSeeOther, "/sign-in?max_age=300&return_to=%2Fdelete")
 	a.clock.add(6 * time.Minute)
 	b.get("/account").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
 }
 
-func TestBeginSignInAndBeginSignOutActAtOnce(t *testing.T) {
+// A silent route beside the ordinary one stops no ordinary sign-in, and a page
+// that tries by itself shows itself once the sign-in has failed.
+func TestSilentSignIn_RouteAndPage(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	a.mount("/silent", a.auth.SignIn(signin.Prompt("none")))
+	a.mount("/quiet", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		location, err := a.auth.BeginSignIn(w, r, signin.Prompt("none"), signin.ReturnTo("/quiet"))
+		if errors.Is(err, signin.ErrNotSignedIn) {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		http.Redirect(w, r, location, http.StatusSeeOther)
+	}))
+	b := a.browser()
+	b.onward(b.get("/silent")).want(t, http.StatusSeeOther, "/")
+	if b.cookie("signin.quiet") == "" {
+		t.Fatal("the browser is not quiet")
+	}
+	b.get("/account").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
+	c := a.browser()
+	c.onward(c.get("/quiet")).want(t, http.StatusSeeOther, "/quiet")
+	c.get("/quiet").want(t, http.StatusTeapot, "")
+	if n := len(a.provider.AuthorizationRequests()); n != 2 {
+		t.Errorf("the provider was asked %d times; want once for each browser", n)
+	}
+}
+
+func TestBeginSignIn(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	w := httptest.NewRecorder()
-	location, err := a.auth.BeginSignIn(w, httptest.NewRequest("POST", "/login", nil), signin.ReturnTo("/account"))
-	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/auth?") {
-		t.Errorf("BeginSignIn: got %q, %v; want the authorization endpoint", location, err)
-	}
+	location, err := a.auth.BeginSignIn(w, httptest.NewRequest("POST", "/login", nil), signin.OneTimeToken("t0ken", "bob@example.test"))
 	u, _ := url.Parse(location)
-	set := w.Result().Cookies()
-	if len(set) != 1 || set[0].Name != "signin.tx."+u.Query().Get("state") || set[0].MaxAge != 600 || !set[0].HttpOnly {
-		t.Errorf("BeginSignIn: got cookies %v; want the attempt's", set)
+	q := u.Query()
+	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/auth?") || q.Get("one_time_token")+q.Get("login_hint") != "t0kenbob@example.test" {
+		t.Errorf("got %q, %v; want the authorization endpoint, with the token and whom it is for", location, err)
 	}
-	b := a.signedIn(signintest.Bob())
-	r := httptest.NewRequest("POST", "/logout", nil)
-	r.Header.Set("Cookie", b.cookies())
-	w = httptest.NewRecorder()
-	location, err = a.auth.BeginSignOut(w, r)
-	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/session/end?") {
-		t.Errorf("BeginSignOut: got %q, %v; want the end-session endpoint", location, err)
-	}
-	if set := w.Result().Cookies(); len(set) != 1 || set[0].Name != "signin" || set[0].MaxAge >= 0 || set[0].Value != "" {
-		t.Errorf("BeginSignOut: got cookies %v; want the session's cleared", set)
-	}
-	if got := b.who(); got != "nobody" {
-		t.Errorf("the cookie as it was: got %q; want nobody", got)
-	}
-	if w.Header().Get("Location") != "" || w.Body.Len() > 0 {
-		t.Error("BeginSignOut: got an answer written; want that left to the caller")
+	wantCookies(t, "begun", answer{w.Result(), ""}, false, "signin.tx.* 600")
+	if w.Result().Cookies()[0].Name != "signin.tx."+q.Get("state") || w.Body.Len() > 0 || w.Header().Get("Location") != "" {
+		t.Errorf("got cookies %v, headers %q; want the attempt's, and the answer left to the caller", w.Result().Cookies(), w.Header())
 	}
 	a.provider.Down()
-	down := newApp(t, with{config: func(c *signin.Config) { c.LogtoEndpoint = a.provider.URL }})
-	if location, err := down.auth.BeginSignIn(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)); location != "" || !errors.Is(err, signin.ErrProviderUnavailable) {
-		t.Errorf("BeginSignIn while the provider is down: got %q, %v; want ErrProviderUnavailable", location, err)
+	a.start()
+	w = httptest.NewRecorder()
+	location, err = a.auth.BeginSignIn(w, httptest.NewRequest("GET", "/", nil))
+	if location != "" || !errors.Is(err, signin.ErrProviderUnavailable) || len(w.Header()) > 0 {
+		t.Errorf("provider down: got %q, %v and headers %q; want %v alone", location, err, w.Header(), signin.ErrProviderUnavailable)
+	}
+	if failed := a.errs(signin.EventSignInFailed); len(failed) != 1 || !errors.Is(failed[0], signin.ErrProviderUnavailable) {
+		t.Errorf("events: got %v; want one sign-in that failed", failed)
 	}
 }

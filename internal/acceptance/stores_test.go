@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,21 +18,68 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// gorillaStores are the stores of gorilla/sessions as the README shows them, at
-// their limits, and the default beside them; each changes a Config.
-func gorillaStores(dir string) map[string]func(*signin.Config) {
-	hash, block := []byte(strings.Repeat("h", 32)), []byte(strings.Repeat("b", 32))
-	files := func(limit int) func(*signin.Config) {
-		store := sessions.NewFilesystemStore(dir, hash)
+func TestStores(t *testing.T) {
+	t.Parallel()
+	storeLimits(t)
+	t.Run("5.10 a session that no store can hold", moreThanASession)
+	t.Run("5.10 claims that grow at a refresh beyond what the store holds", claimsGrowAtARefresh)
+	signOutReaches(t)
+	refreshTokenOnce(t)
+}
+
+// storeLimits holds the README's column of sizes: so many bytes of claims let a
+// user sign in, beside an opaque access token and a refresh token, and a twentieth
+// more do not.
+func storeLimits(t *testing.T) {
+	files := func(limit int) sessions.Store {
+		store := sessions.NewFilesystemStore(t.TempDir(), storeKey)
 		store.MaxLength(limit)
-		return func(c *signin.Config) { c.Store = store }
+		return store
 	}
-	return map[string]func(*signin.Config){
-		"cookies of its own":              func(*signin.Config) {},
-		"CookieStore":                     func(c *signin.Config) { c.Store = sessions.NewCookieStore(hash, block) },
-		"FilesystemStore":                 files(64 << 10),
-		"FilesystemStore as it is made":   files(4096),
-		"FilesystemStore without a limit": files(0),
+	for name, row := range map[string]struct {
+		store    sessions.Store
+		promised int
+	}{
+		"cookies":                         {nil, 4600},
+		"CookieStore":                     {sessions.NewCookieStore(storeKey, storeKey), 1450},
+		"FilesystemStore":                 {files(64 << 10), 27_000},
+		"FilesystemStore as it is made":   {files(4096), 1450},
+		"FilesystemStore without a limit": {files(0), 48_000}, // an ID token may have 64 KB
+	} {
+		t.Run("5.10 what fits, sessions in "+name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, with{config: func(c *signin.Config) { c.Store = row.store }})
+			alice, bob := signintest.Alice(), signintest.Bob()
+			a.signedIn(large(alice, 0))
+			others := a.claimsOf(alice.Subject)
+			comes(t, a.handler(), a.signedIn(large(alice, row.promised-others)).session(), alice)
+			if got := a.claimsOf(alice.Subject); got != row.promised {
+				t.Errorf("claims: got %d bytes; want %d", got, row.promised)
+			}
+			b := a.signedIn(bob)
+			refused := b.signInAs(large(alice, row.promised+row.promised/20-others))
+			comes(t, a.handler(), b.session(), bob)
+			if name == "FilesystemStore without a limit" {
+				if refused.StatusCode < 500 {
+					t.Errorf("a twentieth more: got %d; want it refused", refused.StatusCode)
+				}
+				return
+			}
+			refused.want(t, http.StatusInternalServerError, "")
+			wantCookies(t, "refused", refused, false, "signin.tx.* cleared")
+			if want := "Your account carries more information than this application can keep"; !strings.Contains(refused.body, want) {
+				t.Errorf("page: got %q; want one that says %q", refused.body, want)
+			}
+			way := "Config.Store"
+			if row.store != nil {
+				way = "raise its limit"
+			}
+			for _, want := range []string{"code=session_too_large", " bytes", way} {
+				if !strings.Contains(a.log.String(), want) {
+					t.Errorf("log: got no %q; want it: %s", want, a.log)
+				}
+			}
+		})
 	}
 }
 
@@ -52,220 +100,89 @@ func (a *app) claimsOf(subject string) int {
 	return 0
 }
 
-// TestWhatFits holds the README's column of sizes: so many bytes of claims let
-// somebody sign in, beside an opaque access token and a refresh token, and a
-// twentieth more do not.
-func TestWhatFits(t *testing.T) {
+// moreThanASession: at a sign-in there is an error, and at a refresh the user
+// stays signed in.
+func moreThanASession(t *testing.T) {
 	t.Parallel()
-	stores := gorillaStores(t.TempDir())
-	for name, promised := range map[string]int{
-		"cookies of its own":              4600,
-		"CookieStore":                     1450,
-		"FilesystemStore":                 27_000,
-		"FilesystemStore as it is made":   1450,
-		"FilesystemStore without a limit": 48_000, // an ID token may have 64 KB
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, alice := newApp(t, with{config: stores[name]}), signintest.Alice()
-			a.signedIn(large(alice, 0))
-			others := a.claimsOf(alice.Subject)
-			b := a.signedIn(large(alice, promised-others))
-			comes(t, a.handler(), b.session(), alice)
-			if got := a.claimsOf(alice.Subject); got != promised {
-				t.Errorf("claims: got %d bytes; want %d", got, promised)
+	var huge atomic.Bool
+	a, clock, _ := refreshing(t, func(c *signin.Config) {
+		everyStore()["FilesystemStore"](t.TempDir())(c)
+		c.HTTPClient = &http.Client{Transport: tokens(func(body map[string]any) {
+			if huge.Load() {
+				body["refresh_token"] = strings.Repeat("x", 70_000)
 			}
-			refused := a.browser().signInAs(large(alice, promised+promised/20-others))
-			if refused.StatusCode < 500 {
-				t.Errorf("a twentieth more: got %d; want it refused", refused.StatusCode)
-			}
-		})
-	}
-}
-
-// roles returns u with so many roles of 20 letters.
-func roles(u signintest.User, n int) signintest.User {
-	u.Roles = nil
-	for i := range n {
-		u.Roles = append(u.Roles, fmt.Sprintf("department-%04d:edit", i))
-	}
-	return u
-}
-
-func TestCasesStores(t *testing.T) {
-	t.Parallel()
-	alice, bob := signintest.Alice(), signintest.Bob()
-	for name, config := range gorillaStores(t.TempDir()) {
-		t.Run("5.10 three hundred roles, sessions in "+name, func(t *testing.T) {
-			t.Parallel()
-			threeHundredRoles(t, config, name == "FilesystemStore" || name == "FilesystemStore without a limit")
-		})
-	}
-	directoryBroken(t)
-	t.Run("5.10 a file that another process is writing is nobody's", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		a := newApp(t, with{config: gorillaStores(dir)["FilesystemStore"]})
-		b := a.signedIn(alice)
-		if err := os.Truncate(onlyFile(t, dir), 100); err != nil { // os.WriteFile is not done at once
-			t.Fatal(err)
-		}
-		a.nobodyComes(t, a.handler(), b.session())
+		})}
 	})
-	t.Run("5.10 files of sessions that nobody ends are left to the operator", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		a, clock := stoppedApp(t, with{config: gorillaStores(dir)["FilesystemStore"]})
-		a.signedIn(alice)
-		left := onlyFile(t, dir)
-		clock.add(month)
-		a.signedIn(bob)
-		if _, err := os.Stat(left); err != nil {
-			t.Errorf("the file of a session that is over: got %v; want it there, as the README says", err)
-		}
-	})
-	signOutReaches(t)
-	refreshTokenOnce(t)
-}
-
-// threeHundredRoles are 7 KB of claims: they fit, or there is a clear error and
-// no session.
-func threeHundredRoles(t *testing.T, config func(*signin.Config), fit bool) {
-	alice, bob := roles(signintest.Alice(), 300), signintest.Bob()
-	a := newApp(t, with{config: func(c *signin.Config) {
-		c.Scopes = []string{"roles"}
-		config(c)
-	}})
-	b := a.signedIn(bob)
-	got := b.signInAs(alice)
-	if n := a.claimsOf(alice.Subject); n < 7000 {
-		t.Fatalf("claims: got %d bytes; want the roles among them", n)
-	}
-	if fit {
-		got.want(t, http.StatusSeeOther, "/")
-		comes(t, a.handler(), b.session(), alice)
-		return
-	}
+	b := a.signedIn(signintest.Alice())
+	huge.Store(true)
+	got := b.signInAs(signintest.Bob())
 	got.want(t, http.StatusInternalServerError, "")
-	wantCookies(t, "refused", got, false, "signin.tx.* cleared")
-	if want := "Your account carries more information than this application can keep"; !strings.Contains(got.body, want) {
-		t.Errorf("page: got %q; want one that says %q", got.body, want)
-	}
-	comes(t, a.handler(), b.session(), bob)
-	way := "Config.Store"
-	if a.cfg.Store != nil {
-		way = "raise its limit"
-	}
-	for _, want := range []string{"code=session_too_large", " bytes", way} {
-		if !strings.Contains(a.log.String(), want) {
-			t.Errorf("log: got none that says %q; want one: %s", want, a.log)
+	wantCookies(t, "at the sign-in", got, false, "signin.tx.* cleared")
+	comes(t, a.handler(), b.session(), signintest.Alice())
+	clock.add(time.Hour)
+	shows(t, "after the refresh", b.get("/account"), signintest.Alice().Subject)
+	huge.Store(false)
+	b.leave(http.MethodPost, "", "Sec-Fetch-Site: same-origin").want(t, http.StatusSeeOther, a.provider.Issuer)
+	a.nobodyComes(t, a.handler(), b.session())
+}
+
+// claimsGrowAtARefresh gives a user hundreds of roles while they are signed in,
+// which must not lock them out of every page.
+func claimsGrowAtARefresh(t *testing.T) {
+	t.Parallel()
+	alice := signintest.Alice()
+	a, clock := stoppedApp(t, with{})
+	b := a.signedIn(alice)
+	before := b.session()
+	a.provider.SetUser(large(alice, 16<<10))
+	for range 3 {
+		clock.add(time.Hour)
+		for _, path := range []string{"/account", "/"} {
+			got := b.get(path)
+			shows(t, path, got, alice.Subject)
+			wantCookies(t, path, got, false)
 		}
 	}
-}
-
-// onlyFile is the one file in a directory.
-func onlyFile(t *testing.T, dir string) string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("files: got %q, %v; want one", files, err)
+	a.used(t, 3)
+	if !strings.Contains(a.log.String(), "does not fit its store") {
+		t.Error("the log does not say why")
 	}
-	return files[0]
-}
-
-// directoryBroken is a FilesystemStore that cannot be read: nobody is let in, and
-// nobody is signed out. Access rights would say nothing to a test that root runs.
-func directoryBroken(t *testing.T) {
-	for name, breaks := range map[string]func(dir, file string) error{
-		"its directory is gone": func(string, string) error { return nil },
-		"there is a file in place of its directory": func(dir, _ string) error {
-			return os.WriteFile(dir, []byte("x"), 0o600)
-		},
-		"a session's file cannot be read": func(dir, file string) error {
-			return os.MkdirAll(filepath.Join(dir, file), 0o700)
-		},
-	} {
-		t.Run("5.9 a request is neither let in nor signed out: "+name, func(t *testing.T) {
-			t.Parallel()
-			alice, dir := signintest.Alice(), filepath.Join(t.TempDir(), "sessions")
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			a := newApp(t, with{config: gorillaStores(dir)["FilesystemStore"]})
-			b := a.signedIn(alice)
-			file := filepath.Base(onlyFile(t, dir))
-			if err := os.Rename(dir, dir+".away"); err != nil {
-				t.Fatal(err)
-			}
-			if err := breaks(dir, file); err != nil {
-				t.Fatal(err)
-			}
-			cannotLookUp(t, a, b, file)
-			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Rename(dir+".away", dir); err != nil {
-				t.Fatal(err)
-			}
-			comes(t, a.handler(), b.session(), alice)
-		})
+	b.do(http.MethodPost, "/sign-out")
+	if n := a.provider.LiveRefreshTokens(alice.Subject); n != 0 {
+		t.Errorf("refresh tokens: got %d alive after the sign-out; want none, the newest included", n)
 	}
-}
-
-// cannotLookUp checks what an application says whose store does not answer about
-// the session in b; key is the session's in the store, and in no log.
-func cannotLookUp(t *testing.T, a *app, b *browser, key string) {
-	t.Helper()
-	before := a.insideCalls()
-	for _, path := range []string{"/", "/account"} {
-		got := b.get(path)
-		got.want(t, http.StatusServiceUnavailable, "")
-		wantCookies(t, path, got, false)
-		if want := "We cannot look up your session right now"; !strings.Contains(got.body, want) {
-			t.Errorf("%s: got %q; want the page that says %q", path, got.body, want)
-		}
-	}
-	out := signOutWith(a.handler(), b.session())
-	out.want(t, http.StatusServiceUnavailable, "")
-	wantCookies(t, "signed out", out, false, "signin cleared")
-	if want := "sign_out_incomplete"; !strings.Contains(out.body, want) {
-		t.Errorf("sign-out: got %q; want a problem that says %q", out.body, want)
-	}
-	if a.insideCalls() != before {
-		t.Error("guarded handler: got a call; want none")
-	}
-	if got := a.log.String(); !strings.Contains(got, "code=store_unavailable") || strings.Contains(got, key) {
-		t.Error("log: want store_unavailable in it, and nowhere the session's key")
-	}
+	a.nobodyComes(t, a.handler(), before)
 }
 
 // signOutReaches holds what the README says of sign-outs: Config.Shared decides,
-// and a store on the server adds only that a session is deleted when its owner ends
-// it. Another process with memory of its own is what this one is after a restart.
+// and a store on the server adds only that a sign-out deletes the session. Another
+// process with its own memory is what this one is after a restart. Files that come
+// back from a backup change nothing.
 func signOutReaches(t *testing.T) {
 	alice := signintest.Alice()
-	ways := map[string]func(*app, *browser){
-		"a sign-out": func(a *app, b *browser) {
-			b.copyOf().do(http.MethodPost, "/sign-out").want(a.t, http.StatusSeeOther, a.provider.URL)
-		},
-		"a back-channel logout": func(a *app, _ *browser) {
-			a.notify(a.provider.LogoutToken(alice.Subject, "")).want(a.t, http.StatusOK, "")
-		},
-	}
-	for _, store := range []string{"cookies of its own", "CookieStore", "FilesystemStore"} {
-		for way, end := range ways {
-			for shared, common := range map[string]bool{"the same Shared": true, "memory of its own": false} {
+	for store, config := range everyStore() {
+		for way, end := range map[string]func(*app, *browser){
+			"a sign-out": func(a *app, b *browser) {
+				b.copyOf().do(http.MethodPost, "/sign-out").want(a.t, http.StatusSeeOther, a.provider.URL)
+			},
+			"a back-channel logout": func(a *app, _ *browser) {
+				a.notify(a.provider.LogoutToken(alice.Subject, "")).want(a.t, http.StatusOK, "")
+			},
+		} {
+			for shared, common := range map[string]bool{"the same Shared": true, "its own memory": false} {
 				t.Run(fmt.Sprintf("5.8 %s, seen by another process with %s, sessions in %s", way, shared, store), func(t *testing.T) {
 					t.Parallel()
-					config := gorillaStores(t.TempDir())[store]
+					dir := t.TempDir()
+					inStore := config(dir)
 					a, clock := stoppedApp(t, with{config: func(c *signin.Config) {
-						config(c)
+						inStore(c)
 						if common {
 							c.Shared = new(mapState)
 						}
 					}})
 					b, other := a.signedIn(alice), a.again(func(*signin.Config) {})
 					comes(t, other, b.session(), alice)
+					restore := backUp(t, dir)
 					end(a, b)
 					if common || way == "a sign-out" && store == "FilesystemStore" {
 						a.nobodyComes(t, other, b.session())
@@ -273,6 +190,9 @@ func signOutReaches(t *testing.T) {
 						comes(t, other, b.session(), alice)
 					}
 					a.nobodyComes(t, a.handler(), b.session())
+					if restore(); common {
+						a.nobodyComes(t, other, b.session())
+					}
 					if way == "a sign-out" { // its refresh token was revoked
 						clock.add(time.Hour)
 						a.nobodyComes(t, other, b.session())
@@ -283,11 +203,33 @@ func signOutReaches(t *testing.T) {
 	}
 }
 
-// refreshTokenOnce is the other half of the rule for several processes: where a
-// refresh token is good for one use, two of them end the session.
+// backUp copies the files of a directory, and returns a function that brings them back.
+func backUp(t *testing.T, dir string) (restore func()) {
+	t.Helper()
+	kept := map[string][]byte{}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range names {
+		if kept[name], err = os.ReadFile(name); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		for name, content := range kept {
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// refreshTokenOnce: where a refresh token is good for one use, two processes that
+// do not share their state end the session.
 func refreshTokenOnce(t *testing.T) {
 	alice := signintest.Alice()
-	for shared, common := range map[string]bool{"the same Shared": true, "memory of its own": false} {
+	for shared, common := range map[string]bool{"the same Shared": true, "its own memory": false} {
 		t.Run("4.2 the cookie of before a refresh comes to another process with "+shared, func(t *testing.T) {
 			t.Parallel()
 			a, clock := stoppedApp(t, with{

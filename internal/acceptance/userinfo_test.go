@@ -18,14 +18,11 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// infoScopes are those that open all that userinfo has at Logto.
-var infoScopes = []string{"email", "phone", "custom_data", "identities", "sso_identities", "urn:logto:scope:organization_data"}
-
-// describing is an application that may see all of userinfo.
+// describing is an application that may see all of userinfo at Logto.
 func describing(t *testing.T, config func(*signin.Config), opts ...signintest.Option) (*app, *stopped, *mapState) {
 	t.Helper()
 	return granting(t, func(c *signin.Config) {
-		c.Scopes = infoScopes
+		c.Scopes = []string{"email", "phone", "custom_data", "identities", "sso_identities", "urn:logto:scope:organization_data"}
 		if config != nil {
 			config(c)
 		}
@@ -43,20 +40,7 @@ type info struct {
 	PhoneNumberVerified bool                       `json:"phone_number_verified"`
 	Picture             string                     `json:"picture"`
 	CustomData          map[string]json.RawMessage `json:"custom_data"`
-	Identities          map[string]identity        `json:"identities"`
-	SSOIdentities       []ssoIdentity              `json:"sso_identities"`
 	Organizations       []organization             `json:"organization_data"`
-}
-
-type identity struct {
-	UserID  string          `json:"userId"`
-	Details json.RawMessage `json:"details"`
-}
-
-type ssoIdentity struct {
-	Issuer     string          `json:"issuer"`
-	IdentityID string          `json:"identityId"`
-	Detail     json.RawMessage `json:"detail"`
 }
 
 type organization struct{ ID, Name, Description string }
@@ -82,23 +66,12 @@ func TestFetchUserInfo(t *testing.T) {
 			Subject: "alice0000001", Name: "Alice Example", Username: "alice", Email: "alice@example.test", EmailVerified: true,
 			PhoneNumber: "15550000001", PhoneNumberVerified: true, Picture: "https://pictures.example.test/alice.png",
 		}},
-		{"null is nothing, and no error", signintest.XUser(), map[string]any{"custom_data": nil, "identities": nil, "sso_identities": nil, "organization_data": nil},
-			info{Subject: "x00000000001", Name: "Xavier Example"}},
-		{"what only Logto has", signintest.User{Subject: "s1"}, map[string]any{
-			"custom_data": map[string]any{"plan": "gold", "n": json.Number("12345678901234567890")},
-			"identities": map[string]any{
-				"naver": map[string]any{"userId": "n1", "details": map[string]any{"id": "n1", "nickname": "길동"}},
-				"x":     map[string]any{"userId": "x1"},
-			},
-			"sso_identities":    []any{map[string]any{"issuer": "https://idp.test", "identityId": "i1", "detail": map[string]any{"a": 1}}},
-			"organization_data": []any{map[string]any{"id": "org_one", "name": "One", "description": nil}, map[string]any{"id": "org_two", "name": "Two", "description": "The second"}},
+		{"null, and what only Logto has", signintest.XUser(), map[string]any{
+			"custom_data":       map[string]any{"plan": "gold", "n": json.Number("12345678901234567890")},
+			"organization_data": []any{map[string]any{"id": "org_one", "name": "One", "description": nil}},
 		}, info{
-			Subject: "s1", CustomData: map[string]json.RawMessage{"n": json.RawMessage("12345678901234567890"), "plan": json.RawMessage(`"gold"`)},
-			Identities: map[string]identity{
-				"naver": {UserID: "n1", Details: json.RawMessage(`{"id":"n1","nickname":"길동"}`)}, "x": {UserID: "x1"},
-			},
-			SSOIdentities: []ssoIdentity{{Issuer: "https://idp.test", IdentityID: "i1", Detail: json.RawMessage(`{"a":1}`)}},
-			Organizations: []organization{{ID: "org_one", Name: "One"}, {ID: "org_two", Name: "Two", Description: "The second"}},
+			Subject: "x00000000001", Name: "Xavier Example", Organizations: []organization{{ID: "org_one", Name: "One"}},
+			CustomData: map[string]json.RawMessage{"n": json.RawMessage("12345678901234567890"), "plan": json.RawMessage(`"gold"`)},
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -106,16 +79,16 @@ func TestFetchUserInfo(t *testing.T) {
 			a, _, _ := describing(t, nil)
 			row.user.Claims = row.claims
 			a.within(t, a.signedIn(row.user).session(), func(ctx context.Context) {
-				before := a.provider.Stats().UserInfo
-				for range 2 {
-					if got := told[info](t, ctx); !reflect.DeepEqual(got, row.want) {
-						t.Errorf("got  %+v\nwant %+v", got, row.want)
-					}
+				if got := told[info](t, ctx); !reflect.DeepEqual(got, row.want) {
+					t.Errorf("got  %+v\nwant %+v", got, row.want)
 				}
 				if got := told[*info](t, ctx); !reflect.DeepEqual(*got, row.want) {
 					t.Errorf("by a pointer: got  %+v\nwant %+v", *got, row.want)
 				}
-				if got := a.provider.Stats().UserInfo - before; got != 3 {
+				if raw := told[json.RawMessage](t, ctx); !json.Valid(raw) || !strings.Contains(string(raw), `"sub":"`+row.want.Subject+`"`) {
+					t.Errorf("got %s; want the answer as it is", raw)
+				}
+				if got := a.provider.Stats().UserInfo; got != 3 {
 					t.Errorf("got %d requests; want one each time", got)
 				}
 			})
@@ -124,63 +97,28 @@ func TestFetchUserInfo(t *testing.T) {
 	}
 }
 
-// Whatever a provider says can be had, and nothing of it is left out or renamed.
-func TestFetchUserInfoIntoAMap(t *testing.T) {
+// What does not fit the application's type is an error of encoding/json that names
+// the claim, and nothing is returned that was decoded in part.
+func TestFetchUserInfo_ClaimDoesNotFit(t *testing.T) {
 	t.Parallel()
 	a, _, _ := describing(t, nil)
-	claims := map[string]any{
-		"name": 5.0, "email_verified": "true", "Custom_Data": "text is JSON, too", "identities": []any{map[string]any{"userId": "n1"}},
-		"preferred_username": "sue", "picture": nil,
-	}
-	a.within(t, a.signedIn(signintest.User{Subject: "s1", Claims: claims}).session(), func(ctx context.Context) {
-		got := told[map[string]any](t, ctx)
-		for name, want := range claims {
-			if value, there := got[name]; !there || !reflect.DeepEqual(value, want) {
-				t.Errorf("%s: got %v, there: %v; want %v", name, value, there, want)
-			}
+	person := signintest.Alice()
+	person.Claims = map[string]any{"email_verified": "true"}
+	b := a.signedIn(person)
+	a.within(t, b.session(), func(ctx context.Context) {
+		got, err := signin.FetchUserInfo[info](ctx)
+		misfit, ok := errors.AsType[*json.UnmarshalTypeError](err)
+		if !ok || misfit.Field != "email_verified" || !strings.HasPrefix(err.Error(), "signin: ") || !strings.Contains(err.Error(), "acceptance_test.info") {
+			t.Errorf("got error %v, %+v; want one of encoding/json that names the claim", err, misfit)
 		}
-		if got["sub"] != "s1" {
-			t.Errorf("got sub %v; want s1", got["sub"])
+		if !reflect.DeepEqual(got, info{}) {
+			t.Errorf("got %+v; want nothing", got)
 		}
-		if raw := told[json.RawMessage](t, ctx); !json.Valid(raw) || !strings.Contains(string(raw), `"Custom_Data":"text is JSON, too"`) {
-			t.Errorf("got %s; want the answer as it is", raw)
+		if a.auth.HandleError(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), err) {
+			t.Errorf("got error %v answered as one of this package; want it left to the application", err)
 		}
 	})
-}
-
-// What does not fit the application's type is an error of encoding/json, which names
-// the claim; nothing is returned that was decoded in part.
-func TestFetchUserInfoThatDoesNotFit(t *testing.T) {
-	t.Parallel()
-	for field, row := range map[string]struct{ claims map[string]any }{
-		"name":              {map[string]any{"name": 5}},
-		"email_verified":    {map[string]any{"email_verified": "true"}},
-		"custom_data":       {map[string]any{"custom_data": "text"}},
-		"identities.userId": {map[string]any{"identities": map[string]any{"naver": map[string]any{"userId": "n1"}, "x": map[string]any{"userId": 7}}}},
-		"sso_identities":    {map[string]any{"sso_identities": map[string]any{"issuer": "x"}}},
-	} {
-		t.Run(field, func(t *testing.T) {
-			t.Parallel()
-			a, _, _ := describing(t, nil)
-			person := signintest.Alice()
-			person.Claims = row.claims
-			b := a.signedIn(person)
-			a.within(t, b.session(), func(ctx context.Context) {
-				got, err := signin.FetchUserInfo[info](ctx)
-				misfit, ok := errors.AsType[*json.UnmarshalTypeError](err)
-				if !ok || misfit.Field != field || !strings.HasPrefix(err.Error(), "signin: ") || !strings.Contains(err.Error(), "acceptance_test.info") {
-					t.Errorf("got error %v, %+v; want one of encoding/json for %s", err, misfit, field)
-				}
-				if !reflect.DeepEqual(got, info{}) {
-					t.Errorf("got %+v; want nothing", got)
-				}
-				if _, ours := errors.AsType[*signin.Error](err); ours || a.auth.HandleError(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), err) {
-					t.Errorf("got error %v answered as one of this package; want it left to the application", err)
-				}
-			})
-			shows(t, "the next page", b.get("/account"), person.Subject)
-		})
-	}
+	shows(t, "the next page", b.get("/account"), person.Subject)
 }
 
 // infoError checks an error of FetchUserInfo.
@@ -193,34 +131,32 @@ func infoError(t *testing.T, when string, ctx context.Context, code signin.Code)
 	wantCode(t, when, nil, err, code)
 }
 
-// CASES 3.6.
-func TestFetchUserInfoRefusesWhatItMust(t *testing.T) {
+func TestFetchUserInfo_BadAnswers(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		name     string
-		fault    signintest.Fault
-		code     signin.Code
-		asked    int // at userinfo
-		refreshs int
+		name      string
+		fault     signintest.Fault
+		code      signin.Code
+		asked     int // at userinfo
+		refreshes int
 	}{
-		{"of somebody else", faults.UserInfoSubjectWrong, signin.ErrProviderRejected, 1, 0},
-		{"of nobody", faults.UserInfoSubjectMissing, signin.ErrProviderRejected, 1, 0},
-		{"as a page", faults.UserInfoContentType, signin.ErrProviderRejected, 1, 0},
-		{"that is an ID token", faults.UserInfoIDToken, signin.ErrProviderRejected, 1, 0},
+		{"of another person", faults.UserInfoSubjectWrong, signin.ErrProviderRejected, 1, 0},
+		{"without a subject", faults.UserInfoSubjectMissing, signin.ErrProviderRejected, 1, 0},
 		{"that is down", faults.UserInfo500, signin.ErrProviderUnavailable, 1, 0},
 		{"that redirects", faults.UserInfoRedirect, signin.ErrProviderMisconfigured, 1, 0},
 		{"that takes no token, tried twice and no more", faults.UserInfo401, signin.ErrProviderRejected, 2, 1},
+		{"that the provider does not have", faults.DiscoveryNoUserInfo, signin.ErrProviderMisconfigured, 0, 0},
 	} {
 		t.Run("userinfo "+row.name, func(t *testing.T) {
 			t.Parallel()
 			a, _, _ := describing(t, nil)
-			b := a.signedIn(signintest.Alice())
 			a.provider.Inject(row.fault)
+			b := a.signedIn(signintest.Alice())
 			a.within(t, b.session(), func(ctx context.Context) { infoError(t, row.name, ctx, row.code) })
 			if got := a.provider.Stats().UserInfo; got != row.asked {
 				t.Errorf("got %d requests; want %d", got, row.asked)
 			}
-			a.used(t, row.refreshs)
+			a.used(t, row.refreshes)
 			a.provider.Clear()
 			a.silent(t, nil)
 			shows(t, "the next page", b.get("/account"), signintest.Alice().Subject) // it says nothing about the session
@@ -228,97 +164,47 @@ func TestFetchUserInfoRefusesWhatItMust(t *testing.T) {
 	}
 }
 
-func TestFetchUserInfoTriesOnceMore(t *testing.T) {
+func TestFetchUserInfo_TokenRefused(t *testing.T) {
 	t.Parallel()
-	for _, rotates := range []bool{false, true} {
-		var opts []signintest.Option
-		if rotates {
-			opts = append(opts, signintest.WithRefreshRotation())
-		}
-		a, clock, _ := describing(t, nil, opts...)
-		b := a.signedIn(signintest.Alice())
-		a.within(t, b.session(), func(ctx context.Context) {
-			a.provider.Inject(faults.UserInfo401)
-			a.provider.OnTokenRequest(func(form url.Values) {
-				if form["resource"] != nil {
-					t.Errorf("got %v; want a request for userinfo's own token", form)
-				}
-				a.provider.Clear() // the new token is taken
-			})
-			if got := told[info](t, ctx); got.Subject != signintest.Alice().Subject {
-				t.Errorf("got %+v; want Alice", got)
+	a, clock, _ := describing(t, nil, signintest.WithRefreshRotation())
+	b := a.signedIn(signintest.Alice())
+	a.within(t, b.session(), func(ctx context.Context) {
+		a.provider.Inject(faults.UserInfo401)
+		a.provider.OnTokenRequest(func(form url.Values) {
+			if form["resource"] != nil {
+				t.Errorf("got %v; want a request for userinfo's own token", form)
 			}
+			a.provider.Clear() // the new token is taken
 		})
-		if got := a.provider.Stats().UserInfo; got != 2 {
-			t.Errorf("rotating %v: got %d requests; want 2", rotates, got)
+		if got := told[info](t, ctx); got.Subject != signintest.Alice().Subject {
+			t.Errorf("got %+v; want Alice", got)
 		}
-		a.used(t, 1)
-		clock.add(5 * time.Second)
-		shows(t, "the next page", b.get("/account"), signintest.Alice().Subject)
-		a.used(t, 1)
+	})
+	if got := a.provider.Stats().UserInfo; got != 2 {
+		t.Errorf("got %d requests; want 2", got)
+	}
+	clock.add(5 * time.Second)
+	shows(t, "the next page", b.get("/account"), signintest.Alice().Subject)
+	a.used(t, 1)
+}
+
+func TestFetchUserInfo_NotSignedIn(t *testing.T) {
+	t.Parallel()
+	infoError(t, "no guard", t.Context(), signin.ErrInternal)
+	a, clock, _ := describing(t, func(c *signin.Config) { c.OmitDefaultScopes = true })
+	behind(t, a.auth.Load, "", func(ctx context.Context) { infoError(t, "no cookie", ctx, signin.ErrNotSignedIn) })
+	behind(t, a.auth.RequireBearer(apiA), "", func(ctx context.Context) { infoError(t, "a program", ctx, signin.ErrNotSignedIn) },
+		"Authorization: Bearer "+a.provider.AccessToken(signintest.Alice().Subject, apiA))
+	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
+		clock.add(time.Hour)
+		infoError(t, "expired, without a refresh token", ctx, signin.ErrProviderMisconfigured)
+	})
+	if got := a.provider.Stats().UserInfo; got != 0 {
+		t.Errorf("got %d requests; want none", got)
 	}
 }
 
-func TestFetchUserInfoOfPeopleWhoAreGone(t *testing.T) {
-	t.Parallel()
-	t.Run("nobody", func(t *testing.T) {
-		t.Parallel()
-		infoError(t, "no context", context.Background(), signin.ErrInternal)
-		a, _, _ := describing(t, nil)
-		called := false
-		knock(a.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			called = true
-			infoError(t, "nobody", r.Context(), signin.ErrNotSignedIn)
-		})), "/", "")
-		if !called || a.provider.Stats().UserInfo != 0 {
-			t.Errorf("got %d requests, the handler called %v; want none, and it called", a.provider.Stats().UserInfo, called)
-		}
-	})
-	t.Run("behind a guard for programs", func(t *testing.T) {
-		t.Parallel()
-		a, _, _ := describing(t, nil)
-		called := false
-		knock(a.auth.RequireBearer(apiA)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			called = true
-			infoError(t, "a program", r.Context(), signin.ErrNotSignedIn)
-		})), "/", "", "Authorization: Bearer "+a.provider.AccessToken(signintest.Alice().Subject, apiA))
-		if !called || a.provider.Stats().UserInfo != 0 {
-			t.Errorf("got %d requests, the handler called %v; want none, and it called", a.provider.Stats().UserInfo, called)
-		}
-	})
-	t.Run("suspended", func(t *testing.T) {
-		t.Parallel()
-		a, _, _ := describing(t, nil)
-		b := a.signedIn(signintest.Alice())
-		a.within(t, b.session(), func(ctx context.Context) {
-			a.provider.Suspend(signintest.Alice().Subject)
-			infoError(t, "suspended", ctx, signin.ErrNotSignedIn)
-		})
-		b.get("/account").want(t, http.StatusSeeOther, "/sign-in")
-	})
-	t.Run("an expired session without a refresh token", func(t *testing.T) {
-		t.Parallel()
-		a, clock, _ := describing(t, func(c *signin.Config) { c.OmitDefaultScopes = true })
-		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-			told[info](t, ctx)
-			clock.add(time.Hour)
-			infoError(t, "expired", ctx, signin.ErrProviderMisconfigured)
-		})
-		if got := a.provider.Stats().UserInfo; got != 1 {
-			t.Errorf("got %d requests; want 1", got)
-		}
-	})
-	t.Run("a provider without userinfo", func(t *testing.T) {
-		t.Parallel()
-		a, _, _ := describing(t, nil)
-		a.provider.Inject(faults.DiscoveryNoUserInfo)
-		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-			infoError(t, "none", ctx, signin.ErrProviderMisconfigured)
-		})
-	})
-}
-
-func TestFetchUserInfoOfATestUser(t *testing.T) {
+func TestFetchUserInfo_TestUser(t *testing.T) {
 	t.Parallel()
 	of := func(u *signin.User) context.Context {
 		return signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), u).Context()
@@ -328,26 +214,26 @@ func TestFetchUserInfoOfATestUser(t *testing.T) {
 		user signin.User
 		want map[string]any
 	}{
-		{"by their fields", signin.User{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test", EmailVerified: true, PhoneNumber: "1", Picture: "p", Roles: []string{"admin"}},
-			map[string]any{"sub": "u1", "name": "Una", "username": "una", "email": "u@example.test", "email_verified": true, "phone_number": "1", "picture": "p"}},
+		{"by their fields", signin.User{Subject: "u1", Name: "Una", Username: "una", Email: "u@example.test",
+			EmailVerified: true, PhoneNumber: "1", Picture: "p", Roles: []string{"admin"}},
+			map[string]any{"sub": "u1", "name": "Una", "username": "una", "email": "u@example.test",
+				"email_verified": true, "phone_number": "1", "picture": "p"}},
 		{"by few fields", signin.User{Subject: "u1"}, map[string]any{"sub": "u1", "email_verified": false}},
-		{"by their claims", signin.User{Claims: json.RawMessage(`{"sub":"u2","name":"Two","email_verified":true,"custom_data":{"a":1}}`)},
-			map[string]any{"sub": "u2", "name": "Two", "email_verified": true, "custom_data": map[string]any{"a": 1.0}}},
-		{"by both, and the claims win", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", EmailVerified: true, Claims: json.RawMessage(`{"sub":"u4","name":null,"email_verified":false}`)},
-			map[string]any{"sub": "u4", "name": nil, "email": "u@example.test", "email_verified": false}},
-		{"claims that are no JSON add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`{"sub":`)}, map[string]any{"sub": "u5", "email_verified": false}},
-		{"claims that are a list add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`["sub"]`)}, map[string]any{"sub": "u5", "email_verified": false}},
-		{"claims that are null add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`null`)}, map[string]any{"sub": "u5", "email_verified": false}},
+		{"by both, and the claims win", signin.User{Subject: "u3", Name: "Three", Email: "u@example.test", EmailVerified: true,
+			Claims: json.RawMessage(`{"sub":"u4","name":null,"email_verified":false,"custom_data":{"a":1}}`)},
+			map[string]any{"sub": "u4", "name": nil, "email": "u@example.test", "email_verified": false, "custom_data": map[string]any{"a": 1.0}}},
+		{"claims that are not JSON add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`{"sub":`)},
+			map[string]any{"sub": "u5", "email_verified": false}},
+		{"claims that are a list add nothing", signin.User{Subject: "u5", Claims: json.RawMessage(`["sub"]`)},
+			map[string]any{"sub": "u5", "email_verified": false}},
 	} {
-		for range 2 {
-			if got := told[map[string]any](t, of(&row.user)); !reflect.DeepEqual(got, row.want) {
-				t.Errorf("%s: got %v; want %v", row.name, got, row.want)
-			}
+		if got := told[map[string]any](t, of(&row.user)); !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s: got %v; want %v", row.name, got, row.want)
 		}
 	}
 	got := told[info](t, of(&signin.User{Subject: "u1", Claims: json.RawMessage(`{"custom_data":{"n":12345678901234567890}}`)}))
 	if want := (info{Subject: "u1", CustomData: map[string]json.RawMessage{"n": json.RawMessage("12345678901234567890")}}); !reflect.DeepEqual(got, want) {
-		t.Errorf("a long number: got %+v; want %+v, as userinfo would say it", got, want)
+		t.Errorf("a long number: got %+v; want %+v, as in userinfo", got, want)
 	}
 	if _, err := signin.FetchUserInfo[struct{ Name int }](of(&signin.User{Name: "Una"})); err == nil || !strings.HasPrefix(err.Error(), "signin: ") {
 		t.Errorf("a claim that does not fit: got %v; want an error", err)
@@ -367,13 +253,8 @@ func TestUnverifiedClaims(t *testing.T) {
 	if got, err := signin.UnverifiedClaims[claims](sign(`{"aud":"api","scope":"read","x":1}`)); err != nil || got != (claims{"api", "read"}) {
 		t.Errorf("a JWT: got %+v, %v; want its claims", got, err)
 	}
-	if got, err := signin.UnverifiedClaims[map[string]any](sign(`{"aud":["a","b"]}`)); err != nil || len(got["aud"].([]any)) != 2 {
-		t.Errorf("into a map: got %+v, %v; want its claims", got, err)
-	}
 	for name, token := range map[string]string{
-		"opaque": "0123456789abcdef", "empty": "", "two parts": "YQ.YQ", "four parts": "YQ.YQ.YQ.YQ", "no signature": "YQ.e30.",
-		"not base64": "YQ.{}.YQ", "no JSON": sign("aud"), "no object": sign(`["aud"]`), "another type": sign(`{"aud":["api"]}`),
-		"a part of another type": sign(`{"scope":"read","aud":5}`), "cut short": sign(`{"aud":"api"`),
+		"opaque": "0123456789abcdef", "not an object": sign(`["aud"]`), "a part of another type": sign(`{"scope":"read","aud":5}`),
 	} {
 		got, err := signin.UnverifiedClaims[claims](token)
 		if err == nil || got != (claims{}) || !strings.HasPrefix(err.Error(), "signin: ") {

@@ -1,0 +1,72 @@
+package acceptance_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// Each code has its status and a page with a link that may help.
+func TestErrorPages_StatusAndLink(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn, c.Paths.AfterSignOut = "/home", "/bye" }})
+	b := a.signedIn(signintest.Alice())
+	for link, statuses := range map[string]map[signin.Code]int{
+		"/sign-in": {
+			signin.ErrNotSignedIn: 401, signin.ErrStepUpRequired: 401, signin.ErrStepUpFailed: 403, signin.ErrBadCallback: 400,
+			signin.ErrSignInExpired: 400, signin.ErrCookiesBlocked: 400, signin.ErrDeclined: 403, signin.ErrProviderUnavailable: 503,
+			signin.ErrProviderRejected: 502, signin.ErrStoreUnavailable: 503, signin.ErrSharedUnavailable: 503,
+		},
+		"/home": {
+			signin.ErrForbidden: 403, signin.ErrNotMember: 403, signin.ErrMFARequired: 403, signin.ErrUnknownResource: 500, signin.ErrScopeMissing: 500,
+		},
+		"/bye": {
+			signin.ErrBadRequest: 400, signin.ErrSessionTooLarge: 500, signin.ErrProviderMisconfigured: 502, signin.ErrSignOutIncomplete: 503,
+			signin.ErrInvalidToken: 401, signin.ErrMethodNotAllowed: 405, signin.ErrInternal: 500,
+		},
+	} {
+		for code, status := range statuses {
+			path, cause := "/refused/"+string(code), errors.New("cause-of-"+string(code))
+			a.mount(path, a.auth.Require(signin.RuleFunc(func(*http.Request, *signin.User) error {
+				return &signin.Error{Code: code, Err: cause}
+			}))(http.HandlerFunc(a.account)))
+			got := b.get(path)
+			got.want(t, status, "")
+			if !strings.Contains(got.body, `<a href="`+link+`">`) {
+				t.Errorf("%s: got %q; want a link to %s", code, got.body, link)
+			}
+			// Only what an operator has to know is logged.
+			if logged := strings.Contains(a.log.String(), cause.Error()); logged != (status >= 500) {
+				t.Errorf("%s: got logged %t; want %t", code, logged, status >= 500)
+			}
+			if strings.Contains(got.body, cause.Error()) || len(got.Header["Set-Cookie"]) > 0 || a.insideCalls() != 0 {
+				t.Errorf("%s: got cookies %q, %q; want neither cookies nor the cause, and no handler called", code, got.Header["Set-Cookie"], got.body)
+			}
+			a.mu.Lock()
+			last := a.events[len(a.events)-1]
+			a.mu.Unlock()
+			if status < 500 && (last.Kind != signin.EventRefused || !errors.Is(last.Err, cause) || !errors.Is(last.Err, code)) {
+				t.Errorf("%s: got event %+v; want the refusal and its cause", code, last)
+			}
+		}
+	}
+	comes(t, a.handler(), b.session(), signintest.Alice())
+}
+
+func TestHandleError_WithoutAGuard(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	a.mount("/bare", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.auth.HandleError(w, r, fmt.Errorf("wrapped: %w", &signin.Error{Code: signin.ErrForbidden}))
+	}))
+	got := a.browser().get("/bare")
+	got.want(t, http.StatusForbidden, "")
+	if len(got.Header["Set-Cookie"]) > 0 || !strings.Contains(got.body, "<h1>This page is not open to you</h1>") {
+		t.Errorf("got cookies %q, %q; want a page", got.Header["Set-Cookie"], got.body)
+	}
+}

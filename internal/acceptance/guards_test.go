@@ -1,0 +1,101 @@
+package acceptance_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// The page of a 403 names what a rule needs if that is one word.
+func TestHasRole_MessageNamesTheRole(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"editor": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a b": false, "<b>": false,
+	} {
+		var e *signin.Error
+		err := signin.HasRole(name).Check(httptest.NewRequest("GET", "/", nil), &signin.User{})
+		if !errors.As(err, &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
+			t.Errorf("%q: got %v; want %v", name, e, signin.ErrForbidden)
+		} else if named := !strings.HasPrefix(e.Message, "You are signed in, but your account has no access here"); named != want {
+			t.Errorf("%q: got %q; want it named: %t", name, e.Message, want)
+		}
+	}
+}
+
+func TestACR_NotAClass(t *testing.T) {
+	t.Parallel()
+	for _, values := range [][]string{nil, {""}, {" mfa"}, {"mfa\t"}, {"mfa pwd"}, {"mfa", "pwd "}} {
+		if said := panicOf(func() { signin.ACR(values...) }); !strings.Contains(said, "ACR needs classes") {
+			t.Errorf("%q: got %q; want a panic", values, said)
+		}
+	}
+}
+
+// Several step-ups are the strictest of them in any order; of those in AnyOf it is
+// the first.
+func TestRequire_SeveralStepUps(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	minute, hour, mfa := signin.AuthenticatedWithin(time.Minute), signin.AuthenticatedWithin(time.Hour), signin.ACR("mfa")
+	for path, row := range map[string]struct {
+		rules []signin.Rule
+		want  string
+	}{
+		"/short-first": {[]signin.Rule{minute, hour}, "/sign-in?max_age=60&return_to=%2Fshort-first"},
+		"/short-last":  {[]signin.Rule{hour, minute}, "/sign-in?max_age=60&return_to=%2Fshort-last"},
+		"/age-first":   {[]signin.Rule{signin.AnyOf(minute, mfa)}, "/sign-in?max_age=60&return_to=%2Fage-first"},
+		"/class-first": {[]signin.Rule{signin.AnyOf(mfa, minute)}, "/sign-in?acr_values=mfa&return_to=%2Fclass-first"},
+	} {
+		a.mount(path, a.auth.Require(row.rules...)(http.HandlerFunc(a.account)))
+		got := b.get(path)
+		got.want(t, http.StatusSeeOther, row.want)
+		if to := got.Header.Get("Location"); to != row.want || a.insideCalls() != 0 {
+			t.Errorf("%s: got %q, handler called %d times; want %q, and none", path, to, a.insideCalls(), row.want)
+		}
+	}
+}
+
+// The page to which every sign-in leads by default is not named in the URL.
+func TestRequireAuth_AfterSignInIsNotNamed(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn = "/home" }})
+	a.mount("/home", a.auth.RequireAuth(http.HandlerFunc(a.account)))
+	for path, want := range map[string]string{"/home": "/sign-in", "/home?tab=1": "/sign-in?return_to=%2Fhome%3Ftab%3D1"} {
+		if got := a.browser().get(path).Header.Get("Location"); got != want {
+			t.Errorf("%s: got %q; want %q", path, got, want)
+		}
+	}
+}
+
+func TestNew_MistakesThatMeet(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*signin.Config){
+		"a path to return to, and no BaseURL": func(c *signin.Config) { c.BaseURL, c.SignInOptions = "", []signin.SignInOption{signin.ReturnTo("/x")} },
+		"a host with a zone":                  func(c *signin.Config) { c.BaseURL = "https://[fe80::1%25eth0]" },
+	} {
+		cfg := goodConfig()
+		change(&cfg)
+		if got := mistakes(t, cfg); !slices.Equal(got, []string{"BaseURL"}) {
+			t.Errorf("%s: got mistakes %q; want BaseURL", name, got)
+		}
+	}
+}
+
+// A token for an organization is refused by guards that do not ask for one, but
+// not by the guard of that organization.
+func TestRequireBearer_OrganizationIsTheAudience(t *testing.T) {
+	t.Parallel()
+	const organization = "urn:logto:organization:org_one"
+	a := apiApp(t, with{})
+	a.mount("/organization", a.auth.RequireBearer(organization)(http.HandlerFunc(who)))
+	shows(t, "its member", a.call("/organization", "Bearer "+a.provider.AccessToken("alice0000001", organization)), "alice0000001")
+}

@@ -1,0 +1,69 @@
+package acceptance_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
+	"github.com/gosignin/signin/signintest"
+)
+
+// TestIDToken is about what the token and userinfo endpoints answer. It has a
+// row for each kind of mistake; package jwt has the others, and what else there
+// is about signatures and claims.
+func TestIDToken(t *testing.T) {
+	t.Parallel()
+	rs256 := algorithm("RS256") // RSA keys are the usual victims of key confusion (RFC 8725, section 2.1)
+	for _, row := range []rejection{
+		{
+			name: "3.1 HS256 keyed with the client secret where the provider lists HS256", with: rs256, try: relisted,
+			faults: fault(faults.IDTokenHS256Secret, faults.DiscoveryAlgNone), want: unbelieved,
+		},
+		{name: "3.1 a published key of an algorithm that the provider does not list", faults: fault(faults.IDTokenOtherAlgorithm), want: unbelieved},
+		{name: "3.1 jku in the header is ignored", faults: fault(faults.IDTokenHeaderJKU), want: unbelieved, also: noneFetched},
+		{name: "3.2 an untrusted extra audience", faults: fault(faults.IDTokenAudienceExtra), want: unbelieved},
+		{name: "3.4 at_hash wrong", faults: fault(faults.IDTokenAtHashWrong), want: unbelieved},
+		{name: "3.5 a token response without id_token", faults: fault(faults.TokensNoIDToken), want: unbelieved},
+		{name: "3.6 userinfo refused with 401", with: merging, faults: fault(faults.UserInfo401), want: unbelieved},
+	} {
+		row.run(t)
+	}
+	for name, test := range map[string]func(*testing.T){
+		"3.3 a provider sixty seconds ahead is accepted":     func(t *testing.T) { skewed(t, -60*time.Second, true) },
+		"3.3 a provider sixty-one seconds ahead is rejected": func(t *testing.T) { skewed(t, -61*time.Second, false) },
+		"3.4 at_hash right is accepted":                      func(t *testing.T) { accepted(t, with{}, faults.IDTokenAtHashRight) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+// noneFetched wants nothing to be fetched from where a token's header points.
+func noneFetched(t *testing.T, a *app) {
+	t.Helper()
+	for _, s := range a.wire.requests() {
+		if strings.HasPrefix(s.url.Path, "/foreign") {
+			t.Errorf("requests: got one for %s; want none", s.url.Path)
+		}
+	}
+}
+
+// skewed lets Alice sign in while the provider's clock is stopped, and so is
+// the application's, which is ahead of it.
+func skewed(t *testing.T, ahead time.Duration, good bool) {
+	t.Helper()
+	start := time.Now().Truncate(time.Second)
+	w := with{
+		provider: []signintest.Option{signintest.WithNow(func() time.Time { return start })},
+		config:   func(cfg *signin.Config) { cfg.Now = func() time.Time { return start.Add(ahead) } },
+	}
+	if good {
+		accepted(t, w)
+		return
+	}
+	rejection{name: "rejected", with: w, want: unbelieved}.in(t, notSignedIn)
+}
