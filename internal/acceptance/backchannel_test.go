@@ -54,7 +54,6 @@ func TestBackChannelLogout(t *testing.T) {
 		"8.3 another tenant's sid, and an unknown one, end nothing here":              anotherTenant,
 		"8.3 keys that cannot be fetched are 503":                                     withoutKeys,
 		"8.3 shared state that fails is 503, and the token works afterwards":          withoutSharedState,
-		"8.3 a session keeps its ID at a refresh that does not repeat it":             sessionIDAfterRefresh,
 		"8.3 at a replica whose clock is slow":                                        slowReplica,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,23 +184,6 @@ func withoutSharedState(t *testing.T) {
 	a.notify(token).want(t, http.StatusOK, "")
 	if got := alice.who(); got != notSignedIn {
 		t.Errorf("got %q; want the session ended", got)
-	}
-}
-
-func sessionIDAfterRefresh(t *testing.T) {
-	a := newApp(t, with{})
-	b := a.signedIn(signintest.Alice())
-	sid := a.provider.SessionIDs(signintest.Alice().Subject)[0]
-	a.provider.Inject(faults.IDTokenSIDMissing)
-	for range 2 {
-		a.clock.add(time.Hour)
-		if got := b.who(); got != signintest.Alice().Subject {
-			t.Fatalf("after a refresh: got %q; want Alice", got)
-		}
-	}
-	a.notify(a.provider.LogoutToken(signintest.Alice().Subject, sid)).want(t, http.StatusOK, "")
-	if got := b.who(); got != notSignedIn {
-		t.Errorf("after a logout token that names the session: got %q; want it ended", got)
 	}
 }
 

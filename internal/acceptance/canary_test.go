@@ -43,18 +43,6 @@ type canary struct {
 	panics atomic.Bool // in Config.Pages
 }
 
-// fan logs to two handlers.
-type fan [2]slog.Handler
-
-func (f fan) Enabled(context.Context, slog.Level) bool { return true }
-func (f fan) Handle(ctx context.Context, r slog.Record) error {
-	return errors.Join(f[0].Handle(ctx, r), f[1].Handle(ctx, r))
-}
-func (f fan) WithAttrs(a []slog.Attr) slog.Handler { return fan{f[0].WithAttrs(a), f[1].WithAttrs(a)} }
-func (f fan) WithGroup(name string) slog.Handler {
-	return fan{f[0].WithGroup(name), f[1].WithGroup(name)}
-}
-
 func newCanary(t *testing.T, inFiles bool) *canary {
 	t.Helper()
 	c := &canary{shared: new(mapState), json: new(lockedBuffer), told: new(lockedBuffer)}
@@ -68,7 +56,7 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 		config: func(cfg *signin.Config) {
 			cfg.MergeUserInfo, cfg.Scopes, cfg.Resources, cfg.Shared = true, []string{"email", orgScope}, []string{apiA, apiB}, c.shared
 			level := &slog.HandlerOptions{Level: slog.LevelDebug}
-			cfg.Logger = slog.New(fan{slog.NewTextHandler(text, level), slog.NewJSONHandler(c.json, level)})
+			cfg.Logger = slog.New(slog.NewMultiHandler(slog.NewTextHandler(text, level), slog.NewJSONHandler(c.json, level)))
 			if inFiles {
 				store := sessions.NewFilesystemStore(c.dir, []byte(strings.Repeat("h", 32)))
 				store.MaxLength(64 << 10)

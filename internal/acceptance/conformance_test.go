@@ -32,12 +32,6 @@ var fapi = with{
 	},
 }
 
-// discoverAgain begins a sign-in at an application that was just started.
-func discoverAgain(a *app, b *browser) answer {
-	a.start()
-	return b.get("/sign-in?return_to=%2Faccount")
-}
-
 // relisted lets Alice sign in after the application has read the provider's
 // metadata anew.
 func relisted(a *app, b *browser) answer {
@@ -109,11 +103,11 @@ func TestConformance(t *testing.T) {
 		{name: "P-userinfo-invalid-sub", with: merging, faults: fault(faults.UserInfoSubjectWrong), want: unbelieved},
 		{
 			name: "P-discovery-issuer-mismatch", faults: fault(faults.DiscoveryIssuerWrong),
-			try: discoverAgain, want: mismatch, also: onlyDiscovery,
+			try: relisted, want: mismatch, also: onlyDiscovery,
 		},
 		{
 			name:   "P-discovery-issuer-mismatch by the whole document of another provider",
-			faults: fault(faults.DiscoveryOtherProvider), try: discoverAgain, want: mismatch, also: onlyDiscovery,
+			faults: fault(faults.DiscoveryOtherProvider), try: relisted, want: mismatch, also: onlyDiscovery,
 		},
 		{
 			name: "P-3rd-party-init-login of a foreign issuer", noEvent: true, want: badRequest,
