@@ -3,7 +3,6 @@ package acceptance_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -46,38 +45,33 @@ func newNested(t *testing.T, o with) *nested {
 	return n
 }
 
-// ask sends a request with "a session", "a token", "both" or "neither", and with
-// further header lines.
-func (n *nested) ask(h http.Handler, with, token, lines string) *httptest.ResponseRecorder {
-	n.t.Helper()
-	r, w := n.request(http.MethodGet, "/page", lines), httptest.NewRecorder()
+// ask sends a request with "a session", "a token", "both" or "neither".
+func (n *nested) ask(h http.Handler, with, token, accept string) answer {
+	cookies, lines := "", []string{"Accept: " + accept}
 	if with == "a session" || with == "both" {
-		r.Header.Set("Cookie", n.session)
+		cookies = n.session
 	}
 	if with == "a token" || with == "both" {
-		r.Header.Set("Authorization", token)
+		lines = append(lines, "Authorization: "+token)
 	}
-	m := http.NewServeMux()
-	m.Handle("GET /page", h)
-	m.ServeHTTP(w, r)
-	return w
+	return knock(h, "/page", cookies, lines...)
 }
 
 // outcome is an answer in short: the subject that the handler met, or where the answer
 // redirects to, or its code and the scheme of its challenge.
-func outcome(w *httptest.ResponseRecorder) string {
-	switch w.Code {
+func (a answer) outcome() string {
+	switch a.StatusCode {
 	case http.StatusOK:
-		return w.Body.String()
+		return a.body
 	case http.StatusSeeOther:
-		return "to " + w.Header().Get("Location")
+		return "to " + a.Header.Get("Location")
 	}
 	var problem struct{ Code string }
-	if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil || w.Header().Get("Set-Cookie") != "" ||
-		!strings.Contains(w.Header().Get("Cache-Control"), "no-store") {
-		return "no problem document, cookies, or cached: " + w.Body.String()
+	if err := json.Unmarshal([]byte(a.body), &problem); err != nil || a.Header.Get("Set-Cookie") != "" ||
+		!strings.Contains(a.Header.Get("Cache-Control"), "no-store") {
+		return "no problem document, cookies, or cached: " + a.body
 	}
-	scheme, _, _ := strings.Cut(w.Header().Get("WWW-Authenticate"), " ")
+	scheme, _, _ := strings.Cut(a.Header.Get("WWW-Authenticate"), " ")
 	return strings.TrimSpace(problem.Code + " " + scheme)
 }
 
@@ -131,10 +125,6 @@ func TestNestedGuards(t *testing.T) {
 		{"bearer, load", chain{bearer, load}, nil, noToken, carol, carol, noToken},
 		{"bearer, rule, auth", chain{bearer, read, auth}, nil, noToken, carol, carol, noToken},
 		{"bearer, load, a rule that the session alone meets", chain{bearer, load, admin}, nil, noToken, forbidden, forbidden, noToken},
-		{"bearer, auth, a rule that the token meets", chain{bearer, auth, admin}, claims{"roles": []string{"admin"}},
-			noToken, carol, carol, noToken},
-		{"bearer, auth, a scope that is missing", chain{bearer, auth, a.Require(signin.HasScope("write"))}, nil,
-			noToken, "forbidden Bearer", "forbidden Bearer", noToken},
 		{"bearer, load, the same bearer with a rule", chain{bearer, load, a.RequireBearer(ordersAPI, signin.HasScope("write"))}, nil,
 			noToken, "forbidden Bearer", "forbidden Bearer", noToken},
 		{"the same bearer three times", chain{bearer, bearer, bearer}, nil, noToken, carol, carol, noToken},
@@ -146,12 +136,9 @@ func TestNestedGuards(t *testing.T) {
 		{"either, auth, a rule that the session alone meets", chain{either, auth, admin}, nil, alice, forbidden, forbidden, toSignIn},
 		{"either, load, either", chain{either, load, either}, nil, alice, carol, carol, toSignIn},
 		{"either, auth, bearer", chain{either, auth, bearer}, nil, noToken, carol, carol, toSignIn},
-		{"either, auth, another audience", chain{either, auth, other}, nil, noToken, badToken, badToken, toSignIn},
 
 		{"load, bearer, rule", chain{load, bearer, read}, nil, noToken, carol, carol, noToken},
-		{"load, either, auth", chain{load, either, auth}, nil, alice, carol, carol, toSignIn},
 		{"auth, bearer, load", chain{auth, bearer, load}, nil, noToken, toSignIn, carol, toSignIn},
-		{"auth, bearer, a rule that the session alone meets", chain{auth, bearer, admin}, nil, noToken, toSignIn, forbidden, toSignIn},
 		{"a rule that the session alone meets, bearer, auth", chain{admin, bearer, auth}, nil, noToken, toSignIn, carol, toSignIn},
 		{"auth, load, rule", chain{auth, load, admin}, nil, alice, toSignIn, alice, toSignIn},
 		{"either, a bad token", chain{either, auth, load}, claims{"iss": "https://e.test"}, alice, badToken, badToken, toSignIn},
@@ -163,25 +150,19 @@ func TestNestedGuards(t *testing.T) {
 		{"an organization's token, rule, auth", chain{within, read, auth}, organization, noToken, carol, carol, noToken},
 		{"an organization's token that only the outer bearer asks for", chain{within, auth, bearer}, organization,
 			noToken, forbidden, forbidden, noToken},
-		{"another organization's token, auth", chain{within, auth}, claims{"organization_id": "org_two"},
-			noToken, forbidden, forbidden, noToken},
 
 		// A token that was let in is the caller below, even if its header is taken off.
-		{"bearer, headers gone, the same bearer", chain{bearer, strip, bearer}, nil, noToken, carol, carol, noToken},
 		{"bearer, headers gone, auth", chain{bearer, strip, auth}, nil, noToken, carol, carol, noToken},
 		{"bearer, headers gone, another audience", chain{bearer, strip, other}, twoAPIs, noToken, noToken, noToken, noToken},
 		{"bearer, headers gone, either", chain{bearer, strip, either}, nil, noToken, carol, carol, noToken},
 		{"a machine, headers gone, either without machines", chain{withMachines, strip, either}, machine,
 			noToken, forbidden, forbidden, noToken},
-		{"bearer, headers gone, either of another audience", chain{bearer, strip, a.RequireSessionOrBearer(otherAPI)}, nil,
-			noToken, noToken, noToken, noToken},
 		{"auth, headers gone, rule", chain{auth, strip, admin}, nil, alice, toSignIn, alice, toSignIn},
 
 		// A guard lets in callers of its own Auth only.
 		{"bearer, another Auth's load, load", chain{bearer, n.staff.Load, load}, nil, noToken, carol, carol, noToken},
 		{"bearer, another Auth's load, rule", chain{bearer, n.staff.Load, read}, nil, noToken, carol, carol, noToken},
 		{"bearer, load, another Auth's auth", chain{bearer, load, n.staff.RequireAuth}, nil, noToken, toStaff, toStaff, noToken},
-		{"bearer, auth, another Auth's bearer", chain{bearer, auth, staffBearer}, nil, noToken, carol, carol, noToken},
 		{"another Auth's bearer, load, auth", chain{staffBearer, load, auth}, nil, noToken, toSignIn, alice, noToken},
 		{"another Auth's bearer, load, bearer", chain{staffBearer, load, bearer}, nil, noToken, carol, carol, noToken},
 	} {
@@ -191,14 +172,14 @@ func TestNestedGuards(t *testing.T) {
 			for with, want := range map[string]string{
 				"a session": row.session, "a token": row.bearer, "both": row.both, "neither": row.neither,
 			} {
-				if got := outcome(n.ask(h, with, token, "Accept: text/html")); got != want {
+				if got := n.ask(h, with, token, "text/html").outcome(); got != want {
 					t.Errorf("%s: got %q; want %q", with, got, want)
 				}
 				// A program is refused at the same guard, without a redirect.
 				if strings.HasPrefix(want, "to ") {
 					want = "not_signed_in Cookie"
 				}
-				if got := outcome(n.ask(h, with, token, "Accept: application/json")); got != want {
+				if got := n.ask(h, with, token, "application/json").outcome(); got != want {
 					t.Errorf("%s, a program: got %q; want %q", with, got, want)
 				}
 			}
@@ -238,13 +219,9 @@ func TestNestedStepUps(t *testing.T) {
 		{"all are met", rules{hour}, chain{require(class("mfa")), require(age(20 * time.Minute))}, "", ""},
 		{"the innermost is not met", rules{hour}, chain{require(class("mfa")), require(minute)},
 			"acr_values=mfa&max_age=60", `acr_values="mfa", max_age="60"`},
-		{"the innermost is not met, and asks for a class", rules{hour}, chain{require(age(20 * time.Minute)), require(class("phr"))},
-			"acr_values=phr&max_age=1200", `acr_values="phr", max_age="1200"`},
 		{"the middle one is not met", rules{class("mfa", "phr")}, chain{require(minute), require(class("phr"))},
 			"acr_values=mfa+phr&max_age=60", `acr_values="mfa phr", max_age="60"`},
 		{"the outermost is not met", rules{minute}, chain{require(class("mfa"))}, "max_age=60", `max_age="60"`},
-		{"classes in common", rules{class("mfa", "phr")}, chain{require(class("pwd", "phr", "mfa")), require(class("phr", "x"))},
-			"acr_values=phr", `acr_values="phr"`},
 		{"guards without rules between", rules{hour}, chain{n.auth.Load, n.auth.RequireAuth, require(admin), require(class("phr"))},
 			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
 		{"another Auth between", rules{hour}, chain{n.staff.Load, require(class("phr"))},
@@ -266,23 +243,24 @@ func TestNestedStepUps(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			h := below(http.HandlerFunc(who), append(chain{n.auth.RequireSessionOrBearer(ordersAPI, row.top...)}, row.guards...)...)
-			person, program, bearer := "to /sign-in?"+row.query+"&return_to=%2Fpage", "step_up_required Cookie", "step_up_required Bearer"
+			person := "to /sign-in?" + row.query + "&return_to=%2Fpage"
+			program, bearer := "step_up_required Cookie", "step_up_required Bearer"
 			switch row.query {
 			case "":
 				person, program, bearer = signintest.Alice().Subject, signintest.Alice().Subject, "carol0000001"
 			case forbidden:
 				program, bearer = forbidden, forbidden
 			}
-			w := n.ask(h, "a session", "", "Accept: text/html")
+			got := n.ask(h, "a session", "", "text/html")
 			switch {
 			case row.query == forbidden:
-				if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "This page is not open to you") {
-					t.Errorf("a person: got %d %q; want the page of a refusal", w.Code, w.Body)
+				if got.StatusCode != http.StatusForbidden || !strings.Contains(got.body, "This page is not open to you") {
+					t.Errorf("a person: got %d %q; want the page of a refusal", got.StatusCode, got.body)
 				}
-			case outcome(w) != person:
-				t.Errorf("a person: got %q; want %q", outcome(w), person)
+			case got.outcome() != person:
+				t.Errorf("a person: got %q; want %q", got.outcome(), person)
 			}
-			if got := outcome(n.ask(h, "a session", "", "Accept: application/json")); got != program {
+			if got := n.ask(h, "a session", "", "application/json").outcome(); got != program {
 				t.Errorf("a program: got %q; want %q", got, program)
 			}
 			challenge := ""
@@ -290,9 +268,9 @@ func TestNestedStepUps(t *testing.T) {
 				challenge = `Bearer error="insufficient_user_authentication", ` + row.bearer
 			}
 			for _, with := range []string{"a token", "both"} {
-				w := n.ask(h, with, older, "Accept: text/html")
-				if got := outcome(w); got != bearer || w.Header().Get("WWW-Authenticate") != challenge {
-					t.Errorf("%s: got %q and %q; want %q and %q", with, got, w.Header().Get("WWW-Authenticate"), bearer, challenge)
+				got := n.ask(h, with, older, "text/html")
+				if c := got.Header.Get("WWW-Authenticate"); got.outcome() != bearer || c != challenge {
+					t.Errorf("%s: got %q and %q; want %q and %q", with, got.outcome(), c, bearer, challenge)
 				}
 			}
 		})
@@ -303,44 +281,24 @@ func TestNestedStepUps(t *testing.T) {
 // in a refusal, and not in a loop.
 func TestNestedStepUps_OfAPersonWhoAnswers(t *testing.T) {
 	t.Parallel()
-	fresh, mfa, phr := signin.AuthenticatedWithin(time.Minute), signin.ACR("mfa"), signin.ACR("phr")
-	for _, row := range []struct {
-		name   string
-		rules  []signin.Rule // of one guard each, the outermost first
-		status int
-		asked  int // how often the provider is
-	}{
-		{"a time, a class and a shorter time", []signin.Rule{signin.AuthenticatedWithin(time.Hour), mfa, fresh}, http.StatusOK, 1},
-		{"classes that exclude each other", []signin.Rule{fresh, mfa, phr}, http.StatusForbidden, 1},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			a := newApp(t, with{
-				signIn:   []signin.SignInOption{signin.MaxAge(time.Hour), signin.ACRValues("mfa")},
-				provider: []signintest.Option{signintest.WithACR("mfa"), signintest.WithAccessTokenLifetime(2 * time.Hour)},
-			})
-			var guards []middleware
-			for _, rule := range row.rules {
-				guards = append(guards, a.auth.Require(rule))
-			}
-			a.mount("/page", below(http.HandlerFunc(a.account), guards...))
-			b := a.signedIn(signintest.Alice())
-			a.clock.add(10 * time.Minute)
-			asked := a.provider.Stats().Authorizations
-			got := b.visit("/page", signintest.Alice())
-			if got.StatusCode != row.status || got.Request.URL.Path != "/page" {
-				t.Errorf("got %s at %s; want %d at /page", got.Status, got.Request.URL.Path, row.status)
-			}
-			if n := a.provider.Stats().Authorizations - asked; n != row.asked {
-				t.Errorf("the provider was asked %d times; want %d", n, row.asked)
-			}
-			if calls := a.insideCalls(); (calls == 1) != (row.status == http.StatusOK) {
-				t.Errorf("handler called %d times with %d", calls, row.status)
-			}
-			if who := b.who(); who != signintest.Alice().Subject {
-				t.Errorf("got %q signed in; want Alice", who)
-			}
+	for inner, status := range map[string]int{"mfa": http.StatusOK, "phr": http.StatusForbidden} {
+		a := newApp(t, with{
+			signIn:   []signin.SignInOption{signin.MaxAge(time.Hour), signin.ACRValues("mfa")},
+			provider: []signintest.Option{signintest.WithACR("mfa"), signintest.WithAccessTokenLifetime(2 * time.Hour)},
 		})
+		a.mount("/page", below(http.HandlerFunc(who), a.auth.Require(signin.AuthenticatedWithin(time.Minute)),
+			a.auth.Require(signin.ACR("mfa")), a.auth.Require(signin.ACR(inner))))
+		b := a.signedIn(signintest.Alice())
+		a.clock.add(10 * time.Minute)
+		asked := a.provider.Stats().Authorizations
+		got := b.visit("/page", signintest.Alice())
+		if asked = a.provider.Stats().Authorizations - asked; got.StatusCode != status || got.Request.URL.Path != "/page" || asked != 1 {
+			t.Errorf("%s: got %s at %s, the provider asked %d times; want %d at /page, and once",
+				inner, got.Status, got.Request.URL.Path, asked, status)
+		}
+		if who := b.who(); who != signintest.Alice().Subject {
+			t.Errorf("%s: got %q signed in; want Alice", inner, who)
+		}
 	}
 }
 
@@ -355,7 +313,7 @@ func TestNestedGuards_EventOfARefusal(t *testing.T) {
 		"RequireBearer": n.auth.RequireBearer(ordersAPI, signin.HasRole("admin")),
 	} {
 		h := below(http.HandlerFunc(who), n.auth.RequireBearer(ordersAPI), n.auth.Load, guard)
-		if got := outcome(n.ask(h, "both", token, "Accept: text/html")); got != "forbidden" {
+		if got := n.ask(h, "both", token, "text/html").outcome(); got != "forbidden" {
 			t.Fatalf("%s: got %q; want it forbidden", name, got)
 		}
 		last := n.events[len(n.events)-1]
