@@ -302,23 +302,26 @@ func TestNestedStepUps_OfAPersonWhoAnswers(t *testing.T) {
 	}
 }
 
-// The event of a refusal below a bearer guard names the token's user, and not the one
-// whose session came along.
+// The event of a refused token names the token's user if the token is good, and not the
+// user whose session came along.
 func TestNestedGuards_EventOfARefusal(t *testing.T) {
 	t.Parallel()
 	n := newNested(t, with{})
-	token := n.token(map[string]any{"sid": "a-session-of-carols"})
-	for name, guard := range map[string]middleware{
-		"Require":       n.auth.Require(signin.HasRole("admin")),
-		"RequireBearer": n.auth.RequireBearer(ordersAPI, signin.HasRole("admin")),
+	admin, bearer := signin.HasRole("admin"), n.auth.RequireBearer(ordersAPI)
+	for _, row := range []struct {
+		name             string
+		inner            middleware
+		claims           map[string]any
+		subject, session string
+	}{
+		{"Require", n.auth.Require(admin), map[string]any{"sid": "hers"}, "carol0000001", "hers"},
+		{"RequireBearer", n.auth.RequireBearer(ordersAPI, admin), map[string]any{"sid": "hers"}, "carol0000001", "hers"},
+		{"a bad token", bearer, map[string]any{"sid": "hers", "exp": 1}, "", ""},
 	} {
-		h := below(http.HandlerFunc(who), n.auth.RequireBearer(ordersAPI), n.auth.Load, guard)
-		if got := n.ask(h, "both", token, "text/html").outcome(); got != "forbidden" {
-			t.Fatalf("%s: got %q; want it forbidden", name, got)
-		}
+		got := n.ask(below(http.HandlerFunc(who), n.auth.Load, bearer, n.auth.Load, row.inner), "both", n.token(row.claims), "text/html")
 		last := n.events[len(n.events)-1]
-		if last.Kind != signin.EventRefused || last.Subject != "carol0000001" || last.ProviderSessionID != "a-session-of-carols" {
-			t.Errorf("%s: got %+v; want Carol refused", name, last)
+		if got.StatusCode < 400 || last.Kind != signin.EventRefused || last.Subject != row.subject || last.ProviderSessionID != row.session {
+			t.Errorf("%s: got %d, %+v; want a refusal of %q, session %q", row.name, got.StatusCode, last, row.subject, row.session)
 		}
 	}
 }

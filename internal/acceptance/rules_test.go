@@ -176,6 +176,8 @@ func TestRequire(t *testing.T) {
 		})}, 503, "The members cannot be listed"},
 		{"an Error whose status is no error", here, rules{fails(&signin.Error{Code: signin.ErrNotMember, Status: 200})}, 403, "organization"},
 		{"an Error with a code of the application", here, rules{fails(&signin.Error{Code: "mine", Message: "Ask <b>later</b>."})}, 403, "Ask"},
+		{"an Error with a code of the application and a status", here, rules{fails(&signin.Error{Code: "mine", Status: 503})},
+			503, "our mistake"},
 		{"a code", here, rules{fails(signin.ErrNotMember)}, 403, "organization"},
 		{"a code inside another error", here, rules{fails(fmt.Errorf("secret: %w", signin.ErrBadRequest))}, 400, "not right"},
 		{"a code of the application", here, rules{fails(signin.Code("mine"))}, 403, "no access here"},
@@ -241,32 +243,6 @@ func TestRequire(t *testing.T) {
 		knock(guard, "/guarded", "").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fguarded")
 		knock(guard, "/guarded", "", "Accept: application/json").want(t, http.StatusUnauthorized, "")
 	})
-}
-
-func TestRuleFunc_Panics(t *testing.T) {
-	t.Parallel()
-	a, g := apiApp(t, with{}), &guarded{}
-	gone := func(*http.Request) string { panic("the database is gone") }
-	panics := signin.RuleFunc(func(r *http.Request, _ *signin.User) error { return errors.New(gone(r)) })
-	holds := signin.RuleFunc(func(*http.Request, *signin.User) error { return nil })
-	session, token := a.signedIn(signintest.Alice()).cookies(), a.provider.AccessToken("alice0000001", ordersAPI)
-	for name, h := range map[string]http.Handler{
-		"AnyOf":                      a.auth.Require(signin.AnyOf(panics, holds))(g),
-		"RequireBearer":              a.auth.RequireBearer(ordersAPI, panics)(g),
-		"an organization's function": a.auth.Load(a.auth.Require(holds, signin.MemberOfFunc(gone))(g)),
-	} {
-		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
-		r.Header.Set("Cookie", session)
-		if name == "RequireBearer" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		if said := panicOf(func() { h.ServeHTTP(w, r) }); said != "the database is gone" {
-			t.Errorf("%s: got %q; want the function's panic", name, said)
-		}
-		if g.calls != 0 || w.Body.Len() > 0 || w.Header().Get("Set-Cookie") != "" {
-			t.Errorf("%s: handler called %d times, got %q and cookies %q; want nothing", name, g.calls, w.Body, w.Header()["Set-Cookie"])
-		}
-	}
 }
 
 // What a function writes to its user changes nothing for the rules after it, the
