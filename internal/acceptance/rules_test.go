@@ -264,15 +264,10 @@ func TestRuleFunc_WritesToItsUser(t *testing.T) {
 		signin.HasRole("owner"), signin.HasScope("all"), signin.MemberOf("org"), signin.HasOrganizationRole("org", "owner"),
 		signin.ACR("mfa"), signin.AuthenticatedWithin(time.Hour),
 	} {
-		g := &guarded{}
-		for _, guard := range []http.Handler{
-			auth.Require(writes, rule)(g), auth.Require(signin.AnyOf(all(writes, signin.HasRole("never")), rule))(g),
-		} {
-			w := httptest.NewRecorder()
-			guard.ServeHTTP(w, signintest.WithUser(httptest.NewRequest("GET", "/", nil), user()))
-			if w.Code == http.StatusOK || g.calls != 0 {
-				t.Errorf("got %d, handler called %d times; want the rule after the function to refuse", w.Code, g.calls)
-			}
+		g, w := &guarded{}, httptest.NewRecorder()
+		auth.Require(writes, rule)(g).ServeHTTP(w, signintest.WithUser(httptest.NewRequest("GET", "/", nil), user()))
+		if w.Code == http.StatusOK || g.calls != 0 {
+			t.Errorf("got %d, handler called %d times; want the rule after the function to refuse", w.Code, g.calls)
 		}
 	}
 	var got *signin.User
