@@ -133,7 +133,7 @@ func ExampleAccessToken() {
 	}
 	// Output:
 	// 200 asked with alice's token
-	// 500 This is not your doing: whoever runs this application has to correct its settings.
+	// 500 This is not your fault: the people who run this application have to correct its settings.
 }
 
 // An API, called within one organization of the person: Logto puts what they may do

@@ -653,7 +653,7 @@ func needs(has []string, kind, value string) error {
 		e.Message = "This needs the scope " + value + ", which was not granted."
 	default:
 		e.Message = "You are signed in, but this needs the " + kind + " " + value +
-			", which your account does not have; if it should, ask whoever runs this application."
+			", which your account does not have; if it should, ask the people who run this application."
 	}
 	return e
 }

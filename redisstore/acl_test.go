@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"regexp"
 	"slices"
@@ -16,97 +15,83 @@ import (
 	"github.com/gosignin/signin/redisstore"
 )
 
-var documented = regexp.MustCompile(`(?m)^//\t(ACL SETUSER signin .*)$`)
-
-// documentedUser returns the n-th command of the package documentation that
-// makes the user.
-func documentedUser(t testing.TB, n int) (command []any) {
+// documentedUsers are the commands of the package documentation that make the
+// user: the one for any Redis, and the one that a Cluster needs as well.
+func documentedUsers(t testing.TB) (commands [][]any) {
 	t.Helper()
 	source, err := os.ReadFile("redisstore.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := documented.FindAllSubmatch(source, -1)
+	for _, found := range regexp.MustCompile(`(?m)^//\t(ACL SETUSER signin .*)$`).FindAllSubmatch(source, -1) {
+		commands = append(commands, words(string(found[1])))
+	}
 	if len(commands) != 2 {
 		t.Fatalf("package documentation: got %q; want two commands", commands)
 	}
-	for _, word := range strings.Fields(string(commands[n][1])) {
-		command = append(command, word)
-	}
-	return command
+	return commands
 }
 
-// aclUser is the command that the package documentation gives for any Redis.
-func aclUser(t testing.TB) []any { return documentedUser(t, 0) }
+func words(command string) (args []any) {
+	for word := range strings.FieldsSeq(command) {
+		args = append(args, word)
+	}
+	return args
+}
 
-// aclUserOfCluster is what it adds for a Cluster.
-func aclUserOfCluster(t testing.TB) []any { return documentedUser(t, 1) }
+func aclUser(t testing.TB) []any { return documentedUsers(t)[0] }
 
 func asUser(o *redis.Options) { o.Username, o.Password = "signin", "password" }
 
-func TestTheDocumentedUser(t *testing.T) {
+func TestDocumentedUser(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
 	n.do(aclUser(t)...)
-	ctx := context.Background()
 	user := n.client(asUser)
 	sharedContract(t, system{client: user, operator: n.operator, keys: n.keys})
-	wantAll(t, ctx, operations(user, aCookie, patience), patience, works)
-	t.Run("touches nothing outside of the prefix", func(t *testing.T) {
-		n.operator.Set(ctx, "other", "value", 0)
-		elsewhere := n.client(asUser)
-		all := operations(elsewhere, aCookie, patience)
+	wantAll(t, t.Context(), operations(user, patience), works)
+	t.Run("reaches nothing outside the prefix", func(t *testing.T) {
+		n.operator.Set(t.Context(), "other", "value", 0)
 		for _, prefix := range []string{"", "other", "sign", "xsignin:"} {
-			s := sharedOn(elsewhere, redisstore.Prefix(prefix))
-			if _, err := s.Get(ctx, "other"); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+			s := sharedOn(user, redisstore.Prefix(prefix))
+			if _, err := s.Get(t.Context(), "other"); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 				t.Errorf("Get, prefix %q: got error %v; want NOPERM", prefix, err)
 			}
-			if err := s.Set(ctx, "other", nil, time.Minute); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+			if err := s.Set(t.Context(), "other", nil, time.Minute); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 				t.Errorf("Set, prefix %q: got error %v; want NOPERM", prefix, err)
 			}
 		}
-		for _, command := range [][]any{{"GET", "other"}, {"SET", "other", "x"}, {"DEL", "other"}} {
-			if err := user.Do(ctx, command...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
-				t.Errorf("%v: got error %v; want NOPERM", command, err)
-			}
-		}
-		wantAll(t, ctx, all, patience, works)
-		if got := n.operator.Get(ctx, "other").Val(); got != "value" {
+		if got := n.operator.Get(t.Context(), "other").Val(); got != "value" {
 			t.Errorf("other: got %q; want its value", got)
 		}
 	})
 	t.Run("may run no other command", func(t *testing.T) {
 		for _, command := range []string{
-			"KEYS *", "SCAN 0", "FLUSHALL", "FLUSHDB", "CONFIG GET *", "INFO", "ACL LIST", "EVAL return 0", "GETDEL signin:a",
-			"APPEND signin:a x", "EXPIRE signin:a 1", "RANDOMKEY", "DBSIZE", "MONITOR", "SHUTDOWN", "CLIENT LIST",
-			"CLIENT KILL TYPE normal", "CLIENT PAUSE 1", "COMMAND", "SELECT 1", "SUBSCRIBE x", "PUBLISH x y", "MULTI", "SAVE",
+			"KEYS *", "SCAN 0", "FLUSHALL", "CONFIG GET *", "INFO", "ACL LIST", "EVAL return 0", "GETDEL signin:a",
+			"APPEND signin:a x", "EXPIRE signin:a 1", "MONITOR", "SHUTDOWN", "CLIENT LIST", "SELECT 1", "SUBSCRIBE x", "MULTI",
 		} {
-			var args []any
-			for _, word := range strings.Fields(command) {
-				args = append(args, word)
-			}
-			if err := user.Do(ctx, args...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+			if err := user.Do(t.Context(), words(command)...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
 				t.Errorf("%s: got error %v; want NOPERM", command, err)
 			}
 		}
 	})
 }
 
-// Without any one of its commands something does not work, so the documentation
-// asks for none in vain.
-func TestNoCommandOfTheUserIsInVain(t *testing.T) {
+// The user needs each command that the documentation lists.
+func TestDocumentedUser_WithoutOneCommand(t *testing.T) {
 	t.Parallel()
 	if user := aclUser(t); len(user) != 9 {
 		t.Fatalf("got %q; want three commands and no other", user)
 	}
+	n := startNode(t)
 	for command, broken := range map[string][]string{
 		"+get": {"Get", "Add", "New"},
 		"+set": {"Set", "Add", "Save"},
 		"+del": {"Delete", "Save to delete"},
 	} {
-		n := startNode(t)
+		n.do("ACL", "DELUSER", "signin")
 		n.do(slices.DeleteFunc(aclUser(t), func(word any) bool { return word == command })...)
-		wantAll(t, t.Context(), operations(n.client(asUser), aCookie, patience), patience, func(op operation, err error) string {
+		wantAll(t, t.Context(), operations(n.client(asUser), patience), func(op operation, err error) string {
 			if slices.Contains(broken, op.name) {
 				return failsWith("NOPERM")(op, err)
 			}
@@ -115,24 +100,24 @@ func TestNoCommandOfTheUserIsInVain(t *testing.T) {
 	}
 }
 
-// A client says on each connection who it is, and asks for what the server may
-// not have. All of that may be refused.
-func TestWhatTheClientSendsByItselfMayBeRefused(t *testing.T) {
+// On each connection, a client says who it is and asks for features of newer
+// servers. Servers may refuse all of that.
+func TestDocumentedUser_ServerRefusesWhatTheClientSendsByItself(t *testing.T) {
 	t.Parallel()
 	t.Run("HELLO and CLIENT do not exist", func(t *testing.T) {
 		t.Parallel()
 		n := startNode(t, "--rename-command", "HELLO", "", "--rename-command", "CLIENT", "")
 		n.do(aclUser(t)...)
-		sharedContract(t, system{client: n.client(asUser), operator: n.operator, keys: n.keys})
+		wantAll(t, t.Context(), operations(n.client(asUser), patience), works)
 	})
-	t.Run("as a newer server says it, to a user who may not", func(t *testing.T) {
+	t.Run("the words of a newer server for a user without permission", func(t *testing.T) {
 		t.Parallel()
 		n := startNode(t)
 		n.do(aclUser(t)...)
 		var refused atomic.Int32
 		w := &wire{alter: func(read []byte) {
-			// What 7.0 does not know, later ones do not allow. A message of the
-			// same length, or the client would wait for the rest.
+			// What 7.0 does not know, later ones do not allow. The message must have
+			// the same length, or the client waits for the rest.
 			for _, message := range [][]byte{[]byte("-ERR unknown subcommand"), []byte("-ERR Unknown subcommand")} {
 				for i := bytes.Index(read, message); i >= 0; i = bytes.Index(read, message) {
 					copy(read[i:], "-NOPERM has no permiss.")
@@ -140,13 +125,12 @@ func TestWhatTheClientSendsByItselfMayBeRefused(t *testing.T) {
 				}
 			}
 		}}
-		user := n.client(asUser, w.through)
-		sharedContract(t, system{client: user, operator: n.operator, keys: n.keys})
+		wantAll(t, t.Context(), operations(n.client(asUser, w.through), patience), works)
 		if refused.Load() < 3 {
 			t.Errorf("got %d refusals; want CLIENT SETINFO twice and CLIENT MAINT_NOTIFICATIONS", refused.Load())
 		}
 	})
-	t.Run("options that the documentation says need more", func(t *testing.T) {
+	t.Run("options that need more, as the documentation says", func(t *testing.T) {
 		t.Parallel()
 		n := startNode(t)
 		n.do(aclUser(t)...)
@@ -154,9 +138,9 @@ func TestWhatTheClientSendsByItselfMayBeRefused(t *testing.T) {
 			"+select":         func(o *redis.Options) { o.DB = 1 },
 			"+client|setname": func(o *redis.Options) { o.ClientName = "app" },
 		} {
-			wantAll(t, t.Context(), operations(n.client(asUser, option), aCookie, patience), patience, failsWith("NOPERM"))
+			wantAll(t, t.Context(), operations(n.client(asUser, option), patience), failsWith("NOPERM"))
 			n.do("ACL", "SETUSER", "signin", rule)
-			wantAll(t, t.Context(), operations(n.client(asUser, option), aCookie, patience), patience, works)
+			wantAll(t, t.Context(), operations(n.client(asUser, option), patience), works)
 		}
 	})
 }

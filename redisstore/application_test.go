@@ -1,328 +1,193 @@
 package redisstore_test
 
 import (
+	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/signintest"
 )
 
-// startNodeWithUser starts a redis-server that has the documented user, and
-// keeps on disk what it is told.
-func startNodeWithUser(t *testing.T) *node {
+// application runs as two replicas, each with its own client of one Redis.
+type application struct {
+	*signintest.App
+	replicas [2]http.Handler
+	ahead    atomic.Int64 // of the clock
+	count    atomic.Int64
+}
+
+// startApplication starts an application whose every page says who is signed
+// in. The replicas take turns at requests from browsers.
+func startApplication(t *testing.T, n *node, sessionsToo bool) *application {
+	a := &application{}
+	now := func() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }
+	a.App = signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
+		cfg.Now, cfg.Logger = now, slog.New(slog.DiscardHandler)
+		for i := range a.replicas {
+			client := n.client(asUser)
+			cfg.Shared = sharedOn(client)
+			if sessionsToo {
+				cfg.Store = sessionsOn(client)
+			}
+			auth, err := signin.New(cfg)
+			if err != nil {
+				return nil, err
+			}
+			a.replicas[i] = auth.WithRoutes(auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				u, _ := signin.UserFrom(r.Context())
+				_, _ = io.WriteString(w, u.Subject)
+			})))
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a.replicas[a.count.Add(1)%2].ServeHTTP(w, r)
+		}), nil
+	}, signintest.WithRefreshRotation(), signintest.WithNow(now))
+	return a
+}
+
+// signIn signs a person in, in a browser that has these cookies, and returns
+// those that it has afterwards.
+func (a *application) signIn(t *testing.T, u signintest.User, had []*http.Cookie) []*http.Cookie {
 	t.Helper()
-	n := startNode(t, "--appendonly", "yes", "--appendfsync", "always")
-	n.do(aclUser(t)...)
-	return n
+	client := a.Provider.NewClient()
+	client.Jar.SetCookies(a.base(), had)
+	a.Provider.SignIn(t, client, a.URL, u)
+	return client.Jar.Cookies(a.base())
 }
 
-// restartWithUser starts it again: users are not kept.
-func (n *node) restartWithUser() {
-	n.t.Helper()
-	n.restart()
-	n.do(aclUser(n.t)...)
+func (a *application) base() *url.URL {
+	u, _ := url.Parse(a.URL)
+	return u
 }
 
-// CASES 2.4, 4.1, 5.1, 5.8, over two replicas.
+// ask sends one replica what a browser with these cookies sends.
+func (a *application) ask(replica int, method, target string, cookies []*http.Cookie) *httptest.ResponseRecorder {
+	r, w := httptest.NewRequest(method, target, nil), httptest.NewRecorder()
+	r.Header.Set("Accept", "text/html")
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	a.replicas[replica].ServeHTTP(w, r)
+	return w
+}
+
+// wantUser checks whom both replicas let in who has these cookies: the person
+// with this subject, or no one if it is empty.
+func (a *application) wantUser(t *testing.T, what string, cookies []*http.Cookie, subject string) {
+	t.Helper()
+	for i := range a.replicas {
+		got := a.ask(i, http.MethodGet, "/account", cookies)
+		if subject != "" && (got.Code != http.StatusOK || got.Body.String() != subject) {
+			t.Errorf("%s at replica %d: got %d, %q; want 200, %q", what, i, got.Code, got.Body, subject)
+		}
+		if location := got.Header().Get("Location"); subject == "" && location != "/sign-in?return_to=%2Faccount" {
+			t.Errorf("%s at replica %d: got %d, to %q; want the sign-in", what, i, got.Code, location)
+		}
+	}
+}
+
+// Rows 2.4, 4.1, 5.1 and 5.8 of CONFORMANCE.md, over two replicas.
 func TestTwoReplicas(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
 	n.do(aclUser(t)...)
-	for kind, storeToo := range kinds {
+	for kind, sessionsToo := range map[string]bool{"sessions in cookies": false, "sessions on Redis": true} {
 		for name, check := range map[string]func(*testing.T, *application){
-			"5.8 signed out at one, a copy of the cookie is dead at the other":                       signedOutAtOne,
-			"5.8 a logout token that one receives is known to the other":                             loggedOutAtOne,
-			"5.1 who planted a cookie of their own reads nothing with it after the victim's sign-in": plantedCookie,
-			"any of them may answer each request of a sign-in":                                       signInAnywhere,
-			"2.4 a callback that comes ten times, to both, signs in once":                            callbackOften,
-			"4.1 fifty requests at expiry refresh once, and the sign-out of an old cookie ends all":  refreshedOnce,
+			"5.8 a sign-out at one ends copies of the cookie at both":                  signedOutAtOne,
+			"5.1 a planted cookie reads nothing after the victim's sign-in":            plantedCookie,
+			"2.4 a callback that comes ten times signs in once":                        callbackTenTimes,
+			"4.1 fifty requests refresh once, and a sign-out with the old cookie ends": refreshedOnce,
 		} {
 			t.Run(kind+": "+name, func(t *testing.T) {
 				t.Parallel()
-				check(t, newApplication(t, n, storeToo, signintest.WithRefreshRotation()))
+				check(t, startApplication(t, n, sessionsToo))
 			})
 		}
 	}
 }
 
 func signedOutAtOne(t *testing.T, a *application) {
-	b := a.browser().at(0)
-	b.signIn()
-	b.wantAlice()
-	copied, elsewhere := b.copyOf(), a.signedIn()
-	got := b.at(0).post("/sign-out", nil)
-	if got.StatusCode != http.StatusSeeOther || b.session() != "" {
-		t.Errorf("sign-out: got %s, cookie %q; want a redirect and no cookie", got.Status, b.session())
+	alice := signintest.Alice()
+	session, elsewhere := a.signIn(t, alice, nil), a.signIn(t, alice, nil)
+	a.wantUser(t, "before", session, alice.Subject)
+	if got := a.ask(0, http.MethodPost, "/sign-out", session); got.Code != http.StatusSeeOther {
+		t.Errorf("sign-out: got %d; want 303", got.Code)
 	}
-	if got := copied.copyOf().at(1).get("/account"); got.StatusCode != http.StatusSeeOther {
-		t.Errorf("a copy, at once: got %s, %q; want a sign-in", got.Status, got.body)
-	}
-	copied.wantNobody()
-	elsewhere.wantAlice()
-	b.at(1).signIn()
-	b.wantAlice()
-	copied.wantNobody()
-}
-
-func loggedOutAtOne(t *testing.T, a *application) {
-	b := a.browser().at(0)
-	b.signIn()
-	b.wantAlice()
-	a.turn.Store(1)
-	if got := a.logout(); got.StatusCode != http.StatusOK {
-		t.Fatalf("logout token: got %s, %q; want 200", got.Status, got.body)
-	}
-	b.wantNobody()
-	a.ahead.Add(int64(time.Second))
-	b.at(1).signIn()
-	b.wantAlice()
+	a.wantUser(t, "a copy", session, "")
+	a.wantUser(t, "another browser", elsewhere, alice.Subject)
 }
 
 func plantedCookie(t *testing.T, a *application) {
-	attacker := a.signedIn()
-	victim := attacker.copyOf()
-	victim.at(1).signInAs(signintest.Bob())
-	if victim.session() == attacker.session() {
-		t.Error("cookie: got the planted one; want a new one")
-	}
-	if got := victim.get("/account"); got.body != signintest.Bob().Subject {
-		t.Errorf("the victim: got %s, %q; want their account", got.Status, got.body)
-	}
-	attacker.wantNobody()
+	attackers := a.signIn(t, signintest.Alice(), nil)
+	victims := a.signIn(t, signintest.Bob(), attackers)
+	a.wantUser(t, "the victim's cookie", victims, signintest.Bob().Subject)
+	a.wantUser(t, "the attacker's cookie", attackers, "")
 }
 
-func signInAnywhere(_ *testing.T, a *application) {
-	for range 3 {
-		b := a.browser().at(anybody)
-		b.signIn()
-		b.wantAlice()
-	}
-}
-
-func callbackOften(t *testing.T, a *application) {
-	b := a.browser().at(anybody)
-	callback := b.holdAtCallback()
-	together(slices.Repeat([]func(){func() {
-		if got := b.get(callback); got.StatusCode != http.StatusSeeOther {
-			t.Errorf("callback: got %s, %q; want a redirect", got.Status, got.body)
+func callbackTenTimes(t *testing.T, a *application) {
+	browser, callback := a.Browser(signintest.Alice()), ""
+	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if r.URL.Path == "/callback" {
+			callback = r.URL.RequestURI()
+			return http.ErrUseLastResponse
 		}
-	}}, 10)...)
-	if n := a.provider.Stats().Exchanges; n != 1 {
+		return nil
+	}
+	resp, err := browser.Get(a.URL + "/sign-in")
+	if err != nil || callback == "" {
+		t.Fatalf("got error %v, callback %q; want the callback's address", err, callback)
+	}
+	resp.Body.Close()
+	transaction := browser.Jar.Cookies(a.base())
+	var together sync.WaitGroup
+	for i := range 10 {
+		together.Go(func() {
+			if got := a.ask(i%2, http.MethodGet, callback, transaction); got.Code != http.StatusSeeOther {
+				t.Errorf("callback: got %d, %q; want a redirect", got.Code, got.Body)
+			}
+		})
+	}
+	together.Wait()
+	if n := a.Provider.Stats().Exchanges; n != 1 {
 		t.Errorf("got %d codes exchanged; want one", n)
 	}
-	b.wantAlice()
 }
 
 func refreshedOnce(t *testing.T, a *application) {
-	b := a.signedIn().at(anybody)
+	alice := signintest.Alice()
+	session := a.signIn(t, alice, nil)
 	a.ahead.Add(int64(time.Hour))
-	old := b.copyOf()
-	together(slices.Repeat([]func(){func() {
-		if got := b.copyOf().get("/account"); got.StatusCode != http.StatusOK {
-			t.Errorf("got %s, %q; want the account", got.Status, got.body)
-		}
-	}}, 50)...)
-	if s := a.provider.Stats(); s.Refreshes != 1 || s.MostRefreshesAtOnce != 1 || s.RevokedForReuse != 0 {
+	var together sync.WaitGroup
+	var mu sync.Mutex
+	var refreshed []*http.Cookie
+	for i := range 50 {
+		together.Go(func() {
+			got := a.ask(i%2, http.MethodGet, "/account", session)
+			if got.Code != http.StatusOK {
+				t.Errorf("got %d, %q; want the page", got.Code, got.Body)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			refreshed = slices.Concat(got.Result().Cookies(), refreshed)
+		})
+	}
+	together.Wait()
+	if s := a.Provider.Stats(); s.Refreshes != 1 || s.MostRefreshesAtOnce != 1 || s.RevokedForReuse != 0 {
 		t.Errorf("got %+v; want one refresh", s)
 	}
-	old.wantAlice()
-	old.at(1).post("/sign-out", nil)
-	b.wantNobody()
-}
-
-// CASES 5.9: with Redis gone nobody is let in, and nobody is signed out. Back
-// again, it knows what it knew.
-func TestAnApplicationWithoutItsRedis(t *testing.T) {
-	t.Parallel()
-	for kind, storeToo := range kinds {
-		for how, stop := range map[string]struct{ stop, start func(*node) }{
-			"killed":  {(*node).kill, (*node).restartWithUser},
-			"hanging": {(*node).pause, (*node).resume},
-		} {
-			t.Run(kind+", Redis "+how, func(t *testing.T) {
-				t.Parallel()
-				n := startNodeWithUser(t)
-				o := beforeOutage(newApplication(t, n, storeToo))
-				stop.stop(n)
-				for i := impatient; i < len(o.replicas); i++ {
-					o.turn.Store(int32(i))
-					o.during(t, o.replicas[i])
-				}
-				o.signOutDuring(t)
-				if calls := o.inside() - o.calls; calls != 0 {
-					t.Errorf("the protected handler: got %d calls; want none", calls)
-				}
-				stop.start(n)
-				o.after(t, how == "killed")
-			})
-		}
+	a.wantUser(t, "the old cookie", session, alice.Subject)
+	a.ask(1, http.MethodPost, "/sign-out", session)
+	a.wantUser(t, "the old cookie after the sign-out", session, "")
+	if refreshed = slices.DeleteFunc(refreshed, func(c *http.Cookie) bool { return c.Name != "signin" || c.MaxAge < 0 }); len(refreshed) == 0 {
+		t.Fatal("got no session cookie from the refresh; want one")
 	}
-}
-
-// outage is an application whose Redis goes away, and three people: one who is
-// signed in, one who is and wants to leave, one in the middle of a sign-in.
-type outage struct {
-	*application
-	alice, leaver, newcomer *browser
-	copied                  *browser // has the leaver's cookies
-	callback                string   // where the newcomer goes next
-	calls                   int32    // of the protected handler
-}
-
-func beforeOutage(a *application) *outage {
-	o := &outage{application: a, alice: a.signedIn(), leaver: a.signedIn(), newcomer: a.browser()}
-	o.alice.wantAlice()
-	o.leaver.wantAlice()
-	o.copied, o.callback = o.leaver.copyOf(), o.newcomer.holdAtCallback()
-	o.calls = a.inside()
-	return o
-}
-
-// during asks one replica for everything at once.
-func (o *outage) during(t *testing.T, r *replica) {
-	together(
-		func() { o.alice.get("/account").wantBroken(t, "/account", 1).wantNoCookies(t, "/account") },
-		func() { o.alice.get("/").wantBroken(t, "/", 1).wantNoCookies(t, "/") },
-		func() { o.newcomer.get(o.callback).wantBroken(t, "callback", 1).wantNoCookies(t, "callback") },
-		func() { o.logout().wantBroken(t, "logout token", 1).wantNoCookies(t, "logout token") },
-		func() { o.browser().get("/sign-in").wantBroken(t, "/sign-in", 1).wantNoCookies(t, "/sign-in") },
-		func() {
-			if err := r.auth.Diagnose(t.Context()); err == nil || !strings.Contains(err.Error(), "shared state") {
-				t.Errorf("Diagnose: got error %v; want one about shared state", err)
-			}
-		},
-	)
-}
-
-// signOutDuring is the one request that changes something: it clears this
-// browser's cookie in any case, and says that it has done no more.
-func (o *outage) signOutDuring(t *testing.T) {
-	out := o.leaver.post("/sign-out", nil)
-	out.wantBroken(t, "sign-out", 2)
-	if o.leaver.session() != "" || !strings.Contains(out.body, "signed out in this browser only") {
-		t.Errorf("sign-out: got cookie %q, page %q; want none, and a page that says what that means", o.leaver.session(), out.body)
-	}
-}
-
-// after is when Redis is back, with all that it had.
-func (o *outage) after(t *testing.T, killed bool) {
-	eventually(t, patience, "the impatient work again", func() bool {
-		return o.alice.at(impatient).get("/account").StatusCode == http.StatusOK
-	})
-	o.alice.wantAlice()
-	o.leaver.wantNobody()
-	if err := o.replicas[0].auth.Diagnose(t.Context()); err != nil {
-		t.Errorf("Diagnose: got error %v; want none", err)
-	}
-	if got := o.newcomer.get(o.callback); got.StatusCode != http.StatusSeeOther {
-		t.Errorf("callback, sent again: got %s, %q; want it to go on", got.Status, got.body)
-	}
-	if killed {
-		o.copied.wantAlice() // which is what the page has said
-	} else {
-		// What was sent to a server that hangs it may do yet, so the sign-out may
-		// be known, and the callback used.
-		o.newcomer.signIn()
-	}
-	o.newcomer.wantAlice()
-	if got := o.logout(); got.StatusCode != http.StatusOK {
-		t.Errorf("logout token, sent again: got %s; want 200", got.Status)
-	}
-	o.alice.wantNobody()
-}
-
-// wantBroken checks for a page that says that something is broken, after so many
-// operations on Redis that have timed out.
-func (a answer) wantBroken(t *testing.T, what string, operations int) answer {
-	t.Helper()
-	if a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.body, "<title>") {
-		t.Errorf("%s: got %s, %q; want 503 and a page", what, a.Status, a.body)
-	}
-	if limit := time.Duration(operations)*opTimeout + margin; a.took > limit {
-		t.Errorf("%s: got an answer after %v; want one within %v", what, a.took, limit)
-	}
-	return a
-}
-
-func (a answer) wantNoCookies(t *testing.T, what string) {
-	t.Helper()
-	if got := a.Header["Set-Cookie"]; got != nil {
-		t.Errorf("%s: got cookies %q; want none", what, got)
-	}
-}
-
-// A Redis that has lost everything has lost the sessions that were on it, and
-// those in cookies live on. Neither is an error.
-func TestARedisThatComesBackEmpty(t *testing.T) {
-	t.Parallel()
-	for name, storeToo := range kinds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := startNodeWithUser(t)
-			a := newApplication(t, n, storeToo)
-			b := a.signedIn()
-			b.wantAlice()
-			n.do("FLUSHALL")
-			n.kill()
-			n.restartWithUser()
-			if got := n.keys(); len(got) != 0 {
-				t.Fatalf("keys: got %q; want none", got)
-			}
-			if storeToo {
-				b.wantNobody()
-				b.signIn()
-			}
-			b.wantAlice()
-			if log := a.log.String(); strings.Contains(log, "level=ERROR") {
-				t.Errorf("log: got %s; want no error", log)
-			}
-		})
-	}
-}
-
-// CASES 5.12.
-func TestNoTokenIsInRedis(t *testing.T) {
-	t.Parallel()
-	for name, storeToo := range kinds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := startNodeWithUser(t)
-			a := newApplication(t, n, storeToo, signintest.WithRefreshRotation())
-			b, other := a.signedIn(), a.signedIn()
-			a.ahead.Add(int64(time.Hour))
-			b.wantAlice() // refreshed, so there is a successor
-			other.at(1).post("/sign-out", nil)
-			a.logout()
-			c := a.browser()
-			a.ahead.Add(int64(time.Second))
-			c.signIn()
-			all := n.everywhere()
-			var letters []string
-			for key := range all {
-				letters = append(letters, key[:min(len(key), len("signin:x"))])
-			}
-			for _, want := range []string{"signin:e", "signin:n", "signin:u", "signin:j"} {
-				if !slices.Contains(letters, want) {
-					t.Errorf("keys: got %q; want one that begins with %s", letters, want)
-				}
-			}
-			if storeToo != slices.Contains(letters, "signin:s") {
-				t.Errorf("keys: got %q; want sessions among them: %t", letters, storeToo)
-			}
-			secrets := secretsOf(a, b, c)
-			if len(secrets) < 15 {
-				t.Fatalf("got %d secrets; want those of two sign-ins and a refresh", len(secrets))
-			}
-			for key, value := range all {
-				for _, what := range []string{key, value} {
-					if found := findSecret(what, secrets); found != "" {
-						t.Errorf("%s: got %q in it; want none of the secrets", key, found)
-					}
-				}
-			}
-		})
-	}
+	a.wantUser(t, "the new cookie after the sign-out", refreshed[:1], "")
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/gosignin/signin/redisstore"
 )
 
-// An application that runs as several replicas, with its sessions on Redis, too.
+// An application that runs as several replicas, with its sessions on Redis,
+// too.
 func Example() {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs:                 []string{"127.0.0.1:6379"},

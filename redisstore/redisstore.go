@@ -1,6 +1,6 @@
 // Package redisstore keeps what an application's replicas share on Redis or
-// Valkey: [Shared] is a signin.SharedState, [Sessions] a store for sessions that
-// do not fit cookies.
+// Valkey: [Shared] is a signin.SharedState, [Sessions] a store for sessions
+// that do not fit cookies.
 //
 //	client := redis.NewUniversalClient(&redis.UniversalOptions{
 //		Addrs:                 []string{"127.0.0.1:6379"},
@@ -14,50 +14,54 @@
 //	})
 //
 // The client may be one of a single node, of Sentinel or of a Cluster. Several
-// applications may use one Redis, even with one prefix: the keys are hashes over
-// issuer and client, or of random values.
+// applications may use one Redis, even with one prefix: the keys are hashes
+// over issuer and client, or of random values.
 //
 // # What the server needs
 //
 //   - maxmemory-policy noeviction. Every key has a time to live, so any other
-//     policy drops sign-outs when memory gets short, and copies of the cookies of
+//     policy drops sign-outs when memory is short, and copies of the cookies of
 //     ended sessions work again. With noeviction writes fail, and people see a
 //     page that says so.
-//   - appendonly yes. A server that restarts empty has forgotten who has signed
-//     out, and the sessions of [Sessions].
+//   - appendonly yes. A server that restarts empty has lost the sign-outs, and
+//     the sessions of [Sessions].
 //
 // # What its user needs
 //
-// These commands, on the prefix alone:
+// The user of the client needs these commands, for keys with the prefix:
 //
 //	ACL SETUSER signin on >password ~signin:* +get +set +del
 //
-// On each node of a Cluster also those that tell which node keeps what:
+// On each node of a Cluster it also needs those that tell which node has which
+// keys:
 //
 //	ACL SETUSER signin +cluster|slots +asking
 //
-// Options of the client may need more: DB needs +select, ClientName
-// +client|setname. Anything else that the client sends may be refused;
-// +client|setinfo, which Redis has since 7.2, keeps that out of ACL LOG.
+// Options of the client may need more: DB needs +select, and ClientName needs
+// +client|setname. The server may refuse whatever else the client sends;
+// +client|setinfo, which Redis has since 7.2, keeps these refusals out of ACL
+// LOG.
 //
 // # What a failover can lose
 //
-// Replication of Redis is asynchronous. If a primary dies, its last writes may not
-// have reached the replica that takes over, though Redis has confirmed them:
+// Replication of Redis is asynchronous. If a primary dies, its last writes may
+// not have reached the replica that takes over, though Redis has confirmed
+// them:
 //
-//   - a sign-out: the browser's own cookie is cleared, and the refresh token
-//     given back to the provider, in any case. Copies of the cookie work until
-//     their access token expires; until IdleTimeout or MaxLifetime if there is no
-//     refresh token, or the provider has no way to revoke it.
-//   - the new form of a session that was being refreshed: a browser that has not
-//     got it yet comes with a used refresh token, and has to sign in again.
-//   - a lock: two replicas may use one refresh token at once. Providers that
+//   - a sign-out: the browser's own cookie is cleared, and the refresh token is
+//     revoked at the provider, in any case. Copies of the cookie work until
+//     their access token expires; until IdleTimeout or MaxLifetime if there is
+//     no refresh token, or the provider has no way to revoke it.
+//   - the successor of a session that was being refreshed: a browser that has
+//     not received it yet still has a used refresh token, and has to sign in
+//     again.
+//   - a lease: two replicas may use one refresh token at once. Providers that
 //     tolerate no reuse end the session.
 //   - a session of [Sessions] that had just begun: its owner signs in again.
 //
-// min-replicas-to-write and min-replicas-max-lag bound the loss. While the network
-// is split, a primary that has been replaced may still answer reads. None of this
-// signs in a browser that was not signed in before.
+// min-replicas-to-write and min-replicas-max-lag bound the loss. While the
+// network is split, a primary that has been replaced may still answer reads.
+// None of this signs in a browser that was not signed in before.
 package redisstore
 
 import (
@@ -131,11 +135,11 @@ func unfit(client redis.UniversalClient) string {
 }
 
 // run sends commands, and returns an error unless all have been answered. That
-// there is no value is an answer; see isNone. doing begins the error.
+// a key is absent is an answer; see isNone. The error begins with doing.
 //
-// Even a single command goes out in a pipeline. For a command alone, a Cluster's
-// client first asks for the table of all commands, for up to 5 seconds whatever
-// ctx says, and makes every other request wait.
+// Even a single command is sent in a pipeline. For a command outside a
+// pipeline, a Cluster's client first asks for the table of all commands, for up
+// to 5 seconds whatever ctx says, and makes every other request wait.
 func (s *server) run(ctx context.Context, doing string, commands func(redis.Pipeliner)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -143,13 +147,13 @@ func (s *server) run(ctx context.Context, doing string, commands func(redis.Pipe
 	commands(pipe)
 	cmds, err := pipe.Exec(ctx)
 	// It is tempting to use errors.Is. But a sentinel that does not know the
-	// primary answers redis.Nil too, which becomes an error of the connection. The
-	// commands were not sent then, and need not have an error.
+	// primary answers redis.Nil too, which becomes an error of the connection.
+	// Then the commands were not sent, and may have no error.
 	if err == nil || err == redis.Nil && ctx.Err() == nil && slices.ContainsFunc(cmds, isNone) {
 		return nil
 	}
 	return fmt.Errorf("redisstore: %s: %w", doing, err)
 }
 
-// isNone reports whether the answer to a command is that there is no value.
+// isNone reports whether the answer to a command is that the key is absent.
 func isNone(cmd redis.Cmder) bool { return cmd.Err() == redis.Nil }

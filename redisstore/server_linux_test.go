@@ -5,5 +5,5 @@ import (
 	"syscall"
 )
 
-// bind has a server end with the tests, even if those are killed.
+// bind makes a server end with the tests, even if they are killed.
 func bind(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

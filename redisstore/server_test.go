@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,7 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,32 +20,28 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // what the client says of servers that are killed here on purpose
+	logging.Disable() // the client complains of servers that tests stop on purpose
 	m.Run()
 }
 
-// node is a redis-server of one test. It keeps nothing on disk unless its
-// arguments say so, and ends with the test.
+// node is a redis-server of one test. It keeps nothing on disk.
 type node struct {
 	t    testing.TB
 	addr string
-	dir  string
 	args []string
-	out  *lockedBuffer
-
-	cmd   *exec.Cmd
-	ended chan struct{}
-	// operator is a client for what the package may not do by itself.
+	cmd  *exec.Cmd
+	// operator is a client that may run any command.
 	operator *redis.Client
 }
 
-// startNode starts a redis-server on a free port of the loopback interface.
+// startNode starts a redis-server on a free port of the loopback interface. It
+// ends with the test.
 func startNode(t testing.TB, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, dir: t.TempDir(), args: args, out: &lockedBuffer{}}
+	n := &node{t: t, args: args}
 	t.Cleanup(n.kill)
 	var err error
-	for range 5 { // somebody else may take the port first
+	for range 5 { // another program may take the port first
 		n.addr = freeAddr(t)
 		if err = n.run(); err == nil {
 			n.operator = redis.NewClient(&redis.Options{Addr: n.addr})
@@ -58,9 +53,9 @@ func startNode(t testing.TB, args ...string) *node {
 	return nil
 }
 
-// freeAddr returns an address on which nobody listens. The kernel gives ports
-// of this range to nobody who asks for any, so a server that was killed finds
-// its own free again.
+// freeAddr returns an address at which no program listens. The kernel does not
+// assign ports of this range by itself, so a server that was killed finds its
+// port free again.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -74,72 +69,47 @@ func freeAddr(t testing.TB) string {
 	return ""
 }
 
-// run starts the server and waits until it answers.
+// run starts the server, empty, and waits until it says that it is ready.
 func (n *node) run() error {
 	_, port, _ := net.SplitHostPort(n.addr)
-	args := []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", n.dir}
+	args := []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", n.t.TempDir()}
 	if len(n.args) > 0 && filepath.Ext(n.args[0]) == ".conf" { // must come first
 		args = append(n.args[:1:1], append(args, n.args[1:]...)...)
 	} else {
 		args = append(args, n.args...)
 	}
 	cmd := exec.Command("redis-server", args...)
-	cmd.Stdout, cmd.Stderr = n.out, n.out
 	bind(cmd)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("these tests need a redis-server: %w", err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	n.cmd, n.ended = cmd, ended
-	deadline := time.After(10 * time.Second)
-	for {
-		if n.answers() {
+	n.cmd = cmd
+	said, lines := "", bufio.NewScanner(stdout)
+	for lines.Scan() {
+		said += lines.Text() + "\n"
+		if strings.Contains(said, "Ready to accept connections") || strings.Contains(said, "Sentinel ID is") {
+			go func() { _, _ = io.Copy(io.Discard, stdout) }()
 			return nil
 		}
-		select {
-		case <-ended:
-			return fmt.Errorf("redis-server has ended: %s", n.out)
-		case <-deadline:
-			return fmt.Errorf("redis-server does not answer: %s", n.out)
-		case <-time.After(5 * time.Millisecond):
-		}
 	}
-}
-
-// answers reports whether this server, and no other, takes commands.
-func (n *node) answers() bool {
-	c, err := net.DialTimeout("tcp", n.addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(c, "INFO server\r\n")
-	ours := fmt.Sprint("process_id:", n.cmd.Process.Pid)
-	lines := bufio.NewScanner(c)
-	for lines.Scan() {
-		if lines.Text() == ours {
-			return true
-		}
-	}
-	return false
+	n.kill()
+	return fmt.Errorf("redis-server has ended: %s", said)
 }
 
 // kill ends the server as a power failure does, if it runs.
 func (n *node) kill() {
-	if n.cmd == nil {
-		return
+	if n.cmd != nil {
+		_ = n.cmd.Process.Kill()
+		_ = n.cmd.Wait()
+		n.cmd = nil
 	}
-	_ = n.cmd.Process.Kill()
-	<-n.ended
-	n.cmd = nil
 }
 
-// restart starts a server that was killed, at the same address.
+// restart starts a server that was killed at the same address.
 func (n *node) restart() {
 	n.t.Helper()
 	if err := n.run(); err != nil {
@@ -147,7 +117,8 @@ func (n *node) restart() {
 	}
 }
 
-// pause makes the server hang: its connections stay open, and nobody answers.
+// pause makes the server hang: its connections stay open, and it does not
+// answer.
 func (n *node) pause() { n.signal(syscall.SIGSTOP) }
 
 func (n *node) resume() { n.signal(syscall.SIGCONT) }
@@ -179,7 +150,8 @@ func (n *node) keys() []string {
 	return keys
 }
 
-// client returns a client that is fit for the package, and was changed since.
+// client returns a client that is fit for the package, with some options
+// changed.
 func (n *node) client(change ...func(*redis.Options)) *redis.Client {
 	n.t.Helper()
 	o := &redis.Options{Addr: n.addr, ContextTimeoutEnabled: true}
@@ -192,30 +164,13 @@ func (n *node) client(change ...func(*redis.Options)) *redis.Client {
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, within time.Duration, what string, condition func() bool) {
+func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(time.Minute)
 	for !condition() {
 		if time.Now().After(deadline) {
-			t.Fatalf("after %v: got no sign that %s", within, what)
+			t.Fatalf("after a minute: no sign that %s", what)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -23,19 +23,19 @@ import (
 // keys in Redis are hashes of it, from which no cookie can be made. Values are
 // stored as they are given; package signin gives sealed ones.
 //
-// Keys and values of a session must be strings. Anything else would need
+// Keys and values of a session must be strings. Other types would need
 // encoding/gob, which is not made to read what an attacker may have written
 // (https://pkg.go.dev/encoding/gob#hdr-Security).
 type Sessions struct{ server }
 
-// NewSessions returns a session store on client. It does not connect, and panics
-// as [NewShared] does.
+// NewSessions returns a session store on client. It does not connect, and
+// panics as [NewShared] does.
 func NewSessions(client redis.UniversalClient, opts ...Option) *Sessions {
 	return &Sessions{newServer(client, opts)}
 }
 
-// untilClosed is how many seconds to keep a session whose cookie lives until the
-// browser is closed (MaxAge is zero).
+// untilClosed is how many seconds to keep a session whose cookie lives until
+// the browser is closed (MaxAge is zero).
 const untilClosed = 24 * 60 * 60
 
 // Get returns the session of that name, the same one for each call with one
@@ -45,7 +45,7 @@ func (s *Sessions) Get(r *http.Request, name string) (*sessions.Session, error) 
 }
 
 // New returns the session that the request's cookie names, or a new one with
-// IsNew set if there is none. If Redis fails, it returns a new one and an error.
+// IsNew set. If Redis fails, it returns a new one and an error.
 func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) {
 	session := sessions.NewSession(s, name)
 	session.IsNew, session.Options = true, defaults()
@@ -61,8 +61,8 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 	}
 	var values map[string]string
 	if err := json.Unmarshal([]byte(stored.Val()), &values); err != nil || values == nil {
-		// There is none, or it was not written here. An ID that a browser has made up
-		// is never taken on.
+		// The key is absent, or another program has written it. The new session does
+		// not adopt the ID, since an attacker may have made it up.
 		return session, nil
 	}
 	for k, v := range values {
@@ -79,8 +79,8 @@ func defaults() *sessions.Options {
 	}
 }
 
-// Save writes the session and its cookie, for session.Options.MaxAge seconds. If
-// that is negative, it deletes both.
+// Save writes the session and its cookie, for session.Options.MaxAge seconds.
+// If that is negative, it deletes both.
 func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
 	if session.Options == nil {
 		session.Options = defaults()
@@ -114,7 +114,7 @@ func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, session *session
 
 const idLen = 26 // of rand.Text, 130 bits in base32
 
-// key is where a session is kept. A cookie works under its own name only.
+// key is where a session is kept. A cookie under another name finds nothing.
 func (s *Sessions) key(name, id string) string {
 	sum := sha256.Sum256([]byte(name + "\x00" + id))
 	return s.prefix + "session:" + base64.RawURLEncoding.EncodeToString(sum[:])

@@ -18,16 +18,16 @@ type Shared struct{ server }
 
 // NewShared returns shared state on client. It does not connect.
 //
-// It panics if the client does not heed time-outs (ContextTimeoutEnabled), reads
-// from replicas or from a cache in the client, or is a Ring: such mistakes would
-// show only when something goes wrong.
+// It panics if the client ignores time-outs of contexts
+// (ContextTimeoutEnabled), reads from replicas or from a cache in the client,
+// or is a Ring: such mistakes would show only when something else fails.
 func NewShared(client redis.UniversalClient, opts ...Option) *Shared {
 	return &Shared{newServer(client, opts)}
 }
 
-// tagLen is the length of the random tag before each value. The client repeats a
-// command whose answer was lost on the way; the tag tells whether a value that is
-// there already is what the first try has written.
+// tagLen is the length of the random tag before each value. The client sends a
+// command again if its answer was lost on the way; the tag tells whether the
+// value that is there already is what the first try has written.
 const tagLen = 16
 
 func tagged(value []byte) []byte {
@@ -36,11 +36,12 @@ func tagged(value []byte) []byte {
 	return append(b, value...)
 }
 
-// Get returns the values of keys, in their order, nil where there is none.
+// Get returns the values of keys, in their order, and nil for keys that are
+// absent.
 func (s *Shared) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	answers := make([]*redis.StringCmd, len(keys))
-	// It is tempting to use MGET, which a Cluster refuses for keys of several
-	// slots; the commands of a pipeline go out together just as well.
+	// It is tempting to use MGET. But a Cluster refuses it for keys of several
+	// slots, and a pipeline sends all commands together as well.
 	err := s.run(ctx, "reading", func(p redis.Pipeliner) {
 		for i, key := range keys {
 			answers[i] = p.Get(ctx, s.prefix+key)
@@ -73,8 +74,8 @@ func (s *Shared) Set(ctx context.Context, key string, value []byte, ttl time.Dur
 	return s.run(ctx, "writing", func(p redis.Pipeliner) { p.Set(ctx, s.prefix+key, tagged(value), ttl) })
 }
 
-// Add stores value under key for ttl, unless key has a value, and reports whether
-// it has stored it.
+// Add stores value under key for ttl, unless key has a value, and reports
+// whether it has stored it.
 func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	if err := positive(ttl); err != nil {
 		return false, err
@@ -91,7 +92,7 @@ func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Dur
 		return false, err
 	case !isNone(added):
 		return true, nil
-	case isNone(there): // what was in the way has just gone
+	case isNone(there): // the value that was there has just expired
 		return false, nil
 	}
 	value, err = there.Bytes()
@@ -101,10 +102,11 @@ func (s *Shared) Add(ctx context.Context, key string, value []byte, ttl time.Dur
 	return bytes.Equal(value, ours), nil
 }
 
-// positive refuses a time to live that would be for ever, or none.
+// positive refuses a time to live that Redis would take for no limit, or
+// refuse.
 func positive(ttl time.Duration) error {
 	if ttl < time.Millisecond {
-		return fmt.Errorf("redisstore: writing: a time to live of %v", ttl)
+		return fmt.Errorf("redisstore: writing: the time to live is %v; want a millisecond or more", ttl)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"fmt"
 	"slices"
@@ -20,8 +19,8 @@ import (
 
 var _ signin.SharedState = (*redisstore.Shared)(nil)
 
-// system is a Redis of some kind: what the application has of it, and what its
-// operator has.
+// system is a Redis of some kind: the client of the application, and what its
+// operator may do.
 type system struct {
 	client, operator redis.UniversalClient
 	keys             func() []string
@@ -31,7 +30,7 @@ func (n *node) system() system {
 	return system{client: n.client(), operator: n.operator, keys: n.keys}
 }
 
-func TestSharedState(t *testing.T) {
+func TestShared(t *testing.T) {
 	t.Parallel()
 	sharedContract(t, startNode(t).system())
 }
@@ -39,14 +38,14 @@ func TestSharedState(t *testing.T) {
 // sharedContract is what signin.SharedState asks for.
 func sharedContract(t *testing.T, s system) {
 	t.Run("Get, Set, Add, Delete", func(t *testing.T) { keepsValues(t, s) })
-	t.Run("of a hundred at once one adds", func(t *testing.T) { addsOnce(t, s) })
+	t.Run("of fifty at once one adds", func(t *testing.T) { addsOnce(t, s) })
 	t.Run("times to live", func(t *testing.T) { timesToLive(t, s) })
-	t.Run("whatever bytes a value has", func(t *testing.T) { keepsBytes(t, s) })
-	t.Run("what somebody else has written", func(t *testing.T) { foreignValues(t, s) })
+	t.Run("any bytes in a value", func(t *testing.T) { keepsBytes(t, s) })
+	t.Run("values of other programs", func(t *testing.T) { foreignValues(t, s) })
 	t.Run("prefixes", func(t *testing.T) { prefixes(t, s) })
 }
 
-// sharedOn returns shared state that is patient, for what is not about time.
+// sharedOn returns shared state for operations that are to succeed.
 func sharedOn(client redis.UniversalClient, opts ...redisstore.Option) *redisstore.Shared {
 	return redisstore.NewShared(client, append(opts, redisstore.Timeout(patience))...)
 }
@@ -56,7 +55,7 @@ func sessionsOn(client redis.UniversalClient, opts ...redisstore.Option) *rediss
 	return redisstore.NewSessions(client, append(opts, redisstore.Timeout(patience))...)
 }
 
-// fresh returns shared state in which nothing is yet, and its prefix.
+// fresh returns shared state that is empty, and its prefix.
 func (s system) fresh() (*redisstore.Shared, string) {
 	prefix := "signin:" + rand.Text() + ":"
 	return sharedOn(s.client, redisstore.Prefix(prefix)), prefix
@@ -64,25 +63,25 @@ func (s system) fresh() (*redisstore.Shared, string) {
 
 func set(t *testing.T, s *redisstore.Shared, key, value string) {
 	t.Helper()
-	if err := s.Set(context.Background(), key, []byte(value), time.Minute); err != nil {
+	if err := s.Set(t.Context(), key, []byte(value), time.Minute); err != nil {
 		t.Fatalf("Set(%q): got error %v; want none", key, err)
 	}
 }
 
 func add(t *testing.T, s *redisstore.Shared, key, value string, want bool) {
 	t.Helper()
-	got, err := s.Add(context.Background(), key, []byte(value), time.Minute)
+	got, err := s.Add(t.Context(), key, []byte(value), time.Minute)
 	if got != want || err != nil {
 		t.Errorf("Add(%q, %q): got %t, error %v; want %t", key, value, got, err, want)
 	}
 }
 
-// absent stands for no value in wantValues.
+// absent is how wantValues is told that a key has no value.
 const absent = "\x00absent"
 
 func wantValues(t *testing.T, s *redisstore.Shared, keys []string, want ...string) {
 	t.Helper()
-	values, err := s.Get(context.Background(), keys...)
+	values, err := s.Get(t.Context(), keys...)
 	if err != nil {
 		t.Errorf("Get(%q): got error %v; want none", keys, err)
 		return
@@ -100,19 +99,17 @@ func wantValues(t *testing.T, s *redisstore.Shared, keys []string, want ...strin
 
 func keepsValues(t *testing.T, system system) {
 	s, _ := system.fresh()
-	ctx := context.Background()
 	wantValues(t, s, nil)
 	wantValues(t, s, []string{"a", "b"}, absent, absent)
 	set(t, s, "a", "one")
 	set(t, s, "b", "two")
 	wantValues(t, s, []string{"b", "no", "a", "b", "none"}, "two", absent, "one", "two", absent)
 	set(t, s, "a", "three")
-	wantValues(t, s, []string{"a"}, "three")
 	add(t, s, "a", "four", false)
-	add(t, s, "a", "three", false) // what is there, and yet not from this call
+	add(t, s, "a", "three", false) // the value is there, but this call has not added it
 	wantValues(t, s, []string{"a"}, "three")
 	for range 2 {
-		if err := s.Delete(ctx, "a"); err != nil {
+		if err := s.Delete(t.Context(), "a"); err != nil {
 			t.Errorf("Delete: got error %v; want none", err)
 		}
 		wantValues(t, s, []string{"a", "b"}, absent, "two")
@@ -120,8 +117,6 @@ func keepsValues(t *testing.T, system system) {
 	add(t, s, "a", "five", true)
 	add(t, s, "a", "six", false)
 	wantValues(t, s, []string{"a"}, "five")
-	set(t, s, "a", "seven")
-	wantValues(t, s, []string{"a"}, "seven")
 }
 
 func addsOnce(t *testing.T, system system) {
@@ -129,12 +124,10 @@ func addsOnce(t *testing.T, system system) {
 	var wins atomic.Int32
 	var winner atomic.Value
 	var wg sync.WaitGroup
-	start := make(chan struct{})
-	for i := range 100 {
+	for i := range 50 {
 		wg.Go(func() {
-			<-start
 			value := fmt.Sprint("from ", i)
-			ok, err := s.Add(context.Background(), "key", []byte(value), time.Minute)
+			ok, err := s.Add(t.Context(), "key", []byte(value), time.Minute)
 			if err != nil {
 				t.Errorf("Add: got error %v; want none", err)
 			}
@@ -144,7 +137,6 @@ func addsOnce(t *testing.T, system system) {
 			}
 		})
 	}
-	close(start)
 	wg.Wait()
 	if wins.Load() != 1 {
 		t.Fatalf("got %d that have added; want one", wins.Load())
@@ -152,44 +144,37 @@ func addsOnce(t *testing.T, system system) {
 	wantValues(t, s, []string{"key"}, winner.Load().(string))
 }
 
+// wantLeft checks how long a key has left to live that was written with ttl
+// after before.
+func (s system) wantLeft(t *testing.T, what, key string, ttl time.Duration, before time.Time) {
+	t.Helper()
+	left, err := s.operator.PTTL(t.Context(), key).Result()
+	if least := ttl - time.Since(before) - 2*time.Millisecond; err != nil || left > ttl || left < least {
+		t.Errorf("%s: got %v left, error %v; want between %v and %v", what, left, err, least, ttl)
+	}
+}
+
 func timesToLive(t *testing.T, system system) {
 	s, prefix := system.fresh()
-	ctx := context.Background()
-	write := map[string]func(key string, ttl time.Duration) error{
-		"Set": func(key string, ttl time.Duration) error { return s.Set(ctx, key, []byte("v"), ttl) },
+	for name, write := range map[string]func(key string, ttl time.Duration) error{
+		"Set": func(key string, ttl time.Duration) error { return s.Set(t.Context(), key, []byte("v"), ttl) },
 		"Add": func(key string, ttl time.Duration) error {
-			ok, err := s.Add(ctx, key, []byte("v"), ttl)
+			ok, err := s.Add(t.Context(), key, []byte("v"), ttl)
 			if ok != (err == nil) {
 				t.Errorf("Add: got %t, %v; want one or the other", ok, err)
 			}
 			return err
 		},
-	}
-	for name, write := range write {
-		for _, ttl := range []time.Duration{14 * 24 * time.Hour, time.Hour, 90 * time.Second, 1500 * time.Millisecond, 1234567 * time.Microsecond, 300 * time.Millisecond} {
-			key := name + ttl.String()
+	} {
+		for _, ttl := range []time.Duration{14 * 24 * time.Hour, 90 * time.Second, 1500 * time.Millisecond, 1234567 * time.Microsecond, time.Millisecond} {
 			before := time.Now()
-			if err := write(key, ttl); err != nil {
+			if err := write(name+ttl.String(), ttl); err != nil {
 				t.Fatalf("%s for %v: got error %v; want none", name, ttl, err)
 			}
-			left, err := system.operator.PTTL(ctx, prefix+key).Result()
-			if least := ttl - time.Since(before) - 2*time.Millisecond; err != nil || left > ttl || left < least {
-				t.Errorf("%s for %v: got %v left, error %v; want between %v and %v", name, ttl, left, err, least, ttl)
-			}
+			system.wantLeft(t, name, prefix+name+ttl.String(), ttl, before)
 		}
-		for _, ttl := range []time.Duration{time.Millisecond, 40 * time.Millisecond} {
-			key := name + ttl.String()
-			if err := write(key, ttl); err != nil {
-				t.Fatalf("%s for %v: got error %v; want none", name, ttl, err)
-			}
-			eventually(t, 500*time.Millisecond, key+" has expired", func() bool {
-				values, err := s.Get(ctx, key)
-				return err == nil && values[0] == nil
-			})
-			add(t, s, key, "again", true)
-		}
+		set(t, s, "kept", "value")
 		for _, ttl := range []time.Duration{0, -1, -time.Hour, time.Nanosecond, time.Millisecond - 1} {
-			set(t, s, "kept", "value")
 			for _, key := range []string{"kept", "new"} {
 				if err := write(key, ttl); err == nil || !strings.Contains(err.Error(), "time to live") {
 					t.Errorf("%s for %v: got error %v; want one about the time to live", name, ttl, err)
@@ -199,18 +184,14 @@ func timesToLive(t *testing.T, system system) {
 		}
 	}
 	set(t, s, "key", "v") // for a minute
-	if err := s.Set(ctx, "key", []byte("v"), time.Hour); err != nil {
+	before := time.Now()
+	if err := s.Set(t.Context(), "key", []byte("v"), time.Hour); err != nil {
 		t.Fatalf("Set: got error %v; want none", err)
 	}
-	if left := system.operator.PTTL(ctx, prefix+"key").Val(); left < 59*time.Minute {
-		t.Errorf("set again for an hour: got %v left; want an hour", left)
-	}
-	if ok, err := s.Add(ctx, "key", []byte("w"), 24*time.Hour); ok || err != nil {
+	if ok, err := s.Add(t.Context(), "key", []byte("w"), 24*time.Hour); ok || err != nil {
 		t.Errorf("Add: got %t, error %v; want false", ok, err)
 	}
-	if left := system.operator.PTTL(ctx, prefix+"key").Val(); left > time.Hour {
-		t.Errorf("an Add in vain: got %v left; want what was left of an hour", left)
-	}
+	system.wantLeft(t, "set again for an hour, and added in vain", prefix+"key", time.Hour, before)
 }
 
 func keepsBytes(t *testing.T, system system) {
@@ -220,17 +201,14 @@ func keepsBytes(t *testing.T, system system) {
 		all[i] = byte(i)
 	}
 	for name, value := range map[string]string{
-		"empty":             "",
-		"a zero byte":       "\x00",
-		"lines of Redis":    "\r\n$-1\r\n*0\r\n_\r\n",
-		"no UTF-8":          "\xff\xfe\xfd",
-		"every byte":        string(all),
-		"a hundred KB":      strings.Repeat(string(all), 400),
-		"as long as a tag":  strings.Repeat("t", 16),
-		"one that is a nil": "nil",
+		"empty":            "",
+		"a zero byte":      "\x00",
+		"lines of Redis":   "\r\n$-1\r\n*0\r\n_\r\n",
+		"a hundred KB":     strings.Repeat(string(all), 400),
+		"as long as a tag": strings.Repeat("t", 16),
 	} {
 		given := []byte(value)
-		if err := s.Set(context.Background(), "set "+name, given, time.Minute); err != nil {
+		if err := s.Set(t.Context(), "set "+name, given, time.Minute); err != nil {
 			t.Errorf("Set(%s): got error %v; want none", name, err)
 		}
 		add(t, s, "add "+name, value, true)
@@ -240,39 +218,38 @@ func keepsBytes(t *testing.T, system system) {
 		}
 		wantValues(t, s, []string{"set " + name, "no", "add " + name}, value, absent, value)
 	}
-	if err := s.Set(context.Background(), "nil", nil, time.Minute); err != nil {
+	if err := s.Set(t.Context(), "nil", nil, time.Minute); err != nil {
 		t.Errorf("Set(nil): got error %v; want none", err)
 	}
 	wantValues(t, s, []string{"nil", "no"}, "", absent)
 }
 
-// A value that another program has put there is none of ours, and must not be
-// taken for "nobody has signed out".
+// A value that another program has written is an error. To say that the key is
+// absent would be a guess that no one has signed out.
 func foreignValues(t *testing.T, system system) {
 	s, prefix := system.fresh()
-	ctx := context.Background()
 	set(t, s, "good", "value")
 	wantError := func(what string) {
 		t.Helper()
-		for _, keys := range [][]string{{"key"}, {"good", "key"}, {"key", "good"}, {"no", "key", "good"}} {
-			if values, err := s.Get(ctx, keys...); err == nil || values != nil {
+		for _, keys := range [][]string{{"key"}, {"good", "key"}, {"no", "key", "good"}} {
+			if values, err := s.Get(t.Context(), keys...); err == nil || values != nil {
 				t.Errorf("Get(%q), %s: got %q, error %v; want an error", keys, what, values, err)
 			}
 		}
 	}
-	for n := range 16 { // a tag is that long
-		if err := system.operator.Set(ctx, prefix+"key", strings.Repeat("x", n), 0).Err(); err != nil {
+	for _, n := range []int{0, 1, 15} { // a tag has 16
+		if err := system.operator.Set(t.Context(), prefix+"key", strings.Repeat("x", n), 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		wantError(fmt.Sprintf("%d bytes", n))
 		add(t, s, "key", "ours", false)
 	}
-	system.operator.Del(ctx, prefix+"key")
-	if err := system.operator.LPush(ctx, prefix+"key", "x").Err(); err != nil {
+	system.operator.Del(t.Context(), prefix+"key")
+	if err := system.operator.LPush(t.Context(), prefix+"key", "x").Err(); err != nil {
 		t.Fatal(err)
 	}
 	wantError("a list")
-	if ok, err := s.Add(ctx, "key", []byte("ours"), time.Minute); ok || err == nil {
+	if ok, err := s.Add(t.Context(), "key", []byte("ours"), time.Minute); ok || err == nil {
 		t.Errorf("Add over a list: got %t, error %v; want an error", ok, err)
 	}
 	set(t, s, "key", "ours")
@@ -285,19 +262,13 @@ func prefixes(t *testing.T, system system) {
 	set(t, one, "key", "of the first")
 	wantValues(t, two, []string{"key"}, absent)
 	add(t, two, "key", "of the second", true)
-	wantValues(t, one, []string{"key"}, "of the first")
-	if err := two.Delete(context.Background(), "key"); err != nil {
+	if err := two.Delete(t.Context(), "key"); err != nil {
 		t.Errorf("Delete: got error %v; want none", err)
 	}
 	wantValues(t, one, []string{"key"}, "of the first")
 	wantValues(t, two, []string{"key"}, absent)
 	keys := system.keys()
-	if !slices.Contains(keys, "signin:key") {
-		t.Errorf("keys: got %q; want signin:key among them", keys)
-	}
-	for _, key := range keys {
-		if !strings.HasPrefix(key, "signin:") {
-			t.Errorf("key: got %q; want it to begin with signin:", key)
-		}
+	if !slices.Contains(keys, "signin:key") || slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, "signin:") }) {
+		t.Errorf("keys: got %q; want signin:key among them, and all to begin with signin:", keys)
 	}
 }

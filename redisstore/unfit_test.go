@@ -11,40 +11,52 @@ import (
 	"github.com/gosignin/signin/redisstore"
 )
 
-// None of these dials anybody: there is nobody at the address.
-const nobody = "127.0.0.1:1"
+// nowhere is an address at which no server listens. No client here connects.
+const nowhere = "127.0.0.1:1"
 
-func TestUnfitClients(t *testing.T) {
+func TestNew_UnfitClient(t *testing.T) {
 	t.Parallel()
-	fit := redis.NewClient(&redis.Options{Addr: nobody, ContextTimeoutEnabled: true})
+	const heedless, late = "ContextTimeoutEnabled: true, or a server that hangs", "sign-outs"
 	universal := func(change func(*redis.UniversalOptions)) redis.UniversalClient {
-		o := &redis.UniversalOptions{Addrs: []string{nobody}, ContextTimeoutEnabled: true}
+		o := &redis.UniversalOptions{Addrs: []string{nowhere}, ContextTimeoutEnabled: true}
 		change(o)
 		return redis.NewUniversalClient(o)
 	}
+	caching := func(change func(*redis.Options)) redis.UniversalClient {
+		o := &redis.Options{Addr: nowhere, ContextTimeoutEnabled: true}
+		change(o)
+		return redis.NewClient(o)
+	}
+	fit := universal(func(*redis.UniversalOptions) {})
 	for name, row := range map[string]struct {
 		client  redis.UniversalClient
-		options []redisstore.Option
+		timeout time.Duration
 		says    []string // all that the sentence must name
 	}{
-		"a client that heeds no time-outs":        {redis.NewClient(&redis.Options{Addr: nobody}), nil, []string{"ContextTimeoutEnabled: true", "hangs"}},
-		"a Cluster's that heeds no time-outs":     {redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nobody}}), nil, []string{"ContextTimeoutEnabled: true", "hangs"}},
-		"Sentinel's that heeds no time-outs":      {universal(func(o *redis.UniversalOptions) { o.MasterName, o.ContextTimeoutEnabled = "primary", false }), nil, []string{"ContextTimeoutEnabled: true"}},
-		"a Cluster's that reads from replicas":    {universal(func(o *redis.UniversalOptions) { o.IsClusterMode, o.ReadOnly = true, true }), nil, []string{"ReadOnly", "sign-outs"}},
-		"a Cluster's that reads from the nearest": {universal(func(o *redis.UniversalOptions) { o.IsClusterMode, o.RouteByLatency = true, true }), nil, []string{"RouteByLatency", "sign-outs"}},
-		"a Cluster's that reads from any":         {universal(func(o *redis.UniversalOptions) { o.IsClusterMode, o.RouteRandomly = true, true }), nil, []string{"RouteRandomly", "sign-outs"}},
-		"Sentinel's that reads from the nearest":  {universal(func(o *redis.UniversalOptions) { o.MasterName, o.RouteByLatency = "primary", true }), nil, []string{"RouteByLatency", "sign-outs"}},
-		"Sentinel's that reads from any":          {universal(func(o *redis.UniversalOptions) { o.MasterName, o.RouteRandomly = "primary", true }), nil, []string{"RouteRandomly", "sign-outs"}},
-		"a client with a cache of its own":        {redis.NewClient(&redis.Options{Addr: nobody, ContextTimeoutEnabled: true, ClientSideCacheConfig: &redis.ClientSideCacheConfig{}}), nil, []string{"client-side cache", "sign-outs"}},
-		"a client with a cache that is given":     {redis.NewClient(&redis.Options{Addr: nobody, ContextTimeoutEnabled: true, ClientSideCache: redis.NewLocalCache(redis.CacheConfig{})}), nil, []string{"client-side cache", "sign-outs"}},
-		"a Ring":                                  {redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": nobody}, ContextTimeoutEnabled: true}), nil, []string{"Ring", "Cluster or Sentinel"}},
-		"no client":                               {nil, nil, []string{"the client is nil"}},
-		"no time for anything":                    {fit, []redisstore.Option{redisstore.Timeout(0)}, []string{"Timeout", "above zero"}},
-		"less than no time":                       {fit, []redisstore.Option{redisstore.Timeout(-time.Second)}, []string{"Timeout", "above zero"}},
+		"a client without time-outs":    {redis.NewClient(&redis.Options{Addr: nowhere}), 1, []string{heedless}},
+		"a Cluster's without time-outs": {redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nowhere}}), 1, []string{heedless}},
+		"Sentinel's without time-outs": {universal(func(o *redis.UniversalOptions) {
+			o.MasterName, o.ContextTimeoutEnabled = "primary", false
+		}), 1, []string{heedless}},
+		"a Cluster's that reads from replicas": {universal(func(o *redis.UniversalOptions) { o.IsClusterMode, o.ReadOnly = true, true }), 1,
+			[]string{"ReadOnly", late}},
+		"a Cluster's that reads from the nearest": {universal(func(o *redis.UniversalOptions) { o.IsClusterMode, o.RouteByLatency = true, true }), 1,
+			[]string{"RouteByLatency", late}},
+		"Sentinel's that reads from any": {universal(func(o *redis.UniversalOptions) { o.MasterName, o.RouteRandomly = "primary", true }), 1,
+			[]string{"RouteRandomly", late}},
+		"a client that makes a cache": {caching(func(o *redis.Options) { o.ClientSideCacheConfig = &redis.ClientSideCacheConfig{} }), 1,
+			[]string{"client-side cache", late}},
+		"a client with a cache": {caching(func(o *redis.Options) { o.ClientSideCache = redis.NewLocalCache(redis.CacheConfig{}) }), 1,
+			[]string{"client-side cache", late}},
+		"a Ring": {redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": nowhere}, ContextTimeoutEnabled: true}), 1,
+			[]string{"Ring", "Cluster or Sentinel"}},
+		"no client":        {nil, 1, []string{"the client is nil"}},
+		"a time-out of 0":  {fit, 0, []string{"Timeout", "above zero"}},
+		"a time-out of -1": {fit, -1, []string{"Timeout", "above zero"}},
 	} {
 		for maker, make := range map[string]func(){
-			"NewShared":   func() { redisstore.NewShared(row.client, row.options...) },
-			"NewSessions": func() { redisstore.NewSessions(row.client, row.options...) },
+			"NewShared":   func() { redisstore.NewShared(row.client, redisstore.Timeout(row.timeout)) },
+			"NewSessions": func() { redisstore.NewSessions(row.client, redisstore.Timeout(row.timeout)) },
 		} {
 			said := panics(make)
 			for _, want := range append(row.says, "redisstore: ") {
@@ -56,27 +68,6 @@ func TestUnfitClients(t *testing.T) {
 		if row.client != nil {
 			row.client.Close()
 		}
-	}
-}
-
-func TestFitClients(t *testing.T) {
-	t.Parallel()
-	for name, o := range map[string]*redis.UniversalOptions{
-		"one node":             {Addrs: []string{nobody}},
-		"a Cluster of two":     {Addrs: []string{nobody, nobody}},
-		"a Cluster by name":    {Addrs: []string{nobody}, IsClusterMode: true},
-		"Sentinel":             {Addrs: []string{nobody}, MasterName: "primary"},
-		"Sentinel's primaries": {Addrs: []string{nobody}, MasterName: "primary", IsClusterMode: true},
-	} {
-		o.ContextTimeoutEnabled = true
-		client := redis.NewUniversalClient(o)
-		if said := panics(func() {
-			redisstore.NewShared(client, redisstore.Prefix("app:"), redisstore.Timeout(time.Millisecond))
-			redisstore.NewSessions(client)
-		}); said != "" {
-			t.Errorf("%s: got panic %q; want none", name, said)
-		}
-		client.Close()
 	}
 }
 

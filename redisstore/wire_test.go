@@ -3,11 +3,8 @@ package redisstore_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,16 +14,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// wire sees what goes over a client's connections, and disturbs it.
+// wire sees what a client's connections carry, and disturbs it.
 type wire struct {
 	mu  sync.Mutex
 	log []string // "write" and "read", in their order
 
 	// lose says whether the answer to what is being sent gets lost: the server
-	// carries it out and answers, and the connection breaks before the answer
-	// has arrived.
+	// executes the commands and answers, and the connection breaks before the
+	// answer has arrived.
 	lose func(sent []byte) bool
-	// see, if set, is told what is being sent, before it is.
+	// see, if set, is called before anything is sent.
 	see func(sent []byte)
 	// hold, if set, is waited for before anything is read.
 	hold chan struct{}
@@ -80,7 +77,7 @@ func (c *wireConn) Read(b []byte) (int, error) {
 	if c.wire.hold != nil {
 		select {
 		case <-c.wire.hold:
-		case <-time.After(margin): // nobody will let go of it
+		case <-time.After(patience):
 		}
 	}
 	n, err := c.Conn.Read(b)
@@ -97,103 +94,67 @@ func (c *wireConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// every is one call of each operation on a Redis, and fails if one does.
-func every(t *testing.T, client redis.UniversalClient) map[string]func() {
-	t.Helper()
-	ctx := context.Background()
-	shared, store := sharedOn(client), sessionsOn(client)
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Errorf("got error %v; want none", err)
-		}
-	}
-	id := saved(t, store, "name", map[any]any{"key": "value"})
-	return map[string]func(){
-		"Get": func() { _, err := shared.Get(ctx, "a", "b", "held", "d"); must(err) },
-		"Set": func() { must(shared.Set(ctx, "b", []byte("v"), time.Minute)) },
-		"Add": func() { _, err := shared.Add(ctx, "new", []byte("v"), time.Minute); must(err) },
-		"Add in vain": func() {
-			_, err := shared.Add(ctx, "b", []byte("w"), time.Minute)
-			must(err)
-		},
-		"Delete": func() { must(shared.Delete(ctx, "d")) },
-		"New":    func() { _, err := store.New(requestWith("name", id), "name"); must(err) },
-		"Save": func() {
-			session, _ := store.New(httptest.NewRequest(http.MethodGet, "/", nil), "name")
-			must(store.Save(httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder(), session))
-		},
-	}
-}
-
-func TestEachOperationIsOneRoundTrip(t *testing.T) {
+func TestOperations_RoundTrips(t *testing.T) {
 	t.Parallel()
 	n, w := startNode(t), &wire{}
 	client := n.client(w.through)
-	for name, do := range every(t, client) { // every has warmed the client up
-		if got := w.trips(do); !slices.Equal(got, []string{"write", "read"}) {
-			t.Errorf("%s: got %q; want one write and one read", name, got)
-		}
+	all := operations(client, patience)
+	if err := all[0].do(t.Context()); err != nil { // connects
+		t.Fatal(err)
 	}
-	// A guard against a counter that counts nothing.
-	client.Get(context.Background(), "a")
-	got := w.trips(func() {
-		for _, key := range []string{"a", "b", "c", "d"} {
-			client.Get(context.Background(), key)
+	for _, op := range all {
+		got := w.trips(func() {
+			if err := op.do(t.Context()); err != nil {
+				t.Errorf("%s: got error %v; want none", op.name, err)
+			}
+		})
+		if !slices.Equal(got, []string{"write", "read"}) {
+			t.Errorf("%s: got %q; want one write and one read", op.name, got)
 		}
-	})
-	if want := slices.Repeat([]string{"write", "read"}, 4); !slices.Equal(got, want) {
-		t.Errorf("four commands of the client: got %q; want %q", got, want)
 	}
 }
 
 // addsKey says whether what is sent adds a key.
 func addsKey(sent []byte) bool { return bytes.Contains(bytes.ToLower(sent), []byte("\r\nnx\r\n")) }
 
-// firstOnly returns a condition that holds once.
-func firstOnly(condition func([]byte) bool) (func([]byte) bool, *atomic.Int32) {
+// first returns a wire that loses the first answer for which condition holds,
+// and how often condition has held.
+func first(condition func([]byte) bool) (*wire, *atomic.Int32) {
 	var times atomic.Int32
-	return func(sent []byte) bool { return condition(sent) && times.Add(1) == 1 }, &times
+	return &wire{lose: func(sent []byte) bool { return condition(sent) && times.Add(1) == 1 }}, &times
 }
 
-// The client sends a command again if its answer has not arrived. Then what the
-// first try has added stands there, and is ours.
-func TestAddWhoseAnswerIsLost(t *testing.T) {
+// The client sends a command again if its answer has not arrived. Add must then
+// see that the value that is there is what its first try has written.
+func TestAdd_AnswerIsLost(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
-	for i := range 3 {
-		lose, times := firstOnly(addsKey)
-		w := &wire{lose: lose}
+	t.Run("the key is new", func(t *testing.T) {
+		w, times := first(addsKey)
 		s := sharedOn(n.client(w.through))
-		key := fmt.Sprint("key", i)
-		add(t, s, key, "ours", true)
+		add(t, s, "key", "ours", true)
 		if times.Load() != 2 {
-			t.Errorf("tries: got %d; want a second one", times.Load())
+			t.Errorf("got %d tries; want a second one", times.Load())
 		}
-		wantValues(t, s, []string{key}, "ours")
-		add(t, s, key, "ours", false)
-	}
-	t.Run("somebody else holds the key, with the same value", func(t *testing.T) {
-		t.Parallel()
+		wantValues(t, s, []string{"key"}, "ours")
+		add(t, s, "key", "ours", false)
+	})
+	t.Run("the key has the same value from another caller", func(t *testing.T) {
 		add(t, sharedOn(n.client()), "held", "value", true)
-		lose, times := firstOnly(addsKey)
-		w := &wire{lose: lose}
-		s := sharedOn(n.client(w.through))
-		add(t, s, "held", "value", false)
+		w, times := first(addsKey)
+		add(t, sharedOn(n.client(w.through)), "held", "value", false)
 		if times.Load() != 2 {
-			t.Errorf("tries: got %d; want a second one", times.Load())
+			t.Errorf("got %d tries; want a second one", times.Load())
 		}
 	})
-	t.Run("twenty at once, each of whose answers is lost", func(t *testing.T) {
-		t.Parallel()
+	t.Run("twenty callers at once", func(t *testing.T) {
 		var wins atomic.Int32
 		var wg sync.WaitGroup
 		for range 20 {
-			lose, _ := firstOnly(addsKey)
-			w := &wire{lose: lose}
+			w, _ := first(addsKey)
 			s := sharedOn(n.client(w.through))
 			wg.Go(func() {
-				ok, err := s.Add(context.Background(), "contended", []byte("value"), time.Minute)
+				ok, err := s.Add(t.Context(), "contended", []byte("value"), time.Minute)
 				if err != nil {
 					t.Errorf("Add: got error %v; want none", err)
 				}
@@ -207,55 +168,23 @@ func TestAddWhoseAnswerIsLost(t *testing.T) {
 			t.Errorf("got %d that have added; want one", wins.Load())
 		}
 	})
-	t.Run("every answer is lost, which is an error", func(t *testing.T) {
-		t.Parallel()
+	t.Run("every answer is lost", func(t *testing.T) {
 		w := &wire{lose: addsKey}
-		s := sharedOn(n.client(w.through))
-		if ok, err := s.Add(context.Background(), "lost", nil, time.Minute); ok || err == nil {
+		if ok, err := sharedOn(n.client(w.through)).Add(t.Context(), "lost", nil, time.Minute); ok || err == nil {
 			t.Errorf("Add: got %t, error %v; want an error", ok, err)
 		}
 	})
 }
 
-// What else is sent again does no harm, either.
-func TestOtherAnswersThatAreLost(t *testing.T) {
+// All other operations may be sent twice without harm.
+func TestOperations_AnswerIsLost(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
-	w := &wire{}
-	client := n.client(w.through)
-	for name, do := range every(t, client) {
-		lose, times := firstOnly(func([]byte) bool { return true })
-		w.lose = lose
-		do()
-		if times.Load() < 2 {
-			t.Errorf("%s: got %d tries; want a second one", name, times.Load())
+	for i := range operations(n.client(), patience) {
+		w, times := first(func(sent []byte) bool { return bytes.Contains(sent, []byte("signin:")) })
+		op := operations(n.client(w.through), patience)[i]
+		if err := op.do(t.Context()); err != nil || times.Load() < 2 {
+			t.Errorf("%s: got error %v after %d tries; want none after a second one", op.name, err, times.Load())
 		}
-		w.lose = nil
-	}
-}
-
-// The keys of a Get are on several nodes of a Cluster, and all are asked before
-// any has answered.
-func getIsOneRoundTripOnACluster(t *testing.T, c *cluster) {
-	w := &wire{}
-	client := c.client(func(o *redis.ClusterOptions) { o.Dialer = w.dial })
-	s := sharedOn(client)
-	keys := c.onEachNode("key")
-	for _, key := range keys {
-		set(t, s, key, "of "+key)
-	}
-	wantValues(t, s, keys, "of "+keys[0], "of "+keys[1], "of "+keys[2]) // connections are there now
-	w.hold = make(chan struct{})
-	var asked atomic.Int32
-	w.see = func([]byte) {
-		if asked.Add(1) == 3 {
-			close(w.hold)
-		}
-	}
-	got := w.trips(func() {
-		wantValues(t, s, append(keys, "no"), "of "+keys[0], "of "+keys[1], "of "+keys[2], absent)
-	})
-	if want := []string{"write", "write", "write", "read", "read", "read"}; !slices.Equal(got, want) {
-		t.Errorf("got %q; want %q", got, want)
 	}
 }

@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// resourceOrganizations stands for every organization among the resources of
-	// an authorization request.
+	// resourceOrganizations means every organization, among the resources of an
+	// authorization request.
 	resourceOrganizations = "urn:logto:resource:organizations"
-	// organizationAudience is what the audience of an organization's own token
-	// begins with; its ID follows.
+	// organizationAudience is the prefix of the audience of an organization's own
+	// token; the organization's ID follows.
 	organizationAudience = "urn:logto:organization:"
 )
 
-// apiToken is what a JWT access token says.
+// apiToken holds the claims of a JWT access token.
 type apiToken struct {
 	subject, client string
 	audience        string
-	organization    string // within which audience, a resource, is meant
+	organization    string // if audience is a resource within an organization
 	scope           string
 }
 
@@ -47,15 +47,14 @@ func (p *Provider) accessFor(u User, a *authorization, form url.Values) (token, 
 	case resource == "":
 		t.audience, t.organization = organizationAudience+organization, ""
 	}
-	// Logto gives nobody what was not asked for when they signed in.
+	// Logto grants no permission that the authorization request did not ask for.
 	granted := slices.DeleteFunc(slices.Clone(u.Permissions[t.audience]), func(scope string) bool { return !slices.Contains(a.scopes, scope) })
 	t.scope = strings.Join(granted, " ")
 	return p.issue(t), t.scope, nil
 }
 
-// mayEnter returns why there is no token of u's for an organization, or nil. As
-// at Logto, what the person may comes before what the client has asked for.
-// p.mu is held.
+// mayEnter returns an error if u gets no token for an organization. As at Logto,
+// it checks what the user may do before what the client asked for. p.mu is held.
 func (p *Provider) mayEnter(u User, a *authorization, organization string) *oauthError {
 	switch {
 	case !slices.Contains(u.Organizations, organization):
@@ -96,20 +95,21 @@ func (p *Provider) issue(t apiToken) string {
 	return out
 }
 
-// AccessToken returns an access token of a person's for audience, an API resource
-// or "urn:logto:organization:<id>": the JWT that the token endpoint gives to this
-// provider's client, with exactly these scopes. A test of an API sends it in an
-// Authorization header, and needs no sign-in.
+// AccessToken returns a person's access token for audience, which is an API
+// resource or "urn:logto:organization:<id>": the JWT that the token endpoint
+// gives to this provider's client, with exactly these scopes. A test of an API
+// sends it in an Authorization header, and needs no sign-in.
 //
-// Nothing is looked up: not whether the person has an account, is suspended,
-// belongs to the organization, or has the scopes. Faults of access tokens apply.
+// Nothing is checked: the person may have no account, may be suspended, and need
+// not belong to the organization or have the scopes. Faults of access tokens
+// apply.
 func (p *Provider) AccessToken(subject, audience string, scopes ...string) string {
 	return p.mint(apiToken{subject: subject, client: p.settings.clientID, audience: audience}, scopes)
 }
 
-// MachineToken returns an access token without a person, as an application gets
-// one for itself with the client credentials grant: its subject is the client ID.
-// Otherwise it is as [Provider.AccessToken] says.
+// MachineToken returns an access token of a program, such as an application gets
+// for itself with the client credentials grant: its subject is the client ID.
+// Otherwise it is like a token of [Provider.AccessToken].
 func (p *Provider) MachineToken(clientID, audience string, scopes ...string) string {
 	return p.mint(apiToken{subject: clientID, client: clientID, audience: audience}, scopes)
 }

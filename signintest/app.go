@@ -9,8 +9,8 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// An App is an application under test, served on the loopback interface beside a
-// provider of its own. Make one with [Start].
+// An App is an application under test and its provider, both served on the
+// loopback interface. Make one with [Start].
 type App struct {
 	// URL is the application's address without a trailing slash, such as
 	// "http://127.0.0.1:40124".
@@ -25,13 +25,13 @@ type App struct {
 // [signin.New], and returns what answers at [App.URL]. With [WithTLS] the
 // application is served by https, too.
 //
-// The test ends at once if app returns an error. When the test has ended, so have
-// the provider and the application.
+// The test fails at once if app returns an error. The provider and the
+// application end with the test.
 func Start(t testing.TB, app func(signin.Config) (http.Handler, error), opts ...Option) *App {
 	t.Helper()
 	p := NewProvider(opts...)
 	server := httptest.NewUnstartedServer(nil)
-	// The provider ends first: a request of the application may hang there.
+	// The provider ends first, since a request of the application may hang there.
 	t.Cleanup(server.Close)
 	t.Cleanup(p.Close)
 	scheme, start := "http://", server.Start
@@ -48,13 +48,15 @@ func Start(t testing.TB, app func(signin.Config) (http.Handler, error), opts ...
 	return a
 }
 
-// Browser returns a client that visits any page of the application as user does
-// with a browser. It has a cookie jar of its own, and so a session from one
-// request to the next; it follows redirects, and where the provider asks who is
-// there, it answers that it is user: a guarded page is there at once. Its requests
-// look like a person's navigation to an address that was typed, so that GET /sign-out
-// gets the question, and a POST like a form's on a page of the application; a request that has an Accept or Sec-Fetch-Mode header is a
-// script's, and is sent as it is.
+// Browser returns a client that visits any page of the application as user would
+// with a browser. It keeps cookies, and so the session, from one request to the
+// next. It follows redirects, and signs in as user where the provider asks: the
+// first request of a guarded page already returns that page.
+//
+// A GET looks like a navigation to an address that the user typed, so that GET
+// /sign-out asks for confirmation. A POST looks like that of a form on a page of
+// the application. A request that has an Accept or Sec-Fetch-Mode header is a
+// script's, and is sent unchanged.
 //
 // The account is made, or replaced, by [Provider.SetUser]. The client may be used
 // from several goroutines at once.
@@ -62,8 +64,8 @@ func (a *App) Browser(user User) *http.Client {
 	a.Provider.SetUser(user)
 	client := a.Provider.NewClient()
 	client.Transport = &browser{p: a.Provider, base: client.Transport, user: user.Subject}
-	// A sign-in takes five, and a step-up after it as many, which is one too many for
-	// net/http.
+	// A sign-in takes five redirects and a step-up after it five more, which is one
+	// more than net/http follows.
 	client.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
 		if len(via) > 20 {
 			return errors.New("signintest: more than 20 redirects")

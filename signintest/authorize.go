@@ -11,17 +11,17 @@ import (
 	"github.com/gosignin/signin/internal/faults"
 )
 
-// An AuthorizationRequest is what one request at the authorization endpoint
-// asked for, and what came of it.
+// An AuthorizationRequest is one request at the authorization endpoint, and its
+// outcome.
 type AuthorizationRequest struct {
 	// Asked holds the parameters as they were sent.
 	Asked url.Values
-	// Effective holds what the provider goes by: without offline_access where
-	// the prompt has no consent, and without any of Logto's own parameters if
-	// one of them has a wrong value.
+	// Effective holds the parameters that the provider acts on: without
+	// offline_access if the prompt has no consent, and without any of Logto's own
+	// parameters if one of them has a wrong value.
 	Effective url.Values
-	// Err is the error code the request was refused with at once, such as
-	// "invalid_request" or "login_required"; empty if it was taken.
+	// Err is the error code that refused the request at once, such as
+	// "invalid_request" or "login_required"; empty if it was accepted.
 	Err string
 }
 
@@ -38,7 +38,7 @@ func (p *Provider) AuthorizationRequests() []AuthorizationRequest {
 	return out
 }
 
-// interaction is an authorization request that waits for a person.
+// interaction is an authorization request that waits for the user.
 type interaction struct {
 	id     string
 	params url.Values // effective
@@ -53,14 +53,14 @@ type session struct {
 	grant    *grant // Logto gives every sign-in of a session the same grant
 }
 
-// grant is what a person has allowed; it is revoked as a whole.
+// grant is what a user has allowed; it is revoked as a whole.
 type grant struct {
 	revoked  bool
 	inFlight int // token requests under way
 }
 
-// authorization is what one authorization request came to: what its code, and
-// its refresh tokens, are good for.
+// authorization is the outcome of one authorization request: what its code and
+// its refresh tokens are exchanged for.
 type authorization struct {
 	grant     *grant
 	subject   string
@@ -88,7 +88,7 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	asked := r.Form
-	// An unknown client or redirect URI is told to the person, not redirected.
+	// An unknown client or redirect URI is an error for the user, not a redirect.
 	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1
 	if err := p.checkClient(asked); err != nil {
 		p.record(asked, asked, err.code)
@@ -103,7 +103,7 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	p.decide(w, r, asked, effective(asked))
 }
 
-// decide answers at once where nobody needs to be asked, and otherwise sends
+// decide answers at once if the user need not be asked, and otherwise redirects
 // the browser to a page.
 func (p *Provider) decide(w http.ResponseWriter, r *http.Request, asked, params url.Values) {
 	prompt := strings.Fields(params.Get("prompt"))
@@ -157,7 +157,7 @@ func (p *Provider) checkClient(q url.Values) *oauthError {
 	return nil
 }
 
-// checkAuthorization checks what the standards say of a request; Logto's own
+// checkAuthorization checks a request against the standards. Logto's own
 // parameters are never an error.
 func checkAuthorization(q url.Values) *oauthError {
 	for name, values := range q {
@@ -196,7 +196,7 @@ func checkAuthorization(q url.Values) *oauthError {
 	return nil
 }
 
-// effective returns what the provider goes by.
+// effective returns the parameters that the provider acts on.
 func effective(asked url.Values) url.Values {
 	q := cloneValues(asked)
 	if !validLogtoParams(q) {
@@ -250,8 +250,8 @@ func (p *Provider) acrFor(params url.Values) string {
 	return ""
 }
 
-// signedIn returns the session of a browser in which u has just proven who they
-// are: have, if it is theirs, otherwise a new one. p.mu is held.
+// signedIn returns the session of a browser in which u has just signed in: have
+// if that is u's, and otherwise a new one. p.mu is held.
 func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *session {
 	if have != nil && have.subject == u.Subject {
 		have.authTime = p.now()
@@ -314,7 +314,7 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, params, answe
 	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer), http.StatusSeeOther)
 }
 
-// withQuery adds q to a URI that may have a query of its own.
+// withQuery adds q to a URI that may already have a query.
 func withQuery(uri string, q url.Values) string {
 	if len(q) == 0 {
 		return uri

@@ -1,247 +1,164 @@
 package signintest_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestAuthorizationRequestsAreChecked(t *testing.T) {
+func TestAuthorize_Refused(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	tests := map[string]struct {
-		pairs []string
-		want  string
+	twice := a.params()
+	twice.Add("nonce", "again")
+	for name, test := range map[string]struct {
+		q    url.Values
+		want string
 	}{
-		"another response_type":       {[]string{"response_type", "token"}, "unsupported_response_type"},
-		"another response_mode":       {[]string{"response_mode", "form_post"}, "unsupported_response_mode"},
-		"no openid scope":             {[]string{"scope", "profile"}, "invalid_scope"},
-		"no PKCE":                     {[]string{"code_challenge", ""}, "invalid_request"},
-		"PKCE plain":                  {[]string{"code_challenge_method", "plain"}, "invalid_request"},
-		"an unknown prompt":           {[]string{"prompt", "select_account"}, "invalid_request"},
-		"prompt none with another":    {[]string{"prompt", "none consent"}, "invalid_request"},
-		"max_age that is no number":   {[]string{"max_age", "soon"}, "invalid_request"},
-		"max_age below zero":          {[]string{"max_age", "-1"}, "invalid_request"},
-		"prompt none without session": {[]string{"prompt", "none"}, "login_required"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := a.authorize(t, nil, signintest.Bob(), a.params(test.pairs...))
-			if got.Get("error") != test.want || got.Get("state") != "the-state" || got.Get("iss") != a.p.Issuer || got.Has("code") {
-				t.Errorf("got %v; want %s with state and iss", got, test.want)
-			}
-		})
+		"another response_type":        {a.params("response_type", "token"), "unsupported_response_type"},
+		"another response_mode":        {a.params("response_mode", "form_post"), "unsupported_response_mode"},
+		"no openid scope":              {a.params("scope", "profile"), "invalid_scope"},
+		"no PKCE":                      {a.params("code_challenge", ""), "invalid_request"},
+		"PKCE plain":                   {a.params("code_challenge_method", "plain"), "invalid_request"},
+		"an unknown prompt":            {a.params("prompt", "select_account"), "invalid_request"},
+		"prompt none with another":     {a.params("prompt", "none consent"), "invalid_request"},
+		"max_age that is not a number": {a.params("max_age", "soon"), "invalid_request"},
+		"max_age below zero":           {a.params("max_age", "-1"), "invalid_request"},
+		"prompt none without session":  {a.params("prompt", "none"), "login_required"},
+		"a parameter twice":            {twice, "invalid_request"},
+	} {
+		got := a.authorize(t, nil, signintest.Bob(), test.q)
+		got.Del("error_description")
+		same(t, name, got.Encode(), url.Values{"error": {test.want}, "state": {"the-state"}, "iss": {a.p.Issuer}}.Encode())
 	}
 }
 
-func TestAParameterTwiceIsRefused(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	q := a.params()
-	q.Add("nonce", "again")
-	if got := a.authorize(t, nil, signintest.Bob(), q).Get("error"); got != "invalid_request" {
-		t.Errorf("got %q; want invalid_request", got)
-	}
-}
-
-func TestUnknownClientsAndRedirectURIsAreNotRedirected(t *testing.T) {
+func TestAuthorize_UnknownClientOrRedirectURI(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	for name, pairs := range map[string][]string{
-		"another client":            {"client_id", "another"},
-		"no client":                 {"client_id", ""},
-		"another path":              {"redirect_uri", a.URL + "/callback/"},
-		"another host":              {"redirect_uri", "https://evil.example/callback"},
-		"a query that was not said": {"redirect_uri", a.URL + "/callback?x=1"},
+		"another client":                 {"client_id", "another"},
+		"no client":                      {"client_id", ""},
+		"another path":                   {"redirect_uri", a.URL + "/callback/"},
+		"a query that is not registered": {"redirect_uri", a.URL + "/callback?x=1"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := a.get(t, a.p.Issuer+"/auth?"+a.params(pairs...).Encode(), "")
-			if got.status != http.StatusBadRequest || got.header.Get("Location") != "" || got.text("code") == "" {
-				t.Errorf("got %d to %q; want 400, no redirect", got.status, got.header.Get("Location"))
-			}
-		})
+		got := a.get(t, a.p.Issuer+"/auth?"+a.params(pairs...).Encode(), "")
+		same(t, name, got.status, http.StatusBadRequest)
+		same(t, name, got.header.Get("Location"), "")
 	}
+	a.p.RegisterRedirectURIs(a.URL + "/callback?x=1")
+	got := a.authorize(t, nil, signintest.Bob(), a.params("redirect_uri", a.URL+"/callback?x=1"))
+	same(t, "a query that is registered", got.Get("x"), "1")
 }
 
-func TestARedirectURIKeepsItsQuery(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	a.p.RegisterRedirectURIs(a.URL + "/callback?tenant=7")
-	got := a.authorize(t, nil, signintest.Bob(), a.params("redirect_uri", a.URL+"/callback?tenant=7"))
-	if got.Get("tenant") != "7" || got.Get("code") == "" {
-		t.Errorf("got %v; want tenant=7 and a code", got)
-	}
-}
-
-func TestOfflineAccessNeedsConsent(t *testing.T) {
+func TestAuthorize_OfflineAccessNeedsConsent(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	for prompt, want := range map[string]bool{"": false, "login": false, "consent": true, "login consent": true} {
-		t.Run("prompt "+prompt, func(t *testing.T) {
-			t.Parallel()
-			got := a.signIn(t, signintest.Bob(), "prompt", prompt)
-			if has := got.text("refresh_token") != ""; has != want {
-				t.Errorf("got refresh token %v; want %v", has, want)
-			}
-			if has := strings.Contains(got.text("scope"), "offline_access"); has != want {
-				t.Errorf("got scope %q; want offline_access %v", got.text("scope"), want)
-			}
-		})
+		got := a.signIn(t, signintest.Bob(), "prompt", prompt)
+		same(t, prompt+": a refresh token", got.text("refresh_token") != "", want)
+		same(t, prompt+": the scope", strings.Contains(got.text("scope"), "offline_access"), want)
 	}
 }
 
-func TestOneWrongValueDropsAllOfLogtosParameters(t *testing.T) {
+func TestAuthorize_OneWrongValueDropsAllLogtoParameters(t *testing.T) {
 	t.Parallel()
-	right := url.Values{
-		"first_screen":     {"identifier:register"},
-		"interaction_mode": {"signUp"},
-		"identifier":       {"email phone"},
-		"direct_sign_in":   {"sso:unknown"},
-		"login_hint":       {"alice"},
-		"one_time_token":   {"unknown"},
-		"organization_id":  {"org_one"},
-		"ui_locales":       {"ko-KR en"},
-		"resource":         {"https://api.example,urn:other"},
-	}
-	wrong := map[string]string{
-		"first_screen":     "signup",
-		"interaction_mode": "signup",
-		"identifier":       "email fax",
-		"direct_sign_in":   "naver",
-		"login_hint":       "",
-		"one_time_token":   "",
-		"organization_id":  "",
-		"ui_locales":       "ko_KR",
-		"resource":         "https://api.example#x",
+	values := map[string]struct{ right, wrong string }{
+		"first_screen":     {"identifier:register", "signup"},
+		"interaction_mode": {"signUp", "signup"},
+		"identifier":       {"email phone", "email fax"},
+		"direct_sign_in":   {"sso:unknown", "naver"},
+		"login_hint":       {"alice", ""},
+		"one_time_token":   {"unknown", ""},
+		"organization_id":  {"org_one", ""},
+		"ui_locales":       {"ko-KR en", "ko_KR"},
+		"resource":         {"https://api.example,urn:other", "https://api.example#x"},
 	}
 	a := start(t)
-	last := func() signintest.AuthorizationRequest {
+	right := a.params()
+	for name, value := range values {
+		right.Set(name, value.right)
+	}
+	ask := func(q url.Values) signintest.AuthorizationRequest {
+		a.authorize(t, nil, signintest.Alice(), q)
 		all := a.p.AuthorizationRequests()
 		return all[len(all)-1]
 	}
-	ask := func(change string, value string) signintest.AuthorizationRequest {
-		q := a.params()
-		for name, values := range right {
-			q[name] = slices.Clone(values)
-		}
-		if change != "" {
-			q.Set(change, value)
-		}
-		a.authorize(t, nil, signintest.Alice(), q)
-		return last()
+	kept := ask(right)
+	for name := range values {
+		same(t, name+", which is right, is kept", kept.Effective.Has(name), true)
 	}
-	kept := ask("", "")
-	for name := range right {
-		if !kept.Effective.Has(name) {
-			t.Errorf("%s: got dropped; want kept, since all are right", name)
+	same(t, "resources", strings.Join(kept.Effective["resource"], " "), "https://api.example urn:other")
+	for name, value := range values {
+		wrong := maps.Clone(right)
+		wrong[name] = []string{value.wrong}
+		got := ask(wrong)
+		for other := range values {
+			same(t, name+" is wrong; kept: "+other, got.Effective.Has(other), false)
 		}
-	}
-	if got, want := kept.Effective["resource"], []string{"https://api.example", "urn:other"}; !slices.Equal(got, want) {
-		t.Errorf("resource: got %q; want %q", got, want)
-	}
-	for name, value := range wrong {
-		got := ask(name, value)
-		for other := range right {
-			if got.Effective.Has(other) {
-				t.Errorf("%s wrong: got %s kept; want all dropped", name, other)
-			}
-		}
-		if got.Asked.Get(name) != value || got.Err != "" {
-			t.Errorf("%s wrong: got asked %q, error %q; want %q, none", name, got.Asked.Get(name), got.Err, value)
-		}
+		same(t, name+", as asked", got.Asked.Get(name), value.wrong)
+		same(t, name+" is wrong; error", got.Err, "")
 	}
 }
 
-func TestFirstPage(t *testing.T) {
+// next returns where the provider sends a browser that asks to sign in.
+func (a *party) next(t *testing.T, client *http.Client, pairs ...string) *url.URL {
+	t.Helper()
+	staying := *client
+	staying.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	got := get(t, &staying, a.p.Issuer+"/auth?"+a.params(pairs...).Encode())
+	same(t, "status", got.status, http.StatusSeeOther)
+	at, err := url.Parse(got.header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestAuthorize_FirstPage(t *testing.T) {
 	t.Parallel()
 	a := start(t, signintest.WithConnectors("sso:acme"))
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		pairs []string
 		want  string
 	}{
-		"nothing asked":                   {nil, "/sign-in"},
+		"nothing asked for":               {nil, "/sign-in"},
 		"first_screen register":           {[]string{"first_screen", "register"}, "/register"},
 		"first_screen before the older":   {[]string{"first_screen", "sign_in", "interaction_mode", "signUp"}, "/sign-in"},
 		"interaction_mode signUp":         {[]string{"interaction_mode", "signUp"}, "/register"},
 		"Naver":                           {[]string{"direct_sign_in", "social:naver"}, "/connect/social:naver"},
-		"X":                               {[]string{"direct_sign_in", "social:x"}, "/connect/social:x"},
 		"a connector before first_screen": {[]string{"direct_sign_in", "sso:acme", "first_screen", "register"}, "/connect/sso:acme"},
 		"an unknown connector":            {[]string{"direct_sign_in", "social:kakao"}, "/sign-in"},
 		"all dropped":                     {[]string{"first_screen", "register", "ui_locales", "!"}, "/sign-in"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := a.get(t, a.p.Issuer+"/auth?"+a.params(test.pairs...).Encode(), "")
-			at, err := url.Parse(got.header.Get("Location"))
-			if err != nil || got.status != http.StatusSeeOther || at.Path != test.want || at.Query().Get("interaction") == "" {
-				t.Errorf("got %d to %q; want 303 to %s", got.status, at, test.want)
-			}
-		})
+	} {
+		same(t, name, a.next(t, a.client(), test.pairs...).Path, test.want)
 	}
 }
 
-func TestASessionAnswersWithoutAForm(t *testing.T) {
+func TestAuthorize_Session(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	a := start(t, signintest.WithNow(c.Now))
+	a := start(t, signintest.WithNow(newClock().Now))
 	client := a.p.NewClient()
 	a.authorize(t, client, signintest.Bob(), a.params())
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	// sends a request as the browser that Bob has used, and returns where it ends.
-	ask := func(pairs ...string) string {
-		resp, err := client.Get(a.p.Issuer + "/auth?" + a.params(pairs...).Encode())
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		at, err := resp.Location()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e := at.Query().Get("error"); e != "" {
-			return e
-		}
-		return at.Path
+	want := func(name, want string, pairs ...string) {
+		t.Helper()
+		at := a.next(t, client, pairs...)
+		same(t, name, strings.TrimSpace(at.Path+" "+at.Query().Get("error")), want)
 	}
-	c.Advance(100 * time.Second)
-	tests := []struct {
-		name  string
-		pairs []string
-		want  string
-	}{
-		{"asks for nothing", nil, "/callback"},
-		{"asks for no form", []string{"prompt", "none"}, "/callback"},
-		{"asks for a form", []string{"prompt", "login"}, "/sign-in"},
-		{"asks for a sign-in that is recent enough", []string{"max_age", "100"}, "/callback"},
-		{"asks for a more recent sign-in", []string{"max_age", "99"}, "/sign-in"},
-		{"asks for a sign-in now", []string{"max_age", "0"}, "/sign-in"},
-		{"asks for a more recent one without a form", []string{"max_age", "99", "prompt", "none"}, "login_required"},
-	}
-	for _, test := range tests {
-		if got := ask(test.pairs...); got != test.want {
-			t.Errorf("%s: got %s; want %s", test.name, got, test.want)
-		}
-	}
+	want("no page asked for", "/callback", "prompt", "none")
+	want("a page asked for", "/sign-in", "prompt", "login")
+	want("a sign-in now, without a page", "/callback login_required", "max_age", "0", "prompt", "none")
 	a.p.Suspend(signintest.Bob().Subject)
-	if got := ask("prompt", "none"); got != "login_required" {
-		t.Errorf("suspended: got %s; want login_required", got)
-	}
+	want("suspended", "/callback login_required", "prompt", "none")
 	a.p.Reinstate(signintest.Bob().Subject)
-	if got := ask("prompt", "none"); got != "/callback" {
-		t.Errorf("reinstated: got %s; want /callback", got)
-	}
+	want("reinstated", "/callback", "prompt", "none")
 }
 
-func TestSigningInAgainKeepsTheSessionOfTheSamePerson(t *testing.T) {
+func TestAuthorize_SignsInAgain(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	client := a.p.NewClient()
@@ -250,54 +167,22 @@ func TestSigningInAgainKeepsTheSessionOfTheSamePerson(t *testing.T) {
 		return part(t, got.text("id_token"), 1)["sid"]
 	}
 	bob := sid(signintest.Bob())
-	if again := sid(signintest.Bob()); again != bob {
-		t.Errorf("got sid %v; want %v as before", again, bob)
-	}
-	if alice := sid(signintest.Alice()); alice == bob {
-		t.Error("got Bob's sid for Alice")
-	}
-	if got := a.p.SessionIDs(signintest.Bob().Subject); len(got) != 0 {
-		t.Errorf("got %d sessions of Bob; want none in Alice's browser", len(got))
-	}
+	same(t, "sid of the same user", sid(signintest.Bob()), bob)
+	same(t, "another user has the same sid", sid(signintest.Alice()) == bob, false)
+	same(t, "sessions of the first user", len(a.p.SessionIDs(signintest.Bob().Subject)), 0)
 }
 
-func TestAOneTimeTokenSignsInOnce(t *testing.T) {
+func TestOneTimeToken(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	bob := signintest.Bob()
-	tests := map[string]struct{ token, email, want string }{
-		"a token of somebody with an account": {a.p.OneTimeToken(bob.Email), bob.Email, "/callback"},
-		"a token of somebody new":             {a.p.OneTimeToken("new@example.test"), "new@example.test", "/callback"},
-		"another address than the token's":    {a.p.OneTimeToken(bob.Email), "eve@example.test", "/sign-in"},
-		"an unknown token":                    {"unknown", bob.Email, "/sign-in"},
-	}
-	for name, test := range tests {
-		for i, want := range []string{test.want, "/sign-in"} {
-			got := a.get(t, a.p.Issuer+"/auth?"+a.params("one_time_token", test.token, "login_hint", test.email).Encode(), "")
-			if at, _ := url.Parse(got.header.Get("Location")); at.Path != want {
-				t.Errorf("%s, use %d: got %s; want %s", name, i+1, at.Path, want)
-			}
-		}
-	}
-}
-
-func TestIgnorePKCE(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	exchange := func(codeVerifier string) answer {
-		return a.post(t, a.p.Issuer+"/token", url.Values{
-			"grant_type": {"authorization_code"}, "code": {a.authorize(t, nil, signintest.Bob(), a.params()).Get("code")},
-			"redirect_uri": {a.URL + "/callback"}, "code_verifier": {codeVerifier},
-		})
-	}
-	for _, wrong := range []string{"", "somebody else's"} {
-		a.p.Inject(faults.IgnorePKCE)
-		if got := exchange(wrong); got.status != 200 || part(t, got.text("id_token"), 1)["nonce"] != a.params().Get("nonce") {
-			t.Errorf("verifier %q: got %d %s; want tokens with the nonce of the request", wrong, got.status, got.raw)
-		}
-		a.p.Clear()
-		if got := exchange(wrong); got.text("error") != "invalid_grant" {
-			t.Errorf("verifier %q, after Clear: got %d; want invalid_grant", wrong, got.status)
-		}
+	for name, test := range map[string]struct{ token, email, want string }{
+		"of a user with an account":        {a.p.OneTimeToken(bob.Email), bob.Email, "/callback"},
+		"of a new user":                    {a.p.OneTimeToken("new@example.test"), "new@example.test", "/callback"},
+		"another address than the token's": {a.p.OneTimeToken(bob.Email), "eve@example.test", "/sign-in"},
+		"an unknown token":                 {"unknown", bob.Email, "/sign-in"},
+	} {
+		same(t, name, a.next(t, a.client(), "one_time_token", test.token, "login_hint", test.email).Path, test.want)
+		same(t, name+", again", a.next(t, a.client(), "one_time_token", test.token, "login_hint", test.email).Path, "/sign-in")
 	}
 }

@@ -13,18 +13,18 @@ import (
 	"testing"
 )
 
-// maxHops is more than any way through a sign-in has.
+// maxHops is more than the redirects of any sign-in.
 const maxHops = 30
 
 // SignIn signs user in at an application that [Start] does not run, such as one
-// in a process of its own: from appURL + "/sign-in" to the provider, through its
-// form, and back through the callback. It returns the client that is signed in,
-// whose cookie jar holds the session. If anything on the way refuses, the test
-// ends with a list of the steps taken.
+// in another process: from appURL + "/sign-in" to the provider, through its form,
+// and back through the callback. It returns the client that is signed in, whose
+// cookie jar holds the session. If a step is refused, the test fails with a list
+// of the steps taken.
 //
-// A nil client means a new one. A client without a cookie jar is given one. The
-// account is made, or replaced, by [Provider.SetUser]; a session that another
-// user has at the provider in this client is forgotten first.
+// A nil client means a new one. A client without a cookie jar gets one. The
+// account is made, or replaced, by [Provider.SetUser]. A session that the client
+// has at the provider for another user ends first.
 func (p *Provider) SignIn(t testing.TB, client *http.Client, appURL string, user User) *http.Client {
 	t.Helper()
 	client = p.prepare(client, user)
@@ -54,9 +54,9 @@ func (p *Provider) Visit(t testing.TB, client *http.Client, address string, user
 	return resp
 }
 
-// NewClient returns a client with a cookie jar of its own, which takes httptest's
-// certificate and follows redirects. It is a plain client: it sends no headers of
-// a browser, and the provider's form is a page to it like any other.
+// NewClient returns a client with a new cookie jar, which accepts httptest's
+// certificate and follows redirects. Unlike that of [App.Browser] it sends no
+// headers of a browser, and does not fill in the provider's form.
 func (p *Provider) NewClient() *http.Client {
 	jar, err := cookiejar.New(nil)
 	must(err)
@@ -78,8 +78,8 @@ func (p *Provider) prepare(client *http.Client, user User) *http.Client {
 	return client
 }
 
-// forgetOthers ends the session that a user other than subject has in a
-// browser, or the provider would sign them in without asking. It tells no one.
+// forgetOthers ends the session of a user other than subject in a browser. The
+// provider would sign that user in without asking. It sends no logout tokens.
 func (p *Provider) forgetOthers(jar http.CookieJar, subject string) {
 	u, err := url.Parse(p.URL)
 	must(err)
@@ -93,7 +93,7 @@ func (p *Provider) forgetOthers(jar http.CookieJar, subject string) {
 }
 
 // visit opens address with a copy of client that signs in as user where the
-// provider asks. The browser that it returns has seen all of it.
+// provider asks. The browser that it returns has recorded the steps.
 func (p *Provider) visit(client *http.Client, address string, user User) (*http.Response, *browser, error) {
 	b := &browser{p: p, base: cmp.Or(client.Transport, http.DefaultTransport), user: user.Subject, watched: true}
 	with := *client
@@ -111,20 +111,20 @@ func (p *Provider) visit(client *http.Client, address string, user User) (*http.
 	return resp, b, err
 }
 
-// browser is the transport of a client that a person navigates with: it sends
-// what a browser sends, and fills in the provider's form.
+// browser is the transport of a client that acts as a user's browser: it sends
+// the headers of a browser, and fills in the provider's form.
 type browser struct {
 	p    *Provider
 	base http.RoundTripper
 	user string // who fills in the form
 
-	watched    bool // for one navigation: trail and calledBack are kept
+	watched    bool // record trail and calledBack, for one navigation
 	trail      []string
 	calledBack bool // a redirect URI has been answered without an error
 }
 
-// RoundTrip returns the answer to r or, if that is the provider's form, to the
-// form.
+// RoundTrip returns the answer to r or, if that is the provider's form, the
+// answer to the form.
 func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.send(asNavigation(r))
 	if err != nil || !b.p.isForm(resp) {
@@ -150,8 +150,8 @@ func (b *browser) send(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// asNavigation returns r with the headers of a browser's navigation, unless it
-// has some of them: then it is a script's request.
+// asNavigation returns r with the headers of a browser's navigation. A request
+// that already has some of them is a script's, and is returned unchanged.
 // https://www.w3.org/TR/fetch-metadata/#framework
 func asNavigation(r *http.Request) *http.Request {
 	if r.Header.Get("Accept") != "" || r.Header.Get("Sec-Fetch-Mode") != "" {
@@ -172,9 +172,9 @@ func asNavigation(r *http.Request) *http.Request {
 	return r
 }
 
-// site is what Sec-Fetch-Site says of a request: the farthest that the
-// navigation has been from where it started, which is the address bar or, for a
-// form, a page of the same origin.
+// site returns the Sec-Fetch-Site of a request. A navigation starts at the
+// address bar or, for a form, at a page of the same origin; after redirects the
+// value is that of the most distant site so far.
 func site(r *http.Request) string {
 	if r.Response == nil {
 		if r.Method == http.MethodGet {
@@ -194,8 +194,8 @@ func site(r *http.Request) string {
 	return "same-origin"
 }
 
-// isForm reports whether resp is one of the provider's pages that ask who is
-// there. The answer to a form is not: it says what was wrong.
+// isForm reports whether resp is one of the provider's pages that ask who the
+// user is. A page that answers a form is not, since it says what was wrong.
 func (p *Provider) isForm(resp *http.Response) bool {
 	u := resp.Request.URL
 	return resp.StatusCode == http.StatusOK && resp.Request.Method == http.MethodGet &&

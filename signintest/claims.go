@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Logto's scopes that are not of the standard.
+// Logto's scopes beyond the standard.
 const (
 	scopeOrganizations     = "urn:logto:scope:organizations"
 	scopeOrganizationRoles = "urn:logto:scope:organization_roles"
@@ -30,7 +30,7 @@ var supportedClaims = []string{
 	"custom_data", "identities", "sso_identities",
 }
 
-// scopeOf are the claims among [User.Claims] that need a scope.
+// scopeOf maps the claims among [User.Claims] that need a scope to that scope.
 var scopeOf = map[string]string{
 	"address":           "address",
 	"custom_data":       "custom_data",
@@ -42,12 +42,12 @@ var scopeOf = map[string]string{
 // userInfoOnly are the claims that Logto leaves out of ID tokens.
 var userInfoOnly = []string{"custom_data", "identities", "sso_identities", "organization_data"}
 
-// accountEpoch is when every account was made and changed, in milliseconds as
-// Logto gives it, where the standard has seconds.
+// accountEpoch is when every account was created and updated, in milliseconds as
+// at Logto, where the standard has seconds.
 // https://openid.net/specs/openid-connect-core-1_0.html#StandardClaims
 var accountEpoch = time.Date(2025, 1, 2, 3, 4, 5, 678e6, time.UTC).UnixMilli()
 
-// userClaims are the claims about u that scopes open, as userinfo gives them.
+// userClaims returns the claims about u that scopes allow, as in userinfo.
 func userClaims(u User, scopes []string) map[string]any {
 	has := func(scope string) bool { return slices.Contains(scopes, scope) }
 	claims := map[string]any{"sub": u.Subject}
@@ -111,8 +111,8 @@ func (p *Provider) idToken(u User, a *authorization, accessToken, authCode strin
 	if a.nonce != "" {
 		claims["nonce"] = a.nonce
 	}
-	// Both are of the sign-in, and a refresh repeats them, as oidc-provider does,
-	// on which Logto stands.
+	// Both describe the sign-in. A refresh repeats them, as in oidc-provider, on
+	// which Logto is built.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 	if a.maxAge {
 		claims["auth_time"] = a.authTime.Unix()
@@ -135,7 +135,7 @@ func (p *Provider) idToken(u User, a *authorization, accessToken, authCode strin
 	return out
 }
 
-// serveUserInfo answers to the opaque access token only, as Logto does.
+// serveUserInfo accepts the opaque access token only, as Logto does.
 // https://openid.net/specs/openid-connect-core-1_0.html#UserInfo
 func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	u, a, err := p.bearer(r)
@@ -164,8 +164,8 @@ func (p *Provider) answerIDToken(w http.ResponseWriter, u User, a *authorization
 	io.WriteString(w, token)
 }
 
-// bearer returns whose access token stands in the Authorization header, the one
-// place where this provider looks for it.
+// bearer returns the user and the authorization of the access token in the
+// Authorization header, the only place where this provider looks for one.
 // https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 func (p *Provider) bearer(r *http.Request) (User, *authorization, *oauthError) {
 	invalid := &oauthError{http.StatusUnauthorized, "invalid_token", "invalid token provided"}

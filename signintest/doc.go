@@ -3,9 +3,9 @@
 // needs no network, and behaves as Logto does where an application can tell
 // the difference.
 //
-// A whole test of an application, from the first redirect to the page behind
-// the guard. [Start] serves the application, whose main calls newApp too, and
-// [App.Browser] is what Alice visits it with:
+// This is a whole test of an application, from the first redirect to the guarded
+// page. newApp is called by the application's main, too; [Start] serves what it
+// returns, and [App.Browser] returns Alice's browser:
 //
 //	func newApp(cfg signin.Config) (http.Handler, error) {
 //		auth, err := signin.New(cfg)
@@ -25,20 +25,20 @@
 //		…
 //	}
 //
-// A handler alone needs no provider. [WithUser] puts a user into a request, and
-// every guard of every Auth accepts it, in a test binary and nowhere else:
+// A test of a handler needs no provider. [WithUser] puts a user into a request,
+// and every guard of every Auth accepts it, in test binaries only:
 //
 //	r := signintest.WithUser(httptest.NewRequest("GET", "/account", nil), &signin.User{Name: "Alice"})
 //	account(w, r)
 //
-// What goes wrong in the field is switched on by name. Each [Fault] says what
-// comes of it:
+// Faults that happen in production are switched on by name. The comment at each
+// [Fault] says how an application answers:
 //
 //	app.Provider.Inject(signintest.SignInDeclined)
 //
-// An API to which access tokens come is tested with [Provider.AccessToken] and
-// [Provider.MachineToken], which make one without a sign-in; [WithAccessToken]
-// gives one to the user of WithUser:
+// [WithAccessToken] gives an access token to the user of WithUser. A test of an
+// API makes access tokens with [Provider.AccessToken] and
+// [Provider.MachineToken], which need no sign-in:
 //
 //	r := httptest.NewRequest("GET", "/orders", nil)
 //	r.Header.Set("Authorization", "Bearer "+p.AccessToken("alice", "https://api.example.com", "read:orders"))
@@ -49,17 +49,16 @@
 // older behaviour. It knows one confidential client, and reads time through
 // [WithNow] only. It offers no pushed authorization requests, no introspection,
 // no token exchange, no client credentials grant, no consent screen, and no
-// password: to click on a name is to be signed in. It is therefore no provider to
-// put on a network: listen on loopback only.
+// password: a click on a name signs in. Let it listen on loopback only.
 //
-// In one place it is not Logto. It gives a token for an organization only if the
-// authorization request had "urn:logto:resource:organizations" among its
-// resources, beside the scope "urn:logto:scope:organizations", and otherwise 403
-// insufficient_scope; Logto may look at the scope alone, and then gives a token
-// that permits nothing.
+// In one place it differs from Logto. It gives a token for an organization only
+// if the authorization request had "urn:logto:resource:organizations" among its
+// resources, beside the scope "urn:logto:scope:organizations", and otherwise
+// answers 403 insufficient_scope. Logto may look at the scope alone, and then
+// gives a token that permits nothing.
 //
-// A person can use it with a browser, too: its pages need no JavaScript, and
-// they say that they belong to a test.
+// It can also be used with a browser. Its pages need no JavaScript, and say that
+// they belong to a test.
 //
 // All methods of [Provider] may be called from several goroutines at once.
 package signintest

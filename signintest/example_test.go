@@ -129,7 +129,7 @@ func ExampleProvider_AccessToken() {
 	// 403
 }
 
-// A job that runs without a person has a token of its own.
+// A job that runs without a person gets its own token.
 func ExampleProvider_MachineToken() {
 	p := signintest.NewProvider()
 	defer p.Close()

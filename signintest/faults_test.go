@@ -1,12 +1,15 @@
 package signintest_test
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/url"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -14,232 +17,196 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// What each fault changes is tested in package faults; here, that it arrives.
-
-func TestFaultsOfTheAuthorizationResponse(t *testing.T) {
+// What each fault changes is tested in package faults. Here, each kind of
+// effect reaches the client, and ends with Clear.
+func TestInject_EachKindOfEffect(t *testing.T) {
 	t.Parallel()
-	for fault, is := range map[signintest.Fault]func(q url.Values, issuer string) bool{
-		faults.ResponseIssuerWrong: func(q url.Values, issuer string) bool { return q.Get("iss") != issuer && q.Has("code") },
-		faults.ResponseCodeWrong:   func(q url.Values, _ string) bool { return len(q["code"]) == 1 },
-		faults.ResponseCodeHuge:    func(q url.Values, _ string) bool { return len(q.Get("code")) == 100<<10 },
-	} {
-		t.Run(string(fault), func(t *testing.T) {
-			t.Parallel()
-			a := start(t)
-			// The address of the redirect is looked at, not followed: 100 KB is
-			// more than some servers take.
-			client := a.p.NewClient()
-			a.authorize(t, client, signintest.Bob(), a.params())
-			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-			a.p.Inject(fault)
-			ask := func() url.Values {
-				resp, err := client.Get(a.p.Issuer + "/auth?" + a.params().Encode())
-				if err != nil {
-					t.Fatal(err)
-				}
-				resp.Body.Close()
-				at, err := resp.Location()
-				if err != nil {
-					t.Fatal(err)
-				}
-				return at.Query()
-			}
-			got := ask()
-			if !is(got, a.p.Issuer) {
-				t.Errorf("got %.300v", got)
-			}
-			if fault == faults.ResponseCodeWrong && a.exchange(t, got.Get("code")).text("error") != "invalid_grant" {
-				t.Error("got a code that works")
-			}
-			a.p.Clear()
-			if got := ask(); len(got) != 3 || got.Get("state") != "the-state" || got.Get("iss") != a.p.Issuer || !got.Has("code") {
-				t.Errorf("after Clear: got %v; want the right response", got)
-			}
-		})
+	bob := signintest.Bob()
+	idToken := func(i int, name string) func(*testing.T, *party, answer) any {
+		return func(t *testing.T, a *party, _ answer) any { return part(t, a.signIn(t, bob).text("id_token"), i)[name] }
 	}
-}
-
-func TestFaultsOfTokenResponses(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	right := a.signIn(t, signintest.Bob()).text("refresh_token")
-	a.p.Inject(faults.TokensNoIDToken)
-	for name, got := range map[string]answer{"sign-in": a.signIn(t, signintest.Bob()), "refresh": a.refresh(t, right)} {
-		if got.body["id_token"] != nil || got.text("access_token") == "" {
-			t.Errorf("%s: got %v; want no ID token", name, got.body)
+	userInfo := func(see func(answer) any) func(*testing.T, *party, answer) any {
+		return func(t *testing.T, a *party, tokens answer) any {
+			return see(a.get(t, a.p.Issuer+"/me", tokens.text("access_token")))
 		}
 	}
-}
-
-// answerFault is a whole answer that stands in place of the right one.
-type answerFault struct {
-	endpoint    string
-	status      int
-	code        string // of the error
-	contentType string
-	body        string // some of it
-}
-
-var answerFaults = map[signintest.Fault]answerFault{
-	faults.TokenInvalidGrant:  {"/token", 400, "invalid_grant", "application/json", "oidc.invalid_grant"},
-	faults.TokenInvalidClient: {"/token", 401, "invalid_client", "application/json", ""},
-	faults.TokenSecretExpired: {"/token", 400, "invalid_request", "application/json", "client secret has expired"},
-	faults.TokenEmpty400:      {"/token", 400, "", "", ""},
-	faults.Token429:           {"/token", 429, "", "", ""},
-	faults.TokenRedirect:      {"/token", 307, "", "", ""},
-	faults.UserInfo401:        {"/me", 401, "invalid_token", "application/json", ""},
-	faults.UserInfoRedirect:   {"/me", 307, "", "text/html", ""},
-	faults.DiscoveryHTML:      {"/.well-known/openid-configuration", 200, "", "text/html", "<h1>"},
-	faults.KeysGarbage:        {"/jwks", 200, "", "application/json", "\xff"},
-	faults.Revocation500:      {"/token/revocation", 500, "", "", ""},
-}
-
-// ask sends the endpoint a request of the right method.
-func (a *party) ask(t *testing.T, endpoint string) answer {
-	t.Helper()
-	if strings.HasPrefix(endpoint, "/token") {
-		return a.post(t, a.p.Issuer+endpoint, url.Values{"grant_type": {"refresh_token"}})
-	}
-	return a.get(t, a.p.Issuer+endpoint, "a-token")
-}
-
-func TestFaultsThatReplaceTheAnswer(t *testing.T) {
-	t.Parallel()
-	for fault, want := range answerFaults {
-		t.Run(string(fault), func(t *testing.T) {
-			t.Parallel()
-			a := start(t)
-			before := a.ask(t, want.endpoint)
-			a.p.Inject(fault)
-			got := a.ask(t, want.endpoint)
-			if got.status != want.status || got.text("error") != want.code ||
-				!strings.HasPrefix(got.header.Get("Content-Type"), want.contentType) || !strings.Contains(got.raw, want.body) {
-				t.Errorf("got %d %q %q; want %+v", got.status, got.header.Get("Content-Type"), got.raw, want)
-			}
-			if (got.header.Get("Retry-After") != "") != (want.status == 429) {
-				t.Errorf("got Retry-After %q", got.header.Get("Retry-After"))
-			}
-			if at := got.header.Get("Location"); (want.status == 307) != (at == a.p.Issuer+want.endpoint+"?redirected=1") {
-				t.Errorf("got Location %q", at)
-			}
-			a.p.Clear()
-			if after := a.ask(t, want.endpoint); after.status != before.status {
-				t.Errorf("after Clear: got %d; want %d as before", after.status, before.status)
-			}
-		})
-	}
-}
-
-var userInfoFaults = map[signintest.Fault]func(t *testing.T, got answer) bool{
-	faults.UserInfoSubjectWrong: func(_ *testing.T, got answer) bool { return got.text("sub") == "mallory00001" && got.status == 200 },
-	faults.UserInfoContentType: func(_ *testing.T, got answer) bool {
-		return strings.HasPrefix(got.header.Get("Content-Type"), "text/html") && got.text("sub") == signintest.Bob().Subject
-	},
-	faults.UserInfoIDToken: func(t *testing.T, got answer) bool {
-		return got.header.Get("Content-Type") == "application/jwt" && part(t, got.raw, 1)["sub"] == signintest.Bob().Subject
-	},
-}
-
-func TestFaultsOfUserInfo(t *testing.T) {
-	t.Parallel()
-	for fault, is := range userInfoFaults {
-		t.Run(string(fault), func(t *testing.T) {
-			t.Parallel()
-			a := start(t)
-			access := a.signIn(t, signintest.Bob()).text("access_token")
-			a.p.Inject(fault)
-			if got := a.get(t, a.p.Issuer+"/me", access); !is(t, got) {
-				t.Errorf("got %d %q %s", got.status, got.header.Get("Content-Type"), got.raw)
-			}
-			if got := a.get(t, a.p.Issuer+"/me", "unknown").status; got != 401 {
-				t.Errorf("an unknown token: got %d; want 401", got)
-			}
-		})
-	}
-}
-
-func TestFaultsOfMetadata(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	address := a.p.Issuer + "/.well-known/openid-configuration"
 	for name, row := range map[string]struct {
-		inject []signintest.Fault
-		want   string
+		fault        signintest.Fault
+		see          func(t *testing.T, a *party, tokens answer) any // tokens are of a sign-in before Inject
+		wrong, right any
 	}{
-		"before": {nil, a.p.Issuer},
-		"after":  {[]signintest.Fault{faults.DiscoveryIssuerSlash}, a.p.Issuer + "/"},
+		"an authorization response": {faults.ResponseIssuerWrong, func(t *testing.T, a *party, _ answer) any {
+			return a.authorize(t, nil, bob, a.params()).Get("iss") == a.p.Issuer
+		}, false, true},
+		"PKCE": {faults.IgnorePKCE, func(t *testing.T, a *party, _ answer) any {
+			return a.exchange(t, a.authorize(t, nil, bob, a.params()).Get("code"), "code_verifier", "wrong").outcome()
+		}, "200", "400 invalid_grant"},
+		"a token response": {faults.TokensNoIDToken, func(t *testing.T, a *party, _ answer) any {
+			return a.signIn(t, bob).text("id_token") != ""
+		}, false, true},
+		"an ID token": {faults.IDTokenNonceWrong, idToken(1, "nonce"), "another-nonce", "the-nonce"},
+		"a refreshed ID token": {faults.IDTokenNonceWrong, func(t *testing.T, a *party, tokens answer) any {
+			return part(t, a.refresh(t, tokens.text("refresh_token")).text("id_token"), 1)["nonce"]
+		}, "another-nonce", "the-nonce"},
+		"no signature": {faults.IDTokenAlgNone, idToken(0, "alg"), "none", "ES384"},
+		"a payload": {faults.IDTokenDuplicateClaim, func(t *testing.T, a *party, _ answer) any {
+			return strings.Count(rawPart(t, a.signIn(t, bob).text("id_token"), 1), `"sub":`)
+		}, 2, 1},
+		"a signed token": {faults.IDTokenEncrypted, func(t *testing.T, a *party, _ answer) any {
+			return strings.Count(a.signIn(t, bob).text("id_token"), ".")
+		}, 4, 2},
+		"AccessToken": {faults.AccessTokenTypeJWT, func(t *testing.T, a *party, _ answer) any {
+			return part(t, a.p.AccessToken("bob", api), 0)["typ"]
+		}, "JWT", "at+jwt"},
+		"a refusal": {faults.TokenInvalidClient, func(t *testing.T, a *party, _ answer) any {
+			return a.refresh(t, "unknown").outcome()
+		}, "401 invalid_client", "400 invalid_grant"},
+		"an answer": {faults.Revocation500, func(t *testing.T, a *party, _ answer) any {
+			return a.post(t, a.p.Issuer+"/token/revocation", nil).status
+		}, 500, 400},
+		"how userinfo is written": {faults.UserInfoContentType, userInfo(func(info answer) any {
+			return info.header.Get("Content-Type") + " " + info.text("sub")
+		}), "text/html; charset=utf-8 bob000000001", "application/json; charset=utf-8 bob000000001"},
+		"userinfo": {faults.UserInfoSubjectWrong, userInfo(func(info answer) any { return info.text("sub") }),
+			"mallory00001", "bob000000001"},
+		"userinfo that is an ID token": {faults.UserInfoIDToken, userInfo(func(info answer) any {
+			return info.header.Get("Content-Type")
+		}), "application/jwt", "application/json; charset=utf-8"},
+		"metadata": {faults.DiscoveryIssuerSlash, func(t *testing.T, a *party, _ answer) any {
+			return a.metadata(t).text("issuer") == a.p.Issuer
+		}, false, true},
+		"keys": {faults.KeysEmpty, func(t *testing.T, a *party, _ answer) any {
+			return len(a.keys(t, a.p.Issuer+"/jwks").Keys)
+		}, 0, 1},
+		"the way back from a sign-out": {faults.EndSessionStateMissing, func(t *testing.T, a *party, _ answer) any {
+			q := url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL}, "state": {"s"}}
+			return strings.HasSuffix(a.get(t, a.p.Issuer+"/session/end?"+q.Encode(), "").header.Get("Location"), "?state=s")
+		}, false, true},
+		"a logout token": {faults.LogoutTokenIDMissing, func(t *testing.T, a *party, _ answer) any {
+			return part(t, a.p.LogoutToken("bob", ""), 1)["jti"] != nil
+		}, false, true},
 	} {
-		a.p.Clear()
-		a.p.Inject(row.inject...)
-		if got := a.get(t, address, "").text("issuer"); got != row.want {
-			t.Errorf("%s: got issuer %s; want %s", name, got, row.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t)
+			tokens := a.signIn(t, bob, "resource", api)
+			a.p.Inject(row.fault)
+			a.p.Inject() // keeps those that are on
+			same(t, "after Inject", row.see(t, a, tokens), row.wrong)
+			a.p.Clear()
+			same(t, "after Clear", row.see(t, a, tokens), row.right)
+		})
 	}
 }
 
-func TestKeysComeInAnotherOrder(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	a.p.RotateKey()
-	order := func() (ids []string) {
-		var set jose.JSONWebKeySet
-		if err := json.Unmarshal([]byte(a.get(t, a.p.Issuer+"/jwks", "").raw), &set); err != nil {
-			t.Fatal(err)
-		}
-		for _, key := range set.Keys {
-			ids = append(ids, key.KeyID)
-		}
-		return ids
+// keys returns the key set at an address.
+func (a *party) keys(t *testing.T, address string) (set jose.JSONWebKeySet) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.get(t, address, "").raw), &set); err != nil {
+		t.Fatal(err)
 	}
-	right := order()
-	a.p.Inject(faults.KeysReversed)
-	reversed := order()
-	a.p.Clear()
-	if len(right) != 2 || reversed[0] != right[1] || reversed[1] != right[0] || !slices.Equal(order(), right) {
-		t.Errorf("got %v, then %v, then %v; want two, reversed, and as before", right, reversed, order())
-	}
-	if signer := part(t, a.signIn(t, signintest.Bob()).text("id_token"), 0)["kid"]; signer != right[0] {
-		t.Errorf("got a token signed with %v; want the first key, %s", signer, right[0])
-	}
+	return set
 }
 
-func TestKeysOfTheWrongKindArePublished(t *testing.T) {
+// An ID token that is signed with the wrong key is signed rightly: only the key
+// is a reason to refuse it.
+func TestInject_KeysThatSign(t *testing.T) {
 	t.Parallel()
-	for fault, want := range map[signintest.Fault]struct{ alg, use string }{
-		faults.IDTokenOtherAlgorithm:     {"ES256", "sig"},
-		faults.LogoutTokenOtherAlgorithm: {"ES256", "sig"},
-		faults.IDTokenKeyForEncryption:   {"ES384", "enc"},
+	published := func(t *testing.T, a *party, token string) any {
+		set := a.keys(t, a.p.Issuer+"/jwks")
+		return set.Key(part(t, token, 0)["kid"].(string))[0]
+	}
+	for name, row := range map[string]struct {
+		fault     signintest.Fault
+		algorithm string // of the provider
+		want      jose.SignatureAlgorithm
+		key       func(t *testing.T, a *party, token string) any
+	}{
+		"another algorithm":            {faults.IDTokenOtherAlgorithm, "ES384", jose.ES256, published},
+		"another algorithm than ES256": {faults.IDTokenOtherAlgorithm, "ES256", jose.ES384, published},
+		"a key for encryption":         {faults.IDTokenKeyForEncryption, "ES384", jose.ES384, published},
+		"a key that the header points to": {faults.IDTokenHeaderJKU, "ES384", jose.ES384,
+			func(t *testing.T, a *party, token string) any {
+				return a.keys(t, part(t, token, 0)["jku"].(string)).Keys[0]
+			}},
+		"the public key": {faults.IDTokenHS256PEM, "RS256", jose.HS256, func(t *testing.T, a *party, _ string) any {
+			der, err := x509.MarshalPKIXPublicKey(a.keys(t, a.p.Issuer+"/jwks").Keys[0].Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		}},
 	} {
-		a := start(t)
-		a.p.Inject(fault)
-		token := a.p.LogoutToken("bob", "")
-		if fault != faults.LogoutTokenOtherAlgorithm {
-			token = a.signIn(t, signintest.Bob()).text("id_token")
-		}
-		var set jose.JSONWebKeySet
-		if err := json.Unmarshal([]byte(a.get(t, a.p.Issuer+"/jwks", "").raw), &set); err != nil {
-			t.Fatal(err)
-		}
-		keys := set.Key(part(t, token, 0)["kid"].(string))
-		if len(set.Keys) != 2 || len(keys) != 1 || keys[0].Algorithm != want.alg || keys[0].Use != want.use {
-			t.Fatalf("%s: got %d keys, %d that sign; want two, one for %+v", fault, len(set.Keys), len(keys), want)
-		}
-		signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(want.alg)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := signed.Verify(keys[0]); err != nil {
-			t.Errorf("%s: got %v; want a right signature", fault, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t, signintest.WithAlgorithm(row.algorithm))
+			a.p.Inject(row.fault)
+			token := a.signIn(t, signintest.Bob()).text("id_token")
+			signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{row.want})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := signed.Verify(row.key(t, a, token)); err != nil {
+				t.Errorf("got %v; want a right signature", err)
+			}
+		})
 	}
 }
 
-func TestFaultsOfEndSession(t *testing.T) {
+// What the documentation of each exported fault says comes of it.
+func TestInject_OutcomeInAnApplication(t *testing.T) {
 	t.Parallel()
-	a := start(t)
-	q := url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL}, "state": {"s"}}
-	a.p.Inject(faults.EndSessionStateMissing)
-	if got := a.get(t, a.p.Issuer+"/session/end?"+q.Encode(), "").header.Get("Location"); got != a.URL {
-		t.Errorf("got sent to %s; want to %s, without the state", got, a.URL)
+	for name, row := range map[string]struct {
+		fault   signintest.Fault
+		before  bool          // injected before the sign-in
+		later   time.Duration // after the sign-in
+		visits  string        // pages and their statuses; 418 for an error that signin returns to a handler
+		signIns int           // more, tried by guards
+	}{
+		"SignInDeclined":                    {signintest.SignInDeclined, true, 0, "/account=403", 0},
+		"IDTokenForged":                     {signintest.IDTokenForged, true, 0, "/account=502", 0},
+		"IDTokenReplayed":                   {signintest.IDTokenReplayed, true, 0, "/account=502", 0},
+		"StepUpIgnored":                     {signintest.StepUpIgnored, false, 30 * time.Minute, "/delete=403 /account=200", 1},
+		"ClientSecretWrong":                 {signintest.ClientSecretWrong, true, 0, "/account=502", 0},
+		"ClientSecretWrong, at a refresh":   {signintest.ClientSecretWrong, false, 2 * time.Hour, "/account=200 /token=418", 0},
+		"TokensUnavailable":                 {signintest.TokensUnavailable, true, 0, "/account=503", 0},
+		"TokensUnavailable, at a refresh":   {signintest.TokensUnavailable, false, 2 * time.Hour, "/account=200 /token=418", 0},
+		"RefreshTokenRevoked":               {signintest.RefreshTokenRevoked, true, 0, "/account=400", 0},
+		"RefreshTokenRevoked, at a refresh": {signintest.RefreshTokenRevoked, false, 2 * time.Hour, "/account=400", 1},
+		"NoRefreshToken":                    {signintest.NoRefreshToken, true, 0, "/account=200 /token=200", 0},
+		"NoRefreshToken, later":             {signintest.NoRefreshToken, true, 2 * time.Hour, "/account=200 /token=418", 0},
+		"UserInfoOfAnother":                 {signintest.UserInfoOfAnother, true, 0, "/account=502", 0},
+		"UserInfoOfAnother, later":          {signintest.UserInfoOfAnother, false, 0, "/account=200 /userinfo=418", 0},
+		"AccessTokenExpired":                {signintest.AccessTokenExpired, false, 0, "/api=401 /account=200", 0},
+		"no fault":                          {"", false, 2 * time.Hour, "/account=200 /token=200 /userinfo=200 /api=200", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := newClock()
+			app := signintest.Start(t, newHandler, signintest.WithNow(clock.Now))
+			browser := app.Browser(signintest.Alice())
+			if row.fault != "" && row.before {
+				app.Provider.Inject(row.fault)
+			}
+			if !row.before || row.later > 0 {
+				get(t, browser, app.URL+"/account")
+			}
+			signIns := app.Provider.Stats().Authorizations
+			clock.Advance(row.later)
+			if row.fault != "" && !row.before {
+				app.Provider.Inject(row.fault)
+			}
+			for visit := range strings.FieldsSeq(row.visits) {
+				path, status, _ := strings.Cut(visit, "=")
+				r := newRequest(t, http.MethodGet, app.URL+path, nil)
+				if path == "/api" {
+					r.Header = http.Header{"Accept": {"*/*"}, "Authorization": {"Bearer " + app.Provider.AccessToken("alice", api)}}
+				}
+				same(t, path, strconv.Itoa(send(t, browser, r).status), status)
+			}
+			if !row.before {
+				same(t, "sign-ins tried", app.Provider.Stats().Authorizations-signIns, row.signIns)
+			}
+		})
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/gosignin/signin/internal/faults"
 )
 
-// newKey makes a key for algorithm, and panics for one that Logto has not and
-// WithAlgorithm does not name.
+// newKey makes a key for algorithm. It panics for one that [WithAlgorithm] does
+// not list.
 func newKey(algorithm string) faults.Key {
 	var private crypto.Signer
 	var err error
@@ -47,8 +47,8 @@ func (p *Provider) newJWT(typ string, claims map[string]any) *faults.Token {
 	return t
 }
 
-// tokenHash is what at_hash and c_hash hold: the left half of the hash that goes
-// with the algorithm.
+// tokenHash returns the at_hash or c_hash of value: the left half of the hash
+// that belongs to the algorithm.
 // https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken
 func tokenHash(algorithm, value string) string {
 	h := crypto.SHA256
@@ -101,9 +101,8 @@ func sign(t *faults.Token, payload []byte) string {
 	return out
 }
 
-// RotateKey signs with a new key from now on. The one before stays published,
-// as at Logto, so that tokens signed with it still verify; the one before that
-// does not.
+// RotateKey signs with a new key from now on. As at Logto, the previous key stays
+// published, so that tokens signed with it still verify; older keys do not.
 func (p *Provider) RotateKey() {
 	key := newKey(p.settings.algorithm)
 	p.mu.Lock()
@@ -111,8 +110,8 @@ func (p *Provider) RotateKey() {
 	p.keys = append([]faults.Key{key}, p.keys[0])
 }
 
-// otherAlgorithm returns one that the metadata of a provider with algorithm do
-// not name.
+// otherAlgorithm returns an algorithm that the metadata of a provider with
+// algorithm do not list.
 func otherAlgorithm(algorithm string) string {
 	if algorithm == "ES256" {
 		return "ES384"
@@ -120,7 +119,7 @@ func otherAlgorithm(algorithm string) string {
 	return "ES256"
 }
 
-// must is for errors that only a mistake in this package can cause.
+// must panics for an error that only a mistake in this package can cause.
 func must(err error) {
 	if err != nil {
 		panic("signintest: " + err.Error())

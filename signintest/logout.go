@@ -11,23 +11,23 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// logoutTimeout is for how long Logto waits for an application's answer to a
-// logout token; it tries once.
+// logoutTimeout is how long Logto waits for an application's answer to a logout
+// token. It does not retry.
 const logoutTimeout = 2500 * time.Millisecond
 
 // logoutEvent is https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// A LogoutDelivery is what came of sending one logout token to one application.
+// A LogoutDelivery is the outcome of sending one logout token to one application.
 type LogoutDelivery struct {
 	URL    string // where it was sent
 	Token  string // the logout token
-	Status int    // the application's answer; 0 if there was none
-	Err    error  // why there was none
+	Status int    // of the application's answer; 0 without an answer
+	Err    error  // why it did not answer
 }
 
-// LogoutDeliveries returns what came of every logout token sent so far, the
-// oldest first. It waits for those that are under way.
+// LogoutDeliveries returns the outcome of every logout token sent so far, the
+// oldest first. It waits for those in progress.
 func (p *Provider) LogoutDeliveries() []LogoutDelivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,7 +38,7 @@ func (p *Provider) LogoutDeliveries() []LogoutDelivery {
 }
 
 // LogoutToken returns a logout token that names a user, a session, or both. A
-// test posts it as "logout_token" in a form. Faults apply to it.
+// test posts it as "logout_token" in a form. Faults of logout tokens apply.
 func (p *Provider) LogoutToken(subject, sid string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,8 +69,8 @@ func (p *Provider) LogoutToken(subject, sid string) string {
 }
 
 // Logout sends a logout token that names a user, a session, or both to every
-// registered address, waits for the answers, and returns them. The sessions
-// meant end at the provider too.
+// registered address, waits for the answers, and returns them. These sessions
+// end at the provider, too.
 func (p *Provider) Logout(subject, sid string) []LogoutDelivery {
 	p.mu.Lock()
 	for id, s := range p.sessions {
@@ -187,8 +187,8 @@ func (p *Provider) checkEndSession(q url.Values, target string) *oauthError {
 	return nil
 }
 
-// ours reports whether a token is signed with a key that is still published; an
-// expired one is as good a hint as any. p.mu is held.
+// ours reports whether a token is signed with a key that is still published. It
+// may be expired. p.mu is held.
 func (p *Provider) ours(hint string) bool {
 	parsed, err := jose.ParseSignedCompact(hint, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(p.settings.algorithm)})
 	if err != nil {

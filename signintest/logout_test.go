@@ -2,7 +2,6 @@ package signintest_test
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,7 +13,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestEndSessionChecksItsParameters(t *testing.T) {
+func TestEndSession_Parameters(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	old := a.signIn(t, signintest.Bob()).text("id_token")
@@ -22,121 +21,100 @@ func TestEndSessionChecksItsParameters(t *testing.T) {
 	hint := a.signIn(t, signintest.Bob()).text("id_token")
 	a.p.RotateKey()
 	id, home := a.cfg.ClientID, a.URL+"/"
-	tests := map[string]struct {
+	q := func(pairs ...string) url.Values { return changedBy(url.Values{}, pairs) }
+	const to = "post_logout_redirect_uri"
+	for name, test := range map[string]struct {
 		q        url.Values
 		status   int
 		location string
 	}{
-		"by client_id":               {url.Values{"client_id": {id}, "post_logout_redirect_uri": {home}, "state": {"s&1"}}, 303, home + "?state=s%261"},
-		"by client_id without state": {url.Values{"client_id": {id}, "post_logout_redirect_uri": {a.URL}}, 303, a.URL},
-		"by id_token_hint":           {url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {home}}, 303, home},
-		"nowhere to go":              {url.Values{"client_id": {id}}, 200, ""},
-		"nothing at all":             {nil, 200, ""},
-		"a rotated key":              {url.Values{"id_token_hint": {old}, "post_logout_redirect_uri": {home}}, 400, ""},
-		"a hint that is no token":    {url.Values{"id_token_hint": {"x"}, "client_id": {id}}, 400, ""},
-		"an address not registered":  {url.Values{"client_id": {id}, "post_logout_redirect_uri": {home + "x"}}, 400, ""},
-		"an address and no client":   {url.Values{"post_logout_redirect_uri": {home}}, 400, ""},
-		"another client":             {url.Values{"client_id": {"x"}, "post_logout_redirect_uri": {home}}, 400, ""},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := a.get(t, a.p.Issuer+"/session/end?"+test.q.Encode(), "")
-			if got.status != test.status || got.header.Get("Location") != test.location {
-				t.Errorf("got %d to %q; want %d to %q", got.status, got.header.Get("Location"), test.status, test.location)
-			}
-			if test.status == 400 && (got.text("error") == "" || got.text("code") == "") {
-				t.Errorf("got %s; want an error as Logto writes it", got.raw)
-			}
-		})
+		"by client_id":               {q("client_id", id, to, home, "state", "s&1"), 303, home + "?state=s%261"},
+		"by client_id without state": {q("client_id", id, to, a.URL), 303, a.URL},
+		"by id_token_hint":           {q("id_token_hint", hint, to, home), 303, home},
+		"no address":                 {q("client_id", id), 200, ""},
+		"no parameters":              {q(), 200, ""},
+		"a hint of a rotated key":    {q("id_token_hint", old, to, home), 400, ""},
+		"a hint that is not a token": {q("id_token_hint", "x", "client_id", id), 400, ""},
+		"an unknown address":         {q("client_id", id, to, home+"x"), 400, ""},
+		"an address and no client":   {q(to, home), 400, ""},
+		"another client":             {q("client_id", "x", to, home), 400, ""},
+	} {
+		got := a.get(t, a.p.Issuer+"/session/end?"+test.q.Encode(), "")
+		same(t, name+": status", got.status, test.status)
+		same(t, name+": location", got.header.Get("Location"), test.location)
+		same(t, name+": a page", strings.Contains(got.raw, "You are signed out"), test.status == 200)
+		same(t, name+": an error", got.text("error") != "", test.status == 400)
 	}
 }
 
-// receiver is an application that takes logout tokens as go-oidc's
-// documentation tells.
+// receiver is an application that verifies logout tokens with go-oidc, and
+// answers with status.
 func receiver(t *testing.T, p *signintest.Provider, status int) (app *httptest.Server, got chan *oidc.LogoutToken) {
 	t.Helper()
-	got = make(chan *oidc.LogoutToken, 10)
-	mux := http.NewServeMux()
-	app = httptest.NewTLSServer(mux)
-	t.Cleanup(app.Close)
-	cfg := p.Config(app.URL)
-	op, err := oidc.NewProvider(context.Background(), p.Issuer)
+	op, err := oidc.NewProvider(t.Context(), p.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux.HandleFunc("POST /backchannel-logout", func(w http.ResponseWriter, r *http.Request) {
-		token, err := op.VerifierContext(context.Background(), &oidc.Config{ClientID: cfg.ClientID}).
-			VerifyLogout(r.Context(), r.PostFormValue("logout_token"))
+	got = make(chan *oidc.LogoutToken, 10)
+	app = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		verifier := op.VerifierContext(context.Background(), &oidc.Config{ClientID: "signintest-app"})
+		token, err := verifier.VerifyLogout(r.Context(), r.PostFormValue("logout_token"))
 		if err != nil {
 			t.Errorf("got %v; want a logout token that verifies", err)
 		}
 		got <- token
 		w.WriteHeader(status)
-	})
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	}))
+	t.Cleanup(app.Close)
+	p.RegisterBackChannelURIs(app.URL + "/backchannel-logout")
 	return app, got
 }
 
-func TestEndSessionTellsTheApplications(t *testing.T) {
+func TestEndSession_SendsLogoutTokens(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	app, got := receiver(t, a.p, 200)
 	client := a.p.NewClient()
 	tokens := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
-	sid := part(t, tokens.text("id_token"), 1)["sid"]
+	sid, _ := part(t, tokens.text("id_token"), 1)["sid"].(string)
 
-	address := a.p.Issuer + "/session/end?" + url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL + "/"}}.Encode()
-	for range 2 { // the second time there is no session any more
-		resp, err := client.Get(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
+	q := url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL + "/"}}
+	for range 2 { // the second time without a session
+		get(t, client, a.p.Issuer+"/session/end?"+q.Encode())
 	}
 	deliveries := a.p.LogoutDeliveries()
-	if len(deliveries) != 2 || deliveries[0].URL != a.URL+"/backchannel-logout" || deliveries[1].Status != 200 || deliveries[1].Err != nil {
+	if len(deliveries) != 2 {
 		t.Fatalf("got %d deliveries; want one to each of two applications", len(deliveries))
 	}
+	same(t, "the first address", deliveries[0].URL, a.URL+"/backchannel-logout")
+	same(t, "the second address", deliveries[1].URL, app.URL+"/backchannel-logout")
+	same(t, "its answer", deliveries[1].Status, 200)
 	token := <-got
-	if token.Subject != signintest.Bob().Subject || token.SessionID != sid || deliveries[1].URL != app.URL+"/backchannel-logout" {
-		t.Errorf("got a token of %s, %s; want Bob's, %v", token.Subject, token.SessionID, sid)
-	}
-	if got := a.p.SessionIDs(signintest.Bob().Subject); len(got) != 0 {
-		t.Errorf("got sessions %v; want none", got)
-	}
-	// A refresh token with offline access outlives the session.
-	if got := a.refresh(t, tokens.text("refresh_token")).status; got != 200 {
-		t.Errorf("refresh: got %d; want 200", got)
-	}
-	if got := a.p.Stats().EndSessions; got != 2 {
-		t.Errorf("got %d counted; want 2", got)
-	}
+	same(t, "sub", token.Subject, signintest.Bob().Subject)
+	same(t, "sid", token.SessionID, sid)
+	same(t, "sessions", len(a.p.SessionIDs(signintest.Bob().Subject)), 0)
+	same(t, "refresh, which offline access allows", a.refresh(t, tokens.text("refresh_token")).outcome(), "200")
+	same(t, "requests counted", a.p.Stats().EndSessions, 2)
 }
 
-func TestLogoutNamesAUserASessionOrBoth(t *testing.T) {
+func TestLogout_NamesUserOrSession(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()
 	t.Cleanup(p.Close)
 	_, got := receiver(t, p, 503)
-	for name, test := range map[string]struct{ subject, sid string }{
-		"a user": {"bob", ""}, "a session": {"", "the-sid"}, "both": {"bob", "the-sid"},
-	} {
+	for _, test := range []struct{ subject, sid string }{{"bob", ""}, {"", "the-sid"}, {"bob", "the-sid"}} {
 		d := p.Logout(test.subject, test.sid)
-		if len(d) != 1 || d[0].Status != 503 || d[0].Token == "" {
-			t.Fatalf("%s: got %d deliveries; want one answered with 503", name, len(d))
+		if len(d) != 1 || d[0].Status != 503 || part(t, d[0].Token, 0)["typ"] != "logout+jwt" {
+			t.Fatalf("%v: got %d deliveries; want one answered with 503", test, len(d))
 		}
 		token := <-got
 		if token.Subject != test.subject || token.SessionID != test.sid || token.TokenID == "" {
-			t.Errorf("%s: got sub %q, sid %q, jti %q", name, token.Subject, token.SessionID, token.TokenID)
+			t.Errorf("%v: got sub %q, sid %q, jti %q", test, token.Subject, token.SessionID, token.TokenID)
 		}
-	}
-	if typ := part(t, p.LogoutToken("bob", ""), 0)["typ"]; typ != "logout+jwt" {
-		t.Errorf("got typ %v; want logout+jwt", typ)
 	}
 }
 
-func TestLogoutEndsSessionsAtTheProvider(t *testing.T) {
+func TestLogout_EndsSessionsAtTheProvider(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	bob := signintest.Bob().Subject
@@ -144,45 +122,27 @@ func TestLogoutEndsSessionsAtTheProvider(t *testing.T) {
 		a.signIn(t, signintest.Bob())
 	}
 	a.signIn(t, signintest.Alice())
-	sids := a.p.SessionIDs(bob)
-	if len(sids) != 3 {
-		t.Fatalf("got %d sessions; want 3", len(sids))
+	want := func(when string, bobs int) {
+		t.Helper()
+		same(t, when+": Bob's sessions", len(a.p.SessionIDs(bob)), bobs)
+		same(t, when+": Alice's sessions", len(a.p.SessionIDs(signintest.Alice().Subject)), 1)
 	}
-	a.p.Logout(bob, sids[0])
-	if got := len(a.p.SessionIDs(bob)); got != 2 {
-		t.Errorf("after one: got %d sessions; want 2", got)
-	}
+	want("before", 3)
+	a.p.Logout(bob, a.p.SessionIDs(bob)[0])
+	want("after one", 2)
 	a.p.Logout(bob, "")
-	if got := len(a.p.SessionIDs(bob)); got != 0 {
-		t.Errorf("after all: got %d sessions; want none", got)
-	}
-	if got := len(a.p.SessionIDs(signintest.Alice().Subject)); got != 1 {
-		t.Errorf("got %d sessions of Alice; want 1", got)
-	}
+	want("after all", 0)
 }
 
-func TestDeliveriesThatFailSayWhy(t *testing.T) {
+func TestLogout_DeliveryFails(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()
 	defer p.Close()
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	p.RegisterBackChannelURIs(gone.URL, gone.URL, "http://[::1", "http://127.0.0.1:1/\x7f")
+	p.RegisterBackChannelURIs("http://127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:1/\x7f")
 	for _, d := range p.Logout("bob", "") {
 		if d.Err == nil || d.Status != 0 {
 			t.Errorf("%q: got %d, %v; want an error", d.URL, d.Status, d.Err)
 		}
 	}
-	if got := len(p.LogoutDeliveries()); got != 3 {
-		t.Errorf("got %d deliveries; want 3, one address was given twice", got)
-	}
-}
-
-func TestSignedOutPageSaysThatItIsATest(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	got := a.get(t, a.p.Issuer+"/session/end", "")
-	if !strings.Contains(got.raw, "You are signed out") || !strings.Contains(got.raw, "test provider") {
-		t.Errorf("got %s", got.raw)
-	}
+	same(t, "deliveries, where one address was given twice", len(p.LogoutDeliveries()), 2)
 }

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// logtoParams are Logto's parameters beyond OpenID Connect. Logto drops all of
-// them, without a word, when one has a value it does not know.
+// logtoParams are Logto's parameters beyond OpenID Connect. If one has an unknown
+// value, Logto ignores all of them, without an error.
 var logtoParams = []string{
 	"first_screen", "interaction_mode", "identifier", "direct_sign_in", "login_hint",
 	"one_time_token", "organization_id", "ui_locales", "resource",
 }
 
-// languageTag is BCP 47 as far as a login page needs it.
+// languageTag matches as much of BCP 47 as a sign-in page needs.
 // https://www.rfc-editor.org/rfc/rfc5646#section-2.1
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
@@ -62,8 +62,9 @@ func resourcesOf(q url.Values) []string {
 	return out
 }
 
-// firstPage returns where a person starts: direct_sign_in, if its connector is
-// there, goes before first_screen, and that goes before interaction_mode.
+// firstPage returns the address of the first page that the user sees.
+// direct_sign_in, if its connector exists, takes precedence over first_screen,
+// and that over interaction_mode.
 func (p *Provider) firstPage(in *interaction) string {
 	q := in.params
 	if c := q.Get("direct_sign_in"); slices.Contains(p.settings.connectors, c) {
@@ -79,9 +80,9 @@ func (p *Provider) firstPage(in *interaction) string {
 	return p.pageURL("/sign-in", in.id)
 }
 
-// OneTimeToken returns a token for a magic link: with it as one_time_token and
-// email as login_hint the person is signed in without a page, once. Somebody
-// without an account gets one.
+// OneTimeToken returns a token for a magic link. An authorization request with
+// the token as one_time_token and with email as login_hint signs the user in
+// without a page, once. A user without an account gets one.
 func (p *Provider) OneTimeToken(email string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// logtoPaths are where Logto's endpoints stand, or random ones.
+// logtoPaths returns the paths of Logto's endpoints, or random ones.
 func logtoPaths(randomPaths bool) paths {
 	at := func(logto string) string {
 		if randomPaths {
@@ -27,8 +27,8 @@ func logtoPaths(randomPaths bool) paths {
 	}
 }
 
-// metadata is Logto's discovery document as far as it is true here: what this
-// provider does not serve, it does not list.
+// metadata returns Logto's discovery document without what this provider does
+// not serve.
 // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
 func (p *Provider) metadata() map[string]any {
 	doc := map[string]any{
@@ -89,7 +89,7 @@ func (p *Provider) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, set)
 }
 
-// serveForeignKeys answers with the key of tokens that point here.
+// serveForeignKeys answers with the key of tokens whose header points here.
 func (p *Provider) serveForeignKeys(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.facts.Spare().Public()}})
 }
@@ -114,7 +114,7 @@ func badRequest(code, description string) *oauthError {
 	return &oauthError{http.StatusBadRequest, code, description}
 }
 
-// logtoCode is Logto's own name for an error: not every one has its own.
+// logtoCode returns Logto's code for an error. Several errors share one.
 func (e *oauthError) logtoCode() string {
 	switch e.code {
 	case "invalid_grant", "invalid_scope", "invalid_target", "invalid_token", "invalid_redirect_uri",

@@ -27,7 +27,8 @@ type settings struct {
 }
 
 // WithAddr listens at addr, such as "127.0.0.1:3001", instead of a free port of
-// the loopback interface. Whoever reaches the address can sign in as anybody.
+// the loopback interface. Everyone who can reach the address can sign in as any
+// user.
 func WithAddr(addr string) Option { return func(s *settings) { s.addr = addr } }
 
 // WithTLS serves https, with [net/http/httptest]'s certificate, and so does
@@ -40,19 +41,19 @@ func WithClient(id, secret string) Option {
 }
 
 // WithClientAuthMethods limits how a client may authenticate, and what the
-// metadata say about it: "client_secret_basic" or "client_secret_post". Both
-// are taken by default.
+// metadata say about it: "client_secret_basic" or "client_secret_post". By
+// default both are accepted.
 func WithClientAuthMethods(methods ...string) Option {
 	return func(s *settings) { s.authMethods = slices.Clone(methods) }
 }
 
-// WithAlgorithm sets what tokens are signed with: "ES384" (the default, as at
-// Logto), "ES256", "ES512", "RS256", "PS256" or "EdDSA". Finding an RSA key
-// takes a tenth of a second. Any other name panics in [NewProvider].
+// WithAlgorithm sets the algorithm that signs tokens: "ES384" (the default, as at
+// Logto), "ES256", "ES512", "RS256", "PS256" or "EdDSA". Generating an RSA key
+// takes a tenth of a second. [NewProvider] panics for any other name.
 func WithAlgorithm(name string) Option { return func(s *settings) { s.algorithm = name } }
 
-// WithAccessTokenLifetime sets for how long access tokens and ID tokens are
-// valid. The default is one hour, as at Logto.
+// WithAccessTokenLifetime sets how long access tokens and ID tokens are valid.
+// The default is one hour, as at Logto.
 func WithAccessTokenLifetime(d time.Duration) Option {
 	return func(s *settings) { s.accessLifetime = d }
 }
@@ -84,9 +85,9 @@ func WithMFARequired(organizations ...string) Option {
 	return func(s *settings) { s.mfaRequired = append(s.mfaRequired, organizations...) }
 }
 
-// WithACR sets which classes of authentication the provider knows. To a request
-// with acr_values it answers with the first of them that it knows as acr, and asks
-// the person for nothing more; if it knows none, and by default, there is no acr.
+// WithACR sets the authentication context classes that the provider knows. The
+// acr of ID tokens is the first class in acr_values that it knows; the user is
+// not asked for more. Without a known class, as by default, there is no acr.
 func WithACR(values ...string) Option {
 	return func(s *settings) { s.acr = append(s.acr, values...) }
 }

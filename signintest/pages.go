@@ -41,8 +41,8 @@ func (p *Provider) pageURL(path, interaction string) string {
 	return p.URL + path + "?interaction=" + url.QueryEscape(interaction)
 }
 
-// open returns the interaction that a page belongs to, or tells the person that
-// there is none.
+// open returns the interaction that a page belongs to. If that is over, it shows
+// a page that says so.
 func (p *Provider) open(w http.ResponseWriter, r *http.Request) (*interaction, bool) {
 	p.mu.Lock()
 	in := p.interactions[r.URL.Query().Get("interaction")]
@@ -100,7 +100,7 @@ func (p *Provider) showRegister(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// showConnector is the page of the other side: Naver's, X's, a company's.
+// showConnector shows the page of the other side, such as Naver, X or a company.
 func (p *Provider) showConnector(w http.ResponseWriter, r *http.Request) {
 	in, ok := p.open(w, r)
 	if !ok {
@@ -116,8 +116,8 @@ func (p *Provider) showConnector(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusOK, "connector", v)
 }
 
-// submitSignIn takes "user", the subject of a button, or "identifier", what
-// somebody typed.
+// submitSignIn takes "user", the subject of a button, or "identifier", which the
+// user typed.
 func (p *Provider) submitSignIn(w http.ResponseWriter, r *http.Request) {
 	in, ok := p.open(w, r)
 	if !ok {
@@ -142,8 +142,8 @@ func (p *Provider) submitSignIn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// submitRegister takes "name" and "email" of somebody new. "user" signs in an
-// account that is there already, which is what [Provider.Visit] sends.
+// submitRegister takes "name" and "email" of a new user. "user", which
+// [Provider.Visit] sends, signs in an existing account.
 func (p *Provider) submitRegister(w http.ResponseWriter, r *http.Request) {
 	if r.PostFormValue("user") != "" {
 		p.submitSignIn(w, r)
@@ -174,7 +174,7 @@ func (p *Provider) submitRegister(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusUnprocessableEntity, "register", v)
 }
 
-// finish ends an interaction: u has proven who they are.
+// finish ends an interaction in which u has signed in.
 func (p *Provider) finish(w http.ResponseWriter, r *http.Request, in *interaction, u User) {
 	p.mu.Lock()
 	delete(p.interactions, in.id)
@@ -204,7 +204,7 @@ func render(w http.ResponseWriter, status int, name string, v view) {
 	w.Write(page.Bytes())
 }
 
-// pages are read only once parsed.
+// pages are not changed once parsed.
 var pages = template.Must(template.New("").Parse(`
 {{define "head"}}<!doctype html>
 <html lang="en">

@@ -28,20 +28,20 @@ type Provider struct {
 	Issuer string
 
 	settings  settings
-	facts     faults.Facts // of all above
+	facts     faults.Facts // what faults know of the provider
 	paths     paths
 	server    *httptest.Server
 	transport *http.Transport
-	// cookieName carries the port: cookies do not tell ports apart
+	// cookieName contains the port, since cookies do not tell ports apart
 	// (https://www.rfc-editor.org/rfc/rfc6265#section-8.5), and the application
 	// or a second provider is on the same host.
 	cookieName string
-	closing    chan struct{} // closed by Close, so that nothing hangs longer
+	closing    chan struct{} // closed by Close, so that hanging answers end
 	close      func()
 
 	mu           sync.Mutex
 	down         bool
-	faults       []*faults.Effect // what is wrong now
+	faults       []*faults.Effect // that are on
 	stats        Stats
 	onToken      func(url.Values)
 	keys         []faults.Key // the current one first; all are published
@@ -75,15 +75,15 @@ type Stats struct {
 	EndSessions    int // requests at the end session endpoint
 
 	// RevokedForReuse counts the grants that were revoked because a refresh
-	// token or code was used again when it no longer may be.
+	// token or code was used again after it was no longer valid.
 	RevokedForReuse int
-	// MostRefreshesAtOnce is the most token requests of one grant that were
-	// under way at the same time. A relying party that keeps its sessions
-	// apart never takes it above one.
+	// MostRefreshesAtOnce is the highest number of token requests of one grant
+	// at the same time. It stays at one with a relying party that refreshes each
+	// session once at a time.
 	MostRefreshesAtOnce int
 }
 
-// paths are where the endpoints stand, below URL.
+// paths are those of the endpoints, below URL.
 type paths struct {
 	keys, authorize, token, userInfo, revocation, endSession string
 }
@@ -117,8 +117,8 @@ func NewProvider(opts ...Option) *Provider {
 		access:       map[string]*accessToken{},
 		oneTime:      map[string]string{},
 	}
-	// httptest's certificate is known to nobody, and this transport carries
-	// logout tokens and test users to the application under test, nothing else.
+	// No client trusts httptest's certificate. This transport only carries logout
+	// tokens and test users' requests to the application under test.
 	p.transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	p.close = sync.OnceFunc(p.shutDown)
 	p.delivery.L = &p.mu
@@ -161,8 +161,8 @@ func (p *Provider) start() {
 // calls it. Close does not end it.
 func (p *Provider) Handler() http.Handler { return p.server.Config.Handler }
 
-// Close ends the provider: hanging answers end, logout tokens under way are
-// waited for, and the address is given up. It may be called more than once.
+// Close ends the provider. It ends hanging answers, waits for logout tokens in
+// progress, and gives up the address. It may be called more than once.
 func (p *Provider) Close() { p.close() }
 
 func (p *Provider) shutDown() {
@@ -194,9 +194,9 @@ func (p *Provider) Stats() Stats {
 	return p.stats
 }
 
-// OnTokenRequest has fn called with the form of each token request, before it
-// is looked at. A test that needs a moment in the middle of a refresh blocks in
-// fn, without a lock held and without a sleep. nil ends it.
+// OnTokenRequest makes the provider call fn with the form of each token request
+// before it processes the request. A test that acts in the middle of a refresh
+// blocks in fn; no lock is held. A nil fn ends this.
 func (p *Provider) OnTokenRequest(fn func(form url.Values)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,7 +204,7 @@ func (p *Provider) OnTokenRequest(fn func(form url.Values)) {
 }
 
 // Secrets returns the client secret and every code, refresh token, access token
-// and ID token issued so far: what must not stand in a log, an error or a page.
+// and ID token issued so far: what must not appear in a log, an error or a page.
 func (p *Provider) Secrets() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -373,7 +373,7 @@ func random() string {
 	return hex.EncodeToString(b)
 }
 
-// secret is random, and remembered for [Provider.Secrets]. p.mu is held.
+// secret returns random text, and keeps it for [Provider.Secrets]. p.mu is held.
 func (p *Provider) secret() string {
 	s := random()
 	p.secrets = append(p.secrets, s)

@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// party is a relying party that checks nothing and answers "ok" to everything:
-// what the provider says is looked at as it stands on the wire.
+// party is a relying party that checks nothing and answers "ok" to everything,
+// for tests that read what the provider sends.
 type party struct {
 	*httptest.Server
 	p   *signintest.Provider
@@ -39,10 +40,9 @@ func start(t *testing.T, opts ...signintest.Option) *party {
 
 const verifier = "a-code-verifier-of-the-length-that-is-asked-for"
 
-// params returns a right authorization request, changed by pairs: a name and a
-// value, which is removed if empty.
+// params returns a right authorization request, changed by pairs.
 func (a *party) params(pairs ...string) url.Values {
-	q := url.Values{
+	return changedBy(url.Values{
 		"client_id":             {a.cfg.ClientID},
 		"redirect_uri":          {a.URL + "/callback"},
 		"response_type":         {"code"},
@@ -52,13 +52,17 @@ func (a *party) params(pairs ...string) url.Values {
 		"nonce":                 {"the-nonce"},
 		"code_challenge":        {oauth2.S256ChallengeFromVerifier(verifier)},
 		"code_challenge_method": {"S256"},
-	}
+	}, pairs)
+}
+
+// changedBy sets names in q to values, which take turns in pairs. An empty
+// value removes the name.
+func changedBy(q url.Values, pairs []string) url.Values {
 	for i := 0; i < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
 		if pairs[i+1] == "" {
 			q.Del(pairs[i])
-			continue
 		}
-		q.Set(pairs[i], pairs[i+1])
 	}
 	return q
 }
@@ -76,6 +80,7 @@ func (a *party) authorize(t *testing.T, client *http.Client, user signintest.Use
 
 // answer is a response, read.
 type answer struct {
+	at     string // the address after all redirects
 	status int
 	header http.Header
 	body   map[string]any
@@ -87,9 +92,31 @@ func (a answer) text(name string) string {
 	return s
 }
 
-func (a *party) do(t *testing.T, r *http.Request) answer {
+// outcome is the status and, if it is an error, its code.
+func (a answer) outcome() string {
+	return strings.TrimSpace(fmt.Sprint(a.status, " ", a.text("error")))
+}
+
+// same reports a value that is not the one wanted.
+func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
-	resp, err := a.client().Do(r)
+	if got != want {
+		t.Errorf("%s: got %v; want %v", what, got, want)
+	}
+}
+
+// shows reports an answer of another status, or without a text.
+func (a answer) shows(t *testing.T, what string, status int, text string) {
+	t.Helper()
+	if a.status != status || !strings.Contains(a.raw, text) {
+		t.Errorf("%s: got %d %.200q; want %d with %q", what, a.status, a.raw, status, text)
+	}
+}
+
+// send sends a request and reads the answer.
+func send(t *testing.T, client *http.Client, r *http.Request) answer {
+	t.Helper()
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,57 +125,73 @@ func (a *party) do(t *testing.T, r *http.Request) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	_ = json.Unmarshal(raw, &out.body) // some bodies are no JSON on purpose
+	out := answer{at: resp.Request.URL.String(), status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	_ = json.Unmarshal(raw, &out.body) // some bodies are not JSON, on purpose
 	return out
 }
 
+func get(t *testing.T, client *http.Client, address string) answer {
+	t.Helper()
+	return send(t, client, newRequest(t, http.MethodGet, address, nil))
+}
+
+// client returns a browser without cookies that does not follow redirects.
 func (a *party) client() *http.Client {
-	// Not http.DefaultTransport, whose idle connections every httptest.Server
-	// that closes takes with it.
-	c := &http.Client{Timeout: 20 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	if a.cfg.HTTPClient != nil {
-		c.Transport = a.cfg.HTTPClient.Transport
-	}
+	c := a.p.NewClient()
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
+}
+
+// newRequest returns a request, whose body is form unless that is nil.
+func newRequest(t *testing.T, method, address string, form url.Values) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r
 }
 
 // post sends a form with the client's credentials.
 func (a *party) post(t *testing.T, address string, form url.Values) answer {
 	t.Helper()
-	r := formRequest(t, address, form)
+	r := newRequest(t, http.MethodPost, address, form)
 	r.SetBasicAuth(url.QueryEscape(a.cfg.ClientID), url.QueryEscape(a.cfg.ClientSecret))
-	return a.do(t, r)
+	return send(t, a.client(), r)
 }
 
-func formRequest(t *testing.T, address string, form url.Values) *http.Request {
+func (a *party) get(t *testing.T, address, bearer string) answer {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
+	r := newRequest(t, http.MethodGet, address, nil)
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return r
+	return send(t, a.client(), r)
 }
 
-func (a *party) exchange(t *testing.T, code string) answer {
+func (a *party) metadata(t *testing.T) answer {
 	t.Helper()
-	return a.post(t, a.p.Issuer+"/token", url.Values{
+	return a.get(t, a.p.Issuer+"/.well-known/openid-configuration", "")
+}
+
+// exchange sends a code to the token endpoint, with a form changed by pairs.
+func (a *party) exchange(t *testing.T, code string, pairs ...string) answer {
+	t.Helper()
+	return a.post(t, a.p.Issuer+"/token", changedBy(url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {a.URL + "/callback"},
 		"code_verifier": {verifier},
-	})
+	}, pairs))
 }
 
 func (a *party) refresh(t *testing.T, token string, pairs ...string) answer {
 	t.Helper()
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
-	for i := 0; i < len(pairs); i += 2 {
-		form.Set(pairs[i], pairs[i+1])
-	}
-	return a.post(t, a.p.Issuer+"/token", form)
+	return a.post(t, a.p.Issuer+"/token", changedBy(form, pairs))
 }
 
 // signIn goes through the flow and returns the token response.
@@ -159,18 +202,6 @@ func (a *party) signIn(t *testing.T, user signintest.User, pairs ...string) answ
 		t.Fatalf("token endpoint: got %d %s", got.status, got.raw)
 	}
 	return got
-}
-
-func (a *party) get(t *testing.T, address, bearer string) answer {
-	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bearer != "" {
-		r.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	return a.do(t, r)
 }
 
 // part decodes a part of a JWT: 0 is the header, 1 the claims.
@@ -199,13 +230,14 @@ func rawPart(t *testing.T, token string, i int) string {
 	return string(raw)
 }
 
-// verify has go-oidc verify an ID token.
-func (a *party) verify(t *testing.T, token string) error {
-	t.Helper()
-	return a.verifyFor(t, a.cfg.ClientID, token)
+// number returns a claim that is a number; 0 if it is not.
+func number(claim any) int64 {
+	n, _ := claim.(json.Number)
+	i, _ := n.Int64()
+	return i
 }
 
-// verifyFor has go-oidc verify any token for an audience.
+// verifyFor returns what go-oidc says of a token for an audience.
 func (a *party) verifyFor(t *testing.T, audience, token string) error {
 	t.Helper()
 	ctx := oidc.ClientContext(context.Background(), a.client())
@@ -217,79 +249,13 @@ func (a *party) verifyFor(t *testing.T, audience, token string) error {
 	return err
 }
 
-// clock is a clock that tests move.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
+// clock is the provider's clock, which tests advance.
+type clock struct{ passed atomic.Int64 }
 
-func newClock() *clock { return &clock{t: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)} }
+func newClock() *clock { return &clock{} }
 
 func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
+	return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC).Add(time.Duration(c.passed.Load()))
 }
 
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
-// oidcApp is an application made of golang.org/x/oauth2 and go-oidc, as their
-// documentation tells.
-func oidcApp(t *testing.T, p *signintest.Provider) *httptest.Server {
-	t.Helper()
-	mux := http.NewServeMux()
-	app := httptest.NewServer(mux)
-	t.Cleanup(app.Close)
-	cfg := p.Config(app.URL)
-	ctx := context.Background()
-	if cfg.HTTPClient != nil {
-		ctx = oidc.ClientContext(ctx, cfg.HTTPClient)
-	}
-	op, err := oidc.NewProvider(ctx, p.Issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	oauth := oauth2.Config{
-		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Endpoint: op.Endpoint(),
-		RedirectURL: app.URL + "/callback", Scopes: []string{"openid", "profile"},
-	}
-	mux.HandleFunc("GET /sign-in", func(w http.ResponseWriter, r *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "state", Value: "s"})
-		http.Redirect(w, r, oauth.AuthCodeURL("s", oidc.Nonce("n"), oauth2.S256ChallengeOption(verifier)), http.StatusFound)
-	})
-	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
-		fail := func(what string) { http.Error(w, what, http.StatusForbidden) }
-		if c, err := r.Cookie("state"); err != nil || c.Value != r.FormValue("state") {
-			fail("state")
-			return
-		}
-		token, err := oauth.Exchange(ctx, r.FormValue("code"), oauth2.VerifierOption(verifier))
-		if err != nil {
-			fail("exchange failed")
-			return
-		}
-		raw, _ := token.Extra("id_token").(string)
-		id, err := op.VerifierContext(ctx, &oidc.Config{ClientID: cfg.ClientID}).Verify(ctx, raw)
-		if err != nil || id.Nonce != "n" {
-			fail("ID token refused")
-			return
-		}
-		info, err := op.UserInfo(ctx, oauth2.StaticTokenSource(token))
-		if err != nil || info.Subject != id.Subject {
-			fail("userinfo refused")
-			return
-		}
-		http.SetCookie(w, &http.Cookie{Name: "who", Value: id.Subject, Path: "/"})
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-	})
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		if c, err := r.Cookie("who"); err == nil {
-			io.WriteString(w, c.Value)
-		}
-	})
-	return app
-}
+func (c *clock) Advance(d time.Duration) { c.passed.Add(int64(d)) }

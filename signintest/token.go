@@ -19,11 +19,11 @@ const (
 	// rotateAfter is the age at which Logto rotates the refresh token of a
 	// confidential client.
 	rotateAfter = refreshLifetime * 7 / 10
-	// reuseGrace is for how long a used refresh token still works.
+	// reuseGrace is how long a used refresh token still works.
 	reuseGrace = 3 * time.Second
 )
 
-// refreshToken belongs to an authorization; rotation makes another of the same.
+// refreshToken belongs to an authorization. Rotation adds another one to it.
 type refreshToken struct {
 	*authorization
 	issued time.Time
@@ -69,8 +69,8 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, body)
 }
 
-// tokenRequestBegins counts the token requests of one grant that are under way
-// together, and gives the test its moment. The caller calls done at the end.
+// tokenRequestBegins counts the token requests of one grant at the same time, and
+// calls the test's hook. The caller calls done at the end.
 func (p *Provider) tokenRequestBegins(form url.Values) (done func()) {
 	p.mu.Lock()
 	hook := p.onToken
@@ -93,7 +93,7 @@ func (p *Provider) tokenRequestBegins(form url.Values) (done func()) {
 	}
 }
 
-// authenticate checks the client's own credentials. Both parts of Basic are
+// authenticate checks the client's credentials. Both parts of Basic are
 // form-encoded first. https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1
 func (p *Provider) authenticate(r *http.Request) *oauthError {
 	failed := &oauthError{http.StatusUnauthorized, "invalid_client", "client authentication failed"}
@@ -222,8 +222,9 @@ func (p *Provider) revokeForReuse(g *grant) {
 	}
 }
 
-// serveRevocation ends a whole grant, and asks for client authentication: a
-// call without it does nothing. https://www.rfc-editor.org/rfc/rfc7009#section-2.1
+// serveRevocation revokes the whole grant of a refresh token. Without client
+// authentication it does nothing.
+// https://www.rfc-editor.org/rfc/rfc7009#section-2.1
 func (p *Provider) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		badRequest("invalid_request", "the request cannot be read").write(w)
@@ -251,8 +252,8 @@ func (p *Provider) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// LiveRefreshTokens returns how many refresh tokens of a user would be answered
-// with tokens now: none is what a sign-out should leave behind.
+// LiveRefreshTokens returns how many refresh tokens of a user are valid now. A
+// sign-out should leave none.
 func (p *Provider) LiveRefreshTokens(subject string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

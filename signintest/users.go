@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// A User is an account at the provider. What is empty comes out as JSON null in
-// the ID token, as Logto does, not as an absent claim. The zero value is not
-// valid: Subject is required.
+// A User is an account at the provider. An empty attribute is JSON null in the ID
+// token, as at Logto, not an absent claim. The zero value is not valid: Subject
+// is required.
 type User struct {
 	Subject  string
 	Username string
@@ -21,13 +21,13 @@ type User struct {
 	Organizations     []string
 	OrganizationRoles []string // "<organization id>:<role>"
 
-	// MFA says that the user has a second factor; see [WithMFARequired].
+	// MFA means that the user has a second factor; see [WithMFARequired].
 	MFA bool
 
 	// Permissions are the scopes of access tokens by their audience: an API
 	// resource, within an organization or not, or "urn:logto:organization:<id>" for
-	// an organization's own token. Of these a token carries the ones that were among
-	// the scopes of the authorization request, in this order.
+	// an organization's own token. A token has those that were among the scopes of
+	// the authorization request, in this order.
 	Permissions map[string][]string
 
 	// Connector is how this user signs in, such as "social:naver"; empty for a
@@ -41,9 +41,8 @@ type User struct {
 	Claims map[string]any
 }
 
-// Alice returns a user who has everything: roles, organizations, a phone, and
-// permissions for the API "https://api.example.com" and in org_one; everything but
-// a second factor.
+// Alice returns a user with roles, organizations, a phone, and permissions for
+// the API "https://api.example.com" and in org_one, but without a second factor.
 func Alice() User {
 	return User{
 		Subject:           "alice0000001",
@@ -62,7 +61,7 @@ func Alice() User {
 	}
 }
 
-// Bob returns a user who has a name and an e-mail address, and no role.
+// Bob returns a user with a name and an e-mail address, and without roles.
 func Bob() User {
 	return User{
 		Subject:  "bob000000001",
@@ -127,16 +126,16 @@ func (p *Provider) setUser(u User) {
 	p.users[i] = u
 }
 
-// Suspend blocks an account as Logto's console does: it cannot sign in, its
-// refresh tokens are answered with invalid_grant and its access tokens with
-// 401 at userinfo, and no logout token is sent.
+// Suspend blocks an account as Logto's console does. Its user cannot sign in, its
+// refresh tokens are answered with invalid_grant and its access tokens with 401
+// at userinfo; no logout token is sent.
 func (p *Provider) Suspend(subject string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.suspended[subject] = true
 }
 
-// Reinstate ends what [Provider.Suspend] began.
+// Reinstate ends the effect of [Provider.Suspend].
 func (p *Provider) Reinstate(subject string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,8 +153,8 @@ func (p *Provider) active(subject string) (User, bool) {
 	return User{}, false
 }
 
-// identified returns the account that a person's input means: a username, an
-// e-mail address or a phone number. p.mu is held.
+// identified returns the account with a username, an e-mail address or a phone
+// number that a user typed. p.mu is held.
 func (p *Provider) identified(input string) (User, bool) {
 	input = strings.TrimSpace(input)
 	if input == "" {
@@ -169,7 +168,7 @@ func (p *Provider) identified(input string) (User, bool) {
 	return User{}, false
 }
 
-// newUser makes the account of somebody who signs up. p.mu is held.
+// newUser makes the account of a user who signs up. p.mu is held.
 func (p *Provider) newUser(name, email string) User {
 	u := User{Subject: random()[:12], Name: name, Email: email} // Logto's subjects have twelve characters
 	p.setUser(u)

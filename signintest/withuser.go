@@ -9,12 +9,12 @@ import (
 	"github.com/gosignin/signin/internal/testuser"
 )
 
-// WithUser returns a copy of r that comes from user, as if they had signed in:
+// WithUser returns a copy of r that comes from user, as if user had signed in:
 // every guard of every [signin.Auth] accepts it, and [signin.UserFrom] returns
-// it. A nil user is nobody, also where the request
-// carries a session. It keeps a copy of user; the slices are copied too.
+// the user. With a nil user the request comes from a user who is not signed in,
+// even if it carries a session. WithUser copies user and its slices.
 //
-// It panics outside a test binary, so that no running program can sign somebody
+// It panics outside a test binary, so that a running program cannot sign users
 // in this way.
 func WithUser(r *http.Request, user *signin.User) *http.Request {
 	return withUser(testing.Testing(), r, user)
@@ -42,7 +42,7 @@ func withUser(inTest bool, r *http.Request, user *signin.User) *http.Request {
 // get with the same options. A user without a token for what is asked for gets
 // [signin.ErrUnknownResource].
 //
-// It panics if r does not come from WithUser, or comes from nobody.
+// It panics if r does not come from WithUser, or from WithUser with a nil user.
 func WithAccessToken(r *http.Request, token string, opts ...signin.TokenOption) *http.Request {
 	before := testuser.From(r.Context())
 	if before == nil || before.User == nil {

@@ -1,6 +1,6 @@
-// Package authflow is one sign-in by the authorization code flow: the request
-// with which a browser leaves for the provider, the transaction that it keeps
-// meanwhile, and the response with which it comes back.
+// Package authflow implements one sign-in by the authorization code flow: the
+// authorization request that sends a browser to the provider, the transaction that
+// the browser keeps meanwhile, and the authorization response that it brings back.
 //
 //	// A route that starts sign-ins. Its request has passed Request.Check.
 //	req, tx, err := client.FromQuery(r.URL.Query(), request, "/")
@@ -18,11 +18,11 @@
 // and checks the ID token against tx: nonce, max_age, acr and subject.
 //
 // A request is checked before the browser leaves, because Logto does not report
-// mistakes: when one of its parameters has a wrong value, it drops all of them.
+// mistakes: if one of its own parameters has a wrong value, it ignores all of them.
 // Whether a connector, an organization, a locale or an authentication context
 // exists at the provider is not checked.
 //
 // Errors quote screens, prompts, locales and names, cut short. They never repeat
-// what may be personal or secret: hints, e-mail addresses, one-time tokens, and
-// the values of extra parameters.
+// values that may be personal or secret: hints, e-mail addresses, one-time tokens,
+// and the values of extra parameters.
 package authflow

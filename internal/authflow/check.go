@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// A URL with a few parameters of this many bytes still passes every proxy.
+	// A URL with a few parameters of this length still passes every proxy.
 	maxValue = 1024
 	maxCount = 32 // values of one option
 )
@@ -27,7 +27,7 @@ var (
 	organization = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 	// The outer form of https://www.rfc-editor.org/rfc/rfc5646#section-2.1
 	locale = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}$`)
-	// Every address has this form, and so has some other text.
+	// Every address has this form. So does some text that is not an address.
 	email   = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
 	visible = regexp.MustCompile(`^[!-~]+$`) // 1*VSCHAR
 	// https://www.rfc-editor.org/rfc/rfc6749#appendix-A, "param-name"
@@ -36,15 +36,15 @@ var (
 
 type mistakes []error
 
-// add records a mistake in an option. What it repeats may come from a request,
-// so it is quoted and cut short (%.64q).
+// add records a mistake in an option. Values in the message may come from a
+// request, so they are quoted and cut short (%.64q).
 func (m *mistakes) add(option, format string, args ...any) {
 	*m = append(*m, fmt.Errorf("signin: %s: %s", option, fmt.Sprintf(format, args...)))
 }
 
-// Check reports every mistake in r at once, each with the name by which the
-// application knows the option. Unless the provider is Logto, Logto's own
-// options are mistakes.
+// Check reports every mistake in r at once, each under the name of the option that
+// the application used. Unless the provider is Logto, Logto's own options are
+// mistakes.
 func (r *Request) Check(logto bool) error {
 	var m mistakes
 	direct := "Social"
@@ -76,7 +76,7 @@ func (r *Request) Check(logto bool) error {
 	m.known("Prompt", r.Prompt, prompts)
 	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 	if len(r.Prompt) > 1 && r.Silent() {
-		m.add("Prompt", "none stands alone")
+		m.add("Prompt", "none cannot be combined with others")
 	}
 	if r.MaxAge < 0 {
 		m.add("MaxAge", "%v is negative", r.MaxAge)
@@ -93,7 +93,7 @@ func (r *Request) Check(logto bool) error {
 func (r *Request) checkOneTimeToken(m *mistakes) {
 	if r.OneTimeToken == "" && r.OneTimeEmail == "" {
 		if r.OneTimeAsked {
-			m.add("OneTimeToken", "there is neither a token nor an e-mail address")
+			m.add("OneTimeToken", "both the token and the e-mail address are missing")
 		}
 		return
 	}
@@ -132,15 +132,14 @@ func (r *Request) checkExtra(m *mistakes, logto bool) {
 	}
 }
 
-// logtoOnly refuses an option that another provider would ignore, or understand
-// in another way.
+// logtoOnly refuses an option that another provider would ignore or misunderstand.
 func (m *mistakes) logtoOnly(option string, used bool) {
 	if used {
 		m.add(option, "is for Logto only (Config.LogtoEndpoint instead of Config.Issuer)")
 	}
 }
 
-// text checks a value of free form, and does not repeat it.
+// text checks a value of free form. Its mistakes do not repeat the value.
 func (m *mistakes) text(option, s string) {
 	if len(s) > maxValue {
 		m.add(option, "longer than %d bytes", maxValue)

@@ -13,8 +13,8 @@ import (
 	"github.com/gosignin/signin/internal/returnto"
 )
 
-// Client is this application, as a client of its provider. It is safe for
-// concurrent use once it is filled in.
+// Client describes this application as a client of its provider. It is safe for
+// concurrent use if its fields are not changed.
 type Client struct {
 	Issuer      string
 	Logto       bool // the provider is Logto
@@ -22,7 +22,7 @@ type Client struct {
 	RedirectURI string
 	Scopes      []string
 	Resources   []string
-	ReturnTo    returnto.Rule // for what a query asks
+	ReturnTo    returnto.Rule // judges the addresses in a query
 	Now         func() time.Time
 }
 
@@ -30,7 +30,7 @@ type Client struct {
 // the authorization request:
 // https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 // The endpoint and the supported scopes are from the provider's metadata;
-// supported is nil if it lists no scopes.
+// supported is nil if the metadata list no scopes.
 func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported []string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported
 	// "The endpoint URI MAY include a query component, which MUST be retained":
 	// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
 	q := u.Query()
-	// Logto drops offline_access silently where the prompt lacks consent, as
+	// Logto silently drops offline_access unless the prompt includes consent, as
 	// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess demands.
 	maps.Copy(q, req.values(c.Logto && slices.Contains(scopes, offlineAccess)))
 	q.Set("response_type", "code")

@@ -3,7 +3,7 @@ package authflow_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
+	"math"
 	"net/url"
 	"reflect"
 	"slices"
@@ -14,26 +14,25 @@ import (
 	"github.com/gosignin/signin/internal/authflow"
 )
 
-// query starts a transaction and returns what its authorization request says.
-func query(t *testing.T, c *authflow.Client, tx *authflow.Transaction, req *request, endpoint string, supported []string) url.Values {
+// query starts a transaction and returns the query of its authorization request.
+func query(
+	t *testing.T, c *authflow.Client, tx *transaction, req *request, endpoint string, supported []string,
+) url.Values {
 	t.Helper()
 	location, err := c.Start(tx, req, endpoint, supported)
 	if err != nil {
 		t.Fatalf("got error %v; want none", err)
 	}
 	u, err := url.Parse(location)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if u.Host != "op.test" || u.Path != "/auth" {
-		t.Errorf("got %s; want the endpoint", location)
+	if err != nil || u.Host != "op.test" || u.Path != "/auth" {
+		t.Fatalf("got %s, %v; want the endpoint", location, err)
 	}
 	return u.Query()
 }
 
 func TestStart_Location(t *testing.T) {
 	t.Parallel()
-	c, tx := logto(), &authflow.Transaction{}
+	c, tx := logto(), &transaction{}
 	c.Resources = []string{"https://a.test", "https://b.test"}
 	req := &request{FirstScreen: "register", Extra: map[string]string{"audience": "x", "nonce": "theirs"}}
 	got := query(t, c, tx, req, endpoint+"?tenant=1&state=theirs", nil)
@@ -53,104 +52,76 @@ func TestStart_Location(t *testing.T) {
 	}
 }
 
-func TestStart_OfflineAccess(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		name          string
-		change        func(*authflow.Client)
-		supported     []string
-		scope, prompt string
-	}{
-		{"Logto", nil, []string{"openid", "offline_access"}, "openid offline_access", "consent"},
-		{"Logto that lists no scopes", nil, nil, "openid offline_access", "consent"},
-		{"Logto that lists others", nil, []string{"openid"}, "openid", ""},
-		{"Logto that lists none of its scopes", nil, []string{}, "openid", ""},
-		{"Logto, and it is not wanted", func(c *authflow.Client) { c.Scopes = []string{"openid"} }, nil, "openid", ""},
-		{"another provider", func(c *authflow.Client) { c.Logto = false }, nil, "openid offline_access", ""},
-	} {
-		c := logto()
-		if row.change != nil {
-			row.change(c)
-		}
-		before := slices.Clone(c.Scopes)
-		got := query(t, c, &authflow.Transaction{}, &request{}, endpoint, row.supported)
-		if got.Get("scope") != row.scope || got.Get("prompt") != row.prompt {
-			t.Errorf("%s: got scope %q, prompt %q; want %q, %q", row.name, got.Get("scope"), got.Get("prompt"), row.scope, row.prompt)
-		}
-		if !slices.Equal(c.Scopes, before) {
-			t.Errorf("%s: got the client's scopes %q; want %q still", row.name, c.Scopes, before)
-		}
-	}
-}
-
 func TestStart_Parameters(t *testing.T) {
 	t.Parallel()
-	flows := []string{"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method"}
-	for _, tt := range []struct {
-		name       string
-		req        request
-		addConsent bool
-		want       string
+	const (
+		openid, both = "openid", "openid offline_access"
+		scope        = "scope=openid+offline_access"
+	)
+	backing := []string{"login", "mine"}
+	for _, row := range []struct {
+		name      string
+		req       request
+		logto     bool
+		scopes    string
+		supported []string
+		want      string
 	}{
-		{"an ordinary request has no parameters", request{}, false, ""},
-		{"everything at once", full(), true, "acr_values=urn%3Amace%3Aincommon%3Aiap%3Asilver+2" +
+		{"an ordinary request", request{}, true, openid, nil, "scope=openid"},
+		{"everything at once", full(), true, both, nil, "acr_values=urn%3Amace%3Aincommon%3Aiap%3Asilver+2" +
 			"&direct_sign_in=social%3Anaver&display=page&first_screen=identifier%3Asign_in&identifier=email+phone" +
 			"&login_hint=kim%40example.com&max_age=300&one_time_token=tok&organization_id=org_1" +
-			"&prompt=login+consent&ui_locales=ko-KR+en&x=a+b%26c"},
-		{"a one-time token brings its login hint", request{OneTimeToken: "tok", OneTimeEmail: "a@b.c"}, false,
-			"login_hint=a%40b.c&one_time_token=tok"},
-		{"consent is asked for to get a refresh token", request{}, true, "prompt=consent"},
-		{"consent is not asked for twice", request{Prompt: []string{"consent", "login"}}, true, "prompt=consent+login"},
-		{"consent is not added to none", request{Prompt: []string{"none"}}, true, "prompt=none"},
-		{"consent is not added unasked", request{Prompt: []string{"select_account"}}, false, "prompt=select_account"},
-		{"a maximal age of zero is sent", request{Demand: demand{MaxAgeAsked: true}}, false, "max_age=0"},
-		{"a maximal age that is not set is not sent", request{Demand: demand{MaxAge: time.Second}}, false, ""},
+			"&prompt=login+consent&scope=openid+offline_access&ui_locales=ko-KR+en&x=a+b%26c"},
+		{"a one-time token brings its login hint", request{OneTimeToken: "tok", OneTimeEmail: "a@b.c"}, true, openid, nil,
+			"login_hint=a%40b.c&one_time_token=tok&scope=openid"},
+		{"offline_access at Logto", request{}, true, both, []string{openid, "offline_access"}, "prompt=consent&" + scope},
+		{"offline_access at Logto that lists no scopes", request{}, true, both, nil, "prompt=consent&" + scope},
+		{"offline_access at Logto that lists others", request{}, true, both, []string{openid}, "scope=openid"},
+		{"offline_access at Logto that lists an empty set", request{}, true, both, []string{}, "scope=openid"},
+		{"offline_access at another provider", request{}, false, both, nil, scope},
+		{"a class, and a maximal age of zero", request{Demand: with(zero, "mfa")}, true, openid, nil,
+			"acr_values=mfa&max_age=0&scope=openid"},
+		{"a maximal age that is not asked for", request{Demand: demand{MaxAge: time.Hour}}, true, openid, nil, "scope=openid"},
+		{"a maximal age of two centuries", request{Demand: demand{MaxAge: math.MaxInt64, MaxAgeAsked: true}}, true, openid, nil,
+			"max_age=2147483647&scope=openid"},
+		{"consent once", request{Prompt: []string{"consent", "login"}}, true, both, nil, "prompt=consent+login&" + scope},
+		{"consent is not added to none", request{Prompt: []string{"none"}}, true, both, nil, "prompt=none&" + scope},
+		{"consent is not added unasked", request{Prompt: []string{"login"}}, true, openid, nil, "prompt=login&scope=openid"},
+		{"consent is not written into the caller's slice", request{Prompt: backing[:1]}, true, both, nil,
+			"prompt=login+consent&" + scope},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			c := logto()
-			if !tt.addConsent {
-				c.Scopes = []string{"openid"}
-			}
-			got := query(t, c, &authflow.Transaction{}, &tt.req, endpoint, nil)
-			for _, name := range flows {
-				if !got.Has(name) {
-					t.Errorf("got no %s", name)
-				}
-				got.Del(name)
-			}
-			if got.Encode() != tt.want {
-				t.Errorf("got  %s\nwant %s", got.Encode(), tt.want)
-			}
-		})
-	}
-	t.Run("adding consent does not write into the caller's slice", func(t *testing.T) {
-		t.Parallel()
-		backing := []string{"login", "mine"}
-		query(t, logto(), &authflow.Transaction{}, &request{Prompt: backing[:1]}, endpoint, nil)
-		if backing[1] != "mine" {
-			t.Errorf("got %q; want the backing array untouched", backing)
+		c := logto()
+		c.Logto, c.Scopes = row.logto, strings.Fields(row.scopes)
+		got := query(t, c, &transaction{}, &row.req, endpoint, row.supported)
+		const others = "response_type client_id redirect_uri state nonce code_challenge code_challenge_method"
+		for name := range strings.FieldsSeq(others) {
+			got.Del(name)
 		}
-	})
+		if got.Encode() != row.want {
+			t.Errorf("%s: got  %s\nwant %s", row.name, got.Encode(), row.want)
+		}
+		if backing[1] != "mine" || !slices.Equal(c.Scopes, strings.Fields(row.scopes)) {
+			t.Errorf("%s: got the caller's prompts %q, scopes %q changed", row.name, backing, c.Scopes)
+		}
+	}
 }
 
 func TestStart_Transaction(t *testing.T) {
 	t.Parallel()
-	req := &request{Demand: demand{MaxAge: time.Minute, MaxAgeAsked: true, ACR: []string{"mfa"}}, Prompt: []string{"none"}}
+	req := &request{Demand: with(minute, "mfa"), Prompt: []string{"none"}}
 	c := logto()
 	c.Now = func() time.Time { return start.Add(time.Microsecond).In(time.FixedZone("", 3600)) }
-	given := authflow.Transaction{ReturnTo: "/x", Foreign: true, Demanded: true, Subject: "alice"}
-	got := given
+	want := transaction{ReturnTo: "/x", Foreign: true, Demanded: true, Subject: "alice"}
+	got := want
 	query(t, c, &got, req, endpoint, nil)
-	want := given
 	want.State, want.Nonce, want.Verifier = got.State, got.Nonce, got.Verifier
-	want.Began, want.Silent, want.MaxAge, want.MaxAgeAsked, want.ACR = start, true, time.Minute, true, []string{"mfa"}
+	want.Began, want.Silent, want.Demand = start, true, req.Demand
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
-	a, b := got, begun(t)
-	repeated := authflow.Transaction{Repeated: true}
+	repeated := transaction{Repeated: true}
 	query(t, c, &repeated, req, endpoint, nil)
+	a, b := got, repeated
 	if a.State[1:] == b.State[1:] || a.Nonce == b.Nonce || a.Verifier == b.Verifier || a.Nonce == a.State[1:] {
 		t.Errorf("got %+v and %+v; want no value twice", a, b)
 	}
@@ -159,46 +130,17 @@ func TestStart_Transaction(t *testing.T) {
 	if len(a.Verifier) != 43 || len(a.Nonce) != 26 || len(a.State) != 27 {
 		t.Errorf("got lengths %d %d %d; want 43 26 27", len(a.Verifier), len(a.Nonce), len(a.State))
 	}
-	if authflow.Repeated(a.State) || !authflow.Repeated(repeated.State) || authflow.Repeated("") {
-		t.Errorf("got states %q and, repeated, %q; want them told apart", a.State, repeated.State)
+	if authflow.Repeated(a.State) || !authflow.Repeated(b.State) || authflow.Repeated("") {
+		t.Errorf("got states %q and, repeated, %q; want them told apart", a.State, b.State)
 	}
 }
 
-func TestNote(t *testing.T) {
+func TestTransaction_Note(t *testing.T) {
 	t.Parallel()
 	for length, kept := range map[int]bool{0: true, 256: true, 257: false} {
-		tx := authflow.Transaction{ReturnTo: strings.Repeat("x", length)}
+		tx := transaction{ReturnTo: strings.Repeat("x", length)}
 		if got := string(tx.Note()); kept && got != tx.ReturnTo || !kept && got != "" {
 			t.Errorf("%d bytes: got %d; want them kept: %t", length, len(got), kept)
 		}
 	}
-}
-
-func Example() {
-	client := logto()
-	route := authflow.Request{FirstScreen: "register", UILocales: []string{"ko"}}
-	if err := route.Check(true); err != nil {
-		fmt.Println(err)
-		return
-	}
-	req, tx, err := client.FromQuery(url.Values{"return_to": {"/orders"}, "max_age": {"300"}}, route, "/")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	location, err := client.Start(tx, req, "https://op.test/auth", nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	u, _ := url.Parse(location)
-	fmt.Println(u.Query().Get("first_screen"), u.Query().Get("prompt"), u.Query().Get("max_age"))
-
-	response, err := authflow.ParseResponse("code=c0de&state=" + tx.State)
-	fmt.Println(response.Code, response.State == tx.State, err)
-	fmt.Println(response.CheckIssuer("https://op.test", false), tx.ReturnTo)
-	// Output:
-	// register login consent 300
-	// c0de true <nil>
-	// <nil> /orders
 }

@@ -15,28 +15,29 @@ import (
 )
 
 const (
-	// maxUnderWay is how many transactions one browser keeps. Each is a cookie that
-	// is sent with every request until it ends.
+	// maxUnderWay is how many transactions one browser keeps. The browser sends
+	// the cookie of each with every request until the transaction ends.
 	maxUnderWay = 5
-	// maxBytes is what their cookies may take together. nginx refuses a request
-	// whose Cookie header exceeds 8 KB, and so every request while the cookies live;
-	// and another site could make a browser collect the longest ones.
+	// maxBytes limits the size of all their cookies together. nginx refuses
+	// requests whose Cookie header exceeds 8 KB, so a browser with more would be
+	// locked out until the cookies expire; and another site could make a browser
+	// collect long ones.
 	maxBytes = 4 << 10
-	// roomForReturnTo is how long a Cookie header may be for another cookie with a
-	// long ReturnTo to fit beside it.
+	// roomForReturnTo is the length of the Cookie header up to which there is room
+	// for another cookie with a long ReturnTo.
 	roomForReturnTo = 5 << 10
 	// skew is how far the clocks of two replicas may be apart.
 	skew = time.Minute
 )
 
-// ErrNoTransaction means that a browser has no transaction for a state: there
-// never was one, it is too old, or the cookie is not one of ours.
+// ErrNoTransaction means that a browser has no transaction for a state: it never
+// had one, the transaction is too old, or the cookie is not one of ours.
 var ErrNoTransaction = errors.New("signin: no sign-in under way for this state: it took too long, was finished already, or was begun at another host than Config.BaseURL's")
 
 // Transactions keeps the transactions of a browser in sealed cookies, each named
-// after its state, so that tabs do not disturb each other. A cookie that was
-// renamed to another state does not open. Transactions is immutable and safe for
-// concurrent use.
+// after its state, so that tabs do not disturb each other. A cookie renamed to
+// another state does not open. Transactions is immutable and safe for concurrent
+// use.
 type Transactions struct {
 	ring    *seal.Ring
 	cookies cookie.Writer
@@ -54,7 +55,7 @@ func NewTransactions(ring *seal.Ring, cookies cookie.Writer, cookieName string, 
 // ErrNoTransaction.
 func (t *Transactions) Find(r *http.Request, state string) (*Transaction, error) {
 	cookies := r.CookiesNamed(t.prefix + state)
-	if len(cookies) != 1 { // of two, another origin has set one, and nothing tells which
+	if len(cookies) != 1 { // another origin has set one of two, and nothing tells which
 		return nil, ErrNoTransaction
 	}
 	return t.open(cookies[0])
@@ -73,8 +74,8 @@ func (t *Transactions) open(c *http.Cookie) (*Transaction, error) {
 	return tx, nil
 }
 
-// Keep sets the cookie of tx, and deletes others if they are too many. If there is
-// too little room, tx is kept without its ReturnTo.
+// Keep sets the cookie of tx, and deletes others if there are too many. If there is
+// too little room, it keeps tx without its ReturnTo.
 func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction) {
 	kept, name := *tx, t.prefix+tx.State
 	value := t.seal(name, kept)
@@ -91,10 +92,10 @@ func (t *Transactions) Remove(w http.ResponseWriter, state string) {
 	t.cookies.Unset(w, t.prefix+state)
 }
 
-// makeRoom deletes the transactions' cookies that proxies would not take: first
-// those that do not open, then those that another site started, then the oldest.
-// The last of the cookies is new. It is itself the one to go if another site
-// started it and the person all the others: opening windows must not push out what
+// makeRoom deletes cookies of transactions until proxies take the rest: first those
+// that do not open, then those that another site started, then the oldest. The last
+// of the cookies is the new one. It is deleted itself if another site started it
+// and the person all the others: a site that opens windows must not push out what
 // the person has begun.
 func (t *Transactions) makeRoom(w http.ResponseWriter, cookies []*http.Cookie) {
 	type underWay struct {
@@ -127,11 +128,11 @@ func (t *Transactions) makeRoom(w http.ResponseWriter, cookies []*http.Cookie) {
 	}
 }
 
-// quietTime is how long no silent sign-in is tried after one has failed.
+// quietTime is how long to wait after a failed silent sign-in before the next one.
 const quietTime = 5 * time.Minute
 
 // SetQuiet notes in the browser that a silent sign-in has just failed. A page that
-// tries one each time it is shown would send people in circles.
+// tries one each time it is shown would redirect people forever.
 func (t *Transactions) SetQuiet(w http.ResponseWriter) {
 	t.cookies.Set(w, t.quiet, t.seal(t.quiet, t.now().Add(quietTime)), quietTime)
 }
@@ -153,10 +154,10 @@ func (t *Transactions) seal(name string, v any) string {
 	return base64.RawURLEncoding.EncodeToString(t.ring.Box(name).Seal(nil, plain.Bytes()))
 }
 
-// unseal reads into v what a cookie holds.
+// unseal reads the value of a cookie into v.
 func (t *Transactions) unseal(c *http.Cookie, v any) error {
 	if len(c.Value) > maxBytes {
-		return ErrNoTransaction // Keep sets none that long
+		return ErrNoTransaction // Keep sets no cookie that long
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(c.Value)
 	if err != nil {

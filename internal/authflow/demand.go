@@ -11,13 +11,13 @@ import (
 
 // Demand is what is asked of an authentication. The zero Demand asks for nothing.
 type Demand struct {
-	// MaxAge, if MaxAgeAsked, is how long ago it may have been, in whole seconds;
-	// zero asks for the password each time. A fraction of a second is a mistake:
-	// rounded up it would ask for less than it says, and rounded down it could
-	// become zero by accident.
+	// MaxAge, if MaxAgeAsked, is how long ago the authentication may have been, in
+	// whole seconds; zero asks for the password each time. A fraction of a second
+	// is a mistake: rounded up it would demand less than the application asked for,
+	// and rounded down it could become zero by accident.
 	MaxAge      time.Duration `json:",omitzero"`
 	MaxAgeAsked bool          `json:",omitzero"`
-	// ACR are the authentication context classes that will do, the best first.
+	// ACR are the acceptable authentication context classes, the best first.
 	ACR []string `json:",omitempty"`
 }
 
@@ -37,7 +37,7 @@ func (d Demand) And(o Demand) (both Demand, possible bool) {
 	return d, true
 }
 
-// Or returns what both demands have in common: no more than meets either of them.
+// Or returns the strictest demand that is met whenever d or o is met.
 func (d Demand) Or(o Demand) Demand {
 	either := Demand{MaxAge: max(d.MaxAge, o.MaxAge), MaxAgeAsked: d.MaxAgeAsked && o.MaxAgeAsked}
 	if !either.MaxAgeAsked {
@@ -52,7 +52,7 @@ func (d Demand) Or(o Demand) Demand {
 
 // Set writes the demand into an authorization request, or into the query of a
 // route that starts sign-ins, for [Client.FromQuery]. Anyone can write such a URL.
-// That does no harm: a guard decides, and the query can only ask for more.
+// That is harmless: a guard decides, and the query can only ask for more.
 func (d Demand) Set(q url.Values) {
 	if d.MaxAgeAsked {
 		q.Set("max_age", strconv.FormatInt(min(int64(d.MaxAge/time.Second), math.MaxInt32), 10))

@@ -26,6 +26,12 @@ const (
 	endpoint   = "https://op.test/auth"
 )
 
+type (
+	request     = authflow.Request
+	demand      = authflow.Demand
+	transaction = authflow.Transaction
+)
+
 // logto returns the application as a client of Logto. A test may change it.
 func logto() *authflow.Client {
 	return &authflow.Client{
@@ -37,9 +43,9 @@ func logto() *authflow.Client {
 }
 
 // begun returns a transaction that was started with an ordinary request.
-func begun(t testing.TB, changes ...func(*authflow.Transaction)) *authflow.Transaction {
+func begun(t testing.TB, changes ...func(*transaction)) *transaction {
 	t.Helper()
-	tx := &authflow.Transaction{}
+	tx := &transaction{}
 	if _, err := logto().Start(tx, &request{}, endpoint, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -59,15 +65,13 @@ func ring(t testing.TB, purpose, client string) *seal.Ring {
 }
 
 // at returns the transactions of the application "app" at a time.
-func at(t testing.TB, now time.Time) *authflow.Transactions {
-	t.Helper()
-	return of(t, "app", now)
-}
+func at(t testing.TB, now time.Time) *authflow.Transactions { return of(t, "app", now) }
 
 // of returns the transactions of an application at a time.
 func of(t testing.TB, client string, now time.Time) *authflow.Transactions {
 	t.Helper()
-	return authflow.NewTransactions(ring(t, "transaction", client), cookie.Writer{Secure: true}, cookieName, func() time.Time { return now })
+	clock := func() time.Time { return now }
+	return authflow.NewTransactions(ring(t, "transaction", client), cookie.Writer{Secure: true}, cookieName, clock)
 }
 
 // answer returns the cookies that write sets, and the names of those that it deletes.
@@ -85,7 +89,7 @@ func answer(write func(http.ResponseWriter)) (set []*http.Cookie, deleted []stri
 }
 
 // kept returns what the answer to r sets and deletes that keeps tx.
-func kept(all *authflow.Transactions, r *http.Request, tx *authflow.Transaction) (set []*http.Cookie, deleted []string) {
+func kept(all *authflow.Transactions, r *http.Request, tx *transaction) (set []*http.Cookie, deleted []string) {
 	return answer(func(w http.ResponseWriter) { all.Keep(w, r, tx) })
 }
 
@@ -95,14 +99,12 @@ func browser(cookies ...string) *http.Request {
 }
 
 // pair returns the cookie of a transaction under way as a browser sends it.
-func pair(all *authflow.Transactions, tx *authflow.Transaction) string {
+func pair(all *authflow.Transactions, tx *transaction) string {
 	set, _ := kept(all, browser(), tx)
-	return sent(set[0])
+	return set[0].Name + "=" + set[0].Value
 }
 
-func sent(c *http.Cookie) string { return c.Name + "=" + c.Value }
-
-// sealed returns the cookie that holds plain under the name of a state.
-func sealed(r *seal.Ring, state string, plain []byte) string {
-	return prefix + state + "=" + base64.RawURLEncoding.EncodeToString(r.Box(prefix+state).Seal(nil, plain))
+// sealed returns a cookie that holds plain, as a key holder can make it.
+func sealed(r *seal.Ring, name, plain string) string {
+	return name + "=" + base64.RawURLEncoding.EncodeToString(r.Box(name).Seal(nil, []byte(plain)))
 }

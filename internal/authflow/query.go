@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// FromQuery returns what a route that starts sign-ins and the query of its URL
-// ask for together, and a transaction to start with it. route and returnTo are
-// from the route's own options.
+// FromQuery combines the options of a route that starts sign-ins, route and
+// returnTo, with the query of its URL. It returns a request, and a transaction to
+// start with it.
 //
-// Anyone can write such a URL. It can only ask for more than the route does, and
-// a return_to that may not be followed is ignored.
+// Anyone can write such a URL. It can only ask for more than the route does, and a
+// return_to that may not be followed is ignored.
 func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Request, *Transaction, error) {
 	req, tx := &route, &Transaction{ReturnTo: returnTo}
 	if path, err := c.ReturnTo.Path(q.Get("return_to")); err == nil {
@@ -52,7 +52,7 @@ func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 	return nil
 }
 
-// demand narrows r by what a guard's step-up demands.
+// demand adds to r what a guard's step-up demands.
 func (r *Request) demand(q url.Values, logto bool) error {
 	asked := Demand{ACR: strings.Fields(q.Get("acr_values"))}
 	if maxAge := q.Get("max_age"); maxAge != "" {
@@ -64,11 +64,11 @@ func (r *Request) demand(q url.Values, logto bool) error {
 	}
 	both, possible := asked.And(r.Demand)
 	if !possible {
-		return errors.New("signin: acr_values names none of those that this route asks for")
+		return errors.New("signin: acr_values has no class that this route asks for")
 	}
 	r.Demand = both
-	// "none" would show the person nothing. With max_age alone, Logto only says
-	// when they authenticated; with "login" it asks them again.
+	// With "none" the provider could not ask the person. With max_age alone, Logto
+	// only says when the person authenticated; with "login" it asks again.
 	r.Prompt = slices.DeleteFunc(slices.Clone(r.Prompt), func(s string) bool { return s == "none" })
 	if logto && !slices.Contains(r.Prompt, "login") {
 		r.Prompt = append(r.Prompt, "login")

@@ -9,61 +9,101 @@ import (
 	"time"
 )
 
-// asked are queries of a route that starts sign-ins.
+var (
+	second = demand{MaxAge: time.Second, MaxAgeAsked: true}
+	minute = demand{MaxAge: time.Minute, MaxAgeAsked: true}
+	zero   = demand{MaxAgeAsked: true}
+	hour   = demand{MaxAge: time.Hour, MaxAgeAsked: true}
+)
+
+func acr(classes ...string) demand { return demand{ACR: classes} }
+
+// with returns d with the classes of an authentication.
+func with(d demand, classes ...string) demand {
+	d.ACR = classes
+	return d
+}
+
+func TestDemand_AndOr(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name          string
+		a, b, and, or demand // the zero demand as and: impossible
+	}{
+		{"an age in the second", demand{}, minute, minute, demand{}},
+		{"an age in the first", minute, demand{}, minute, demand{}},
+		{"the shorter age first", minute, hour, minute, hour},
+		{"the longer age first", hour, minute, minute, hour},
+		{"an age of zero", minute, zero, zero, minute},
+		{"an age and a class", minute, acr("mfa"), with(minute, "mfa"), demand{}},
+		{"an age and a class, and an age", with(second, "mfa"), minute, with(second, "mfa"), minute},
+		{"classes, in the first one's order", acr("b", "a", "c"), acr("d", "c", "b"), acr("b", "c"), acr("b", "a", "c", "d")},
+		{"one class in common", acr("a", "b"), acr("b"), acr("b"), acr("a", "b")},
+		{"classes in the first alone", acr("b"), demand{}, acr("b"), demand{}},
+		{"no class in common", acr("a"), acr("b"), demand{}, acr("a", "b")},
+	} {
+		before := slices.Clone(row.a.ACR)
+		and, possible := row.a.And(row.b)
+		impossible := reflect.DeepEqual(row.and, demand{})
+		if possible == impossible || possible && !reflect.DeepEqual(and, row.and) {
+			t.Errorf("%s: And: got %+v, %t; want %+v", row.name, and, possible, row.and)
+		}
+		if or := row.a.Or(row.b); !reflect.DeepEqual(or, row.or) {
+			t.Errorf("%s: Or: got %+v; want %+v", row.name, or, row.or)
+		}
+		if !slices.Equal(row.a.ACR, before) {
+			t.Errorf("%s: got the first changed to %+v", row.name, row.a)
+		}
+	}
+}
+
+const byIssuer = "&iss=" + issuer
+
+// asked are queries of a route that starts sign-ins. A row without returnTo and wrong
+// leads to /home.
 var asked = []struct {
 	name, query string
-	route       request
-	change      func(*request)
+	route, want request
 	returnTo    string
-	demanded    bool
 	wrong       string
+	other       bool // a provider that is not Logto
 }{
-	{name: "nothing", returnTo: "/home"},
+	{name: "no query"},
 	{name: "a return_to", query: "return_to=/x?y", returnTo: "/x?y"},
-	{name: "a return_to elsewhere is ignored", query: "return_to=//evil.test", returnTo: "/home"},
-	{name: "a return_to that is a route is ignored", query: "return_to=/sign-in", returnTo: "/home"},
-	{name: "parameters of a request are ignored", query: "login_hint=x&prompt=none&target_link_uri=https://app.test/x&scope=y", returnTo: "/home"},
+	{name: "a return_to that may not be followed", query: "return_to=//evil.test"},
+	{name: "parameters of a request", query: "login_hint=x&prompt=none&target_link_uri=https://app.test/x&scope=y"},
 
-	{name: "a provider's start", query: "iss=" + issuer, returnTo: "/home"},
-	{name: "a provider's target", query: "return_to=/x&target_link_uri=https://app.test/y&iss=" + issuer, returnTo: "/y"},
-	{name: "a provider's target elsewhere is ignored", query: "return_to=/x&target_link_uri=https://evil.test/y&iss=" + issuer, returnTo: "/x"},
-	{name: "a provider's hint", query: "login_hint=kim&iss=" + issuer, returnTo: "/home", change: func(r *request) { r.LoginHint = "kim" }},
-	{name: "a provider's hint beside the route's own", query: "login_hint=kim&iss=" + issuer, route: request{LoginHint: "lee"}, returnTo: "/home"},
-	{name: "a provider's hint beside a magic link", query: "login_hint=kim&iss=" + issuer, route: request{OneTimeToken: "t", OneTimeEmail: "a@b.c"}, returnTo: "/home"},
-	{name: "a provider's hint that is too long", query: "login_hint=" + strings.Repeat("x", 1025) + "&iss=" + issuer, returnTo: "/home"},
-	{name: "another issuer's start", query: "iss=https://evil.test", wrong: "another issuer"},
-	{name: "an issuer that is empty", query: "iss=", wrong: "another issuer"},
-	{name: "two issuers", query: "iss=" + issuer + "&iss=" + issuer, wrong: "another issuer"},
+	{name: "a provider's start", query: byIssuer[1:]},
+	{name: "a provider's target", query: "return_to=/x&target_link_uri=https://app.test/y" + byIssuer, returnTo: "/y"},
+	{name: "a provider's target elsewhere", query: "return_to=/x&target_link_uri=https://e.test" + byIssuer, returnTo: "/x"},
+	{name: "a provider's hint", query: "login_hint=kim" + byIssuer, want: request{LoginHint: "kim"}},
+	{name: "a provider's hint beside the route's own", query: "login_hint=kim" + byIssuer,
+		route: request{LoginHint: "lee"}, want: request{LoginHint: "lee"}},
+	{name: "a provider's hint beside a magic link", query: "login_hint=kim" + byIssuer,
+		route: request{OneTimeToken: "t", OneTimeEmail: "a@b.c"}, want: request{OneTimeToken: "t", OneTimeEmail: "a@b.c"}},
+	{name: "another issuer's start", query: "iss=https://evil.test", wrong: "a sign-in of another issuer"},
+	{name: "an issuer that is empty", query: "iss=", wrong: "a sign-in of another issuer"},
+	{name: "two issuers", query: byIssuer + byIssuer, wrong: "a sign-in of another issuer"},
 
-	{name: "a maximum age", query: "max_age=60", returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeAsked, r.Prompt = time.Minute, true, []string{"login"} }},
-	{name: "a maximum age of zero", query: "max_age=0", returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeAsked, r.Prompt = 0, true, []string{"login"} }},
-	{name: "a longer maximum age than the route's", query: "max_age=60", route: request{Demand: demand{MaxAge: time.Second, MaxAgeAsked: true}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.Prompt = []string{"login"} }},
-	{name: "a shorter maximum age than the route's", query: "max_age=1", route: request{Demand: demand{MaxAge: time.Minute, MaxAgeAsked: true}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.Prompt = time.Second, []string{"login"} }},
-	{name: "a step-up is not silent", query: "max_age=60", route: request{Prompt: []string{"none"}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeAsked, r.Prompt = time.Minute, true, []string{"login"} }},
-	{name: "a step-up asks for login once", query: "max_age=60", route: request{Prompt: []string{"login", "consent"}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.MaxAge, r.MaxAgeAsked = time.Minute, true }},
+	{name: "a maximum age", query: "max_age=60", want: request{Demand: minute, Prompt: []string{"login"}}},
+	{name: "a maximum age of zero", query: "max_age=0", want: request{Demand: zero, Prompt: []string{"login"}}},
+	{name: "a maximum age at another provider", query: "max_age=60", want: request{Demand: minute}, other: true},
+	{name: "a longer maximum age than the route's", query: "max_age=60",
+		route: request{Demand: second}, want: request{Demand: second, Prompt: []string{"login"}}},
+	{name: "a step-up on a silent route", query: "max_age=60",
+		route: request{Prompt: []string{"none"}}, want: request{Demand: minute, Prompt: []string{"login"}}},
+	{name: "a step-up on a route that asks for login", query: "max_age=60",
+		route: request{Prompt: []string{"login"}}, want: request{Demand: minute, Prompt: []string{"login"}}},
 	{name: "a negative maximum age", query: "max_age=-1", wrong: "max_age is not a number"},
-	{name: "a maximum age with a sign", query: "max_age=%2B1", wrong: "max_age is not a number"},
 	{name: "a maximum age of more than 68 years", query: "max_age=2147483648", wrong: "max_age is not a number"},
-	{name: "a maximum age of words", query: "max_age=soon", wrong: "max_age is not a number"},
 
-	{name: "contexts", query: "acr_values=mfa+hw", returnTo: "/home", demanded: true,
-		change: func(r *request) { r.ACR, r.Prompt = []string{"mfa", "hw"}, []string{"login"} }},
-	{name: "contexts of blanks", query: "acr_values=++", returnTo: "/home"},
-	{name: "contexts of which the route asks for one", query: "acr_values=mfa+hw", route: request{Demand: demand{ACR: []string{"hw", "pwd"}}}, returnTo: "/home", demanded: true,
-		change: func(r *request) { r.ACR, r.Prompt = []string{"hw"}, []string{"login"} }},
-	{name: "contexts that the route does not ask for", query: "acr_values=mfa", route: request{Demand: demand{ACR: []string{"hw"}}}, wrong: "acr_values names none"},
-	{name: "a context beyond ASCII", query: "acr_values=%E2%82%AC", wrong: "ACRValues"},
-	{name: "too many contexts", query: "acr_values=" + strings.Repeat("x+", 33), wrong: "ACRValues: more than 32"},
-	{name: "both, from a provider", query: "max_age=1&acr_values=mfa&login_hint=kim&return_to=/x&iss=" + issuer, returnTo: "/x", demanded: true,
-		change: func(r *request) {
-			r.MaxAge, r.MaxAgeAsked, r.ACR, r.LoginHint, r.Prompt = time.Second, true, []string{"mfa"}, "kim", []string{"login"}
-		}},
+	{name: "classes", query: "acr_values=mfa+hw", want: request{Demand: acr("mfa", "hw"), Prompt: []string{"login"}}},
+	{name: "classes of blanks", query: "acr_values=++"},
+	{name: "classes that the route does not ask for", query: "acr_values=mfa",
+		route: request{Demand: acr("hw")}, wrong: "acr_values has no class"},
+	{name: "a class beyond ASCII", query: "acr_values=%E2%82%AC", wrong: "ACRValues"},
+	{name: "age, class and hint, from a provider", query: "max_age=1&acr_values=mfa&login_hint=kim" + byIssuer,
+		want: request{Demand: with(second, "mfa"), LoginHint: "kim", Prompt: []string{"login"}}},
 }
 
 func TestFromQuery(t *testing.T) {
@@ -76,45 +116,32 @@ func TestFromQuery(t *testing.T) {
 				t.Fatal(err)
 			}
 			prompt := slices.Clone(row.route.Prompt)
-			req, tx, err := logto().FromQuery(q, row.route, "/home")
+			c := logto()
+			c.Logto = !row.other
+			req, tx, err := c.FromQuery(q, row.route, "/home")
+			if !slices.Equal(row.route.Prompt, prompt) {
+				t.Errorf("got the route's prompt changed to %q", row.route.Prompt)
+			}
 			if row.wrong != "" {
-				if err == nil || !strings.HasPrefix(err.Error(), "signin: ") || !strings.Contains(err.Error(), row.wrong) || req != nil || tx != nil {
+				if err == nil || !strings.HasPrefix(err.Error(), "signin: "+row.wrong) || req != nil || tx != nil {
 					t.Errorf("got %+v, %+v, %v; want an error that says %q", req, tx, err, row.wrong)
 				}
 				return
 			}
-			if err != nil {
-				t.Fatalf("got %v; want no error", err)
+			want := transaction{ReturnTo: "/home", Demanded: row.want.Prompt != nil || row.other}
+			if row.returnTo != "" {
+				want.ReturnTo = row.returnTo
 			}
-			want := row.route
-			if row.change != nil {
-				row.change(&want)
-			}
-			if !reflect.DeepEqual(*req, want) {
-				t.Errorf("got %+v; want %+v", *req, want)
-			}
-			if tx.ReturnTo != row.returnTo || tx.Demanded != row.demanded {
-				t.Errorf("got return_to %q, demanded %t; want %q, %t", tx.ReturnTo, tx.Demanded, row.returnTo, row.demanded)
-			}
-			if !slices.Equal(row.route.Prompt, prompt) {
-				t.Errorf("got the route's prompt %q; want %q still", row.route.Prompt, prompt)
+			if err != nil || !reflect.DeepEqual(*req, row.want) || !reflect.DeepEqual(*tx, want) {
+				t.Errorf("got %+v, %+v, %v; want %+v, %+v", req, tx, err, row.want, want)
 			}
 		})
 	}
-	t.Run("another provider's step-up does not ask for login", func(t *testing.T) {
-		t.Parallel()
-		c := logto()
-		c.Logto = false
-		req, _, err := c.FromQuery(url.Values{"max_age": {"60"}}, request{}, "")
-		if err != nil || len(req.Prompt) != 0 {
-			t.Errorf("got %+v, %v; want no prompt", req, err)
-		}
-	})
 }
 
-// FuzzFromQuery gives the query of a route to a route that asks for something itself:
-// what comes of it is a request that passes Check, asks for no less, and leads to a
-// path that may be followed.
+// FuzzFromQuery gives a query to a route that demands something itself. The outcome
+// is a request that passes Check, demands no less, and leads to a path that may be
+// followed.
 func FuzzFromQuery(f *testing.F) {
 	for _, row := range asked {
 		f.Add(row.query)
@@ -122,7 +149,7 @@ func FuzzFromQuery(f *testing.F) {
 	c := logto()
 	f.Fuzz(func(t *testing.T, query string) {
 		q, _ := url.ParseQuery(query)
-		route := request{Demand: demand{MaxAge: time.Minute, MaxAgeAsked: true, ACR: []string{"mfa", "hw"}}, Prompt: []string{"none"}}
+		route := request{Demand: with(minute, "mfa", "hw"), Prompt: []string{"none"}}
 		req, tx, err := c.FromQuery(q, route, "/home")
 		if err != nil {
 			return
@@ -135,7 +162,7 @@ func FuzzFromQuery(f *testing.F) {
 			t.Errorf("%q: got %+v; want no less than the route asks for", query, req)
 		}
 		if req.Silent() == tx.Demanded {
-			t.Errorf("%q: got silent %t, demanded %t; want the one or the other", query, req.Silent(), tx.Demanded)
+			t.Errorf("%q: got silent %t, demanded %t; want one of them", query, req.Silent(), tx.Demanded)
 		}
 		if path, err := c.ReturnTo.Path(tx.ReturnTo); err != nil || path != tx.ReturnTo {
 			t.Errorf("%q: got return_to %q, %v; want a path that may be followed", query, tx.ReturnTo, err)

@@ -8,9 +8,9 @@ import (
 )
 
 // Request is what an application asks of one sign-in. The zero Request is an
-// ordinary one. It may be shared once it is filled in.
+// ordinary one. A Request may be shared if it is not changed.
 type Request struct {
-	LoginHint string // pre-fills the identifier
+	LoginHint string // fills in the identifier on the sign-in page
 
 	// Prompt is "none" alone, or any of "login", "consent" and "select_account":
 	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
@@ -21,9 +21,9 @@ type Request struct {
 	UILocales []string // for the provider's pages, the best first (BCP 47)
 	Extra     map[string]string
 
-	// The others are Logto's own.
+	// The fields below are for Logto only.
 
-	// FirstScreen is the page on which the person arrives: sign_in, register,
+	// FirstScreen is the page that the person sees first: sign_in, register,
 	// reset_password, identifier:sign_in, identifier:register or single_sign_on.
 	FirstScreen string
 
@@ -35,15 +35,15 @@ type Request struct {
 	// ("naver"), or "sso:" and the ID of an enterprise connector.
 	DirectSignIn string
 
-	// OneTimeToken is that of a magic link, and OneTimeEmail the address to which
-	// it was sent, which becomes the login hint.
+	// OneTimeToken is the token of a magic link, and OneTimeEmail the address to
+	// which it was sent. The address becomes the login hint.
 	OneTimeToken, OneTimeEmail string
-	// OneTimeAsked says that the token is required: a link that has lost its query
-	// must not become an ordinary sign-in.
+	// OneTimeAsked says that the token is required: a link without its query must
+	// not become an ordinary sign-in.
 	OneTimeAsked bool
 
 	// Organization is the ID of the organization whose branding the pages show. It
-	// has nothing to do with access.
+	// does not affect access.
 	Organization string
 }
 
@@ -51,7 +51,7 @@ type Request struct {
 func (r *Request) Silent() bool { return slices.Contains(r.Prompt, "none") }
 
 // values returns the parameters of a request that has passed Check. With
-// addConsent, consent is added to the prompt, except to none: "If this parameter
+// addConsent it adds consent to the prompt unless that is none: "If this parameter
 // contains none with any other value, an error is returned"
 // (https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest).
 func (r *Request) values(addConsent bool) url.Values {
@@ -62,7 +62,7 @@ func (r *Request) values(addConsent bool) url.Values {
 		}
 	}
 	set("first_screen", r.FirstScreen)
-	// Logto's name is in the singular, and it ignores "identifiers".
+	// Logto ignores "identifiers".
 	set("identifier", strings.Join(r.Identifiers, " "))
 	set("direct_sign_in", r.DirectSignIn)
 	set("login_hint", cmp.Or(r.OneTimeEmail, r.LoginHint))

@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// reserved says why an extra parameter must not have this name, or "". A provider
-// may refuse a parameter that is sent twice, or believe the second, and so undo
-// what the flow relies on. Names are case-sensitive, but not for every provider.
+// reserved returns the reason why an extra parameter must not have this name, or "".
+// A provider may refuse a parameter that is sent twice, or use the second value,
+// which would defeat the checks of the flow. Names are case-sensitive, but some
+// providers ignore case.
 func reserved(name string, logto bool) string {
 	name = strings.ToLower(name)
 	switch name {
@@ -23,8 +24,8 @@ func reserved(name string, logto bool) string {
 		"id_token_hint":
 		return "must never be sent through a browser"
 	case "claims":
-		// The ID token is not checked for what it asks (acr, auth_time, sub), as it is
-		// for MaxAge and ACRValues.
+		// Whether the ID token meets claims (acr, auth_time, sub) is not checked.
+		// MaxAge and ACRValues are checked.
 		return "is not supported: use MaxAge, ACRValues or Config.Scopes"
 	case "client_id":
 		return "comes from Config.ClientID"
@@ -42,14 +43,15 @@ func reserved(name string, logto bool) string {
 	if option == "" {
 		return ""
 	}
-	return "has an option of its own: use " + option + " instead"
+	return "has its own option: use " + option + " instead"
 }
 
 var (
 	options = map[string]string{
 		"prompt": "Prompt", "max_age": "MaxAge", "acr_values": "ACRValues", "ui_locales": "UILocales", "login_hint": "LoginHint",
 	}
-	// Other providers may give these names a meaning, as some do organization_id.
+	// At other providers these names may mean something else, as organization_id
+	// does at some.
 	optionsAtLogto = map[string]string{
 		"first_screen":     "FirstScreen",
 		"interaction_mode": "FirstScreen", // its older form

@@ -10,29 +10,30 @@ import (
 // Response is an authorization response: the query with which a browser comes
 // back from the provider. It has a state, and either a code or an error.
 //
-// The browser can choose every byte of it. It counts only together with the
+// The browser can choose every byte of it. It is trusted only together with the
 // transaction of its state.
 type Response struct {
 	State string
 	Code  string
-	// Error is a code of https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. Its
-	// description is not kept, because it is never shown.
+	// Error is an error code of
+	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. The error_description
+	// is never shown, so it is not kept.
 	Error  string
 	Issuer string // iss, if it was sent
 }
 
 const (
 	maxQuery = 16 << 10
-	maxCode  = 4096 // some providers put a token into the code, which takes 2 KB
+	maxCode  = 4096 // some providers put a token of 2 KB into the code
 	maxOther = 512
 )
 
-// ParseResponse reads the raw query of a request. Its errors repeat nothing of it.
+// ParseResponse parses the raw query of a request. Its errors repeat nothing of it.
 func ParseResponse(rawQuery string) (*Response, error) {
 	if len(rawQuery) > maxQuery {
 		return nil, errors.New("signin: authorization response is too long")
 	}
-	// It is tempting to call URL.Query, which reads what it can of a malformed query.
+	// It is tempting to call URL.Query, which ignores malformed parts of a query.
 	q, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return nil, errors.New("signin: authorization response is not a query")
@@ -48,7 +49,7 @@ func ParseResponse(rawQuery string) (*Response, error) {
 	} {
 		// "Request and response parameters MUST NOT be included more than once":
 		// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
-		// Two readers could pick different ones.
+		// Two readers could use different values.
 		if len(q[p.name]) > 1 {
 			return nil, fmt.Errorf("signin: authorization response has %s more than once", p.name)
 		}
@@ -68,13 +69,13 @@ func ParseResponse(rawQuery string) (*Response, error) {
 	return r, nil
 }
 
-// unprintable reports characters that none of these parameters may have:
+// unprintable reports whether these parameters must not have a character:
 // https://www.rfc-editor.org/rfc/rfc6749#appendix-A
 func unprintable(c rune) bool { return c < 0x20 || c > 0x7e }
 
-// CheckIssuer returns an error unless the response may come from the issuer, so
-// that a response of one provider is not redeemed at another (mix-up). announced
-// says that the issuer's metadata promise iss in every response.
+// CheckIssuer returns an error unless the response may come from the issuer. It
+// keeps the code of one provider from being sent to another (mix-up attack).
+// announced says that the issuer's metadata promise iss in every response.
 func (r *Response) CheckIssuer(issuer string, announced bool) error {
 	switch {
 	// https://www.rfc-editor.org/rfc/rfc9207#section-2.4
@@ -91,9 +92,9 @@ type Outcome int
 
 const (
 	Declined     Outcome = iota // the person or the provider said no
-	PersonNeeded                // the provider was to show nothing, and would have to
-	Trouble                     // the provider is in trouble that may pass
-	Misfit                      // the provider does not take such a request from this client
+	PersonNeeded                // the provider has to ask the person, and prompt=none forbids it
+	Trouble                     // the provider has a problem that may pass
+	Misfit                      // the provider does not accept such a request from this client
 )
 
 // Outcome classifies the error code. The codes are those of
@@ -112,11 +113,11 @@ func (r *Response) Outcome() Outcome {
 	return Declined
 }
 
-// Cause describes an error response for a log. Anyone can send a browser here
-// with any code, so it is repeated only if it has the form of a registered one.
+// Cause describes an error response for a log. Anyone can send a browser here with
+// any error code, so the code is repeated only if it looks like a registered one.
 func (r *Response) Cause() error {
 	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
-		return errors.New("signin: the provider answered with an error of its own")
+		return errors.New("signin: the provider answered with an unknown error")
 	}
 	return fmt.Errorf("signin: the provider answered with %s", r.Error)
 }

@@ -18,14 +18,14 @@ type Transaction struct {
 
 	ReturnTo string `json:",omitzero"` // a path; empty for the default
 	Foreign  bool   `json:",omitzero"` // another site sent the person here
-	// Demanded says that the query asks for more than the route, as a guard's
+	// Demanded says that the query asks for more than the route does, as a guard's
 	// step-up does.
 	Demanded bool `json:",omitzero"`
-	// Subject is who must answer, for a step-up of a person who is signed in; empty
-	// if anyone may.
+	// Subject is the sub that the ID token must have, for a step-up of a person who
+	// is signed in; empty if it may have any.
 	Subject string `json:",omitzero"`
-	// Repeated says that this sign-in takes the place of one that came back without
-	// its cookies.
+	// Repeated says that this sign-in replaces one that came back without its
+	// cookies.
 	Repeated bool `json:"-"`
 
 	// Client.Start sets the others.
@@ -38,14 +38,15 @@ type Transaction struct {
 	Demand
 }
 
-// A state begins with one of these: it comes back even where cookies are blocked.
+// A state begins with one of these. Unlike a cookie, it comes back even if the
+// browser blocks cookies.
 const (
 	once     = "1"
 	repeated = "2"
 )
 
-// Repeated reports whether a state is that of a repeated transaction. Forging one
-// only brings a page that explains, in place of a repeated sign-in.
+// Repeated reports whether a state is that of a repeated transaction. A forged one
+// only leads to a page that explains, instead of to a repeated sign-in.
 func Repeated(state string) bool { return strings.HasPrefix(state, repeated) }
 
 func (tx *Transaction) begin(req *Request, now time.Time) {
@@ -60,9 +61,9 @@ func (tx *Transaction) begin(req *Request, now time.Time) {
 	tx.Demand = req.Demand
 }
 
-// Note returns what to keep in shared state for a reload of the callback: where
-// the sign-in led. Anyone can cause such notes, so they are short: a reload after a
-// longer ReturnTo leads to the default.
+// Note returns what shared state keeps for a reload of the callback: the address to
+// return to. Anyone can cause such notes, so they are short: after a longer
+// ReturnTo, a reload leads to the default.
 func (tx *Transaction) Note() []byte {
 	if len(tx.ReturnTo) > 256 {
 		return nil

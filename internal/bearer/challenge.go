@@ -10,8 +10,8 @@
 //		w.Header().Set("WWW-Authenticate", bearer.Challenge{Error: bearer.CodeInvalidRequest}.String()) // 400
 //	}
 //
-// It does not judge tokens. It never looks for one in a query or a form, where it
-// would end up in logs and histories
+// The package does not judge tokens. It never looks for one in a query or a form,
+// since queries end up in logs and histories
 // (https://www.rfc-editor.org/rfc/rfc9700#section-4.3.2).
 package bearer
 
@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// Code is why a token is refused. A request without a token gets the empty Code: a
-// client that did not try has not failed.
+// Code is why a token is refused. A request without a token gets the empty Code,
+// since the client has not tried to authenticate.
 type Code string
 
 // The codes, with the status of each:
@@ -44,14 +44,14 @@ const (
 type Challenge struct {
 	Error     Code
 	Scope     string   // the scopes that the request needs, with spaces between them
-	ACRValues []string // the authentication context classes of which it needs one
+	ACRValues []string // the authentication context classes, one of which it needs
 	// MaxAge, unless nil, is how long ago the person may have authenticated. It is
 	// rounded down to seconds, and 0 if negative.
 	MaxAge *time.Duration
 }
 
-// String returns the header's value. Nothing in c can end a parameter or the header
-// early.
+// String returns the header's value. No value in c can end a parameter or the
+// header early.
 func (c Challenge) String() string {
 	var params []string
 	param := func(name, value string) {
@@ -78,14 +78,14 @@ func (c Challenge) String() string {
 // https://www.rfc-editor.org/rfc/rfc6749#section-3.3, "scope-token"
 var word = regexp.MustCompile(`^[!#-\[\]-~]+$`)
 
-// words joins those values that have the form of scopes, which need no escape.
+// words joins the values that have the form of scopes and so need no escaping.
 func words(values []string) string {
-	unfit := func(s string) bool { return !word.MatchString(s) }
-	return strings.Join(slices.DeleteFunc(slices.Clone(values), unfit), " ")
+	malformed := func(s string) bool { return !word.MatchString(s) }
+	return strings.Join(slices.DeleteFunc(slices.Clone(values), malformed), " ")
 }
 
-// maxChallenges is how much of an answer's challenges is read, in bytes: net/http
-// lets ten megabytes of headers pass.
+// maxChallenges limits how many bytes of an answer's challenges are read: net/http
+// accepts ten megabytes of headers.
 const maxChallenges = 16 << 10
 
 // The grammar of a list of challenges. Commas are between challenges as well as
@@ -96,29 +96,29 @@ const (
 	token68 = `[A-Za-z0-9._~+/-]+=*`
 	quoted  = `"(?:[^"\\]|\\.)*"`
 	equals  = `[ \t]*=[ \t]*`
-	comma   = `[ \t]*,[ \t,]*` // and the empty elements after it
+	comma   = `[ \t]*,[ \t,]*` // with the empty elements after it
 	param   = token + equals + `(?:` + token + `|` + quoted + `)`
 	element = `(?:(?:` + token + ` +)?` + param + `|` + token + `(?: +` + token68 + `)?)`
 	invalid = string(CodeInvalidToken)
 )
 
-// saysInvalidToken finds a challenge to bearer tokens with that error, and a comma
-// after it. Everything before must be well formed, so that it finds none in the
-// text of another parameter.
+// saysInvalidToken matches a Bearer challenge with that error and a comma after it.
+// Everything before must be well formed, so that it does not match the text of
+// another parameter.
 var saysInvalidToken = regexp.MustCompile(`(?s)\A[ \t,]*(?:` + element + comma + `)*` +
 	`(?i:` + scheme + `) +(?:` + comma + `)?(?:` + param + comma + `)*` +
 	`(?i:error)` + equals + `(?:` + invalid + `|"` + escaped(invalid) + `")` + comma)
 
-// escaped matches a text, of which each character may be a quoted-pair:
+// escaped returns an expression for a text whose characters may be quoted-pairs:
 // https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4
 func escaped(text string) string {
 	return `\\?` + strings.Join(strings.Split(text, ""), `\\?`)
 }
 
-// InvalidToken reports whether the answer of an API says, in a challenge to bearer
-// tokens, that the one presented was revoked, has expired, or is invalid for another
-// reason. Challenges of other schemes do not count, nor does what comes after a
-// malformed one. Of the lines, only those within the first 16 KB are read.
+// InvalidToken reports whether the answer of an API says, in a Bearer challenge,
+// that the token was revoked, has expired, or is invalid for another reason.
+// Challenges of other schemes are ignored, and so is everything after a malformed
+// one. Only lines within the first 16 KB are read.
 func InvalidToken(h http.Header) bool {
 	// Several lines mean the same as one that joins them with commas:
 	// https://www.rfc-editor.org/rfc/rfc9110#section-5.3

@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 )
 
 var long = strings.Repeat("a", 64<<10)
+
+const b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 
 // authorizations are lines of Authorization, and what Token makes of them.
 var authorizations = []struct {
@@ -18,38 +21,28 @@ var authorizations = []struct {
 	err   error
 }{
 	{"a JWT", []string{"Bearer eyJ.e30.c2ln"}, "eyJ.e30.c2ln", nil},
-	{"all characters of a token68", []string{"Bearer azAZ09-._~+/=="}, "azAZ09-._~+/==", nil},
+	{"all characters of a token68", []string{"Bearer " + b64 + "=="}, b64 + "==", nil},
 	{"the scheme in odd case", []string{"bEARER x"}, "x", nil},
 	{"several spaces", []string{"Bearer   x"}, "x", nil},
 	{"64 KB", []string{"Bearer " + long}, long, nil},
 	{"64 KB and a byte", []string{"Bearer " + long + "a"}, "", bearer.ErrSyntax},
 
 	{"Basic", []string{"Basic dTpw"}, "", bearer.ErrScheme},
-	{"DPoP", []string{"DPoP eyJ.e30.c2ln"}, "", bearer.ErrScheme},
 	{"a scheme that begins like it", []string{"BearerToken x"}, "", bearer.ErrScheme},
 	{"a scheme that ends like it", []string{"XBearer x"}, "", bearer.ErrScheme},
-	{"a token without scheme", []string{"eyJ.e30.c2ln"}, "", bearer.ErrScheme},
+	{"a token without a scheme", []string{"eyJ.e30.c2ln"}, "", bearer.ErrScheme},
 	{"an empty header", []string{""}, "", bearer.ErrScheme},
 	{"a space in front", []string{" Bearer x"}, "", bearer.ErrScheme},
-	{"a tab between", []string{"Bearer\tx"}, "", bearer.ErrScheme},
-	{"a colon between", []string{"Bearer: x"}, "", bearer.ErrScheme},
 
-	{"the scheme alone", []string{"Bearer"}, "", bearer.ErrSyntax},
 	{"the scheme and a space", []string{"Bearer "}, "", bearer.ErrSyntax},
 	{"padding alone", []string{"Bearer =="}, "", bearer.ErrSyntax},
 	{"padding in the middle", []string{"Bearer x=y"}, "", bearer.ErrSyntax},
 	{"two tokens", []string{"Bearer x y"}, "", bearer.ErrSyntax},
-	{"two tokens, by comma", []string{"Bearer x,y"}, "", bearer.ErrSyntax},
-	{"two credentials in one line", []string{"Bearer x, Bearer y"}, "", bearer.ErrSyntax},
 	{"a space behind", []string{"Bearer x "}, "", bearer.ErrSyntax},
-	{"a tab behind", []string{"Bearer x\t"}, "", bearer.ErrSyntax},
 	{"quotes", []string{`Bearer "x"`}, "", bearer.ErrSyntax},
-	{"a parameter", []string{`Bearer token="x"`}, "", bearer.ErrSyntax},
 	{"a line break", []string{"Bearer x\ny"}, "", bearer.ErrSyntax},
-	{"a NUL", []string{"Bearer x\x00"}, "", bearer.ErrSyntax},
-	{"not ASCII", []string{"Bearer é"}, "", bearer.ErrSyntax},
+	{"a letter beyond ASCII", []string{"Bearer é"}, "", bearer.ErrSyntax},
 
-	{"two lines", []string{"Bearer x", "Bearer y"}, "", bearer.ErrRepeated},
 	{"the same line twice", []string{"Bearer x", "Bearer x"}, "", bearer.ErrRepeated},
 	{"Basic beside it", []string{"Bearer x", "Basic dTpw"}, "", bearer.ErrRepeated},
 	{"an empty line beside it", []string{"", "Bearer x"}, "", bearer.ErrRepeated},
@@ -57,28 +50,45 @@ var authorizations = []struct {
 
 func TestToken(t *testing.T) {
 	t.Parallel()
-	for _, c := range authorizations {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			got, present, err := bearer.Token(http.Header{"Authorization": c.lines})
-			if got != c.want || !present || err != c.err {
-				t.Errorf("got %q, present %t, %v; want %q, present, %v", got, present, err, c.want, c.err)
-			}
-			if err != nil && !strings.HasPrefix(err.Error(), "signin: ") {
-				t.Errorf("got error text %q; want signin: in front", err)
-			}
-		})
+	for _, row := range authorizations {
+		got, present, err := bearer.Token(http.Header{"Authorization": row.lines})
+		if got != row.want || !present || err != row.err {
+			t.Errorf("%s: got %q, present %t, %v; want %q, present, %v", row.name, got, present, err, row.want, row.err)
+		}
 	}
-}
-
-func TestTokenIsAbsentOnlyWithoutHeader(t *testing.T) {
-	t.Parallel()
 	for name, h := range map[string]http.Header{
-		"nil": nil, "no header": {}, "no value": {"Authorization": nil},
-		"other places": {"Proxy-Authorization": {"Bearer x"}, "X-Authorization": {"Bearer x"}, "Cookie": {"access_token=x"}},
+		"no header": nil, "no value": {"Authorization": nil},
+		"other places": {"Proxy-Authorization": {"Bearer x"}, "Cookie": {"access_token=x"}},
 	} {
 		if got, present, err := bearer.Token(h); got != "" || present || err != nil {
 			t.Errorf("%s: got %q, present %t, %v; want nothing", name, got, present, err)
 		}
 	}
+}
+
+// credentials is https://www.rfc-editor.org/rfc/rfc6750#section-2.1 as a regular
+// expression.
+var credentials = regexp.MustCompile(`\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\z`)
+
+// FuzzToken compares with the grammar.
+func FuzzToken(f *testing.F) {
+	for _, row := range authorizations {
+		if line := strings.Join(row.lines, "\n"); len(line) < 1<<10 { // long ones slow the fuzzing down
+			f.Add(line)
+		}
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		want := ""
+		if m := credentials.FindStringSubmatch(line); m != nil && len(m[1]) <= 64<<10 {
+			want = m[1]
+		}
+		got, present, err := bearer.Token(http.Header{"Authorization": {line}})
+		if got != want || !present || (err == nil) != (want != "") {
+			t.Fatalf("%q: got %q, present %t, %v; want %q", line, got, present, err, want)
+		}
+		scheme, _, _ := strings.Cut(line, " ")
+		if err != nil && (err == bearer.ErrScheme) == strings.EqualFold(scheme, "Bearer") {
+			t.Errorf("%q: got %v", line, err)
+		}
+	})
 }

@@ -14,7 +14,8 @@ import (
 type Transport struct {
 	Base   http.RoundTripper
 	Origin *url.URL
-	// Token returns a token for a request's context, another one than refused.
+	// Token returns a token for a request's context, other than the refused one.
+	// refused is empty at the first attempt.
 	Token func(ctx context.Context, refused string) (string, error)
 }
 
@@ -50,18 +51,18 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.send(r, again, fresh)
 }
 
-// maxDrain is how much of a refusal is read before it is let go.
+// maxDrain limits how many bytes of a refusal are read before it is closed.
 const maxDrain = 64 << 10
 
 // isOrigin compares scheme, host and port
 // (https://www.rfc-editor.org/rfc/rfc6454#section-5). A request whose Host header
-// names another host is for a neighbour at the same address.
+// names another host is for another site at the same address.
 func (t *Transport) isOrigin(r *http.Request) bool {
 	return r.URL != nil && sameOrigin(r.URL, t.Origin) && (r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin))
 }
 
-// sameOrigin ignores the case of ASCII letters alone: for strings.EqualFold the
-// Kelvin sign is a k, and for DNS it is not.
+// sameOrigin ignores the case of ASCII letters only: strings.EqualFold takes the
+// Kelvin sign for a k, and DNS does not.
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && lower(a.Hostname()) == lower(b.Hostname()) && port(a) == port(b)
 }
@@ -82,7 +83,8 @@ func port(u *url.URL) string {
 	return cmp.Or(u.Port(), "80")
 }
 
-// token asks for a token, and gives up when the request does.
+// token asks for a token. If the request's context has ended, it returns the
+// context's error.
 func (t *Transport) token(r *http.Request, refused string) (string, error) {
 	token, err := t.Token(r.Context(), refused)
 	if err != nil && r.Context().Err() != nil {
@@ -92,8 +94,8 @@ func (t *Transport) token(r *http.Request, refused string) (string, error) {
 }
 
 // send sends a copy of a request, since a RoundTripper must not change it. The
-// answer names the caller's own. It is tempting to leave the copy there, where a
-// CheckRedirect that copies headers would find the token.
+// answer's Request is the caller's own. With the copy, a CheckRedirect that copies
+// headers would find the token.
 func (t *Transport) send(r *http.Request, body io.ReadCloser, token string) (*http.Response, error) {
 	c := r.Clone(r.Context())
 	c.Body = body
@@ -105,7 +107,7 @@ func (t *Transport) send(r *http.Request, body io.ReadCloser, token string) (*ht
 	return resp, err
 }
 
-// bodyAgain returns a request's body once more, if it has a way to.
+// bodyAgain returns a request's body once more, if the request can provide it.
 func bodyAgain(r *http.Request) (io.ReadCloser, bool) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Writer sets cookies of this application: for its whole host, out of reach of
-// scripts, and sent with other sites' requests only when a link is followed.
+// Writer sets cookies for the whole host of this application. Scripts cannot read
+// them, and other sites' requests carry them only when a person follows a link.
 type Writer struct{ Secure bool }
 
-// Set sets a cookie, in place of an earlier one of its name in this answer. A
-// negative age deletes it in the browser.
+// Set sets a cookie. It replaces an earlier one of the name in this answer. An age
+// that is not positive deletes the cookie in the browser.
 func (wr Writer) Set(w http.ResponseWriter, name, value string, age time.Duration) {
 	c := http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: Seconds(age),
@@ -25,7 +25,7 @@ func (wr Writer) Set(w http.ResponseWriter, name, value string, age time.Duratio
 // Unset deletes a cookie in the browser.
 func (wr Writer) Unset(w http.ResponseWriter, name string) { wr.Set(w, name, "", -1) }
 
-// Withdraw takes back what this answer was to set under a name.
+// Withdraw removes the cookies of a name from this answer.
 func Withdraw(w http.ResponseWriter, name string) {
 	h := w.Header()
 	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
@@ -36,8 +36,9 @@ func Withdraw(w http.ResponseWriter, name string) {
 	h["Set-Cookie"] = lines
 }
 
-// Seconds returns a Max-Age. It rounds up, so that a cookie lives as long as
-// what it holds, and is never zero, which means until the browser is closed.
+// Seconds returns a Max-Age. It rounds up, so that a cookie lives as long as its
+// content. It is never zero, which net/http takes for no Max-Age at all: such a
+// cookie lives until the browser is closed.
 func Seconds(d time.Duration) int {
 	if d <= 0 {
 		return -1

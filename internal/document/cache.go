@@ -8,27 +8,27 @@ import (
 )
 
 const (
-	// maxAge is how long a document serves before it is fetched again. The first
-	// caller who needs it after aheadAge has it fetched for those who come later,
-	// so that none of them waits, or notices a provider that is down for a while.
+	// maxAge is how long a document is used before it is fetched again. The first
+	// caller after aheadAge starts a fetch without waiting for it, so that later
+	// callers need not wait, even if the provider is down for some minutes.
 	maxAge   = time.Hour
 	aheadAge = 45 * time.Minute
-	// After a failure the provider is not asked for firstBackOff, and for twice
-	// as long after each further one. The first is short, so that a provider
-	// that is back is in use again at once.
+	// After a failure no request is made for firstBackOff, and for twice as long
+	// after each further failure. The first wait is short, so that a provider is
+	// soon in use again after a brief failure.
 	firstBackOff = time.Second
 	maxBackOff   = 30 * time.Second
-	// coolDown is how long after an extra fetch there is no other.
+	// coolDown is how long after an extra fetch no other one is made.
 	coolDown = 30 * time.Second
 )
 
-// ErrCoolingDown is the cause where a document is not fetched because it was a
-// moment ago.
-const ErrCoolingDown = fault("fetched a moment ago, not again yet")
+// ErrCoolingDown is the cause of an Error if a document is not fetched because
+// an extra fetch was made less than 30 seconds ago.
+const ErrCoolingDown = fault("fetched less than 30 seconds ago, and not again yet")
 
-// Error says that a document is not to be had at the moment.
+// Error says that a document cannot be had at the moment.
 type Error struct {
-	// RetryAfter is how long to wait before trying again. 0: nothing is known.
+	// RetryAfter is how long to wait before trying again. 0 means unknown.
 	RetryAfter time.Duration
 	// Err is the cause, never nil.
 	Err error
@@ -40,9 +40,10 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Cache holds a document that all callers share: fetched by one flight however
-// many are waiting, and not at all during the back-off that follows a failure.
-// It starts no flight by itself. It is safe for concurrent use.
+// Cache holds a document that all callers share. However many are waiting, one
+// flight fetches it, and none does so during the back-off that follows a
+// failure. A flight starts only in a call of a method. It is safe for
+// concurrent use.
 type Cache[T any] struct {
 	now   func() time.Time
 	fetch func(context.Context) (*T, error)
@@ -52,50 +53,52 @@ type Cache[T any] struct {
 	held     *T // nil if it was never fetched
 	at       time.Time
 	flight   *flight[T]
-	failure  error // of the last flight; nil if it landed well
+	failure  error // of the last flight; nil if it succeeded
 	failures uint  // in a row
 	retryAt  time.Time
 	extraAt  time.Time
 }
 
-// flight is a fetch under way. got and err are to be read when done is closed.
+// flight is a fetch under way. got and err may be read once done is closed.
 type flight[T any] struct {
 	done chan struct{}
 	got  *T
 	err  error
 }
 
-// waiting is an error of a fetch that says when the next may be made.
+// waiting is an error of a fetch that says how long to wait before the next
+// one.
 type waiting interface {
 	error
 	Wait() time.Duration
 }
 
 // NewCache makes a cache of what fetch returns. If its error has a method Wait
-// that returns a time.Duration, the next fetch is that far away, within bounds.
-// While a new document cannot be had within stale, an old one serves; with 0 it
-// never does.
+// that returns a time.Duration, the next fetch is made after that time, within
+// bounds. If a new document cannot be had within stale, the old one is used.
+// With a stale of 0 an old document is never used.
 func NewCache[T any](now func() time.Time, stale time.Duration, fetch func(context.Context) (*T, error)) *Cache[T] {
 	return &Cache[T]{now: now, stale: stale, fetch: fetch}
 }
 
-// Held returns the document whatever its age, and nil if there is none.
+// Held returns the document, however old it is, or nil if none was fetched.
 func (c *Cache[T]) Held() *T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.held
 }
 
-// Get returns the document, fetched if there is none or it is an hour old. It
-// must not be changed. The error is an *Error.
+// Get returns the document. It fetches it first if none is held, or if the one
+// held is an hour old. The document must not be changed. The error is an
+// *Error.
 func (c *Cache[T]) Get(ctx context.Context) (*T, error) {
 	c.mu.Lock()
 	held, age := c.held, c.now().Sub(c.at)
-	// A clock that was set back makes a document of the future, which is not
-	// young.
+	// The age is negative if the clock was set back. Such a document counts as
+	// old, or it might be used for years.
 	young := held != nil && age >= 0 && age < maxAge
 	if age >= aheadAge {
-		_, _ = c.start(ctx, false) // if that may not be now, it is tried again
+		_, _ = c.start(ctx, false) // an error is for a later caller to see
 	}
 	c.mu.Unlock()
 	if young {
@@ -114,16 +117,18 @@ func (c *Cache[T]) Get(ctx context.Context) (*T, error) {
 	return got, err
 }
 
-// Newer returns a later document than one that will not do, though it is young.
-// That is fetched no more than once in 30 seconds. The error is an *Error.
+// Newer returns a later document than the one given, which need not be old.
+// Such an extra fetch is made at most once in 30 seconds. The error is an
+// *Error.
 func (c *Cache[T]) Newer(ctx context.Context, than *T) (*T, error) {
 	return c.other(ctx, than, true)
 }
 
-// other returns another document than old: the one held if another caller has
-// been faster, or what the flight in the air brings, or a new one. An extra
-// fetch is one that age does not explain. A caller whose context ends leaves;
-// the flight goes on for the others, bounded by the HTTP client's time-out.
+// other returns another document than old: the one held if another caller was
+// faster, or the result of the current flight, or of a new one. A fetch is
+// extra if it is not made because of the document's age. If a caller's context
+// ends, it stops waiting; the flight goes on for the others, until the HTTP
+// client's time-out at the latest.
 func (c *Cache[T]) other(ctx context.Context, old *T, extra bool) (*T, error) {
 	c.mu.Lock()
 	if c.held != old {
@@ -135,7 +140,7 @@ func (c *Cache[T]) other(ctx context.Context, old *T, extra bool) (*T, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case ctx.Err() != nil: // for select, either would do
+	case ctx.Err() != nil: // select might choose the other case
 		return nil, &Error{Err: ctx.Err()}
 	}
 	select {
@@ -146,7 +151,7 @@ func (c *Cache[T]) other(ctx context.Context, old *T, extra bool) (*T, error) {
 	}
 }
 
-// start returns the flight in the air, or a new one. c.mu is held.
+// start returns the current flight, or a new one. c.mu must be held.
 func (c *Cache[T]) start(ctx context.Context, extra bool) (*flight[T], error) {
 	if c.flight != nil {
 		return c.flight, nil
@@ -170,8 +175,8 @@ func (c *Cache[T]) start(ctx context.Context, extra bool) (*flight[T], error) {
 	return c.flight, nil
 }
 
-// remaining is the rest of a wait that was at most limit when it began: more
-// than that means that the clock was set back, and then there is no waiting.
+// remaining returns the rest of a wait that was limit at most when it began. If
+// more than that is left, the clock was set back, and the wait is over.
 func remaining(wait, limit time.Duration) time.Duration {
 	if wait > limit {
 		return 0
@@ -200,9 +205,9 @@ func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
 	f.err = &Error{RetryAfter: wait, Err: err}
 }
 
-// guarded fetches, and makes an error of a panic. net/http recovers a handler's
-// own goroutine; here, on what a provider or an HTTPClient has sent, it would
-// end the process.
+// guarded calls fetch and turns a panic into an error. net/http recovers only
+// the goroutine of a handler; a panic in this one, caused by what the provider
+// sent or by an HTTPClient, would end the process.
 func (c *Cache[T]) guarded(ctx context.Context) (got *T, err error) {
 	defer func() {
 		if p := recover(); p != nil {

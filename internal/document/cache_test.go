@@ -14,7 +14,7 @@ import (
 
 var errDown = errors.New("down")
 
-// source is fetched in a bubble. It counts, and fails with err.
+// source is fetched in a bubble. Its documents are numbered from 1.
 type source struct {
 	fetches atomic.Int32
 	err     error
@@ -30,142 +30,127 @@ func (s *source) fetch(ctx context.Context) (*int, error) {
 	return &n, ctx.Err()
 }
 
-// want fails unless a document was had, or an error with a wait.
-func want(t *testing.T, got *int, err error, value int, cause error, wait time.Duration) {
-	t.Helper()
-	missing, _ := errors.AsType[*document.Error](err)
-	if (got == nil) != (value == 0) || got != nil && *got != value || (cause == nil) != (err == nil) || !errors.Is(err, cause) {
-		t.Fatalf("got %v, %v; want %d, %v", got, err, value, cause)
-	}
-	if err != nil && (missing == nil || missing.RetryAfter != wait || missing.Error() != cause.Error()) {
-		t.Fatalf("got %v, retry after %v; want retry after %v", err, missing.RetryAfter, wait)
-	}
-}
-
-// A caller who has seen an old document is served a newer one without a flight.
-func TestCache_NewerThanNothingIsWhatIsHeld(t *testing.T) {
+// bubble runs a test with a source and a cache of it.
+func bubble(t *testing.T, stale time.Duration, test func(t *testing.T, s *source, c *document.Cache[int])) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := new(source)
-		c := document.NewCache(time.Now, 0, s.fetch)
-		for range 2 {
-			got, err := c.Newer(t.Context(), nil)
-			want(t, got, err, 1, nil, 0)
-		}
-		if held := c.Held(); held == nil || *held != 1 {
-			t.Errorf("got %v held; want the first document", held)
-		}
+		test(t, s, document.NewCache(time.Now, stale, s.fetch))
 	})
 }
 
-// However many ask at once for what is not there, it is fetched once.
-func TestCache_ThousandCallersOneFetch(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &source{takes: time.Second}
-		c := document.NewCache(time.Now, 0, s.fetch)
+// want returns a function that fails unless it gets a document.
+func want(t *testing.T, number int) func(*int, error) *int {
+	return func(got *int, err error) *int {
+		t.Helper()
+		if err != nil || *got != number {
+			t.Fatalf("got %v, %v; want document %d", got, err, number)
+		}
+		return got
+	}
+}
+
+// wantError returns a function that fails unless it gets an error with a wait.
+func wantError(t *testing.T, cause error, wait time.Duration) func(*int, error) {
+	return func(got *int, err error) {
+		t.Helper()
+		missing, ok := errors.AsType[*document.Error](err)
+		if got != nil || !ok || !errors.Is(err, cause) || missing.RetryAfter != wait || err.Error() != cause.Error() {
+			t.Fatalf("got %v, %v; want error %v, retry after %v", got, err, cause, wait)
+		}
+	}
+}
+
+// A caller that has seen an older document gets the one held without a fetch.
+func TestCache_NewerThanNothing(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, _ *source, c *document.Cache[int]) {
+		for range 2 {
+			want(t, 1)(c.Newer(t.Context(), nil))
+		}
+		want(t, 1)(c.Held(), nil)
+	})
+}
+
+func TestCache_ThousandCallers(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
+		s.takes = time.Second
 		var all sync.WaitGroup
 		for range 1000 {
 			all.Go(func() {
-				got, err := c.Get(t.Context())
-				if err != nil || *got != 1 {
+				if got, err := c.Get(t.Context()); err != nil || *got != 1 {
 					t.Errorf("got %v, %v; want the first document", got, err)
 				}
 			})
 		}
 		all.Wait()
-		if n := s.fetches.Load(); n != 1 {
-			t.Errorf("got %d fetches; want 1", n)
-		}
 	})
 }
 
-func TestCache_ServesForAnHourAndIsFetchedAhead(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := new(source)
-		c := document.NewCache(time.Now, 0, s.fetch)
-		get := func(value int) {
-			t.Helper()
-			got, err := c.Get(t.Context())
-			want(t, got, err, value, nil, 0)
-			synctest.Wait()
-		}
-		get(1)
+// A document is used for an hour, and fetched again when it is needed after 45
+// minutes, without a caller having to wait.
+func TestCache_Age(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
+		s.takes = time.Second
+		want(t, 1)(c.Get(t.Context()))
 		time.Sleep(45*time.Minute - time.Second)
-		get(1)
+		want(t, 1)(c.Get(t.Context()))
 		time.Sleep(time.Second)
-		get(1) // has it fetched
-		get(2)
+		synctest.Wait() // a fetch that began too early would end here
+		began := time.Now()
+		want(t, 1)(c.Get(t.Context()))
+		if took := time.Since(began); took != 0 {
+			t.Errorf("got the document after %v; want it at once", took)
+		}
+		time.Sleep(s.takes)
+		synctest.Wait()
+		want(t, 2)(c.Get(t.Context()))
 		time.Sleep(time.Hour)
-		get(3)
+		want(t, 3)(c.Get(t.Context()))
 		if n := s.fetches.Load(); n != 3 {
 			t.Errorf("got %d fetches; want 3", n)
 		}
 	})
 }
 
-// A clock that was set back makes a document old, not young for years, and a
-// wait not one of years.
+// If the clock is set back, a document must not be used, and a wait must not
+// last, for as long as the clock is behind.
 func TestCache_ClockSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, offset := new(source), time.Duration(0)
 		c := document.NewCache(func() time.Time { return time.Now().Add(offset) }, 0, s.fetch)
-		got, err := c.Get(t.Context())
-		want(t, got, err, 1, nil, 0)
+		want(t, 1)(c.Get(t.Context()))
 		offset = -time.Hour
-		got, err = c.Get(t.Context())
-		want(t, got, err, 2, nil, 0)
+		got := want(t, 2)(c.Get(t.Context()))
 
 		s.err = errDown
-		_, err = c.Newer(t.Context(), got)
-		want(t, nil, err, 0, errDown, time.Second)
+		wantError(t, errDown, time.Second)(c.Newer(t.Context(), got))
 		offset = -2 * time.Hour
 		s.err = nil
-		got, err = c.Newer(t.Context(), got)
-		want(t, got, err, 4, nil, 0)
+		want(t, 4)(c.Newer(t.Context(), got))
 	})
 }
 
-// While it is down it is asked after 1, 2, 4, … 30 seconds, and every caller is
-// told how long to wait. Back again, it begins with a second.
+// 9.1: while the provider is down it is asked after 1, 2, 4, … 30 seconds, and
+// every caller is told how long to wait. After a success that begins again.
 func TestCache_BackOff(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &source{err: errDown}
-		c := document.NewCache(time.Now, 0, s.fetch)
+	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
+		s.err = errDown
 		for i, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 			wait *= time.Second
-			got, err := c.Get(t.Context())
-			want(t, got, err, 0, errDown, wait)
+			wantError(t, errDown, wait)(c.Get(t.Context()))
 			time.Sleep(wait - time.Millisecond)
-			got, err = c.Get(t.Context())
-			want(t, got, err, 0, errDown, time.Millisecond)
+			wantError(t, errDown, time.Millisecond)(c.Get(t.Context()))
 			if n := s.fetches.Load(); int(n) != i+1 {
 				t.Fatalf("got %d fetches; want %d", n, i+1)
 			}
 			time.Sleep(time.Millisecond)
 		}
 		s.err = nil
-		got, err := c.Get(t.Context())
-		want(t, got, err, 8, nil, 0)
+		want(t, 8)(c.Get(t.Context()))
 		s.err = errDown
 		time.Sleep(time.Hour)
-		got, err = c.Get(t.Context())
-		want(t, got, err, 0, errDown, time.Second)
-	})
-}
-
-// What a failure says of a wait is heeded, within bounds.
-func TestCache_WaitThatIsAskedFor(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		for asked, wait := range map[time.Duration]time.Duration{0: time.Second, 10 * time.Second: 10 * time.Second, time.Hour: 30 * time.Second} {
-			s := &source{err: busy(asked)}
-			got, err := document.NewCache(time.Now, 0, s.fetch).Get(t.Context())
-			want(t, got, err, 0, busy(asked), wait)
-		}
+		wantError(t, errDown, time.Second)(c.Get(t.Context()))
 	})
 }
 
@@ -175,81 +160,78 @@ type busy time.Duration
 func (busy) Error() string         { return "busy" }
 func (b busy) Wait() time.Duration { return time.Duration(b) }
 
-// An extra fetch is followed by a cool-down, but one that failed by the
-// back-off.
-func TestCache_CoolDown(t *testing.T) {
+func TestCache_WaitInError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := new(source)
-		c := document.NewCache(time.Now, 0, s.fetch)
-		first, err := c.Get(t.Context())
-		want(t, first, err, 1, nil, 0)
-		second, err := c.Newer(t.Context(), first)
-		want(t, second, err, 2, nil, 0)
-		time.Sleep(10 * time.Second)
-		_, err = c.Newer(t.Context(), second)
-		want(t, nil, err, 0, document.ErrCoolingDown, 20*time.Second)
-		got, err := c.Get(t.Context())
-		want(t, got, err, 2, nil, 0)
-
-		time.Sleep(20 * time.Second)
-		s.err = errDown
-		_, err = c.Newer(t.Context(), second)
-		want(t, nil, err, 0, errDown, time.Second)
-		s.err = nil
-		time.Sleep(time.Second)
-		got, err = c.Newer(t.Context(), second)
-		want(t, got, err, 4, nil, 0)
-	})
-}
-
-// A caller that goes away does not take the flight with it.
-func TestCache_CallerLeaves(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &source{takes: time.Minute}
-		c := document.NewCache(time.Now, 0, s.fetch)
-		ctx, leave := context.WithTimeout(t.Context(), time.Second)
-		defer leave()
-		got, err := c.Get(ctx)
-		want(t, got, err, 0, context.DeadlineExceeded, 0)
-		got, err = c.Get(t.Context())
-		want(t, got, err, 1, nil, 0)
-	})
-}
-
-// An old document serves while no new one can be had, and the wait is short;
-// one that must not serve for long does not.
-func TestCache_Stale(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		for _, stale := range []time.Duration{0, 500 * time.Millisecond} {
-			s := new(source)
-			c := document.NewCache(time.Now, stale, s.fetch)
-			got, err := c.Get(t.Context())
-			want(t, got, err, 1, nil, 0)
-			time.Sleep(24 * time.Hour)
-			s.takes, s.err = 10*time.Second, errDown
-			began := time.Now()
-			got, err = c.Get(t.Context())
-			took := time.Since(began)
-			if stale == 0 {
-				want(t, got, err, 0, errDown, time.Second)
-				continue
-			}
-			if want(t, got, err, 1, nil, 0); took != stale {
-				t.Errorf("got the old document after %v; want it after %v", took, stale)
-			}
-			time.Sleep(time.Minute) // the flight ends by itself
-			synctest.Wait()
-			s.takes, s.err = 0, nil
-			got, err = c.Get(t.Context())
-			want(t, got, err, 3, nil, 0)
+		for asked, wait := range map[time.Duration]time.Duration{0: time.Second, 10 * time.Second: 10 * time.Second, time.Hour: 30 * time.Second} {
+			s := &source{err: busy(asked)}
+			wantError(t, busy(asked), wait)(document.NewCache(time.Now, 0, s.fetch).Get(t.Context()))
 		}
 	})
 }
 
-// A panic on what was received is an error, and the next fetch can succeed.
+// After an extra fetch no other is made for 30 seconds, or if it failed, during
+// the back-off.
+func TestCache_CoolDown(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
+		first := want(t, 1)(c.Get(t.Context()))
+		second := want(t, 2)(c.Newer(t.Context(), first))
+		time.Sleep(10 * time.Second)
+		wantError(t, document.ErrCoolingDown, 20*time.Second)(c.Newer(t.Context(), second))
+		want(t, 2)(c.Get(t.Context()))
+
+		time.Sleep(20 * time.Second)
+		s.err = errDown
+		wantError(t, errDown, time.Second)(c.Newer(t.Context(), second))
+		s.err = nil
+		time.Sleep(time.Second)
+		want(t, 4)(c.Newer(t.Context(), second))
+	})
+}
+
+// A fetch goes on for other callers if the one that started it stops waiting.
+func TestCache_CallerLeaves(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
+		s.takes = time.Minute
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		wantError(t, context.DeadlineExceeded, 0)(c.Get(ctx))
+		want(t, 1)(c.Get(t.Context()))
+		if n := s.fetches.Load(); n != 1 {
+			t.Errorf("got %d fetches; want 1", n)
+		}
+	})
+}
+
+func TestCache_OldDocumentNotUsed(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
+		want(t, 1)(c.Get(t.Context()))
+		time.Sleep(time.Hour)
+		s.err = errDown
+		wantError(t, errDown, time.Second)(c.Get(t.Context()))
+	})
+}
+
+func TestCache_OldDocumentUsed(t *testing.T) {
+	const stale = 500 * time.Millisecond
+	bubble(t, stale, func(t *testing.T, s *source, c *document.Cache[int]) {
+		s.takes = time.Second // without an old document it is waited for
+		want(t, 1)(c.Get(t.Context()))
+		time.Sleep(24 * time.Hour)
+		s.takes, s.err = 10*time.Second, errDown
+		began := time.Now()
+		want(t, 1)(c.Get(t.Context()))
+		if took := time.Since(began); took != stale {
+			t.Errorf("got the old document after %v; want it after %v", took, stale)
+		}
+		time.Sleep(time.Minute) // the fetch ends by itself
+		synctest.Wait()
+		s.takes, s.err = 0, nil
+		want(t, 3)(c.Get(t.Context()))
+	})
+}
+
+// A panic of a fetch is an error, and the next fetch can succeed.
 func TestCache_Panic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -265,7 +247,6 @@ func TestCache_Panic(t *testing.T) {
 		}
 		broken = false
 		time.Sleep(time.Second)
-		got, err := c.Get(t.Context())
-		want(t, got, err, 1, nil, 0)
+		want(t, 1)(c.Get(t.Context()))
 	})
 }

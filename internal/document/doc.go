@@ -1,17 +1,17 @@
-// Package document reads the JSON objects that a provider writes, strictly: its
-// answers, and the headers and claims of its tokens. And it keeps those that
-// many callers need: the provider's metadata and its keys.
+// Package document reads the JSON objects that a provider writes: its answers,
+// and the headers and claims of its tokens. It also caches the two documents
+// that many callers share: the provider's metadata and its keys.
 //
 //	keys := document.NewCache(time.Now, 0, fetchKeys)
-//	got, err := keys.Get(ctx) // an *Error says when to ask again
+//	got, err := keys.Get(ctx) // an *Error says when to try again
 //	…
 //	claims, err := document.Parse(payload, "iss", "sub", "aud")
 //	if err != nil {
-//		return err // and no part of it is used
+//		return err
 //	}
 //	subject, err := claims.Text("sub")
 //
-// All of it is outside input, which two readers may understand in two ways. So
-// what is ambiguous is refused as a whole. And a provider that is down, or
-// tokens by unknown keys, must not turn into many requests.
+// All of this is outside input. A document that two JSON readers could
+// understand differently is refused as a whole. A provider that is down, or
+// tokens signed by unknown keys, must not cause many requests.
 package document

@@ -23,27 +23,27 @@ const (
 	lastSecond = 253402300799
 )
 
-// fault is a cause in fixed words. As a constant it cannot carry anything that
-// a provider sent.
+// fault is an error with a fixed text, which cannot contain anything that a
+// provider sent.
 type fault string
 
 func (f fault) Error() string { return string(f) }
 
 const (
-	errNoObject = fault("no JSON object")
-	errTwice    = fault("a JSON object with two members of one name")
-	errSpelling = fault("a JSON object with a member whose name is right but for the case of its letters")
+	errNoObject = fault("not a JSON object")
+	errTwice    = fault("a JSON object with two members of the same name")
+	errSpelling = fault("a JSON object with a known member name in the wrong case")
 	errType     = fault("a JSON member of the wrong type")
 )
 
-// Object is a JSON object at its top level: names to the letter, values raw.
+// Object is the members of a JSON object: exact names, raw values.
 type Object map[string]json.RawMessage
 
-// Parse reads a whole JSON object with nothing behind it. Names must be unique,
-// https://www.rfc-editor.org/rfc/rfc7519#section-4, also in the eyes of
-// encoding/json, which takes "Sub" for "sub": of such a pair this package would
-// judge the one and an application read the other. For the same reason no name
-// may be one of exact in other letters.
+// Parse reads a JSON object with nothing after it. Member names must be unique
+// (https://www.rfc-editor.org/rfc/rfc7519#section-4) even if case is ignored.
+// encoding/json takes "Sub" for "sub", so of such a pair this package would
+// check one and an application might read the other. For the same reason no
+// name may differ from one in exact by case alone.
 func Parse(data []byte, exact ...string) (Object, error) {
 	if !utf8.Valid(data) || depth(data) > maxDepth {
 		return nil, errNoObject
@@ -55,7 +55,7 @@ func Parse(data []byte, exact ...string) (Object, error) {
 	case err != nil:
 		return nil, errTwice
 	}
-	odd := make(map[string]bool) // folded names of members that have others
+	odd := make(map[string]bool) // folded names that differ from the written ones
 	for name := range o {
 		folded := Fold(name)
 		if folded == name {
@@ -74,8 +74,8 @@ func Parse(data []byte, exact ...string) (Object, error) {
 	return o, nil
 }
 
-// Fold maps names to one that encoding/json takes for the same. Those that
-// documents usually have, in lower case, are mapped to themselves.
+// Fold maps all names that encoding/json takes for the same to one of them. A
+// name of lower-case ASCII letters, as most are, is mapped to itself.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		least := r
@@ -109,18 +109,18 @@ func depth(data []byte) int {
 	return deepest
 }
 
-// Has reports whether a member is there. A member that is null is not: some
-// providers write what they do not know as null.
+// Has reports whether a member is present. One that is null counts as absent:
+// some providers write what they do not know as null.
 func (o Object) Has(name string) bool {
 	value, ok := o[name]
 	return ok && string(value) != "null"
 }
 
-// Text returns a member that is a string, and "" if it is not there.
+// Text returns a member that is a string, and "" if it is absent.
 func (o Object) Text(name string) (string, error) {
 	value := o[name]
 	if len(value) > 1 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
-		return string(value[1 : len(value)-1]), nil // without the garbage of Unmarshal
+		return string(value[1 : len(value)-1]), nil // without the allocations of Unmarshal
 	}
 	var s string
 	if o.Has(name) && json.Unmarshal(value, &s) != nil {
@@ -130,7 +130,7 @@ func (o Object) Text(name string) (string, error) {
 }
 
 // Texts returns a member that is a string or a list of strings. ok is false if
-// it is neither. One that is not there is the empty string.
+// it is neither. An absent member counts as the empty string.
 func (o Object) Texts(name string) (texts []string, ok bool) {
 	if one, err := o.Text(name); err == nil {
 		return []string{one}, true
@@ -145,22 +145,22 @@ func (o Object) Texts(name string) (texts []string, ok bool) {
 	return texts, true
 }
 
-// Time returns a member that is a number of seconds since 1970, to the second,
-// and the zero time if it is not there.
+// Time returns a member that is a number of seconds since 1970, rounded down to
+// a whole second, and the zero time if it is absent.
 func (o Object) Time(name string) (time.Time, error) {
 	if !o.Has(name) {
 		return time.Time{}, nil
 	}
-	// What is not a number in JSON is none here: text keeps its quotes.
+	// A JSON string is not taken for a number, since its quotes are still there.
 	seconds, err := strconv.ParseFloat(string(o[name]), 64)
 	if err != nil || seconds < 0 || seconds > lastSecond {
-		return time.Time{}, fault(name + " is no number, or no time")
+		return time.Time{}, fault(name + " is not a number of seconds since 1970")
 	}
 	return time.Unix(int64(math.Floor(seconds)), 0), nil
 }
 
-// Printable reports whether s is of printable ASCII characters only, as codes,
-// tokens and identifiers are.
+// Printable reports whether all characters of s are printable ASCII, as those
+// of codes, tokens and identifiers are.
 func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }

@@ -7,18 +7,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gosignin/signin/internal/document"
 )
 
 const (
-	noObject = "no JSON object"
-	twice    = "a JSON object with two members of one name"
+	notObject = "not a JSON object"
+	twice     = "a JSON object with two members of the same name"
 )
 
-// texts are objects, and what is none, with all that a reader can trip over.
+// texts are objects and other texts, with all that a reader may get wrong.
 func texts() []string {
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	return []string{
@@ -35,15 +34,15 @@ func texts() []string {
 	}
 }
 
-// tokenized is what Parse has to agree with: the same rules over
-// encoding/json's own tokenizer.
+// tokenized returns what Parse has to return, by the tokenizer of
+// encoding/json.
 func tokenized(text []byte) (object map[string]json.RawMessage, objection string) {
 	if !utf8.Valid(text) || !json.Valid(text) || depth(text) > 64 {
-		return nil, noObject
+		return nil, notObject
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if open, _ := dec.Token(); open != json.Delim('{') {
-		return nil, noObject
+		return nil, notObject
 	}
 	object = make(map[string]json.RawMessage)
 	for dec.More() {
@@ -56,14 +55,14 @@ func tokenized(text []byte) (object map[string]json.RawMessage, objection string
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return nil, noObject
+			return nil, notObject
 		}
 		object[name] = value
 	}
 	return object, ""
 }
 
-// depth is how deeply valid JSON is nested.
+// depth returns how deeply valid JSON is nested.
 func depth(text []byte) (deepest int) {
 	dec, open := json.NewDecoder(bytes.NewReader(text)), 0
 	for {
@@ -81,7 +80,7 @@ func depth(text []byte) (deepest int) {
 	}
 }
 
-// agree fails unless both readers say the same of a text.
+// agree fails unless both readers return the same for a text.
 func agree(t *testing.T, text []byte) {
 	t.Helper()
 	want, objection := tokenized(text)
@@ -102,18 +101,15 @@ func agree(t *testing.T, text []byte) {
 	}
 }
 
-func TestParse_ReadsAsATokenizerDoes(t *testing.T) {
+// Each text is read in full, cut short, and with one byte changed.
+func TestParse_LikeTokenizer(t *testing.T) {
 	t.Parallel()
-	for _, text := range texts() {
+	for n, text := range texts() {
 		agree(t, []byte(text))
-	}
-}
-
-// Every text that is cut short, and every text with one byte changed.
-func TestParse_ReadsMangledTextsAsATokenizerDoes(t *testing.T) {
-	t.Parallel()
-	for _, text := range texts()[:48] {
 		for i := range len(text) {
+			if n > 47 {
+				break // the others are long
+			}
 			agree(t, []byte(text[:i]))
 			for _, b := range []byte(`{}[]",:\ 1aA`) {
 				mangled := []byte(text)
@@ -124,7 +120,7 @@ func TestParse_ReadsMangledTextsAsATokenizerDoes(t *testing.T) {
 	}
 }
 
-// FuzzParse holds the two readers of JSON objects to one another.
+// FuzzParse compares the two readers.
 func FuzzParse(f *testing.F) {
 	for _, text := range texts() {
 		f.Add([]byte(text))
@@ -132,11 +128,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(agree)
 }
 
-func TestParse_NameInOtherLetters(t *testing.T) {
+func TestParse_NameInAnotherCase(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		`{"sub":1,"email":2}`: true,
-		`{"Email":1}`:         true, // which is of no concern
+		`{"Email":1}`:         true,
 		`{"Sub":1}`:           false,
 		`{"ſub":1}`:           false,
 		`{"\u0053UB":1}`:      false,
@@ -149,7 +145,8 @@ func TestParse_NameInOtherLetters(t *testing.T) {
 	}
 }
 
-// A megabyte of brackets is refused, and at once: it is not read recursively.
+// A megabyte of brackets is refused without recursion, which would need far
+// more memory than a megabyte.
 func TestParse_MegabyteOfBrackets(t *testing.T) {
 	t.Parallel()
 	const n = 1 << 20
@@ -157,26 +154,12 @@ func TestParse_MegabyteOfBrackets(t *testing.T) {
 		strings.Repeat("[", n), strings.Repeat("{", n), strings.Repeat(`{"a":`, n/5), `{"a":` + strings.Repeat("[", n),
 		`{"a":` + strings.Repeat("[", n/2) + strings.Repeat("]", n/2) + "}",
 		strings.Repeat(`{"a":`, n/6) + "1" + strings.Repeat("}", n/6),
-		`{"a":[` + strings.Repeat("[],", n/3) + "[]]", // shallow, and cut short
+		`{"a":[` + strings.Repeat("[],", n/3) + "[]]", // not deep, and truncated
 		`{"a":"` + strings.Repeat("[", n), strings.Repeat("]", n),
 	} {
-		began := time.Now()
-		if _, err := document.Parse([]byte(text)); err == nil || err.Error() != noObject {
-			t.Errorf("%.10q…: got error %v; want %s", text, err, noObject)
+		if _, err := document.Parse([]byte(text)); err == nil || err.Error() != notObject {
+			t.Errorf("%.10q…: got error %v; want %s", text, err, notObject)
 		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("%.10q…: got an answer after %v; want it at once", text, took)
-		}
-	}
-}
-
-func TestParse_CopiesItsInput(t *testing.T) {
-	t.Parallel()
-	text := []byte(`{"a":"x"}`)
-	o, err := document.Parse(text)
-	clear(text)
-	if got, _ := o.Text("a"); err != nil || got != "x" {
-		t.Errorf("got %q, %v; want x", got, err)
 	}
 }
 
@@ -206,16 +189,10 @@ func TestObject_Time(t *testing.T) {
 		`0`: 0, `1`: 1, `1.75`: 1, `1e3`: 1000, `253402300799`: 253402300799,
 		`-1`: bad, `-0.5`: bad, `253402300800`: bad, `253402300799.5`: bad, `1e300`: bad, `1e400`: bad, `"1"`: bad, `true`: bad, `[1]`: bad, `{}`: bad, `""`: bad,
 	} {
-		o, err := document.Parse([]byte(`{"exp":` + value + `}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := o.Time("exp")
-		if want == bad {
-			if err == nil || err.Error() != "exp is no number, or no time" || !got.IsZero() {
-				t.Errorf("%s: got %v, %v; want an error that names it", value, got, err)
-			}
-		} else if err != nil || got.Unix() != want {
+		got, err := document.Object{"exp": []byte(value)}.Time("exp")
+		if want == bad && (err == nil || err.Error() != "exp is not a number of seconds since 1970" || !got.IsZero()) {
+			t.Errorf("%s: got %v, %v; want an error that names it", value, got, err)
+		} else if want != bad && (err != nil || got.Unix() != want) {
 			t.Errorf("%s: got %v, %v; want %d", value, got, err, want)
 		}
 	}
@@ -235,8 +212,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// Fold is the same for two names if, and only if, encoding/json takes the one
-// for the other.
+// Fold returns the same for two names if encoding/json takes one for the other,
+// and only then.
 func TestFold(t *testing.T) {
 	t.Parallel()
 	names := []string{"sub", "Sub", "ſub", "SUB", "k", "K", "K", "ä", "Ä", "a", "i", "I", "İ", "ı", "ß", "ẞ", "Å", "å", "Å", "_x", "_X", "", "1"}
@@ -248,6 +225,6 @@ func TestFold(t *testing.T) {
 		}
 	}
 	if usual := []string{"sub", "auth_time", "x5t#s256", "_claim_names"}; !slices.EqualFunc(usual, usual, func(a, b string) bool { return document.Fold(a) == b }) {
-		t.Error("names in lower case are not their own")
+		t.Error("got names in lower case changed")
 	}
 }

@@ -28,8 +28,8 @@ func garbage(_ *Facts, w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, `{"issuer":"`+"\x00\xff{]")
 }
 
-// over waits, without end if wait is 0, and reports whether the client of r has
-// gone, or the provider has ended.
+// over waits, for any time if wait is 0, and reports whether the client of r has
+// gone or the provider has ended.
 func (f *Facts) over(r *http.Request, wait time.Duration) bool {
 	var timer <-chan time.Time
 	if wait > 0 {
@@ -46,7 +46,7 @@ func (f *Facts) over(r *http.Request, wait time.Duration) bool {
 	return true
 }
 
-// hang ends without an answer when the client gives up or the provider closes.
+// hang sends no answer until the client gives up or the provider ends.
 func hang(f *Facts, _ http.ResponseWriter, r *http.Request) {
 	f.over(r, 0)
 	panic(http.ErrAbortHandler)
@@ -63,7 +63,7 @@ func trickle(f *Facts, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// endless writes an object for as long as the client reads.
+// endless writes an object as long as the client reads.
 func endless(f *Facts, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, "{")
@@ -80,8 +80,9 @@ func endless(f *Facts, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// gzipBomb is a gigabyte in one megabyte: a small member a thousand times, which
-// readers take for one stream. https://www.rfc-editor.org/rfc/rfc1952#section-2.2
+// gzipBomb sends a gigabyte in one megabyte: a small member a thousand times,
+// which readers unpack as one stream.
+// https://www.rfc-editor.org/rfc/rfc1952#section-2.2
 func gzipBomb(_ *Facts, w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Encoding", "gzip")
@@ -103,8 +104,7 @@ func packed(b []byte) []byte {
 	return out.Bytes()
 }
 
-// reset ends the connection with a TCP reset, which is what a client sees of a
-// server that is killed.
+// reset ends the connection with a TCP reset, as when a server is killed.
 func reset(_ *Facts, w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	must(err)
@@ -114,13 +114,13 @@ func reset(_ *Facts, w http.ResponseWriter, _ *http.Request) {
 	conn.Close()
 }
 
-// redirectHere keeps method and body: a client that follows it sends its
-// secrets to wherever it is told.
+// redirectHere keeps method and body: a client that follows it would send its
+// secrets to any address.
 func redirectHere(f *Facts, w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, f.URL+r.URL.Path+"?redirected=1", http.StatusTemporaryRedirect)
 }
 
-// asPage calls every body a page.
+// asPage gives every body the type of a page.
 type asPage struct{ http.ResponseWriter }
 
 func (w asPage) WriteHeader(status int) {

@@ -34,7 +34,7 @@ func weakAlgorithms(f *Facts, doc map[string]any) {
 	doc["id_token_signing_alg_values_supported"] = []string{"none", "HS256", f.Algorithm}
 }
 
-// otherProvider is the document as another provider serves it.
+// otherProvider turns the document into that of another provider.
 func otherProvider(f *Facts, doc map[string]any) {
 	for name, value := range doc {
 		if s, ok := value.(string); ok {
@@ -43,8 +43,8 @@ func otherProvider(f *Facts, doc map[string]any) {
 	}
 }
 
-// httpEndpoints takes the s out of https or, where there is none, points away
-// from loopback.
+// httpEndpoints turns https into http. The endpoints of a provider without https
+// leave loopback, where http would be accepted.
 func httpEndpoints(f *Facts, doc map[string]any) {
 	base := "http://provider.example"
 	if rest, ok := strings.CutPrefix(f.URL, "https://"); ok {
@@ -57,7 +57,7 @@ func httpEndpoints(f *Facts, doc map[string]any) {
 	}
 }
 
-// manyKeys puts Ed25519 keys in front, the shortest there are.
+// manyKeys puts ten thousand Ed25519 keys, which are the shortest, in front.
 func manyKeys(_ *Facts, set *jose.JSONWebKeySet) {
 	keys := make([]jose.JSONWebKey, 0, 10_000+len(set.Keys))
 	for i := range 10_000 {

@@ -1,11 +1,10 @@
-// Package faults is how the provider of signintest misbehaves: a name for each
-// fault, and its effect on what the provider is about to say.
+// Package faults says how the provider of signintest misbehaves. Each fault has a
+// name, and an effect on what the provider is about to send.
 //
-// The names are untyped constants, so that a test of this module gives them to
-// signintest.Provider.Inject as they are; signintest has names of its own for
-// the few that applications need. Effects work on plain values, such as the
-// claims of a token or the parameters of a response, and know the provider by
-// its [Facts] only.
+// The names are untyped constants, so that tests of this module can pass them to
+// signintest.Provider.Inject; signintest exports the few that applications need.
+// Effects change plain values, such as the claims of a token or the parameters
+// of a response, and know the provider only by its [Facts].
 package faults
 
 import (
@@ -18,14 +17,14 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// An Effect is what a fault changes: one of the fields, or two where a token
-// and the published keys belong together.
+// An Effect is what a fault changes. One field is set, or two if a token and the
+// published keys belong together.
 type Effect struct {
-	// At names the endpoint of Refusal, Answer and Wrap, of which one is set.
+	// At is the endpoint of Refusal, Answer or Wrap.
 	At      string
 	Refusal *Refusal                                         // in place of the right answer
 	Answer  func(*Facts, http.ResponseWriter, *http.Request) // in place of the right answer
-	Wrap    func(http.ResponseWriter) http.ResponseWriter    // what the right answer is written to
+	Wrap    func(http.ResponseWriter) http.ResponseWriter    // changes the right answer as it is written
 
 	IgnoreMaxAge    bool // at the authorization endpoint
 	IgnorePKCE      bool // when a code is exchanged
@@ -34,7 +33,7 @@ type Effect struct {
 	Response    func(url.Values)                  // the authorization response
 	Tokens      func(body map[string]any)         // the token response
 	UserInfo    func(claims map[string]any)       // the userinfo response
-	SignOut     func(url.Values)                  // the way back from the end session endpoint
+	SignOut     func(url.Values)                  // the redirect from the end session endpoint
 	Metadata    func(*Facts, map[string]any)      // the metadata document
 	Keys        func(*Facts, *jose.JSONWebKeySet) // the published keys
 	IDToken     func(*Facts, *Token)
@@ -64,14 +63,13 @@ type Facts struct {
 	ClientID, ClientSecret string
 	Algorithm              string // of the tokens
 	Now                    func() time.Time
-	Closing                <-chan struct{} // closed when the provider ends, so that nothing hangs longer
-	Spare                  func() Key      // a key of Algorithm, which only a fault publishes
-	Other                  func() Key      // a key of an algorithm that the metadata do not name
+	Closing                <-chan struct{} // closed when the provider ends, so that hanging answers end
+	Spare                  func() Key      // a key of Algorithm that only a fault publishes
+	Other                  func() Key      // a key of an algorithm that the metadata do not list
 }
 
-// ForeignKeysPath is where a token with a jku or x5u header points, below
-// [Facts.URL]: a client that goes there finds the key that the token is signed
-// with.
+// ForeignKeysPath is the path below [Facts.URL] that the jku or x5u header of a
+// token points to. A client that follows it finds the key that signed the token.
 const ForeignKeysPath = "/foreign/jwks"
 
 // A Key is a key pair with its name and its one algorithm.
@@ -92,23 +90,23 @@ type Token struct {
 	Claims    map[string]any
 	Algorithm string           // "none" is not signed
 	Key       any              // as [jose.SigningKey] takes it
-	Public    crypto.PublicKey // the published key that belongs to the right one
+	Public    crypto.PublicKey // the published key of the provider
 
-	AtHash, CHash string // what these claims of an ID token would rightly say
+	AtHash, CHash string // right values of these claims of an ID token
 
-	Rewrite func(payload []byte) []byte // says what a map cannot; may be nil
+	Rewrite func(payload []byte) []byte // makes a payload that a map cannot hold; may be nil
 	Finish  func(compact string) string // changes the signed token; may be nil
 }
 
 // SignWith has k sign t.
 func (t *Token) SignWith(k Key) { t.Algorithm, t.Key, t.Header["kid"] = k.Algorithm, k.Private, k.ID }
 
-// Of returns the effect of a fault, which is not to be changed, or nil if there
-// is no fault of this name.
+// Of returns the effect of a fault, which must not be changed, or nil for an
+// unknown name.
 func Of(name string) *Effect { return effects[name] }
 
-// Names returns the name of every fault, sorted, as signintest.Fault or another
-// type of text.
+// Names returns the names of all faults, sorted, as signintest.Fault or another
+// string type.
 func Names[T ~string]() []T {
 	names := make([]T, 0, len(effects))
 	for name := range effects {

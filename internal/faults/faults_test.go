@@ -4,68 +4,50 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/json"
+	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/gosignin/signin/internal/faults"
 )
 
-func TestEveryFaultIsTested(t *testing.T) {
-	t.Parallel()
-	tested := slices.Concat(
-		slices.Collect(maps.Keys(responseFaults)),
-		slices.Collect(maps.Keys(signOutFaults)),
-		slices.Collect(maps.Keys(tokensFaults)),
-		slices.Collect(maps.Keys(userInfoFaults)),
-		slices.Collect(maps.Keys(metadataFaults)),
-		slices.Collect(maps.Keys(keysFaults)),
-		slices.Collect(maps.Keys(idTokenFaults)),
-		slices.Collect(maps.Keys(accessTokenFaults)),
-		slices.Collect(maps.Keys(logoutTokenFaults)),
-		slices.Collect(maps.Keys(refusals)),
-		slices.Collect(maps.Keys(answers)),
-		[]string{faults.UserInfoContentType},                                     // TestUserInfoContentType
-		[]string{faults.IgnoreMaxAge, faults.IgnorePKCE, faults.UserInfoIDToken}, // flags: tests of signintest
-	)
-	slices.Sort(tested)
-	if got := slices.Compact(slices.Clone(tested)); len(got) != len(tested) {
-		t.Errorf("got %d faults tested; want none twice, of %d", len(tested), len(got))
-	}
-	if names := faults.Names[string](); !slices.Equal(names, tested) {
-		t.Errorf("got tests of %q; want those of %q", tested, names)
-	}
-}
-
-func TestOf_UnknownName(t *testing.T) {
-	t.Parallel()
-	if faults.Of("no-such-fault") != nil {
-		t.Error("got an effect; want nil")
-	}
-}
-
 const (
-	address = "https://op.example"
-	issuer  = address + "/oidc"
-	client  = "the-client"
-	event   = "http://schemas.openid.net/event/backchannel-logout"
+	address     = "https://op.example"
+	issuer      = address + "/oidc"
+	otherIssuer = "https://other-provider.example/oidc"
+	client      = "the-client"
+	event       = "http://schemas.openid.net/event/backchannel-logout"
 )
 
 var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
-func newKey(algorithm string, curve elliptic.Curve) faults.Key {
+func newKey(id, algorithm string, curve elliptic.Curve) faults.Key {
 	private, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		panic(err)
 	}
-	return faults.Key{ID: "key of " + algorithm, Algorithm: algorithm, Private: private}
+	return faults.Key{ID: id, Algorithm: algorithm, Private: private}
 }
 
-// keys are the provider's current one, its spare one, and another algorithm's.
-var current, spare, other = newKey("ES384", elliptic.P384()), newKey("ES384", elliptic.P384()), newKey("ES256", elliptic.P256())
+// The provider's keys: the current one, the one before it, the spare one and
+// the one of another algorithm.
+var (
+	current = newKey("current", "ES384", elliptic.P384())
+	before  = newKey("before", "ES384", elliptic.P384())
+	spare   = newKey("spare", "ES384", elliptic.P384())
+	other   = newKey("other", "ES256", elliptic.P256())
+)
 
 func facts() *faults.Facts {
 	return &faults.Facts{
@@ -78,84 +60,324 @@ func facts() *faults.Facts {
 	}
 }
 
-var responseFaults = map[string]func(q url.Values) bool{
-	faults.ResponseIssuerWrong:   func(q url.Values) bool { return q.Has("iss") && q.Get("iss") != issuer && q.Has("code") },
-	faults.ResponseIssuerMissing: func(q url.Values) bool { return !q.Has("iss") && q.Has("code") },
-	faults.ResponseIssuerTwice:   func(q url.Values) bool { return slices.Equal(q["iss"], []string{issuer, issuer}) },
-	faults.ResponseStateWrong:    func(q url.Values) bool { return strings.HasPrefix(q.Get("state"), "1") && len(q.Get("state")) > 20 },
-	faults.ResponseStateMissing:  func(q url.Values) bool { return !q.Has("state") && q.Has("code") },
-	faults.ResponseStateTwice:    func(q url.Values) bool { return slices.Equal(q["state"], []string{"the-state", "the-state"}) },
-	faults.ResponseCodeWrong:     func(q url.Values) bool { return len(q["code"]) == 1 && q.Get("code") != "the-code" },
-	faults.ResponseCodeTwice:     func(q url.Values) bool { return slices.Equal(q["code"], []string{"the-code", "the-code"}) },
-	faults.ResponseCodeHuge:      func(q url.Values) bool { return len(q.Get("code")) == 100<<10 },
-	faults.ResponseCodeAndError:  func(q url.Values) bool { return q.Has("code") && q.Has("error") },
-	faults.ResponseErrorTwice:    func(q url.Values) bool { return !q.Has("code") && len(q["error"]) == 2 },
-	faults.ResponseEmpty:         func(q url.Values) bool { return len(q) == 2 && q.Has("state") && q.Has("iss") },
-	faults.ResponseErrorMarkup: func(q url.Values) bool {
-		return q.Get("error") == "access_denied" && strings.Contains(q.Get("error_description"), "<script>") &&
-			strings.Contains(q.Get("error_description"), "\r\n") && !q.Has("code")
-	},
-	faults.ResponseDeclined:    func(q url.Values) bool { return q.Get("error") == "access_denied" && q.Has("state") && !q.Has("code") },
-	faults.ResponseServerError: func(q url.Values) bool { return q.Get("error") == "server_error" && !q.Has("code") },
+// A token whose signature is 00 00 ff 00 00, and with one bit of that changed.
+const rightSignature, brokenSignature = "header.payload.AAD_AAA", "header.payload.AAD-AAA"
+
+// in returns a claim that is a time, so far from now.
+func in(d time.Duration) string { return strconv.FormatInt(now.Add(d).Unix(), 10) }
+
+// effects are what each fault changes, as [effectOf] puts it. TestAnswers has the
+// faults that answer in place of the provider.
+var effects = map[string]string{
+	faults.ResponseIssuerWrong:   `iss:["` + otherIssuer + `"]`,
+	faults.ResponseIssuerMissing: `-iss`,
+	faults.ResponseIssuerTwice:   `iss:["` + issuer + `","` + issuer + `"]`,
+	faults.ResponseStateWrong:    `state:["1RANDOM"]`,
+	faults.ResponseStateMissing:  `-state`,
+	faults.ResponseStateTwice:    `state:["the-state","the-state"]`,
+	faults.ResponseCodeWrong:     `code:["RANDOM"]`,
+	faults.ResponseCodeTwice:     `code:["the-code","the-code"]`,
+	faults.ResponseCodeHuge:      `code:["` + strings.Repeat("c", 100<<10) + `"]`,
+	faults.ResponseCodeAndError:  `error:["access_denied"]`,
+	faults.ResponseErrorTwice:    `-code error:["access_denied","access_denied"]`,
+	faults.ResponseEmpty:         `-code`,
+	faults.ResponseErrorMarkup: `-code error:["access_denied"] ` +
+		`error_description:["\u003cscript\u003ealert(1)\u003c/script\u003e\r\nSet-Cookie: signin=x\r\n"]`,
+	faults.ResponseDeclined:    `-code error:["access_denied"] error_description:["End-User aborted interaction"]`,
+	faults.ResponseServerError: `-code error:["server_error"]`,
+
+	faults.IgnoreMaxAge: "max_age is ignored",
+	faults.IgnorePKCE:   "PKCE is ignored",
+
+	faults.IDTokenIssuerWrong:      `iss:"` + otherIssuer + `"`,
+	faults.IDTokenIssuerMissing:    `-iss`,
+	faults.IDTokenIssuerSlash:      `iss:"` + issuer + `/"`,
+	faults.IDTokenIssuerCase:       `iss:"HTTPS://OP.EXAMPLE/OIDC"`,
+	faults.IDTokenIssuerPort:       `iss:"` + address + `0/oidc"`,
+	faults.IDTokenAudienceWrong:    `aud:"other-client"`,
+	faults.IDTokenAudienceMissing:  `-aud`,
+	faults.IDTokenAudienceArray:    `aud:["the-client"]`,
+	faults.IDTokenAudienceExtra:    `aud:["the-client","other-client"] azp:"the-client"`,
+	faults.IDTokenAudienceNoAZP:    `aud:["the-client","other-client"]`,
+	faults.IDTokenAZPWrong:         `azp:"other-client"`,
+	faults.IDTokenNonceWrong:       `nonce:"another-nonce"`,
+	faults.IDTokenNonceMissing:     `-nonce`,
+	faults.IDTokenSIDMissing:       `-sid`,
+	faults.IDTokenSubjectWrong:     `sub:"mallory00001"`,
+	faults.IDTokenSubjectMissing:   `-sub`,
+	faults.IDTokenSubjectLong:      `sub:"` + strings.Repeat("s", 300) + `"`,
+	faults.IDTokenSubjectNonASCII:  `sub:"alicé"`,
+	faults.IDTokenIssuedAtMissing:  `-iat`,
+	faults.IDTokenIssuedAtOld:      `iat:` + in(-24*time.Hour),
+	faults.IDTokenIssuedAtAhead:    `iat:` + in(24*time.Hour),
+	faults.IDTokenExpired:          `exp:` + in(-10*time.Minute),
+	faults.IDTokenExpiryMissing:    `-exp`,
+	faults.IDTokenExpiryText:       `exp:"` + in(time.Hour) + `"`,
+	faults.IDTokenExpiryHuge:       `exp:1e400`,
+	faults.IDTokenDuplicateClaim:   `rewritten: {"sub":"mallory00001","sub":"bob"}`,
+	faults.IDTokenAuthTimeMissing:  `-auth_time`,
+	faults.IDTokenAuthTimeZero:     `auth_time:0`,
+	faults.IDTokenAuthTimeStale:    `auth_time:` + in(-7*24*time.Hour),
+	faults.IDTokenACRMissing:       `-acr`,
+	faults.IDTokenAtHashWrong:      `at_hash:"right-c-hash"`,
+	faults.IDTokenAtHashRight:      `at_hash:"right-at-hash"`,
+	faults.IDTokenCHashPresent:     `c_hash:"right-c-hash"`,
+	faults.IDTokenAlgNone:          `-header.kid header.alg:"none"`,
+	faults.IDTokenHS256PEM:         `header.alg:"HS256"`, // TestHS256
+	faults.IDTokenHS256DER:         `header.alg:"HS256"`,
+	faults.IDTokenHS256Modulus:     `header.alg:"HS256"`,
+	faults.IDTokenHS256Secret:      `header.alg:"HS256"`,
+	faults.IDTokenOtherAlgorithm:   `header.alg:"ES256" header.kid:"other"; 3 keys: current before other(ES256, sig)`,
+	faults.IDTokenSignatureInvalid: brokenSignature,
+	faults.IDTokenKeyIDUnknown:     `header.kid:"spare"`,
+	faults.IDTokenKeyIDMissing:     `-header.kid`,
+	faults.IDTokenHeaderJWK:        `header.jwk:` + encoded(spare.Public()) + ` header.kid:"spare"`,
+	faults.IDTokenHeaderJKU:        `header.jku:"` + address + faults.ForeignKeysPath + `" header.kid:"spare"`,
+	faults.IDTokenHeaderX5U:        `header.kid:"spare" header.x5u:"` + address + faults.ForeignKeysPath + `"`,
+	faults.IDTokenHeaderCrit:       `header.crit:["urn:example:crit"] header.urn:example:crit:true`,
+	faults.IDTokenEncrypted:        "encrypted",
+	faults.IDTokenKeyForEncryption: `header.kid:"spare"; 3 keys: current before spare(ES384, enc)`,
+
+	faults.AccessTokenIssuerWrong:      `iss:"` + otherIssuer + `"`,
+	faults.AccessTokenAudienceWrong:    `aud:"https://other-api.example"`,
+	faults.AccessTokenAudienceClientID: `aud:"the-client"`,
+	faults.AccessTokenExpired:          `exp:` + in(-10*time.Minute),
+	faults.AccessTokenNotYetValid:      `nbf:` + in(10*time.Minute),
+	faults.AccessTokenAlgNone:          `-header.kid header.alg:"none"`,
+	faults.AccessTokenHS256PEM:         `header.alg:"HS256"`,
+	faults.AccessTokenSignatureInvalid: brokenSignature,
+	faults.AccessTokenKeyIDUnknown:     `header.kid:"spare"`,
+	faults.AccessTokenTypeJWT:          `header.typ:"JWT"`,
+	faults.AccessTokenTypeMissing:      `-header.typ`,
+	faults.AccessTokenSubjectMissing:   `-sub`,
+	faults.AccessTokenClientIDMissing:  `-client_id`,
+	faults.AccessTokenHeaderCrit:       `header.crit:["urn:example:crit"] header.urn:example:crit:true`,
+
+	faults.TokensNoIDToken:       `-id_token`,
+	faults.TokensNoRefreshToken:  `-refresh_token`,
+	faults.TokensNoAccessToken:   `-access_token`,
+	faults.TokensTypeOddCase:     `token_type:"bEARER"`,
+	faults.TokensExpiresInText:   `expires_in:"3600"`,
+	faults.TokensExpiresInZero:   `expires_in:0`,
+	faults.TokensExpiresInAbsent: `-expires_in`,
+	faults.TokensExpiresInAbsurd: `expires_in:9000000000000000`,
+
+	faults.TokenInvalidGrant:   "token: 400 invalid_grant: grant request is invalid",
+	faults.TokenInvalidClient:  "token: 401 invalid_client: client authentication failed",
+	faults.TokenSecretExpired:  "token: 400 invalid_request: client secret has expired",
+	faults.TokenInvalidRequest: "token: 400 invalid_request: request is invalid",
+	faults.TokenInvalidTarget:  "token: 400 invalid_target: resource indicator is missing, or unknown",
+	faults.TokenInvalidScope:   "token: 400 invalid_scope: requested scope is invalid",
+	faults.TokenForbidden:      "token: 403 access_denied: user is not a member of the organization",
+
+	faults.UserInfoSubjectWrong:   `sub:"mallory00001"`,
+	faults.UserInfoSubjectMissing: `-sub`,
+	faults.UserInfoContentType:    "userinfo: text/html; charset=utf-8: the right body",
+	faults.UserInfoIDToken:        "userinfo is an ID token",
+	faults.UserInfo401:            "userinfo: 401 invalid_token: invalid token provided",
+
+	faults.DiscoveryIssuerWrong: `issuer:"` + otherIssuer + `"`,
+	faults.DiscoveryIssuerSlash: `issuer:"` + issuer + `/"`,
+	faults.DiscoveryOtherProvider: `end_session_endpoint:"` + otherIssuer + `/session/end" issuer:"` + otherIssuer +
+		`" revocation_endpoint:"` + otherIssuer + `/token/revocation" userinfo_endpoint:"` + otherIssuer + `/me"`,
+	faults.DiscoveryNoResponseIssuer: `-authorization_response_iss_parameter_supported`,
+	faults.DiscoveryHTTPEndpoints: `end_session_endpoint:"http://op.example/oidc/session/end" ` +
+		`revocation_endpoint:"http://op.example/oidc/token/revocation" userinfo_endpoint:"http://op.example/oidc/me"`,
+	faults.DiscoveryNoEndSession: `-end_session_endpoint`,
+	faults.DiscoveryNoRevocation: `-revocation_endpoint`,
+	faults.DiscoveryNoUserInfo:   `-userinfo_endpoint`,
+	faults.DiscoveryAlgNone:      `id_token_signing_alg_values_supported:["none","HS256","ES384"]`,
+
+	faults.KeysEmpty:    "0 keys:",
+	faults.KeysReversed: "2 keys: before current",
+	faults.Keys10000:    "10002 keys: 9999(, ) current before",
+
+	faults.EndSessionStateWrong:   `state:["RANDOM"]`,
+	faults.EndSessionStateMissing: `-state`,
+
+	faults.LogoutTokenAlgNone:         `-header.kid header.alg:"none"`,
+	faults.LogoutTokenOtherAlgorithm:  `header.alg:"ES256" header.kid:"other"; 3 keys: current before other(ES256, sig)`,
+	faults.LogoutTokenSignature:       brokenSignature,
+	faults.LogoutTokenIssuerWrong:     `iss:"` + otherIssuer + `"`,
+	faults.LogoutTokenAudienceWrong:   `aud:"other-client"`,
+	faults.LogoutTokenNoEvents:        `-events`,
+	faults.LogoutTokenEventWrong:      `events:{"` + event + `-not":{}}`,
+	faults.LogoutTokenEventsNull:      `events:null`,
+	faults.LogoutTokenEventsText:      `events:"` + event + `"`,
+	faults.LogoutTokenEventsArray:     `events:["` + event + `"]`,
+	faults.LogoutTokenNonce:           `nonce:"a-nonce"`,
+	faults.LogoutTokenIDMissing:       `-jti`,
+	faults.LogoutTokenIssuedAtOld:     `-exp iat:` + in(-10*time.Minute),
+	faults.LogoutTokenIssuedAtAhead:   `iat:` + in(10*time.Minute),
+	faults.LogoutTokenIssuedAtMissing: `-iat`,
+	faults.LogoutTokenExpired:         `exp:` + in(-10*time.Minute),
+	faults.LogoutTokenExpiryMissing:   `-exp`,
+	faults.LogoutTokenExtraClaim:      `urn:example:extra:"extra"`,
+	faults.LogoutTokenNobody:          `-sid -sub`,
 }
 
-func TestResponses(t *testing.T) {
+func TestOf(t *testing.T) {
 	t.Parallel()
-	for fault, is := range responseFaults {
-		q := url.Values{"code": {"the-code"}, "state": {"the-state"}, "iss": {issuer}}
-		if faults.Of(fault).Response(q); !is(q) {
-			t.Errorf("%s: got %.300v", fault, q)
+	for _, name := range faults.Names[string]() {
+		if got, want := effectOf(t, faults.Of(name)), effects[name]; got != want {
+			t.Errorf("%s: got %.300s; want %.300s", name, got, want)
 		}
+	}
+	if faults.Of("no-such-fault") != nil {
+		t.Error("an unknown name: got an effect; want nil")
 	}
 }
 
-var signOutFaults = map[string]func(q url.Values) bool{
-	faults.EndSessionStateWrong:   func(q url.Values) bool { return q.Has("state") && q.Get("state") != "the-state" },
-	faults.EndSessionStateMissing: func(q url.Values) bool { return !q.Has("state") },
-}
+var random = regexp.MustCompile(`[A-Z2-7]{26}`)
 
-func TestSignOuts(t *testing.T) {
-	t.Parallel()
-	for fault, is := range signOutFaults {
-		q := url.Values{"state": {"the-state"}}
-		if faults.Of(fault).SignOut(q); !is(q) {
-			t.Errorf("%s: got %v", fault, q)
+// effectOf applies e to what is right, and says how the result differs. For an
+// effect that answers in place of the provider it returns "", as does a map for
+// a name that it does not hold.
+func effectOf(t *testing.T, e *faults.Effect) string {
+	t.Helper()
+	tokens := map[string]any{
+		"access_token": "a", "refresh_token": "r", "id_token": "i", "token_type": "Bearer", "expires_in": 3600,
+	}
+	metadata := map[string]any{
+		"issuer":                                         issuer,
+		"userinfo_endpoint":                              issuer + "/me",
+		"revocation_endpoint":                            issuer + "/token/revocation",
+		"end_session_endpoint":                           issuer + "/session/end",
+		"id_token_signing_alg_values_supported":          []string{"ES384"},
+		"authorization_response_iss_parameter_supported": true,
+	}
+	var out []string
+	switch {
+	case e.Refusal != nil:
+		out = append(out, fmt.Sprintf("%s: %d %s: %s", e.At, e.Refusal.Status, e.Refusal.Code, e.Refusal.Description))
+	case e.Wrap != nil:
+		recorded := httptest.NewRecorder()
+		w := e.Wrap(recorded)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+		fmt.Fprint(w, "the right body")
+		out = append(out, fmt.Sprintf("%s: %s: %s", e.At, recorded.Header().Get("Content-Type"), recorded.Body))
+	case e.IgnoreMaxAge:
+		out = append(out, "max_age is ignored")
+	case e.IgnorePKCE:
+		out = append(out, "PKCE is ignored")
+	case e.UserInfoIDToken:
+		out = append(out, "userinfo is an ID token")
+	case e.Response != nil:
+		out = append(out, changed(url.Values{"code": {"the-code"}, "state": {"the-state"}, "iss": {issuer}}, e.Response))
+	case e.SignOut != nil:
+		out = append(out, changed(url.Values{"state": {"the-state"}}, e.SignOut))
+	case e.Tokens != nil:
+		out = append(out, changed(tokens, e.Tokens))
+	case e.UserInfo != nil:
+		out = append(out, changed(map[string]any{"sub": "bob", "name": "Bob"}, e.UserInfo))
+	case e.Metadata != nil:
+		out = append(out, changed(metadata, func(doc map[string]any) { e.Metadata(facts(), doc) }))
+	}
+	for _, apply := range []func(*faults.Facts, *faults.Token){e.IDToken, e.AccessToken, e.LogoutToken} {
+		if apply != nil {
+			out = append(out, changedToken(t, apply))
 		}
 	}
+	if e.Keys != nil {
+		out = append(out, publishedKeys(t, e.Keys))
+	}
+	return random.ReplaceAllString(strings.Join(out, "; "), "RANDOM")
 }
 
-var tokensFaults = map[string]func(body map[string]any) bool{
-	faults.TokensNoIDToken:       func(b map[string]any) bool { return b["id_token"] == nil && b["access_token"] != nil },
-	faults.TokensNoRefreshToken:  func(b map[string]any) bool { return b["refresh_token"] == nil && b["access_token"] != nil },
-	faults.TokensNoAccessToken:   func(b map[string]any) bool { return b["access_token"] == nil && b["id_token"] != nil },
-	faults.TokensTypeOddCase:     func(b map[string]any) bool { return b["token_type"] == "bEARER" },
-	faults.TokensExpiresInText:   func(b map[string]any) bool { return b["expires_in"] == "3600" },
-	faults.TokensExpiresInZero:   func(b map[string]any) bool { return b["expires_in"] == 0 },
-	faults.TokensExpiresInAbsent: func(b map[string]any) bool { _, there := b["expires_in"]; return !there && b["access_token"] != nil },
-	faults.TokensExpiresInAbsurd: func(b map[string]any) bool { return b["expires_in"] == int64(9e15) },
-}
-
-func TestTokenResponses(t *testing.T) {
-	t.Parallel()
-	for fault, is := range tokensFaults {
-		body := map[string]any{"access_token": "a", "refresh_token": "r", "id_token": "i", "token_type": "Bearer", "expires_in": 3600}
-		if faults.Of(fault).Tokens(body); !is(body) {
-			t.Errorf("%s: got %v", fault, body)
+// changed applies an effect, and returns what it changes: "-name" for what goes,
+// "name:value" for what has another value, in JSON, or is new.
+func changed[M ~map[string]V, V any](value M, apply func(M)) string {
+	right := maps.Clone(value)
+	apply(value)
+	var out []string
+	for name := range right {
+		if _, there := value[name]; !there {
+			out = append(out, "-"+name)
 		}
 	}
-}
-
-var userInfoFaults = map[string]func(claims map[string]any) bool{
-	faults.UserInfoSubjectWrong:   func(claims map[string]any) bool { return claims["sub"] == "mallory00001" && claims["name"] == "Bob" },
-	faults.UserInfoSubjectMissing: func(claims map[string]any) bool { return claims["sub"] == nil && claims["name"] == "Bob" },
-}
-
-func TestUserInfo(t *testing.T) {
-	t.Parallel()
-	for fault, is := range userInfoFaults {
-		claims := map[string]any{"sub": "bob", "name": "Bob"}
-		if faults.Of(fault).UserInfo(claims); !is(claims) {
-			t.Errorf("%s: got %v", fault, claims)
+	for name, wrong := range value {
+		if v, there := right[name]; !there || encoded(v) != encoded(wrong) {
+			out = append(out, name+":"+encoded(wrong))
 		}
 	}
+	slices.Sort(out) // a minus comes before all letters
+	return strings.Join(out, " ")
+}
+
+func encoded(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// newToken returns a right token with the claims of an ID token, of an access
+// token and of a logout token.
+func newToken() *faults.Token {
+	token := &faults.Token{
+		Header: map[string]any{"typ": "right"},
+		Claims: map[string]any{
+			"iss": issuer, "aud": "right", "sub": "bob", "sid": "a-sid", "nonce": "the-nonce", "jti": "an-id",
+			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(), "acr": "gold", "client_id": client,
+			"events": map[string]any{event: map[string]any{}},
+		},
+		Public: current.Private.Public(),
+		AtHash: "right-at-hash", CHash: "right-c-hash",
+	}
+	token.SignWith(current)
+	return token
+}
+
+// changedToken is changed for the header and the claims of a token, which it
+// expects to be signed with the key that its header names.
+func changedToken(t *testing.T, apply func(*faults.Facts, *faults.Token)) string {
+	t.Helper()
+	token := newToken()
+	all := func() map[string]any {
+		m := maps.Clone(token.Claims)
+		m["header.alg"] = token.Algorithm
+		for name, value := range token.Header {
+			m["header."+name] = value
+		}
+		return m
+	}
+	out := changed(all(), func(m map[string]any) {
+		apply(facts(), token)
+		clear(m)
+		maps.Copy(m, all())
+	})
+	key := map[any]faults.Key{"current": current, nil: current, "spare": spare, "other": other}[token.Header["kid"]]
+	if strings.HasPrefix(token.Algorithm, "ES") && token.Key != key.Private {
+		t.Errorf("got another key than the one named %v", token.Header["kid"])
+	}
+	if token.Rewrite != nil {
+		out += "rewritten: " + string(token.Rewrite([]byte(`{"sub":"bob"}`)))
+	}
+	if token.Finish == nil {
+		return out
+	}
+	finished := token.Finish(rightSignature)
+	encryptions := []jose.ContentEncryption{jose.A256GCM}
+	if _, err := jose.ParseEncryptedCompact(finished, []jose.KeyAlgorithm{jose.DIRECT}, encryptions); err == nil {
+		finished = "encrypted"
+	}
+	return out + finished
+}
+
+// publishedKeys applies an effect to the current key and the one before it, and
+// says what is published.
+func publishedKeys(t *testing.T, apply func(*faults.Facts, *jose.JSONWebKeySet)) string {
+	t.Helper()
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{current.Public(), before.Public()}}
+	apply(facts(), &set)
+	if sent := encoded(set); len(sent) > 1<<20 || !strings.Contains(sent, `"keys":[`) {
+		t.Errorf("got %d bytes; want an array of keys, in less than 1 MiB", len(sent))
+	}
+	out := fmt.Sprintf("%d keys:", len(set.Keys))
+	for _, key := range set.Keys[max(len(set.Keys)-3, 0):] {
+		out += fmt.Sprintf(" %s(%s, %s)", key.KeyID, key.Algorithm, key.Use)
+	}
+	return strings.ReplaceAll(out, "(ES384, sig)", "")
 }

@@ -1,21 +1,21 @@
 package faults
 
-// Each name says what goes wrong; the numbers are the rows of the list of cases
-// that this module is tested on, and P- is for the module of the OpenID
-// Foundation's conformance suite with that name.
+// The comment at each name says what goes wrong. The numbers in parentheses, and
+// what begins with P-, are ids of rows in CONFORMANCE.md; FAPI means the section
+// "FAPI 2.0" there.
 //
-// Faults of ID tokens hit each ID token while they are on: inject them before
-// the sign-in to spoil the callback, after it to spoil a refresh. Faults of
-// access tokens hit every JWT access token, and never the opaque one.
+// Faults of ID tokens change every ID token while they are on: inject them before
+// the sign-in for the callback, after it for a refresh. Faults of access tokens
+// change every JWT access token, and never the opaque one.
 
 // Faults of the authorization endpoint, and of its codes.
 const (
-	// IgnoreMaxAge: max_age is not heeded. A browser with a session is sent back
-	// with it, whatever its age, and even with the prompt "login" beside max_age;
-	// auth_time is the old one (2.9: a step-up is refused, once, and does not loop).
+	// IgnoreMaxAge: max_age is ignored, and so is the prompt "login" beside it. A
+	// browser with a session is sent back with it, however old it is; auth_time is
+	// the old one (2.9: a step-up is refused, once, and does not loop).
 	IgnoreMaxAge = "ignore-max-age"
-	// IgnorePKCE: a code is exchanged whatever the code_verifier, so that one that
-	// another browser was given can be injected; the nonce alone tells (2.3).
+	// IgnorePKCE: a code is exchanged with any code_verifier. The code of another
+	// browser can be injected; only the nonce reveals it (2.3).
 	IgnorePKCE = "ignore-pkce"
 )
 
@@ -24,7 +24,7 @@ const (
 	ResponseIssuerWrong   = "response-issuer-wrong"   // iss of another provider (2.1, FAPI)
 	ResponseIssuerMissing = "response-issuer-missing" // no iss, though announced (2.1, FAPI)
 	ResponseIssuerTwice   = "response-issuer-twice"   // iss, and iss again (2.5)
-	ResponseStateWrong    = "response-state-wrong"    // an unknown state, of a first round as signin marks it (2.2, FAPI)
+	ResponseStateWrong    = "response-state-wrong"    // an unknown state, marked as signin marks the first round (2.2, FAPI)
 	ResponseStateMissing  = "response-state-missing"  // no state (2.2, FAPI)
 	ResponseStateTwice    = "response-state-twice"    // state, and state again (2.5)
 	ResponseCodeWrong     = "response-code-wrong"     // a code that the provider does not know (2.3)
@@ -216,5 +216,5 @@ const (
 	LogoutTokenExpired         = "logout-token-expired"           // exp ten minutes ago
 	LogoutTokenExpiryMissing   = "logout-token-expiry-missing"    // no exp: no harm, as at Logto 1.37 (8.3)
 	LogoutTokenExtraClaim      = "logout-token-extra-claim"       // an unknown claim: no harm (P-rp-backchannel-rpinitlogout)
-	LogoutTokenNobody          = "logout-token-nobody"            // neither sub nor sid
+	LogoutTokenNobody          = "logout-token-no-subject"        // neither sub nor sid
 )

@@ -48,7 +48,7 @@ func duplicateSubject(_ *Facts, t *Token) {
 
 func oldLogout(f *Facts, t *Token) {
 	t.Claims["iat"] = f.Now().Add(-10 * time.Minute).Unix()
-	delete(t.Claims, "exp") // what is left to judge its age by
+	delete(t.Claims, "exp") // so that iat alone says how old it is
 }
 
 func unsigned(_ *Facts, t *Token) {
@@ -79,12 +79,12 @@ func unknownCrit(_ *Facts, t *Token) {
 	t.Header["urn:example:crit"] = true
 }
 
-// hs256 keys an HMAC with what is public, or what the client knows.
+// hs256 keys an HMAC with something public, or with the client secret.
 // https://www.rfc-editor.org/rfc/rfc8725#section-2.1
 func hs256(key func(*Facts, *Token) []byte) func(*Facts, *Token) {
 	return func(f *Facts, t *Token) {
 		k := key(f, t)
-		if len(k) < 32 { // go-jose takes no shorter one; HMAC pads with zeros, so it is the same key
+		if len(k) < 32 { // go-jose accepts no shorter one; HMAC pads with zeros, so the key is the same
 			k = append(k, make([]byte, 32-len(k))...)
 		}
 		t.Algorithm, t.Key = "HS256", k
@@ -125,7 +125,7 @@ func breakSignature(compact string) string {
 	return compact[:i] + base64.RawURLEncoding.EncodeToString(sig)
 }
 
-// encrypted wraps a token in one that cannot be opened: the key is lost.
+// encrypted encrypts a token with a key that it does not keep.
 func encrypted(compact string) string {
 	key := make([]byte, 32)
 	rand.Read(key)
@@ -138,7 +138,7 @@ func encrypted(compact string) string {
 	return out
 }
 
-// must is for errors that only a mistake in this package can cause.
+// must panics for an error that only a mistake in this package can cause.
 func must(err error) {
 	if err != nil {
 		panic("signintest: " + err.Error())

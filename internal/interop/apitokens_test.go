@@ -18,11 +18,10 @@ import (
 
 const (
 	// ordersAPI and reportsAPI are resource indicators
-	// (https://www.rfc-editor.org/rfc/rfc8707#section-2): names, at which nothing listens.
+	// (https://www.rfc-editor.org/rfc/rfc8707#section-2), at which no server
+	// listens.
 	ordersAPI  = "https://orders.example.com"
 	reportsAPI = "https://reports.example.com"
-	// unknownAPI is one that no provider here has heard of.
-	unknownAPI = "https://unknown.example.com"
 	// machineID is a client that gets tokens for itself.
 	machineID = "machine"
 )
@@ -33,11 +32,10 @@ var apiScopes = map[string]string{
 	reportsAPI: "reports:read",
 }
 
-// TestTokensForAPIsComeFromTheProviderAndAreJudgedByTheAPI goes the whole way of
-// an access token (https://www.rfc-editor.org/rfc/rfc9068): asked for by the
-// application for one API, made by the provider, sent by the application, and
-// judged by an API that knows the provider and no more.
-func TestTokensForAPIsComeFromTheProviderAndAreJudgedByTheAPI(t *testing.T) {
+// An access token (https://www.rfc-editor.org/rfc/rfc9068) is asked for by the
+// application for one API, made by the provider, and judged by an API that
+// knows only the provider.
+func TestTokensForAPIs(t *testing.T) {
 	t.Parallel()
 	for _, provider := range foreignsWithEachKey {
 		t.Run(provider.name, func(t *testing.T) {
@@ -47,11 +45,9 @@ func TestTokensForAPIsComeFromTheProviderAndAreJudgedByTheAPI(t *testing.T) {
 				check func(*testing.T, *httptest.Server, foreign)
 			}{
 				{"one API after the other, with a refresh token that rotates", checkTokensInTurn},
-				{"a resource that the application has not configured: nobody is asked", checkUnconfiguredResource},
 				{"a resource that was configured after the sign-in", checkResourceConfiguredLater},
-				{"a client calls the API as the person", checkClient},
-				{"the API's guard refuses whatever is not for it", checkGuard},
-				{"machines come in where the rule lets them, and nowhere else", checkMachines},
+				{"the API's guard refuses tokens that are not for it", checkGuard},
+				{"only AllowMachines lets machines in", checkMachines},
 			}
 			servers, ops := startFor(t, provider, len(tests))
 			for i, test := range tests {
@@ -73,50 +69,27 @@ type grantedToken struct {
 	Code                  signin.Code
 }
 
-// callingAPIs adds two pages to an application: /token says what AccessToken
-// returns, and /call what the API at origin answers through Transport.
-func callingAPIs(origin string) func(*signin.Auth) http.Handler {
-	clients := map[string]*http.Client{}
-	for _, resource := range []string{ordersAPI, reportsAPI} {
-		clients[resource] = &http.Client{Transport: signin.Transport(origin, signin.ForResource(resource))}
-	}
-	return func(auth *signin.Auth) http.Handler {
-		m := http.NewServeMux()
-		m.Handle("/", onServeMux(auth))
-		m.Handle("GET /token", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			var opts []signin.TokenOption
-			if resource := r.FormValue("resource"); resource != "" {
-				opts = append(opts, signin.ForResource(resource))
-			}
-			var granted grantedToken
-			token, err := signin.AccessToken(r.Context(), opts...)
-			if err != nil {
-				if failed, ok := errors.AsType[*signin.Error](err); ok {
-					granted.Code = failed.Code
-				}
-			} else {
-				granted.Token, granted.Refresh = token.AccessToken, token.RefreshToken
-				granted.Scope, _ = token.Extra("scope").(string)
-			}
-			_ = json.NewEncoder(w).Encode(granted)
-		})))
-		m.Handle("GET /call", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, origin+r.FormValue("path"), nil)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			resp, err := clients[r.FormValue("resource")].Do(req)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
-			}
-			defer resp.Body.Close()
-			w.WriteHeader(resp.StatusCode)
-			_, _ = io.Copy(w, resp.Body)
-		})))
-		return m
-	}
+// withTokens adds a page to an application, /token, that says what AccessToken
+// returns.
+func withTokens(auth *signin.Auth) http.Handler {
+	m := http.NewServeMux()
+	m.Handle("/", onServeMux(auth))
+	m.Handle("GET /token", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var opts []signin.TokenOption
+		if resource := r.FormValue("resource"); resource != "" {
+			opts = append(opts, signin.ForResource(resource))
+		}
+		var granted grantedToken
+		token, err := signin.AccessToken(r.Context(), opts...)
+		if failed, ok := errors.AsType[*signin.Error](err); ok {
+			granted.Code = failed.Code
+		} else if err == nil {
+			granted.Token, granted.Refresh = token.AccessToken, token.RefreshToken
+			granted.Scope, _ = token.Extra("scope").(string)
+		}
+		_ = json.NewEncoder(w).Encode(granted)
+	})))
+	return m
 }
 
 // token asks the application's page for a token, "" being the session's own.
@@ -156,16 +129,12 @@ func wantTokenFor(t *testing.T, a *application, granted grantedToken, api, perso
 	}
 }
 
-// checkTokensInTurn asks for the tokens of two APIs, again when they are due, and
-// between two refreshes of the session.
+// checkTokensInTurn asks for the tokens of two APIs, and again when they are
+// due.
 func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
-	a := serve(t, server, callingAPIs("http://127.0.0.1:1"), op, "")
+	a := serve(t, server, withTokens, op, "")
 	v := newVisitor(t)
-	start := v.visit(a.url + "/account")
-	if got := requestTo(t, a, start)["resource"]; !slices.Equal(got, op.resources) {
-		t.Errorf("resource in the authorization request: got %q; want %q", got, op.resources)
-	}
-	checkAccount(t, a, v.passProvider(start, a.op.issuer, "ada"))
+	a.signIn(t, v, "ada")
 
 	own := a.token(t, v, "")
 	if own.Token == "" || strings.Count(own.Token, ".") == 2 {
@@ -181,12 +150,10 @@ func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
 	if again := a.token(t, v, ordersAPI); again.Token != orders.Token {
 		t.Error("a token that is still good was fetched again")
 	}
-	if a.token(t, v, "").Token != own.Token {
-		t.Error("the session's own token changed with the tokens for APIs")
-	}
 	wantResources(t, a, ordersAPI, reportsAPI)
 
-	// All are due now: the session's own with the request, the others when asked for.
+	// All are due now: the session's own with the request, the others when asked
+	// for.
 	a.clock.move(untilRefresh)
 	checkAccount(t, a, v.visit(a.url+"/account"))
 	if next := a.token(t, v, ordersAPI); next.Token == orders.Token {
@@ -195,11 +162,9 @@ func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
 		wantTokenFor(t, a, next, ordersAPI, "ada")
 	}
 	if next := a.token(t, v, ""); next.Token == own.Token || strings.Count(next.Token, ".") == 2 {
-		t.Error("the session's own token is not refreshed, or is no opaque one any more")
+		t.Error("the session's own token is not refreshed, or not opaque any more")
 	}
 	wantResources(t, a, ordersAPI, reportsAPI, "", ordersAPI)
-	checkUserInfo(t, a, a.wire.of("refresh_token")[:3])
-	wantEachRefreshTokenOnce(t, a)
 	checkAccount(t, a, v.visit(a.url+"/account"))
 	checkSignOut(t, a, v)
 }
@@ -216,45 +181,18 @@ func wantResources(t *testing.T, a *application, want ...string) {
 	}
 }
 
-// wantEachRefreshTokenOnce checks that each refresh used what the one before had
-// brought.
-func wantEachRefreshTokenOnce(t *testing.T, a *application) {
-	t.Helper()
-	newest := a.wire.of("authorization_code")[0].tokens.RefreshToken
-	for i, e := range a.wire.of("refresh_token") {
-		if e.status != http.StatusOK || e.form.Get("refresh_token") != newest {
-			t.Errorf("refresh %d: got %d with the newest refresh token %t; want 200 with it", i+1, e.status, e.form.Get("refresh_token") == newest)
-		}
-		if e.tokens.RefreshToken == "" || e.tokens.RefreshToken == newest {
-			t.Errorf("refresh %d: the provider did not rotate the refresh token", i+1)
-		}
-		newest = e.tokens.RefreshToken
-	}
-}
-
-func checkUnconfiguredResource(t *testing.T, server *httptest.Server, op foreign) {
-	a := serve(t, server, callingAPIs("http://127.0.0.1:1"), op, "")
-	v := newVisitor(t)
-	a.signIn(t, v, "ada")
-	if got := a.token(t, v, unknownAPI); got.Code != signin.ErrUnknownResource || got.Token != "" {
-		t.Errorf("a token for an unknown API: got the error %q; want %q", got.Code, signin.ErrUnknownResource)
-	}
-	wantResources(t, a)
-	wantTokenFor(t, a, a.token(t, v, ordersAPI), ordersAPI, "ada")
-	a.wantSignedIn(t, v, "ada")
-}
-
-// checkResourceConfiguredLater lets a deployment that knows one more API go on
-// with the session of the one before. The person has not granted that API, and the
-// provider says so; what it does to the refresh token differs.
+// checkResourceConfiguredLater starts an application that knows one more API
+// than the one in which the session began. The person has not granted that API,
+// and the provider says so; providers differ in what becomes of the refresh
+// token.
 func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op foreign) {
 	before := op
 	before.resources = []string{ordersAPI}
 	v := newVisitor(t)
 	serve(t, server, onServeMux, before, "").signIn(t, v, "ada")
-	// The same client, keys and cookie: browsers do not keep cookies apart by port.
+	// It has the same client, keys and cookie: cookies do not depend on the port.
 	next, _ := listen()
-	a := serve(t, next, callingAPIs("http://127.0.0.1:1"), op, "")
+	a := serve(t, next, withTokens, op, "")
 	a.wantSignedIn(t, v, "ada")
 
 	if got := a.token(t, v, reportsAPI); got.Code != signin.ErrUnknownResource || got.Token != "" {
@@ -274,15 +212,14 @@ func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op fore
 	wantResources(t, a, reportsAPI, ordersAPI)
 }
 
-// An api is an API that trusts op and knows of no session: what it answers says
-// who called.
+// An api is an API without sessions. Its answers say who called.
 type api struct {
 	*httptest.Server
 	calls *transcript
 }
 
-// startAPI starts the orders API. It is an Auth of its own, as an API is a program
-// of its own; its client has nothing to do with the application's.
+// startAPI starts the orders API, which trusts op. As a program apart from the
+// application it has another Auth, with another client.
 func startAPI(t *testing.T, op foreign) api {
 	t.Helper()
 	auth, err := signin.New(signin.Config{
@@ -311,7 +248,7 @@ func startAPI(t *testing.T, op foreign) api {
 	m.Handle("GET /orders", auth.RequireBearer(ordersAPI, signin.HasScope("orders:read"))(who))
 	m.Handle("GET /orders/cancel", auth.RequireBearer(ordersAPI, signin.HasScope("orders:write"))(who))
 	m.Handle("GET /orders/export", auth.RequireBearer(ordersAPI, signin.AllowMachines(), signin.HasScope("orders:read"))(who))
-	// An audience that no API should have: it is what ID tokens are for.
+	// An audience that no API should have: it is that of ID tokens.
 	m.Handle("GET /careless", auth.RequireBearer(op.clientID)(who))
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
@@ -332,36 +269,9 @@ func wantCaller(t *testing.T, status int, body string, want caller) {
 	}
 }
 
-func checkClient(t *testing.T, server *httptest.Server, op foreign) {
-	orders := startAPI(t, op)
-	a := serve(t, server, callingAPIs(orders.URL), op, "")
-	v := newVisitor(t)
-	a.signIn(t, v, "ada")
-	call := func(resource, path string) *page {
-		return v.visit(a.url + "/call?" + url.Values{"resource": {resource}, "path": {path}}.Encode())
-	}
-	at := call(ordersAPI, "/orders")
-	wantCaller(t, at.status, at.body, caller{Subject: "ada", Issuer: op.issuer})
-	if at := call(ordersAPI, "/orders/cancel"); at.status != http.StatusForbidden {
-		t.Errorf("a scope that was not granted: got %d; want 403", at.status)
-	}
-	// The answer invalid_token makes the client try once more, with a new token.
-	if at := call(reportsAPI, "/orders"); at.status != http.StatusUnauthorized {
-		t.Errorf("a token for another API: got %d; want 401", at.status)
-	}
-	wantResources(t, a, ordersAPI, reportsAPI, reportsAPI)
-	wantEachRefreshTokenOnce(t, a)
-	at = call(ordersAPI, "/orders")
-	wantCaller(t, at.status, at.body, caller{Subject: "ada", Issuer: op.issuer})
-	if got := strings.Count(orders.calls.String(), "called"); got != 2 {
-		t.Errorf("calls that reached the API's handler: got %d; want the 2 that are allowed", got)
-	}
-	a.wantSignedIn(t, v, "ada")
-}
-
 func checkGuard(t *testing.T, server *httptest.Server, op foreign) {
 	orders := startAPI(t, op)
-	a := serve(t, server, callingAPIs(orders.URL), op, "")
+	a := serve(t, server, withTokens, op, "")
 	v := newVisitor(t)
 	a.signIn(t, v, "ada")
 	orderToken := a.token(t, v, ordersAPI)
@@ -382,7 +292,7 @@ func checkGuard(t *testing.T, server *httptest.Server, op foreign) {
 		{"an ID token, where its audience is asked for", "/careless", idToken, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
 		{"a token for another API", "/orders", reports, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
 		{"the session's own, opaque token", "/orders", a.token(t, v, "").Token, http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
-		{"a token that somebody has given one more scope", "/orders/cancel", withScope(t, good, "orders:write"), http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
+		{"a token to which an attacker has added a scope", "/orders/cancel", withScope(t, good, "orders:write"), http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
 		{"a token with the signature of another", "/orders", withSignature(good, reports), http.StatusUnauthorized, signin.ErrInvalidToken, invalid},
 		{"no token", "/orders", "", http.StatusUnauthorized, signin.ErrNotSignedIn, `Bearer realm=""`},
 		{"a scope that was not granted", "/orders/cancel", good, http.StatusForbidden, signin.ErrForbidden, `Bearer error="insufficient_scope", scope="orders:write"`},
@@ -426,7 +336,7 @@ func (s api) call(t *testing.T, path, token string) (status int, head http.Heade
 	return resp.StatusCode, resp.Header, string(text)
 }
 
-// withScope is a token with another scope, under the signature that it had.
+// withScope is a token with another scope and the same signature.
 func withScope(t *testing.T, token, scope string) string {
 	t.Helper()
 	c := claims(t, token)
@@ -440,7 +350,7 @@ func withScope(t *testing.T, token, scope string) string {
 	return strings.Join(parts, ".")
 }
 
-// withSignature is a token under the signature of another, by the same key.
+// withSignature is a token with the signature of another token by the same key.
 func withSignature(token, other string) string {
 	return token[:strings.LastIndexByte(token, '.')] + other[strings.LastIndexByte(other, '.'):]
 }
@@ -452,7 +362,7 @@ func checkMachines(t *testing.T, server *httptest.Server, op foreign) {
 	status, _, body := orders.call(t, "/orders", token)
 	var problem struct{ Code signin.Code }
 	if err := json.Unmarshal([]byte(body), &problem); err != nil || status != http.StatusForbidden || problem.Code != signin.ErrForbidden {
-		t.Errorf("a machine where none is expected: got %d and %q; want 403 and %s", status, body, signin.ErrForbidden)
+		t.Errorf("a machine without AllowMachines: got %d and %q; want 403 and %s", status, body, signin.ErrForbidden)
 	}
 	if got := orders.calls.String(); got != "" {
 		t.Errorf("the API's handler was reached by a machine: %q", got)
@@ -461,11 +371,28 @@ func checkMachines(t *testing.T, server *httptest.Server, op foreign) {
 	wantCaller(t, status, body, caller{Subject: machineID, Issuer: op.issuer, Machine: true})
 }
 
+// tokenEndpoint is what the provider's metadata say.
+func tokenEndpoint(t *testing.T, op foreign) string {
+	t.Helper()
+	resp, err := (&http.Client{Transport: ownTransport}).Get(op.issuer + "/.well-known/openid-configuration")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var metadata struct {
+		TokenEndpoint string `json:"token_endpoint"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&metadata); err != nil {
+		t.Fatal(err)
+	}
+	return metadata.TokenEndpoint
+}
+
 // machineToken gets an access token for the orders API without a person
 // (https://www.rfc-editor.org/rfc/rfc6749#section-4.4).
 func machineToken(t *testing.T, op foreign) string {
 	t.Helper()
-	endpoint := metadataOf(t, op).TokenEndpoint
+	endpoint := tokenEndpoint(t, op)
 	form := url.Values{"grant_type": {"client_credentials"}, "resource": {ordersAPI}, "scope": {"orders:read"}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {

@@ -1,27 +1,24 @@
-// Package interop drives package signin against providers, routers and a
-// browser that nobody of this project wrote. A relying party and a test
-// provider from the same hand agree about the same misreading of a
-// specification; these do not.
+// Package interop tests package signin with providers, routers, stores and a
+// browser from outside this project. An application and a provider by the same
+// author may share a misreading of a specification; these do not.
 //
-// It is a module of its own, so that nothing of it reaches the dependency graph
-// of an application that signs people in.
+// It is a separate module, so that its dependencies stay out of applications.
 //
 // # What takes part
 //
 //   - github.com/luikyv/go-oidc, a certified provider in Go, in this process;
 //   - oidc-provider, the certified provider in JavaScript that Logto is built
-//     on, in a process of its own under Node;
+//     on, in a process of Node;
 //   - chi, gorilla/mux and net/http's ServeMux;
-//   - a Redis server, with this project's redisstore and with boj/redistore, and
-//     replicas of an application in processes of their own;
+//   - a Redis server, with this project's redisstore and with boj/redistore;
 //   - Chromium, headless, through the DevTools protocol.
 //
 // The browser also clicks through the programs in example/ and example/replicas,
 // built and started as after a fresh clone.
 //
-// Applications listen on 127.0.0.1 and providers on localhost: to a browser
-// these are two sites, as an application and its provider are in earnest, so
-// that SameSite and Sec-Fetch-Site have something to say.
+// Applications listen on 127.0.0.1 and providers on localhost. To a browser
+// these are two sites, as in production, so that SameSite and Sec-Fetch-Site
+// matter.
 //
 // # Running it
 //
@@ -30,13 +27,14 @@
 //	apt-get install chromium redis-server
 //	cd internal/interop
 //	npm ci
-//	go test ./...
+//	go test ./...             # a few seconds
+//	go test -tags long ./...  # the browser, all key algorithms, and the soak
 //
-// The program in soak/ runs for as long as it is told: hundreds of people, several
-// replicas, and everything failing in turns. See its own documentation.
+// The program in soak/ runs for as long as it is told: hundreds of people,
+// several replicas, and one fault after another. See its documentation.
 //
 // SIGNIN_SCREENSHOTS names a directory that receives pictures of what the
 // browser tests saw. A missing tool fails the tests that need it. It is
-// tempting to skip them instead; then a machine without the tool reports
-// success about something nobody has tried.
+// tempting to skip them instead, but then a machine without the tool would
+// report success.
 package interop

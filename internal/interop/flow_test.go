@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -12,21 +11,21 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
-	"golang.org/x/net/html/atom"
+
+	"github.com/gosignin/signin/internal/interop/form"
 )
 
-// maxHops is how many redirects a visitor follows before it calls them a loop,
-// as browsers do.
+// maxHops is after how many redirects a visitor gives up, as browsers do.
 const maxHops = 20
 
 // A visitor is a person's browser without its screen: it keeps cookies, follows
-// redirects, fills in forms, and says about its requests what browsers say. It
-// serves the goroutine of its test; only try may be called from others.
+// redirects, fills in forms, and sends the headers that browsers send. Only the
+// goroutine of its test may use it.
 type visitor struct {
 	t      *testing.T
 	client *http.Client
-	// holdAt, unless empty, is a path that the visitor does not go on to when
-	// redirected there: the page returned has this address and no status.
+	// holdAt, unless empty, is a path at which the visitor does not follow a
+	// redirect: the page returned has this address and no status.
 	holdAt string
 }
 
@@ -75,7 +74,7 @@ func (p *page) hop(t *testing.T, path string) hop {
 	return hop{}
 }
 
-// way tells the hops without their queries, which hold secrets.
+// way lists the hops without their queries, which contain secrets.
 func (p *page) way() string {
 	var b strings.Builder
 	for _, h := range p.hops {
@@ -90,7 +89,7 @@ func (v *visitor) visit(address string) *page {
 	return v.navigate(nil, http.MethodGet, v.parse(address), nil)
 }
 
-// follow opens a link that stands on from.
+// follow opens a link on the page from.
 func (v *visitor) follow(from *page, href string) *page {
 	v.t.Helper()
 	return v.navigate(from.url, http.MethodGet, from.url.ResolveReference(v.parse(href)), nil)
@@ -99,25 +98,25 @@ func (v *visitor) follow(from *page, href string) *page {
 // submit fills in the first form of from and presses its first button.
 func (v *visitor) submit(from *page, fields url.Values) *page {
 	v.t.Helper()
-	f, ok := firstForm(from.body)
+	f, ok := form.First(from.body)
 	if !ok {
 		v.t.Fatalf("%s shows no form:\n%s", from.url.Path, from.body)
 	}
 	for name := range fields {
-		if f.values.Has(name) {
-			f.values.Set(name, fields.Get(name))
+		if f.Values.Has(name) {
+			f.Values.Set(name, fields.Get(name))
 		}
 	}
-	action := from.url.ResolveReference(v.parse(f.action))
-	if f.method != http.MethodPost {
-		action.RawQuery = f.values.Encode()
+	action := from.url.ResolveReference(v.parse(f.Action))
+	if f.Method != http.MethodPost {
+		action.RawQuery = f.Values.Encode()
 		return v.navigate(from.url, http.MethodGet, action, nil)
 	}
-	return v.navigate(from.url, http.MethodPost, action, []byte(f.values.Encode()))
+	return v.navigate(from.url, http.MethodPost, action, []byte(f.Values.Encode()))
 }
 
-// passProvider answers whatever the provider at issuer asks until it sends the
-// visitor somewhere else: the sign-in as person, consent, and sign-out.
+// passProvider answers what the provider at issuer asks (the sign-in as person,
+// consent, and sign-out) until it redirects the visitor to another site.
 func (v *visitor) passProvider(from *page, issuer, person string) *page {
 	v.t.Helper()
 	at := from
@@ -139,7 +138,7 @@ func (v *visitor) passProvider(from *page, issuer, person string) *page {
 func (v *visitor) cancelAtProvider(from *page, person string) *page {
 	v.t.Helper()
 	at := v.submit(from, url.Values{"login": {person}, "password": {"any"}})
-	if f, ok := firstForm(at.body); ok && f.values.Get("consent") == "yes" {
+	if f, ok := form.First(at.body); ok && f.Values.Get("consent") == "yes" {
 		return v.submit(at, url.Values{"consent": {"no"}})
 	}
 	_, rest, found := strings.Cut(at.body, `href="`)
@@ -155,23 +154,14 @@ func (v *visitor) cancelAtProvider(from *page, person string) *page {
 }
 
 // navigate makes a request as a browser navigates, and follows its redirects.
-func (v *visitor) navigate(from *url.URL, method string, to *url.URL, form []byte) *page {
+func (v *visitor) navigate(from *url.URL, method string, to *url.URL, body []byte) *page {
 	v.t.Helper()
-	at, err := v.try(from, method, to, form)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return at
-}
-
-// try is navigate for a goroutine that is not the test's.
-func (v *visitor) try(from *url.URL, method string, to *url.URL, form []byte) (*page, error) {
 	var hops []hop
 	chain := []*url.URL{to}
 	for range maxHops {
-		req, err := http.NewRequest(method, to.String(), bytes.NewReader(form))
+		req, err := http.NewRequest(method, to.String(), bytes.NewReader(body))
 		if err != nil {
-			return nil, err
+			v.t.Fatal(err)
 		}
 		req.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
 		req.Header.Set("Upgrade-Insecure-Requests", "1")
@@ -183,26 +173,27 @@ func (v *visitor) try(from *url.URL, method string, to *url.URL, form []byte) (*
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Origin", from.Scheme+"://"+from.Host)
 		}
-		h, body, err := v.send(req)
+		h, text, err := v.send(req)
 		if err != nil {
-			return nil, err
+			v.t.Fatal(err)
 		}
 		hops = append(hops, h)
 		if h.location == "" {
-			return &page{url: to, status: h.status, body: body, hops: hops}, nil
+			return &page{url: to, status: h.status, body: text, hops: hops}
 		}
 		if to, err = to.Parse(h.location); err != nil {
-			return nil, err
+			v.t.Fatal(err)
 		}
 		if v.holdAt != "" && to.Path == v.holdAt {
-			return &page{url: to, hops: hops}, nil
+			return &page{url: to, hops: hops}
 		}
 		chain = append(chain, to)
 		if h.status != http.StatusTemporaryRedirect && h.status != http.StatusPermanentRedirect {
-			method, form = http.MethodGet, nil
+			method, body = http.MethodGet, nil
 		}
 	}
-	return nil, fmt.Errorf("a redirect loop: %s", (&page{hops: hops}).way())
+	v.t.Fatalf("a redirect loop: %s", (&page{hops: hops}).way())
+	return nil
 }
 
 // send makes one request and reads its answer.
@@ -256,72 +247,7 @@ func fetchSite(from *url.URL, chain []*url.URL) string {
 	return site
 }
 
-// A form is what a browser would send if its first button were pressed.
-type form struct {
-	method, action string
-	values         url.Values
-	button         bool
-}
-
-// firstForm reads the first form of an HTML page.
-func firstForm(body string) (form, bool) {
-	root, err := html.Parse(strings.NewReader(body))
-	if err != nil {
-		return form{}, false
-	}
-	for node := range root.Descendants() {
-		if node.DataAtom != atom.Form {
-			continue
-		}
-		f := form{method: strings.ToUpper(attribute(node, "method")), action: attribute(node, "action"), values: url.Values{}}
-		id := attribute(node, "id")
-		for control := range root.Descendants() {
-			if within(control, node) || id != "" && attribute(control, "form") == id {
-				f.add(control)
-			}
-		}
-		return f, true
-	}
-	return form{}, false
-}
-
-// add takes a control's value over into the form; of the buttons only the
-// first, which is the one pressed.
-func (f *form) add(control *html.Node) {
-	name := attribute(control, "name")
-	switch {
-	case control.DataAtom == atom.Button:
-		if f.button {
-			return
-		}
-		f.button = true
-	case control.DataAtom != atom.Input:
-		return
-	}
-	if name != "" {
-		f.values.Add(name, attribute(control, "value"))
-	}
-}
-
-func within(node, ancestor *html.Node) bool {
-	for n := range node.Ancestors() {
-		if n == ancestor {
-			return true
-		}
-	}
-	return false
-}
-
-func attribute(node *html.Node, name string) string {
-	for _, a := range node.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
-}
-
-// ownTransport is for clients of tests. Every httptest.Server that closes takes
-// the idle connections of http.DefaultTransport with it, and so breaks requests of
-// tests that run at the same time.
+// ownTransport is for clients of tests. Every httptest.Server that closes also
+// closes the idle connections of http.DefaultTransport, and so breaks requests
+// of tests that run at the same time.
 var ownTransport = http.DefaultTransport.(*http.Transport).Clone()

@@ -17,25 +17,24 @@ import (
 	oidcprovider "github.com/luikyv/go-oidc/pkg/provider"
 )
 
-// luikyvSecret needs no form encoding: this provider compares what stands in
-// the Authorization header without undoing the encoding that RFC 6749 asks for
-// (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1). The other provider is
-// given a secret that tells.
+// luikyvSecret is the same before and after form encoding: this provider does
+// not undo the encoding that RFC 6749 asks for in the Authorization header
+// (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1). See nodeSecret.
 const luikyvSecret = "a-secret-for-one-test"
 
-// luikyvCookie tells the provider who is signed in there, so that a second
-// sign-in asks for no name, and a sign-out must reach the provider to make it
-// ask again.
+// luikyvCookie tells the provider who is signed in there. It asks for a name
+// again only after a sign-out that has reached it.
 const luikyvCookie = "provider_session"
 
-// luikyvForAPI marks the context of a request that names a resource. Only there
-// can the provider's choice of a token's form see it.
+// luikyvForAPI marks the context of a request that names a resource, for the
+// function that chooses the form of a token.
 type luikyvForAPI struct{}
 
 // startLuikyv starts github.com/luikyv/go-oidc with one confidential client for
 // each application: PKCE required, refresh tokens that rotate on each use,
-// revocation, end of session, tokens for APIs, and everything signed with alg. It
-// returns what each application has to know, in the order of their base URLs.
+// revocation, end of session, tokens for APIs, and everything signed with alg.
+// It returns what each application has to know, in the order of their base
+// URLs.
 func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string) []foreign {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -98,8 +97,8 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 		oidcprovider.WithResourceIndicators(ordersAPI, reportsAPI),
 		oidcprovider.WithOpaqueTokens(nil),
 		oidcprovider.WithTokenOptions(func(ctx context.Context, grant *goidc.Grant, _ *goidc.Client) goidc.TokenOptions {
-			// Where APIs are in play only a token for one is a JWT. Where they are
-			// not, every token is, and userinfo takes it.
+			// With APIs, only tokens for them are JWTs. Without, every token is one, and
+			// userinfo accepts it.
 			if len(grant.Resources) > 0 && ctx.Value(luikyvForAPI{}) == nil {
 				return goidc.NewOpaqueTokenOptions(int(accessTokenLifetime.Seconds()))
 			}
@@ -121,10 +120,9 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 		t.Fatalf("start luikyv/go-oidc: %v", err)
 	}
 	handler := op.Handler()
-	// One request at a time: v0.23.0 changes a grant that its store in memory has
-	// given out, without the store's lock, while a request of another application
-	// may be looking through all of them. The race detector blames that on whatever
-	// test is running.
+	// One request at a time: v0.23.0 changes grants of its store without the
+	// store's lock, while a request of another application may read them. The race
+	// detector would report that.
 	var turn sync.Mutex
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		turn.Lock()
@@ -139,7 +137,7 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 	return known
 }
 
-// luikyvPages are the pages this provider leaves to whoever runs it.
+// luikyvPages are the pages that this provider does not have itself.
 type luikyvPages struct{ issuer string }
 
 var luikyvPage = template.Must(template.New("").Parse(`<!doctype html>
@@ -153,8 +151,8 @@ var luikyvPage = template.Must(template.New("").Parse(`<!doctype html>
 <button id="go">Sign in</button>{{end}}
 </form></html>`))
 
-// signIn asks for a name, unless the browser is signed in here, and then for
-// consent.
+// signIn asks for a name, unless the browser is signed in at the provider, and
+// then for consent.
 func (p luikyvPages) signIn(w http.ResponseWriter, r *http.Request, session *goidc.AuthnSession, _ *goidc.Client) (goidc.Status, error) {
 	if session.Subject == "" {
 		if cookie, err := r.Cookie(luikyvCookie); err == nil {
@@ -189,8 +187,8 @@ func (luikyvPages) signOut(w http.ResponseWriter, _ *http.Request, _ *goidc.Logo
 	return goidc.StatusSuccess, nil
 }
 
-// asLocalhost replaces the loopback address in address by its name: to a
-// browser that is another site than 127.0.0.1.
+// asLocalhost replaces the loopback address in address by its name, which is
+// another site to a browser.
 func asLocalhost(t *testing.T, address string) string {
 	t.Helper()
 	_, port, found := strings.Cut(address, "http://127.0.0.1:")

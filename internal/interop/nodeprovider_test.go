@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,39 +15,31 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// nodeSecret is different from itself before and after form encoding, which
-// RFC 6749 asks for before Basic authentication
+// nodeSecret changes with form encoding, which RFC 6749 asks for before Basic
+// authentication
 // (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
 const nodeSecret = "s3cret+/%:&="
 
-// nodePatience is how long a start or an end of the process may take before the
-// test gives up on it.
-const nodePatience = 30 * time.Second
-
-// startNodeProvider starts npm's oidc-provider in a process of its own with one
-// confidential client for each application: PKCE required, refresh tokens that
-// rotate on each use, revocation, end of session with logout tokens, tokens for
-// APIs, its own sign-in pages, and everything signed with alg. It returns what each application
-// has to know, in the order of their base URLs.
+// startNodeProvider starts npm's oidc-provider with one confidential client for
+// each application: PKCE required, refresh tokens that rotate on each use,
+// revocation, end of session with logout tokens, tokens for APIs, its own
+// sign-in pages, and everything signed with alg. It returns what each
+// application has to know, in the order of their base URLs.
 func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string) []foreign {
 	t.Helper()
 	if _, err := os.Stat("node_modules/oidc-provider"); err != nil {
 		t.Fatalf("oidc-provider is not installed, run npm ci in this directory: %v", err)
 	}
-	type client struct {
-		ClientID string `json:"clientID"`
-		BaseURL  string `json:"baseURL"`
-	}
-	// Two keys, so that the one an ID token is signed with has to be looked for.
+	// With two keys, the application has to find that of an ID token.
 	other := goidc.ES256
 	if alg == other {
 		other = goidc.RS256
 	}
-	var clients []client
+	var clients []map[string]string
 	for i, baseURL := range baseURLs {
-		clients = append(clients, client{fmt.Sprintf("interop-%d", i+1), baseURL})
+		clients = append(clients, map[string]string{"clientID": fmt.Sprintf("interop-%d", i+1), "baseURL": baseURL})
 	}
-	issuer := runNode(t, map[string]any{
+	settings, err := json.Marshal(map[string]any{
 		"clients":            clients,
 		"clientSecret":       nodeSecret,
 		"idTokenAlg":         alg,
@@ -55,69 +48,68 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 		"apis":               apiScopes,
 		"machineID":          machineID,
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := startNode(t, "oidc-provider.mjs", string(settings))
+	line, _ := node.lines.ReadString('\n')
+	issuer, found := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if !found {
+		t.Fatalf("oidc-provider did not start: got %q; want a line with its issuer\n%s", line, node.said)
+	}
 	var known []foreign
 	for _, c := range clients {
 		known = append(known, foreign{
 			issuer:       issuer,
 			alg:          alg,
-			clientID:     c.ClientID,
+			clientID:     c["clientID"],
 			clientSecret: nodeSecret,
-			// oidc-provider, as Logto, gives a refresh token only to those who ask
-			// for consent: https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess.
+			// oidc-provider, as Logto, gives a refresh token only if consent was asked
+			// for: https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess.
 			needsConsentPrompt: true,
-			// 9.13.3 looks at the resource when it has already rotated.
+			// 9.13.3 rotates the token before it looks at the resource.
 			spendsOnRefusal: true,
 		})
 	}
 	return known
 }
 
-// runNode runs oidc-provider.mjs until the test ends, and returns the issuer it
-// says it is.
-func runNode(t *testing.T, settings map[string]any) string {
-	t.Helper()
-	argument, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node := exec.Command("node", "oidc-provider.mjs", string(argument))
-	said := new(transcript)
-	node.Stderr = said
+// A nodeProgram is a JavaScript program in a process of Node, which ends when
+// its standard input does.
+type nodeProgram struct {
+	in    io.Writer
+	lines *bufio.Reader // of its standard output
+	said  *transcript   // on its standard error
+}
+
+// startNode starts a program, which runs until the test ends.
+func startNode(tb testing.TB, args ...string) *nodeProgram {
+	tb.Helper()
+	node := exec.Command("node", args...)
+	p := &nodeProgram{said: new(transcript)}
+	node.Stderr = p.said
 	stdin, err := node.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	stdout, err := node.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := node.Start(); err != nil {
-		t.Fatalf("start node: %v", err)
+		tb.Fatalf("start node: %v", err)
 	}
-	ready := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(stdout).ReadString('\n')
-		ready <- strings.TrimSpace(line)
-	}()
-	// Killing is for a process that does not answer; one that does ends when
-	// its standard input is closed.
-	stop := time.AfterFunc(nodePatience, func() { _ = node.Process.Kill() })
-	t.Cleanup(func() {
-		stop.Reset(nodePatience)
+	p.in, p.lines = stdin, bufio.NewReader(stdout)
+	tb.Cleanup(func() {
 		_ = stdin.Close()
+		kill := time.AfterFunc(time.Minute, func() { _ = node.Process.Kill() })
 		_ = node.Wait()
-		stop.Stop()
-		if t.Failed() {
-			t.Logf("oidc-provider said:\n%s", said)
+		kill.Stop()
+		if tb.Failed() && p.said.String() != "" {
+			tb.Logf("node said:\n%s", p.said)
 		}
 	})
-	line := <-ready
-	stop.Stop()
-	issuer, found := strings.CutPrefix(line, "ready ")
-	if !found {
-		t.Fatalf("oidc-provider did not start: got %q; want a line with its issuer\n%s", line, said)
-	}
-	return issuer
+	return p
 }
 
 // A transcript collects what a process writes while it is being read. The zero

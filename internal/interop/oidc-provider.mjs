@@ -1,6 +1,6 @@
 // oidc-provider with its own sign-in pages, for one test. It prints
-// "ready <issuer>" and ends when its standard input does, so that it cannot
-// outlive the test that started it, however that test ends.
+// "ready <issuer>", and ends when its standard input does, so that it ends with
+// the test that started it.
 import { createServer } from 'node:http';
 import process from 'node:process';
 
@@ -12,15 +12,14 @@ const {
   clients, clientSecret, idTokenAlg, accessTokenSeconds, keys,
   // The scopes of each API, by its resource indicator. Tokens for one are JWTs.
   apis = {},
-  // A client without people, if there is to be one.
+  // The ID of a client that gets tokens for itself, if any.
   machineID,
-  // How much it remembers of sessions, grants and tokens. Its own default is
-  // 1,000 entries: more than a test has, and less than hundreds of people.
+  // How many sessions, grants and tokens it remembers. The default, 1,000, is
+  // enough for a test, and too few for hundreds of people.
   maxEntries,
 } = JSON.parse(process.argv[2]);
 
-// The pages of devInteractions say who is signed in and nothing else, so the
-// account is whatever name was typed.
+// The pages of devInteractions accept any name, so that is the account.
 async function findAccount(ctx, sub) {
   return {
     accountId: sub,
@@ -56,7 +55,7 @@ const configuration = {
   } : []),
   claims: { openid: ['sub'], profile: ['name', 'picture'], email: ['email'] },
   cookies: { keys: ['a key for one test'] },
-  // ES384 is not among those that it offers by itself.
+  // The default list is without ES384.
   enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] },
   features: {
     backchannelLogout: { enabled: true },
@@ -77,11 +76,11 @@ const configuration = {
     revocation: { enabled: true },
     rpInitiatedLogout: { enabled: true },
   },
-  // Without the dispatcher it is given: that one refuses loopback addresses, and
-  // the applications that want to hear of a sign-out listen on one.
+  // The given dispatcher refuses loopback addresses, at which the applications
+  // receive logout tokens.
   fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
   findAccount,
-  // Made outside: Node 20 now and then never returns from making a key pair.
+  // The test makes the keys, since Node 20 sometimes hangs when it makes one.
   jwks: { keys },
   pkce: { required: () => true },
   rotateRefreshToken: true,

@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/gorilla/mux"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/interop/form"
 )
 
 // routers mount the same application on each router, each in its own idiom.
@@ -21,7 +21,6 @@ var routers = []struct {
 	{"chi", onChi},
 	{"gorilla mux", onGorilla},
 	{"ServeMux", onServeMux},
-	{"ServeMux below WithRoutes", belowWithRoutes},
 }
 
 func onChi(auth *signin.Auth) http.Handler {
@@ -62,14 +61,7 @@ func onServeMux(auth *signin.Auth) http.Handler {
 	return m
 }
 
-func belowWithRoutes(auth *signin.Auth) http.Handler {
-	m := http.NewServeMux()
-	m.HandleFunc("GET /{$}", home)
-	m.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
-	return auth.WithRoutes(m)
-}
-
-func TestPeopleSignInStayAndSignOutOnEachRouterWithEachProvider(t *testing.T) {
+func TestRouters_SignInRefreshAndSignOut(t *testing.T) {
 	t.Parallel()
 	for _, provider := range foreignsWithEachKey {
 		t.Run(provider.name, func(t *testing.T) {
@@ -94,10 +86,6 @@ func checkSignIn(t *testing.T, a *application, v *visitor) {
 	t.Helper()
 	a.wantSignedOut(t, v)
 	at := v.visit(a.url + "/account")
-	first := at.hops[0]
-	if first.status != http.StatusFound && first.status != http.StatusSeeOther {
-		t.Errorf("a guarded page, signed out: got %d; want a redirect", first.status)
-	}
 	if !strings.HasPrefix(at.url.String(), a.op.issuer+"/") {
 		t.Fatalf("a guarded page, signed out, led to %s; want the provider%s", at.url, at.way())
 	}
@@ -109,68 +97,31 @@ func checkSignIn(t *testing.T, a *application, v *visitor) {
 	a.wantSignedIn(t, v, "ada")
 	checkSignature(t, a, a.wire.of("authorization_code"))
 	checkUserInfo(t, a, a.wire.of("authorization_code"))
-	if refreshes := a.wire.of("refresh_token"); len(refreshes) != 0 {
-		t.Errorf("refreshes of a fresh token: got %d; want none", len(refreshes))
-	}
 }
 
-// checkRefresh lets the access token become due twice, the second time under
-// many requests at once. Both providers replace the refresh token on each use,
-// so a second refresh works only with what the first one brought.
+// checkRefresh lets the access token become due twice. Both providers replace
+// the refresh token at each use, so the second refresh works only with what the
+// first has brought.
 func checkRefresh(t *testing.T, a *application, v *visitor) {
 	t.Helper()
-	for range 2 {
-		a.clock.move(untilRefresh / 2)
-		at := v.visit(a.url + "/account")
-		if at.status != http.StatusOK {
-			t.Fatalf("the account page: got %d; want 200%s", at.status, at.way())
+	for i := range 2 {
+		a.clock.move(untilRefresh)
+		checkAccount(t, a, v.visit(a.url+"/account"))
+		refreshes := a.wire.of("refresh_token")
+		if len(refreshes) != i+1 {
+			t.Fatalf("refreshes: got %d; want %d", len(refreshes), i+1)
 		}
-		checkAccount(t, a, at)
-	}
-	if got := len(a.wire.of("refresh_token")); got != 1 {
-		t.Fatalf("refreshes once the token was due: got %d; want 1", got)
-	}
-	checkSignature(t, a, a.wire.of("refresh_token"))
-	checkUserInfo(t, a, a.wire.of("refresh_token"))
-	if at := v.visit(a.url + "/account"); at.status != http.StatusOK || len(a.wire.of("refresh_token")) != 1 {
-		t.Errorf("the account page after a refresh: got %d and %d refreshes; want 200 and no other", at.status, len(a.wire.of("refresh_token")))
-	}
-	a.clock.move(untilRefresh)
-	page := v.parse(a.url + "/account")
-	var together sync.WaitGroup
-	for range 20 {
-		together.Go(func() {
-			if at, err := v.try(nil, http.MethodGet, page, nil); err != nil {
-				t.Error(err)
-			} else if at.status != http.StatusOK {
-				t.Errorf("one of many requests at once: got %d; want 200", at.status)
-			} else {
-				checkAccount(t, a, at)
-			}
-		})
-	}
-	together.Wait()
-	refreshes := a.wire.of("refresh_token")
-	if len(refreshes) != 2 {
-		t.Fatalf("refreshes after many requests at once: got %d; want 2", len(refreshes))
-	}
-	for i, e := range refreshes {
-		if e.status != http.StatusOK {
-			t.Errorf("refresh %d: got %d; want 200", i+1, e.status)
+		if e := refreshes[i]; e.status != http.StatusOK || e.client != a.op.clientID || e.secret != a.op.clientSecret {
+			t.Errorf("refresh %d: got %d of client %q; want 200 of the authenticated client", i+1, e.status, e.client)
 		}
-		if e.client != a.op.clientID || e.secret != a.op.clientSecret {
-			t.Errorf("refresh %d: the client is not authenticated", i+1)
-		}
-	}
-	if refreshes[0].form.Get("refresh_token") == refreshes[1].form.Get("refresh_token") {
-		t.Error("the same refresh token was used twice; want the one that replaced it")
+		checkSignature(t, a, refreshes)
+		checkUserInfo(t, a, refreshes)
 	}
 	a.wantSignedIn(t, v, "ada")
-	checkAccount(t, a, v.visit(a.url+"/account"))
 }
 
-// checkSignOut ends the session everywhere: here, in a copy of the cookies, and
-// at the provider, which asks for a name again.
+// checkSignOut checks that a sign-out ends the session here, in a copy of the
+// cookies, and at the provider, which asks for a name again.
 func checkSignOut(t *testing.T, a *application, v *visitor) {
 	t.Helper()
 	thief := copyOf(t, v, a.url)
@@ -193,14 +144,14 @@ func checkSignOut(t *testing.T, a *application, v *visitor) {
 	a.wantSignedOut(t, v)
 	a.wantSignedOut(t, thief)
 	at = v.visit(a.url + "/account")
-	form, ok := firstForm(at.body)
-	if !strings.HasPrefix(at.url.String(), a.op.issuer+"/") || !ok || !form.values.Has("login") {
+	f, ok := form.First(at.body)
+	if !strings.HasPrefix(at.url.String(), a.op.issuer+"/") || !ok || !f.Values.Has("login") {
 		t.Errorf("the account page after sign-out: got %s; want the provider to ask for a name%s", at.url.Path, at.way())
 	}
 }
 
-// checkAccount checks that a page of account says all that the provider has told
-// of ada: in the ID token, and at userinfo. It may be called from any goroutine.
+// checkAccount checks that the account page says all that the provider has told
+// of ada in the ID token and at userinfo.
 func checkAccount(t *testing.T, a *application, at *page) {
 	t.Helper()
 	want := "subject=ada\nissuer=" + a.op.issuer + "\nname=Person ada\nemail=ada@example.com\npicture=https://example.com/ada.png\n"
@@ -209,8 +160,8 @@ func checkAccount(t *testing.T, a *application, at *page) {
 	}
 }
 
-// checkSignature checks that the ID token of each response has been signed as
-// the test is about. What the application checks is whether that is right.
+// checkSignature checks with which algorithm ID tokens are signed. The
+// application verifies the signature.
 func checkSignature(t *testing.T, a *application, tokens []exchange) {
 	t.Helper()
 	for _, e := range tokens {
@@ -220,8 +171,8 @@ func checkSignature(t *testing.T, a *application, tokens []exchange) {
 	}
 }
 
-// checkUserInfo checks that the newest access token is the one that userinfo
-// was last asked with.
+// checkUserInfo checks that the last request to userinfo had the newest access
+// token.
 func checkUserInfo(t *testing.T, a *application, token []exchange) {
 	t.Helper()
 	asked := a.wire.those(func(e exchange) bool { return e.bearer != "" })
@@ -234,8 +185,7 @@ func checkUserInfo(t *testing.T, a *application, token []exchange) {
 	}
 }
 
-// copyOf is a browser into which somebody has copied v's cookies for the
-// application.
+// copyOf is a browser with a copy of v's cookies for the application.
 func copyOf(t *testing.T, v *visitor, application string) *visitor {
 	t.Helper()
 	u, err := url.Parse(application)

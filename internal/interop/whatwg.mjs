@@ -1,6 +1,6 @@
 // Answers line by line what the URL parser of the WHATWG makes of a Location: for
 // ["<base>", "<location>"] an object with origin, pathname and href, or with an
-// error. https://url.spec.whatwg.org/#url-parsing
+// error (https://url.spec.whatwg.org/#url-parsing).
 import { createInterface } from 'node:readline';
 
 for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {

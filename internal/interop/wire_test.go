@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -71,7 +70,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	e.status = resp.StatusCode
 	if e.form.Has("grant_type") {
-		// What is no token response has no tokens.
+		// Error responses have no tokens.
 		_ = json.Unmarshal(body, &e.tokens)
 	}
 	w.mu.Lock()
@@ -100,25 +99,6 @@ func (w *wire) those(match func(exchange) bool) []exchange {
 		}
 	}
 	return found
-}
-
-// secrets names everything that went over the wire and lets somebody in.
-func (w *wire) secrets() iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for _, e := range w.those(func(e exchange) bool { return e.form != nil }) {
-			for what, secret := range map[string]string{
-				"an access token":       e.tokens.AccessToken,
-				"a refresh token":       e.tokens.RefreshToken,
-				"an ID token":           e.tokens.IDToken,
-				"an authorization code": e.form.Get("code"),
-				"a PKCE verifier":       e.form.Get("code_verifier"),
-			} {
-				if secret != "" && !yield(what, secret) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // claims reads a JWT without verifying it.

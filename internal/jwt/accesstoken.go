@@ -16,8 +16,8 @@ const (
 	// organizations; the ID follows.
 	OrganizationAudience = "urn:logto:organization:"
 
-	// ErrNoAPI says that not the token is wrong, but what it was verified for.
-	ErrNoAPI     = fault("the audience asked for is empty, names no organization, or is this client, for which ID tokens are")
+	// ErrNoAPI says that the audience asked for is wrong, and not the token.
+	ErrNoAPI     = fault("the audience asked for is empty, is an organization without an ID, or is this client")
 	errForClient = fault("aud names this client, as in an ID token")
 	errUnmarked  = fault("it is not marked as an access token, and may be an ID token or a logout token")
 )
@@ -27,44 +27,43 @@ const (
 type AccessToken struct {
 	// Payload is its claims: a JSON object whose member names are unique.
 	Payload []byte
-	// Subject (sub) is whose it is: 1 to 255 printable ASCII characters. A
-	// machine's token has the machine's name here, so look at Machine before
-	// taking it for a person's.
+	// Subject (sub) is the person, in 1 to 255 printable ASCII characters. In a
+	// machine's token it is the machine, so look at Machine first.
 	Subject string
 	// ClientID (client_id, else azp) is the application that asked for the token.
-	// It may be empty only where the provider does not keep to RFC 9068.
+	// It may be empty only if the provider does not follow RFC 9068.
 	ClientID string
 	// SessionID (sid) is empty if the provider sends none.
 	SessionID string
-	// Scopes (scope, else scp) is what it permits. What is not of the form that
-	// RFC 6749 gives to scopes permits nothing and is left out.
+	// Scopes (scope, else scp) is what the token permits. Values that do not have
+	// the form of a scope in RFC 6749 are left out.
 	Scopes []string
 	// Organization (organization_id, or the audience of an organization token) is
-	// within which of Logto's organizations. Empty: none.
+	// the organization at Logto that the token is for. It may be empty.
 	Organization string
-	// Expiry (exp) and IssuedAt (iat), to the second. IssuedAt may be zero only
-	// where the provider does not keep to RFC 9068.
+	// Expiry (exp) and IssuedAt (iat), to the second. IssuedAt may be zero only if
+	// the provider does not follow RFC 9068.
 	Expiry, IssuedAt time.Time
-	// Machine says that a client has got the token for itself, so that there is no
-	// person. Providers that give a machine a name of its own (Keycloak, Auth0)
-	// hide it: false means no more than that the token does not say so.
+	// Machine says that a client got the token for itself, so that there is no
+	// person. False does not mean that there is one: some providers (Keycloak,
+	// Auth0) give a machine a subject that differs from its client ID.
 	Machine bool
 }
 
 // LogValue keeps the claims out of logs.
 func (AccessToken) LogValue() slog.Value { return slog.StringValue("[access token]") }
 
-// AccessToken checks in full a token that was presented to an API:
-// https://www.rfc-editor.org/rfc/rfc9068#section-4, and what
-// https://www.rfc-editor.org/rfc/rfc8725#section-3 adds. audience is the API's
-// own name (its resource indicator), or that of an organization at Logto.
-// Whether the scopes suffice, and whether the person's session goes on at the
-// provider, is left to the caller.
+// AccessToken verifies a token that was presented to an API, as
+// https://www.rfc-editor.org/rfc/rfc9068#section-4 and
+// https://www.rfc-editor.org/rfc/rfc8725#section-3 say. audience is the
+// resource indicator of the API, or the audience of an organization at Logto.
+// The caller has to check that the scopes suffice, and, if it matters, that the
+// person's session at the provider has not ended.
 //
-// The algorithms are those pinned for ID tokens. A provider publishes no list
-// of its own for access tokens, and signs both with the same keys.
+// The algorithms are those pinned for ID tokens. Providers publish no separate
+// list for access tokens, and sign both with the same keys.
 func (v *Verifier) AccessToken(ctx context.Context, raw, audience string) (*AccessToken, error) {
-	// Every ID token has this client for its audience, so it cannot be an API's.
+	// This client is the audience of every ID token, and so cannot be an API.
 	if audience == "" || audience == v.ClientID || audience == OrganizationAudience {
 		return nil, ErrNoAPI
 	}
@@ -72,10 +71,10 @@ func (v *Verifier) AccessToken(ctx context.Context, raw, audience string) (*Acce
 	if err != nil {
 		return nil, err
 	}
-	// The claims come before the signature, though nothing they say is true
-	// without it. A token that has expired, or is another issuer's, is then
-	// refused for that, and not with "not now" because its key has long gone, and
-	// it costs neither a fetch of keys nor arithmetic.
+	// The claims are checked before the signature, although they cannot be trusted
+	// without it. A token that has expired, or is from another issuer, is then
+	// refused for that reason, and not with "try again" because its key is not
+	// known any more. It also costs no fetch of keys and no verification.
 	access, err := v.access(t, audience)
 	if err == nil {
 		err = v.verify(ctx, t)
@@ -86,21 +85,21 @@ func (v *Verifier) AccessToken(ctx context.Context, raw, audience string) (*Acce
 	return access, nil
 }
 
-// access decides whether the claims of a token are those of an access token for
-// an API. It verifies nothing.
+// access checks that the claims of a token are those of an access token for an
+// API. It does not verify the signature.
 func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
 	c, err := parseClaims(t.payload)
 	if err != nil {
 		return nil, err
 	}
-	// Its header may say that it is what RFC 9068 describes. Then it has all that
-	// is required there.
+	// If the header says that the token follows RFC 9068, it must have all that is
+	// required there.
 	explicit := t.typ == "at+jwt"
 	a := &AccessToken{Payload: t.payload}
 	if err := c.forAPI(v.Issuer, v.ClientID, audience); err != nil {
 		return nil, err
 	}
-	// How long ago it was issued does not matter: exp says how long it lives.
+	// How long ago it was issued does not matter: exp limits its life.
 	a.Expiry, a.IssuedAt, err = c.times(v.now())
 	switch {
 	case err != nil:
@@ -118,7 +117,7 @@ func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
 		err = c.unmarked(t.typ, a.ClientID)
 	case a.ClientID == "":
 		// https://www.rfc-editor.org/rfc/rfc9068#section-2.2. Without it a machine
-		// could not be told from a person.
+		// cannot be told from a person.
 		err = fault("client_id is absent")
 	}
 	if err != nil {
@@ -137,22 +136,22 @@ func (c claims) forAPI(issuer, clientID, audience string) error {
 		return errIssuer
 	case !slices.Contains(aud, audience): // https://www.rfc-editor.org/rfc/rfc8725#section-3.9
 		return fault("aud does not name the API")
-	// An ID token names its client here
+	// The audience of an ID token is its client
 	// (https://openid.net/specs/openid-connect-core-1_0.html#IDToken). A token for
-	// an API has no reason to, whatever it is marked as.
+	// an API has no reason to name it, whatever its type.
 	case slices.Contains(aud, clientID):
 		return errForClient
-	// A bound token is good only together with a proof, and none is looked for
-	// here. Without the proof it has most likely been stolen.
+	// A token that is bound to a key is good only with a proof that the sender has
+	// the key, which is not supported here. Without that proof it may be stolen.
 	// https://www.rfc-editor.org/rfc/rfc9449#section-7.2,
 	// https://www.rfc-editor.org/rfc/rfc8705#section-3
 	case c.Has("cnf"):
-		return fault("it is bound to a key, of which no proof is looked for")
+		return fault("it is bound to a key, and proof of possession is not supported")
 	}
 	return nil
 }
 
-// names reads subject, session, client and organization of an access token.
+// names reads the subject, session, client and organization of an access token.
 func (c claims) names(t *AccessToken, audience string) error {
 	var errSub, errSid, errOrg error
 	t.Subject, errSub = c.subject()
@@ -169,15 +168,15 @@ func (c claims) names(t *AccessToken, audience string) error {
 	t.Machine = t.Subject == clientID || t.Subject == azp || t.Subject == cid
 	if id, ok := strings.CutPrefix(audience, OrganizationAudience); ok {
 		if t.Organization != "" && t.Organization != id {
-			return fault("it is for one organization and speaks of another")
+			return fault("organization_id is not the organization asked for")
 		}
 		t.Organization = id
 	}
 	return nil
 }
 
-// unmarked checks that a token whose header does not say so is an access token,
-// and none of the others that the provider signs with the same keys.
+// unmarked checks that a token whose header does not say what it is is an
+// access token, and not an ID token or logout token signed with the same keys.
 // https://www.rfc-editor.org/rfc/rfc8725#section-3.11
 func (c claims) unmarked(typ, clientID string) error {
 	present := func(name string) bool { _, ok := c.Object[name]; return ok } // null included
@@ -185,35 +184,35 @@ func (c claims) unmarked(typ, clientID string) error {
 	aud, _ := c.Texts("aud")
 	azp, _ := c.name("azp")
 	switch {
-	// https://www.rfc-editor.org/rfc/rfc9068#section-4 ends here. But many
-	// providers (Keycloak as it comes, Okta, Entra) say JWT or nothing, and then
-	// the claims must tell: https://www.rfc-editor.org/rfc/rfc8725#section-3.12
+	// https://www.rfc-editor.org/rfc/rfc9068#section-4 would refuse all other
+	// types. But many providers (Keycloak by default, Okta, Entra) say JWT or
+	// nothing, and then the claims decide:
+	// https://www.rfc-editor.org/rfc/rfc8725#section-3.12
 	case typ != "" && typ != "jwt":
 		return errHeader
 	// Only ID tokens and logout tokens have these. Keycloak before 25 puts nonce
-	// into access tokens too: those are refused, since nothing else tells them
-	// apart for certain.
+	// into access tokens too. Those are refused, since nothing else tells them
+	// apart reliably.
 	case slices.ContainsFunc([]string{"nonce", "at_hash", "c_hash", "s_hash", "events"}, present):
 		return errUnmarked
-	// Some say in a claim what RFC 9068 says in the header: Keycloak in typ (else
-	// ID, Logout, Refresh), Cognito in token_use (else id).
+	// Some providers have a claim for what RFC 9068 says in the header: Keycloak
+	// has typ (or else ID, Logout, Refresh), Cognito has token_use (or else id).
 	case !c.says("typ", "Bearer") || !c.says("token_use", "access"):
 		return errUnmarked
-	// And it must have what ID tokens lack. azp alone will not do: that is a claim
-	// of ID tokens, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
+	// It must have a claim that ID tokens lack. azp does not suffice: ID tokens
+	// have it too, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
 	case !scoped && !c.Has("client_id"):
 		return errUnmarked
-	// An ID token of another client, for which it would be as much an audience.
+	// An ID token of another client, whose ID is the audience asked for.
 	case slices.Contains(aud, clientID) || slices.Contains(aud, azp):
 		return errForClient
 	}
 	return nil
 }
 
-// scopes returns what the token permits: the words of one string
-// (https://www.rfc-editor.org/rfc/rfc8693#section-4.2), or a list of them,
-// which Okta, Hydra and Spring send. ok is false if there is nothing of either
-// kind.
+// scopes returns the scopes of a token: the words of a string
+// (https://www.rfc-editor.org/rfc/rfc8693#section-4.2), or a list of strings,
+// which Okta, Hydra and Spring send. ok is false if there is neither.
 func (c claims) scopes() (scopes []string, ok bool) {
 	claim := "scope"
 	if !c.Has(claim) {
@@ -224,8 +223,8 @@ func (c claims) scopes() (scopes []string, ok bool) {
 	} else if ok = c.Has(claim); ok {
 		scopes = strings.Split(text, " ")
 	}
-	// https://www.rfc-editor.org/rfc/rfc6749#section-3.3. In a list, what is not
-	// one scope is not made into two.
+	// https://www.rfc-editor.org/rfc/rfc6749#section-3.3. In a list, a string with
+	// a space is not taken for two scopes.
 	return slices.DeleteFunc(scopes, func(s string) bool {
 		return s == "" || strings.ContainsAny(s, ` "\\`) || !document.Printable(s)
 	}), ok

@@ -1,22 +1,27 @@
-//go:build !race
+//go:build long && !race
 
 package jwt_test
 
 import (
 	"context"
+	"crypto"
 	"testing"
 )
 
-// An access token is verified before every request to an API, so what that
-// allocates is bounded. Most of it is go-jose's: some 85 allocations for the
-// signature, and 50 for JSON. Under the race detector sync.Pool forgets at
-// random.
+// An access token is verified before every request to an API, so the number of
+// allocations is limited. Most are go-jose's: some 85 for the signature, and 50
+// for JSON. The race detector empties sync.Pool at random.
 func TestAccessTokenAllocations(t *testing.T) {
-	for alg, limit := range map[string]float64{"RS256": 175, "ES256": 188, "ES384": 195, "EdDSA": 165} {
-		c, raw := benchmarked(t, alg)
-		got := testing.AllocsPerRun(100, func() { c.AccessToken(context.Background(), raw, api) })
-		if got > limit {
-			t.Errorf("%s: got %v allocations; want %v at most", alg, got, limit)
+	for alg, c := range map[string]struct {
+		key   crypto.Signer
+		limit float64
+	}{"RS256": {rsaKey(), 175}, "ES256": {ecKeys()["ES256"], 188}, "ES384": {ecKeys()["ES384"], 195}, "EdDSA": {edKey(), 165}} {
+		f := newFake()
+		f.Publish(public(c.key.Public(), "k"))
+		v, raw := f.Verifier(), accessToken.signedBy(alg, c.key, "k", nil)
+		accessToken.want(t, v, raw, good)
+		if got := testing.AllocsPerRun(100, func() { v.AccessToken(context.Background(), raw, api) }); got > c.limit {
+			t.Errorf("%s: got %v allocations; want %v at most", alg, got, c.limit)
 		}
 	}
 }

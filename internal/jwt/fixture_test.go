@@ -11,8 +11,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,14 +29,17 @@ const (
 	clientID     = "app"
 	clientSecret = "s3cret+/%:&="
 	nonce        = "the-nonce"
-	accessToken  = "the-access-token"
+	received     = "the-access-token"
+	api          = "https://api.example.com"
+	organization = "urn:logto:organization:org1"
+	logoutEvent  = "http://schemas.openid.net/event/backchannel-logout"
 )
 
 var (
 	now     = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 	errDown = errors.New("down")
-	// signedIn is what most tests expect of a token.
-	signedIn = jwt.Expect{Nonce: nonce, AccessToken: accessToken}
+	// signedIn is what most tests expect of an ID token.
+	signedIn = jwt.Expect{Nonce: nonce, AccessToken: received}
 )
 
 type m = map[string]any
@@ -49,21 +52,14 @@ func at(d time.Duration) int64 { return now.Add(d).Unix() }
 
 // The keys that all tests share: making RSA keys is slow.
 var (
-	rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		return must(k, err)
-	})
-	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		return must(k, err)
-	})
-	ecKeys = sync.OnceValue(func() map[string]*ecdsa.PrivateKey {
-		keys := make(map[string]*ecdsa.PrivateKey)
-		for alg, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
-			k, err := ecdsa.GenerateKey(curve, rand.Reader)
-			keys[alg] = must(k, err)
+	rsaKey      = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	ecKeys      = sync.OnceValue(func() map[string]*ecdsa.PrivateKey {
+		return map[string]*ecdsa.PrivateKey{
+			"ES256": must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+			"ES384": must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
+			"ES512": must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)),
 		}
-		return keys
 	})
 	edKey = sync.OnceValue(func() ed25519.PrivateKey {
 		_, k, err := ed25519.GenerateKey(rand.Reader)
@@ -78,45 +74,42 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// clock stands still until it is moved.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
-// fake is a provider's keys, and the clock of those who fetch them.
+// fake is a provider's published keys, and the clock of its clients.
 type fake struct {
-	clock clock
+	body string        // published instead of keys
+	late time.Duration // by which the clock moves while keys are fetched
 
 	mu   sync.Mutex
+	time time.Time
 	keys []any
-	body string // instead of keys
 	down bool
-	late time.Duration // by which the clock moves while keys are fetched
 	hits int
 }
 
-// newFake publishes one RSA key, named "rsa".
-func newFake(*testing.T) *fake {
-	f := &fake{clock: clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
-	f.Keys(public(&rsaKey().PublicKey, "rsa"))
+// newFake publishes one key of each type. The elliptic ones have the names of
+// their algorithms.
+func newFake() *fake {
+	f := &fake{time: now, keys: []any{public(rsaKey().Public(), "rsa"), public(edKey().Public(), "ed")}}
+	for alg, key := range ecKeys() {
+		f.keys = append(f.keys, public(key.Public(), alg))
+	}
 	return f
 }
 
-// Keys replaces the published keys.
-func (f *fake) Keys(keys ...any) {
+func (f *fake) Now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.time
+}
+
+func (f *fake) Move(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.time = f.time.Add(d)
+}
+
+// Publish replaces the published keys.
+func (f *fake) Publish(keys ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.keys = keys
@@ -129,7 +122,7 @@ func (f *fake) Down(down bool) {
 	f.down = down
 }
 
-// wantHits fails unless they were fetched so often.
+// wantHits fails unless the keys were fetched so often.
 func (f *fake) wantHits(t *testing.T, want int) {
 	t.Helper()
 	f.mu.Lock()
@@ -143,7 +136,7 @@ func (f *fake) fetch(context.Context) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hits++
-	f.clock.Move(f.late)
+	f.time = f.time.Add(f.late)
 	if f.down {
 		return nil, errDown
 	}
@@ -153,82 +146,85 @@ func (f *fake) fetch(context.Context) ([]byte, error) {
 	return json.Marshal(m{"keys": f.keys})
 }
 
-// Client returns a Verifier with these algorithms pinned; without any, with
-// those that the fake is taken to list.
-func (f *fake) Client(algorithms ...string) *jwt.Verifier {
+// Verifier returns one with these algorithms pinned, or without any with all.
+func (f *fake) Verifier(algorithms ...string) *jwt.Verifier {
 	if len(algorithms) == 0 {
-		algorithms = []string{"RS256", "ES256", "ES384", "ES512", "PS384", "EdDSA", "Ed25519"}
+		algorithms = settings.Asymmetric()
 	}
-	keys := jwt.NewKeySet(f.clock.Now, f.fetch).Pin(algorithms)
+	return f.verifierBy(jwt.NewKeySet(f.Now, f.fetch).Pin(algorithms))
+}
+
+func (f *fake) verifierBy(keys *jwt.KeySet) *jwt.Verifier {
 	return &jwt.Verifier{
-		Issuer: issuer, ClientID: clientID, Now: f.clock.Now,
+		Issuer: issuer, ClientID: clientID, Now: f.Now,
 		Keys: func(context.Context) (*jwt.KeySet, error) { return keys, nil },
 	}
 }
 
-// Claims returns those of a good ID token, after changes; nil removes one.
-func (f *fake) Claims(changes m) m { return idClaims(f.clock.Now(), changes) }
+// everyKey is a verifier with all keys, for which it is always now.
+var everyKey = sync.OnceValue(func() *jwt.Verifier { return newFake().Verifier() })
 
-func idClaims(now time.Time, changes m) m {
-	claims := m{
-		"iss": issuer, "aud": clientID, "sub": "alice", "sid": "s1", "nonce": nonce, "iat": now.Unix(), "exp": now.Unix() + 3600,
+// kind is a kind of token. verified says whether a token was returned.
+type kind struct {
+	name, typ string
+	claims    m
+	verify    func(v *jwt.Verifier, raw string, want jwt.Expect, audience string) (verified bool, err error)
+}
+
+var (
+	idToken = kind{
+		"ID token", "JWT", m{
+			"iss": issuer, "aud": clientID, "sub": "alice", "sid": "s1", "nonce": nonce, "iat": at(0), "exp": at(time.Hour),
+		},
+		func(v *jwt.Verifier, raw string, want jwt.Expect, _ string) (bool, error) {
+			got, err := v.IDToken(context.Background(), raw, want)
+			return got != nil, err
+		},
 	}
+	logoutToken = kind{
+		"logout token", "logout+jwt", m{
+			"iss": issuer, "aud": clientID, "sub": "alice", "sid": "s1", "jti": "j1", "iat": at(0), "exp": at(2 * time.Minute),
+			"events": m{logoutEvent: m{}},
+		},
+		func(v *jwt.Verifier, raw string, _ jwt.Expect, _ string) (bool, error) {
+			got, err := v.LogoutToken(context.Background(), raw)
+			return got != nil, err
+		},
+	}
+	accessToken = kind{
+		"access token", "at+jwt", m{
+			"iss": issuer, "aud": api, "sub": "alice", "sid": "s1", "client_id": "spa", "jti": "j1", "scope": "read write",
+			"iat": at(0), "exp": at(time.Hour),
+		},
+		func(v *jwt.Verifier, raw string, _ jwt.Expect, audience string) (bool, error) {
+			got, err := v.AccessToken(context.Background(), raw, audience)
+			return got != nil, err
+		},
+	}
+	kinds = []kind{idToken, logoutToken, accessToken}
+)
+
+// payload is the claims of a good token after changes; nil removes one.
+func (k kind) payload(changes m) string {
+	claims := maps.Clone(k.claims)
 	maps.Copy(claims, changes)
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-	return claims
+	return string(must(json.Marshal(claims)))
 }
 
-// offline is published keys of a provider for which it is always now.
-type offline []any
-
-// Client returns a Verifier that has fetched them.
-func (o offline) Client() *jwt.Verifier {
-	f := &fake{clock: clock{t: now}, keys: o}
-	return f.Client(settings.Asymmetric()...)
+// header is that of a token by the key "ed", with more members.
+func (k kind) header(members string) string {
+	return fmt.Sprintf(`{"alg":"EdDSA","kid":"ed","typ":%q%s}`, k.typ, members)
 }
 
-// everyKey is published by the names of its algorithms, one for each type.
-var everyKey = sync.OnceValue(func() *jwt.Verifier {
-	ec := ecKeys()
-	return offline{
-		public(rsaKey().Public(), "rsa"), public(edKey().Public(), "ed"),
-		public(ec["ES256"].Public(), "ES256"), public(ec["ES384"].Public(), "ES384"), public(ec["ES512"].Public(), "ES512"),
-	}.Client()
-})
+// token is signed with the key "ed".
+func (k kind) token(changes m) string { return signEd(k.header(""), k.payload(changes)) }
 
-// at returns the Verifier at another time.
-func verifierAt(now time.Time) *jwt.Verifier {
-	v := *everyKey()
-	v.Now = func() time.Time { return now }
-	return &v
-}
-
-// signed is a token of this payload with a good signature.
-func signed(alg string, payload []byte) string {
-	private := map[string]any{"ES256": ecKeys()["ES256"], "ES384": ecKeys()["ES384"], "ES512": ecKeys()["ES512"]}[alg]
-	switch {
-	case alg == "" || alg == "EdDSA":
-		return signEd(`{"alg":"EdDSA","kid":"ed"}`, string(payload))
-	case private == nil:
-		private = rsaKey()
-	}
-	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: private}, nil))
-	return must(must(signer.Sign(payload)).CompactSerialize())
-}
-
-// check verifies an ID token of this payload.
-func check(payload []byte, alg string, want jwt.Expect, now time.Time) (*jwt.IDToken, error) {
-	return verifierAt(now).IDToken(context.Background(), signed(alg, payload), want)
-}
-
-// checkLogout verifies a logout token of this payload.
-func checkLogout(payload []byte, now time.Time) (*jwt.LogoutToken, error) {
-	return verifierAt(now).LogoutToken(context.Background(), signed("", payload))
-}
-
-// verify verifies an ID token as at a sign-in.
-func verify(v *jwt.Verifier, raw string) (*jwt.IDToken, error) {
-	return v.IDToken(context.Background(), raw, signedIn)
+// signedBy is a token by another key.
+func (k kind) signedBy(alg string, key any, id string, members m) string {
+	header := m{"typ": k.typ}
+	maps.Copy(header, members)
+	return sign(alg, key, id, k.payload(nil), header)
 }
 
 // public returns a published key.
@@ -236,62 +232,28 @@ func public(key crypto.PublicKey, id string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key, KeyID: id}
 }
 
-// published is a public key with further members, or with some removed (nil).
-func published(key any, id string, changes m) m {
+// published is a public key with further members.
+func published(key any, id string, members m) m {
 	out := m{}
-	json.Unmarshal(must(json.Marshal(public(key, id))), &out)
-	for name, value := range changes {
-		if value == nil {
-			delete(out, name)
-		} else {
-			out[name] = value
-		}
-	}
+	must(0, json.Unmarshal(must(json.Marshal(public(key, id))), &out))
+	maps.Copy(out, members)
 	return out
 }
 
-// sign signs claims, a string or what marshals to JSON. extra is for the
-// header.
-func sign(t *testing.T, alg string, key any, id string, claims any, extra map[string]any) string {
-	t.Helper()
+// sign has go-jose sign a payload. Without id the header has no kid.
+func sign(alg string, key any, id, payload string, header m) string {
 	opts := &jose.SignerOptions{}
 	if id != "" {
 		opts.WithHeader("kid", id)
 	}
-	for name, value := range extra {
+	for name, value := range header {
 		opts.WithHeader(jose.HeaderKey(name), value)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, isText := claims.(string)
-	if !isText {
-		payload = string(must(json.Marshal(claims)))
-	}
-	jws, err := signer.Sign([]byte(payload))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return must(jws.CompactSerialize())
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, opts))
+	return must(must(signer.Sign([]byte(payload))).CompactSerialize())
 }
 
-// handmade is a token of any header and payload, with an RS256 signature over
-// them that is good.
-func handmade(t *testing.T, header, payload string) string {
-	t.Helper()
-	input := b64(header) + "." + b64(payload)
-	hash := crypto.SHA256.New()
-	hash.Write([]byte(input))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, rsaKey(), crypto.SHA256, hash.Sum(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return input + "." + b64(string(signature))
-}
-
-// signEd is a token of any header and payload, with an Ed25519 signature over
-// them that is good.
+// signEd signs any header and payload with the key "ed".
 func signEd(header, payload string) string {
 	input := b64(header) + "." + b64(payload)
 	return input + "." + b64(string(ed25519.Sign(edKey(), []byte(input))))
@@ -299,54 +261,48 @@ func signEd(header, payload string) string {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// kind is what an error says of a token.
-type kind string
+// outcome is what the error of a verification means.
+type outcome string
 
 const (
-	good        kind = "good"
-	rejected    kind = "rejected"
-	unavailable kind = "not known, since keys are missing"
-	noAPI       kind = "not asked about for an API"
+	good        outcome = "good"
+	rejected    outcome = "rejected"
+	unavailable outcome = "not known, since keys are missing"
+	noAPI       outcome = "not asked about for an API"
 )
 
-// wantKind fails unless an error is of a kind. For tokens that are refused it
-// says why, for those that are not known, how long to wait.
-func wantKind(t *testing.T, err error, want kind) (text string, wait time.Duration) {
-	t.Helper()
-	got := rejected
+// outcomeOf returns the outcome, and how long to wait where keys are missing.
+func outcomeOf(err error) (outcome, time.Duration) {
 	missing, isMissing := errors.AsType[*document.Error](err)
 	switch {
 	case err == nil:
-		got = good
+		return good, 0
 	case isMissing:
-		got, wait = unavailable, missing.RetryAfter
+		return unavailable, missing.RetryAfter
 	case err == jwt.ErrNoAPI:
-		got = noAPI
+		return noAPI, 0
 	}
-	if got != want {
-		t.Fatalf("got a token that is %s (%v); want %s", got, err, want)
+	return rejected, 0
+}
+
+// want verifies a token, and fails if it has another outcome.
+func (k kind) want(t *testing.T, v *jwt.Verifier, raw string, want outcome) (wait time.Duration) {
+	t.Helper()
+	verified, err := k.verify(v, raw, signedIn, api)
+	got, wait := outcomeOf(err)
+	if got != want || verified != (want == good) {
+		t.Fatalf("got %s that is %s (%v), and a token: %t; want %s", k.name, got, err, verified, want)
 	}
 	if err != nil {
 		wantFixedWords(t, err)
-		text = err.Error()
 	}
-	return text, wait
-}
-
-// wantVerify verifies an ID token as at a sign-in.
-func wantVerify(t *testing.T, v *jwt.Verifier, raw string, want kind) (text string, wait time.Duration) {
-	t.Helper()
-	id, err := verify(v, raw)
-	if (id != nil) != (err == nil) {
-		t.Errorf("got token %+v with error %v; want one without the other", id, err)
-	}
-	return wantKind(t, err, want)
+	return wait
 }
 
 // wantFixedWords fails if an error may hold something of a token.
 func wantFixedWords(t *testing.T, err error) {
 	t.Helper()
-	if text := err.Error(); len(text) > 130 || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if text := err.Error(); len(text) > 130 || !document.Printable(text) {
 		t.Errorf("got error %q; want fixed words", text)
 	}
 }

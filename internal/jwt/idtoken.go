@@ -17,34 +17,35 @@ import (
 )
 
 const (
-	// maxTransit is how old an ID token may be, the skew counted. It is generous,
-	// since some providers (Microsoft Entra) date tokens back by five minutes.
+	// maxTransit is how old an ID token may be, including the skew. It is
+	// generous, since some providers (Microsoft Entra) set iat five minutes back.
 	maxTransit = 5*time.Minute + skew
 
-	// ErrAuthTime and ErrACR say that an ID token is good but for when or how the
-	// person has authenticated.
-	ErrAuthTime = fault("auth_time is absent, or longer ago than asked for")
-	ErrACR      = fault("acr is none of those asked for")
+	// ErrAuthTime and ErrACR say that an ID token is good, except for when or how
+	// the person authenticated.
+	ErrAuthTime = fault("auth_time is absent, or longer ago than requested")
+	ErrACR      = fault("acr is not one of those requested")
 )
 
-// Expect is what an ID token must say beyond what every ID token must.
+// Expect is what is required of an ID token beyond the rules for all ID tokens.
 type Expect struct {
-	// Nonce is the one sent with the authorization request. It must come back;
-	// an empty one matches nothing.
+	// Nonce is the one sent with the authorization request. The token must have
+	// the same. An empty Nonce matches no token.
 	Nonce string
 	// Refresh says that the token came with a refresh. It may then lack a nonce,
-	// though not have another one, and Subject must be set.
+	// but not have a different one, and Subject must be set.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 	Refresh bool
-	// Subject is the person that it must be about. Empty: any.
+	// Subject is the person that the token must be about. Empty means anyone.
 	Subject string
-	// AccessToken is the one received together with the ID token; at_hash, if
-	// there is one, must be its hash.
+	// AccessToken is the one received together with the ID token. at_hash, if
+	// present, must be its hash.
 	AccessToken string
-	// MaxAge is how long ago the person may have been asked, if MaxAgeAsked.
+	// MaxAge is how long ago the person may have authenticated, if MaxAgeAsked.
 	MaxAge      time.Duration
 	MaxAgeAsked bool
-	// ACR, unless empty, lists the context classes of which acr must be one.
+	// ACR, unless empty, lists the authentication context classes that are
+	// allowed.
 	ACR []string
 }
 
@@ -62,12 +63,12 @@ type IDToken struct {
 // LogValue keeps token and claims out of logs.
 func (IDToken) LogValue() slog.Value { return slog.StringValue("[ID token]") }
 
-// IDToken checks a token in full: form, algorithm, signature, and all that
+// IDToken verifies an ID token: form, algorithm, signature, and all that
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (or
-// #RefreshTokenResponse) asks for.
+// #RefreshTokenResponse) requires.
 func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
 	now := v.now()
-	// A token made for something else says so:
+	// Tokens of other kinds have a type of their own kind:
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 	// https://www.rfc-editor.org/rfc/rfc9068#section-2.1
 	isType := func(typ string) bool { return typ != "logout+jwt" && typ != "at+jwt" }
@@ -94,7 +95,7 @@ func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDTok
 	return &IDToken{Raw: raw, Payload: t.payload, Subject: sub}, nil
 }
 
-// met checks what is expected of this one token. The numbers are the steps of
+// met checks what is expected of this token. The numbers are the steps of
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation.
 func (e Expect) met(c claims, sub, alg string, now time.Time) error {
 	nonce, _ := c.Text("nonce")
@@ -105,11 +106,11 @@ func (e Expect) met(c claims, sub, alg string, now time.Time) error {
 		return err
 	}
 	switch {
-	// Without a subject to compare with, a refresh could change the person.
+	// Without a Subject to compare with, a refresh could change the person.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 	case (e.Refresh || e.Subject != "") && sub != e.Subject:
-		return fault("sub is another person's")
-	case e.Refresh && !c.Has("nonce"): // which a refresh need not repeat
+		return fault("sub is not the person expected")
+	case e.Refresh && !c.Has("nonce"): // a refresh need not repeat it
 	case nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(e.Nonce)) != 1: // (11)
 		return fault("nonce is not the one sent")
 	}
@@ -125,13 +126,13 @@ func (e Expect) met(c claims, sub, alg string, now time.Time) error {
 	return nil
 }
 
-// within reports whether a time is there, and no longer ago than age.
+// within reports whether a time is present, and no longer ago than age.
 func within(t time.Time, age time.Duration, now time.Time) bool {
 	return t.Unix() > 0 && !now.After(t.Add(age+skew)) && !t.After(now.Add(skew))
 }
 
-// leftHash is the left half of the hash that goes with an algorithm. Ed25519's
-// is SHA-512, which go-oidc knows of EdDSA alone.
+// leftHash returns the left half of the hash that belongs to an algorithm. For
+// Ed25519 it is SHA-512, as for EdDSA; go-oidc knows only the latter name.
 func leftHash(alg, token string) string {
 	h := sha512.New()
 	switch {

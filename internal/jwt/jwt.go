@@ -8,14 +8,15 @@
 //	}
 //	id, err := v.IDToken(ctx, raw, jwt.Expect{Nonce: nonce})
 //
-// go-jose reads keys and checks signatures, and go-oidc judges ID tokens and
+// go-jose reads keys and checks signatures, and go-oidc checks ID tokens and
 // logout tokens. The rules here are those that go-oidc leaves to its caller, or
-// is lax about. They read claims by their exact names, never from
-// [oidc.IDToken]: encoding/json, which fills that, takes "SUB" for "sub".
+// does not enforce strictly. They read claims by their exact names, and never
+// from [oidc.IDToken], because encoding/json, which fills it, takes "SUB" for
+// "sub".
 //
-// A token is outside input. What its header says of keys (jwk, jku, x5u, x5c)
-// plays no part, claims by reference (_claim_names) are not fetched, and
-// nothing of its text gets into an error.
+// A token is outside input. The keys that its header names (jwk, jku, x5u, x5c)
+// are ignored, claims by reference (_claim_names) are not fetched, and no error
+// quotes a token.
 package jwt
 
 import (
@@ -33,19 +34,19 @@ import (
 const (
 	// maxSize is how long a token may be, in bytes.
 	maxSize = 64 << 10
-	// maxHeader is how long its header may be, in base64. It is read several
-	// times, by us and go-jose, before the signature says that it is worth it.
+	// maxHeader is how long its header may be, in base64. This package and go-jose
+	// read it several times before the signature is checked.
 	maxHeader = 8 << 10
 )
 
-// fault is what is wrong with a token, in fixed words: a constant cannot carry
+// fault says what is wrong with a token, in a fixed text that cannot contain
 // anything that a provider sent.
 type fault string
 
 func (f fault) Error() string { return string(f) }
 
 const (
-	errForm   = fault("it is no signed JWT in compact form")
+	errForm   = fault("it is not a signed JWT in compact form")
 	errHeader = fault("its header has crit or b64, or the type of another token")
 )
 
@@ -53,42 +54,43 @@ const (
 // for concurrent use while they are not changed.
 //
 // An error of its methods is one of Keys, or a [*document.Error] while the keys
-// are not to be had. Any other is about the token, but for ErrNoAPI.
+// cannot be had, or ErrNoAPI. Any other error is about the token.
 type Verifier struct {
-	// Issuer is the provider's, to the letter. ClientID is this application's:
+	// Issuer is the provider's exact identifier. ClientID is this application's:
 	// the audience of ID tokens and logout tokens.
 	Issuer, ClientID string
-	// Keys returns the provider's keys. It is not called for a token that is
-	// malformed, or an access token that no signature could save.
+	// Keys returns the provider's keys. It is not called for a malformed token,
+	// nor for an access token that would be refused whatever its signature.
 	Keys func(context.Context) (*KeySet, error)
-	// Now is the clock. A token is as old as it is on arrival, however long the
-	// keys take.
+	// Now is the clock. The age of a token is measured when it arrives, before the
+	// keys are fetched.
 	Now func() time.Time
 }
 
-// now is the time in whole seconds, as most claims have it: with a fraction, 60
-// seconds of skew would be more than a minute half of the time.
+// now returns the time in whole seconds, the unit of most claims. With a
+// fraction, a claim that is 60 seconds off would often be refused.
 func (v *Verifier) now() time.Time { return v.Now().Truncate(time.Second) }
 
-// token is one in compact form, taken apart and not verified. What the header
-// does not say is "". typ is in lower case, without "application/".
+// token is a JWT in compact form, decoded and not verified. alg, kid and typ
+// are empty if the header lacks them. typ is in lower case, without
+// "application/".
 type token struct {
 	raw, alg, kid, typ string
 	payload            []byte
 }
 
-// parse takes a token apart. Encrypted tokens (five parts) and those in a JSON
-// form never reach a parser.
+// parse decodes a token. Encrypted tokens, which have five parts, and tokens in
+// a JSON form are refused before anything is decoded.
 func parse(raw string) (*token, error) {
 	parts := strings.SplitN(raw, ".", 4)
-	// base64 as Go reads it skips line breaks; a token has none.
+	// Go's base64 decoder skips line breaks, which are not allowed in a token.
 	if len(parts) != 3 || len(raw) > maxSize || len(parts[0]) > maxHeader || strings.ContainsAny(raw, "\r\n") {
 		return nil, errForm
 	}
 	var decoded [3][]byte
 	for i, part := range parts {
-		// Strictly, or a token would have several spellings: go-jose checks the
-		// signature of what it has decoded, and nothing signs the signature.
+		// Without Strict a token could be written in several ways: go-jose checks
+		// the signature over what it has decoded, and the signature is not signed.
 		var err error
 		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil || part == "" {
 			return nil, errForm
@@ -98,9 +100,9 @@ func parse(raw string) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	// crit lists what must be understood, and no extension is understood here
-	// (https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11). go-jose understands
-	// b64, which tokens do not have
+	// crit lists the extensions that a recipient must support, and none is
+	// supported here (https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11).
+	// go-jose supports b64, which a JWT must not have
 	// (https://www.rfc-editor.org/rfc/rfc7797#section-7).
 	for _, name := range []string{"crit", "b64"} {
 		if _, ok := header[name]; ok {
@@ -129,8 +131,8 @@ func (v *Verifier) verify(ctx context.Context, t *token) error {
 }
 
 // open checks what ID tokens and logout tokens have in common: form, header,
-// signature, issuer and audience. objection is go-oidc's. It comes last, since
-// it quotes claims, and the errors of the rules here do not.
+// signature, issuer and audience. objection replaces an error of go-oidc, which
+// may quote claims. The caller returns it last, since it is the least precise.
 func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string) bool, cfg oidc.Config) (t *token, c claims, objection, err error) {
 	if t, err = parse(raw); err != nil {
 		return t, c, nil, err
@@ -141,7 +143,7 @@ func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string)
 	cfg.ClientID, cfg.SupportedSigningAlgs = v.ClientID, []string{t.alg}
 	sig := &signature{verifier: v, token: t, err: errForm}
 	if _, err := oidc.NewVerifier(v.Issuer, sig, &cfg).Verify(ctx, raw); err != nil {
-		objection = fault("a claim is malformed, and not one of those judged here: at_hash, say, or exp that is null")
+		objection = fault("a claim that go-oidc reads is malformed, for example at_hash, or exp is null")
 	}
 	if sig.err != nil {
 		return t, c, nil, sig.err
@@ -152,12 +154,12 @@ func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string)
 	return t, c, objection, c.parties(v.Issuer, v.ClientID)
 }
 
-// signature is the [oidc.KeySet] for one token. It keeps the outcome, since
-// go-oidc passes on no more than an error's text.
+// signature is the [oidc.KeySet] for one token. It keeps the error, of which
+// go-oidc would return only the text.
 type signature struct {
 	verifier *Verifier
 	token    *token
-	err      error // errForm until go-oidc has asked
+	err      error // errForm until go-oidc has called VerifySignature
 }
 
 // VerifySignature implements [oidc.KeySet].

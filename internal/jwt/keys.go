@@ -18,28 +18,29 @@ import (
 )
 
 const (
-	// maxKeys is how many keys a set may have. Each costs a verification of a
-	// token that does not name its key.
+	// maxKeys is how many keys a set may have. A token that does not name its key
+	// is verified with each of them.
 	maxKeys = 100
 	// https://www.rfc-editor.org/rfc/rfc7518#section-3.3
 	minRSABits = 2048
-	// ed25519Name is what RFC 9864 calls an algorithm that go-jose knows as EdDSA
-	// alone: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
+	// ed25519Name is the name in RFC 9864 of an algorithm that go-jose knows only
+	// as EdDSA: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 	ed25519Name = "Ed25519"
 )
 
 // KeySet is the keys that a provider publishes at one address, and the
-// algorithms that they are used with. Keys serve for an hour and no longer, or
-// one that the provider has withdrawn would be trusted for as long as the
-// provider's site is kept unreachable. It is safe for concurrent use.
+// algorithms that they may be used with. Keys are used for an hour at most.
+// Otherwise a key that the provider has withdrawn would be trusted for as long
+// as an attacker keeps the provider's site unreachable. It is safe for
+// concurrent use.
 type KeySet struct {
 	keys       *document.Cache[[]key]
 	algorithms []string
 }
 
 // NewKeySet makes a set of the keys that fetch returns in the form of
-// https://www.rfc-editor.org/rfc/rfc7517#section-5. No algorithms are pinned:
-// until they are, it verifies nothing.
+// https://www.rfc-editor.org/rfc/rfc7517#section-5. No algorithms are pinned
+// yet, so it verifies no token; see Pin.
 func NewKeySet(now func() time.Time, fetch func(context.Context) ([]byte, error)) *KeySet {
 	return &KeySet{keys: document.NewCache(now, 0, func(ctx context.Context) (*[]key, error) {
 		body, err := fetch(ctx)
@@ -50,20 +51,21 @@ func NewKeySet(now func() time.Time, fetch func(context.Context) ([]byte, error)
 	})}
 }
 
-// Pin returns a set of the same keys that verifies by these algorithms, and no
-// others.
+// Pin returns a set of the same keys that verifies only signatures by these
+// algorithms.
 func (s *KeySet) Pin(algorithms []string) *KeySet {
 	return &KeySet{keys: s.keys, algorithms: slices.Clone(algorithms)}
 }
 
 // verify checks the signature of a token.
 //
-// If no key fits, the keys are fetched once more, since providers rotate, and
-// then not again for a while: forged tokens must not turn into requests
-// (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys). Within
-// that while a token by an unknown key is not called forged. It may not be, and
-// a refresh that believed it would end sessions right after a rotation,
-// whenever forged tokens are posted at the time.
+// If no key fits, the keys are fetched once more, since providers rotate them
+// (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys), and
+// then not again for 30 seconds, or each forged token would cause a request.
+// During these 30 seconds the error for a token by an unknown key does not say
+// that the token is forged. The token may be by a new key, and if it were
+// called forged, a refresh could end the session: an attacker who posts forged
+// tokens during a rotation could end many.
 func (s *KeySet) verify(ctx context.Context, t *token) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
 	if !slices.Contains(s.algorithms, t.alg) {
@@ -71,7 +73,7 @@ func (s *KeySet) verify(ctx context.Context, t *token) error {
 	}
 	jws, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.alg)})
 	if err != nil {
-		return errForm // its header has, for one, a jwk that is none
+		return errForm // for example, the header has a malformed jwk
 	}
 	held, err := s.keys.Get(ctx)
 	if err != nil {
@@ -94,10 +96,10 @@ func (s *KeySet) verify(ctx context.Context, t *token) error {
 }
 
 // signedBy reports whether a token is signed by a key that fits its algorithm
-// and key ID, and whether there is one that has that ID. IDs are optional on
-// both sides (https://openid.net/specs/openid-connect-core-1_0.html#Signing): a
-// token without one may be by any key, and a key without one may have signed
-// any token that no other key claims.
+// and key ID, and whether a key with that ID is known. IDs are optional on both
+// sides (https://openid.net/specs/openid-connect-core-1_0.html#Signing): a
+// token without one may be signed by any key, and a key without one may have
+// signed any token whose ID no other key has.
 func signedBy(keys []key, t *token, jws *jose.JSONWebSignature) (signed, known bool) {
 	var named, anonymous []key
 	for _, k := range keys {
@@ -129,8 +131,8 @@ type key struct {
 	algorithms []string
 }
 
-// algorithmsOf returns those of a key. An algorithm belongs to one type of key
-// and, where it is elliptic, to one curve
+// algorithmsOf returns the algorithms of a key. An algorithm belongs to one
+// type of key and, if that is elliptic, to one curve
 // (https://www.rfc-editor.org/rfc/rfc7518#section-3.4).
 func algorithmsOf(k jose.JSONWebKey) (algorithms []string) {
 	switch public := k.Key.(type) {
@@ -147,7 +149,7 @@ func algorithmsOf(k jose.JSONWebKey) (algorithms []string) {
 	return slices.DeleteFunc(algorithms, func(alg string) bool { return k.Algorithm != "" && k.Algorithm != alg })
 }
 
-// ed25519Verifier is a key for the algorithm that go-jose has no name for.
+// ed25519Verifier is a key for an algorithm whose name go-jose does not know.
 type ed25519Verifier ed25519.PublicKey
 
 // VerifyPayload implements [jose.OpaqueVerifier].
@@ -158,14 +160,15 @@ func (v ed25519Verifier) VerifyPayload(input, signature []byte, _ jose.Signature
 	return nil
 }
 
-// parseKeys reads a key set. Keys that it cannot use are left out, as
-// https://www.rfc-editor.org/rfc/rfc7517#section-5 says: of unknown type, ill
-// formed, not for signatures, and private ones, with which anyone may sign.
+// parseKeys reads a key set. Keys that cannot be used are left out, as
+// https://www.rfc-editor.org/rfc/rfc7517#section-5 says: those that are of an
+// unknown type, malformed, or not for signatures. So are private keys, since
+// anyone can sign with them once they are published.
 func parseKeys(body []byte) (*[]key, error) {
-	set, _ := document.Parse(body) // nil if it is no object
+	set, _ := document.Parse(body) // nil if it is not an object
 	var raws []json.RawMessage
 	if !set.Has("keys") || json.Unmarshal(set["keys"], &raws) != nil {
-		return nil, fault("the keys are no JSON Web Key Set")
+		return nil, fault("the keys are not a JSON Web Key Set")
 	}
 	if len(raws) > maxKeys {
 		return nil, fault("the key set has more than 100 keys")
@@ -180,12 +183,12 @@ func parseKeys(body []byte) (*[]key, error) {
 }
 
 func parseKey(raw []byte) (k jose.JSONWebKey, ok bool) {
-	members, _ := document.Parse(raw) // nil, and so no key, if it is no object
+	members, _ := document.Parse(raw) // nil, and so not a key, if it is not an object
 	var operations []string
 	if members.Has("key_ops") && json.Unmarshal(members["key_ops"], &operations) != nil {
 		return k, false
 	}
-	// Certificates are not looked at, so that one which is no good spoils no key.
+	// Certificates are ignored, so that a malformed one does not spoil the key.
 	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return strings.HasPrefix(name, "x5") })
 	rest, _ := json.Marshal(members) // what was read can be written
 	if k.UnmarshalJSON(rest) != nil || !k.IsPublic() {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxLogoutAge is how old a logout token may be, the skew counted. It is what
-	// bounds a captured one where the provider sends no exp.
+	// maxLogoutAge is how old a logout token may be, including the skew. It limits
+	// the use of a captured token if the provider sends no exp.
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#Security
 	maxLogoutAge = 2 * time.Minute
 	// maxTokenID is the longest jti, in bytes.
@@ -20,35 +20,34 @@ const (
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 )
 
-// LogoutToken is a verified logout token: the provider says that a person has
-// signed out.
+// LogoutToken is a verified logout token, by which the provider says that a
+// person has signed out.
 type LogoutToken struct {
-	// Subject (sub) and SessionID (sid) say who: that session alone if there is a
-	// SessionID, else every session of the person. One of them may be empty, and
-	// both have the form that they have in an ID token.
+	// Subject (sub) and SessionID (sid) say who: only that session if there is a
+	// SessionID, else every session of the person. One of them may be empty. Both
+	// have the same form as in an ID token.
 	Subject, SessionID string
-	// ID (jti) is the token's own, of 1 to 1,024 bytes. A token is good for
-	// about three minutes after it first was, and so an ID has to be remembered
-	// for longer than that.
+	// ID (jti) identifies the token, in 1 to 1,024 bytes. A token can be good for
+	// about three minutes, so the ID has to be remembered for longer than that.
 	ID string
 	// IssuedAt (iat) and Expiry (exp), to the second. Expiry is zero if the
 	// provider sends none (Logto 1.37, Hydra, Glewlwyd).
 	IssuedAt, Expiry time.Time
 }
 
-// LogoutToken checks a logout token in full, as
-// https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation says,
-// to whose steps the numbers refer. Whether its ID has been seen before is left
-// to the caller.
+// LogoutToken verifies a logout token as
+// https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation says.
+// The numbers are the steps listed there. The caller has to check that its ID
+// has not been seen before.
 func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, error) {
 	now := v.now()
-	// The explicit type is no more than recommended, and Keycloak says "JWT".
+	// The type is only recommended, and Keycloak says "JWT".
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 	isLogout := func(typ string) bool { return typ == "" || typ == "jwt" || typ == "logout+jwt" }
-	// (4) "in the same way they are validated in ID Tokens": an audience beside
-	// this client is one too many here as well. It is tempting to use go-oidc's
-	// VerifyLogout. But that insists on exp, takes any value for the event and
-	// further audiences, and is indifferent to iat.
+	// (4) "in the same way they are validated in ID Tokens", so this client has to
+	// be the only audience here as well. It is tempting to use go-oidc's
+	// VerifyLogout. But it requires exp, takes any value for the event, allows
+	// further audiences, and ignores iat.
 	_, c, objection, err := v.open(ctx, raw, isLogout, oidc.Config{SkipExpiryCheck: true})
 	if err != nil {
 		return nil, err
@@ -63,9 +62,9 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	case t.IssuedAt.IsZero() || t.IssuedAt.Before(now.Add(-maxLogoutAge)):
 		return nil, errIssuedAt
 	case !c.logsOut(): // (6), which an ID token fails, and (7)
-		return nil, fault("events is no object that holds the logout event, itself an object")
+		return nil, fault("events is not an object with the logout event, which is an object, in it")
 	case hasNonce:
-		return nil, fault("nonce is there, as in an ID token")
+		return nil, fault("nonce is present, as in an ID token")
 	case t.ID == "" || len(t.ID) > maxTokenID: // (8) needs an ID to compare
 		return nil, fault("jti is absent, or not text of 1 to 1,024 bytes")
 	}
@@ -78,7 +77,7 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	return t, nil
 }
 
-// person reads which person, or which session of theirs, a logout token is
+// person returns the person, or the person's session, that a logout token is
 // about (5).
 func (c claims) person() (sub, sid string, err error) {
 	if c.Has("sub") {
@@ -86,7 +85,8 @@ func (c claims) person() (sub, sid string, err error) {
 			return "", "", err
 		}
 	}
-	// An empty sid names no session. Taken for an absent one, it would end all.
+	// An empty sid names no session. If it counted as absent, the token would end
+	// all sessions of the person.
 	if sid, _ = c.sessionID(); sid == "" && c.Has("sid") {
 		return "", "", errSessionID
 	}
@@ -96,10 +96,10 @@ func (c claims) person() (sub, sid string, err error) {
 	return sub, sid, nil
 }
 
-// logsOut reports whether the claims are about a logout. Member names within
-// have to be unique as well.
+// logsOut reports whether events has the logout event. Member names in both
+// objects have to be unique as well.
 func (c claims) logsOut() bool {
-	events, _ := document.Parse(c.Object["events"]) // nil if it is no object
+	events, _ := document.Parse(c.Object["events"]) // nil if it is not an object
 	_, err := document.Parse(events[logoutEvent])
 	return err == nil
 }

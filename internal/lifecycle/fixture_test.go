@@ -36,52 +36,48 @@ const (
 // start is when each bubble begins.
 var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// errDown is a network's: a store that refuses what it gets would be asked again.
+// errDown is an error of the network. After another one the store would be asked
+// again.
 var errDown = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 
 // world is one application's sessions, with a store, shared state and a provider.
 type world struct {
 	*lifecycle.Sessions
 
-	// What the provider does: it takes its time; it answers a refresh with another
-	// session than the next generation; it gives a new refresh token with each
-	// access token.
-	takes  time.Duration
+	// The provider rotates the refresh token with each access token. Its answer to a
+	// refresh is the next generation, unless answer is set.
 	answer func(*session.Session) (*session.Session, error)
 	rotate bool
 
 	mu sync.Mutex
-	// before is asked ahead of each operation of the three, and may make it fail.
+	// before is called before each operation of store, shared state and provider.
+	// Its error becomes the operation's.
 	before func(ctx context.Context, operation string) error
-	did    []string // what they were asked, but for reading and leases
+	did    []string // the operations, without reading and leases
 	reads  int      // of shared state
 	logged bytes.Buffer
 }
 
-// bubble runs a test in time of its own. Sessions are in the default cookies, or
-// in a store on the server.
+// bubble runs a test with a clock that moves only while all goroutines wait.
+// Sessions are in the default cookies, or in a store on the server.
 func bubble(t *testing.T, name string, onServer bool, test func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			w := new(world)
-			w.open(t, onServer)
-			test(t, w)
-			<-time.After(2 * refresh.Lease) // no goroutine goes on for longer
+			test(t, newWorld(t, onServer))
+			<-time.After(2 * refresh.Lease) // no flight takes longer
 		})
 	})
 }
 
-func (w *world) open(t *testing.T, onServer bool) {
+func newWorld(t *testing.T, onServer bool) *world {
 	t.Helper()
+	w := new(world)
 	memory := sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})
 	keys := [][]byte{bytes.Repeat([]byte{1}, 32)}
 	state, err := sharedstate.New(shared{w, memory}, keys, "https://op.test", "app", 25*time.Hour)
 	ring, err2 := seal.NewRing(keys, "session", "https://op.test", "app")
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, errors.Join(err, err2))
 	var store sessions.Store
 	if onServer {
 		store = serverSide{w, map[string]map[any]any{}}
@@ -94,6 +90,7 @@ func (w *world) open(t *testing.T, onServer bool) {
 		Log:     slog.New(slog.NewTextHandler(&w.logged, nil)),
 		Now:     time.Now,
 	}
+	return w
 }
 
 // do notes an operation, and returns the error that it is to fail with.
@@ -127,15 +124,18 @@ func (w *world) fail(operation string) {
 	}
 }
 
-// recorded returns what was done, and whether anything was logged, since it was
-// last called.
-func (w *world) recorded() (did string, logged bool) {
+// recorded returns what was done since it was last called, and ends with
+// "logged" if something was logged.
+func (w *world) recorded() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	did, logged = strings.Join(w.did, ", "), w.logged.Len() > 0
+	if w.logged.Len() > 0 {
+		w.did = append(w.did, "logged")
+	}
+	did := strings.Join(w.did, ", ")
 	w.did = nil
 	w.logged.Reset()
-	return did, logged
+	return did
 }
 
 // shared is shared state. Its operations are "get", and "set" and "add" with the
@@ -203,11 +203,10 @@ func (s serverSide) Save(r *http.Request, w http.ResponseWriter, sess *sessions.
 }
 
 // provider is a refresh.Source and Observer. Its operations are "refresh", "fetch"
-// and "revoke", with the refresh token that it gets.
+// and "revoke" with the refresh token.
 type provider struct{ w *world }
 
 func (p provider) Refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
-	<-time.After(p.w.takes)
 	if err := p.w.do(ctx, "refresh "+s.RefreshToken); err != nil {
 		return nil, err
 	}
@@ -250,7 +249,7 @@ func good(changes ...func(s *session.Session)) *session.Session {
 	return s
 }
 
-// due changes a session to one whose access token is good, but to be refreshed.
+// due changes a session to one whose access token is good, but is to be renewed.
 func due(s *session.Session)           { s.AccessExpiry = start.Add(ahead / 2) }
 func expired(s *session.Session)       { s.AccessExpiry = start }
 func unrefreshable(s *session.Session) { s.RefreshToken = "" }
@@ -271,7 +270,7 @@ func claims(payload string) session.Claims {
 // large are claims that do not fit two cookies.
 func large() session.Claims { return claims(`{"sub":"u1","x":"` + strings.Repeat("x", 8000) + `"}`) }
 
-// next is what a provider makes of s.
+// next is the answer of the provider to a refresh of s.
 func next(s *session.Session) *session.Session {
 	n := *s
 	n.RefreshToken = fmt.Sprintf("token %d", s.Generation+1)
@@ -281,7 +280,7 @@ func next(s *session.Session) *session.Session {
 	return &n
 }
 
-// succeed puts the successor of s into shared state.
+// succeed puts the successor of s into shared state, as another replica does.
 func (w *world) succeed(t *testing.T, s *session.Session, changes ...func(*session.Session)) {
 	t.Helper()
 	n := next(s)
@@ -289,24 +288,27 @@ func (w *world) succeed(t *testing.T, s *session.Session, changes ...func(*sessi
 	for _, change := range changes {
 		change(n)
 	}
-	if ok, err := w.State.AddSuccessor(t.Context(), s, n); !ok || err != nil {
-		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
-	}
+	_, err := w.State.AddSuccessor(t.Context(), s, n)
+	noError(t, err)
 }
 
-// end ends sessions on another replica.
+// lease takes the lease of s, as another replica does.
+func (w *world) lease(t *testing.T, s *session.Session) {
+	t.Helper()
+	_, err := w.State.TakeLease(t.Context(), s, refresh.Lease)
+	noError(t, err)
+}
+
+// end ends sessions, as another replica does.
 func (w *world) end(t *testing.T, kind sharedstate.Kind, value string, reason sharedstate.Reason) {
 	t.Helper()
-	if err := w.State.End(t.Context(), kind, []byte(value), reason, time.Now()); err != nil {
-		t.Fatalf("End: got error %v; want none", err)
-	}
+	noError(t, w.State.End(t.Context(), kind, []byte(value), reason, time.Now()))
 }
 
 // browser has the cookies of a session.
 type browser map[string]string
 
-// browserWith returns a browser that was given s, in peace; without one if s is
-// nil.
+// browserWith returns a browser that was given s, or nothing if s is nil.
 func (w *world) browserWith(t *testing.T, s *session.Session) browser {
 	t.Helper()
 	w.fail("")
@@ -315,9 +317,7 @@ func (w *world) browserWith(t *testing.T, s *session.Session) browser {
 		return b
 	}
 	rec := httptest.NewRecorder()
-	if err := w.Store.Save(rec, b.request(t, ""), s, time.Hour, true); err != nil {
-		t.Fatalf("Save: got error %v; want none", err)
-	}
+	noError(t, w.Store.Save(rec, b.request(t, ""), s, time.Hour, true))
 	w.receive(t, b, rec)
 	return b
 }
@@ -333,7 +333,7 @@ func (b browser) request(t *testing.T, dest string) *http.Request {
 	return r
 }
 
-// receive gives a browser an answer's cookies. It returns "deleted", or the
+// receive gives a browser the cookies of an answer. It returns "deleted", or the
 // refresh token and the age of the session that they hold, or "".
 func (w *world) receive(t *testing.T, b browser, rec *httptest.ResponseRecorder) (cookie string) {
 	t.Helper()
@@ -353,6 +353,38 @@ func (w *world) receive(t *testing.T, b browser, rec *httptest.ResponseRecorder)
 	return cookie
 }
 
+// load calls Load and says what came of it: which session the request goes on
+// with or why it is over, the cookie, and what was done. Sessions are named by
+// their refresh tokens.
+func (w *world) load(t *testing.T, b browser, r *http.Request) (said string, err error) {
+	t.Helper()
+	known, rec := new(lifecycle.Known), httptest.NewRecorder()
+	out, err := w.Load(rec, r, known)
+	said = refreshToken(known.Session)
+	if out.Ended != "" {
+		said += fmt.Sprintf("%s: %s", refreshToken(out.Session), out.Ended)
+	}
+	if out.Written {
+		said += ", written"
+	}
+	if cookie := w.receive(t, b, rec); cookie != "" {
+		said += " " + cookie
+	}
+	if did := w.recorded(); did != "" {
+		said += "; " + did
+	}
+	return said, err
+}
+
+// finds says what the next request of a browser finds when nothing fails.
+func (w *world) finds(t *testing.T, b browser) string {
+	t.Helper()
+	w.fail("")
+	said, err := w.load(t, maps.Clone(b), b.request(t, "image"))
+	noError(t, err)
+	return said
+}
+
 func refreshToken(s *session.Session) string {
 	if s == nil {
 		return ""
@@ -360,19 +392,16 @@ func refreshToken(s *session.Session) string {
 	return s.RefreshToken
 }
 
-// finds says what a browser's next request finds, in peace, and what that did.
-func (w *world) finds(t *testing.T, b browser) (found, did string) {
+// noError ends the test with an error.
+func noError(t *testing.T, err error) {
 	t.Helper()
-	w.fail("")
-	got, err := w.load(t, maps.Clone(b), b.request(t, ""))
 	if err != nil {
-		t.Errorf("Load: got error %v; want none", err)
+		t.Fatalf("got error %v; want none", err)
 	}
-	return got.session + string(got.ended), got.did
 }
 
-// wantError compares an error with what it is to match. It matches no other of
-// the sentinels, and is one line.
+// wantError compares an error with those that it must match. It must match no
+// other sentinel, and must be one line.
 func wantError(t *testing.T, got error, want ...error) {
 	t.Helper()
 	if (got == nil) != (len(want) == 0) || got != nil && strings.Contains(got.Error(), "\n") {

@@ -35,7 +35,7 @@ var (
 	ErrShared         = errors.New("signin: shared state failed")
 	ErrTooLarge       = sessionstore.ErrTooLarge
 	ErrEnded          = errors.New("signin: the session was ended before the sign-in was complete")
-	ErrNoRefreshToken = errors.New("signin: the provider has given no refresh token, and other tokens cannot be had without; is offline_access asked for?")
+	ErrNoRefreshToken = errors.New("signin: the provider has given no refresh token, so no other token can be fetched; is offline_access asked for?")
 )
 
 // failure is a cause that matches a sentinel as well, and reads as the cause.

@@ -15,146 +15,116 @@ import (
 )
 
 func TestStart(t *testing.T) {
-	t.Parallel()
 	const started = "new token for 24h0m0s"
-	type want struct {
-		cookie, did string
-		logged      bool
-		thief       string // what a copy of the old cookies finds
-	}
 	for _, c := range []struct {
 		name     string
-		onServer bool
 		old      *session.Session
 		claims   session.Claims
 		fails    string
-		want     want
+		inCookie bool
+		cookie   string
+		did      string
+		finds    string // what a copy of the old cookies finds
 		err      []error
 	}{
-		{name: "there was no session", onServer: true, want: want{cookie: started, did: "save"}},
+		{name: "there was no session", cookie: started, did: "save"},
+		{name: "there was one, on the server", old: good(), cookie: started, did: "save, set e, delete"},
+		{name: "there was one, in cookies", inCookie: true, old: good(), cookie: started, did: "set e", finds: "token 0: replaced"},
 		{
-			name: "the old session is ended when the new one is saved, and removed then", onServer: true, old: good(),
-			want: want{cookie: started, did: "save, set e, delete"},
+			name: "the person was signed out meanwhile: what was granted is revoked", old: good(), claims: claims(`{"sub":"u2"}`),
+			did: "revoke new token", finds: "token 0", err: []error{lifecycle.ErrEnded},
+		},
+
+		// It is not known whether the person was signed out meanwhile, and which
+		// session is to be replaced.
+		{name: "shared state cannot be read", old: good(), fails: "get", finds: "token 0", err: []error{lifecycle.ErrShared, errDown}},
+		{name: "the store cannot be read", old: good(), fails: "read", finds: "token 0", err: []error{lifecycle.ErrStore, errDown}},
+
+		// The old session is as it was.
+		{name: "the new one cannot be saved", old: good(), fails: "save", did: "save", finds: "token 0", err: []error{lifecycle.ErrStore, errDown}},
+		{name: "the new one does not fit", inCookie: true, old: good(), claims: large(), finds: "token 0", err: []error{lifecycle.ErrTooLarge}},
+		{
+			name: "the old one cannot be ended", old: good(), fails: "set e",
+			did: "save, set e", finds: "token 0", err: []error{lifecycle.ErrShared, errDown},
 		},
 		{
-			name: "a copy of the old session is over", old: good(),
-			want: want{cookie: started, did: "set e", thief: "replaced"},
-		},
-		{
-			name: "the person was signed out meanwhile: what was granted is revoked", onServer: true, old: good(), claims: claims(`{"sub":"u2"}`),
-			want: want{did: "revoke new token", thief: "token 0"}, err: []error{lifecycle.ErrEnded},
-		},
-		{
-			name: "it is not known whether the person was signed out meanwhile", onServer: true, old: good(), fails: "get",
-			want: want{thief: "token 0"}, err: []error{lifecycle.ErrShared, errDown},
-		},
-		{
-			name: "it is not known which session is to be replaced", onServer: true, old: good(), fails: "read",
-			want: want{thief: "token 0"}, err: []error{lifecycle.ErrStore, errDown},
-		},
-		{
-			name: "the new session cannot be saved: the old one is as it was", onServer: true, old: good(), fails: "save",
-			want: want{did: "save", thief: "token 0"}, err: []error{lifecycle.ErrStore, errDown},
-		},
-		{
-			name: "the new session does not fit: the old one is as it was", old: good(), claims: large(),
-			want: want{thief: "token 0"}, err: []error{lifecycle.ErrTooLarge},
-		},
-		{
-			name: "the old session cannot be ended: the browser keeps it", onServer: true, old: good(), fails: "set e",
-			want: want{did: "save, set e", thief: "token 0"}, err: []error{lifecycle.ErrShared, errDown},
-		},
-		{
-			name: "the old session cannot be removed: it is over all the same", onServer: true, old: good(), fails: "delete",
-			want: want{cookie: started, did: "save, set e, delete", logged: true, thief: "replaced"},
+			name: "the old one cannot be removed: it is over all the same", old: good(), fails: "delete",
+			cookie: started, did: "save, set e, delete, logged", finds: "token 0: replaced",
 		},
 	} {
-		bubble(t, c.name, c.onServer, func(t *testing.T, w *world) {
+		bubble(t, c.name, !c.inCookie, func(t *testing.T, w *world) {
 			b := w.browserWith(t, c.old)
 			w.end(t, sharedstate.EndedSubject, "u2", sharedstate.SignedOut)
 			w.recorded()
 			w.fail(c.fails)
 			s := good(func(s *session.Session) { s.ID, s.RefreshToken, s.Claims = session.ID{8}, "new token", c.claims })
-			rec := httptest.NewRecorder()
-			r := b.request(t, "")
-			err := w.Start(rec, r, s)
+			thief, rec := maps.Clone(b), httptest.NewRecorder()
+			err := w.Start(rec, b.request(t, ""), s)
 			wantError(t, err, c.err...)
-			thief := maps.Clone(b)
-			got := want{cookie: w.receive(t, b, rec)}
-			got.did, got.logged = w.recorded()
-			var did string
-			if got.thief, did = w.finds(t, thief); got != c.want || strings.Contains(did, "revoke") {
-				t.Errorf("got %+v, and then %q; want %+v, and nothing revoked", got, did, c.want)
+			cookie, did := w.receive(t, b, rec), w.recorded()
+			if finds := w.finds(t, thief); cookie != c.cookie || did != c.did || finds != c.finds {
+				t.Errorf("got cookie %q, did %q, and a copy finds %q; want %q, %q, %q", cookie, did, finds, c.cookie, c.did, c.finds)
 			}
 		})
 	}
 }
 
 func TestEnd(t *testing.T) {
-	t.Parallel()
-	type want struct {
-		session, newest string
-		recorded        bool
-		revoked         error
-		did             string
-		thief, then     string // what a copy of the cookies finds, and does
-	}
 	for _, c := range []struct {
-		name     string
-		onServer bool
-		session  *session.Session
-		succeeds bool
-		fails    string
-		want     want
-		err      []error
+		name      string
+		session   *session.Session
+		succeeded bool
+		fails     string
+		onServer  bool
+		said      string // presented, newest; and if all replicas know
+		revoked   error
+		did       string
+		finds     string // what a copy of the cookies finds
+		err       error
 	}{
-		{name: "there was no session"},
+		{name: "there was no session", said: ", "},
+		{name: "on the server", onServer: true, session: good(), said: "token 0, token 0 recorded", did: "delete, set e, revoke token 0, add u"},
 		{
-			name: "a session is removed, recorded and revoked, and that is noted", onServer: true, session: good(),
-			want: want{session: "token 0", newest: "token 0", recorded: true, did: "delete, set e, revoke token 0, add u"},
+			name: "in cookies: a copy does not revoke again", session: good(),
+			said: "token 0, token 0 recorded", did: "set e, revoke token 0, add u", finds: "token 0: signed_out; add u",
 		},
 		{
-			name: "a copy of its cookies is signed out, and does not revoke again", session: good(),
-			want: want{session: "token 0", newest: "token 0", recorded: true, did: "set e, revoke token 0, add u", thief: "signed_out", then: "add u"},
+			name: "the token of the newest generation is revoked", session: good(), succeeded: true,
+			said: "token 0, token 1 recorded", did: "set e, revoke token 1, add u", finds: "token 0: signed_out; add u",
 		},
 		{
-			name: "the token of its newest generation is revoked", session: good(), succeeds: true,
-			want: want{session: "token 0", newest: "token 1", recorded: true, did: "set e, revoke token 1, add u", thief: "signed_out", then: "add u"},
-		},
-		{
-			name: "one that is past its limits is ended as well", session: good(seen(24 * time.Hour)),
-			want: want{session: "token 0", newest: "token 0", recorded: true, did: "set e, revoke token 0, add u", thief: "idle"},
+			name: "one that was idle is ended as well", session: good(seen(24 * time.Hour)),
+			said: "token 0, token 0 recorded", did: "set e, revoke token 0, add u", finds: "token 0: idle",
 		},
 		{
 			name: "without a refresh token there is nothing to revoke, or to note", session: good(unrefreshable),
-			want: want{recorded: true, did: "set e", thief: "signed_out", then: "add u"},
+			said: ",  recorded", did: "set e", finds: ": signed_out; add u",
 		},
 		{
-			name: "the provider is down: a copy of the cookies revokes", session: good(), fails: "revoke token 0",
-			want: want{session: "token 0", newest: "token 0", recorded: true, revoked: errDown, did: "set e, revoke token 0", thief: "signed_out", then: "add u, revoke token 0"},
+			name: "the provider is down: a copy revokes", session: good(), fails: "revoke token 0", revoked: errDown,
+			said: "token 0, token 0 recorded", did: "set e, revoke token 0", finds: "token 0: signed_out; add u, revoke token 0",
 		},
 		{
-			name: "its revocation cannot be noted: a copy of the cookies revokes again", session: good(), fails: "add u",
-			want: want{session: "token 0", newest: "token 0", recorded: true, did: "set e, revoke token 0, add u", thief: "signed_out", then: "add u, revoke token 0"},
+			name: "the revocation cannot be noted: a copy revokes again", session: good(), fails: "add u",
+			said: "token 0, token 0 recorded", did: "set e, revoke token 0, add u", finds: "token 0: signed_out; add u, revoke token 0",
 		},
 		{
-			name: "shared state does not take it: the browser has no session, but a copy lives on", session: good(), fails: "set e",
-			want: want{session: "token 0", newest: "token 0", did: "set e, revoke token 0", thief: "token 0"},
-			err:  []error{errDown},
+			name: "shared state does not take it: a copy lives on", session: good(), fails: "set e",
+			said: "token 0, token 0", did: "set e, revoke token 0", finds: "token 0", err: errDown,
 		},
 		{
 			name: "the store does not delete it: it is ended all the same", onServer: true, session: good(), fails: "delete",
-			want: want{session: "token 0", newest: "token 0", recorded: true, did: "delete, set e, revoke token 0", thief: "signed_out", then: "delete, add u, revoke token 0"},
-			err:  []error{errDown},
+			said: "token 0, token 0 recorded", did: "delete, set e, revoke token 0",
+			finds: "token 0: signed_out; add u, revoke token 0", err: errDown,
 		},
 		{
-			name: "the store cannot be read: it is removed, unread", onServer: true, session: good(), fails: "read",
-			want: want{did: "delete"}, err: []error{errDown},
+			name: "the store cannot be read: it is removed unread", onServer: true, session: good(), fails: "read",
+			said: ", ", did: "delete", err: errDown,
 		},
 	} {
 		bubble(t, c.name, c.onServer, func(t *testing.T, w *world) {
 			b := w.browserWith(t, c.session)
-			if c.succeeds {
+			if c.succeeded {
 				w.succeed(t, c.session)
 			}
 			w.recorded()
@@ -163,21 +133,23 @@ func TestEnd(t *testing.T) {
 			leave() // the person closes the window
 			rec := httptest.NewRecorder()
 			out, err := w.End(rec, b.request(t, "").WithContext(ctx))
-			if (err == nil) != (c.err == nil) || c.err != nil && !errors.Is(err, c.err[0]) {
-				t.Errorf("got error %v; want %v", err, c.err)
+			if !errors.Is(err, c.err) || !errors.Is(out.Revoked, c.revoked) {
+				t.Errorf("got error %v, revoked %v; want %v, %v", err, out.Revoked, c.err, c.revoked)
 			}
-			got := want{session: refreshToken(out.Session), newest: refreshToken(out.Newest), recorded: out.Recorded, revoked: out.Revoked}
-			got.did, _ = w.recorded()
-			got.thief, got.then = w.finds(t, b)
-			if cookie := w.receive(t, b, rec); got != c.want || cookie != "deleted" {
-				t.Errorf("got %+v, cookie %q; want %+v, deleted", got, cookie, c.want)
+			said, did := refreshToken(out.Session)+", "+refreshToken(out.Newest), w.recorded()
+			if out.Recorded {
+				said += " recorded"
+			}
+			finds := w.finds(t, b)
+			if cookie := w.receive(t, b, rec); said != c.said || did != c.did || finds != c.finds || cookie != "deleted" {
+				t.Errorf("got %q, did %q, cookie %q, and a copy finds %q; want %q, %q, deleted, %q",
+					said, did, cookie, finds, c.said, c.did, c.finds)
 			}
 		})
 	}
 }
 
 func TestEnd_SharedStateHangs(t *testing.T) {
-	t.Parallel()
 	for operation, want := range map[string]error{"set e": context.DeadlineExceeded, "add u": nil} {
 		bubble(t, operation, false, func(t *testing.T, w *world) {
 			b := w.browserWith(t, good())
@@ -193,7 +165,7 @@ func TestEnd_SharedStateHangs(t *testing.T) {
 			if !errors.Is(err, want) || out.Recorded != (want == nil) || took != 4*time.Second {
 				t.Errorf("got %+v, %v after %v; want %v after four seconds", out, err, took, want)
 			}
-			if did, _ := w.recorded(); !strings.Contains(did, "revoke token 0") {
+			if did := w.recorded(); !strings.Contains(did, "revoke token 0") {
 				t.Errorf("got %q; want its token revoked", did)
 			}
 		})

@@ -1,9 +1,11 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,6 +22,9 @@ var (
 	api = session.Audience{Resource: "api"}
 )
 
+// nearly is when the access token of a good session is due.
+const nearly = time.Hour - ahead/2
+
 // loaded returns what is known of a request that has presented s.
 func (w *world) loaded(t *testing.T, s *session.Session) *lifecycle.Known {
 	t.Helper()
@@ -31,107 +36,85 @@ func (w *world) loaded(t *testing.T, s *session.Session) *lifecycle.Known {
 	return known
 }
 
-// get asks for a token, and compares it and what that did.
-func (w *world) get(t *testing.T, known *lifecycle.Known, audience session.Audience, refused, access, did string) {
+// get asks for a token, and compares it, what that did, and the error.
+func (w *world) get(t *testing.T, known *lifecycle.Known, audience session.Audience, refused, want string, err ...error) {
 	t.Helper()
-	token, err := w.Token(t.Context(), known, audience, refused)
-	if err != nil || token.Access != access {
-		t.Errorf("got %+v, %v; want %q", token, err, access)
+	token, got := w.Token(t.Context(), known, audience, refused)
+	wantError(t, got, err...)
+	said := w.recorded()
+	if token != nil {
+		said = strings.TrimSuffix(token.Access+"; "+said, "; ")
 	}
-	if got, _ := w.recorded(); got != did {
-		t.Errorf("got %q; want %q", got, did)
+	if said != want {
+		t.Errorf("got %q; want %q", said, want)
 	}
 }
 
 func TestToken(t *testing.T) {
-	t.Parallel()
-	const nearly = time.Hour - ahead/2 // and the token of a good session is due
 	missing := func(s *session.Session) { s.AccessToken = session.Packed{} }
+	const fetched = "fetched for ; fetch token 0, set t"
 	for _, c := range []struct {
 		name     string
-		session  *session.Session
-		runs     time.Duration // how long the handler has run
+		session  *session.Session // nil is a good one
+		runs     time.Duration    // how long the handler has run
 		fails    string
+		leased   bool // another replica has the lease
 		audience session.Audience
 		refused  string
-		access   string // "" for none
-		did      string
+		want     string
 		err      error
 	}{
-		{name: "its own token is at hand", session: good(), access: "access 0"},
-		{name: "its own token is at hand when another was refused", session: good(), refused: "access 9", access: "access 0"},
+		{name: "its own is at hand", want: "access 0"},
+		{name: "its own is at hand, and another was refused", refused: "access 9", want: "access 0"},
+		{name: "its own was left out", session: good(missing), want: fetched},
+		{name: "its own was left out, and another was refused", session: good(missing), refused: "access 9", want: fetched},
+		{name: "its own was refused", refused: "access 0", want: fetched},
+		{name: "its own is due", runs: nearly, want: "access 1; refresh token 0, add n"},
+		{name: "its own has expired", runs: time.Hour, want: "access 1; refresh token 0, add n"},
+		{name: "its own is due, and another replica has the lease", runs: nearly, leased: true, want: "access 0"},
+		{name: "its own has expired, and another replica has the lease", runs: time.Hour, leased: true, want: "access 1; refresh token 0, add n"},
+		{name: "its own is due, and the provider fails", runs: nearly, fails: "refresh token 0", want: "access 0; refresh token 0"},
+		{name: "its own has expired, and the provider fails", runs: time.Hour, fails: "refresh token 0", want: "refresh token 0", err: errDown},
 		{
-			name: "its own token is good without a refresh token until it expires", session: good(unrefreshable),
-			runs: time.Hour - time.Second, access: "access 0",
+			name: "its own has expired, and shared state does not take the successor", runs: time.Hour, fails: "add n",
+			want: "access 1; refresh token 0, add n",
 		},
-		{name: "its own token has expired, and there is no refresh token", session: good(unrefreshable), runs: time.Hour, err: lifecycle.ErrNoRefreshToken},
-		{name: "its own token was refused, and there is no refresh token", session: good(unrefreshable), refused: "access 0", err: lifecycle.ErrNoRefreshToken},
-		{name: "its own token was left out, and there is no refresh token", session: good(unrefreshable, missing), err: lifecycle.ErrNoRefreshToken},
-		{name: "another token cannot be had without a refresh token", session: good(unrefreshable), audience: api, err: lifecycle.ErrNoRefreshToken},
-		{name: "its own token was left out, and is fetched", session: good(missing), access: "fetched for ", did: "fetch token 0, set t"},
-		{name: "its own token was left out, another was refused, and it is fetched", session: good(missing), refused: "access 9", access: "fetched for ", did: "fetch token 0, set t"},
-		{name: "its own token was refused, and is fetched", session: good(), refused: "access 0", access: "fetched for ", did: "fetch token 0, set t"},
-		{name: "its own token is due, and refreshed", session: good(), runs: nearly, access: "access 1", did: "refresh token 0, add n"},
-		{name: "its own token has expired, and is refreshed", session: good(), runs: time.Hour, access: "access 1", did: "refresh token 0, add n"},
-		{
-			name: "its own token is due and good, and the refresh fails for a passing reason", session: good(),
-			runs: nearly, fails: "refresh token 0", access: "access 0", did: "refresh token 0",
-		},
-		{
-			name: "its own token has expired, and the refresh fails for a passing reason", session: good(),
-			runs: time.Hour, fails: "refresh token 0", did: "refresh token 0", err: errDown,
-		},
-		{
-			name: "its own token was refreshed, and shared state does not take it", session: good(),
-			runs: time.Hour, fails: "add n", access: "access 1", did: "refresh token 0, add n",
-		},
-		{name: "another token is fetched", session: good(), audience: api, access: "fetched for api", did: "fetch token 0, set t"},
-		{name: "another token cannot be fetched", session: good(), fails: "fetch token 0", audience: api, did: "fetch token 0", err: errDown},
+		{name: "another is fetched", audience: api, want: "fetched for api; fetch token 0, set t"},
+		{name: "another cannot be fetched", fails: "fetch token 0", audience: api, want: "fetch token 0", err: errDown},
+
+		{name: "no refresh token, and its own is good", session: good(unrefreshable), runs: time.Hour - time.Second, want: "access 0"},
+		{name: "no refresh token, and its own has expired", session: good(unrefreshable), runs: time.Hour, err: lifecycle.ErrNoRefreshToken},
+		{name: "no refresh token, and its own was refused", session: good(unrefreshable), refused: "access 0", err: lifecycle.ErrNoRefreshToken},
+		{name: "no refresh token, and its own was left out", session: good(unrefreshable, missing), err: lifecycle.ErrNoRefreshToken},
+		{name: "no refresh token for another", session: good(unrefreshable), audience: api, err: lifecycle.ErrNoRefreshToken},
 	} {
 		bubble(t, c.name, false, func(t *testing.T, w *world) {
+			c.session = cmp.Or(c.session, good())
 			known := w.loaded(t, c.session)
 			<-time.After(c.runs)
+			if c.leased {
+				w.lease(t, c.session)
+			}
 			w.fail(c.fails)
-			if c.err == nil {
-				w.get(t, known, c.audience, c.refused, c.access, c.did)
-				return
+			if c.err != nil {
+				w.get(t, known, c.audience, c.refused, c.want, c.err)
+			} else {
+				w.get(t, known, c.audience, c.refused, c.want)
 			}
-			token, err := w.Token(t.Context(), known, c.audience, c.refused)
-			if token != nil {
-				t.Errorf("got %+v; want none", token)
-			}
-			wantError(t, err, c.err)
-			if did, _ := w.recorded(); did != c.did {
-				t.Errorf("got %q; want %q", did, c.did)
+			if c.runs == time.Hour && c.err == errDown { // it is not asked again at once
+				w.get(t, known, c.audience, c.refused, "", refresh.ErrResting)
 			}
 		})
 	}
 }
 
-func TestToken_ProviderHasJustFailed(t *testing.T) {
-	t.Parallel()
-	bubble(t, "it is not asked again", false, func(t *testing.T, w *world) {
-		known := w.loaded(t, good())
-		<-time.After(time.Hour)
-		w.fail("refresh token 0")
-		for _, want := range []error{errDown, refresh.ErrResting} {
-			token, err := w.Token(t.Context(), known, own, "")
-			if token != nil {
-				t.Errorf("got %+v; want none", token)
-			}
-			wantError(t, err, want)
-		}
-	})
-}
-
-// A token that is good for a while yet is not handed out either.
+// A token that is good for a while is not handed out either.
 func TestToken_SessionSignedOutMeanwhile(t *testing.T) {
-	t.Parallel()
 	for name, audience := range map[string]session.Audience{"its own": own, "another": api} {
 		bubble(t, name, false, func(t *testing.T, w *world) {
 			s := good()
 			known := w.loaded(t, s)
-			<-time.After(time.Hour - ahead/2)
+			<-time.After(nearly)
 			w.end(t, sharedstate.EndedSession, string(s.ID[:]), sharedstate.SignedOut)
 			w.recorded()
 			token, err := w.Token(t.Context(), known, audience, "")
@@ -139,45 +122,29 @@ func TestToken_SessionSignedOutMeanwhile(t *testing.T) {
 			if token != nil || !errors.As(err, &ended) || ended.Reason != sharedstate.SignedOut {
 				t.Errorf("got %+v, %v; want that it was signed out", token, err)
 			}
-			if did, _ := w.recorded(); did != "" {
+			if did := w.recorded(); did != "" {
 				t.Errorf("got %q; want nothing asked", did)
 			}
 		})
 	}
 }
 
-func TestToken_SharedByRequests(t *testing.T) {
-	t.Parallel()
-	bubble(t, "one that was fetched is kept", false, func(t *testing.T, w *world) {
-		s := good()
-		w.get(t, w.loaded(t, s), api, "", "fetched for api", "fetch token 0, set t")
-		w.get(t, w.loaded(t, s), api, "", "fetched for api", "")
-		w.get(t, w.loaded(t, s), api, "fetched for api", "fetched for api", "fetch token 0, set t")
-	})
-}
-
 func TestToken_RequestGoesOnWithNewestGeneration(t *testing.T) {
-	t.Parallel()
 	bubble(t, "after a refresh", false, func(t *testing.T, w *world) {
 		known := w.loaded(t, good())
 		<-time.After(time.Hour)
-		w.get(t, known, own, "", "access 1", "refresh token 0, add n")
+		w.get(t, known, own, "", "access 1; refresh token 0, add n")
 		reads := w.reads
-		w.get(t, known, own, "", "access 1", "")
+		w.get(t, known, own, "", "access 1")
 		if w.reads != reads {
 			t.Errorf("got %d more reads of shared state; want none", w.reads-reads)
 		}
-		w.get(t, known, api, "", "fetched for api", "fetch token 1, set t")
+		w.get(t, known, api, "", "fetched for api; fetch token 1, set t")
+		w.get(t, known, api, "fetched for api", "fetched for api; fetch token 1, set t")
 	})
-	bubble(t, "after its refresh token was rotated", false, func(t *testing.T, w *world) {
-		w.rotate = true
+	bubble(t, "after its refresh token was rotated, and a look that began before tells of an older one", false, func(t *testing.T, w *world) {
 		known := w.loaded(t, good())
-		w.get(t, known, api, "", "fetched for api", "fetch token 0, set t, add n")
-		w.get(t, known, own, "", "access 1", "")
-	})
-	bubble(t, "also if a look that began before tells of an older one", false, func(t *testing.T, w *world) {
-		known := w.loaded(t, good())
-		w.get(t, known, api, "", "fetched for api", "fetch token 0, set t")
+		w.get(t, known, api, "", "fetched for api; fetch token 0, set t")
 		release := make(chan struct{})
 		first := true
 		w.before = func(_ context.Context, operation string) error {
@@ -188,20 +155,19 @@ func TestToken_RequestGoesOnWithNewestGeneration(t *testing.T) {
 			return nil
 		}
 		var wg sync.WaitGroup
-		wg.Go(func() { w.get(t, known, api, "", "fetched for api", "") })
+		wg.Go(func() { w.get(t, known, api, "", "fetched for api") })
 		synctest.Wait()
 		w.rotate = true
-		w.get(t, known, session.Audience{Resource: "mail"}, "", "fetched for mail", "fetch token 0, set t, add n")
+		w.get(t, known, session.Audience{Resource: "mail"}, "", "fetched for mail; fetch token 0, set t, add n")
 		close(release)
 		wg.Wait()
-		w.get(t, known, own, "", "access 1", "")
+		w.get(t, known, own, "", "access 1")
 	})
 }
 
-// The browser still has what its request has brought, however often the handler
-// has moved on.
+// The browser still has the cookie that its request has brought, however often
+// the handler has moved on.
 func TestToken_BrowserIsNotLeftBehind(t *testing.T) {
-	t.Parallel()
 	for name, audience := range map[string]session.Audience{"its own": own, "another": api} {
 		bubble(t, name, false, func(t *testing.T, w *world) {
 			w.rotate = true
@@ -213,39 +179,9 @@ func TestToken_BrowserIsNotLeftBehind(t *testing.T) {
 					t.Errorf("Token: got error %v; want none", err)
 				}
 			}
-			if got, _ := w.finds(t, w.browserWith(t, s)); got != "token 3" {
+			w.recorded()
+			if got := w.finds(t, w.browserWith(t, s)); got != "token 3" {
 				t.Errorf("got %q; want token 3", got)
-			}
-		})
-	}
-}
-
-func TestToken_WhileAnotherRequestRefreshes(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name string
-		runs time.Duration
-		want string
-	}{
-		{"a token that is good is had at once", time.Hour - ahead/2, "0s access 0, 3s access 1"},
-		{"one that has expired is waited for", time.Hour, "3s access 1, 3s access 1"},
-	} {
-		bubble(t, c.name, false, func(t *testing.T, w *world) {
-			w.takes = 3 * time.Second
-			var calls []func() string
-			for range 2 {
-				known := w.loaded(t, good())
-				calls = append(calls, func() string {
-					token, err := w.Token(t.Context(), known, own, "")
-					if err != nil {
-						return err.Error()
-					}
-					return token.Access
-				})
-			}
-			<-time.After(c.runs)
-			if got := together(calls...); got != c.want {
-				t.Errorf("got %q; want %q", got, c.want)
 			}
 		})
 	}

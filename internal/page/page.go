@@ -1,17 +1,16 @@
-// Package page shows what the sign-in has to say by itself: one page for people,
-// and one problem document for programs.
+// Package page writes the answers that are not the application's own: pages for
+// people, and problem documents for programs.
 //
 //	p := page.For("provider_unavailable")
 //	p.RetryAfter, p.Actions[0].URL = 10*time.Second, "/sign-in"
 //	page.Write(w, r, p)
 //
-// Each page is a title, a sentence and the ways on. It loads nothing, runs nothing,
-// cannot be framed or cached, and does not tell the next site where the person was.
-// What the caller puts into a page is escaped. Nothing that comes from a request or
-// a provider belongs there nonetheless: the texts are in this package, chosen by
-// code.
+// Each page is a title, a sentence and links or a button. It loads nothing, runs no
+// script, cannot be framed or cached, and sends no Referer to the next site. All
+// text is escaped. Even so, callers must not put text from a request or a provider
+// into a page: the texts are in this package, chosen by code.
 //
-// The caller sets other headers before: cookies, HX-Redirect, Allow and Vary.
+// The caller sets other headers first: cookies, HX-Redirect, Allow and Vary.
 package page
 
 import (
@@ -29,7 +28,7 @@ import (
 )
 
 // Page is one page. The zero Page says that something went wrong, with status 500
-// and no way on. [For] gives one for a code.
+// and no link. [For] returns the page for a code.
 type Page struct {
 	Status int // 0 means 500
 	// Title and Text are plain text. If one is empty, both are those of
@@ -40,14 +39,14 @@ type Page struct {
 }
 
 // Action is a link or, with the method POST, a form with one button. Without a URL it
-// is not shown. A javascript: or data: URL does not survive the escaping.
+// is not shown. The escaping replaces javascript: and data: URLs.
 type Action struct {
 	Text, URL string
 	Method    string // GET or POST
-	Way       Way    // where it leads; the caller knows the address
+	Way       Way    // where it leads; the caller sets the URL
 }
 
-// Way is a kind of place to go on.
+// Way is the kind of page that an Action leads to.
 type Way int
 
 const (
@@ -65,8 +64,8 @@ var source string
 var (
 	document = template.Must(template.New("page").Parse(source))
 
-	// styleSource lets in this style and no other: no attribute, no link, no element
-	// that an attacker has managed to write into a page.
+	// styleSource allows this style and no other: no style attribute, no link, and no
+	// element that an attacker has managed to write into a page.
 	// https://www.w3.org/TR/CSP3/#grammardef-hash-source
 	styleSource = "'sha256-" + base64.StdEncoding.EncodeToString(styleSum[:]) + "'"
 	styleSum    = sha256.Sum256([]byte(style))
@@ -80,7 +79,7 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 	p.Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.URL == "" })
 	form := slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Method == http.MethodPost })
 	var body bytes.Buffer
-	// It fails only if page.html is wrong.
+	// Executing fails only if page.html has a mistake.
 	_ = document.Execute(&body, struct {
 		Page
 		Form  bool
@@ -90,10 +89,10 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 	if !form {
 		csp += "; form-action 'none'"
 	}
-	// It is tempting to say form-action 'self' where there is a form. The sign-out
-	// form posts to the application, which redirects to the provider, which may
-	// redirect further, to hosts that this application does not know. Chromium
-	// applies form-action to each of these steps.
+	// It is tempting to set form-action 'self' for a page with a form. But the
+	// sign-out form posts to the application, which redirects to the provider, which
+	// may redirect to hosts that this application does not know. Chromium applies
+	// form-action to each of these redirects.
 	// https://github.com/w3c/webappsec-csp/issues/8
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", csp)
@@ -101,8 +100,8 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 }
 
 // Problem is one problem document (https://www.rfc-editor.org/rfc/rfc9457). Its
-// type is "about:blank", so its title is the status's own, and the code tells what
-// happened.
+// type is "about:blank", so its title is the text of the status, and the code says
+// what happened.
 type Problem struct {
 	Status int `json:"status"` // 0 means 500
 	// Detail is for the reader of the program's log; if empty, it is the text of
@@ -128,14 +127,14 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 }
 
 // Scheme is for WWW-Authenticate, which every 401 must have:
-// https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2. Basic would open a
-// browser's password window, and Bearer promise what is not accepted.
+// https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2. Basic would open the
+// browser's password window, and Bearer would say that tokens are accepted.
 // https://datatracker.ietf.org/doc/html/draft-broyer-http-cookie-auth
 const Scheme = `Cookie realm="sign-in"`
 
-// Prepare sets the headers that go with a status, also for an application that
-// writes its pages itself: WWW-Authenticate with 401, unless it is there, and
-// Retry-After, in seconds rounded up, if retryAfter is positive.
+// Prepare sets the headers that belong to a status, also for an application that
+// writes its pages itself: WWW-Authenticate for 401, unless the caller has set it,
+// and Retry-After, in seconds rounded up, if retryAfter is positive.
 func Prepare(h http.Header, status int, retryAfter time.Duration) {
 	if retryAfter > 0 {
 		seconds := (retryAfter + time.Second - 1) / time.Second
@@ -146,20 +145,20 @@ func Prepare(h http.Header, status int, retryAfter time.Duration) {
 	}
 }
 
-// Protect sets the headers of an application's own page that a page of this package
-// has as well: it cannot be framed, and keeps the Origin of a form and nothing else of
-// its address from others.
+// Protect sets headers for an application's own page: it cannot be framed or sniffed,
+// and other sites do not get its address. The referrer policy is same-origin, since
+// with no-referrer a browser sends a form without its Origin.
 func Protect(h http.Header) {
 	h.Set("Content-Security-Policy", "frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// send writes an answer, and no body to HEAD.
+// send writes an answer. The answer to HEAD has no body.
 func send(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration, body []byte) {
 	status = cmp.Or(status, http.StatusInternalServerError)
 	h := w.Header()
-	h.Del("Content-Length") // of another body, meant to be sent before
+	h.Del("Content-Length") // of the body that the handler meant to send
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "private, no-store")

@@ -17,30 +17,30 @@ func For(code string) Page {
 	return p
 }
 
-// pages have texts that tell people who did nothing wrong and know none of the terms
-// what happened, and what to do now.
+// pages tell people what happened and what to do now. The texts are for people who
+// know no technical terms and have done nothing wrong.
 var pages = map[string]Page{
 	"not_signed_in":          text(http.StatusUnauthorized, ToSignIn, "Please sign in", "You are not signed in, or your session has ended: sign in, then try again.", "Sign in"),
-	"forbidden":              text(http.StatusForbidden, ToStart, "This page is not open to you", "You are signed in, but your account has no access here; if you think it should, ask whoever runs this application.", "Back to the start"),
-	"not_member":             text(http.StatusForbidden, ToStart, "This page is not open to you", "You are signed in, but your account does not belong to this organization; if it should, ask whoever runs it.", "Back to the start"),
+	"forbidden":              text(http.StatusForbidden, ToStart, "This page is not open to you", "You are signed in, but your account has no access here; if you think it should, ask the people who run this application.", "Back to the start"),
+	"not_member":             text(http.StatusForbidden, ToStart, "This page is not open to you", "You are signed in, but your account does not belong to this organization; if it should, ask the people who run it.", "Back to the start"),
 	"mfa_required":           text(http.StatusForbidden, ToStart, "A second factor is missing", "This organization asks its members for a second way to prove who they are: set one up for your account, then sign in again.", "Back to the start"),
 	"step_up_required":       text(http.StatusUnauthorized, ToSignIn, "Please confirm that it is you", "This needs a fresh sign-in: sign in once more, then try again.", "Sign in again"),
-	"step_up_failed":         text(http.StatusForbidden, ToSignIn, "We could not confirm that it is you", "The fresh sign-in did not happen the way this page needs, or somebody else signed in; nothing was changed.", "Try again"),
+	"step_up_failed":         text(http.StatusForbidden, ToSignIn, "We could not confirm that it is you", "The fresh sign-in did not happen the way this page needs, or another person signed in; nothing was changed.", "Try again"),
 	"invalid_token":          text(http.StatusUnauthorized, ToOutside, "This request was not accepted", "What it brought to be let in is not for this service, or has expired.", "Back to the start"),
-	"unknown_resource":       text(http.StatusInternalServerError, ToStart, "This is not set up correctly", "This is not your doing: whoever runs this application has to correct its settings.", "Back to the start"),
-	"scope_missing":          text(http.StatusInternalServerError, ToStart, "This is not set up correctly", "This is not your doing: whoever runs this application has to correct its settings.", "Back to the start"),
+	"unknown_resource":       text(http.StatusInternalServerError, ToStart, "This is not set up correctly", "This is not your fault: the people who run this application have to correct its settings.", "Back to the start"),
+	"scope_missing":          text(http.StatusInternalServerError, ToStart, "This is not set up correctly", "This is not your fault: the people who run this application have to correct its settings.", "Back to the start"),
 	"provider_unavailable":   text(http.StatusServiceUnavailable, ToSignIn, "Signing in is not possible right now", "The sign-in service is not answering: please try again in a moment.", "Try again"),
-	"provider_misconfigured": text(http.StatusBadGateway, ToOutside, "Signing in is not set up correctly", "This is not your doing: whoever runs this application has to correct its settings.", "Back to the start"),
+	"provider_misconfigured": text(http.StatusBadGateway, ToOutside, "Signing in is not set up correctly", "This is not your fault: the people who run this application have to correct its settings.", "Back to the start"),
 	"provider_rejected":      text(http.StatusBadGateway, ToSignIn, "Signing in did not work", "The answer from the sign-in service did not pass our safety checks: please try again.", "Try again"),
 	"declined":               text(http.StatusForbidden, ToSignIn, "The sign-in was not completed", "It was cancelled or declined; you can try again whenever you like.", "Try again"),
 	"bad_callback":           text(http.StatusBadRequest, ToSignIn, "This sign-in could not be finished", "It was started somewhere else, or is over already: please start again here.", "Sign in"),
 	"sign_in_expired":        text(http.StatusBadRequest, ToSignIn, "This sign-in could not be finished", "It took too long, or was begun in another browser or at another address of this site: please start again.", "Start again"),
-	"cookies_blocked":        text(http.StatusBadRequest, ToSignIn, "Your browser keeps cookies out", "Nobody can be signed in without them: allow cookies for this site, then try again.", "Try again"),
-	"session_too_large":      text(http.StatusInternalServerError, ToOutside, "You could not be signed in", "Your account carries more information than this application can keep: please tell whoever runs it.", "Back to the start"),
+	"cookies_blocked":        text(http.StatusBadRequest, ToSignIn, "Your browser blocks cookies", "You cannot be signed in without them: allow cookies for this site, then try again.", "Try again"),
+	"session_too_large":      text(http.StatusInternalServerError, ToOutside, "You could not be signed in", "Your account carries more information than this application can keep: please tell the people who run it.", "Back to the start"),
 	"store_unavailable":      text(http.StatusServiceUnavailable, ToSignIn, "We cannot look up your session right now", "Something on our side is not answering: please try again in a moment.", "Try again"),
 	"shared_unavailable":     text(http.StatusServiceUnavailable, ToSignIn, "We cannot look up your session right now", "Something on our side is not answering: please try again in a moment.", "Try again"),
 	"confirm_sign_out":       question("Do you want to sign out?", "You will have to sign in again to go on.", "Sign out"),
-	"sign_out_incomplete":    text(http.StatusServiceUnavailable, ToOutside, "You are signed out in this browser only", "We could not record it everywhere, so a copy of your session, if somebody has one, may work for some time yet.", "Back to the start"),
+	"sign_out_incomplete":    text(http.StatusServiceUnavailable, ToOutside, "You are signed out in this browser only", "We could not record it everywhere, so a copy of your session, if there is one, may still work for some time.", "Back to the start"),
 	"method_not_allowed":     text(http.StatusMethodNotAllowed, ToOutside, "This page does not work that way", "It was called in a way that it does not know: please go back and try again.", "Back to the start"),
 	"bad_request":            text(http.StatusBadRequest, ToOutside, "We did not understand that", "Something in the address or in the form is not right: please go back and try again.", "Back to the start"),
 	"internal":               text(http.StatusInternalServerError, ToOutside, "Something went wrong", "This is our mistake, not yours: please try again in a moment.", "Back to the start"),

@@ -19,11 +19,11 @@ const (
 	opKeys      = "keys"
 )
 
-const errEndpoint = fault("the metadata lack an endpoint, or one is no URL that may be used with this issuer")
+const errEndpoint = fault("an endpoint in the metadata is missing, or is not a URL that may be used with this issuer")
 
-// Metadata is what the provider says about itself, checked: the endpoints are
-// https URLs, or on loopback if the issuer is. Those not required are empty if
-// the provider has none.
+// Metadata is what the provider says about itself, and has been checked. The
+// endpoints are https URLs, or http URLs on loopback if the issuer is one.
+// Endpoints that are not required are empty if the provider lacks them.
 // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
 type Metadata struct {
 	Issuer                string `json:"issuer"`
@@ -33,13 +33,12 @@ type Metadata struct {
 	UserInfoEndpoint      string `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"`
 	RevocationEndpoint    string `json:"revocation_endpoint"`
-	// IssParameterSupported: authorization responses carry iss, and one that
-	// does not is forged. https://www.rfc-editor.org/rfc/rfc9207#section-3
+	// IssParameterSupported says that authorization responses have iss, so that
+	// one without it is forged. https://www.rfc-editor.org/rfc/rfc9207#section-3
 	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported"`
 	// ScopesSupported is nil if the provider does not list its scopes.
 	ScopesSupported []string `json:"scopes_supported"`
-	// What it lists of algorithms and of ways to authenticate. Not all of it is
-	// used.
+	// The algorithms and ways to authenticate that it lists. Not all are used.
 	SigningAlgs    []string `json:"id_token_signing_alg_values_supported"`
 	TokenAuth      []string `json:"token_endpoint_auth_methods_supported"`
 	RevocationAuth []string `json:"revocation_endpoint_auth_methods_supported"`
@@ -48,8 +47,8 @@ type Metadata struct {
 	keys                      *jwt.KeySet
 }
 
-// Reach fetches the metadata, whatever is known already, and reports whether
-// they can be used. It changes nothing of what the other methods go by.
+// Reach fetches the metadata, even if they are cached, and reports whether they
+// can be used. The other methods go on using the cached ones.
 func (c *Client) Reach(ctx context.Context) error {
 	_, err := c.discover(ctx)
 	return err
@@ -60,7 +59,7 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	// https://openid.net/specs/openid-connect-core-1_0.html#Terminology: no query,
 	// no fragment
 	if !usableURL(c.cfg.Issuer, true) || strings.Contains(c.cfg.Issuer, "?") {
-		return nil, misconfigured(opDiscovery, fault("the issuer is no https URL, nor an http one on loopback, without query and fragment"))
+		return nil, misconfigured(opDiscovery, fault("the issuer is not an https URL, or an http URL on loopback, without query and fragment"))
 	}
 	// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationRequest
 	body, err := c.get(ctx, opDiscovery, strings.TrimSuffix(c.cfg.Issuer, "/")+"/.well-known/openid-configuration")
@@ -72,7 +71,7 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	}
 	meta := new(Metadata)
 	if json.Unmarshal(body, meta) != nil {
-		return nil, misconfigured(opDiscovery, fault("the metadata are no JSON object of the expected form"))
+		return nil, misconfigured(opDiscovery, fault("a member of the metadata has the wrong type"))
 	}
 	if err := c.complete(meta); err != nil {
 		return nil, misconfigured(opDiscovery, err)
@@ -80,12 +79,13 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	return meta, nil
 }
 
-// complete checks metadata as received, and works out what to make of them.
+// complete checks metadata as received, and chooses the ways to authenticate,
+// the keys and the algorithms.
 func (c *Client) complete(meta *Metadata) error {
-	// To the letter:
+	// Exactly:
 	// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
 	if meta.Issuer != c.cfg.Issuer {
-		return fault("the metadata are of another issuer than the one configured")
+		return fault("the issuer in the metadata is not the one configured")
 	}
 	onLoopback := strings.HasPrefix(c.cfg.Issuer, "http:")
 	for _, endpoint := range []string{meta.AuthorizationEndpoint, meta.TokenEndpoint, meta.JWKSURI} {
@@ -99,7 +99,7 @@ func (c *Client) complete(meta *Metadata) error {
 		}
 	}
 	if meta.tokenAuth = chooseAuth(meta.TokenAuth); meta.tokenAuth == "" {
-		return fault("the provider takes neither client_secret_basic nor client_secret_post")
+		return fault("the token endpoint supports neither client_secret_basic nor client_secret_post")
 	}
 	meta.revocationAuth = meta.tokenAuth
 	if len(meta.RevocationAuth) > 0 {
@@ -113,8 +113,8 @@ func (c *Client) complete(meta *Metadata) error {
 	return nil
 }
 
-// keysAt returns the keys at an address: the set in use if that is where its
-// keys come from, so that an hourly discovery forgets neither keys nor waits.
+// keysAt returns the keys at an address. It is the set in use if that has the
+// same address, so that an hourly discovery forgets neither keys nor waits.
 func (c *Client) keysAt(uri string) *jwt.KeySet {
 	if held := c.metadata.Held(); held != nil && held.JWKSURI == uri {
 		return held.keys
@@ -122,8 +122,8 @@ func (c *Client) keysAt(uri string) *jwt.KeySet {
 	return jwt.NewKeySet(c.cfg.Now, func(ctx context.Context) ([]byte, error) { return c.get(ctx, opKeys, uri) })
 }
 
-// algorithms returns the pinned ones: those configured, else those the
-// provider lists, else the one that every provider must have.
+// algorithms returns the algorithms to pin: those configured, else those that
+// the provider lists, else the one that every provider must support.
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (7)
 func (c *Client) algorithms(listed []string) []string {
 	known := settings.Asymmetric()
@@ -140,7 +140,7 @@ func (c *Client) algorithms(listed []string) []string {
 }
 
 // usableURL reports whether raw is an absolute https URL, or with onLoopback
-// also an http one of this machine, that names a resource and nothing else.
+// also an http URL on this machine, without user information and fragment.
 func usableURL(raw string, onLoopback bool) bool {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(raw, "#") {

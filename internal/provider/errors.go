@@ -15,37 +15,39 @@ import (
 	"github.com/gosignin/signin/internal/jwt"
 )
 
-// Kind tells the outcomes apart that a caller handles differently.
+// Kind is a kind of failure. The caller handles each in another way.
 type Kind int
 
 const (
-	// Unavailable: the provider cannot be reached, is in trouble, or answers
-	// something that is no answer. It may pass; nothing is decided.
+	// Unavailable: the provider cannot be reached, has a fault, or gives an answer
+	// that makes no sense. It may pass, and decides nothing.
 	Unavailable Kind = iota + 1
-	// Misconfigured: an operator, here or at the provider, has to act.
+	// Misconfigured: an operator, of the application or the provider, has to act.
 	Misconfigured
-	// Rejected: a token or an answer breaks a rule, and lets no one in.
+	// Rejected: a token or an answer breaks a rule, and must not be used.
 	Rejected
-	// Refused: the provider understood the request and says no;
-	// Error.OAuthCode and Error.Status tell why.
+	// Refused: the provider understood the request and refuses it. Error.OAuthCode
+	// and Error.Status say why.
 	Refused
 )
 
-// Error is the error of every method of Client. Neither it nor what it wraps
-// holds a token, a code, a secret, or text of an answer, OAuthCode excepted.
+// Error is the error of every method of Client. Neither it nor the error it
+// wraps contains a token, a code, a secret, or text of an answer other than
+// OAuthCode.
 type Error struct {
 	Kind Kind
-	// Op is what was being done, in words.
+	// Op is what the client was doing, in words.
 	Op string
-	// OAuthCode is the answer's "error" member. Empty if there was none, or none
-	// of the form that https://www.rfc-editor.org/rfc/rfc6749#section-5.2 allows.
+	// OAuthCode is the answer's "error" member. It is empty if that is missing or
+	// does not have the form of
+	// https://www.rfc-editor.org/rfc/rfc6749#section-5.2.
 	OAuthCode string
 	// WantsMFA says that the person has to set up a second factor first. Logto
-	// says so in the error's description, and nowhere else.
+	// says so only in the error's description.
 	WantsMFA bool
-	// Status is the answer's HTTP status. 0: the failure is not about a status.
+	// Status is the answer's HTTP status, or 0 if the failure is not about one.
 	Status int
-	// RetryAfter is how long to wait before trying again. 0: nothing is known.
+	// RetryAfter is how long to wait before trying again. 0 means unknown.
 	RetryAfter time.Duration
 	// Err is the cause, never nil.
 	Err error
@@ -69,28 +71,29 @@ func (e *Error) Unwrap() error { return e.Err }
 // Wait returns RetryAfter, for a [document.Cache].
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
-// AnotherPerson reports whether userinfo spoke of another person, or of none.
-// Every other failure of userinfo says nothing about the session.
+// AnotherPerson reports whether userinfo is about another person, or does not
+// say about whom. Every other failure of userinfo says nothing about the
+// session.
 func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 
-// Unmet reports whether an ID token is good but for when or how the person has
+// Unmet reports whether an ID token is good, except for when or how the person
 // authenticated.
 func (e *Error) Unmet() bool { return e.Err == jwt.ErrAuthTime || e.Err == jwt.ErrACR }
 
-// UnknownKey reports whether a token was not verified because it names a key
-// that was not published a moment ago: a forged token most often, or one of a
-// provider that has just rotated its keys.
+// UnknownKey reports whether a token was not verified because its key is not
+// known, and the keys were fetched too recently to fetch them again. Most often
+// such a token is forged, but the provider may have just rotated its keys.
 func (e *Error) UnknownKey() bool { return e.Err == document.ErrCoolingDown }
 
-// Final reports whether a plain refresh that failed with e has ended the
-// session: its refresh token is dead, and trying again cannot help. Everything
-// else leaves the session standing: it is tempting to end it on any 4xx, and
-// then the rotation of a client secret signs every user out.
+// Final reports whether a plain refresh that failed with e ends the session,
+// because its refresh token is no longer valid and trying again cannot help.
+// With any other error the session goes on. It is tempting to end it on any
+// 4xx, but then the rotation of a client secret would sign every user out.
 //
 // Set lenient for a provider other than Logto. Some of them (dex, Glewlwyd)
-// answer a dead token with 400 and invalid_request, or without any code. It
-// must not be set for a refresh that asks for a resource or an organization:
-// there a 400 may be about these.
+// answer with 400 and invalid_request, or without a code, if a refresh token is
+// no longer valid. Do not set it for a refresh that asks for a resource or an
+// organization, since a 400 may be about these.
 func (e *Error) Final(lenient bool) bool {
 	if e.Kind != Refused {
 		return false
@@ -105,8 +108,8 @@ func (e *Error) Final(lenient bool) bool {
 	}
 }
 
-// fault is a cause in fixed words. Being a constant it cannot carry anything
-// that a provider sent.
+// fault is a cause with a fixed text, which cannot contain anything that a
+// provider sent.
 type fault string
 
 func (f fault) Error() string { return string(f) }
@@ -119,8 +122,8 @@ func misconfigured(op string, cause error) error {
 
 func unavailable(op string, cause error) error { return &Error{Kind: Unavailable, Op: op, Err: cause} }
 
-// absent makes an error of one about a document that is not to be had: the
-// failure of fetching it, with the wait that has come of that.
+// absent converts an error about a document that cannot be had. The result is
+// the error of fetching it, with the wait that follows.
 func absent(op string, err error) error {
 	missing, ok := errors.AsType[*document.Error](err)
 	if !ok {
@@ -134,8 +137,8 @@ func absent(op string, err error) error {
 	return told
 }
 
-// judged makes an error of one of package jwt. It is about the token, unless it
-// is known to be about the keys, the metadata or the API.
+// judged converts an error of package jwt. It is about the token, unless it is
+// known to be about the keys, the metadata or the audience asked for.
 func judged(op string, err error) error {
 	if _, ok := errors.AsType[*document.Error](err); ok {
 		return absent(opKeys, err)
@@ -149,10 +152,10 @@ func judged(op string, err error) error {
 	return rejected(op, err)
 }
 
-// transportCause reduces what net/http reports to what is safe to show. Its
-// errors quote URLs and, of a malformed answer, the very bytes received, and a
-// proxy's refusal comes as the proxy worded it. So only the causes an operator
-// needs are let through, and of any other merely its type.
+// transportCause reduces an error of net/http to what is safe to show. Those
+// errors quote URLs, bytes of a malformed answer, and what a proxy says. So
+// only the causes that an operator needs are returned, and of any other its
+// type.
 func transportCause(err error) error {
 	var (
 		timeout interface{ Timeout() bool }

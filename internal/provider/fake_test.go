@@ -5,9 +5,9 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -22,20 +22,27 @@ import (
 )
 
 const (
+	issuer       = "https://id.example.com"
 	clientID     = "app"
 	clientSecret = "s3cret+/%:&="
 	redirectURL  = "https://app.example.com/callback"
 	nonce        = "the-nonce"
 	accessToken  = "the-access-token"
+	api          = "https://api.example.com"
+	logoutEvent  = "http://schemas.openid.net/event/backchannel-logout"
+
+	wellKnown      = "/.well-known/openid-configuration"
+	tokenPath      = "/x7/token"
+	keysPath       = "/x7/keys"
+	userInfoPath   = "/x7/me"
+	revocationPath = "/x7/revoke"
 )
 
-const (
-	issuer      = "https://id.example.com/oidc"
-	api         = "https://api.example.com"
-	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+var (
+	now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	// signedIn is what most tests expect of an ID token.
+	signedIn = jwt.Expect{Nonce: nonce, AccessToken: accessToken}
 )
-
-var now = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 
 type m = map[string]any
 
@@ -43,16 +50,18 @@ type raw string
 
 func (r raw) MarshalJSON() ([]byte, error) { return []byte(r), nil }
 
+// changed returns a copy of members with changes; nil removes one.
+func changed(members, changes m) m {
+	out := maps.Clone(members)
+	maps.Copy(out, changes)
+	maps.DeleteFunc(out, func(_ string, v any) bool { return v == nil })
+	return out
+}
+
 // The keys that all tests share: making RSA keys is slow.
 var (
-	rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		return must(k, err)
-	})
-	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		return must(k, err)
-	})
+	rsaKey      = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 )
 
 func must[T any](v T, err error) T {
@@ -62,88 +71,93 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// clock stands still until it is moved.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
+// usualMeta is the metadata of a provider without changes.
+func usualMeta(issuer string) m {
+	return m{
+		"issuer": issuer, "authorization_endpoint": issuer + "/x7/authorize", "token_endpoint": issuer + tokenPath,
+		"jwks_uri": issuer + keysPath, "userinfo_endpoint": issuer + userInfoPath, "revocation_endpoint": issuer + revocationPath,
+		"end_session_endpoint": issuer + "/x7/end", "scopes_supported": []string{"openid", "offline_access"},
+		"id_token_signing_alg_values_supported":          []string{"RS256", "PS384", "HS256", "none"},
+		"authorization_response_iss_parameter_supported": true,
+	}
 }
 
-func newClock() *clock { return &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
-// fake is a provider whose every answer a test can replace.
+// fake is a provider in memory, which publishes one RSA key named "rsa". A test
+// can replace every answer. Its clock is that of its clients.
 type fake struct {
-	*httptest.Server
-	clock *clock
+	issuer    string
+	transport http.RoundTripper // for clients; the fake itself unless replaced
 
 	mu      sync.Mutex
-	meta    map[string]any
+	time    time.Time
+	meta    m
 	keys    []any
 	answers map[string]http.HandlerFunc
 	hits    map[string]int
-	forms   []*http.Request // of the token and revocation endpoints, parsed
+	form    *http.Request // the last one posted, parsed
 }
 
-// newFake starts a provider with one RSA key, named "rsa".
-func newFake(t *testing.T) *fake {
-	t.Helper()
-	f := &fake{clock: newClock(), answers: make(map[string]http.HandlerFunc), hits: make(map[string]int)}
-	f.Server = httptest.NewServer(f)
-	t.Cleanup(f.Close)
-	f.meta = map[string]any{
-		"issuer":                                f.URL,
-		"authorization_endpoint":                f.URL + "/x7/authorize",
-		"token_endpoint":                        f.URL + "/x7/token",
-		"jwks_uri":                              f.URL + "/x7/keys",
-		"userinfo_endpoint":                     f.URL + "/x7/me",
-		"revocation_endpoint":                   f.URL + "/x7/revoke",
-		"end_session_endpoint":                  f.URL + "/x7/end",
-		"scopes_supported":                      []string{"openid", "offline_access"},
-		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "ES384", "ES512", "PS384", "EdDSA", "Ed25519", "HS256", "none"},
-		"authorization_response_iss_parameter_supported": true,
+func newFake() *fake {
+	f := &fake{
+		issuer: issuer, time: now, meta: usualMeta(issuer), keys: []any{public(rsaKey().Public(), "rsa")},
+		answers: make(map[string]http.HandlerFunc), hits: make(map[string]int),
 	}
-	f.Keys(public(&rsaKey().PublicKey, "rsa"))
-	f.Answer("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		json.NewEncoder(w).Encode(f.meta)
-	})
-	f.Answer("/x7/keys", func(w http.ResponseWriter, _ *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		json.NewEncoder(w).Encode(map[string]any{"keys": f.keys})
-	})
+	f.transport = f
 	return f
 }
 
+// listen serves f on the network.
+func (f *fake) listen(t *testing.T) {
+	srv := httptest.NewServer(f)
+	t.Cleanup(srv.Close)
+	f.issuer, f.meta, f.transport = srv.URL, usualMeta(srv.URL), nil
+}
+
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.ParseForm()
+	if r.Method == http.MethodPost {
+		r.ParseForm()
+	}
 	f.mu.Lock()
 	f.hits[r.URL.Path]++
 	if r.Method == http.MethodPost {
-		f.forms = append(f.forms, r)
+		f.form = r
 	}
-	answer := f.answers[r.URL.Path]
+	answer, meta, keys := f.answers[r.URL.Path], f.meta, m{"keys": f.keys}
 	f.mu.Unlock()
-	if answer == nil {
+	switch {
+	case answer != nil:
+		answer(w, r)
+	case r.URL.Path == wellKnown:
+		json.NewEncoder(w).Encode(meta)
+	case r.URL.Path == keysPath:
+		json.NewEncoder(w).Encode(keys)
+	default:
 		http.NotFound(w, r)
-		return
 	}
-	answer(w, r)
 }
 
-// Answer sets what a path answers.
+// RoundTrip answers without a network.
+func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, r)
+	resp := w.Result()
+	resp.Request = r
+	return resp, r.Context().Err()
+}
+
+func (f *fake) Now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.time
+}
+
+func (f *fake) Move(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.time = f.time.Add(d)
+}
+
+// Answer sets what a path answers; nil is the usual answer.
 func (f *fake) Answer(path string, h http.HandlerFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,16 +169,15 @@ func (f *fake) Says(path string, status int, body string) {
 	f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		w.Write([]byte(body))
+		io.WriteString(w, body)
 	})
 }
 
 // Meta changes the metadata; nil removes a member.
-func (f *fake) Meta(changes map[string]any) {
+func (f *fake) Meta(changes m) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	maps.Copy(f.meta, changes)
-	maps.DeleteFunc(f.meta, func(_ string, v any) bool { return v == nil })
+	f.meta = changed(f.meta, changes)
 }
 
 // Keys replaces the published keys.
@@ -174,29 +187,21 @@ func (f *fake) Keys(keys ...any) {
 	f.keys = keys
 }
 
-// Hits counts the requests for a path so far.
-func (f *fake) Hits(path string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.hits[path]
-}
-
-// Form returns the last form posted, with its credentials.
-func (f *fake) Form(t *testing.T) *http.Request {
+// wantHits fails unless a path was requested so often.
+func (f *fake) wantHits(t *testing.T, path string, want int) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.forms) == 0 {
-		t.Fatal("no form was posted")
+	if got := f.hits[path]; got != want {
+		t.Errorf("got %d requests for %s; want %d", got, path, want)
 	}
-	return f.forms[len(f.forms)-1]
 }
 
 // Client returns a client of f, after changes.
 func (f *fake) Client(changes ...func(*provider.Config)) *provider.Client {
 	cfg := provider.Config{
-		Issuer: f.URL, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: redirectURL,
-		Now: f.clock.Now,
+		Issuer: f.issuer, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: redirectURL,
+		HTTPClient: &http.Client{Transport: f.transport}, Now: f.Now,
 	}
 	for _, change := range changes {
 		change(&cfg)
@@ -204,39 +209,27 @@ func (f *fake) Client(changes ...func(*provider.Config)) *provider.Client {
 	return provider.New(cfg)
 }
 
-func pin(algs ...string) func(*provider.Config) {
-	return func(c *provider.Config) { c.SigningAlgs = algs }
+// Claims returns those of a good ID token, after changes.
+func (f *fake) Claims(changes m) m {
+	now := f.Now().Unix()
+	return changed(m{
+		"iss": f.issuer, "aud": clientID, "sub": "alice", "sid": "s1", "nonce": nonce, "iat": now, "exp": now + 3600,
+	}, changes)
 }
 
-// Claims returns those of a good ID token, after changes; nil removes one.
-func (f *fake) Claims(changes map[string]any) map[string]any {
-	now := f.clock.Now().Unix()
-	claims := map[string]any{
-		"iss": f.URL, "aud": clientID, "sub": "alice", "sid": "s1", "nonce": nonce, "iat": now, "exp": now + 3600,
+func (f *fake) idToken() string { return sign("RS256", rsaKey(), "rsa", f.Claims(nil), nil) }
+
+// says returns a client of a provider with good metadata and one other answer.
+func says(status int, mediaType, body string) *provider.Client {
+	f := newFake()
+	for _, path := range []string{tokenPath, keysPath, userInfoPath, revocationPath} {
+		f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", mediaType)
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		})
 	}
-	maps.Copy(claims, changes)
-	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-	return claims
-}
-
-// LogoutClaims returns those of a good logout token, after changes.
-func (f *fake) LogoutClaims(changes m) m {
-	claims := f.Claims(m{"nonce": nil, "jti": "j1", "exp": f.clock.Now().Unix() + 120, "events": m{logoutEvent: m{}}})
-	maps.Copy(claims, changes)
-	return claims
-}
-
-// goodToken is an ID token that is signed with the published key.
-func (f *fake) goodToken(t *testing.T) string {
-	t.Helper()
-	return sign(t, "RS256", rsaKey(), "rsa", f.Claims(nil), nil)
-}
-
-// accessToken is one for the API, signed with the published key.
-func (f *fake) accessToken(t *testing.T) string {
-	t.Helper()
-	claims := f.Claims(m{"aud": api, "client_id": "spa", "nonce": nil, "scope": "read"})
-	return sign(t, "RS256", rsaKey(), "rsa", claims, m{"typ": "at+jwt"})
+	return f.Client()
 }
 
 // public returns a published key.
@@ -244,54 +237,46 @@ func public(key crypto.PublicKey, id string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key, KeyID: id}
 }
 
-// sign signs claims, a string or what marshals to JSON. extra is for the
-// header.
-func sign(t *testing.T, alg string, key any, id string, claims any, extra map[string]any) string {
-	t.Helper()
+// sign signs claims. header adds to the header.
+func sign(alg string, key any, id string, claims, header m) string {
 	opts := &jose.SignerOptions{}
 	if id != "" {
 		opts.WithHeader("kid", id)
 	}
-	for name, value := range extra {
+	for name, value := range header {
 		opts.WithHeader(jose.HeaderKey(name), value)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, isText := claims.(string)
-	if !isText {
-		payload = string(must(json.Marshal(claims)))
-	}
-	jws, err := signer.Sign([]byte(payload))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return must(jws.CompactSerialize())
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, opts))
+	return must(must(signer.Sign(must(json.Marshal(claims)))).CompactSerialize())
 }
 
-// handmade is a token of any header and payload, with an RS256 signature over
-// them that is good.
-func handmade(t *testing.T, header, payload string) string {
-	t.Helper()
-	input := b64(header) + "." + b64(payload)
-	hash := crypto.SHA256.New()
-	hash.Write([]byte(input))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, rsaKey(), crypto.SHA256, hash.Sum(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return input + "." + b64(string(signature))
+// verify verifies an ID token as at a sign-in.
+func verify(c *provider.Client, raw string) error {
+	_, err := c.VerifyIDToken(context.Background(), raw, signedIn)
+	return err
 }
 
-func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+func exchange(c *provider.Client) (*provider.Tokens, error) {
+	return c.Exchange(context.Background(), "the-code", "the-verifier")
+}
 
-// signedIn is what most tests expect of a token.
-var signedIn = jwt.Expect{Nonce: nonce, AccessToken: accessToken}
-
-// verify verifies a token as at a sign-in.
-func verify(c *provider.Client, raw string) (*jwt.IDToken, error) {
-	return c.VerifyIDToken(context.Background(), raw, signedIn)
+// calls are the requests of a client, by the path of the answer.
+var calls = []struct {
+	path string
+	call func(*fake, *provider.Client) error
+}{
+	{wellKnown, func(_ *fake, c *provider.Client) error { _, err := c.Metadata(context.Background()); return err }},
+	{keysPath, func(f *fake, c *provider.Client) error { return verify(c, f.idToken()) }},
+	{tokenPath, func(_ *fake, c *provider.Client) error { _, err := exchange(c); return err }},
+	{tokenPath, func(_ *fake, c *provider.Client) error {
+		_, err := c.Refresh(context.Background(), "r1", nil)
+		return err
+	}},
+	{userInfoPath, func(_ *fake, c *provider.Client) error {
+		_, err := c.UserInfo(context.Background(), accessToken, "alice")
+		return err
+	}},
+	{revocationPath, func(_ *fake, c *provider.Client) error { return c.Revoke(context.Background(), "r1") }},
 }
 
 // wantKind fails unless err is a *provider.Error of a kind; 0 means no error.
@@ -304,11 +289,8 @@ func wantKind(t *testing.T, err error, want provider.Kind) *provider.Error {
 		return nil
 	}
 	var e *provider.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("got error %v; want a *provider.Error that is %v", err, want)
-	}
-	if e.Kind != want {
-		t.Fatalf("got %v error (%v); want %v", e.Kind, e, want)
+	if !errors.As(err, &e) || e.Kind != want {
+		t.Fatalf("got error %v; want a *provider.Error of kind %v", err, want)
 	}
 	return e
 }

@@ -12,72 +12,18 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
+	"github.com/gosignin/signin/internal/document"
 	"github.com/gosignin/signin/internal/provider"
 )
 
-// answering is a provider whose documents are good, and that answers everything
-// else with one answer.
-type answering struct {
-	discovery        string
-	status           int
-	mediaType, after string
-	body             string
-}
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: r}
-	body := a.discovery
-	if !strings.HasSuffix(r.URL.Path, "/openid-configuration") {
-		resp.StatusCode, body = a.status, a.body
-		resp.Header["Content-Type"], resp.Header["Retry-After"] = []string{a.mediaType}, []string{a.after}
-	}
-	resp.Body = io.NopCloser(strings.NewReader(body))
-	return resp, nil
-}
-
-func (a answering) Client(issuer string) *provider.Client {
-	return provider.New(provider.Config{
-		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: redirectURL,
-		HTTPClient: &http.Client{Transport: a}, Now: func() time.Time { return now },
-	})
-}
-
-const loopbackIssuer = "http://localhost:3001/oidc"
-
-// goodMetadata is a document of an issuer, after changes.
-func goodMetadata(issuer string, changes m) string {
-	doc := m{
-		"issuer": issuer, "authorization_endpoint": issuer + "/auth", "token_endpoint": issuer + "/token", "jwks_uri": issuer + "/jwks",
-		"userinfo_endpoint": issuer + "/me", "revocation_endpoint": issuer + "/revoke", "end_session_endpoint": issuer + "/end",
-		"scopes_supported": []string{"openid"}, "id_token_signing_alg_values_supported": []string{"ES384", "none"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post"}, "authorization_response_iss_parameter_supported": true,
-	}
-	for name, value := range changes {
-		if doc[name] = value; value == nil {
-			delete(doc, name)
-		}
-	}
-	return string(must(json.Marshal(doc)))
-}
-
-// FuzzMetadata: a document that is used is of the issuer to the letter, and
-// each of its endpoints, as encoding/json and net/url read them, is an https
-// URL, or one of this machine if the issuer is; nothing of another one gets
-// into an error.
+// FuzzMetadata checks metadata that are accepted: they name the exact issuer,
+// and each endpoint, as encoding/json and net/url read it, is an https URL, or
+// one of this machine if the issuer is. Errors quote nothing of the others.
 func FuzzMetadata(f *testing.F) {
 	for _, u := range []string{issuer, loopbackIssuer} {
-		for _, changes := range []m{
-			nil, {"issuer": "https://evil.example"}, {"issuer": u + "/"}, {"issuer": strings.ToUpper(u)}, {"issuer": nil}, {"authorization_endpoint": nil},
-			{"token_endpoint": nil}, {"jwks_uri": nil}, {"userinfo_endpoint": nil, "end_session_endpoint": nil, "revocation_endpoint": nil, "scopes_supported": nil},
-			{"token_endpoint": "/token"}, {"token_endpoint": "https://a b"}, {"token_endpoint": "https:///token"}, {"authorization_endpoint": u + "/a#"},
-			{"token_endpoint": "https://u:p@id.example.com/"}, {"end_session_endpoint": "javascript:alert(1)"}, {"userinfo_endpoint": "http://id.example.com/me"},
-			{"userinfo_endpoint": "https://id.example.com/me"}, {"userinfo_endpoint": "http://localhost/me"}, {"userinfo_endpoint": "http://[::1]:1/me"},
-			{"scopes_supported": "openid"}, {"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}, {"Issuer": u}, {"ISSUER": u, "issuer": nil},
-			{"userinfo_endpoint": "http://127.0.0.1.e.test/"}, {"userinfo_endpoint": "http://localhost.e.test/"}, {"userinfo_endpoint": "http://x.localhost/"},
-		} {
-			f.Add(goodMetadata(u, changes), u == issuer)
+		for _, c := range metadataCases(u) {
+			f.Add(metaOf(u, c.changes), u == issuer)
 		}
 	}
 	for _, text := range []string{``, ` `, `null`, `[]`, `{}`, `{"a":1}`, `{} {}`, `{"issuer":1}`, `{"issuer":"a","issuer":"b"}`, "{\"issuer\":\"\xff\"}"} {
@@ -88,33 +34,23 @@ func FuzzMetadata(f *testing.F) {
 		if https {
 			u = issuer
 		}
-		meta, err := answering{discovery: doc}.Client(u).Metadata(context.Background())
+		meta, err := publishes(u, doc).Metadata(context.Background())
 		if err != nil {
 			wantPlain(t, err)
 			return
 		}
-		var in struct {
-			Issuer        string
-			Authorization string   `json:"authorization_endpoint"`
-			Token         string   `json:"token_endpoint"`
-			Keys          string   `json:"jwks_uri"`
-			UserInfo      string   `json:"userinfo_endpoint"`
-			EndSession    string   `json:"end_session_endpoint"`
-			Revocation    string   `json:"revocation_endpoint"`
-			Iss           bool     `json:"authorization_response_iss_parameter_supported"`
-			Scopes        []string `json:"scopes_supported"`
-			Auth          []string `json:"token_endpoint_auth_methods_supported"`
-		}
+		var in provider.Metadata
 		if err := json.Unmarshal([]byte(doc), &in); err != nil {
 			t.Fatalf("%s: used; encoding/json says %v", doc, err)
 		}
 		basicOrPost := func(s string) bool { return s == "client_secret_basic" || s == "client_secret_post" }
-		if in.Issuer != u || in.Authorization == "" || in.Token == "" || in.Keys == "" || len(in.Auth) > 0 && !slices.ContainsFunc(in.Auth, basicOrPost) {
+		if in.Issuer != u || in.AuthorizationEndpoint == "" || in.TokenEndpoint == "" || in.JWKSURI == "" ||
+			len(in.TokenAuth) > 0 && !slices.ContainsFunc(in.TokenAuth, basicOrPost) {
 			t.Errorf("%s: used for %s", doc, u)
 		}
-		got := []string{meta.AuthorizationEndpoint, meta.TokenEndpoint, meta.JWKSURI, meta.UserInfoEndpoint, meta.EndSessionEndpoint, meta.RevocationEndpoint}
-		want := []string{in.Authorization, in.Token, in.Keys, in.UserInfo, in.EndSession, in.Revocation}
-		if !slices.Equal(got, want) || meta.IssParameterSupported != in.Iss || !slices.Equal(meta.ScopesSupported, in.Scopes) {
+		got := endpoints(meta)
+		if !slices.Equal(got, endpoints(&in)) || meta.IssParameterSupported != in.IssParameterSupported ||
+			!slices.Equal(meta.ScopesSupported, in.ScopesSupported) {
 			t.Errorf("%s: got %+v; want what it says", doc, meta)
 		}
 		for _, endpoint := range got {
@@ -132,7 +68,7 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// wantPlain fails unless an error is one of this package, in its own words.
+// wantPlain fails unless an error is one of this package with a fixed text.
 func wantPlain(t *testing.T, err error) *provider.Error {
 	t.Helper()
 	var e *provider.Error
@@ -140,19 +76,19 @@ func wantPlain(t *testing.T, err error) *provider.Error {
 		t.Fatalf("got error %v; want a *provider.Error", err)
 	}
 	text := strings.Replace(e.Error(), e.OAuthCode, "", 1)
-	if len(text) > 160 || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
+	if len(text) > 160 || !document.Printable(text) || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
 		t.Errorf("got error %q, retry after %v; want fixed words, and an hour at most", text, e.RetryAfter)
 	}
-	if len(e.OAuthCode) > 64 || strings.ContainsFunc(e.OAuthCode, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
+	if len(e.OAuthCode) > 64 || !document.Printable(e.OAuthCode) || strings.ContainsAny(e.OAuthCode, `"\`) {
 		t.Errorf("got code %q; want one of RFC 6749", e.OAuthCode)
 	}
 	return e
 }
 
-// FuzzAnswers gives one answer to every request. Tokens are used only from an
-// answer that is a success as encoding/json reads it, userinfo only if it is
-// about the person, a session ends only for what says that its grant is dead,
-// and nothing of an answer but its code gets into an error.
+// FuzzAnswers gives one answer to every request. Tokens are used only if the
+// answer, as package document reads it, is a success, and userinfo only if it
+// is about the person. A session ends only if the answer says that its grant is
+// no longer valid. Errors quote nothing of an answer except its code.
 func FuzzAnswers(f *testing.F) {
 	for _, body := range []string{
 		tokenAnswer(nil), tokenAnswer(m{"token_type": "bEARER", "expires_in": "60"}), tokenAnswer(m{"id_token": nil}), tokenAnswer(m{"expires_in": raw("1e400")}),
@@ -168,115 +104,73 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(uint16(200), "Application/JSON; charset=utf-8", "Sun, 01 Mar 2026 12:00:30 GMT", `{"sub":"alice"}`)
 	f.Add(uint16(200), "text/html", "99999999999", `{"sub":"alice"}`)
 	f.Add(uint16(503), "", "-7", ``)
-	discovery := goodMetadata(issuer, nil)
 	f.Fuzz(func(t *testing.T, status uint16, mediaType, after, body string) {
 		if status < 200 || status > 599 {
-			return // no answer of HTTP's
+			return // HTTP has no such answer
 		}
-		a := answering{discovery: discovery, status: int(status), mediaType: mediaType, after: after, body: body}
-		c, ctx := a.Client(issuer), context.Background()
-		said, isObject := readBack(body)
+		f := newFake()
+		for _, path := range []string{tokenPath, userInfoPath, revocationPath} {
+			f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"], w.Header()["Retry-After"] = []string{mediaType}, []string{after}
+				w.WriteHeader(int(status))
+				io.WriteString(w, body)
+			})
+		}
+		c, ctx := f.Client(), context.Background()
+		said, unreadable := document.Parse([]byte(body))
+		code, _ := said.Text("error")
 
 		exchanged, err := exchange(c)
 		if err == nil && exchanged.IDToken == "" {
-			t.Errorf("%d %s: redeemed without an ID token", a.status, body)
+			t.Errorf("%d %s: redeemed without an ID token", status, body)
 		}
 		tokens, refreshErr := c.Refresh(ctx, "r1", nil)
 		for _, got := range []*provider.Tokens{exchanged, tokens} {
 			if got != nil {
-				wantTokens(t, a, said, got)
+				wantTokens(t, int(status), body, said, got)
 			}
 		}
 		if refreshErr != nil {
 			e := wantPlain(t, refreshErr)
-			dead := said["error"] == any("invalid_grant")
-			unclear := a.status == 400 && (len(body) == 0 || isObject && (said["error"] == any("invalid_request") || e.OAuthCode == ""))
-			trouble := a.status >= 500 || a.status == 429 || a.status == 408 || a.status/100 == 3
-			if e.Final(false) != (dead && isObject && !trouble && unambiguous(body)) && unambiguous(body) || e.Final(true) && !dead && !unclear || e.Final(false) && !e.Final(true) {
-				t.Errorf("%d %q: got final %t, and %t if lenient: %v", a.status, body, e.Final(false), e.Final(true), e)
+			trouble := status >= 500 || status == 429 || status == 408 || status/100 == 3
+			dead := code == "invalid_grant" && !trouble
+			unclear := status == 400 && (body == "" || unreadable == nil && (code == "invalid_request" || e.OAuthCode == ""))
+			if e.Final(false) != dead || e.Final(true) && !dead && !unclear || e.Final(false) && !e.Final(true) {
+				t.Errorf("%d %q: got final %t, and %t if lenient: %v", status, body, e.Final(false), e.Final(true), e)
 			}
-		} else if a.status/100 != 2 {
-			t.Errorf("%d %q: got tokens", a.status, body)
+		} else if status/100 != 2 {
+			t.Errorf("%d %q: got tokens", status, body)
 		}
 
 		info, err := c.UserInfo(ctx, accessToken, "alice")
 		media, _, mediaErr := mime.ParseMediaType(mediaType)
 		if err != nil {
 			wantPlain(t, err)
-		} else if string(info) != body || a.status != 200 || mediaErr != nil || media != "application/json" || said["sub"] != any("alice") {
-			t.Errorf("%d %q %q: got userinfo %q", a.status, mediaType, body, info)
+		} else if sub, _ := said.Text("sub"); string(info) != body || status != 200 || mediaErr != nil || media != "application/json" || sub != "alice" {
+			t.Errorf("%d %q %q: got userinfo %q", status, mediaType, body, info)
 		}
-		if err := c.Revoke(ctx, "r1"); (err == nil) != (a.status/100 == 2) {
-			t.Errorf("%d: revoked, and got %v", a.status, err)
+		if err := c.Revoke(ctx, "r1"); (err == nil) != (status/100 == 2) {
+			t.Errorf("%d: revoked, and got %v", status, err)
 		} else if err != nil {
 			wantPlain(t, err)
 		}
 	})
 }
 
-// readBack is an object as encoding/json reads it. A member that it cannot
-// read, as a number beyond all numbers, is there all the same.
-func readBack(body string) (said m, isObject bool) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal([]byte(body), &members) != nil || members == nil {
-		return nil, false
-	}
-	said = m{}
-	for name, raw := range members {
-		var value any
-		if json.Unmarshal(raw, &value) != nil {
-			value = raw
-		}
-		said[name] = value
-	}
-	return said, true
-}
-
-// unambiguous reports whether a text is read alike by all: names are unique,
-// and it is nested no deeper than is looked at.
-func unambiguous(body string) bool {
-	dec := json.NewDecoder(strings.NewReader(body))
-	dec.UseNumber()
-	var names []string
-	for open, atName := 0, true; ; {
-		token, err := dec.Token()
-		switch name, _ := token.(string); {
-		case err != nil:
-			return utf8.ValidString(body)
-		case token == json.Delim('{'), token == json.Delim('['):
-			if open++; open > 64 {
-				return false
-			}
-		case token == json.Delim('}'), token == json.Delim(']'):
-			open--
-			atName = true
-		case open == 1 && atName:
-			if slices.ContainsFunc(names, func(other string) bool { return strings.EqualFold(other, name) }) {
-				return false
-			}
-			names, atName = append(names, name), false
-		case open == 1:
-			atName = true
-		}
-	}
-}
-
-// wantTokens fails unless an answer says what was taken from it.
-func wantTokens(t *testing.T, a answering, said m, got *provider.Tokens) {
+// wantTokens fails unless the tokens are those of an answer.
+func wantTokens(t *testing.T, status int, body string, said document.Object, got *provider.Tokens) {
 	t.Helper()
-	text := func(name string) string { s, _ := said[name].(string); return s }
-	if a.status/100 != 2 || said["error"] != nil || !strings.EqualFold(text("token_type"), "bearer") || got.AccessToken == "" {
-		t.Errorf("%d %s: got tokens %+v", a.status, a.body, *got)
+	text := func(name string) string { s, _ := said.Text(name); return s }
+	if status/100 != 2 || said.Has("error") || !strings.EqualFold(text("token_type"), "bearer") || got.AccessToken == "" {
+		t.Errorf("%d %s: got tokens %+v", status, body, *got)
 	}
 	if got.AccessToken != text("access_token") || got.IDToken != text("id_token") || got.RefreshToken != text("refresh_token") || got.Scope != text("scope") {
-		t.Errorf("%s: got tokens %+v", a.body, *got)
+		t.Errorf("%s: got tokens %+v", body, *got)
 	}
 	if !got.Expiry.IsZero() && (got.Expiry.Before(now.Add(time.Second)) || got.Expiry.After(now.Add(365*24*time.Hour))) {
-		t.Errorf("%s: got expiry %v; want none, or within a year", a.body, got.Expiry)
+		t.Errorf("%s: got expiry %v; want none, or within a year", body, got.Expiry)
 	}
-	for _, token := range []string{got.AccessToken, got.IDToken, got.RefreshToken} {
-		if strings.ContainsFunc(token, func(c rune) bool { return c < ' ' || c > '~' }) {
-			t.Errorf("%s: got token %q", a.body, token)
-		}
+	if !document.Printable(got.AccessToken + got.IDToken + got.RefreshToken) {
+		t.Errorf("%s: got tokens %+v", body, *got)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"net/url"
 )
 
-// EndSessionURL returns where a person's browser goes to be signed out at the
-// provider, and to come back to postLogoutRedirectURI
+// EndSessionURL returns the URL at which the provider signs a person out, and
+// then sends the browser back to postLogoutRedirectURI
 // (https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout). hint
-// is an ID token of theirs; empty for none. Without an end-session endpoint the
-// result is empty.
+// is an ID token of the person, or empty. If the provider has no end-session
+// endpoint, the result is empty.
 func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint string) (string, error) {
 	meta, err := c.Metadata(ctx)
 	if err != nil || meta.EndSessionEndpoint == "" {

@@ -23,26 +23,26 @@ const (
 )
 
 const (
-	// revokeTimeout is short: a person who signs out is waiting, and the session
-	// has ended already.
+	// revokeTimeout is short, since a person who signs out is waiting, and the
+	// session has ended already.
 	revokeTimeout = 3 * time.Second
-	// maxLifetime is the longest life of an access token that is believed.
+	// maxLifetime limits the life of an access token, whatever the provider says.
 	maxLifetime = 365 * 24 * time.Hour
-	// maxOAuthCode is the longest "error" that is passed on, in bytes.
+	// maxOAuthCode is the longest "error" that is put into an Error, in bytes.
 	maxOAuthCode = 64
 )
 
-// How the client proves who it is.
+// The ways of client authentication that are supported.
 const (
 	authBasic = "client_secret_basic"
 	authPost  = "client_secret_post"
 )
 
-// chooseAuth picks a method of those that a provider lists, and "" if it takes
-// no method that is known here; one that lists nothing takes Basic
+// chooseAuth picks a method of those that a provider lists, and "" if none of
+// them is supported here. A provider that lists nothing supports Basic
 // (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata).
 // It is tempting to try one and then the other, as golang.org/x/oauth2 does by
-// default, but the code is spent and the secret sent twice by then.
+// default, but by then the code has been used, and the secret is sent twice.
 func chooseAuth(listed []string) string {
 	for _, method := range []string{authBasic, authPost} {
 		if len(listed) == 0 || slices.Contains(listed, method) {
@@ -52,14 +52,14 @@ func chooseAuth(listed []string) string {
 	return ""
 }
 
-const errTokenAnswer = fault("the answer is not of the form of RFC 6749 section 5.1")
+const errTokenAnswer = fault("the answer does not have the form of RFC 6749 section 5.1")
 
-// Tokens is an answer of the token endpoint, as received: nothing in it is
+// Tokens is an answer of the token endpoint as received. Nothing in it has been
 // verified, and what was not sent is empty.
 type Tokens struct {
 	IDToken, AccessToken, RefreshToken, Scope string
-	// Expiry is the access token's, zero if the provider does not give one that
-	// is a number above 0, and a year ahead at most.
+	// Expiry is that of the access token, a year ahead at most. It is zero if
+	// expires_in is not a number of at least 1.
 	Expiry time.Time
 }
 
@@ -67,8 +67,8 @@ type Tokens struct {
 func (Tokens) LogValue() slog.Value { return slog.StringValue("[tokens]") }
 
 // Exchange redeems an authorization code with its PKCE verifier
-// (https://www.rfc-editor.org/rfc/rfc7636#section-4.5). An answer without an ID
-// token is Rejected.
+// (https://www.rfc-editor.org/rfc/rfc7636#section-4.5). The error for an answer
+// without an ID token is Rejected.
 func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, error) {
 	tokens, err := c.token(ctx, opExchange, url.Values{
 		"grant_type":    {"authorization_code"},
@@ -86,9 +86,9 @@ func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, 
 	return tokens, nil
 }
 
-// Refresh uses a refresh token, with further parameters (resource,
-// organization_id) if params is not nil. The answer need not hold an ID token
-// or a new refresh token; without the latter the old one stays.
+// Refresh uses a refresh token. params may add parameters (resource,
+// organization_id). The answer may lack an ID token, and it may lack a new
+// refresh token, in which case the old one remains valid.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, params url.Values) (*Tokens, error) {
 	form := url.Values{}
 	maps.Copy(form, params)
@@ -97,10 +97,10 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, params url.Va
 	return c.token(ctx, opRefresh, form)
 }
 
-// Revoke revokes a refresh token, and by it the whole grant where the provider
-// keeps to https://www.rfc-editor.org/rfc/rfc7009#section-2.1. It gives up
-// after three seconds. If the provider has no revocation endpoint there is
-// nothing to be done, and no error.
+// Revoke revokes a refresh token, and with it the whole grant if the provider
+// follows https://www.rfc-editor.org/rfc/rfc7009#section-2.1. It gives up after
+// three seconds. If the provider has no revocation endpoint, it does nothing
+// and returns nil.
 func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
@@ -109,7 +109,7 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 		return err
 	}
 	if meta.revocationAuth == "" {
-		return misconfigured(opRevoke, fault("the revocation endpoint takes neither client_secret_basic nor client_secret_post"))
+		return misconfigured(opRevoke, fault("the revocation endpoint supports neither client_secret_basic nor client_secret_post"))
 	}
 	form := url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}}
 	got, err := c.post(ctx, opRevoke, meta.RevocationEndpoint, meta.revocationAuth, form)
@@ -119,11 +119,11 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	return err
 }
 
-// token asks the token endpoint. It is tempting to leave this to
-// golang.org/x/oauth2. But that cannot say resource twice in a refresh, cuts a
-// large answer short in silence, reads answers that are not JSON, copies the
-// old refresh token into the answer, reads its own clock, and its errors quote
-// bodies.
+// token sends a request to the token endpoint. It is tempting to leave this to
+// golang.org/x/oauth2. But that cannot send resource twice in a refresh,
+// truncates a large answer silently, reads answers that are not JSON, copies
+// the old refresh token into the answer, uses the system clock, and its errors
+// quote bodies.
 func (c *Client) token(ctx context.Context, op string, form url.Values) (*Tokens, error) {
 	meta, err := c.Metadata(ctx)
 	if err != nil {
@@ -182,30 +182,31 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if typ, _ := members.Text("token_type"); !strings.EqualFold(typ, "Bearer") {
 		return nil, rejected(op, fault("the token type is not Bearer"))
 	}
-	// Informative, so a wrong type (some send a list) is none at all.
+	// It is only informative, so a wrong type (some send a list) counts as absent.
 	tokens.Scope, _ = members.Text("scope")
 	tokens.Expiry = expiry(members["expires_in"], now)
 	return tokens, nil
 }
 
 // expiry computes a time from expires_in: a number of seconds, or text with a
-// number, which some providers send. Anything else counts as not sent.
+// number, which some providers send. Anything else counts as absent.
 func expiry(in json.RawMessage, now time.Time) time.Time {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(in), `"`), 64)
 	if !(seconds >= 1) {
 		return time.Time{}
 	}
 	if err != nil || seconds > maxLifetime.Seconds() {
-		seconds = maxLifetime.Seconds() // 1e400 is an error, and infinite
+		seconds = maxLifetime.Seconds() // for 1e400 ParseFloat returns infinity and an error
 	}
 	return now.Add(time.Duration(seconds) * time.Second)
 }
 
-// refusal makes an error of an answer that is no success. It is where
-// "the grant is dead", "this client is not welcome" and "it is not known" part.
+// refusal makes an error of an answer that is not a success. It decides whether
+// the grant is no longer valid, this client is not accepted, or neither is
+// known.
 func refusal(op string, a answer) error {
 	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: fault("the provider refuses")}
-	// A 400 may be empty, but a page in HTML is by some box on the way.
+	// A 400 may be empty, but an HTML page is likely from a proxy.
 	members, err := document.Parse(a.body)
 	if err == nil {
 		failure.OAuthCode = oauthCode(members)
@@ -214,14 +215,14 @@ func refusal(op string, a answer) error {
 	}
 	switch code := failure.OAuthCode; {
 	case code == "invalid_grant":
-		// The grant's end even with 401 or 403 (Auth0).
+		// Even with 401 or 403, which Auth0 sends, the grant is no longer valid.
 	case code == "invalid_client", code == "unauthorized_client", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && code == "":
 		failure.Kind, failure.Err = Misconfigured, fault("the provider does not accept this client's credentials")
 	case code == "server_error", code == "temporarily_unavailable":
 		failure.Kind = Unavailable
 	case code != "":
 	case a.status != http.StatusBadRequest, err != nil && len(a.body) > 0:
-		failure.Kind, failure.Err = Unavailable, fault("the answer is no OAuth error")
+		failure.Kind, failure.Err = Unavailable, fault("the answer is not an OAuth error")
 	}
 	return failure
 }

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// requestTimeout is for a whole request, from dialing to the last byte.
+	// requestTimeout limits a whole request, from dialing to the last byte.
 	requestTimeout = 10 * time.Second
 	// maxBody is how much of an answer is read, in bytes after decompression.
 	maxBody = 1 << 20
-	// maxRetryAfter bounds what a provider may ask for.
+	// maxRetryAfter limits the wait that a provider may ask for.
 	maxRetryAfter = time.Hour
 )
 
 const errStatus = fault("unexpected status")
 
-// newHTTPClient returns the client for all requests, made of the one given.
+// newHTTPClient returns the client for all requests, a copy of the one given.
 func newHTTPClient(given *http.Client) *http.Client {
 	c := new(http.Client)
 	if given != nil {
@@ -31,16 +31,16 @@ func newHTTPClient(given *http.Client) *http.Client {
 		c.Transport = newTransport()
 	}
 	c.Timeout = requestTimeout
-	// No redirect is followed, on any request: a code, a token or the client's
-	// secret would be sent on, and discovery or keys come from where the issuer
-	// says or not at all. It is tempting to allow one within the origin; no
-	// provider is known to need it.
+	// No redirect is followed. It could send a code, a token or the client's
+	// secret elsewhere, and the metadata and keys must come from where the issuer
+	// says. It is tempting to allow one within the origin, but no provider is
+	// known to need it.
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
 }
 
-// newTransport is http.DefaultTransport as net/http makes it, apart from the
-// bounds: other code may have replaced or changed that variable.
+// newTransport returns a transport like http.DefaultTransport, with other
+// limits. Other code may have replaced or changed that variable.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -64,9 +64,9 @@ type answer struct {
 // ok reports whether the status is one of success.
 func (a answer) ok() bool { return a.status/100 == 2 }
 
-// do sends a request for JSON. Its errors are about the way there and back, and
-// about those statuses that mean the same whatever was asked; what to think of
-// any other is up to the caller.
+// do sends a request for JSON. It returns an error if the request fails, and
+// for those statuses that mean the same whatever was requested. The caller
+// handles any other.
 func (c *Client) do(ctx context.Context, op, method, endpoint string, header http.Header, body io.Reader) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, endpoint, body)
 	if err != nil {
@@ -79,8 +79,8 @@ func (c *Client) do(ctx context.Context, op, method, endpoint string, header htt
 		return answer{}, unavailable(op, transportCause(err))
 	}
 	defer resp.Body.Close()
-	// What is too large is an error, since what is cut short may still parse. It
-	// is counted after decompression.
+	// A body that is too large is an error, since a truncated one may still parse.
+	// Its size is counted after decompression.
 	got, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, maxBody))
 	if err != nil {
 		return answer{}, unavailable(op, transportCause(err))
@@ -105,8 +105,8 @@ func (c *Client) get(ctx context.Context, op, url string) ([]byte, error) {
 }
 
 // parseRetryAfter reads both forms of
-// https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, and 0 from anything
-// else.
+// https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3, and returns 0 for
+// anything else.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

@@ -11,14 +11,14 @@ import (
 
 const opUserInfo = "userinfo"
 
-const errUserInfoSubject = fault("sub is absent or another person's")
+const errUserInfoSubject = fault("sub is absent, or not the person expected")
 
 // UserInfo fetches the claims about a person. subject is the sub of the
-// person's verified ID token: an answer about another is Rejected, since
+// person's verified ID token. An answer about another person is Rejected, since
 // access tokens can be swapped
-// (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse), and
-// so is one in any form but plain JSON: a signed one would have to be verified.
-// The result is a JSON object whose member names are unique.
+// (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse). So
+// is an answer that is not plain JSON, since a signed one would have to be
+// verified. The result is a JSON object whose member names are unique.
 func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (json.RawMessage, error) {
 	meta, err := c.Metadata(ctx)
 	switch {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gosignin/signin/internal/refresh"
@@ -18,31 +20,38 @@ import (
 
 const (
 	lease = refresh.Lease
-	// asking is what the provider may take of it.
+	// asking is how much of a lease the provider may use.
 	asking = lease - 5*time.Second
 )
 
 var errDown = errors.New("connection refused")
 
-// world is what replicas have in common: shared state and a provider. Its times
-// are those of the bubble it is made in.
+// hook is told of an operation on shared state: "get", or "add", "set" or
+// "delete" and the first letter of the key. Its error becomes the operation's.
+type hook func(ctx context.Context, operation, key string) error
+
+// world is what replicas have in common: shared state and a provider. Its clock
+// is that of the bubble in which it was made.
 type world struct {
 	*sharedstate.Memory
-	// before is asked ahead of each operation of shared state, and may make it
-	// fail; after is told once it is done; lost may make an error of the answer
-	// to one that was done.
-	before func(ctx context.Context, operation, key string) error
-	after  func(operation, key string)
-	lost   func(ctx context.Context) error
-	// answer is the provider's; nil for the next generation's tokens.
-	answer func(context.Context, *session.Session) (*session.Session, error)
-
 	state *sharedstate.State
+	// What is called before each operation on shared state, and after it.
+	before, after hook
 
-	mu      sync.Mutex
-	sent    []string // refresh tokens that the provider got
-	revoked []string
-	reports []string
+	// The provider takes its time. It rotates the refresh token with each access
+	// token for an audience. It answers a refresh and a fetch in its usual way
+	// unless these functions are set.
+	takes   time.Duration
+	rotates bool
+	panics  bool // the observer
+	answer  func(context.Context, *session.Session) (*session.Session, error)
+	fetch   func(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
+
+	mu            sync.Mutex
+	sent, revoked []string // refresh tokens that the provider got
+	fetched       []string // audiences
+	reports       []string
+	asked, most   int // token requests under way: now, and at most
 }
 
 func newWorld(t *testing.T) *world {
@@ -50,131 +59,169 @@ func newWorld(t *testing.T) *world {
 	w := &world{Memory: sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1 << 20, Bytes: 1 << 30})}
 	var err error
 	w.state, err = sharedstate.New(w, [][]byte{bytes.Repeat([]byte{1}, 32)}, "https://op.test", "app", 24*time.Hour)
-	if err != nil {
-		t.Fatalf("sharedstate.New: got error %v; want none", err)
-	}
+	noError(t, err)
 	return w
 }
 
-// interfere sets before while others may be at work.
-func (w *world) interfere(before func(ctx context.Context, operation, key string) error) {
+// bubble runs a test with a clock that moves only while all goroutines wait.
+func bubble(t *testing.T, name string, test func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			test(t, newWorld(t))
+			wait(2 * lease) // no flight takes longer
+		})
+	})
+}
+
+func wait(d time.Duration) { <-time.After(d) }
+
+// interfere sets what is called before each operation.
+func (w *world) interfere(before hook) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before = before
 }
 
-func (w *world) ask(ctx context.Context, operation, key string) error {
-	if err := ctx.Err(); err != nil {
+// fails returns a hook with which one kind of operation fails.
+func fails(operation string) hook {
+	return func(_ context.Context, o, _ string) error {
+		if o == operation {
+			return errDown
+		}
+		return nil
+	}
+}
+
+// gate holds up the first operation of a kind until the gate is opened.
+func (w *world) gate(operation string) (open func()) {
+	gate := make(chan struct{})
+	var once sync.Once
+	w.interfere(func(_ context.Context, o, _ string) error {
+		if o == operation {
+			once.Do(func() { <-gate })
+		}
+		return nil
+	})
+	return func() { close(gate) }
+}
+
+func (w *world) do(ctx context.Context, operation, key string, do func() error) error {
+	w.mu.Lock()
+	before, after := w.before, w.after
+	w.mu.Unlock()
+	err := ctx.Err()
+	if err == nil && before != nil {
+		err = before(ctx, operation, key)
+	}
+	if err != nil {
 		return err
 	}
-	w.mu.Lock()
-	before := w.before
-	w.mu.Unlock()
-	if before == nil {
-		return nil
+	err = do()
+	if after != nil {
+		err = cmp.Or(after(ctx, operation, key), err)
 	}
-	return before(ctx, operation, key)
+	return err
 }
 
-func (w *world) tell(ctx context.Context, operation, key string) error {
-	if w.after != nil {
-		w.after(operation, key)
-	}
-	if w.lost == nil {
-		return nil
-	}
-	return w.lost(ctx)
-}
-
-func (w *world) Get(ctx context.Context, keys ...string) ([][]byte, error) {
-	if err := w.ask(ctx, "get", keys[0]); err != nil {
-		return nil, err
-	}
-	values, err := w.Memory.Get(ctx, keys...)
-	return values, cmp.Or(w.tell(ctx, "get", keys[0]), err)
+func (w *world) Get(ctx context.Context, keys ...string) (values [][]byte, err error) {
+	err = w.do(ctx, "get", keys[0], func() (err error) {
+		values, err = w.Memory.Get(ctx, keys...)
+		return err
+	})
+	return values, err
 }
 
 func (w *world) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := w.ask(ctx, "set "+key[:1], key); err != nil {
-		return err
-	}
-	err := w.Memory.Set(ctx, key, value, ttl)
-	return cmp.Or(w.tell(ctx, "set "+key[:1], key), err)
+	return w.do(ctx, "set "+key[:1], key, func() error { return w.Memory.Set(ctx, key, value, ttl) })
 }
 
-func (w *world) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
-	if err := w.ask(ctx, "add "+key[:1], key); err != nil {
-		return false, err
-	}
-	ok, err := w.Memory.Add(ctx, key, value, ttl)
-	if err := cmp.Or(w.tell(ctx, "add "+key[:1], key), err); err != nil {
-		return false, err
-	}
-	return ok, nil
+func (w *world) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (added bool, err error) {
+	err = w.do(ctx, "add "+key[:1], key, func() (err error) {
+		added, err = w.Memory.Add(ctx, key, value, ttl)
+		return err
+	})
+	return added && err == nil, err
 }
 
 func (w *world) Delete(ctx context.Context, key string) error {
-	if err := w.ask(ctx, "delete "+key[:1], key); err != nil {
-		return err
-	}
-	err := w.Memory.Delete(ctx, key)
-	return cmp.Or(w.tell(ctx, "delete "+key[:1], key), err)
+	return w.do(ctx, "delete "+key[:1], key, func() error { return w.Memory.Delete(ctx, key) })
 }
 
-// replica returns a process's Group.
-func (w *world) replica() *refresh.Group { return w.asking(w) }
-
-func (w *world) asking(source refresh.Source) *refresh.Group {
-	return refresh.New(refresh.Config{State: w.state, Source: source, Observer: w, Now: time.Now})
+// replica returns the Group of one process.
+func (w *world) replica() *refresh.Group {
+	return refresh.New(refresh.Config{State: w.state, Source: w, Observer: w, Now: time.Now})
 }
 
-func (w *world) Refresh(ctx context.Context, r *session.Session) (*session.Session, error) {
+// request notes a token request, and the audience if it is a fetch.
+func (w *world) request(s *session.Session, audience ...string) (number int, done func()) {
 	w.mu.Lock()
-	w.sent = append(w.sent, r.RefreshToken)
+	w.sent, w.fetched = append(w.sent, s.RefreshToken), append(w.fetched, audience...)
+	w.asked++
+	w.most, number = max(w.most, w.asked), len(w.fetched)
 	w.mu.Unlock()
-	if w.answer != nil {
-		return w.answer(ctx, r)
+	wait(w.takes)
+	return number, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.asked--
 	}
-	return fresh(r), nil
 }
 
-func (w *world) Fetch(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error) {
-	panic("not used")
+func (w *world) Refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
+	_, done := w.request(s)
+	defer done()
+	if w.answer != nil {
+		return w.answer(ctx, s)
+	}
+	return fresh(s), nil
 }
 
-func (w *world) Revoke(ctx context.Context, r *session.Session) error {
+func (w *world) Fetch(ctx context.Context, s *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
+	number, done := w.request(s, a.Resource)
+	defer done()
+	switch {
+	case w.fetch != nil:
+		return w.fetch(ctx, s, a)
+	case w.rotates:
+		return tokenFor(a, number), rotated(s), nil
+	}
+	return tokenFor(a, number), nil, nil
+}
+
+func (w *world) Revoke(ctx context.Context, s *session.Session) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if ctx.Err() == nil {
-		w.revoke(r)
+		w.revoked = append(w.revoked, s.RefreshToken)
 	}
 	return ctx.Err()
 }
 
-func (w *world) Refreshed(_ context.Context, r *session.Session, err error) {
+func (w *world) hasRevoked(refreshToken string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	what := fmt.Sprintf("%d ok", r.Generation)
+	return slices.Contains(w.revoked, refreshToken)
+}
+
+func (w *world) Refreshed(_ context.Context, s *session.Session, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what := "ok"
 	if err != nil {
-		what = fmt.Sprintf("%d failed", r.Generation)
+		what = "failed"
 	}
-	w.reports = append(w.reports, what)
+	w.reports = append(w.reports, fmt.Sprint(s.Generation, " ", what))
+	if w.panics {
+		panic("in Config.OnEvent")
+	}
 }
 
-// observer is an Observer of errors.
-type observer func(err error)
+func down(context.Context, *session.Session) (*session.Session, error) { return nil, errDown }
 
-func (o observer) Refreshed(_ context.Context, _ *session.Session, err error) { o(err) }
-
-// sameSession compares two sessions as they are written.
-func sameSession(a, b *session.Session) bool {
-	x, err := a.Append(nil)
-	y, err2 := b.Append(nil)
-	return err == nil && err2 == nil && bytes.Equal(x, y)
-}
-
-func (w *world) revoke(r *session.Session) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.revoked = append(w.revoked, r.RefreshToken)
+func refuse(context.Context, *session.Session) (*session.Session, error) {
+	return nil, fmt.Errorf("%w: invalid_grant", refresh.ErrFinal)
 }
 
 // generation returns a generation of a session whose access token has expired.
@@ -191,50 +238,172 @@ func generation(number uint64) *session.Session {
 	}
 }
 
-// fresh is what a provider makes of r.
-func fresh(r *session.Session) *session.Session {
-	next := *r
-	next.ID = session.ID{} // which session it is, is not the provider's to say
-	next.RefreshToken = fmt.Sprintf("token %d", r.Generation+1)
-	next.AccessExpiry = time.Now().Truncate(time.Second).Add(time.Hour)
-	next.LastSeen = time.Now().Truncate(time.Second)
-	return &next
-}
-
-// write puts r's successor into shared state and returns it.
-func (w *world) write(t *testing.T, r, next *session.Session) *session.Session {
-	t.Helper()
-	next.ID, next.Generation = r.ID, r.Generation+1
-	if ok, err := w.state.AddSuccessor(t.Context(), r, next); !ok || err != nil {
-		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
-	}
-	return next
-}
-
-func (w *world) standing(t *testing.T, r *session.Session) sharedstate.Standing {
-	t.Helper()
-	s, err := w.state.Look(t.Context(), r)
-	if err != nil {
-		t.Fatalf("Look: got error %v; want none", err)
-	}
+// another returns generation 0 of another session.
+func another(id session.ID) *session.Session {
+	s := generation(0)
+	s.ID = id
 	return s
 }
 
-func (w *world) end(t *testing.T, r *session.Session, reason sharedstate.Reason) {
-	t.Helper()
-	if err := w.state.End(t.Context(), sharedstate.EndedSession, r.ID[:], reason, time.Now()); err != nil {
-		t.Errorf("End: got error %v; want none", err)
+// fresh is the provider's usual answer to a refresh of s.
+func fresh(s *session.Session) *session.Session {
+	next := rotated(s)
+	next.AccessExpiry = time.Now().Truncate(time.Second).Add(time.Hour)
+	next.LastSeen = time.Now().Truncate(time.Second)
+	return next
+}
+
+// rotated is s with the refresh token of its next generation.
+func rotated(s *session.Session) *session.Session {
+	next := *s
+	// The provider does not say which session it is, or when it began.
+	next.ID, next.Generation, next.Began, next.Created = session.ID{}, 0, time.Now(), time.Now()
+	next.RefreshToken = fmt.Sprintf("token %d", s.Generation+1)
+	return &next
+}
+
+// tokenFor is the provider's usual answer to its nth fetch.
+func tokenFor(a session.Audience, n int) *session.Token {
+	now := time.Now().Truncate(time.Second)
+	return &session.Token{
+		Access: fmt.Sprintf("access %d for %s", n, a.Resource), Expiry: now.Add(time.Hour), Until: now.Add(59 * time.Minute),
 	}
 }
 
-// want compares what has happened.
-func (w *world) want(t *testing.T, sent, revoked, reports []string) {
+// theirs is a successor of s that another replica has got.
+func theirs(s *session.Session) *session.Session {
+	next := fresh(s)
+	next.Scope = "theirs"
+	return next
+}
+
+// write puts the successor of s into shared state and returns it.
+func (w *world) write(t *testing.T, s, next *session.Session) *session.Session {
 	t.Helper()
+	next.ID, next.Generation, next.Began, next.Created = s.ID, s.Generation+1, s.Began, s.Created
+	_, err := w.state.AddSuccessor(t.Context(), s, next)
+	noError(t, err)
+	return next
+}
+
+// expire makes a successor expire once it has been seen.
+func (w *world) expire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !slices.Equal(w.sent, sent) {
-		t.Errorf("tokens sent: got %q; want %q", w.sent, sent)
+	w.after = func(ctx context.Context, operation, key string) error {
+		if operation == "get" {
+			_ = w.Memory.Delete(ctx, key)
+		}
+		return nil
 	}
+}
+
+// lease takes the lease of s, as another replica does.
+func (w *world) lease(t *testing.T, s *session.Session, d time.Duration) {
+	t.Helper()
+	_, err := w.state.TakeLease(t.Context(), s, d)
+	noError(t, err)
+}
+
+func (w *world) supersede(t *testing.T, s *session.Session) {
+	t.Helper()
+	noError(t, w.state.Supersede(t.Context(), s.ID, s.Generation))
+}
+
+func (w *world) signOut(t *testing.T, s *session.Session) {
+	t.Helper()
+	noError(t, w.state.End(t.Context(), sharedstate.EndedSession, s.ID[:], sharedstate.SignedOut, time.Now()))
+}
+
+func (w *world) standing(t *testing.T, s *session.Session) sharedstate.Standing {
+	t.Helper()
+	standing, err := w.state.Look(t.Context(), s)
+	noError(t, err)
+	return standing
+}
+
+// noError reports an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("got error %v; want none", err)
+	}
+}
+
+// outcome is what Refresh or Token returns.
+type outcome struct {
+	token   *session.Token
+	session *session.Session
+	err     error
+}
+
+// String describes an outcome: "1" is generation 1, "failed" is a passing error,
+// perhaps beside a generation, and "ended s" or "superseded" is the end. A scope
+// is beside its generation.
+func (o outcome) String() string {
+	var said []string
+	if s := o.session; s != nil {
+		said = append(said, fmt.Sprint(s.Generation))
+		if s.RefreshToken != fmt.Sprint("token ", s.Generation) {
+			said = append(said, "with "+s.RefreshToken)
+		}
+		if s.Scope != "" {
+			said = append(said, s.Scope)
+		}
+	}
+	var ended *refresh.Ended
+	over := true
+	switch {
+	case errors.As(o.err, &ended) && ended.Session != nil:
+		said = append(said, fmt.Sprintf("ended %c", ended.Reason))
+	case errors.Is(o.err, refresh.ErrSuperseded):
+		said = append(said, "superseded")
+	case o.err != nil:
+		said = append(said, "failed")
+		fallthrough
+	default:
+		over = false
+	}
+	if refresh.Over(o.err) != over {
+		said = append(said, fmt.Sprint("and over: ", !over))
+	}
+	return strings.Join(said, " ")
+}
+
+func wantSaid(t *testing.T, got outcome, want string) {
+	t.Helper()
+	if got.String() != want {
+		t.Errorf("got %q (%v); want %q", got, got.err, want)
+	}
+}
+
+// refreshes calls Refresh for a browser that has shown s.
+func refreshes(t *testing.T, g *refresh.Group, s *session.Session, must bool, want string) outcome {
+	t.Helper()
+	got := <-start(t.Context(), g, s, must)
+	wantSaid(t, got, want)
+	if next := got.session; next != nil && (next.ID != s.ID || !next.Began.Equal(s.Began) || !next.Created.Equal(s.Created)) {
+		t.Errorf("got %+v; want the session of %+v", next, s)
+	}
+	return got
+}
+
+// start calls Refresh on a goroutine of its own.
+func start(ctx context.Context, g *refresh.Group, s *session.Session, must bool) <-chan outcome {
+	done := make(chan outcome, 1)
+	go func() {
+		next, err := g.Refresh(ctx, s, s.Generation, must)
+		done <- outcome{nil, next, err}
+	}()
+	return done
+}
+
+// want compares what the provider and the observer got.
+func (w *world) want(t *testing.T, sent, revoked, reports []string) {
+	t.Helper()
+	w.used(t, sent...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !slices.Equal(w.revoked, revoked) {
 		t.Errorf("tokens revoked: got %q; want %q", w.revoked, revoked)
 	}
@@ -243,40 +412,12 @@ func (w *world) want(t *testing.T, sent, revoked, reports []string) {
 	}
 }
 
-// wantToken compares an outcome that is a session.
-func wantToken(t *testing.T, got *session.Session, err error, token string) {
+// used compares the refresh tokens that were sent; no two may be sent at once.
+func (w *world) used(t *testing.T, sent ...string) {
 	t.Helper()
-	switch {
-	case err != nil:
-		t.Errorf("got error %v; want the record with %q", err, token)
-	case got == nil || got.RefreshToken != token || got.ID != session.ID{7} || fmt.Sprintf("token %d", got.Generation) != token:
-		t.Errorf("got %+v; want the record with %q", got, token)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Equal(w.sent, sent) || w.most > 1 {
+		t.Errorf("tokens sent: got %q, %d at once; want %q, one at a time", w.sent, w.most, sent)
 	}
 }
-
-// wantEnded compares an outcome that is the session's end.
-func wantEnded(t *testing.T, got *session.Session, err error, reason sharedstate.Reason) {
-	t.Helper()
-	var ended *refresh.Ended
-	if got != nil || !errors.As(err, &ended) || ended.Reason != reason || ended.Session == nil || !refresh.Over(err) {
-		t.Errorf("got %v, %v; want it ended by %q", got, err, reason)
-	}
-}
-
-func wantSuperseded(t *testing.T, got *session.Session, err error) {
-	t.Helper()
-	if got != nil || !errors.Is(err, refresh.ErrSuperseded) || !refresh.Over(err) {
-		t.Errorf("got %v, %v; want it superseded", got, err)
-	}
-}
-
-// wantPassing compares an outcome that is trouble.
-func wantPassing(t *testing.T, err error) {
-	t.Helper()
-	if err == nil || refresh.Over(err) {
-		t.Errorf("got error %v; want one that passes", err)
-	}
-}
-
-// after waits in a bubble's time.
-func after(d time.Duration) { <-time.After(d) }

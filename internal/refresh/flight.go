@@ -24,10 +24,10 @@ type errand struct {
 // read when done is closed.
 type flight struct {
 	errand
-	generation uint64 // it set out from
+	generation uint64 // that it began with
 	shown      uint64
 	must       bool // it waits for other replicas
-	callers    int  // who wait for it
+	callers    int  // how many wait for it
 
 	turn   <-chan struct{} // closed when the fetch before it is over; nil if there is no other
 	over   chan struct{}   // closed when the next may begin
@@ -37,9 +37,9 @@ type flight struct {
 	err    error
 }
 
-// answers reports whether what came of f is an answer to a caller that has s.
-// A flight may have set out from an older generation, or not have waited for
-// another replica.
+// answers reports whether what came of f is an answer to a caller that has s:
+// the flight may have begun with an older generation, or may not have waited
+// for another replica.
 func (f *flight) answers(s *session.Session, must bool) bool {
 	switch {
 	case errors.Is(f.err, ErrSuperseded): // about an older copy, it says nothing of s
@@ -74,9 +74,9 @@ func (g *Group) join(ctx context.Context, e errand, s *session.Session, shown ui
 	}
 }
 
-// board returns the flight for an errand, and starts it if there is none. It
-// returns nil if the caller need not wait for one that is under way, or if the
-// provider is given a rest.
+// board returns the flight for an errand; if it is not under way, it starts one.
+// It returns nil if the caller need not wait for one that is under way, or if
+// the session rests.
 func (g *Group) board(ctx context.Context, e errand, s *session.Session, shown uint64, must bool) *flight {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,8 +105,8 @@ func (g *Group) board(ctx context.Context, e errand, s *session.Session, shown u
 	return f
 }
 
-// fly is the flight's own goroutine. It waits for another replica for two
-// leases at the most, and then has one for itself.
+// fly is the goroutine of a flight. It waits for another replica for two leases
+// at most, and then has a lease for itself.
 func (g *Group) fly(ctx context.Context, f *flight, s *session.Session) {
 	defer close(f.done)
 	// Deferred, so that no caller waits for a goroutine that has ended.

@@ -7,7 +7,7 @@ import (
 	"github.com/gosignin/signin/internal/session"
 )
 
-// maxHeld is how many sessions are held at the most.
+// maxHeld is how many sessions are held at most.
 const maxHeld = 4096
 
 // held is a session that could not be written to shared state.
@@ -56,7 +56,7 @@ func (g *Group) writeHeld() {
 			before := *h.session
 			before.Generation--
 			err := guard(func() error {
-				ctx, cancel := context.WithTimeout(context.Background(), Lease) // of no request
+				ctx, cancel := context.WithTimeout(context.Background(), Lease) // there is no request
 				defer cancel()
 				_, err := g.keep(ctx, &before, h.session, h.shown)
 				return err

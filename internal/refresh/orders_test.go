@@ -2,192 +2,203 @@ package refresh_test
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing/synctest"
 	"time"
 )
 
-// actor is the context key of who is at work.
-type actor struct{}
-
-// verdict is what becomes of an operation.
-type verdict byte
+// fate is what becomes of an operation on shared state.
+type fate string
 
 const (
-	done   verdict = ' '
-	failed verdict = '!' // it is not done, and its caller gets an error
-	lost   verdict = '?' // it is done, and its caller gets an error
+	done   fate = ""
+	failed fate = "!" // it is not done, and the caller gets an error
+	lost   fate = "?" // it is done, and the caller gets an error
+	outage fate = "#" // it fails, and so does everything after it
 )
 
-// option is one way to go on: whose operation comes next and what becomes of it.
-type option struct {
+// step is one way to go on: whose operation comes next, and what becomes of it.
+// The clock has steps too: they come between two operations, or not at all.
+type step struct {
 	who  string
-	what verdict
+	fate fate
 }
 
-// The clock is a party as any other: it comes between two operations, or it does
-// not.
 const (
-	tick  = "tick"  // who polls looks again
-	lapse = "lapse" // leases end
+	tick  = "tick"  // so much time that a party which waits looks again
+	lapse = "lapse" // so much time that all leases end
 )
 
 // budget is how often something may happen in one order.
 type budget struct {
-	preemptions int // one actor is interrupted by another or the clock; -1: no limit
-	ticks       int // while somebody could go on; otherwise there is no limit
+	preemptions int // a party that could go on waits for another; -1: no limit
+	ticks       int // while a party could go on; there is no limit while all wait
 	lapses      int
-	failures    int // of shared state
+	faults      int // of shared state
 }
 
-// scheduler lets one operation at a time happen, in an order it is told.
+// scheduler lets the parties act one operation at a time, in an order that it
+// is told.
 type scheduler struct {
 	budget
-	// alike names two actors that could change their names; so the second does
-	// not begin before the first.
+	// alike names two parties that do the same. Exchanging them gives no new
+	// order, so the second does not begin before the first.
 	alike [2]string
 
-	mu       sync.Mutex
-	begun    bool                    // the first of alike
-	waiting  map[string]chan verdict // by who waits
-	reliable map[string]bool         // whose next operation does not fail
-	running  int                     // actors that have not finished
+	mu      sync.Mutex
+	waiting map[string]turn // by party
+	active  int             // parties that have not finished
+	begun   bool            // the first of alike
+	outage  bool
 }
 
-// act runs an actor.
-func (s *scheduler) act(ctx context.Context, name string, do func(ctx context.Context)) {
+// turn is what a party waits for before an operation.
+type turn struct {
+	granted  chan fate
+	reliable bool // the operation does not fail
+}
+
+// party is the key in a context for the name of a party.
+type party struct{}
+
+func who(ctx context.Context) string {
+	name, _ := ctx.Value(party{}).(string)
+	return name
+}
+
+// start runs a party.
+func (s *scheduler) start(name string, do func(ctx context.Context)) {
 	s.mu.Lock()
-	s.running++
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.active++
 	go func() {
-		do(context.WithValue(ctx, actor{}, name))
+		do(context.WithValue(context.Background(), party{}, name))
 		s.mu.Lock()
-		s.running--
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		s.active--
 	}()
 }
 
-// turn waits until it is the caller's turn.
-func (s *scheduler) turn(ctx context.Context, reliable bool) verdict {
-	who := ctx.Value(actor{}).(string)
-	granted := make(chan verdict)
+// await waits until it is the turn of the party in ctx.
+func (s *scheduler) await(ctx context.Context, reliable bool) fate {
+	granted := make(chan fate)
 	s.mu.Lock()
-	s.waiting[who], s.reliable[who] = granted, reliable
+	s.waiting[who(ctx)] = turn{granted, reliable}
 	s.mu.Unlock()
 	return <-granted
 }
 
-// run grants turns until all actors have finished. At each step it takes the
-// option that choices says, or the first when they have run out. It returns what
-// it chose and from how many.
-func (s *scheduler) run(choices []int) (taken, from []int) {
-	current := ""
+// background is the fate of an operation of no party: it has no turn.
+func (s *scheduler) background() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outage {
+		return errDown
+	}
+	return nil
+}
+
+// run grants turns until all parties have finished. Of the steps that there are
+// each time, it takes the one that choices names, or the first when these have
+// run out. It returns which it took, and of how many.
+func (s *scheduler) run(choices []int) (taken, of []int) {
+	last := ""
 	for {
 		synctest.Wait()
-		s.mu.Lock()
-		options, over := s.options(current), s.running == 0
-		s.mu.Unlock()
-		if over {
-			return taken, from
-		}
-		if len(options) == 0 {
-			after(poll) // all that are left wait for the clock
+		steps := s.steps(last)
+		switch {
+		case s.active == 0:
+			return taken, of
+		case len(steps) == 0:
+			wait(poll) // all wait for the clock
 			continue
 		}
 		choice := 0
 		if len(taken) < len(choices) {
 			choice = choices[len(taken)]
 		}
-		taken, from = append(taken, choice), append(from, len(options))
-		s.take(options[choice], current)
-		current = options[choice].who
+		taken, of = append(taken, choice), append(of, len(steps))
+		s.take(steps[choice], last)
+		last = steps[choice].who
 	}
 }
 
-// options lists the ways to go on; first that of who went on last. s.mu is held.
-func (s *scheduler) options(current string) (all []option) {
-	var names []string
-	for name := range s.waiting {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		switch {
-		case a == current:
-			return -1
-		case b == current || a > b:
-			return 1
-		}
-		return -1
-	})
-	if len(names) == 0 {
-		return nil
-	}
-	for _, name := range names {
-		if name == s.alike[1] && !s.begun {
-			continue
-		}
-		if name != current && s.waiting[current] != nil && s.preemptions == 0 {
-			break
-		}
-		all = append(all, option{name, done})
-		if s.failures > 0 && !s.reliable[name] {
-			all = append(all, option{name, failed}, option{name, lost})
-		}
-	}
-	if s.ticks > 0 && s.running > len(names) {
-		all = append(all, option{tick, done})
-	}
-	if s.lapses > 0 {
-		all = append(all, option{lapse, done})
-	}
-	return all
-}
-
-func (s *scheduler) take(o option, current string) {
-	s.mu.Lock()
-	granted := s.waiting[o.who]
-	if o.who != current && s.waiting[current] != nil && granted != nil {
-		s.preemptions--
-	}
-	delete(s.waiting, o.who)
-	s.begun = s.begun || o.who == s.alike[0]
-	switch {
-	case o.who == tick:
-		s.ticks--
-	case o.who == lapse:
-		s.lapses--
-	case o.what != done:
-		s.failures--
-	}
-	s.mu.Unlock()
-	switch o.who {
-	case tick:
-		after(poll)
-	case lapse:
-		after(lease + time.Second)
-	default:
-		granted <- o.what
-	}
-}
-
-// poll is a little longer than replicas wait between two looks for each other.
-const poll = 51 * time.Millisecond
-
-// following returns the choices of the next order, or nil after the last.
-func following(taken, from []int) []int {
+// following returns the choices for the order after the one that was taken, or
+// nil after the last.
+func following(taken, of []int) []int {
 	for i := len(taken) - 1; i >= 0; i-- {
-		if taken[i]+1 < from[i] {
+		if taken[i]+1 < of[i] {
 			return append(slices.Clone(taken[:i]), taken[i]+1)
 		}
 	}
 	return nil
 }
 
-func (o option) String() string {
-	if o.what == done {
-		return o.who
+// steps lists the ways to go on, those of the party that acted last first.
+func (s *scheduler) steps(last string) (all []step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		return nil
 	}
-	return fmt.Sprintf("%s%c", o.who, o.what)
+	names := slices.Sorted(maps.Keys(s.waiting))
+	if i := slices.Index(names, last); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, last)
+	}
+	for _, name := range names {
+		switch {
+		case name == s.alike[1] && !s.begun:
+			continue
+		case name != last && s.couldGoOn(last) && s.preemptions == 0:
+			continue
+		case s.outage && !s.waiting[name].reliable:
+			all = append(all, step{name, failed})
+			continue
+		}
+		all = append(all, step{name, done})
+		if s.faults > 0 && !s.waiting[name].reliable {
+			all = append(all, step{name, failed}, step{name, lost}, step{name, outage})
+		}
+	}
+	if s.ticks > 0 && s.active > len(names) {
+		all = append(all, step{who: tick})
+	}
+	if s.lapses > 0 {
+		all = append(all, step{who: lapse})
+	}
+	return all
+}
+
+func (s *scheduler) couldGoOn(name string) bool { return s.waiting[name].granted != nil }
+
+// poll is a little longer than replicas wait between two looks.
+const poll = 51 * time.Millisecond
+
+// take pays for a step and lets it happen.
+func (s *scheduler) take(next step, last string) {
+	switch next.who {
+	case tick:
+		s.ticks--
+		wait(poll)
+		return
+	case lapse:
+		s.lapses--
+		wait(lease + time.Second)
+		return
+	}
+	s.mu.Lock()
+	granted := s.waiting[next.who].granted
+	if next.who != last && s.couldGoOn(last) {
+		s.preemptions--
+	}
+	if next.fate != done && !s.outage {
+		s.faults--
+	}
+	delete(s.waiting, next.who)
+	s.begun = s.begun || next.who == s.alike[0]
+	s.outage = s.outage || next.fate == outage
+	s.mu.Unlock()
+	granted <- next.fate
 }

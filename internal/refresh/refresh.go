@@ -9,9 +9,9 @@
 //
 // A rotating refresh token may be used once. If it is used twice, providers
 // take it for stolen and end the whole grant: opening two tabs would sign the
-// person out. So within this process all who ask for the same share one flight,
-// and among replicas only the holder of a lease asks the provider. What it
-// answers is kept sealed as the successor of the generation it came from, for
+// person out. So in one process all who ask for the same thing share one flight,
+// and among replicas only the holder of a lease asks the provider. The answer is
+// kept, sealed, as the successor of the generation that was refreshed, for
 // requests that still carry the old cookie.
 //
 // A sign-out during a refresh wins: the flight looks for one before it asks,
@@ -31,8 +31,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// ErrFinal marks an error as the provider's word that the session is over.
-// After any other the session goes on.
+// ErrFinal marks an error with which the provider ends the session. After any
+// other error the session goes on.
 var ErrFinal = errors.New("signin: the provider has ended the session")
 
 // ErrSuperseded means that the browser has shown a later generation of this
@@ -63,7 +63,7 @@ type Source interface {
 	Refresh(context.Context, *session.Session) (*session.Session, error)
 	// Fetch returns an access token for an audience, and what the next generation
 	// has if the refresh token was rotated. Errors that are final wrap ErrFinal,
-	// and those that are about this audience ErrRefused.
+	// and those that are about this audience alone wrap ErrRefused.
 	Fetch(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
 	// Revoke gives back what a refresh received for a session that has ended.
 	Revoke(context.Context, *session.Session) error
@@ -79,9 +79,9 @@ const (
 	// Lease is how long one refresh may hold its session. It is longer than the
 	// token request and the userinfo request, with their time-outs, together.
 	Lease = 30 * time.Second
-	// asking is what the provider may take of it, discovery and keys included. The
-	// rest is for writing down what it said: if the lease lapsed before, another
-	// replica would use the same refresh token.
+	// asking is how much of a lease the provider may use, for discovery and keys
+	// too. The rest is for writing down its answer: if the lease lapsed before that,
+	// another replica would use the same refresh token.
 	asking = Lease - 5*time.Second
 )
 
@@ -96,7 +96,7 @@ type Config struct {
 }
 
 // Group refreshes sessions. It is safe for concurrent use. The sessions that it
-// returns are shared among all who asked, and must not be changed.
+// returns are shared among all callers, and must not be changed.
 type Group struct {
 	Config
 
@@ -104,7 +104,7 @@ type Group struct {
 	flights map[errand]*flight
 	turns   map[session.ID]chan struct{} // closed when the last fetch is over
 	waits   map[session.ID]wait
-	purgeAt int // how many waits there may be before those that are over go
+	purgeAt int // how many waits there may be before old ones are dropped
 	held    map[session.ID]held
 	writing bool // a goroutine tries to write what is held
 }

@@ -13,414 +13,302 @@ import (
 
 	"github.com/gosignin/signin/internal/refresh"
 	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// bubble runs a test in time of its own.
-func bubble(t *testing.T, name string, test func(t *testing.T, w *world)) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			test(t, newWorld(t))
-			after(2 * lease) // nobody goes on for longer
-		})
-	})
-}
-
-// slow makes the provider take its time.
-func (w *world) slow(d time.Duration) {
-	w.answer = func(_ context.Context, r *session.Session) (*session.Session, error) {
-		after(d)
-		return fresh(r), nil
-	}
-}
-
-// The provider has most of a lease, and the rest is for writing down what it said:
-// another replica, whenever it comes, does not use the same refresh token.
-func TestASlowProviderLeavesTimeToWriteDown(t *testing.T) {
-	t.Parallel()
-	for i := range 20 {
-		synctest.Test(t, func(t *testing.T) {
-			w, s := newWorld(t), generation(0)
-			w.answer = func(ctx context.Context, s *session.Session) (*session.Session, error) {
-				for range 4 { // discovery, token, keys, userinfo
-					select {
-					case <-time.After(8 * time.Second):
-					case <-ctx.Done():
-					}
-				}
-				return fresh(s), nil
-			}
-			a := start(t.Context(), w.replica(), s, 0, true)
-			after(time.Duration(i)*97*time.Millisecond + time.Millisecond)
-			b := start(t.Context(), w.replica(), s, 0, true)
-			<-a
-			<-b
-			if len(w.sent) != 1 {
-				t.Errorf("a replica that comes after %d: got %q sent; want one token, once", i, w.sent)
-			}
-		})
-	}
-}
-
-// outcome is what Refresh returns.
-type outcome struct {
-	record *session.Session
-	err    error
-}
-
-func start(ctx context.Context, n *refresh.Group, r *session.Session, presented uint64, must bool) <-chan outcome {
-	done := make(chan outcome, 1)
-	go func() {
-		next, err := n.Refresh(ctx, r, presented, must)
-		done <- outcome{next, err}
-	}()
-	return done
-}
-
-// CASES 4.1.
-func TestOneFlight(t *testing.T) {
-	t.Parallel()
-	bubble(t, "a thousand callers over four replicas whose token has expired, one refresh", func(t *testing.T, w *world) {
-		w.slow(3 * time.Second)
-		var replicas []*refresh.Group
-		for range 4 {
-			replicas = append(replicas, w.replica())
-		}
-		r := generation(0)
+func TestRefresh_ManyCallers(t *testing.T) {
+	bubble(t, "a thousand over four replicas share one request", func(t *testing.T, w *world) {
+		w.takes = 3 * time.Second
+		replicas := []*refresh.Group{w.replica(), w.replica(), w.replica(), w.replica()}
+		s := generation(0)
 		var wg sync.WaitGroup
 		for i := range 1000 {
 			wg.Go(func() {
-				next, err := replicas[i%4].Refresh(t.Context(), r, 0, true)
-				wantToken(t, next, err, "token 1")
+				refreshes(t, replicas[i%4], s, true, "1")
 			})
 		}
 		wg.Wait()
+		refreshes(t, replicas[0], s, true, "1") // later, with the old cookie
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
-		if got := w.standing(t, r); got.Successor == nil {
-			t.Error("got no successor in shared state; want one")
-		}
 	})
-	bubble(t, "a caller whose token is still good goes on with it, and does not wait", func(t *testing.T, w *world) {
-		w.slow(3 * time.Second)
-		n, r := w.replica(), generation(0)
-		first := start(t.Context(), n, r, 0, false)
+	bubble(t, "one with a good access token does not wait for another", func(t *testing.T, w *world) {
+		w.takes = 3 * time.Second
+		g, s := w.replica(), generation(0)
+		first := start(t.Context(), g, s, false)
 		synctest.Wait()
-		begin := time.Now()
-		next, err := n.Refresh(t.Context(), r, 0, false)
-		wantToken(t, next, err, "token 0")
-		next, err = w.replica().Refresh(t.Context(), r, 0, false) // it finds the lease taken
-		wantToken(t, next, err, "token 0")
-		if waited := time.Since(begin); waited != 0 {
-			t.Errorf("waited %v; want no waiting", waited)
+		began := time.Now()
+		for _, g := range []*refresh.Group{g, w.replica()} { // which finds the lease taken
+			refreshes(t, g, s, false, "0")
 		}
-		got := <-first // the leading one waits
-		wantToken(t, got.record, got.err, "token 1")
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("got an answer after %v; want it at once", waited)
+		}
+		wantSaid(t, <-first, "1") // the first one waits
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
-	bubble(t, "late callers with the old cookie get the successor", func(t *testing.T, w *world) {
-		n, r := w.replica(), generation(0)
-		for range 3 {
-			next, err := n.Refresh(t.Context(), r, 0, true)
-			wantToken(t, next, err, "token 1")
+}
+
+func TestRefresh_Generations(t *testing.T) {
+	bubble(t, "an access token that expires at once is asked for once", func(t *testing.T, w *world) {
+		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
+			return generation(s.Generation + 1), nil
 		}
+		refreshes(t, w.replica(), generation(0), true, "1")
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
 	})
-	bubble(t, "sessions do not wait for each other", func(t *testing.T, w *world) {
-		stuck := make(chan struct{})
-		w.answer = func(_ context.Context, r *session.Session) (*session.Session, error) {
-			if r.ID == (session.ID{7}) {
-				<-stuck
-			}
-			return fresh(r), nil
-		}
-		n := w.replica()
-		first := start(t.Context(), n, generation(0), 0, true)
-		synctest.Wait()
-		other := generation(0)
-		other.ID = session.ID{8}
-		if next, err := n.Refresh(t.Context(), other, 0, true); err != nil || next.Generation != 1 {
-			t.Errorf("got %v, %v; want the other session refreshed", next, err)
-		}
-		close(stuck)
-		<-first
-	})
-	bubble(t, "a token that lives for less than it is renewed ahead is asked for once", func(t *testing.T, w *world) {
-		w.answer = func(_ context.Context, r *session.Session) (*session.Session, error) {
-			next := fresh(r)
-			next.AccessExpiry = time.Now()
-			return next, nil
-		}
-		next, err := w.replica().Refresh(t.Context(), generation(0), 0, true)
-		wantToken(t, next, err, "token 1")
-		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
-	})
-	bubble(t, "a successor that is due itself is refreshed", func(t *testing.T, w *world) {
-		r := generation(0)
-		w.write(t, r, generation(1))
-		next, err := w.replica().Refresh(t.Context(), r, 0, true)
-		wantToken(t, next, err, "token 2")
+	bubble(t, "a successor that is due is refreshed", func(t *testing.T, w *world) {
+		s := generation(0)
+		w.write(t, s, generation(1))
+		refreshes(t, w.replica(), s, true, "2")
 		w.want(t, []string{"token 1"}, nil, []string{"2 ok"})
 	})
-	bubble(t, "the record keeps whose session it is, and when it began", func(t *testing.T, w *world) {
-		w.answer = func(_ context.Context, r *session.Session) (*session.Session, error) {
-			next := fresh(r)
-			next.ID, next.Generation, next.Began, next.Created = session.ID{9}, 99, time.Now(), time.Now()
-			return next, nil
-		}
-		r := generation(4)
-		next, err := w.replica().Refresh(t.Context(), r, 0, true)
-		if err != nil || next.ID != r.ID || next.Generation != 5 || !next.Began.Equal(r.Began) || !next.Created.Equal(r.Created) {
-			t.Errorf("got %+v, %v; want the same session's generation 5", next, err)
-		}
-	})
 }
 
-func TestAFlightAnswersOnlyThoseItSpeaksOf(t *testing.T) {
-	t.Parallel()
-	bubble(t, "who must have a token does not take a flight's word that did not wait for another replica", func(t *testing.T, w *world) {
-		r, gate := generation(0), make(chan struct{})
-		if ok, err := w.state.TakeLease(t.Context(), r, time.Second); !ok || err != nil {
-			t.Fatalf("TakeLease: got %v, %v; want true", ok, err)
-		}
-		var once sync.Once
-		w.before = func(_ context.Context, operation, _ string) error {
-			if operation == "add l" {
-				once.Do(func() { <-gate })
+// What came of a flight is not the answer to everyone who waited for it.
+func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		must      bool   // the first caller's, with generation 0
+		second    uint64 // the generation of a second one, which must have an answer
+		arrange   func(*testing.T, *world)
+		meanwhile func(*testing.T, *world)
+		first     string // what it gets
+		want      string // what the second gets
+	}{
+		{
+			name: "it did not wait for another replica", must: false, second: 0,
+			arrange: func(t *testing.T, w *world) { w.lease(t, generation(0), time.Second) },
+			first:   "0", want: "1",
+		},
+		{
+			name: "it was about an old copy, which is superseded", must: true, second: 2,
+			meanwhile: func(t *testing.T, w *world) { w.supersede(t, generation(0)) },
+			first:     "superseded", want: "3",
+		},
+		{
+			name: "it has led to an older generation", must: true, second: 3,
+			first: "1", want: "4",
+		},
+	} {
+		bubble(t, row.name, func(t *testing.T, w *world) {
+			if row.arrange != nil {
+				row.arrange(t, w)
 			}
-			return nil
-		}
-		n := w.replica()
-		first := start(t.Context(), n, r, 0, false)
-		synctest.Wait()
-		second := start(t.Context(), n, r, 0, true)
-		synctest.Wait()
-		close(gate)
-		got := <-first
-		wantToken(t, got.record, got.err, "token 0")
-		got = <-second
-		wantToken(t, got.record, got.err, "token 1")
-	})
-	bubble(t, "an old copy that is superseded does not take the newest with it", func(t *testing.T, w *world) {
-		old, gate := generation(0), make(chan struct{})
-		var once sync.Once
-		w.before = func(_ context.Context, operation, _ string) error {
-			if operation == "add l" {
-				once.Do(func() { <-gate })
+			open, g := w.gate("add l"), w.replica()
+			first := start(t.Context(), g, generation(0), row.must)
+			synctest.Wait()
+			second := start(t.Context(), g, generation(row.second), true)
+			synctest.Wait()
+			if row.meanwhile != nil {
+				row.meanwhile(t, w)
 			}
-			return nil
-		}
-		n := w.replica()
-		first := start(t.Context(), n, old, 0, true)
-		synctest.Wait()
-		second := start(t.Context(), n, generation(2), 2, true)
-		synctest.Wait()
-		if err := w.state.Supersede(t.Context(), old.ID, 0); err != nil {
-			t.Errorf("Supersede: got error %v; want none", err)
-		}
-		close(gate)
-		got := <-first
-		wantSuperseded(t, got.record, got.err)
-		got = <-second
-		wantToken(t, got.record, got.err, "token 3")
-		w.want(t, []string{"token 2"}, nil, []string{"3 ok"})
-	})
-	bubble(t, "a flight of an older generation does not take a newer one back", func(t *testing.T, w *world) {
-		gate := make(chan struct{})
-		var once sync.Once
-		w.before = func(_ context.Context, operation, _ string) error {
-			if operation == "add l" {
-				once.Do(func() { <-gate })
-			}
-			return nil
-		}
-		n := w.replica()
-		first := start(t.Context(), n, generation(0), 0, true)
-		synctest.Wait()
-		second := start(t.Context(), n, generation(3), 3, true)
-		synctest.Wait()
-		close(gate)
-		got := <-first
-		wantToken(t, got.record, got.err, "token 1")
-		got = <-second
-		wantToken(t, got.record, got.err, "token 4")
-	})
+			open()
+			wantSaid(t, <-first, row.first)
+			wantSaid(t, <-second, row.want)
+		})
+	}
 }
 
-// CASES 4.6.
-func TestAClientThatGoesAwayLosesNothing(t *testing.T) {
-	t.Parallel()
-	bubble(t, "the flight goes on and its result is kept in shared state", func(t *testing.T, w *world) {
-		w.slow(3 * time.Second)
-		n, r := w.replica(), generation(0)
-		ctx, cancel := context.WithCancel(t.Context())
-		first := start(ctx, n, r, 0, true)
-		synctest.Wait()
-		cancel()
-		if got := <-first; !errors.Is(got.err, context.Canceled) || got.record != nil {
-			t.Errorf("got %v, %v; want the context's error", got.record, got.err)
-		}
-		after(5 * time.Second)
-		next, err := w.replica().Refresh(t.Context(), r, 0, true)
-		wantToken(t, next, err, "token 1")
-		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
-	})
-	bubble(t, "it goes on waiting for another replica, too", func(t *testing.T, w *world) {
-		r := generation(0)
-		if ok, err := w.state.TakeLease(t.Context(), r, lease); !ok || err != nil {
-			t.Fatalf("TakeLease: got %v, %v; want true", ok, err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		first := start(ctx, w.replica(), r, 0, true)
-		after(time.Second)
-		cancel()
-		<-first
-		after(lease)
-		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
-	})
+func TestRefresh_CallerLeaves(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		bubble(t, fmt.Sprint("the flight goes on; it waits for another replica: ", waits), func(t *testing.T, w *world) {
+			w.takes = 3 * time.Second
+			g, s := w.replica(), generation(0)
+			if waits {
+				w.lease(t, s, lease)
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			first, second := start(ctx, g, s, true), start(t.Context(), g, s, true)
+			wait(time.Second)
+			leave()
+			if got := <-first; !errors.Is(got.err, context.Canceled) || got.session != nil {
+				t.Errorf("got %v, %v; want the error of the context", got.session, got.err)
+			}
+			wantSaid(t, <-second, "1")
+			w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
+		})
+	}
 }
 
-func TestBackOff(t *testing.T) {
-	t.Parallel()
-	bubble(t, "a session that fails waits 2 s, twice as long each time, 60 s at the most", func(t *testing.T, w *world) {
-		n, r := w.replica(), generation(0)
-		w.answer = func(context.Context, *session.Session) (*session.Session, error) { return nil, errDown }
-		for i, delay := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
-			delay *= time.Second
-			next, err := n.Refresh(t.Context(), r, 0, true)
-			wantPassing(t, err)
-			if next != nil || !errors.Is(err, errDown) {
-				t.Errorf("try %d: got %v, %v; want the provider's error", i, next, err)
+func TestRefresh_ProviderFails(t *testing.T) {
+	bubble(t, "the session rests for 2 s, twice as long each time, 60 s at most", func(t *testing.T, w *world) {
+		g, s := w.replica(), generation(0)
+		fail := func(s *session.Session, delay time.Duration) {
+			t.Helper()
+			w.answer = down
+			tries := len(w.sent)
+			refreshes(t, g, s, true, "failed")
+			wait(delay - 1)
+			refreshes(t, g, s, true, fmt.Sprint(s.Generation))
+			if got := len(w.sent) - tries; got != 1 {
+				t.Errorf("before %v are over: got %d requests; want 1", delay, got)
 			}
-			after(delay - 1)
-			next, err = n.Refresh(t.Context(), r, 0, true)
-			wantToken(t, next, err, "token 0")
-			if len(w.sent) != i+1 {
-				t.Errorf("after %v: got %d tries; want %d", delay-1, len(w.sent), i+1)
-			}
-			after(1)
+			wait(1)
+			w.answer = nil
 		}
+		for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+			fail(s, seconds*time.Second)
+		}
+		refreshes(t, g, s, true, "1")
+		fail(generation(1), 2*time.Second)
+		refreshes(t, g, generation(1), true, "2")
+	})
+	bubble(t, "other sessions do not rest", func(t *testing.T, w *world) {
+		g := w.replica()
+		w.answer = down
+		refreshes(t, g, another(session.ID{8}), true, "failed")
 		w.answer = nil
-		next, err := n.Refresh(t.Context(), r, 0, true)
-		wantToken(t, next, err, "token 1")
-		w.answer = func(context.Context, *session.Session) (*session.Session, error) { return nil, errDown }
-		tries := len(w.sent)
-		for range 2 { // counted from the beginning again
-			_, err = n.Refresh(t.Context(), generation(1), 1, true)
-			wantPassing(t, err)
-			after(2 * time.Second)
-		}
-		if got := len(w.sent) - tries; got != 2 {
-			t.Errorf("after a success: got %d tries; want 2", got)
-		}
-	})
-	bubble(t, "only the session that fails waits", func(t *testing.T, w *world) {
-		n := w.replica()
-		w.answer = func(_ context.Context, r *session.Session) (*session.Session, error) {
-			if r.ID == (session.ID{8}) {
-				return nil, errDown
-			}
-			return fresh(r), nil
-		}
-		other := generation(0)
-		other.ID = session.ID{8}
-		_, err := n.Refresh(t.Context(), other, 0, true)
-		wantPassing(t, err)
-		next, err := n.Refresh(t.Context(), generation(0), 0, true)
-		wantToken(t, next, err, "token 1")
+		refreshes(t, g, generation(0), true, "1")
 		w.want(t, []string{"token 0", "token 0"}, nil, []string{"0 failed", "1 ok"})
 	})
-	bubble(t, "a clock that is set back makes nobody wait for it", func(t *testing.T, w *world) {
-		n, r := w.replica(), generation(0)
-		now := time.Now()
-		n.Now = func() time.Time { return now }
-		w.answer = func(context.Context, *session.Session) (*session.Session, error) { return nil, errDown }
-		_, err := n.Refresh(t.Context(), r, 0, true)
-		wantPassing(t, err)
+	bubble(t, "a clock that is set back does not prolong the rest", func(t *testing.T, w *world) {
+		g, s, now := w.replica(), generation(0), time.Now()
+		g.Now = func() time.Time { return now }
+		w.answer = down
+		refreshes(t, g, s, true, "failed")
 		now, w.answer = now.Add(-time.Hour), nil
-		next, err := n.Refresh(t.Context(), r, 0, true)
-		wantToken(t, next, err, "token 1")
+		refreshes(t, g, s, true, "1")
 	})
-	bubble(t, "an outage leaves nothing behind for sessions that do not come back", func(t *testing.T, w *world) {
-		n := w.replica()
-		w.answer = func(context.Context, *session.Session) (*session.Session, error) { return nil, errDown }
-		fail := func(count int) {
-			for range count {
-				r := generation(0)
-				r.ID = session.NewID()
-				_, err := n.Refresh(t.Context(), r, 0, true)
-				wantPassing(t, err)
-			}
+	bubble(t, "old failures are forgotten", func(t *testing.T, w *world) {
+		g, s := w.replica(), generation(0)
+		w.answer = down
+		fail := func(s *session.Session) {
+			refreshes(t, g, s, true, "failed")
 		}
-		r := generation(0)
-		_, err := n.Refresh(t.Context(), r, 0, true)
-		wantPassing(t, err)
-		after(2 * time.Second)
-		_, err = n.Refresh(t.Context(), r, 0, true) // its delay is 4 s now
-		wantPassing(t, err)
-		after(5 * time.Minute)
-		fail(1100) // more than are kept without a look
-		_, err = n.Refresh(t.Context(), r, 0, true)
-		wantPassing(t, err)
-		after(2 * time.Second)
+		fail(s)
+		wait(2 * time.Second)
+		fail(s) // it rests for 4 s now
+		wait(5 * time.Minute)
+		for range 1100 { // more than are kept without looking for old ones
+			fail(another(session.NewID()))
+		}
+		fail(s)
+		wait(2 * time.Second)
 		tries := len(w.sent)
-		_, err = n.Refresh(t.Context(), r, 0, true) // forgotten, so its delay is 2 s again
-		wantPassing(t, err)
+		fail(s) // it has rested for 2 s, as after a first failure
 		if got := len(w.sent) - tries; got != 1 {
-			t.Errorf("got %d tries; want 1, since the earlier failures are forgotten", got)
+			t.Errorf("got %d tries; want 1", got)
 		}
 	})
 }
 
-// A flight's goroutine is nobody's request: net/http does not recover it.
-func TestAPanicEndsNeitherTheProcessNorTheWaiting(t *testing.T) {
-	t.Parallel()
+// A panic on the goroutine of a flight would end the process: net/http recovers
+// only those of handlers.
+func TestRefresh_SourceIsBroken(t *testing.T) {
 	for name, answer := range map[string]func(context.Context, *session.Session) (*session.Session, error){
-		"a panic":                       func(context.Context, *session.Session) (*session.Session, error) { panic("broken") },
-		"a goroutine ended from within": func(context.Context, *session.Session) (*session.Session, error) { runtime.Goexit(); return nil, nil },
-		"neither a record nor an error": func(context.Context, *session.Session) (*session.Session, error) { return nil, nil },
-		"a session that is too large":   nil,
+		"it panics": func(context.Context, *session.Session) (*session.Session, error) { panic("broken") },
+		"it ends the goroutine": func(context.Context, *session.Session) (*session.Session, error) {
+			runtime.Goexit()
+			return nil, nil
+		},
+		"it returns neither session nor error": func(context.Context, *session.Session) (*session.Session, error) { return nil, nil },
+		"it returns a session that is too large": func(_ context.Context, s *session.Session) (*session.Session, error) {
+			next := fresh(s)
+			next.RefreshToken = strings.Repeat("x", 70_000)
+			return next, nil
+		},
 	} {
 		bubble(t, name, func(t *testing.T, w *world) {
-			w.answer = func(ctx context.Context, r *session.Session) (*session.Session, error) {
-				after(time.Second)
-				if answer == nil {
-					next := fresh(r)
-					next.RefreshToken = strings.Repeat("x", 70_000)
-					return next, nil
-				}
-				return answer(ctx, r)
-			}
-			n, r := w.replica(), generation(0)
-			first, second := start(t.Context(), n, r, 0, true), start(t.Context(), n, r, 0, true)
-			for _, done := range []<-chan outcome{first, second} {
+			w.answer, w.takes = answer, time.Second
+			g, s := w.replica(), generation(0)
+			for _, done := range []<-chan outcome{start(t.Context(), g, s, true), start(t.Context(), g, s, true)} {
 				got := <-done
-				wantPassing(t, got.err)
-				if name == "a panic" && !strings.Contains(fmt.Sprint(got.err), "broken") {
-					t.Errorf("got %v; want an error that says what the panic said", got.err)
+				if got.err == nil || refresh.Over(got.err) || name == "it panics" && !strings.Contains(got.err.Error(), "broken") {
+					t.Errorf("got %v; want a passing error that says what the panic said", got.err)
 				}
 			}
 			w.want(t, []string{"token 0"}, nil, []string{"0 failed"})
-			if answer == nil {
-				return // held, and returned from now on
+			if strings.Contains(name, "large") {
+				return // it is held, and returned from now on
 			}
 			w.answer = nil
-			after(lease) // the lock of a goroutine that ended from within is given back, too
-			next, err := n.Refresh(t.Context(), r, 0, true)
-			wantToken(t, next, err, "token 1")
+			wait(lease)
+			refreshes(t, g, s, true, "1")
 		})
 	}
-	bubble(t, "a report that panics changes nothing of the outcome", func(t *testing.T, w *world) {
-		n := w.replica()
-		var told []error
-		n.Observer = observer(func(err error) {
-			told = append(told, err)
-			panic("in the application's OnEvent")
-		})
-		next, err := n.Refresh(t.Context(), generation(0), 0, true)
-		wantToken(t, next, err, "token 1")
-		if len(told) != 2 || told[0] != nil || told[1] == nil || !strings.Contains(told[1].Error(), "OnEvent") {
-			t.Errorf("got reports %v; want the refresh, then the panic", told)
-		}
+}
+
+func TestRefresh_ObserverPanics(t *testing.T) {
+	bubble(t, "the refresh counts, and the panic is reported", func(t *testing.T, w *world) {
+		w.panics = true
+		refreshes(t, w.replica(), generation(0), true, "1")
+		w.want(t, []string{"token 0"}, nil, []string{"1 ok", "1 failed"})
 	})
+}
+
+func TestRefresh_SignedOutMeanwhile(t *testing.T) {
+	bubble(t, "what was received is revoked, even after the lease", func(t *testing.T, w *world) {
+		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
+			w.signOut(t, s)
+			w.after = func(_ context.Context, operation, _ string) error {
+				if operation == "get" {
+					wait(lease + time.Second)
+				}
+				return nil
+			}
+			return fresh(s), nil
+		}
+		refreshes(t, w.replica(), generation(0), true, "ended s")
+		w.want(t, []string{"token 0"}, []string{"token 1"}, nil)
+	})
+}
+
+func TestRefresh_ProviderEndsSession(t *testing.T) {
+	bubble(t, "for every replica", func(t *testing.T, w *world) {
+		w.answer = refuse
+		g, s := w.replica(), generation(0)
+		if got := refreshes(t, g, s, true, "ended p"); !errors.Is(got.err, refresh.ErrFinal) {
+			t.Errorf("got %v; want it to say why", got.err)
+		}
+		for _, other := range []*refresh.Group{g, w.replica()} {
+			refreshes(t, other, s, true, "ended p")
+		}
+		w.want(t, []string{"token 0"}, nil, nil)
+	})
+	for _, row := range []struct {
+		name, want string
+		do         func(*testing.T, *world, *session.Session) // meanwhile
+	}{
+		{"not if another replica has written a successor", "1", func(t *testing.T, w *world, s *session.Session) { w.write(t, s, fresh(s)) }},
+		{"not if a browser has shown the successor", "superseded", func(t *testing.T, w *world, s *session.Session) { w.supersede(t, s) }},
+		{"not if a sign-out has revoked the token", "ended s", func(t *testing.T, w *world, s *session.Session) { w.signOut(t, s) }},
+		{"not if shared state cannot be read", "failed", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("get")) }},
+		{"not if it cannot be written down", "failed", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("set e")) }},
+	} {
+		bubble(t, row.name, func(t *testing.T, w *world) {
+			w.answer = func(ctx context.Context, s *session.Session) (*session.Session, error) {
+				row.do(t, w, s)
+				return refuse(ctx, s)
+			}
+			refreshes(t, w.replica(), generation(0), true, row.want)
+			w.interfere(nil)
+			if standing := w.standing(t, generation(0)); standing.Reason == sharedstate.ByProvider {
+				t.Errorf("got %+v; want what has happened meanwhile", standing)
+			}
+		})
+	}
+}
+
+func TestRefresh_SharedStateFailsBefore(t *testing.T) {
+	for _, row := range []struct {
+		name, operation string
+		must, waits     bool
+	}{
+		{"no lease can be taken, and the access token is good", "add l", false, false},
+		{"no lease can be taken", "add l", true, false},
+		{"it cannot be read", "get", true, false},
+		{"it cannot be read while another replica has the lease", "get", true, true},
+	} {
+		bubble(t, row.name, func(t *testing.T, w *world) {
+			s := generation(0)
+			if row.waits {
+				w.lease(t, s, lease)
+			}
+			w.interfere(fails(row.operation))
+			if got := <-start(t.Context(), w.replica(), s, row.must); got.String() != "failed" || !errors.Is(got.err, errDown) {
+				t.Errorf("got %v, %v; want no session, and %v", got.session, got.err, errDown)
+			}
+			w.want(t, nil, nil, []string{"0 failed"})
+		})
+	}
 }

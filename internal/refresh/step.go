@@ -11,8 +11,8 @@ import (
 
 // advance goes on from generation to generation until the errand is done. A
 // refresh is done at a generation that is not due, or that it has fetched
-// itself: a provider whose tokens live for less than they are refreshed ahead
-// would be asked again and again.
+// itself: otherwise a provider whose tokens are due as soon as they come would
+// be asked again and again.
 func (g *Group) advance(ctx context.Context, f *flight, s *session.Session) (*session.Session, error) {
 	for range maxSteps {
 		next, done, err := g.step(ctx, f, s)
@@ -134,8 +134,9 @@ func numbered(s, next *session.Session) *session.Session {
 	return next
 }
 
-// release gives the lease back while well inside it. If only this process knows
-// that the token of s is used up, the rest of it is for writing that down.
+// release gives the lease back while well inside it. But if only this process
+// knows that the token of s is used up, the rest of the lease is for writing that
+// down.
 func (g *Group) release(ctx context.Context, s *session.Session, taken time.Time) {
 	if g.heldAfter(s) == nil && g.Now().Sub(taken) < Lease/2 {
 		// If it fails, the lease lapses by itself.
@@ -163,8 +164,8 @@ func (g *Group) failed(ctx context.Context, s *session.Session, err error) (*ses
 	return nil, errors.Join(&Ended{Reason: sharedstate.ByProvider, Session: s}, err)
 }
 
-// keep writes the successor, unless the session has ended meanwhile. What
-// cannot be written is held in this process and returned beside the error.
+// keep writes the successor, unless the session has ended meanwhile. If it
+// cannot be written, it is held in this process and returned beside the error.
 func (g *Group) keep(ctx context.Context, s, next *session.Session, shown uint64) (*session.Session, error) {
 	standing, err := g.State.Look(ctx, s)
 	switch {

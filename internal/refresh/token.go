@@ -9,8 +9,8 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// ErrRefused marks an error of Source.Fetch as the provider's word about this
-// audience alone: tokens for others may be asked for at once.
+// ErrRefused marks an error of Source.Fetch that is about this audience alone:
+// tokens for others may be asked for at once.
 var ErrRefused = errors.New("signin: the provider gives no token for this audience")
 
 // ErrResting means that the provider has just failed, and is given time.
@@ -86,7 +86,7 @@ func (g *Group) keepToken(ctx context.Context, f *flight, s, next *session.Sessi
 	if f.want.Refused != "" {
 		f.token.Replaced = g.Now()
 	}
-	// Before the successor: another replica that finds that may ask in its turn.
+	// Before the successor: another replica that finds the successor may ask next.
 	if ttl := f.token.Until.Sub(g.Now()); ttl > 0 {
 		if err := g.State.KeepToken(ctx, s.ID, f.want.Audience, f.token, ttl); err != nil {
 			g.report(ctx, s, err) // it is fetched again when it is wanted again

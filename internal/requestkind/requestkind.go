@@ -1,5 +1,5 @@
-// Package requestkind tells what kind a request is of, and so in what shape its
-// sender can use a refusal.
+// Package requestkind tells requests of people from those of programs, and so which
+// form a refusal must have for the sender to understand it.
 //
 //	switch requestkind.Of(r) {
 //	case requestkind.Navigation: // redirect to sign-in, with return_to
@@ -8,15 +8,15 @@
 //	default: // 401 with application/problem+json
 //	}
 //
-// This package never decides whether a request is let in. It reads only headers,
-// which any program may set as it likes: a wrong one gets its sender the wrong shape
-// of "no". [SameOriginNavigation] relies on headers that pages in a browser cannot
-// set, since they begin with Sec-
+// This package never decides whether a request is allowed. It reads only headers,
+// which a program may set to any value: with false ones its sender gets a refusal in
+// the wrong form. [SameOriginNavigation] relies on headers that pages in a browser
+// cannot set, since they begin with Sec-
 // (https://fetch.spec.whatwg.org/#forbidden-request-header). It protects people
 // from other sites, not an application from its clients.
 //
-// In doubt a request is a program's: a program that gets 401 reports it, while one
-// that is redirected to a sign-in page takes HTML for its data, and each prefetched
+// In doubt, a request is a program's. A program that gets 401 reports it, but one
+// that is redirected to a sign-in page takes HTML for its data. And each prefetched
 // link would begin a sign-in.
 package requestkind
 
@@ -32,19 +32,19 @@ import (
 type Kind int
 
 const (
-	// Program is every request of no other kind: fetch and XMLHttpRequest,
-	// command-line clients, images and scripts, event streams, WebSocket upgrades,
-	// prefetching, HEAD. Frames as well: the pages of a provider, and those of this
-	// module, refuse to be framed.
+	// Program is every other request: fetch and XMLHttpRequest, command-line
+	// clients, images and scripts, event streams, WebSocket upgrades, prefetching,
+	// HEAD. Frames too, since the pages of a provider, and those of this module,
+	// refuse to be framed.
 	Program Kind = iota
-	// Navigation is a person who goes to a page. Only this kind may begin a sign-in.
+	// Navigation is a person who opens a page. Only this kind may begin a sign-in.
 	Navigation
-	// Form is a person who sends a form. It cannot be sent again after a sign-in,
-	// so a page has to explain.
+	// Form is a person who sends a form. The form cannot be sent again after a
+	// sign-in, so a page has to explain.
 	Form
-	// HTMX is a request of htmx, boosted links included. It follows HX-Redirect with
-	// the whole page (https://htmx.org/headers/hx-redirect/), and a Location with a
-	// fetch, which ends at the provider's CORS rules.
+	// HTMX is a request of htmx, boosted links included. htmx follows HX-Redirect
+	// with the whole page (https://htmx.org/headers/hx-redirect/). It follows
+	// Location with a fetch, which the provider's CORS rules stop.
 	HTMX
 )
 
@@ -64,9 +64,9 @@ func Of(r *http.Request) Kind {
 }
 
 // MayStart reports whether a request to the sign-in route itself may begin a
-// sign-in: a Navigation, or a client that does not tell what it is (no fetch
+// sign-in: a Navigation, or a client that does not say what it is (no fetch
 // metadata, no Accept or "*/*" alone, as simple clients and link checkers send).
-// At any other route the latter is a Program.
+// At any other route such a client is a Program.
 func MayStart(r *http.Request) bool {
 	return Of(r) == Navigation || r.Method == http.MethodGet && !ahead(r) && !upgrade(r) &&
 		(!has(r.Header, "Accept") || single(r.Header, "Accept") == "*/*") &&
@@ -74,10 +74,10 @@ func MayStart(r *http.Request) bool {
 }
 
 // SameOriginNavigation reports whether the browser says that a page of this origin
-// sent a person here by GET, now: by a link, a form or a script. Not another site,
-// a mail or a bookmark ("none"), a sibling domain ("same-site"), an image, a frame
-// or a prefetch. Browsers before 2023, and all on plain http, say nothing, which
-// counts as no.
+// has just sent a person here by GET: by a link, a form or a script. It is false for
+// another site, a mail or a bookmark ("none"), a sibling domain ("same-site"), an
+// image, a frame or a prefetch. It is also false if the browser says nothing, as
+// browsers before 2023 do, and all browsers on plain http.
 func SameOriginNavigation(r *http.Request) bool {
 	return r.Method == http.MethodGet &&
 		single(r.Header, "Sec-Fetch-Site") == "same-origin" &&
@@ -87,11 +87,11 @@ func SameOriginNavigation(r *http.Request) bool {
 }
 
 // CrossSite reports whether the browser says that another site caused this request,
-// or another origin of this site: a sibling domain may have another owner. It says
-// so of a whole chain of redirects
-// (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). If it
-// says nothing the answer is false. That only decides which unfinished sign-ins are
-// dropped first, and all those of such a browser are alike.
+// or another origin of this site: a sibling domain may have another owner. The
+// browser judges the whole chain of redirects
+// (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). CrossSite
+// is false if the browser says nothing. That is safe, since it only decides which
+// unfinished sign-ins are dropped first, and such a browser says nothing of any.
 func CrossSite(r *http.Request) bool {
 	return slices.ContainsFunc(values(r.Header, "Sec-Fetch-Site"), func(from string) bool { return from == "cross-site" || from == "same-site" })
 }
@@ -110,7 +110,7 @@ func CookieWritable(r *http.Request) bool {
 	return true
 }
 
-// page reports whether a person is waiting for a page to appear in the window.
+// page reports whether a person waits for a page to appear in the window.
 func page(r *http.Request) bool {
 	if ahead(r) {
 		return false
@@ -120,34 +120,35 @@ func page(r *http.Request) bool {
 	document := single(r.Header, "Sec-Fetch-Dest") == "document"
 	switch {
 	case navigates && document:
-		// It is tempting to ask for no X-Requested-With here too. Android's WebView
+		// It is tempting to refuse X-Requested-With here too. But Android's WebView
 		// sends the name of its app in it with each navigation.
 		return true
 	case !navigates && has(r.Header, "Sec-Fetch-Mode"), !document && has(r.Header, "Sec-Fetch-Dest"):
 		return false
 	}
-	// What looks like a media type may be part of a quoted string. No browser
-	// quotes anything here, so in doubt it is a program.
+	// Text that looks like a media type may be part of a quoted string. No browser
+	// sends quotes here, so the sender is a program.
 	quotes := strings.Contains(strings.Join(r.Header.Values("Accept"), ""), `"`)
 	return !quotes && accepts(r, "text/html") && !has(r.Header, "X-Requested-With")
 }
 
 // ahead reports whether the browser fetches a page before the person asks for it.
-// Any value says so: https://fetch.spec.whatwg.org/#sec-purpose-header. Purpose and
-// X-Moz are older forms of that header.
+// Every value of the header means that:
+// https://fetch.spec.whatwg.org/#sec-purpose-header. Purpose and X-Moz are its older
+// forms.
 func ahead(r *http.Request) bool { return has(r.Header, "Sec-Purpose", "Purpose", "X-Moz") }
 
-// upgrade reports a handshake to another protocol
-// (https://www.rfc-editor.org/rfc/rfc9110#section-7.8). Both headers are asked for,
+// upgrade reports whether a request starts another protocol
+// (https://www.rfc-editor.org/rfc/rfc9110#section-7.8). Both headers must be there,
 // since some proxies add Connection: upgrade to every request.
 func upgrade(r *http.Request) bool {
 	return has(r.Header, "Upgrade") &&
 		slices.ContainsFunc(values(r.Header, "Connection"), func(s string) bool { return strings.EqualFold(s, "upgrade") })
 }
 
-// accepts reports whether the sender names a media type as one it takes
-// (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1). Wildcards do not name it:
-// every program sends "*/*".
+// accepts reports whether the sender accepts a media type by its name
+// (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1). Wildcards do not count,
+// since every program sends "*/*".
 func accepts(r *http.Request, mediaType string) bool {
 	for _, s := range values(r.Header, "Accept") {
 		name, params, err := mime.ParseMediaType(s)
@@ -167,8 +168,8 @@ func has(h http.Header, names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return len(values(h, name)) > 0 })
 }
 
-// single returns the value of a header that has exactly one, or "". A header that
-// occurs twice was not written by a browser alone.
+// single returns the value of a header that has exactly one, or "". No browser sends
+// one of these headers twice.
 func single(h http.Header, name string) string {
 	if v := values(h, name); len(v) == 1 {
 		return v[0]
@@ -178,7 +179,7 @@ func single(h http.Header, name string) string {
 
 // values splits all lines of a header at their commas
 // (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1), and leaves out empty
-// elements. It splits quoted strings as well, which no browser sends in the headers
+// elements. It splits quoted strings as well; no browser sends any in the headers
 // that are read here.
 func values(h http.Header, name string) []string {
 	var out []string

@@ -1,9 +1,9 @@
 // Package returnto decides which address a browser may be sent to once it has
 // signed in, and sends it there.
 //
-// A return_to comes from a query that anyone can write and mail around. Followed
-// unchecked it is an open redirect (CWE-601) on the page that people trust most.
-// With an error the caller falls back to its default:
+// A return_to comes from a query that anyone can write and send by mail. Followed
+// unchecked, it is an open redirect (CWE-601) on the page that people trust most. On
+// an error the caller uses its default:
 //
 //	rule := returnto.New(base, []string{"/sign-in", "/callback", "/sign-out"})
 //	target, err := rule.Path(r.FormValue("return_to"))
@@ -14,14 +14,13 @@
 //
 // A path is judged as browsers parse it, https://url.spec.whatwg.org/#url-parsing,
 // and not as net/url does: a browser takes a backslash for a slash, and drops tabs,
-// line feeds, and spaces at the ends. A path is followed only if it can be read in
-// one way: no browser, proxy or router in between may see another host in it, nor
-// one of the sign-in routes. It is then kept to the byte. It is tempting to repair
-// an odd path (to clean it, to cut off its host), but the next parser may disagree
-// with the repair.
+// line feeds, and spaces at the ends. A path is followed only if no browser, proxy
+// or router on the way can read another host or one of the sign-in routes in it. It
+// is then kept to the byte. It is tempting to repair an odd path (to clean it, to
+// cut off its host), but the next parser may disagree with the repair.
 //
-// Whether the page exists, or the application redirects away from it, is not
-// checked.
+// The package does not check whether the page exists, or whether the application
+// redirects away from it.
 package returnto
 
 import (
@@ -34,19 +33,19 @@ import (
 	"unicode/utf8"
 )
 
-// maxLength bounds what a transaction's cookie has to carry.
+// maxLength limits what the cookie of a transaction must hold.
 const maxLength = 2048
 
-// Rule is the rule of one application. It is immutable and safe for concurrent
-// use. The zero Rule knows no route, and no origin: its URL refuses everything.
+// Rule is the rule of one application. It is immutable and safe for concurrent use.
+// The zero Rule has no route and no origin: its URL method refuses everything.
 type Rule struct {
 	origin string
-	routes []string // as reading gives them, and cleaned
+	routes []string // as reading returns them, and cleaned
 }
 
-// New returns the Rule of the application at base. The routes are the paths, as
-// the browser sees them, that take part in signing in and out. Neither they nor
-// what is below them is returned to: "/sign-in/naver" is usually one more sign-in.
+// New returns the Rule of the application at base. The routes are the paths, as the
+// browser sees them, that take part in signing in and out. They and the paths below
+// them are refused: "/sign-in/naver" is usually one more sign-in.
 func New(base *url.URL, routes []string) Rule {
 	r := Rule{origin: origin(base.Scheme, base.Host)}
 	for _, route := range routes {
@@ -55,8 +54,8 @@ func New(base *url.URL, routes []string) Rule {
 	return r
 }
 
-// Path returns s, to the byte, if it is a path of this application that may be
-// followed, with or without query and fragment. The error says why not, and never
+// Path returns s unchanged if it is a path of this application that may be followed,
+// with or without query and fragment. Otherwise the error says why; it never
 // contains s. Characters beyond ASCII are allowed ("/설정"); [Location]
 // percent-encodes them.
 func (r Rule) Path(s string) (string, error) {
@@ -80,7 +79,7 @@ func (r Rule) Path(s string) (string, error) {
 	p, _, _ := strings.Cut(s, "#")
 	p, _, _ = strings.Cut(p, "?")
 	if _, err := url.PathUnescape(p); err != nil {
-		// net/http answers 400 to it: a dead end after signing in.
+		// net/http would answer 400 to it after the sign-in.
 		return "", errors.New("signin: return_to has a malformed percent-encoding in its path")
 	}
 	if err := r.read(reading(p)); err != nil {
@@ -89,7 +88,7 @@ func (r Rule) Path(s string) (string, error) {
 	return s, nil
 }
 
-// read judges a path as [reading] gives it.
+// read judges a path as [reading] returns it.
 func (r Rule) read(p string) error {
 	switch {
 	case strings.HasPrefix(p, "//"):
@@ -98,16 +97,16 @@ func (r Rule) read(p string) error {
 	case strings.ContainsFunc(p, control):
 		return errors.New("signin: return_to contains an encoded control character")
 	case strings.Contains(p+"/", "/./"), strings.Contains(p+"/", "/../"):
-		// Browsers take "/app//../sign-out" for "/app/sign-out", path.Clean (and with
-		// it ServeMux) for "/sign-out", and "/.//e.test" leaves a path that begins
-		// with two slashes. Browsers resolve such segments before they ask, so no
-		// address that a person has visited contains one.
+		// Browsers read "/app//../sign-out" as "/app/sign-out", but path.Clean (and
+		// so ServeMux) reads it as "/sign-out"; and "/.//e.test" becomes a path that
+		// begins with two slashes. Browsers resolve such segments before they send a
+		// request, so no address that a person has visited contains one.
 		return errors.New("signin: return_to has a dot segment")
 	}
-	p = path.Clean(p) // of repeated slashes, and those at the end
+	p = path.Clean(p) // removes repeated slashes, and those at the end
 	for _, route := range r.routes {
-		// A router, or a proxy that decodes what it passes on, may leave out what
-		// begins with one of these.
+		// A router, or a proxy that decodes paths, may cut off the rest from one of
+		// these characters on.
 		rest, ok := strings.CutPrefix(p, route)
 		if ok && (rest == "" || strings.IndexByte("/;?#", rest[0]) >= 0) {
 			return errors.New("signin: return_to is one of the sign-in routes")
@@ -118,17 +117,16 @@ func (r Rule) read(p string) error {
 
 // URL judges an absolute URL: the target_link_uri of a sign-in that the provider
 // starts (https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin),
-// or an address that the browser names in a header. At the application's origin,
-// the rest goes through [Rule.Path] and is returned; anywhere else, and with a user
-// name in it, the URL is refused.
+// or an address in a header of the browser. If the URL is at the application's
+// origin and has no user name, [Rule.Path] judges the rest. Any other URL is refused.
 func (r Rule) URL(s string) (string, error) {
 	scheme, rest, _ := strings.Cut(s, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
-	// The authority is compared, not parsed: text that is not written like the
-	// origin ("app@e.test", `e.test\@app`) is not the origin.
+	// The authority is compared and not parsed: text that differs from the origin
+	// ("app@e.test", `e.test\@app`) is not the origin.
 	if origin(scheme, rest[:end]) != r.origin {
 		return "", errors.New("signin: the URL to return to is not at this application's origin")
 	}
@@ -139,13 +137,13 @@ func (r Rule) URL(s string) (string, error) {
 	return r.Path(target)
 }
 
-// Location redirects to location, here or at the provider, and sends no body. The
-// caller has judged it.
+// Location redirects to an address of this application or of the provider, which the
+// caller has judged. It sends no body.
 //
-// It is tempting to call http.Redirect, which cleans paths and makes `/./\e.test`
-// into `/\e.test`, which browsers follow to e.test. Here only what must not be in a
-// header or in a URI (RFC 3986 section 2) is percent-encoded: spaces, control
-// characters, and all bytes beyond ASCII.
+// It is tempting to call http.Redirect. But that cleans paths, and so turns
+// `/./\e.test` into `/\e.test`, which browsers follow to e.test. Location only
+// percent-encodes the bytes that a URI must not have (RFC 3986 section 2): spaces,
+// control characters, and all bytes beyond ASCII.
 func Location(w http.ResponseWriter, location string, status int) {
 	var b strings.Builder
 	for _, c := range []byte(location) {
@@ -172,16 +170,16 @@ func origin(scheme, host string) string {
 	return scheme + "://" + host
 }
 
-// reading is how a path may be read by the most eager party on the way: decoded
-// until nothing is left to decode (ServeMux decodes once, a proxy before it perhaps
-// once more), backslashes taken for slashes, without regard to case. It is for
-// comparing only.
+// reading returns a path as the most lenient reader on the way may understand it:
+// decoded until no escape is left (ServeMux decodes once, a proxy before it perhaps
+// once more), with slashes for backslashes, and in lower case. It is for comparing
+// only.
 func reading(p string) string {
 	b := make([]byte, 0, len(p))
 	for i := range len(p) {
 		b = append(b, p[i])
-		// What was just decoded may complete an escape before it: %2%35 is %25 is %.
-		// Each turn shortens b, so all of this is linear.
+		// A decoded character may complete an escape before it: %2%35 becomes %25,
+		// which becomes %. Each turn shortens b, so the time is linear.
 		for n := len(b); n >= 3 && b[n-3] == '%'; n = len(b) {
 			s, err := url.PathUnescape(string(b[n-3:]))
 			if err != nil {
@@ -193,7 +191,7 @@ func reading(p string) string {
 	return strings.ToLower(strings.ReplaceAll(string(b), `\`, "/"))
 }
 
-// control reports C0 control characters and DEL. Browsers remove tabs and line
-// feeds: "/\t/e.test" is "//e.test". Control characters beyond ASCII do no harm:
-// they are sent percent-encoded.
+// control reports whether c is a C0 control character or DEL. Browsers remove tabs
+// and line feeds: "/\t/e.test" is "//e.test". Control characters beyond ASCII are
+// harmless, since Location percent-encodes them.
 func control(c rune) bool { return c < 0x20 || c == 0x7f }

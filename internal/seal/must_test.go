@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// A ring without a key that works must not be returned.
-func TestMust(t *testing.T) {
+func TestMust_Error(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if recover() == nil {

@@ -3,7 +3,7 @@
 //
 // The cipher is AES-256-GCM with random nonces. HKDF-SHA256 derives a key for
 // each purpose from each configured key, so a value sealed for one purpose
-// never opens for another, whatever the additional data says.
+// never opens for another, even if its additional data is the same.
 //
 // A random nonce of 96 bits allows 2^32 seals with one key (NIST SP 800-38D,
 // section 8.3). A site that seals a thousand sessions a second reaches that
@@ -23,8 +23,8 @@ import (
 // MinKey is the length a configured key must have, in bytes.
 const MinKey = 32
 
-// ErrOpen means that a value was not sealed by any key of this ring, for this
-// purpose, under this name. It says no more on purpose.
+// ErrOpen means that no key of this ring has sealed a value for this purpose and
+// under this name. It gives no details, since they could help an attacker.
 var ErrOpen = errors.New("signin: sealed value does not open")
 
 // Ring holds the keys of one purpose. It is immutable and safe for concurrent
@@ -34,8 +34,8 @@ type Ring struct {
 	purpose, issuer, client string
 }
 
-// NewRing derives the keys for a purpose. Issuer and client are bound into all
-// that is sealed, so two applications that share keys cannot read each other's
+// NewRing derives the keys for a purpose. Every sealed value is bound to the issuer
+// and the client, so two applications that share keys cannot open each other's
 // values.
 func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
 	if len(keys) == 0 {
@@ -53,7 +53,7 @@ func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
 	return r, nil
 }
 
-// must is for errors that only wrong lengths cause, and those are constants.
+// must is for errors that only a wrong length causes. The lengths are constants.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -8,104 +8,90 @@ import (
 	"github.com/gosignin/signin/internal/seal"
 )
 
-// overhead is by how many bytes a sealed value is longer than what it holds: a
-// nonce and a tag.
+// overhead is how many bytes sealing adds: a nonce and a tag.
 const overhead = 12 + 16
 
 func key(b byte) []byte { return bytes.Repeat([]byte{b}, seal.MinKey) }
 
-func ring(t *testing.T, purpose, issuer, client string, keys ...[]byte) *seal.Ring {
+func box(t *testing.T, purpose, name, issuer, client string, keys ...[]byte) *seal.Box {
 	t.Helper()
 	r, err := seal.NewRing(keys, purpose, issuer, client)
 	if err != nil {
 		t.Fatalf("NewRing: got error %v; want none", err)
 	}
-	return r
+	return r.Box(name)
+}
+
+func wantOpen(t *testing.T, box *seal.Box, sealed []byte, want string) {
+	t.Helper()
+	before := bytes.Clone(sealed)
+	got, err := box.Open([]byte("before"), sealed)
+	if err != nil || string(got) != "before"+want || !bytes.Equal(sealed, before) {
+		t.Errorf("Open: got %q, %v; want %q appended, and the sealed value unchanged", got, err, want)
+	}
+}
+
+func wantClosed(t *testing.T, box *seal.Box, sealed []byte) {
+	t.Helper()
+	if got, err := box.Open(nil, sealed); !errors.Is(err, seal.ErrOpen) || got != nil {
+		t.Errorf("Open(%x): got %q, %v; want ErrOpen", sealed, got, err)
+	}
 }
 
 func TestCases(t *testing.T) {
 	t.Parallel()
-	plain := []byte("what nobody else may read")
-	box := ring(t, "session", "https://op", "app", key(1)).Box("name")
-	sealed := box.Seal(nil, plain)
+	const plain = "what only a key holder may read"
+	own := box(t, "session", "name", "https://op", "app", key(1))
+	sealed := own.Seal(nil, []byte(plain))
 
-	t.Run("5.3 the value itself opens", func(t *testing.T) {
+	t.Run("5.3 the value itself opens and shows nothing", func(t *testing.T) {
 		t.Parallel()
-		got, err := box.Open([]byte("before"), sealed)
-		if err != nil || string(got) != "before"+string(plain) {
-			t.Errorf("Open: got %q, %v; want the plain text appended", got, err)
-		}
-		if len(sealed) != len(plain)+overhead {
-			t.Errorf("sealed length: got %d; want %d", len(sealed), len(plain)+overhead)
-		}
-		if bytes.Contains(sealed, plain[:8]) {
+		wantOpen(t, own, sealed, plain)
+		if bytes.Contains(sealed, []byte(plain[:8])) {
 			t.Error("the sealed value holds the plain text")
 		}
+		if again := own.Seal(nil, []byte(plain)); bytes.Equal(again, sealed) {
+			t.Error("two seals of one value are equal; want a new nonce each time")
+		}
 	})
-	t.Run("5.3 a bit flipped at any byte does not open", func(t *testing.T) {
+	t.Run("5.3 a bit flipped at any byte, or a cut at any length, does not open", func(t *testing.T) {
 		t.Parallel()
 		for i := range sealed {
+			wantClosed(t, own, sealed[:i])
 			for bit := range 8 {
 				forged := bytes.Clone(sealed)
 				forged[i] ^= 1 << bit
-				if got, err := box.Open(nil, forged); !errors.Is(err, seal.ErrOpen) || got != nil {
-					t.Fatalf("byte %d bit %d: got %q, %v; want ErrOpen", i, bit, got, err)
-				}
+				wantClosed(t, own, forged)
 			}
 		}
-	})
-	t.Run("5.3 truncated at any length does not open", func(t *testing.T) {
-		t.Parallel()
-		for n := range sealed {
-			if _, err := box.Open(nil, sealed[:n]); !errors.Is(err, seal.ErrOpen) {
-				t.Fatalf("%d bytes: got %v; want ErrOpen", n, err)
-			}
-		}
+		wantClosed(t, own, append(bytes.Clone(sealed), 0))
 	})
 	for name, other := range map[string]*seal.Box{
-		"5.3 another key does not open":     ring(t, "session", "https://op", "app", key(2)).Box("name"),
-		"5.3 another name does not open":    ring(t, "session", "https://op", "app", key(1)).Box("nam"),
-		"5.3 another issuer does not open":  ring(t, "session", "https://op/", "app", key(1)).Box("name"),
-		"5.3 another client does not open":  ring(t, "session", "https://op", "apps", key(1)).Box("name"),
-		"5.3 another purpose does not open": ring(t, "transaction", "https://op", "app", key(1)).Box("name"),
-		"5.3 parts do not run together":     ring(t, "session", "tps://op", "app", key(1)).Box("nameht"),
+		"5.3 another key does not open":     box(t, "session", "name", "https://op", "app", key(2)),
+		"5.3 another name does not open":    box(t, "session", "nam", "https://op", "app", key(1)),
+		"5.3 another issuer does not open":  box(t, "session", "name", "https://op/", "app", key(1)),
+		"5.3 another client does not open":  box(t, "session", "name", "https://op", "apps", key(1)),
+		"5.3 another purpose does not open": box(t, "transaction", "name", "https://op", "app", key(1)),
+		"5.3 parts do not run together":     box(t, "session", "nameht", "tps://op", "app", key(1)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := other.Open(nil, sealed); !errors.Is(err, seal.ErrOpen) {
-				t.Errorf("got %v; want ErrOpen", err)
-			}
+			wantClosed(t, other, sealed)
 		})
 	}
 	t.Run("5.4 an old key opens, the new one seals, a removed one does not open", func(t *testing.T) {
 		t.Parallel()
-		both := ring(t, "session", "https://op", "app", key(2), key(1)).Box("name")
-		if got, err := both.Open(nil, sealed); err != nil || !bytes.Equal(got, plain) {
-			t.Errorf("old value: got %q, %v; want it to open", got, err)
-		}
-		renewed := both.Seal(nil, plain)
-		if _, err := box.Open(nil, renewed); !errors.Is(err, seal.ErrOpen) {
-			t.Errorf("new value with the old key alone: got %v; want ErrOpen", err)
-		}
-		alone := ring(t, "session", "https://op", "app", key(2)).Box("name")
-		if got, err := alone.Open(nil, renewed); err != nil || !bytes.Equal(got, plain) {
-			t.Errorf("new value with the new key: got %q, %v; want it to open", got, err)
-		}
-		if _, err := alone.Open(nil, sealed); !errors.Is(err, seal.ErrOpen) {
-			t.Errorf("old value with the old key removed: got %v; want ErrOpen", err)
-		}
+		both := box(t, "session", "name", "https://op", "app", key(2), key(1))
+		wantOpen(t, both, sealed, plain)
+		renewed := both.Seal(nil, []byte(plain))
+		wantClosed(t, own, renewed)
+		alone := box(t, "session", "name", "https://op", "app", key(2))
+		wantOpen(t, alone, renewed, plain)
+		wantClosed(t, alone, sealed)
 	})
 }
 
-func TestSealIsNeverTheSameTwice(t *testing.T) {
-	t.Parallel()
-	box := ring(t, "session", "i", "c", key(1)).Box("n")
-	if a, b := box.Seal(nil, []byte("x")), box.Seal(nil, []byte("x")); bytes.Equal(a, b) {
-		t.Error("two seals of one value are equal; want a new nonce each time")
-	}
-}
-
-func TestNewRingRefusesKeysThatAreNone(t *testing.T) {
+func TestNewRing_KeysMissingOrShort(t *testing.T) {
 	t.Parallel()
 	for name, keys := range map[string][][]byte{
 		"no key":      nil,
@@ -115,4 +101,24 @@ func TestNewRingRefusesKeysThatAreNone(t *testing.T) {
 			t.Errorf("%s: got %v, %v; want an error", name, r, err)
 		}
 	}
+}
+
+// FuzzOpen checks that no byte string opens that was not sealed, and that what
+// was sealed opens under its own name and under no other.
+func FuzzOpen(f *testing.F) {
+	f.Add([]byte{}, []byte{}, "name", "name")
+	f.Add(make([]byte, overhead), []byte("x"), "name", "nam")
+	f.Fuzz(func(t *testing.T, forged, plain []byte, name, other string) {
+		own := box(t, "session", name, "https://op", "app", key(2), key(1))
+		wantClosed(t, own, forged)
+		sealed := own.Seal([]byte("before"), plain)
+		if !bytes.HasPrefix(sealed, []byte("before")) || len(sealed) != len("before")+len(plain)+overhead {
+			t.Fatalf("got %x; want the sealed value appended", sealed)
+		}
+		sealed = sealed[len("before"):]
+		wantOpen(t, own, sealed, string(plain))
+		if other != name {
+			wantClosed(t, box(t, "session", other, "https://op", "app", key(2), key(1)), sealed)
+		}
+	})
 }

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// codecError is what securecookie's Error and MultiError have in common. The
-// second is made of codecs' errors alone, never of a disk's or a network's.
+// codecError has the methods that securecookie's Error and MultiError share. A
+// MultiError contains only errors of codecs, never of a disk or a network.
 type codecError interface {
 	error
 	IsDecode() bool
@@ -19,16 +19,16 @@ type codecError interface {
 	IsInternal() bool
 }
 
-// isForged tells a cookie that the store has not written, or whose session is
-// gone, from a store that is broken. The error for a cookie that is too long is
-// of no kind, since securecookie makes a text of it.
+// isForged reports whether an error means that the store has not written a cookie, or
+// that the cookie's session is gone. Otherwise the store is broken. The error for a
+// cookie that is too long is of no kind, since securecookie keeps only its text.
 func (st *Store) isForged(ctx context.Context, err error) bool {
 	var codec codecError
 	if errors.As(err, &codec) {
 		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
 	}
-	// The socket of a server that is down does not exist either, and no session's
-	// file does if its directory is gone.
+	// ErrNotExist is also the error for the socket of a server that is down, and for
+	// every session's file if the directory is gone.
 	var network *net.OpError
 	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &network) {
 		return false
@@ -37,9 +37,9 @@ func (st *Store) isForged(ctx context.Context, err error) bool {
 	return !errors.As(err, &file) || st.Check(ctx) == nil
 }
 
-// mayBeRefusal tells what a store may say of a value that is too long from what
-// a disk or a network says. Neither securecookie nor other stores have a kind
-// of error for the first.
+// mayBeRefusal reports whether an error may mean that a value is too long for the
+// store. Neither securecookie nor other stores have a kind of error for that, so it
+// is every error that is not of a disk, a network or a context.
 func mayBeRefusal(err error) bool {
 	var file *fs.PathError
 	var network *net.OpError
@@ -47,8 +47,9 @@ func mayBeRefusal(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// storeError says what a store failed to do; nil if err is. A file's name is
-// cut off: it is the session's key in the store, and this goes to a log.
+// storeError returns an error that says what a store failed to do, or nil if err is
+// nil. It cuts off a file's name, since that is the session's key in the store and
+// the error goes to a log.
 func storeError(doing string, err error) error {
 	if err == nil {
 		return nil

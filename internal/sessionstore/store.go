@@ -1,15 +1,15 @@
-// Package sessionstore keeps sealed sessions in a gorilla sessions.Store: any
-// one of an application's, or Cookies, the default.
+// Package sessionstore keeps sealed sessions in a gorilla sessions.Store: one that
+// the application has chosen, or Cookies, the default.
 //
 //	store := sessionstore.New(nil, "signin", box, true)
 //	var s session.Session
 //	found, err := store.Load(r, &s) // an error means that the store is broken
-//	…
+//	...
 //	err = store.Save(w, r, &s, age, false)
 //
-// It is the one way in and out for session bytes. What it hands to a store is
-// sealed; what it reads from there is opened, or is not a session. A store that
-// is broken is an error, and never "no session".
+// All sessions are stored and loaded through this package. The store gets only
+// sealed values, and a value that does not open is not a session. A store that is
+// broken is an error, and never "no session".
 package sessionstore
 
 import (
@@ -46,8 +46,8 @@ type Store struct {
 // buffers hold a session while it is being opened.
 type buffers struct{ sealed, plain []byte }
 
-// New returns a Store over a gorilla store, or over Cookies if store is nil.
-// name is the session cookie's.
+// New returns a Store over a gorilla store, or over Cookies if store is nil. The name
+// is that of the session cookie.
 func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
 	cookies := cookie.Writer{Secure: secure}
 	if store == nil {
@@ -61,8 +61,8 @@ func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
 	}
 }
 
-// unambiguous is a gorilla store that sees no session in a request with two
-// cookies of a name. The store it wraps would pick one of them.
+// unambiguous is a gorilla store that finds no session in a request with two cookies
+// of a name. The store that it wraps would choose one of them.
 type unambiguous struct{ sessions.Store }
 
 // New returns the session that a request presents, or a new one.
@@ -75,15 +75,15 @@ func (u unambiguous) New(r *http.Request, name string) (*sessions.Session, error
 	return u.Store.New(r, name)
 }
 
-// valueKey is where a gorilla session holds the sealed session, as text: some
-// stores keep JSON.
+// valueKey is the key of the sealed session among the values of a gorilla session.
+// The sealed session is text, since some stores keep JSON.
 const valueKey = "signin"
 
-// Load reads the session that a request presents into s. It reports false if
-// there is none, for any reason; an error means that the store is broken.
+// Load reads the session that a request presents into s, and reports whether the
+// request presents one. An error means that the store is broken.
 //
-// It calls the store's New and not Get: the registry behind Get shares a
-// session between two stores of one name, and rewrites the request.
+// It calls the store's New and not Get: the registry behind Get shares a session
+// between two stores of one name, and changes the request.
 func (st *Store) Load(r *http.Request, s *session.Session) (found bool, err error) {
 	kept, err := st.store.New(r, st.name)
 	switch {
@@ -102,7 +102,7 @@ func (st *Store) Load(r *http.Request, s *session.Session) (found bool, err erro
 func (b *buffers) open(box *seal.Box, text string, s *session.Session) bool {
 	var err error
 	b.sealed, err = base64.RawURLEncoding.Strict().AppendDecode(b.sealed[:0], []byte(text))
-	// encoding/base64 ignores line breaks.
+	// The length shows line breaks, which encoding/base64 ignores.
 	if err != nil || base64.RawURLEncoding.EncodedLen(len(b.sealed)) != len(text) {
 		return false
 	}
@@ -111,15 +111,16 @@ func (b *buffers) open(box *seal.Box, text string, s *session.Session) bool {
 		return false
 	}
 	b.plain = plain
-	defer clear(plain) // tokens do not stay in memory longer than they must
+	defer clear(plain) // tokens stay in memory no longer than necessary
 	return s.Decode(plain) == nil
 }
 
-// Save writes a session that is to live for an age. A fresh one belongs to a
+// Save writes a session that lives for the given age. A fresh session belongs to a
 // new sign-in and gets a new place in the store; see Forget for the old one.
 //
-// What does not fit is left out, the least needed first: the access token can
-// be fetched again, and the ID token's signature is a hint at sign-out.
+// If the session does not fit, Save leaves out the access token, which can be fetched
+// again, and then the ID token's header and signature, which are only a hint at
+// sign-out.
 func (st *Store) Save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
 	rest := *s
 	err := st.save(w, r, &rest, age, fresh)
@@ -156,18 +157,18 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	if err != nil && !st.isForged(r.Context(), err) {
 		return err
 	}
-	if fresh || err != nil || kept.IsNew { // a new one may have the ID of one that is gone
+	if fresh || err != nil || kept.IsNew { // a new session may have the ID of one that is gone
 		kept = sessions.NewSession(st.store, st.name) // without an ID: the store makes one
 	}
 	kept.Values = map[any]any{valueKey: text}
 	kept.Options = st.options(age)
-	cookie.Withdraw(w, st.name) // the store adds its cookie beside an earlier one
+	cookie.Withdraw(w, st.name) // the store would add its cookie to an earlier one
 	err = st.store.Save(r, w, kept)
 	if err == nil || errors.Is(err, cookie.ErrTooLarge) || !mayBeRefusal(err) || st.Check(r.Context()) != nil {
 		return err
 	}
-	// The store takes an empty session, so it has keys and a server that answers.
-	// What was passing has passed when it is asked again.
+	// The store accepts an empty session, so it has keys and its server answers. If it
+	// refuses the session again, the problem is not a passing one.
 	if err = st.store.Save(r, w, kept); err != nil && mayBeRefusal(err) {
 		return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
 			ErrTooLarge, len(text), err)
@@ -175,13 +176,13 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	return err
 }
 
-// Forget deletes what the store has under the cookie that a request presents:
-// an attacker who planted a store's cookie in this browser must not read the
-// new session with it, nor the old one.
+// Forget deletes the session that the store has for the cookie of a request: an
+// attacker who has planted a store's cookie in this browser must not read the new
+// session with it, nor the old one.
 func (st *Store) Forget(r *http.Request) error {
 	store := st.store
 	if u, ok := store.(unambiguous); ok {
-		store = u.Store // of two cookies of one name it finds one, which is better than none
+		store = u.Store // it finds one session of two; deleting one is better than none
 	}
 	kept, err := store.New(r, st.name)
 	if err != nil && st.isForged(r.Context(), err) || err == nil && kept.IsNew {
@@ -194,16 +195,16 @@ func (st *Store) Forget(r *http.Request) error {
 	return storeError("deleting from", err)
 }
 
-// Remove deletes what the browser and the store have of a session.
+// Remove deletes a session from the browser and from the store.
 func (st *Store) Remove(w http.ResponseWriter, r *http.Request) error {
 	st.cookies.Unset(w, st.name)
 	unsetSecond(st.cookies, w, r, st.name)
 	return st.Forget(r)
 }
 
-// unsetSecond deletes the second cookie if the browser has one, and withdraws
-// one that this answer was to set. It need not have been part of a session:
-// beside another second cookie, no session could be read.
+// unsetSecond deletes the second cookie if the browser has one, and withdraws one
+// from this answer. It deletes a second cookie even if it was not part of a session,
+// since with another second cookie beside it, no session could be read.
 func unsetSecond(cookies cookie.Writer, w http.ResponseWriter, r *http.Request, name string) {
 	second := cookie.Second(name)
 	cookie.Withdraw(w, second)
@@ -212,7 +213,7 @@ func unsetSecond(cookies cookie.Writer, w http.ResponseWriter, r *http.Request, 
 	}
 }
 
-// Withdraw takes back the session cookies that an answer was to set.
+// Withdraw removes the session cookies from an answer.
 func (st *Store) Withdraw(w http.ResponseWriter) {
 	cookie.Withdraw(w, st.name)
 	cookie.Withdraw(w, cookie.Second(st.name))
@@ -230,15 +231,15 @@ func (st *Store) Check(ctx context.Context) error {
 	return storeError("deleting from", st.store.Save(r, nowhere{}, kept))
 }
 
-// options are ours on every save: a store's own may lack HttpOnly, or be
-// SameSite=None. A negative age deletes.
+// options returns the options for every save, since a store's own may lack HttpOnly
+// or have SameSite=None. A negative age deletes.
 func (st *Store) options(age time.Duration) *sessions.Options {
 	return &sessions.Options{
 		Path: "/", MaxAge: cookie.Seconds(age), Secure: st.cookies.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-// nowhere is a ResponseWriter for what a browser must not hear from a store.
+// nowhere is a ResponseWriter for answers of a store that the browser must not get.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header         { return http.Header{} }

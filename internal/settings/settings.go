@@ -21,37 +21,38 @@ var (
 	scope = regexp.MustCompile(`^[!#-\[\]-~]+$`)
 )
 
-// Loopback reports whether a host (without port) is this machine for programs:
-// nothing that is sent to it leaves the machine. Names below localhost are not:
-// net/http sends requests for them through HTTP_PROXY, in clear, and some
-// resolvers ask the network.
+// Loopback reports whether programs reach this machine under a host (without port),
+// so that nothing sent to it leaves the machine. That is not so for names below
+// localhost: net/http sends requests for them through HTTP_PROXY, unencrypted, and
+// some resolvers ask the network.
 func Loopback(host string) bool {
-	ip, _ := netip.ParseAddr(host) // the zero Addr is no loopback
+	ip, _ := netip.ParseAddr(host) // the zero Addr is not a loopback address
 	return host == "localhost" || ip.IsLoopback()
 }
 
-// LoopbackInBrowsers reports whether a host is this machine for browsers. For them
-// names below localhost are (RFC 6761, section 6.3).
+// LoopbackInBrowsers reports whether browsers reach this machine under a host. They
+// do so under names below localhost too
+// (https://www.rfc-editor.org/rfc/rfc6761#section-6.3).
 func LoopbackInBrowsers(host string) bool {
 	return Loopback(host) || strings.HasSuffix(host, ".localhost")
 }
 
-// origin parses an absolute URL that may have a path and nothing after it.
-// Plain http is for loopback only.
+// origin parses an absolute URL that may have a path, but no query or fragment.
+// Plain http is accepted on loopback only.
 func origin(raw string, loopback func(host string) bool) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case raw == "":
 		return nil, errors.New("is missing; needs an absolute URL such as https://host")
 	case err != nil:
-		// url.Error would repeat it.
+		// url.Error would repeat the URL, which may hold a password.
 		return nil, errors.New("is not a URL; needs an absolute one such as https://host")
 	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
 		return nil, fmt.Errorf("is %q; needs an absolute URL such as https://host", raw)
 	case u.User != nil:
 		return nil, errors.New("must not hold a user name or password")
 	case !host.MatchString(u.Hostname()):
-		return nil, fmt.Errorf("is %q; its host is no host", raw)
+		return nil, fmt.Errorf("is %q; its host is malformed", raw)
 	case u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, fmt.Errorf("is %q; must not have a query or a fragment", raw)
 	case u.Scheme == "http" && !loopback(u.Hostname()):
@@ -72,8 +73,8 @@ func Origin(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// Issuer returns the provider's issuer identifier, which the provider must state to
-// the byte.
+// Issuer returns the provider's issuer identifier unchanged, since the provider must
+// repeat it to the byte.
 func Issuer(raw string) (string, error) {
 	if _, err := origin(raw, Loopback); err != nil {
 		return "", err
@@ -99,8 +100,8 @@ func Base(raw string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(u.Host, "%") { // a zone says nothing to a provider, and is no part of a browser's origin
-		return nil, fmt.Errorf("is %q; its host is no host", raw)
+	if strings.Contains(u.Host, "%") { // a zone, which has no meaning outside this machine
+		return nil, fmt.Errorf("is %q; its host is malformed", raw)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""
@@ -110,9 +111,9 @@ func Base(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// CookieName returns the name of the session cookie. With https it has the
-// prefix __Host-, which browsers accept from this very host only, over https
-// only: no sibling domain and no page over http can set such a cookie.
+// CookieName returns the name of the session cookie. With https it has the prefix
+// __Host-. Browsers accept such a cookie only from the host itself and only over
+// https, so no sibling domain and no page over http can set one.
 // https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-20#section-4.1.3.2
 func CookieName(name string, https bool) (string, error) {
 	const prefix = "__Host-"
@@ -134,10 +135,10 @@ func Route(p string) (string, error) {
 	return p, nil
 }
 
-// Asymmetric returns the algorithms that may sign tokens. It lists what is known,
-// since the next "none" may have another name. The key of symmetric ones would be
-// the client secret, which was not made to be one. EdDSA has two names,
-// https://www.rfc-editor.org/rfc/rfc9864#section-2.2
+// Asymmetric returns the algorithms that may sign tokens. It is a list of what is
+// allowed, since an algorithm like "none" may get another name. Symmetric
+// algorithms would use the client secret as their key, which may be too weak for
+// that. EdDSA has two names: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 func Asymmetric() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 }
@@ -153,7 +154,7 @@ func Algorithms(algs []string) ([]string, error) {
 	return slices.Clone(algs), nil
 }
 
-// Scopes returns the defaults and the scopes, each once.
+// Scopes returns the default scopes and the given ones, each once.
 func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	all := []string{"openid"} // without it, the request is not OpenID Connect
 	if !omitDefaults {

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -8,180 +9,139 @@ import (
 	"github.com/gosignin/signin/internal/settings"
 )
 
-// bad is what a row wants when the value must be refused.
+// bad is what a row wants if the value must be refused.
 const bad = "<refused>"
 
-func check(t *testing.T, what, in, want string, rule func(string) (string, error)) {
-	t.Helper()
-	got, err := rule(in)
-	if err != nil {
-		if got != "" {
-			t.Errorf("%s(%q): got %q beside error %v; want no value", what, in, got, err)
+// str makes a rule that returns a URL one that returns text.
+func str(rule func(string) (*url.URL, error)) func(string) (string, error) {
+	return func(s string) (string, error) {
+		u, err := rule(s)
+		if err != nil {
+			return "", err
 		}
-		got = bad
-	}
-	if got != want {
-		t.Errorf("%s(%q): got %q, %v; want %q", what, in, got, err, want)
+		return u.String(), nil
 	}
 }
 
-func TestIssuer(t *testing.T) {
+// What every kind of URL must be is tested with Origin.
+func TestRules(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{
-		"https://op.example":         "https://op.example",
-		"https://op.example/":        "https://op.example/",
-		"https://op.example/a/b":     "https://op.example/a/b",
-		"http://localhost:3001/oidc": "http://localhost:3001/oidc",
-		"http://127.0.0.9":           "http://127.0.0.9",
-		"http://[::1]:80":            "http://[::1]:80",
-		"":                           bad,
-		"op.example":                 bad,
-		"//op.example":               bad,
-		"https:op.example":           bad,
-		"https://":                   bad,
-		"https://:443":               bad,
-		"ftp://op.example":           bad,
-		"https://u:p@op.example":     bad,
-		"https://op.example?x=y":     bad,
-		"https://op.example?":        bad,
-		"https://op.example#x":       bad,
-		"http://op.example":          bad,
-		"http://localhost.evil.test": bad,
-		"http://op.localhost":        bad, // would go through HTTP_PROXY
-		"http://127.0.0.1.evil.test": bad,
-		"http://10.0.0.1":            bad,
-		"https://op example":         bad,
-		"https://<tenant>.logto.app": bad,
-		"https://op.example\u00a0":   bad,
+	const longest = "x234567890123456789012345678901234567890123456789012345678901234"
+	https := func(s string) (string, error) { return settings.CookieName(s, true) }
+	http := func(s string) (string, error) { return settings.CookieName(s, false) }
+	for _, row := range []struct {
+		name   string
+		rule   func(string) (string, error)
+		values map[string]string
+	}{
+		{"Origin", str(settings.Origin), map[string]string{
+			"https://api.example":             "https://api.example",
+			"https://api.example:8443":        "https://api.example:8443",
+			"HTTPS://API.example":             "https://API.example",
+			"http://localhost:3000":           "http://localhost:3000",
+			"http://127.0.0.9":                "http://127.0.0.9",
+			"http://[::1]:3000":               "http://[::1]:3000",
+			"":                                bad,
+			"api.example":                     bad,
+			"//api.example":                   bad,
+			"https:api.example":               bad,
+			"https://":                        bad,
+			"https://:443":                    bad,
+			"ftp://api.example":               bad,
+			"https://api.example/":            bad,
+			"https://api.example?x=y":         bad,
+			"https://api.example?":            bad,
+			"https://api.example#x":           bad,
+			"https://u@api.example":           bad,
+			"http://api.example":              bad,
+			"http://10.0.0.1":                 bad,
+			"http://localhost.evil.test":      bad,
+			"http://127.0.0.1.evil.test":      bad,
+			"http://api.localhost":            bad, // would go through HTTP_PROXY
+			"https://*.example":               bad,
+			"https://<tenant>.logto.app":      bad,
+			"https://api.example\\@evil.test": bad,
+			"https://api.example\n":           bad,
+			"https://api.example\u00a0":       bad,
+		}},
+		{"Issuer", settings.Issuer, map[string]string{
+			"https://op.example/":    "https://op.example/",
+			"https://op.example/a/b": "https://op.example/a/b",
+			"http://op.localhost":    bad, // would go through HTTP_PROXY
+		}},
+		{"LogtoIssuer", settings.LogtoIssuer, map[string]string{
+			"https://t.logto.app":      "https://t.logto.app/oidc",
+			"https://t.logto.app/":     "https://t.logto.app/oidc",
+			"http://localhost:3001":    "http://localhost:3001/oidc",
+			"https://t.logto.app/oidc": bad,
+			"http://t.localhost":       bad, // would go through HTTP_PROXY
+		}},
+		{"Base", str(settings.Base), map[string]string{
+			"https://app.example":       "https://app.example",
+			"https://app.example/":      "https://app.example",
+			"https://app.example/a/b/":  "https://app.example/a/b",
+			"http://localhost:3000":     "http://localhost:3000",
+			"http://app.localhost":      "http://app.localhost",
+			"https://[fe80::1%25eth0]":  bad,
+			"https://app.example/a/../": bad,
+			"https://app.example//a":    bad,
+			"https://app.example/a;b":   bad,
+			"http://app.example":        bad,
+		}},
+		{"CookieName with https", https, map[string]string{
+			"signin": "__Host-signin", "__Host-signin": "__Host-signin", "a-b_9": "__Host-a-b_9", longest: "__Host-" + longest,
+			"": bad, "__Host-": bad, "a b": bad, "a=b": bad, "a;b": bad, "ä": bad, "a.b": bad, longest + "5": bad,
+		}},
+		{"CookieName without https", http, map[string]string{"__Host-signin": "signin"}},
+		{"Route", settings.Route, map[string]string{
+			"/sign-in": "/sign-in", "/app/sign-in": "/app/sign-in",
+			"": bad, "/": bad, "sign-in": bad, "/sign-in/": bad, "//sign-in": bad, "/a/../b": bad,
+			"/a?b": bad, "/a#b": bad, "/a%2Fb": bad, `/a\b`: bad, "/{x}": bad, "/a b": bad,
+		}},
 	} {
-		check(t, "Issuer", in, want, settings.Issuer)
-	}
-}
-
-func TestLogtoIssuer(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"https://t.logto.app":      "https://t.logto.app/oidc",
-		"https://t.logto.app/":     "https://t.logto.app/oidc",
-		"http://localhost:3001":    "http://localhost:3001/oidc",
-		"https://t.logto.app/oidc": bad,
-		"t.logto.app":              bad,
-	} {
-		check(t, "LogtoIssuer", in, want, settings.LogtoIssuer)
-	}
-}
-
-func TestBase(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"https://app.example":       "https://app.example",
-		"https://app.example/":      "https://app.example",
-		"https://app.example/a/b/":  "https://app.example/a/b",
-		"http://localhost:3000":     "http://localhost:3000",
-		"http://app.localhost":      "http://app.localhost",
-		"https://[fe80::1%25eth0]":  bad,
-		"https://app.example/a/../": bad,
-		"https://app.example//a":    bad,
-		"https://app.example/a;b":   bad,
-		"http://app.example":        bad,
-		"":                          bad,
-	} {
-		check(t, "Base", in, want, func(s string) (string, error) {
-			u, err := settings.Base(s)
-			if err != nil {
-				return "", err
+		for in, want := range row.values {
+			got, err := row.rule(in)
+			if err != nil && got == "" {
+				got = bad
 			}
-			return u.String(), nil
-		})
-	}
-}
-
-func TestOrigin(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"https://api.example":             "https://api.example",
-		"https://api.example:8443":        "https://api.example:8443",
-		"HTTPS://API.example":             "https://API.example",
-		"http://localhost:3000":           "http://localhost:3000",
-		"http://127.0.0.1:3000":           "http://127.0.0.1:3000",
-		"http://[::1]:3000":               "http://[::1]:3000",
-		"":                                bad,
-		"api.example":                     bad,
-		"//api.example":                   bad,
-		"https://api.example/":            bad,
-		"https://api.example/v1":          bad,
-		"https://api.example?x=y":         bad,
-		"https://api.example?":            bad,
-		"https://api.example#x":           bad,
-		"https://u:p@api.example":         bad,
-		"https://u@api.example":           bad,
-		"http://api.example":              bad,
-		"http://localhost.evil.test":      bad,
-		"http://api.localhost":            bad, // would go through HTTP_PROXY
-		"ftp://api.example":               bad,
-		"urn:api":                         bad,
-		"https://*.example":               bad,
-		"https://api.example, b.test":     bad,
-		"https://api.example\\@evil.test": bad,
-		"https://api.example\n":           bad,
-		"https://:443":                    bad,
-		"null":                            bad,
-	} {
-		check(t, "Origin", in, want, func(s string) (string, error) {
-			u, err := settings.Origin(s)
-			if err != nil {
-				return "", err
+			if got != want || (err != nil) != (want == bad) {
+				t.Errorf("%s(%q): got %q, %v; want %q", row.name, in, got, err, want)
 			}
-			return u.String(), nil
-		})
-	}
-}
-
-func TestCookieName(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"signin": "__Host-signin", "__Host-signin": "__Host-signin", "a-b_9": "__Host-a-b_9",
-		"": bad, "__Host-": bad, "a b": bad, "a=b": bad, "a;b": bad, "ä": bad, "a.b": bad,
-		"x2345678901234567890123456789012345678901234567890123456789012345": bad,
-	} {
-		check(t, "CookieName", in, want, func(s string) (string, error) { return settings.CookieName(s, true) })
-	}
-	check(t, "CookieName", "__Host-signin", "signin", func(s string) (string, error) { return settings.CookieName(s, false) })
-}
-
-func TestRoute(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"/sign-in": "/sign-in", "/app/sign-in": "/app/sign-in",
-		"": bad, "/": bad, "sign-in": bad, "/sign-in/": bad, "//sign-in": bad, "/a/../b": bad,
-		"/a?b": bad, "/a#b": bad, "/a%2Fb": bad, `/a\b`: bad, "/{x}": bad, "/a b": bad,
-	} {
-		check(t, "Route", in, want, settings.Route)
+		}
 	}
 }
 
 func TestLists(t *testing.T) {
 	t.Parallel()
+	scopes := func(s ...string) ([]string, error) { return settings.Scopes(s, false) }
+	alone := func(s ...string) ([]string, error) { return settings.Scopes(s, true) }
+	algorithms := func(s ...string) ([]string, error) { return settings.Algorithms(s) }
+	resources := func(s ...string) ([]string, error) { return settings.Resources(s) }
 	for _, row := range []struct {
-		name string
-		got  func() ([]string, error)
-		want []string // nil: refused
+		name     string
+		rule     func(...string) ([]string, error)
+		in, want []string // want nil: refused
 	}{
-		{"the default scopes", func() ([]string, error) { return settings.Scopes(nil, false) }, []string{"openid", "profile", "offline_access"}},
-		{"more scopes, none twice", func() ([]string, error) { return settings.Scopes([]string{"email", "profile", "email"}, false) }, []string{"openid", "profile", "offline_access", "email"}},
-		{"openid stays", func() ([]string, error) { return settings.Scopes([]string{"email"}, true) }, []string{"openid", "email"}},
-		{"two scopes in one", func() ([]string, error) { return settings.Scopes([]string{"a b"}, false) }, nil},
-		{"an empty scope", func() ([]string, error) { return settings.Scopes([]string{""}, false) }, nil},
-		{"a quote in a scope", func() ([]string, error) { return settings.Scopes([]string{`a"`}, false) }, nil},
-		{"algorithms", func() ([]string, error) { return settings.Algorithms([]string{"ES384", "EdDSA", "Ed25519"}) }, []string{"ES384", "EdDSA", "Ed25519"}},
-		{"no algorithm at all", func() ([]string, error) { return settings.Algorithms([]string{"none"}) }, nil},
-		{"a symmetric algorithm", func() ([]string, error) { return settings.Algorithms([]string{"ES384", "HS256"}) }, nil},
-		{"resources", func() ([]string, error) { return settings.Resources([]string{"https://api.example", "urn:x:y"}) }, []string{"https://api.example", "urn:x:y"}},
-		{"a relative resource", func() ([]string, error) { return settings.Resources([]string{"/api"}) }, nil},
-		{"a resource with a fragment", func() ([]string, error) { return settings.Resources([]string{"https://api.example#"}) }, nil},
-		{"a resource that is no URI", func() ([]string, error) { return settings.Resources([]string{"https://a b"}) }, nil},
+		{"the default scopes", scopes, nil, []string{"openid", "profile", "offline_access"}},
+		{"more scopes, each kept once", scopes, []string{"email", "profile", "email"},
+			[]string{"openid", "profile", "offline_access", "email"}},
+		{"no default scopes, and openid stays", alone, []string{"email"}, []string{"openid", "email"}},
+		// https://www.rfc-editor.org/rfc/rfc6749#section-3.3
+		{"two scopes in one", scopes, []string{"a b"}, nil},
+		{"an empty scope", scopes, []string{""}, nil},
+		{"a quote in a scope", scopes, []string{`a"`}, nil},
+		{"a backslash in a scope", scopes, []string{`a\`}, nil},
+		{"a DEL in a scope", scopes, []string{"a\x7f"}, nil},
+		{"a scope beyond ASCII", scopes, []string{"é"}, nil},
+		{"algorithms", algorithms, []string{"ES384", "EdDSA", "Ed25519"}, []string{"ES384", "EdDSA", "Ed25519"}},
+		{"the algorithm none", algorithms, []string{"none"}, nil},
+		{"a symmetric algorithm", algorithms, []string{"ES384", "HS256"}, nil},
+		{"resources", resources, []string{"https://api.example", "urn:x:y"}, []string{"https://api.example", "urn:x:y"}},
+		{"a relative resource", resources, []string{"/api"}, nil},
+		{"a resource with a fragment", resources, []string{"https://api.example#"}, nil},
+		{"a resource that is not a URI", resources, []string{"https://a b"}, nil},
 	} {
-		got, err := row.got()
+		got, err := row.rule(row.in...)
 		if (err != nil) != (row.want == nil) || !slices.Equal(got, row.want) {
 			t.Errorf("%s: got %q, %v; want %q", row.name, got, err, row.want)
 		}
@@ -190,12 +150,9 @@ func TestLists(t *testing.T) {
 
 func TestDuration(t *testing.T) {
 	t.Parallel()
-	if got, err := settings.Duration(time.Second); got != time.Second || err != nil {
-		t.Errorf("Duration(1s): got %v, %v; want it", got, err)
-	}
-	for _, d := range []time.Duration{0, -1} {
-		if got, err := settings.Duration(d); err == nil || got != 0 {
-			t.Errorf("Duration(%v): got %v, %v; want it refused", d, got, err)
+	for _, d := range []time.Duration{time.Second, 0, -1} {
+		if got, err := settings.Duration(d); got != max(d, 0) || (err == nil) != (d > 0) {
+			t.Errorf("Duration(%v): got %v, %v", d, got, err)
 		}
 	}
 }

@@ -69,8 +69,8 @@ func (st *State) AddSuccessor(ctx context.Context, s, next *session.Session) (bo
 	return ok, failure("writing a refreshed session to", err)
 }
 
-// Successor opens the successor of a session. The error says that it does not
-// open, or is not the next generation of this session.
+// Successor opens the successor of a session. It is an error if it does not open,
+// or is not the next generation of this session.
 func (st *State) Successor(s *session.Session, sealed []byte) (*session.Session, error) {
 	plain, err := st.successors.Box(st.GenerationKey(Successor, s.ID, s.Generation)).Open(nil, sealed)
 	if err != nil {

@@ -14,17 +14,19 @@ const (
 	issuer = "https://op.test/oidc"
 	client = "app"
 	ttl    = time.Hour
+	both   = `{"sub":"u1","sid":"s1"}`
 )
 
 var start = time.UnixMilli(1_700_000_000_500)
 
-// shared is shared state that can be made to fail, and keeps what it was told.
+// shared is shared state that keeps what it was told. It can be made to fail,
+// and to answer something else.
 type shared struct {
 	values map[string][]byte
 	ttls   map[string]time.Duration
 	fail   map[string]error // by operation
 	answer func([][]byte) [][]byte
-	asked  func(keys []string)
+	asked  []string // the keys of the last Get
 }
 
 func newShared() *shared {
@@ -35,9 +37,7 @@ func (s *shared) Get(_ context.Context, keys ...string) ([][]byte, error) {
 	if err := s.fail["Get"]; err != nil {
 		return nil, err
 	}
-	if s.asked != nil {
-		s.asked(keys)
-	}
+	s.asked = append([]string{}, keys...)
 	var values [][]byte
 	for _, k := range keys {
 		values = append(values, s.values[k])
@@ -57,11 +57,8 @@ func (s *shared) Set(_ context.Context, key string, value []byte, ttl time.Durat
 }
 
 func (s *shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
-	if err := s.fail["Add"]; err != nil {
+	if err := s.fail["Add"]; err != nil || s.values[key] != nil {
 		return false, err
-	}
-	if s.values[key] != nil {
-		return false, nil
 	}
 	s.values[key], s.ttls[key] = bytes.Clone(value), ttl
 	return true, nil
@@ -77,25 +74,21 @@ func (s *shared) Delete(_ context.Context, key string) error {
 
 func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
-func open(t *testing.T, s sharedstate.Store, issuer, client string, keys ...[]byte) *sharedstate.State {
+func open(t testing.TB, s sharedstate.Store, issuer, client string, keys ...[]byte) *sharedstate.State {
 	t.Helper()
 	if keys == nil {
 		keys = [][]byte{key(1)}
 	}
-	l, err := sharedstate.New(s, keys, issuer, client, ttl)
-	if err != nil {
-		t.Fatalf("New: got error %v; want none", err)
-	}
-	return l
+	st, err := sharedstate.New(s, keys, issuer, client, ttl)
+	noError(t, err)
+	return st
 }
 
 // with returns a session that began at start, at generation 3, with these claims.
 func with(t testing.TB, payload string) *session.Session {
 	t.Helper()
 	claims, err := session.ParseClaims(payload, "")
-	if err != nil {
-		t.Fatalf("ParseClaims: got error %v; want none", err)
-	}
+	noError(t, err)
 	return &session.Session{
 		ID: session.ID{15: 7}, Began: start, Created: start.Truncate(time.Second), LastSeen: start.Truncate(time.Second),
 		Generation: 3, Claims: claims,
@@ -110,4 +103,29 @@ func successorTo(s *session.Session, refreshToken string) *session.Session {
 	return &next
 }
 
-const both = `{"sub":"u1","sid":"s1"}`
+// changed returns a copy of s with something else.
+func changed(s *session.Session, change func(*session.Session)) *session.Session {
+	other := *s
+	change(&other)
+	return &other
+}
+
+func add(t *testing.T, st *sharedstate.State, s, next *session.Session) {
+	t.Helper()
+	if ok, err := st.AddSuccessor(t.Context(), s, next); !ok || err != nil {
+		t.Fatalf("AddSuccessor: got %v, %v; want true", ok, err)
+	}
+}
+
+func end(t *testing.T, st *sharedstate.State, kind sharedstate.Kind, value string, reason sharedstate.Reason, at time.Time) {
+	t.Helper()
+	noError(t, st.End(t.Context(), kind, []byte(value), reason, at))
+}
+
+// noError ends the test with an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("got error %v; want none", err)
+	}
+}

@@ -195,7 +195,8 @@ func (m *Memory) makeRoom(e *entry, now int64) error {
 	if !fits() {
 		return ErrFull
 	}
-	// For any class, or one entry would have to drop all that were left.
+	// Whatever the class of e: otherwise a later entry would have to drop all cached
+	// ones at once.
 	for len(m.cached.entries) > 0 && !m.most.fit(len(m.entries)+1, m.cached.bytes+m.others.bytes+e.size()) {
 		m.remove(m.cached.entries[0])
 	}

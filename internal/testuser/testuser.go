@@ -1,7 +1,7 @@
 // Package testuser holds the context key by which signintest hands a user to the
 // handlers and guards under test.
 //
-// It is internal so that nothing outside this module can make the key: an
+// The package is internal so that no code outside this module can use the key: an
 // application cannot put a user into a running program, by accident or on purpose.
 package testuser
 
@@ -14,11 +14,11 @@ type Value struct {
 	// User is a *signin.User. Its type is not named here because internal
 	// packages do not import the root.
 	User any
-	// Tokens are access tokens of the user.
+	// Tokens are the user's access tokens.
 	Tokens []Token
 }
 
-// Token is an access token, and the options by which it is asked for.
+// Token is an access token, and the options with which a handler asks for it.
 type Token struct {
 	Options any // a []signin.TokenOption
 	Access  string

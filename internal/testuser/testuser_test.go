@@ -1,7 +1,6 @@
 package testuser_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/gosignin/signin/internal/testuser"
@@ -9,17 +8,11 @@ import (
 
 func TestFrom(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
-	if got := testuser.From(ctx); got != nil {
-		t.Errorf("no user: got %v; want nil", got)
-	}
-	outer := &testuser.Value{User: "outer"}
-	inner := &testuser.Value{User: "inner"}
-	ctx = testuser.With(ctx, outer)
-	if got := testuser.From(ctx); got != outer {
-		t.Errorf("one user: got %v; want it", got)
-	}
-	if got := testuser.From(testuser.With(ctx, inner)); got != inner {
-		t.Errorf("two users: got %v; want the inner one", got)
+	none := t.Context()
+	outer, inner := &testuser.Value{User: "outer"}, &testuser.Value{User: "inner"}
+	one := testuser.With(none, outer)
+	two := testuser.With(one, inner)
+	if a, b, c := testuser.From(none), testuser.From(one), testuser.From(two); a != nil || b != outer || c != inner {
+		t.Errorf("got %v, %v, %v; want nil, the outer, the inner value", a, b, c)
 	}
 }

@@ -1,13 +1,14 @@
 package tokens_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -39,20 +40,20 @@ var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	return key
 })
 
-// fake is a provider whose answers a test writes.
+// fake is a provider whose answers a test writes, and the log of its client.
 type fake struct {
 	*httptest.Server
 	t *testing.T
 
-	mu       sync.Mutex
-	keys     int // the status of the keys' document
-	tokens   reply
-	info     reply
-	revoke   int // the status of a revocation
-	forms    []url.Values
-	revoked  []string
-	asked    int // for userinfo
-	lastSeen string
+	// Its answers: a status of the keys and of a revocation, and documents.
+	keys, revoke int
+	tokens, info reply
+
+	// What it was asked. The requests of a test come one after another.
+	forms   []url.Values
+	revoked []string
+	bearers []string // the Authorization of userinfo requests
+	said    strings.Builder
 }
 
 // reply is an answer in JSON.
@@ -61,26 +62,8 @@ type reply struct {
 	body   any
 }
 
-// log is what a Source has said.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // newFake starts a provider, and returns it with a Source that asks it.
-func newFake(t *testing.T, change ...func(*tokens.Source)) (*fake, *tokens.Source, *log) {
+func newFake(t *testing.T, change ...func(*tokens.Source)) (*fake, *tokens.Source) {
 	t.Helper()
 	f := &fake{t: t, keys: http.StatusOK, revoke: http.StatusOK}
 	mux := http.NewServeMux()
@@ -98,36 +81,30 @@ func newFake(t *testing.T, change ...func(*tokens.Source)) (*fake, *tokens.Sourc
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: signingKey().Public(), KeyID: "k"}}})
 	})
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
-		f.note(func() { _ = r.ParseForm(); f.forms = append(f.forms, r.PostForm) })
+		_ = r.ParseForm()
+		f.forms = append(f.forms, r.PostForm)
 		f.tokens.write(w)
 	})
 	mux.HandleFunc("/me", func(w http.ResponseWriter, r *http.Request) {
-		f.note(func() { f.asked++; f.lastSeen = r.Header.Get("Authorization") })
+		f.bearers = append(f.bearers, r.Header.Get("Authorization"))
 		f.info.write(w)
 	})
 	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
-		f.note(func() { f.revoked = append(f.revoked, r.PostFormValue("token")) })
+		f.revoked = append(f.revoked, r.PostFormValue("token"))
 		w.WriteHeader(f.revoke)
 	})
-	said := new(log)
 	s := &tokens.Source{
 		Provider: provider.New(provider.Config{
 			Issuer: f.URL, ClientID: "app", ClientSecret: "the-secret", RedirectURL: "https://app.test/callback",
 			Now: func() time.Time { return now },
 		}),
 		Scopes: []string{"openid", "profile", "offline_access"}, Ahead: time.Minute,
-		Log: slog.New(slog.NewTextHandler(said, nil)), Now: func() time.Time { return now },
+		Log: slog.New(slog.NewTextHandler(&f.said, nil)), Now: func() time.Time { return now },
 	}
 	for _, c := range change {
 		c(s)
 	}
-	return f, s, said
-}
-
-func (f *fake) note(what func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	what()
+	return f, s
 }
 
 func (r reply) write(w http.ResponseWriter) {
@@ -139,33 +116,7 @@ func (r reply) write(w http.ResponseWriter) {
 // object is JSON.
 type object = map[string]any
 
-// idToken signs claims: those of a good ID token, after changes; nil removes one.
-// oddToken is an ID token whose payload has bits at its end that say nothing, and
-// that is signed so.
-func (f *fake) oddToken() string {
-	f.t.Helper()
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	for _, name := range []string{"A", "Al", "Ali"} {
-		input := []byte(f.idToken(object{"name": name}))
-		input = input[:bytes.LastIndexByte(input, '.')]
-		if (len(input)-1-bytes.IndexByte(input, '.'))%4 == 0 {
-			continue // there are no such bits
-		}
-		end := len(input) - 1
-		input[end] = alphabet[strings.IndexByte(alphabet, input[end])|1]
-		sum := sha256.Sum256(input)
-		r, s, err := ecdsa.Sign(rand.Reader, signingKey(), sum[:])
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		both := make([]byte, 64)
-		r.FillBytes(both[:32])
-		s.FillBytes(both[32:])
-		return string(input) + "." + base64.RawURLEncoding.EncodeToString(both)
-	}
-	panic("one of three lengths in a row has such bits")
-}
-
+// idToken signs the claims of a good ID token, with changes; nil removes one.
 func (f *fake) idToken(changes object) string {
 	f.t.Helper()
 	claims := object{
@@ -192,7 +143,7 @@ func (f *fake) idToken(changes object) string {
 	return compact
 }
 
-// answers makes the token endpoint give new tokens, after changes; nil removes a
+// answers makes the token endpoint give new tokens, with changes; nil removes a
 // member.
 func (f *fake) answers(changes object) {
 	body := object{
@@ -204,6 +155,9 @@ func (f *fake) answers(changes object) {
 	f.tokens = reply{body: body}
 }
 
+// answersID makes the token endpoint give new tokens, with changes to the ID token.
+func (f *fake) answersID(changes object) { f.answers(object{"id_token": f.idToken(changes)}) }
+
 // refuses makes the token endpoint refuse.
 func (f *fake) refuses(status int, code, description string) {
 	f.tokens = reply{status, object{"error": code, "error_description": description}}
@@ -212,11 +166,9 @@ func (f *fake) refuses(status int, code, description string) {
 	}
 }
 
-// form returns the only token request there was.
+// form returns the token request, of which there must be one.
 func (f *fake) form() url.Values {
 	f.t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if len(f.forms) != 1 {
 		f.t.Fatalf("token requests: got %d; want 1", len(f.forms))
 	}
@@ -225,14 +177,12 @@ func (f *fake) form() url.Values {
 
 func (f *fake) wantRevoked(tokens ...string) {
 	f.t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if !slices.Equal(f.revoked, tokens) {
 		f.t.Errorf("revoked: got %q; want %q", f.revoked, tokens)
 	}
 }
 
-// session is a record whose ID token has these claims beside sub, and whose
+// session returns a session whose ID token has these claims beside sub, and whose
 // tokens are "old-refresh" and "old-access".
 func (f *fake) session(claims object, extra string) *session.Session {
 	f.t.Helper()
@@ -253,16 +203,32 @@ func (f *fake) session(claims object, extra string) *session.Session {
 	}
 }
 
-// quiet checks that nothing secret was said.
-func quiet(t *testing.T, f *fake, said *log, err error) {
-	t.Helper()
-	text := said.String()
-	if err != nil {
-		text += err.Error()
-	}
-	for _, secret := range []string{"old-refresh", "new-refresh", "old-access", "new-access", "the-secret", "the-code", "the-verifier", "confidential"} {
+// quiet checks that no secret was logged or is in an error.
+func (f *fake) quiet(err error) {
+	f.t.Helper()
+	text := fmt.Sprint(f.said.String(), err)
+	for _, secret := range []string{
+		"old-refresh", "new-refresh", "old-access", "new-access", "the-secret", "the-code", "the-verifier", "confidential",
+	} {
 		if strings.Contains(text, secret) {
-			t.Errorf("got %q said; want no %q in it", text, secret)
+			f.t.Errorf("got %q logged or returned; want no %q in it", text, secret)
 		}
 	}
+}
+
+// wantKind checks what kind of error of the provider package an error is.
+func wantKind(t *testing.T, what string, err error, kind provider.Kind) {
+	t.Helper()
+	var pe *provider.Error
+	if !errors.As(err, &pe) || pe.Kind != kind {
+		t.Errorf("%s: got error %v; want one that is %v", what, err, kind)
+	}
+}
+
+func withUserInfo(s *tokens.Source) { s.UserInfo = true }
+
+// atHash is https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken
+func atHash(accessToken string) string {
+	sum := sha256.Sum256([]byte(accessToken))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

@@ -3,8 +3,8 @@
 // token brings new tokens and claims.
 //
 // It decides what of a response is believed, and what of a session stays as it
-// was. Where sessions are kept, and who may ask the provider when, is not its
-// business: see packages sessionstore and refresh, whose Source it is.
+// was. It does not know where sessions are kept, nor when the provider may be
+// asked: see packages sessionstore and refresh, whose Source it is.
 package tokens
 
 import (
@@ -90,7 +90,7 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 	}
 	// In any case the tokens are rotated and must be kept.
 	switch {
-	case errors.Is(err, session.ErrTooLarge): // the claims that there were fitted
+	case errors.Is(err, session.ErrTooLarge): // those of s were not
 		src.Log.ErrorContext(ctx, "signin: refreshed a session whose new claims are too large to be kept", "error", err)
 	case err != nil:
 		src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
@@ -99,9 +99,9 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 }
 
 // describe returns next with the claims of a refreshed ID token, if there is one,
-// and of userinfo. The error says what could not be had of these; then the claims
-// are those of s, as far as they may be. If it wraps [refresh.ErrFinal], the
-// provider has lied, and is not believed, whatever it is that holds its tokens.
+// and of userinfo. The error says which of these could not be fetched; then the
+// claims are those of s, as far as they may be. If it wraps [refresh.ErrFinal],
+// the answer is not to be believed, and the session is over.
 func (src *Source) describe(ctx context.Context, s *session.Session, next session.Session, got *provider.Tokens) (session.Session, error) {
 	described := next
 	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
@@ -137,8 +137,7 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 	return described, unknown
 }
 
-// final marks an error of the provider package as one that ends the session, if
-// it does.
+// final marks an error of the provider package that ends the session.
 func final(err error, ends func(*provider.Error) bool) error {
 	var pe *provider.Error
 	if errors.As(err, &pe) && ends(pe) {

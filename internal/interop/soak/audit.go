@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// lease is package signin's: how long a session may wait for a replica that
-	// was killed while it refreshed.
+	// lease is that of package signin: how long a session may wait for a replica
+	// that was killed during a refresh.
 	lease = 30 * time.Second
 	// dueAfter is when a token is due: RefreshBefore is a minute, but at most half
 	// of a token's life.
 	dueAfter = tokenLife / 2
-	// slack is by how much the package may be early or late: it keeps a token's
-	// times in whole seconds.
+	// slack is by how much the package may be early or late, since it keeps the
+	// times of a token in whole seconds.
 	slack = 600 * time.Millisecond
 	// moment is how long before a kill an answer may have come that the killed
-	// replica had not written down yet.
+	// replica had not stored yet.
 	moment = time.Second
 )
 
@@ -26,30 +26,30 @@ const (
 type cause string
 
 const (
-	byKill        cause = "(b) its replica was killed before it wrote a refresh down"
-	byForgetting  cause = "(c) Redis lost its memory"
+	byKill        cause = "(b) its replica was killed before it stored a refresh"
+	byForgetting  cause = "(c) Redis lost its data"
 	byNothingSeen cause = "unexplained"
 )
 
 var causes = []cause{byKill, byForgetting, byNothingSeen}
 
-// figures are what a run comes to.
+// figures are the results of a run.
 type figures struct {
-	sessions map[string]int // by how they ended; "" are those that stand
+	sessions map[string]int // by how they ended; "" are those that have not
 	lost     map[cause]int
 	revoked  map[cause]int // chains of which an old token was used again
-	// refused counts refreshes that the provider refused though the token was
-	// current, and nobody had ended the session.
+	// refused counts refreshes that the provider refused although the token was
+	// current and the session had not ended.
 	refused int
 	orphans int // sign-ins at the provider whose answer never reached a browser
 
 	due, made int // generations due, and refreshes the provider made
-	kept      int // due, and a failure kept every try from the provider until the session's end
-	waiting   int // due, and not made, but within a lease of the session's end
-	missed    int // due, and not made for whatever other reason
+	kept      int // due, but a failure kept every try from the provider until the session's end
+	waiting   int // due less than a lease before the session's end, and not made
+	missed    int // due, and not made for another reason
 	early     int // made before due
-	twice     int // made of a token that had been used, for no cause that has a name
-	again     int // the same, for one that has
+	twice     int // made with a used token, without a named cause
+	again     int // the same, with a named cause
 	atOnce    int // the most refreshes at once, of a session without a named cause
 }
 
@@ -106,7 +106,7 @@ func (a *auditor) chain(c *chain) {
 		good := g.rotations()
 		a.made += len(good)
 		switch {
-		case len(good) == 0 && named: // what nobody has any more cannot be refreshed
+		case len(good) == 0 && named: // the token was lost, so no refresh can be due
 		case len(good) == 0:
 			a.notMade(g, sessions)
 		case good[0].at.Before(g.issued.Add(dueAfter - slack)):
@@ -161,8 +161,8 @@ func (g *generation) rotations() (good []use) {
 	return good
 }
 
-// wanted reports whether a replica has answered a request of a session at a time
-// when its token was due, and how long that was before the session's end.
+// wanted reports whether a replica has answered a request of a session when its
+// token was due, and how long that was before the session's end.
 func (a *auditor) wanted(g *generation, sessions []*session) (due bool, left time.Duration) {
 	from := g.issued.Add(dueAfter + slack)
 	for _, s := range sessions {
@@ -184,13 +184,13 @@ func (a *auditor) wanted(g *generation, sessions []*session) (due bool, left tim
 	return due, left
 }
 
-// wantedToEnd reports whether somebody has asked for a session's end.
+// wantedToEnd reports whether a person has asked for a session's end.
 func wantedToEnd(sessions []*session) bool {
 	return slices.ContainsFunc(sessions, func(s *session) bool { return !s.ending.IsZero() })
 }
 
-// reused finds a refresh token that was used after it had been rotated away: the
-// use that had rotated it, and the later one.
+// reused finds a refresh token that was used again after its rotation, and
+// returns both uses.
 func (c *chain) reused() (rotation, again use, used bool) {
 	for _, g := range c.generations {
 		good := g.rotations()
@@ -203,9 +203,8 @@ func (c *chain) reused() (rotation, again use, used bool) {
 	return use{}, use{}, false
 }
 
-// whyReused names why an old refresh token was used again: what came of the
-// rotation was with a replica that was killed at that moment, and never seen
-// again, or in Redis alone.
+// whyReused names why an old refresh token was used again: the new one was
+// known only to a replica that was killed at that moment, or only to Redis.
 func (a *auditor) whyReused(c *chain) cause {
 	rotation, again, _ := c.reused()
 	successor := c.generations[rotation.next]
@@ -220,14 +219,14 @@ func (a *auditor) whyReused(c *chain) cause {
 	return byNothingSeen
 }
 
-// forgotten reports whether a session was kept in Redis and lost with its memory.
+// forgotten reports whether a session was in Redis when that lost its data.
 func (a *auditor) forgotten(s *session) bool {
 	forgot, back := a.journal.forgot, a.journal.back
 	return a.world.sessions == "redis" && s.how == lost && !forgot.IsZero() &&
 		s.over.After(forgot) && s.began.Before(back) && s.good.Before(back)
 }
 
-// whyLost names why somebody was asked to sign in whose session nobody had
+// whyLost names why a person was asked to sign in whose session had not been
 // ended.
 func (a *auditor) whyLost(s *session) cause {
 	if a.forgotten(s) {
@@ -246,7 +245,7 @@ func (a *auditor) whyLost(s *session) cause {
 	return why
 }
 
-// puzzle describes what nobody can explain, for whoever has to.
+// puzzle describes what has no named cause.
 func (a *auditor) puzzle(what string, c *chain) {
 	a.tell("UNEXPLAINED: %s", what)
 	if c == nil {
@@ -264,7 +263,7 @@ func (a *auditor) puzzle(what string, c *chain) {
 	}
 }
 
-// since is a time in seconds of the run; below zero if it is none.
+// since is a time in seconds of the run; -1 for the zero time.
 func (a *auditor) since(t time.Time) float64 {
 	if t.IsZero() {
 		return -1

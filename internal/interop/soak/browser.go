@@ -13,28 +13,27 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/html"
-	"golang.org/x/net/html/atom"
+	"github.com/gosignin/signin/internal/interop/form"
 )
 
 const (
 	// patience is how long a person waits for an answer.
 	patience = 5 * time.Second
-	// maxHops is how many redirects and forms lead nowhere.
+	// maxHops is after how many redirects and forms a visit gives up.
 	maxHops = 20
 )
 
-// A browser is one without a screen: it keeps cookies, and says of its requests
-// what browsers say. It is safe for concurrent use.
+// A browser has no screen. It keeps cookies, and sends the headers that
+// browsers send. It is safe for concurrent use.
 type browser struct {
-	client *http.Client // without a jar: what is lost on the way never gets into it
+	client *http.Client // without a jar, since the browser may not keep an answer's cookies
 	jar    *cookiejar.Jar
 }
 
 func newBrowser(transport http.RoundTripper) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		panic(err) // it has no reason to
+		panic(err) // never: there are no options
 	}
 	return &browser{jar: jar, client: &http.Client{
 		Transport:     transport,
@@ -52,9 +51,8 @@ type answer struct {
 	cookies  []*http.Cookie
 }
 
-// navigation is what a browser says of a request of that kind: "document" is a
-// page that the person goes to, "empty" a fetch of that page, "image" an image
-// in it.
+// navigation is a browser's request of a kind: "document" for a page that the
+// person opens, "empty" for a fetch of that page, "image" for an image in it.
 func navigation(to *url.URL, kind string) *http.Request {
 	r := &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Header: http.Header{}}
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
@@ -74,7 +72,7 @@ func navigation(to *url.URL, kind string) *http.Request {
 }
 
 // send makes one request with the browser's cookies. keep tells whether the
-// answer's cookies arrive.
+// browser keeps those of the answer.
 func (b *browser) send(ctx context.Context, r *http.Request, keep bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -114,14 +112,14 @@ func (b *browser) visit(ctx context.Context, to *url.URL, person string, stop fu
 		if err != nil || stop(a) {
 			return a, err
 		}
-		switch f, ok := firstForm(string(a.body)); {
+		switch f, ok := form.First(string(a.body)); {
 		case a.location != nil:
 			r = navigation(a.location, "document")
 		case ok && a.status == http.StatusOK:
-			if r, err = f.submit(a.url, person); err != nil {
+			if r, err = submit(f, a.url, person); err != nil {
 				return a, err
 			}
-			site = "cross-site" // whatever comes of it, the provider's page began it
+			site = "cross-site" // from now on, since the provider's page began it
 		default:
 			return a, nil
 		}
@@ -139,88 +137,25 @@ func (b *browser) session(base *url.URL) (cookies []*http.Cookie) {
 	return cookies
 }
 
-// A form is what a browser sends when its first button is pressed.
-type form struct {
-	method, action string
-	values         url.Values
-	button         bool
-}
-
-// submit fills in who it is, wherever the form asks for that.
-func (f form) submit(from *url.URL, person string) (*http.Request, error) {
-	to, err := from.Parse(f.action)
+// submit fills in the person's name where the form asks for it.
+func submit(f form.Form, from *url.URL, person string) (*http.Request, error) {
+	to, err := from.Parse(f.Action)
 	if err != nil {
 		return nil, fmt.Errorf("a form's action: %w", err)
 	}
 	for _, name := range []string{"login", "password", "identifier"} {
-		if f.values.Has(name) {
-			f.values.Set(name, person)
+		if f.Values.Has(name) {
+			f.Values.Set(name, person)
 		}
 	}
 	r := navigation(to, "document")
-	if f.method != http.MethodPost {
-		to.RawQuery = f.values.Encode()
+	if f.Method != http.MethodPost {
+		to.RawQuery = f.Values.Encode()
 		return r, nil
 	}
-	body := f.values.Encode()
+	body := f.Values.Encode()
 	r.Method, r.Body, r.ContentLength = http.MethodPost, io.NopCloser(strings.NewReader(body)), int64(len(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Origin", from.Scheme+"://"+from.Host)
 	return r, nil
-}
-
-// firstForm reads the first form of an HTML page. A button may stand outside.
-func firstForm(body string) (form, bool) {
-	if !strings.Contains(body, "<form") {
-		return form{}, false
-	}
-	root, err := html.Parse(strings.NewReader(body))
-	if err != nil {
-		return form{}, false
-	}
-	for node := range root.Descendants() {
-		if node.DataAtom != atom.Form {
-			continue
-		}
-		f := form{method: strings.ToUpper(attribute(node, "method")), action: attribute(node, "action"), values: url.Values{}}
-		id := attribute(node, "id")
-		for control := range root.Descendants() {
-			if within(control, node) || id != "" && attribute(control, "form") == id {
-				f.add(control)
-			}
-		}
-		return f, true
-	}
-	return form{}, false
-}
-
-// add takes a control over into the form; of the buttons only the first.
-func (f *form) add(control *html.Node) {
-	switch {
-	case control.DataAtom == atom.Button && !f.button:
-		f.button = true
-	case control.DataAtom != atom.Input:
-		return
-	}
-	if name := attribute(control, "name"); name != "" {
-		f.values.Add(name, attribute(control, "value"))
-	}
-}
-
-func within(node, ancestor *html.Node) bool {
-	for n := range node.Ancestors() {
-		if n == ancestor {
-			return true
-		}
-	}
-	return false
-}
-
-func attribute(node *html.Node, name string) string {
-	for _, a := range node.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
 }

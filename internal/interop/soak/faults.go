@@ -13,7 +13,7 @@ import (
 
 // The faults, by name. One is at work at a time.
 const (
-	killReplica = "replica"      // a replica is killed, and another takes its place
+	killReplica = "replica"      // a replica is killed, and another one replaces it
 	killRedis   = "redis-kill"   // Redis is killed, and restarted with its data
 	pauseRedis  = "redis-pause"  // Redis does not answer for a while
 	forgetRedis = "redis-memory" // Redis is killed, and restarted without its data; once
@@ -46,7 +46,7 @@ type troublemaker struct {
 	*world
 	random *rand.Rand
 	round  []string  // what is left of this round
-	forget time.Time // when Redis is to lose its memory; zero: never, or it has
+	forget time.Time // when Redis is to lose its data; zero: never, or it has
 }
 
 func newTroublemaker(w *world) *troublemaker {
@@ -79,9 +79,9 @@ func (t *troublemaker) work(ctx, day context.Context) error {
 	return nil
 }
 
-// next returns the fault whose turn it is, or "". All of them come in each
-// round, in another order; only Redis's memory is lost once, in the middle of the
-// run, since that costs sessions.
+// next returns the fault whose turn it is, or "". Each round has all of them in
+// another order. Only the data of Redis are lost just once, in the middle of
+// the run, since that costs sessions.
 func (t *troublemaker) next() string {
 	if !t.forget.IsZero() && time.Now().After(t.forget) {
 		t.forget = time.Time{}
@@ -99,13 +99,13 @@ func (t *troublemaker) next() string {
 	return name
 }
 
-// between is a time between two, or less if the run is short.
+// between is a time between least and most, or less if the run is short.
 func (t *troublemaker) between(least, most time.Duration) time.Duration {
 	d := least + time.Duration(t.random.Int64N(int64(most-least)))
 	return min(d, t.duration/25)
 }
 
-// make makes one fault, and undoes it.
+// make makes one fault, and ends it.
 func (t *troublemaker) make(day context.Context, name string) error {
 	switch name {
 	case killReplica:

@@ -17,11 +17,10 @@ import (
 	"time"
 )
 
-// A gate stands between the replicas and their provider: it is the proxy that
-// they send their requests through. It writes down every token request and what
-// the provider answered, which is the truth that the soak judges by, and it is
-// where the provider fails. A failure always comes before a request is passed
-// on, so that none loses a token that the provider has rotated.
+// A gate is the proxy between the replicas and their provider. It records every
+// token request and the provider's answer, by which the soak judges, and it
+// makes the failures of the provider. A failing gate never forwards a request,
+// so that no failure loses a token that the provider has rotated.
 type gate struct {
 	url       string
 	server    *http.Server
@@ -30,7 +29,7 @@ type gate struct {
 	mu      sync.Mutex
 	failing failure
 	over    chan struct{} // closed when failing ends
-	kept    int           // refreshes that a failure has kept from the provider
+	kept    int           // refreshes that a failure kept from the provider
 	chains  map[string]*chain
 	tokens  map[string]place // of each refresh token ever given
 }
@@ -50,7 +49,7 @@ type chain struct {
 	nonce, subject, sid string
 	generations         []*generation
 	inFlight, most      int // refreshes at the provider at once
-	// revoked is when the application gave the grant back, or zero.
+	// revoked is when the application revoked the grant, or zero.
 	revoked time.Time
 }
 
@@ -58,8 +57,8 @@ type chain struct {
 type generation struct {
 	issued time.Time
 	to     string // the incarnation that asked for it
-	uses   []use  // as far as they reached the provider
-	kept   int    // uses that a failure has kept from it
+	uses   []use  // that reached the provider
+	kept   int    // uses that a failure kept from it
 }
 
 // A use is one refresh that has reached the provider.
@@ -70,14 +69,14 @@ type use struct {
 	next         int // the generation that it gave; 0: none
 }
 
-// place is where a refresh token stands.
+// place is the position of a refresh token in its chain.
 type place struct {
 	*chain
 	number int
 }
 
 // wayLength is how long a token request takes to the provider, and its answer
-// back, at most: what a network between them would take.
+// back, at most, as over a network.
 const wayLength = 30 * time.Millisecond
 
 func startGate() (*gate, error) {
@@ -172,7 +171,7 @@ func reset(w http.ResponseWriter) {
 	_ = connection.Close()
 }
 
-// pass waits, as for a packet on its way, unless who waits for it goes away.
+// pass waits for d, or until ctx ends.
 func pass(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -180,8 +179,8 @@ func pass(ctx context.Context, d time.Duration) {
 	}
 }
 
-// forward passes a request on. Whoever sent it may be killed meanwhile, but
-// what has reached the provider is answered, and written down.
+// forward sends a request to the provider. Its replica may be killed meanwhile,
+// but the provider's answer is still recorded.
 func (g *gate) forward(w http.ResponseWriter, r *http.Request, body []byte, form url.Values) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
 	defer cancel()
@@ -190,7 +189,7 @@ func (g *gate) forward(w http.ResponseWriter, r *http.Request, body []byte, form
 	by := out.Header.Get(incarnationHeader)
 	out.Header.Del(incarnationHeader)
 	out.Header.Del("Proxy-Connection")
-	out.Header.Del("Accept-Encoding") // the transport's own, which it undoes
+	out.Header.Del("Accept-Encoding") // so that the transport sets, and decodes, its own
 
 	done := g.reaches(form, by)
 	resp, err := g.transport.RoundTrip(out)
@@ -215,9 +214,8 @@ func (g *gate) forward(w http.ResponseWriter, r *http.Request, body []byte, form
 	_, _ = w.Write(answer)
 }
 
-// reaches writes down that a request of incarnation by is reaching the
-// provider. The caller calls done with the answer, or with status 0 if there is
-// none.
+// reaches records that a request of incarnation by reaches the provider. The
+// caller calls done with the answer, or with status 0 without one.
 func (g *gate) reaches(form url.Values, by string) (done func(status int, answer []byte)) {
 	at := time.Now()
 	g.mu.Lock()
@@ -241,7 +239,7 @@ func (g *gate) reaches(form url.Values, by string) (done func(status int, answer
 	return func(int, []byte) {}
 }
 
-// tokenAnswer is what is of interest in an answer of the token endpoint.
+// tokenAnswer is the part of a token endpoint's answer that the gate records.
 type tokenAnswer struct {
 	RefreshToken string `json:"refresh_token"`
 	IDToken      string `json:"id_token"`
@@ -266,7 +264,7 @@ func (g *gate) exchanged(by string, status int, answer []byte) {
 
 func (g *gate) refreshed(from place, u use, answer []byte) {
 	var tokens tokenAnswer
-	_ = json.Unmarshal(answer, &tokens) // an error has none
+	_ = json.Unmarshal(answer, &tokens) // error responses have no tokens
 	u.answered = time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -278,7 +276,8 @@ func (g *gate) refreshed(from place, u use, answer []byte) {
 	token.uses = append(token.uses, u)
 }
 
-// add writes down a new refresh token and returns its number. g.mu is held.
+// add records a new refresh token and returns its number. The caller holds
+// g.mu.
 func (g *gate) add(c *chain, token, to string) int {
 	number := len(c.generations)
 	c.generations = append(c.generations, &generation{issued: time.Now(), to: to})
@@ -287,7 +286,7 @@ func (g *gate) add(c *chain, token, to string) int {
 }
 
 // refreshes returns how many refreshes the provider has made, and how many a
-// failure has kept from it.
+// failure kept from it.
 func (g *gate) refreshes() (made, kept int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

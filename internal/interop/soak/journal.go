@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// A journal is what people and the soak itself saw. It is safe for concurrent
-// use.
+// A journal records what people and the soak itself saw. It is safe for
+// concurrent use.
 type journal struct {
 	mu       sync.Mutex
 	sessions []*session
 	requests int
-	outcomes map[string]int // of requests that did not get what they asked for
-	copies   map[string]int // outcomes of presenting copies of ended sessions
+	outcomes map[string]int // of requests that failed
+	copies   map[string]int // outcomes of requests with copies of ended sessions
 	mixedUp  []string
 	faults   map[string]int
 	kills    map[string]time.Time // by incarnation
-	// forgot is when Redis lost its memory, and back when it was there again.
+	// forgot is when Redis lost its data, and back when it ran again.
 	forgot, back time.Time
 }
 
@@ -33,10 +33,10 @@ type session struct {
 	person     string
 	began      time.Time
 	nonce, sid string      // of its sign-in, from the first page that it got
-	asked      []time.Time // when requests were sent that a replica has answered, and not with a sign-in
+	asked      []time.Time // when requests were sent that a replica answered without a sign-in
 	good       time.Time   // when the last one was sent that was answered as signed in
-	// ending is when somebody first asked for its end. From then on it may be
-	// over, even if that was answered with an error.
+	// ending is when the person first asked for its end. From then on it may be
+	// over, even if the answer was an error.
 	ending time.Time
 	over   time.Time
 	how    string
@@ -45,7 +45,7 @@ type session struct {
 // How a session was over.
 const (
 	signedOut  = "signed out"
-	incomplete = "signed out, with a 503 that says that copies may live on"
+	incomplete = "signed out, with a 503 that says that copies may still work"
 	loggedOut  = "logged out by the provider"
 	lost       = "lost"
 )
@@ -58,8 +58,8 @@ func (j *journal) begin(person string) *session {
 	return s
 }
 
-// request counts one request of a session, if it was for one: sent when, and
-// with what outcome, "" if it got what it asked for.
+// request counts one request, which may be for a session or for none. The
+// outcome is "" if it succeeded.
 func (j *journal) request(s *session, sent time.Time, outcome string, reached bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -95,7 +95,7 @@ func (j *journal) page(s *session, p accountPage) {
 	}
 }
 
-// ending notes that somebody asks for a session's end.
+// ending notes that a person asks for a session's end.
 func (j *journal) ending(s *session) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -104,8 +104,7 @@ func (j *journal) ending(s *session) {
 	}
 }
 
-// end notes that a session is over. One that somebody has wanted to end is not
-// lost.
+// end notes that a session is over. One whose end was asked for is not lost.
 func (j *journal) end(s *session, how string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -115,8 +114,8 @@ func (j *journal) end(s *session, how string) {
 	s.over, s.how = time.Now(), how
 }
 
-// copied notes what came of presenting cookies of a session that is over. After
-// Redis has lost its memory, nobody knows of its end.
+// copied notes the outcome of a request with cookies of a session that is over.
+// After Redis has lost its data, no replica knows of the end.
 func (j *journal) copied(of *session, outcome string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -126,12 +125,12 @@ func (j *journal) copied(of *session, outcome string) {
 	j.copies[outcome]++
 }
 
-// What may come of a copy.
+// The outcomes of a request with a copy.
 const (
 	refusedCopy       = "refused"
 	unanswered        = "answered with an error"
 	accepted          = "accepted"
-	acceptedForgotten = "accepted, after Redis lost its memory"
+	acceptedForgotten = "accepted, after Redis lost its data"
 )
 
 // fault counts a fault.
@@ -147,14 +146,14 @@ func (j *journal) killed(incarnation string, at time.Time) {
 	j.kills[incarnation] = at
 }
 
-// forgets notes that Redis is about to lose its memory.
+// forgets notes that Redis is about to lose its data.
 func (j *journal) forgets() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.forgot = time.Now()
 }
 
-// remembers notes that Redis is there again, without its memory.
+// remembers notes that Redis runs again, without its data.
 func (j *journal) remembers() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -1,22 +1,23 @@
 //go:build linux
 
-// Soak shows that sessions survive production. It runs an application of several
-// replicas with package signin and Redis, a provider that rotates refresh tokens
-// and takes the use of an old one for theft, and some hundred people with
-// browsers; then it kills, pauses and breaks one thing after another, and counts
-// what became of every session. Access tokens live for eight seconds, so that
-// minutes hold as many refreshes as weeks do in earnest.
+// Soak shows that sessions survive production. It runs an application of
+// several replicas with package signin and Redis, a provider that rotates
+// refresh tokens and takes the reuse of an old one for theft, and some hundred
+// people with browsers. Then it makes one fault after another, and counts what
+// became of each session. Access tokens live for eight seconds, so that minutes
+// have as many refreshes as weeks in production.
 //
 //	cd internal/interop
 //	go run ./soak -duration 5m -sessions cookie -provider node
 //
-// It prints one table, and ends with status 1 if a promise was broken. What
-// judges is what passed between the application and its provider, not what the
-// package says of itself. The seed repeats what people do and which faults come,
-// but not the moments at which they meet.
+// It prints one table, and ends with status 1 if a promise was broken. It
+// judges by the requests between the application and its provider, not by what
+// the package logs. A run with the same seed repeats what people do and which
+// faults come, but not at which moments they meet.
 //
-// It needs Linux and redis-server and, for -provider node, Node 20 with npm ci
-// done in internal/interop. All of it stays on the loopback interface.
+// It needs Linux and redis-server. For -provider node it also needs Node 20,
+// and npm ci must have run in internal/interop. It uses only the loopback
+// interface.
 package main
 
 import (
@@ -83,7 +84,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.people, "people", 200, "how many people there are")
 	flags.IntVar(&o.replicas, "replicas", 4, "how many replicas the application has")
 	flags.StringVar(&o.sessions, "sessions", "cookie", "where sessions are kept: cookie or redis")
-	flags.StringVar(&o.provider, "provider", "signintest", "who signs people in: signintest or node")
+	flags.StringVar(&o.provider, "provider", "signintest", "the provider: signintest or node")
 	faults := flags.String("faults", "all", "all, none, or a list separated by commas")
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "what people do, and which faults come")
 	err := flags.Parse(args)
@@ -119,13 +120,13 @@ type world struct {
 	op       *provider
 	gate     *gate
 	fleet    *fleet
-	budget   atomic.Int64 // how much people may still do
+	budget   atomic.Int64 // how many acts people have left
 	progress io.Writer
 	began    time.Time
 }
 
 // soak lets people and faults work for as long as the options say, and reports
-// what came of it. The error is about the soak itself.
+// the result. The error is about the soak itself.
 func soak(ctx context.Context, o options, progress io.Writer) (*report, error) {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
@@ -151,14 +152,14 @@ func soak(ctx context.Context, o options, progress io.Writer) (*report, error) {
 	if err == nil && len(r.broken) == 0 {
 		return r, os.RemoveAll(dir)
 	}
-	w.tell("what all programs said is in %s", dir)
+	w.tell("the logs of all programs are in %s", dir)
 	return r, err
 }
 
-// replicasLog is where replicas write what they have to say.
+// replicasLog is the file with the replicas' logs.
 const replicasLog = "replicas.log"
 
-// build starts everything. What is said goes to files in dir.
+// build starts everything. The logs go to files in dir.
 func (w *world) build(dir string) error {
 	var logs [3]*os.File
 	for i, name := range []string{replicasLog, "redis.log", "provider.log"} {
@@ -220,8 +221,8 @@ func (w *world) close() {
 	}
 }
 
-// live lets people and faults work. Faults end before people do, so that what
-// waits for a lease of somebody who was killed can be seen to come through.
+// live lets people and faults work. Faults end before people do, so that
+// requests that wait for the lease of a killed replica can still succeed.
 func (w *world) live(ctx context.Context) error {
 	w.began = time.Now()
 	day, sunset := context.WithTimeout(ctx, w.duration)

@@ -27,7 +27,7 @@ type person struct {
 	name    string
 	random  *rand.Rand // serves the person's own goroutine
 	browser *browser
-	now     *session // nil: nobody is signed in
+	now     *session // nil if the person is not signed in
 	before  *session // the one before, or nil
 	old     []stolen // copies of sessions that have ended
 }
@@ -38,8 +38,8 @@ type stolen struct {
 	of     *session
 }
 
-// live signs the person in, and uses the application until day ends; what is
-// under way then is finished, unless ctx ends too.
+// live signs the person in, and uses the application until day ends. A request
+// that is under way then is finished, unless ctx ends too.
 func (p *person) live(ctx, day context.Context) {
 	for {
 		pass(day, shortestPause+time.Duration(p.random.Int64N(int64(longestPause-shortestPause))))
@@ -55,9 +55,9 @@ func (p *person) live(ctx, day context.Context) {
 }
 
 // act does one thing. Over the whole run, most people end their session once,
-// in one way or the other.
+// in one way or another.
 func (p *person) act(ctx context.Context) {
-	once := meanPause.Seconds() / p.duration.Seconds() // a chance of that per act is one act a run
+	once := meanPause.Seconds() / p.duration.Seconds() // the chance of an act that comes once per run
 	roll := p.random.Float64()
 	is := func(chance float64) bool {
 		roll -= chance
@@ -81,7 +81,7 @@ func (p *person) act(ctx context.Context) {
 	}
 }
 
-// burst opens a page with its fetches and an image, all at once.
+// burst requests a page's fetches and an image, all at once.
 func (p *person) burst(ctx context.Context) {
 	var all sync.WaitGroup
 	s := p.now
@@ -103,7 +103,7 @@ func (p *person) goAway(ctx context.Context) {
 	p.ask(ctx, "document", true)
 }
 
-// ask makes one request, and learns from it whether the session still stands.
+// ask makes one request, and learns from it whether the session is over.
 func (p *person) ask(ctx context.Context, kind string, keep bool) {
 	s := p.now
 	p.askFor(ctx, s, kind, keep)
@@ -128,7 +128,7 @@ func (p *person) askFor(ctx context.Context, s *session, kind string, keep bool)
 	case "":
 		var page accountPage
 		if err := json.Unmarshal(a.body, &page); err != nil {
-			page.Subject = fmt.Sprintf("nobody: %v", err)
+			page.Subject = fmt.Sprintf("a broken page: %v", err)
 		}
 		p.journal.page(s, page)
 	case askedToSignIn:
@@ -136,10 +136,11 @@ func (p *person) askFor(ctx context.Context, s *session, kind string, keep bool)
 	}
 }
 
-// askedToSignIn is what a person sees who is not signed in.
+// askedToSignIn is the outcome for a person who is not signed in.
 const askedToSignIn = "asked to sign in"
 
-// outcome names what is not a page for somebody who is signed in, or "".
+// outcome is "" for a page for a person who is signed in, and otherwise a name
+// for the answer.
 func (p *person) outcome(ctx context.Context, a answer, err error) string {
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -173,8 +174,8 @@ func (p *person) signIn(ctx context.Context) {
 		p.now = p.journal.begin(p.name)
 		p.ask(ctx, "document", true)
 	case err == nil && a.url.Path == accountPath && a.status == http.StatusOK && p.before != nil:
-		// Without the provider: the session that is over is good again. So the
-		// person ends it once more.
+		// The person got in without the provider: the session that was over works
+		// again. So the person ends it once more.
 		p.journal.request(nil, sent, "", true)
 		p.journal.copied(p.before, accepted)
 		p.now = p.journal.begin(p.name)
@@ -184,7 +185,7 @@ func (p *person) signIn(ctx context.Context) {
 	}
 }
 
-// signOut signs out by the link, after somebody has made a copy of the cookies.
+// signOut signs out by the link, after a thief has copied the cookies.
 func (p *person) signOut(ctx context.Context) {
 	s, cookies := p.now, p.steal()
 	p.journal.ending(s)
@@ -208,8 +209,9 @@ func (p *person) signOut(ctx context.Context) {
 	}
 }
 
-// logOut signs out of the provider, which tells the application. It does so
-// once: if that fails, the session stands, and the person signs out of it.
+// logOut signs out at the provider, which tells the application. It does so
+// once: if that fails, the session goes on, and the person signs out of it
+// later.
 func (p *person) logOut(ctx context.Context) {
 	s, cookies := p.now, p.steal()
 	if s.sid == "" {
@@ -222,7 +224,7 @@ func (p *person) logOut(ctx context.Context) {
 	}
 }
 
-// ended has the copy of a session that has just ended refused everywhere.
+// ended presents the copy of a session that has just ended to each replica.
 func (p *person) ended(ctx context.Context, s *session, how string, cookies stolen) {
 	p.journal.end(s, how)
 	p.settle(s)
@@ -243,7 +245,7 @@ func (p *person) presentOld(ctx context.Context) {
 func (p *person) present(ctx context.Context, cookies stolen, address string) {
 	to, err := url.Parse(address + accountPath)
 	if err != nil {
-		panic(err) // it is made of what has been an address before
+		panic(err) // the address was in use before
 	}
 	thief := newBrowser(p.browser.client.Transport)
 	thief.jar.SetCookies(to, cookies.values)

@@ -22,14 +22,13 @@ type process struct {
 	ended chan struct{}
 }
 
-// start runs cmd, gives it input, and returns when it has written a line with
-// marker in it, together with what follows the marker. Everything it says goes
-// to log. Its standard input stays open for as long as this program lives: the
-// programs that read it end by themselves when it closes. Those that do not are
-// killed with their parent, however that ends.
+// start runs cmd, gives it input, and waits until it has written a line with
+// marker in it. It returns what follows the marker. The output goes to log. The
+// standard input stays open for as long as this program runs; programs that
+// read it end when it closes, and the others are killed with their parent.
 func start(cmd *exec.Cmd, log io.Writer, input []byte, marker string) (*process, string, error) {
-	// A group of its own, so that Ctrl-C reaches this program alone, which ends
-	// the others when it has counted.
+	// In another process group, it does not get Ctrl-C. This program ends it after
+	// the report.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()
@@ -54,7 +53,7 @@ func start(cmd *exec.Cmd, log io.Writer, input []byte, marker string) (*process,
 				break
 			}
 		}
-		_, _ = io.Copy(log, stdout) // Wait closes the pipe, so first all that is in it
+		_, _ = io.Copy(log, stdout) // before Wait, which closes the pipe
 		_ = cmd.Wait()
 	}()
 	if _, err := stdin.Write(input); err != nil {
@@ -72,14 +71,14 @@ func start(cmd *exec.Cmd, log io.Writer, input []byte, marker string) (*process,
 	}
 }
 
-// kill ends the process as a power cut does, and waits until it is gone. It may
-// be called again.
+// kill ends the process as a power cut does, and waits until it has ended. It
+// may be called again.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// signal sends a signal, if the process is still there.
+// signal sends a signal, if the process still runs.
 func (p *process) signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
 // running reports whether the process has not ended.

@@ -20,8 +20,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// tokenLife is how long an access token lives: short, so that minutes hold as
-// many refreshes as weeks do in earnest.
+// tokenLife is how long an access token lives: short, so that minutes have as
+// many refreshes as weeks in production.
 const tokenLife = 8 * time.Second
 
 // A provider signs people in, and rotates refresh tokens at each use.
@@ -48,9 +48,9 @@ func startTestProvider(base string, people []string) (*provider, error) {
 	return p, p.discover(test.Issuer)
 }
 
-// startNodeProvider starts npm's oidc-provider, in a process of its own.
+// startNodeProvider starts npm's oidc-provider in another process.
 func startNodeProvider(base string, log *os.File) (*provider, error) {
-	dir := "." // where go run is said to run, or the directory of the tests
+	dir := "." // for go run, as the package documentation says; tests run in soak
 	if _, err := os.Stat("oidc-provider.mjs"); err != nil {
 		dir = ".."
 	}
@@ -68,7 +68,7 @@ func startNodeProvider(base string, log *os.File) (*provider, error) {
 		"idTokenAlg":         goidc.ES256,
 		"accessTokenSeconds": int(tokenLife.Seconds()),
 		"keys":               []goidc.JSONWebKey{{KeyID: "soak", Algorithm: string(goidc.ES256), Use: "sig", Key: key}},
-		// By default it forgets the tokens of all but a few people.
+		// By default it keeps the tokens of only a few people.
 		"maxEntries": 1_000_000,
 	})
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// A redisServer is the Redis that the replicas share: it writes each command to
-// disk before it answers, so that what it forgets is what the soak makes it
-// forget. It serves one goroutine at a time.
+// A redisServer is the Redis that the replicas share. It writes each command to
+// disk before it answers, so that it loses data only when the soak deletes
+// them. Only one goroutine may use it at a time.
 type redisServer struct {
 	addr    string
 	data    string // its directory
@@ -24,8 +24,7 @@ type redisServer struct {
 
 // startRedis starts redis-server on a free port, with its data below dir.
 func startRedis(dir string, log io.Writer) (s *redisServer, err error) {
-	// The port is free until it is given back to be taken by Redis, and somebody
-	// may be faster.
+	// Another program may take the port before Redis does.
 	for range 5 {
 		var l net.Listener
 		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -40,7 +39,7 @@ func startRedis(dir string, log io.Writer) (s *redisServer, err error) {
 	return nil, err
 }
 
-// start starts the server with the data that there are.
+// start starts the server with its data.
 func (s *redisServer) start() error {
 	if err := os.MkdirAll(s.data, 0o700); err != nil {
 		return err
@@ -55,7 +54,7 @@ func (s *redisServer) start() error {
 	return err
 }
 
-// kill ends the server as a power cut does; its data stay.
+// kill ends the server as a power cut does. Its data stay.
 func (s *redisServer) kill() {
 	if s.process != nil {
 		s.process.kill()
@@ -65,7 +64,7 @@ func (s *redisServer) kill() {
 // forget deletes the data of a server that is not running.
 func (s *redisServer) forget() error {
 	if s.process.running() {
-		return fmt.Errorf("redis-server is running, and its data are not to be deleted")
+		return fmt.Errorf("redis-server is running, so its data cannot be deleted")
 	}
 	return os.RemoveAll(s.data)
 }

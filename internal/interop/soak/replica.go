@@ -23,13 +23,12 @@ import (
 const (
 	// replicaFlag makes this program one replica of the application.
 	replicaFlag = "-replica"
-	// incarnationHeader names who sends a request to the provider, or has given
-	// an answer: one life of one replica.
+	// incarnationHeader names the incarnation, which is one process of one
+	// replica, that sends a request to the provider, or an answer.
 	incarnationHeader = "Soak-Incarnation"
-	// cookieName is that of the session. What the browser has of the provider
-	// begins otherwise.
+	// cookieName is that of the session. No cookie of the provider begins with it.
 	cookieName = "soak"
-	// accountPath is behind RequireAuth and says who is there.
+	// accountPath is behind RequireAuth and says who is signed in.
 	accountPath = "/account"
 )
 
@@ -45,10 +44,11 @@ type replicaSettings struct {
 	Client      clientSettings
 }
 
-// clientSettings are what the provider's operator has told the application's.
+// clientSettings are the application's registration at the provider.
 type clientSettings struct {
 	LogtoEndpoint, Issuer, ID, Secret string
-	// Consent has to be asked for where a refresh token is given to nobody else.
+	// Consent tells that the provider gives a refresh token only if the
+	// application asks for consent.
 	Consent bool
 }
 
@@ -141,8 +141,8 @@ func (s *replicaSettings) routes(auth *signin.Auth) http.Handler {
 	})
 }
 
-// account says who is there, and by which sign-in: the nonce is a sign-in's
-// own, and each of its ID tokens has it.
+// account says who is signed in, and by which sign-in: all ID tokens of one
+// sign-in have the same nonce.
 func account(w http.ResponseWriter, r *http.Request) {
 	user, ok := signin.UserFrom(r.Context())
 	claims, err := signin.ClaimsAs[struct{ Nonce string }](r.Context())

@@ -23,23 +23,23 @@ import (
 	"time"
 )
 
-// A fleet is the replicas of the application, and the front that people reach
-// them by.
+// A fleet is the replicas of the application, and the front through which
+// people reach them.
 type fleet struct {
 	base      string // the front's address
 	listener  net.Listener
 	front     *http.Server
 	transport *http.Transport
 	log       io.Writer
-	settings  replicaSettings // but for the name
+	settings  replicaSettings // without the incarnation
 
 	mu      sync.Mutex
-	slots   []*replica // nil where there is none now
-	lives   []int      // how many there have been
+	slots   []*replica // nil while it is killed
+	lives   []int      // the number of incarnations so far
 	logouts map[string]int
 }
 
-// A replica is one incarnation of one.
+// A replica is one process of the application.
 type replica struct {
 	name, addr string
 	process    *process
@@ -53,8 +53,8 @@ func openFront(log io.Writer) (*fleet, error) {
 	}
 	f := &fleet{
 		base: "http://" + l.Addr().String(), listener: l, log: log, logouts: map[string]int{},
-		// A connection of its own for each request: on one that is used again,
-		// nobody can tell whether the request reached a replica that is no more.
+		// Each request has a new connection. If a reused one breaks, it is not known
+		// whether the request has reached the replica.
 		transport: &http.Transport{DisableKeepAlives: true},
 	}
 	return f, nil
@@ -71,8 +71,7 @@ func (f *fleet) start(n int, settings replicaSettings) error {
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			// As it came: the transport chooses the replica, and the replica reads
-			// nothing of Host.
+			// The request stays as it is. The transport chooses the replica.
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", r.In.Host, r.In.Host
 		},
 		Transport:    f,
@@ -109,7 +108,7 @@ func (f *fleet) revive(slot int) error {
 	return nil
 }
 
-// kill ends a replica as a power cut does, and returns the incarnation that was.
+// kill ends a replica as a power cut does, and returns its incarnation.
 func (f *fleet) kill(slot int) (incarnation string, at time.Time) {
 	f.mu.Lock()
 	r := f.slots[slot]
@@ -122,7 +121,7 @@ func (f *fleet) kill(slot int) (incarnation string, at time.Time) {
 	return r.name, at
 }
 
-// addresses returns where each replica that is there listens.
+// addresses returns where the replicas that run listen.
 func (f *fleet) addresses() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,10 +146,10 @@ func (f *fleet) close() {
 	}
 }
 
-var errNoReplica = errors.New("no replica takes the connection")
+var errNoReplica = errors.New("no replica accepts the connection")
 
-// RoundTrip gives a request to any replica, and to another one only if the
-// first did not take the connection.
+// RoundTrip sends a request to any replica, and to another one only if the
+// first did not accept the connection.
 func (f *fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
@@ -196,7 +195,7 @@ func (f *fleet) heard(body string, status int) {
 }
 
 // loggedOut waits until a replica has answered the logout token of a provider
-// session, and reports whether it took it.
+// session, and reports whether it accepted the token.
 func (f *fleet) loggedOut(ctx context.Context, sid string, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && long
 
 package main
 
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestMain lets the test program be a replica as well.
+// TestMain lets the test program be a replica too.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == replicaFlag {
 		os.Exit(run())
@@ -17,9 +17,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// CASES 4.1, 4.2, 4.5, 4.6, 5.8 and 5.9, all at once and for a short while. What
-// takes longer than a lease, the program itself shows in minutes.
-func TestSessionsSurvive(t *testing.T) {
+// Rows 4.1, 4.2, 4.5, 4.6, 5.8 and 5.9 of CONFORMANCE.md, all at once and for a
+// short while. What takes longer than a lease, only a run of some minutes
+// shows.
+func TestSoak(t *testing.T) {
 	for _, test := range []struct{ sessions, provider string }{
 		{"cookie", "signintest"},
 		{"redis", "signintest"},

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A report is the table, and what was promised and not kept.
+// A report is the table, and the promises that were broken.
 type report struct {
 	figures
 	requests int
@@ -83,11 +83,11 @@ func (a *auditor) report() *report {
 	r.section("people")
 	r.line("requests", j.requests)
 	r.list("requests that saw: ", j.outcomes)
-	r.line("people shown somebody else's page", len(j.mixedUp))
+	r.line("people shown another person's page", len(j.mixedUp))
 	r.list("copies of cookies of ended sessions: ", j.copies)
 	r.section("sessions")
 	r.line("signed in", len(j.sessions))
-	r.line("stand at the end", a.figures.sessions[""])
+	r.line("still signed in at the end", a.figures.sessions[""])
 	for _, how := range []string{signedOut, incomplete, loggedOut} {
 		r.line("(a) "+how, a.figures.sessions[how])
 	}
@@ -99,20 +99,20 @@ func (a *auditor) report() *report {
 	return r
 }
 
-// tokens is the part of the table that the gate can vouch for.
+// tokens is the part of the table that the gate has recorded.
 func (a *auditor) tokens(r *report) {
 	r.section("refresh tokens, as seen between the application and its provider")
-	r.line("generations due: a request came after half of the access token's life", a.due)
+	r.line("generations due: a request came in the second half of the access token's life", a.due)
 	r.line("refreshes that the provider made", a.made)
 	r.line("refreshes per generation due", fmt.Sprintf("%.4f", float64(a.made)/float64(max(a.due, 1))))
-	r.line("due, and failures of the provider kept every try from it to the end", a.kept)
+	r.line("due, but failures of the provider kept every try from it", a.kept)
 	r.line("due less than a lease before the end, and not made yet", a.waiting)
 	r.line("due, and not made", a.missed)
 	r.line("made before due", a.early)
-	r.line("made of a token that had been used: (b) and (c)", a.again)
-	r.line("made of a token that had been used: unexplained", a.twice)
+	r.line("made with a used token: (b) and (c)", a.again)
+	r.line("made with a used token: unexplained", a.twice)
 	r.line("tries that failures of the provider kept from it", a.gate.kept)
-	r.line("refused by the provider, though current and nobody had ended the session", a.refused)
+	r.line("refused by the provider, although current and the session had not ended", a.refused)
 	r.line("most refreshes of one session at once", a.atOnce)
 	for _, why := range causes {
 		r.line("an old token used again, and its family revoked: "+string(why), a.revoked[why])
@@ -125,7 +125,7 @@ func (a *auditor) tokens(r *report) {
 	r.line("sign-ins whose last answer never reached a browser", a.orphans)
 }
 
-// promises says which were kept.
+// promises says which promises were kept.
 func (a *auditor) promises(r *report) {
 	r.section("promises")
 	j := a.journal
@@ -136,25 +136,26 @@ func (a *auditor) promises(r *report) {
 	}
 	named := a.revoked[byKill] + a.revoked[byForgetting]
 	possible := a.due - a.kept - a.waiting
-	r.promise("no session is lost but for a named cause", a.lost[byNothingSeen] == 0)
-	r.promise("no family of tokens is revoked but for a named cause", revoked == named && a.refused == 0)
-	// Too many and too few are counted apart, or each would hide the other.
-	r.promise("one refresh per generation due that the provider let pass, within 2 %",
+	r.promise("no session is lost without a named cause", a.lost[byNothingSeen] == 0)
+	r.promise("no family of tokens is revoked without a named cause", revoked == named && a.refused == 0)
+	// Too many and too few are counted apart, so that neither hides the other.
+	r.promise("one refresh per generation due, unless failures prevented it, within 2 %",
 		possible > 0 && few(a.missed, possible) && few(a.early+a.twice, possible))
-	r.promise("one refresh of a session at once, but for a named cause", a.atOnce <= 1 && (named > 0 || atOnce <= 1))
-	r.promise("no copy of an ended session's cookie is good", j.copies[accepted] == 0)
-	r.promise("nobody is shown somebody else's page", len(j.mixedUp) == 0)
+	r.promise("one refresh of a session at once, unless there is a named cause", a.atOnce <= 1 && (named > 0 || atOnce <= 1))
+	r.promise("no copy of an ended session's cookie works", j.copies[accepted] == 0)
+	r.promise("no person is shown another person's page", len(j.mixedUp) == 0)
 	for _, name := range a.faults {
 		if j.faults[name] == 0 {
 			r.promise("every fault comes: "+name, false)
 		}
 	}
-	r.promise("everybody has signed in, and some have ended their sessions",
+	r.promise("all people have signed in, and some have ended their sessions",
 		len(j.sessions) >= a.people && sum(a.figures.sessions) > a.figures.sessions[""] && j.copies[refusedCopy] > 0)
 }
 
-// readReplicas looks for what the replicas say of themselves and no answer shows:
-// a panic, which net/http survives, or a data race, if that is looked for.
+// readReplicas looks in the replicas' logs for what no answer shows: a panic,
+// which net/http recovers, or a data race, if the program was built to detect
+// them.
 func (r *report) readReplicas(dir string) error {
 	said, err := os.ReadFile(filepath.Join(dir, replicasLog))
 	if err != nil {
@@ -164,7 +165,7 @@ func (r *report) readReplicas(dir string) error {
 	for _, complaint := range []string{"panic", "DATA RACE", "fatal error"} {
 		sound = sound && !bytes.Contains(said, []byte(complaint))
 	}
-	r.promise("no replica panics, or races with itself", sound)
+	r.promise("no replica panics or has a data race", sound)
 	return nil
 }
 
