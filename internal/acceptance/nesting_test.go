@@ -270,31 +270,6 @@ func TestNestedStepUps(t *testing.T) {
 	}
 }
 
-// People pass nested step-ups with one sign-in; step-ups that exclude each other end
-// in a refusal, and not in a loop.
-func TestNestedStepUps_OfAPersonWhoAnswers(t *testing.T) {
-	t.Parallel()
-	for inner, status := range map[string]int{"mfa": http.StatusOK, "phr": http.StatusForbidden} {
-		a := newApp(t, with{
-			signIn:   []signin.SignInOption{signin.MaxAge(time.Hour), signin.ACRValues("mfa")},
-			provider: []signintest.Option{signintest.WithACR("mfa"), signintest.WithAccessTokenLifetime(2 * time.Hour)},
-		})
-		a.mount("/page", below(http.HandlerFunc(who), a.auth.Require(signin.AuthenticatedWithin(time.Minute)),
-			a.auth.Require(signin.ACR("mfa")), a.auth.Require(signin.ACR(inner))))
-		b := a.signedIn(signintest.Alice())
-		a.clock.add(10 * time.Minute)
-		asked := a.provider.Stats().Authorizations
-		got := b.visit("/page", signintest.Alice())
-		if asked = a.provider.Stats().Authorizations - asked; got.StatusCode != status || got.Request.URL.Path != "/page" || asked != 1 {
-			t.Errorf("%s: got %s at %s, the provider asked %d times; want %d at /page, and once",
-				inner, got.Status, got.Request.URL.Path, asked, status)
-		}
-		if who := b.who(); who != signintest.Alice().Subject {
-			t.Errorf("%s: got %q signed in; want Alice", inner, who)
-		}
-	}
-}
-
 // The event of a refused token names the token's user if the token is good, and not the
 // user whose session came along.
 func TestNestedGuards_EventOfARefusal(t *testing.T) {

@@ -221,32 +221,6 @@ func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 	})
 }
 
-// The error of AccessToken comes in a *url.Error, and holds no secret.
-func TestTransport_NoToken(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t)
-	srv := newAPI(t)
-	cookies := a.signedIn(signintest.Alice()).session()
-	a.within(t, cookies, func(ctx context.Context) {
-		fails := func(when string, code signin.Code, opts ...signin.TokenOption) {
-			t.Helper()
-			resp, err := clientOf(ctx, srv.URL, opts...).Post(srv.URL, "text/plain", strings.NewReader("hello"))
-			var u *url.Error
-			if resp != nil || !errors.As(err, &u) || !errors.Is(err, code) || len(srv.asked()) > 0 {
-				t.Errorf("%s: got %v, %v; want %s in a *url.Error, and no request", when, resp, err, code)
-			}
-			a.silent(t, err)
-		}
-		fails("an unknown resource", signin.ErrUnknownResource, signin.ForResource("urn:unknown"))
-		fails("no member", signin.ErrNotMember, signin.ForOrganization("org_three"))
-		hasToken(t, ctx, audience{Aud: apiB}, signin.ForResource(apiB))
-		a.provider.Down()
-		fails("the provider is down", signin.ErrProviderUnavailable, signin.ForResource(apiA))
-		signOutWith(a.handler(), cookies)
-		fails("signed out meanwhile", signin.ErrNotSignedIn, signin.ForResource(apiB))
-	})
-}
-
 // In a handler's unit test the token is the one of the test's user.
 func TestTransport_TestUser(t *testing.T) {
 	t.Parallel()
