@@ -23,8 +23,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// mint is an application, and makes access tokens with any claims: its provider
-// publishes the mint's key beside its own.
+// mint is an application and makes access tokens with any claims, signed by a key
+// that is published with the provider's keys.
 type mint struct {
 	*app
 	key *ecdsa.PrivateKey
@@ -65,8 +65,8 @@ func (m *mint) publish(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// token is an Authorization header with a token of Carol, who has the scope read,
-// and with further claims or other ones.
+// token returns an Authorization header with a token of Carol, who has the scope read.
+// Further claims are added, or replace others.
 func (m *mint) token(further map[string]any) string {
 	m.t.Helper()
 	key := jose.SigningKey{Algorithm: jose.ES384, Key: jose.JSONWebKey{Key: m.key, KeyID: "mint"}}
@@ -93,7 +93,7 @@ func (m *mint) token(further map[string]any) string {
 	return "Bearer " + raw
 }
 
-// orders are all orders of some rules.
+// orders returns the rules in every order.
 func orders(rules []signin.Rule) (all [][]signin.Rule) {
 	if len(rules) < 2 {
 		return [][]signin.Rule{rules}
@@ -106,7 +106,7 @@ func orders(rules []signin.Rule) (all [][]signin.Rule) {
 	return all
 }
 
-// The order of alternatives and rules decides nothing about which token is let in.
+// Which tokens are let in does not depend on the order of alternatives and rules.
 func TestAnyOf_Bearer(t *testing.T) {
 	t.Parallel()
 	m := newMint(t, with{})
@@ -197,9 +197,9 @@ func TestAnyOf_Bearer(t *testing.T) {
 	}
 }
 
-// A rule that a handler asks is answered as the guard with that rule answers: status,
-// headers, body, event and log. A step-up asks for what the guards around the handler
-// demand as well, or each step-up would undo the other.
+// A handler that asks a rule answers as the guard with that rule does: with the same
+// status, headers, body, event and log. A step-up asks for what the guards around the
+// handler demand as well, or each step-up would undo the other.
 func TestCheck_AnswersAsTheGuard(t *testing.T) {
 	t.Parallel()
 	m := newMint(t, with{

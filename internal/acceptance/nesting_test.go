@@ -23,7 +23,7 @@ func below(h http.Handler, guards ...middleware) http.Handler {
 }
 
 // nested is an application in which Alice, an admin, has a session, and Carol, who is
-// no admin, has a token.
+// not an admin, has a token.
 type nested struct {
 	*mint
 	staff   *signin.Auth // another Auth, without sessions
@@ -57,8 +57,8 @@ func (n *nested) ask(h http.Handler, with, token, accept string) answer {
 	return knock(h, "/page", cookies, lines...)
 }
 
-// outcome is an answer in short: the subject that the handler met, or where the answer
-// redirects to, or its code and the scheme of its challenge.
+// outcome is an answer in short: the subject that the handler has seen, or where the
+// answer redirects to, or its code and the scheme of its challenge.
 func (a answer) outcome() string {
 	switch a.StatusCode {
 	case http.StatusOK:
@@ -143,7 +143,7 @@ func TestNestedGuards(t *testing.T) {
 		{"auth, load, rule", chain{auth, load, admin}, nil, alice, toSignIn, alice, toSignIn},
 		{"either, a bad token", chain{either, auth, load}, claims{"iss": "https://e.test"}, alice, badToken, badToken, toSignIn},
 
-		// A bearer guard judges the token of one around it by its own rules.
+		// A bearer guard below another judges the same token by its own rules.
 		{"a machine, rule, auth", chain{withMachines, read, auth}, machine, noToken, "app-id", "app-id", noToken},
 		{"a machine that only the outer bearer lets in", chain{withMachines, auth, bearer}, machine, noToken, forbidden, forbidden, noToken},
 		{"a machine that only the inner bearer lets in", chain{bearer, auth, withMachines}, machine, noToken, forbidden, forbidden, noToken},
@@ -189,7 +189,7 @@ func TestNestedGuards(t *testing.T) {
 
 // What nested guards demand adds up, so that one sign-in meets all of it: a provider
 // may state class and time of an authentication only if it is asked for both, and
-// people would go round without end.
+// people would be sent from one guard's sign-in to the other's without end.
 func TestNestedStepUps(t *testing.T) {
 	t.Parallel()
 	n := newNested(t, with{
@@ -270,7 +270,7 @@ func TestNestedStepUps(t *testing.T) {
 	}
 }
 
-// The event of a refused token names the token's user if the token is good, and not the
+// The event of a refusal names the token's user if the token is good, and never the
 // user whose session came along.
 func TestNestedGuards_EventOfARefusal(t *testing.T) {
 	t.Parallel()

@@ -55,7 +55,8 @@ func TestRules(t *testing.T) {
 	deny := signin.RuleFunc(func(*http.Request, *signin.User) error { return errors.New("no") })
 	allow := signin.RuleFunc(func(*http.Request, *signin.User) error { return nil })
 	within := signin.AuthenticatedWithin
-	// The user authenticated so long ago: each test's clock begins here.
+	// ago is a user who authenticated d before the row runs: in a bubble of synctest,
+	// time begins with the year 2000.
 	ago := func(d time.Duration) signin.User {
 		return signin.User{AuthTime: time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC).Add(-d)}
 	}

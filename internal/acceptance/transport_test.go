@@ -130,8 +130,8 @@ func newRequest(t *testing.T, method, target string, body io.Reader) *http.Reque
 	return r
 }
 
-// Requests have the token of the context's user. Where Auths are nested that is the
-// innermost one's, and so is the HTTPClient.
+// Requests have the token of the context's user. Where Auths are nested, user and
+// HTTPClient are those of the innermost.
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
@@ -174,8 +174,8 @@ func TestTransport(t *testing.T) {
 	a.used(t, 2)
 }
 
-// However many requests the API has refused at once, the provider is asked for one
-// new token.
+// However many requests the API refuses at once, the provider is asked for one new
+// token.
 func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]signin.TokenOption{"the session's own": nil, "a resource's": {signin.ForResource(apiA)}} {
@@ -263,8 +263,8 @@ func proxying(t *testing.T, base, cookieName string) *signin.Auth {
 }
 
 // The token goes to its origin only, also where requests are redirected away and back.
-// The cookies of this application go nowhere: an API that got them could act as the
-// user in this application.
+// The cookies of this application are not sent on: an API that got them could act as
+// the user in this application.
 func TestTransport_RedirectedAndBack(t *testing.T) {
 	t.Parallel()
 	const https, http8080 = "https://app.example.test", "http://localhost:8080"
@@ -372,7 +372,7 @@ func TestTransport_NoUser(t *testing.T) {
 				}
 			}
 			if len(row.targets) == 1 {
-				// Another origin needs no token, and the one that came in does not go there.
+				// Another origin needs no token, and the incoming one is not sent there.
 				out := newRequest(t, http.MethodGet, other.URL, nil).WithContext(in.Context())
 				out.Header = in.Header.Clone()
 				reads(t, &http.Client{Transport: tr}, out)
