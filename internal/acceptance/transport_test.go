@@ -172,6 +172,17 @@ func TestTransport(t *testing.T) {
 		}
 	}))), "/", session).want(t, http.StatusOK, "")
 	a.used(t, 2)
+
+	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))} // several people use one
+	for _, person := range []signintest.User{signintest.Alice(), signintest.XUser()} {
+		a.within(t, a.signedIn(person).session(), func(ctx context.Context) {
+			reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx))
+			claims, err := signin.UnverifiedClaims[audience](strings.TrimPrefix(srv.asked()[0].authorization, "Bearer "))
+			if err != nil || claims.Sub != person.Subject {
+				t.Errorf("got a token of %q, %v; want one of %q", claims.Sub, err, person.Subject)
+			}
+		})
+	}
 }
 
 // However many requests the API refuses at once, the provider is asked for one new
