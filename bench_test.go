@@ -29,8 +29,8 @@ type tokenResponse struct {
 	Scope        string `json:"scope"`
 }
 
-// tap is a transport that keeps the last token response, and replaces the
-// access token in it if it has another.
+// tap is a transport that keeps the last token response. If accessToken is set, it
+// replaces the one in the response.
 type tap struct {
 	base        http.RoundTripper
 	accessToken string
@@ -107,7 +107,7 @@ func openSession(t testing.TB, accessToken string) opened {
 	return o
 }
 
-// handler is behind RequireAuth and reads the subject.
+// handler returns a handler behind RequireAuth that reads the subject.
 func (o opened) handler(t testing.TB) http.Handler {
 	return o.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if u, ok := signin.UserFrom(r.Context()); !ok || u.Subject != benchSubject {
@@ -116,10 +116,10 @@ func (o opened) handler(t testing.TB) http.Handler {
 	}))
 }
 
-// cookieStore is the baseline: the guard that applications write by themselves,
-// as tutorials of this field show it. It keeps the same data (tokens, times, and
-// the claims once they are verified) in gorilla's CookieStore with hash and block
-// key, encoded with gob, and puts the claims into the request's context.
+// cookieStore is the baseline: the guard that tutorials tell applications to write.
+// It keeps the same data (tokens, times, and the verified claims) in gorilla's
+// CookieStore with hash and block key, encoded with gob, and puts the claims into the
+// request's context.
 func cookieStore(t testing.TB, tokens tokenResponse) (http.Handler, *http.Request, int) {
 	t.Helper()
 	store := sessions.NewCookieStore([]byte(strings.Repeat("h", 32)), []byte(strings.Repeat("b", 32)))
@@ -154,8 +154,8 @@ func cookieStore(t testing.TB, tokens tokenResponse) (http.Handler, *http.Reques
 	type key struct{}
 	guard := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// New and not Get, which would find the session of the last round
-			// in the context of the benchmark's one request.
+			// Get would find the session of the last turn in the context of the
+			// benchmark's only request.
 			sess, err := store.New(r, "session")
 			claims, ok := sess.Values["claims"].(map[string]any)
 			if err != nil || !ok {
@@ -173,7 +173,7 @@ func cookieStore(t testing.TB, tokens tokenResponse) (http.Handler, *http.Reques
 	})), r, len(c.Value)
 }
 
-// discard is a ResponseWriter that keeps its header, as a server's does.
+// discard is a ResponseWriter that keeps its header, and discards the body.
 type discard struct{ h http.Header }
 
 func (d *discard) Header() http.Header         { return d.h }
@@ -192,8 +192,8 @@ func serve(b *testing.B, h http.Handler, r *http.Request, cookies int) {
 
 var bare http.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 
-// BenchmarkRequireAuth compares a guarded request with a bare handler, and with
-// what an application does that keeps the same data in gorilla's CookieStore.
+// BenchmarkRequireAuth compares a guarded request with a bare handler, and with the
+// same data in gorilla's CookieStore.
 func BenchmarkRequireAuth(b *testing.B) {
 	o := openSession(b, "")
 	b.Run("bare", func(b *testing.B) { serve(b, bare, o.request, 0) })
@@ -214,8 +214,8 @@ func jwtAccessToken() string {
 	return part(66) + "." + part(489) + "." + part(96)
 }
 
-// bearerRequest is a request with a token of 870 bytes or so, and the guard it
-// passes.
+// bearerRequest returns a request with a token of about 870 bytes, and the guard that
+// lets it in.
 func bearerRequest(t testing.TB, algorithm string) (http.Handler, *http.Request) {
 	t.Helper()
 	p := signintest.NewProvider(signintest.WithAlgorithm(algorithm))
@@ -235,8 +235,8 @@ func bearerRequest(t testing.TB, algorithm string) (http.Handler, *http.Request)
 	})), r
 }
 
-// BenchmarkRequireBearer compares with a session: a token's signature is checked
-// each time, which is what it costs.
+// BenchmarkRequireBearer compares a token, whose signature is checked each time, with
+// a session.
 func BenchmarkRequireBearer(b *testing.B) {
 	for _, algorithm := range []string{"ES384", "RS256"} {
 		h, r := bearerRequest(b, algorithm)
@@ -246,18 +246,18 @@ func BenchmarkRequireBearer(b *testing.B) {
 	b.Run("session", func(b *testing.B) { serve(b, o.handler(b), o.request, o.cookies) })
 }
 
-// budgets is for .ci/run: the figures are other ones under the race detector, and
-// those of a busy machine are worth nothing.
-var budgets = flag.Bool("budgets", false, "hold the path of a request to its budget")
+// budgets is for .ci/run: the race detector changes the figures, and a busy machine
+// makes them meaningless.
+var budgets = flag.Bool("budgets", false, "check the cost of a request against its budget")
 
-// TestBudgets holds what docs/design.md promises of a guarded request.
+// TestBudgets checks what a guarded request costs.
 func TestBudgets(t *testing.T) {
 	if !*budgets {
-		t.Skip("needs -budgets, and a machine that does nothing else")
+		t.Skip("needs -budgets, and an idle machine")
 	}
 	o := openSession(t, "")
 	if n := len(o.tokens.IDToken); n < 890 || n > 910 || o.tokens.RefreshToken == "" || len(jwtAccessToken()) != 870 {
-		t.Fatalf("got an ID token of %d bytes, a refresh token of %d and a JWT of %d; want about 900, some and 870",
+		t.Fatalf("got an ID token of %d bytes, a refresh token of %d and a JWT of %d; want about 900, more than 0, and 870",
 			n, len(o.tokens.RefreshToken), len(jwtAccessToken()))
 	}
 	without := testing.Benchmark(func(b *testing.B) { serve(b, bare, o.request, 0) })

@@ -10,7 +10,7 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// What the calls of Logto's own packages for Python and Go are called here.
+// What replaces the calls of Logto's packages for Python and Go.
 func Example_fromLogto() {
 	const api = "https://api.example.com"
 	cfg := signin.Config{
@@ -21,7 +21,7 @@ func Example_fromLogto() {
 		Keys:              [][]byte{[]byte(os.Getenv("SIGNIN_KEY"))},
 		Scopes:            []string{"email", "urn:logto:scope:organizations", "read:orders"},
 		Resources:         []string{api},
-		OmitDefaultScopes: false, // IncludeReservedScopes, the other way round
+		OmitDefaultScopes: false, // the opposite of IncludeReservedScopes
 		SignInOptions:     []signin.SignInOption{signin.Prompt("login")},
 	}
 	cfg.Paths.Callback = "/sign-in-callback" // as the redirect URI has it

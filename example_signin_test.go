@@ -13,9 +13,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// A form on a front page asks for an e-mail address, and the provider need not ask
-// again. BeginSignIn reads nothing from the query by itself: what it shall use, it
-// is given.
+// A form on the front page asks for an e-mail address, so that the provider need not
+// ask again. BeginSignIn reads nothing from the query: it uses the options it is given.
 func ExampleAuth_BeginSignIn() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -31,7 +30,7 @@ func ExampleAuth_BeginSignIn() {
 			signin.Identifiers(signin.IdentifierEmail),
 			signin.LoginHint(r.FormValue("email")),
 			signin.ReturnTo("/welcome"))
-		if err != nil { // errors.Is(err, signin.ErrBadRequest): a value is not what it should be
+		if err != nil { // errors.Is(err, signin.ErrBadRequest): a value is not allowed
 			http.Error(w, "Please try again.", http.StatusBadRequest)
 			return
 		}
@@ -50,7 +49,7 @@ func ExampleAuth_BeginSignIn() {
 }
 
 // A magic link: the application gets a token from Logto's Management API (POST
-// /api/one-time-tokens), sends it in a mail, and this is where the link leads.
+// /api/one-time-tokens) and sends it in a mail, with a link to this page.
 func ExampleOneTimeToken() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -91,12 +90,12 @@ func ExampleOneTimeToken() {
 	// Output: 200 /welcome: Hello, Alice Example <nil>
 }
 
-// A sign-in that an enterprise's own portal starts. Logto takes the portal's SAML
+// A sign-in that starts at an enterprise's portal. Logto takes the portal's SAML
 // assertion and sends the person to the "Client redirect URL" of its connector, with
-// ?ssoConnectorId=; from there they are sent through an ordinary sign-in, so that
-// state, nonce and PKCE protect this one as well. Do not choose "Directly sign-in
-// using IdP-initiated SSO" there: such a response answers no question of this
-// application's, and the callback refuses it.
+// ?ssoConnectorId=; from there this page sends them through an ordinary sign-in, so
+// that state, nonce and PKCE protect it. Do not choose "Directly sign-in using
+// IdP-initiated SSO" there: this application has not asked for such a response, and
+// the callback refuses it.
 func ExampleEnterpriseSSO() {
 	p := signintest.NewProvider(signintest.WithConnectors("sso:acme"))
 	defer p.Close()
@@ -110,7 +109,7 @@ func ExampleEnterpriseSSO() {
 	mux.HandleFunc("/sso", func(w http.ResponseWriter, r *http.Request) {
 		location, err := auth.BeginSignIn(w, r,
 			signin.EnterpriseSSO(r.FormValue("ssoConnectorId")),
-			signin.Prompt("login")) // or Logto goes on with whoever is signed in there
+			signin.Prompt("login")) // or Logto goes on with the user who is signed in there
 		if err != nil {
 			http.Error(w, "This link does not work.", http.StatusBadRequest)
 			return
@@ -129,11 +128,11 @@ func ExampleEnterpriseSSO() {
 	// 400 [] []
 }
 
-// A page for everybody that greets people who are signed in at the provider already,
-// and shows itself to all others without having asked them anything. The provider
-// is asked once: for five minutes after it has said no, BeginSignIn returns
-// ErrNotSignedIn. A browser that takes no cookies meets an error page when it comes
-// back, so this is not for a page that everybody must be able to read.
+// A public page that greets people who are signed in at the provider already, and
+// asks others nothing. The provider is asked once: for five minutes after it has said
+// no, BeginSignIn returns ErrNotSignedIn. A browser that takes no cookies gets an error
+// page when it comes back, so this is not for a page that every visitor must be able
+// to read.
 func ExamplePrompt() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -151,20 +150,19 @@ func ExamplePrompt() {
 	mux.HandleFunc("/callback", auth.Callback())
 	mux.Handle("/{$}", auth.Load(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, ok := signin.UserFrom(r.Context())
-		// Only a browser that goes to a page now: not fetch, a prefetch or a search
-		// engine.
+		// Only a browser that navigates: not fetch, a prefetch or a search engine.
 		if ok || r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Dest") != "document" || r.Header.Get("Sec-Purpose") != "" {
 			home(w, r)
 			return
 		}
 		location, err := auth.BeginSignIn(w, r, signin.Prompt("none"), signin.ReturnTo(r.RequestURI))
-		if err != nil { // tried a moment ago, or the provider is down: the page is there all the same
+		if err != nil { // tried a moment ago, or the provider is down: show the page anyway
 			home(w, r)
 			return
 		}
 		http.Redirect(w, r, location, http.StatusSeeOther)
 	})))
-	// Wrong: guards send people to /sign-in, where nobody could sign in any more.
+	// Wrong: guards send people to /sign-in, where they could not sign in any more.
 	//
 	//	mux.HandleFunc("/sign-in", auth.SignIn(signin.Prompt("none")))
 

@@ -39,7 +39,7 @@ func home(w http.ResponseWriter, r *http.Request) {
 }
 
 func account(w http.ResponseWriter, r *http.Request) {
-	user, _ := signin.UserFrom(r.Context()) // behind RequireAuth there always is one
+	user, _ := signin.UserFrom(r.Context()) // behind RequireAuth there is always one
 	fmt.Fprintf(w, "%s, signed in since %v", user.Name, user.SignedInAt)
 }
 
@@ -81,7 +81,7 @@ func ExampleNew() {
 	// signin: Config.Keys[0] has 6 bytes; needs 32 or more: openssl rand -hex 32
 }
 
-// Any other OpenID Connect provider is named by its issuer.
+// Any other OpenID Connect provider is configured by its issuer.
 func ExampleNew_otherProvider() {
 	auth, err := signin.New(signin.Config{
 		Issuer:       "https://accounts.example.org", // as its discovery document says it
@@ -97,7 +97,7 @@ func ExampleNew_otherProvider() {
 	http.Handle("/account", auth.RequireAuth(http.HandlerFunc(account)))
 }
 
-// Sessions may be kept in any store for gorilla/sessions. What it gets is sealed.
+// Sessions may be kept in any store for gorilla/sessions, which gets them sealed.
 func ExampleConfig_filesystemStore() {
 	cfg := exampleConfig()
 	store := sessions.NewFilesystemStore("/var/lib/app/sessions", []byte(os.Getenv("STORE_KEY")))
@@ -118,8 +118,8 @@ func ExampleConfig_cookieStore() {
 	}
 }
 
-// Every page of this package in the layout of the site, and in another language where
-// there are texts for it. Texts go by the page's code; what has no text stays English.
+// Every page of this package in the layout of the site, and some of them in another
+// language. Texts are chosen by the page's code; pages without one stay English.
 func ExampleConfig_pages() {
 	layout := template.Must(template.New("page").Parse(`<html lang="{{.Language}}"><h1>{{.Title}}</h1><p>{{.Text}}</p>
 {{- range .Actions}}
@@ -162,11 +162,11 @@ func ExampleConfig_pages() {
 	// 200 <html lang="en"><h1>Do you want to sign out?</h1><p>You will have to sign in again to go on.</p><form method="post" action="/sign-out"><button>Sign out</button></form></html>
 }
 
-// A trail of who signed in and out, and of who was refused.
+// A trail of who has signed in and out, and of who was refused.
 func ExampleConfig_onEvent() {
 	cfg := exampleConfig()
 	cfg.OnEvent = func(_ context.Context, e signin.Event) {
-		fmt.Println(e.Kind, e.Subject, e.Err) // a real one writes somewhere, and is quick about it
+		fmt.Println(e.Kind, e.Subject, e.Err) // a real one writes to a log, and does not block
 	}
 	cfg.Scopes = []string{"roles"}
 	auth, err := signin.New(cfg)
@@ -178,8 +178,8 @@ func ExampleConfig_onEvent() {
 	// Output: refused bob signin: forbidden: needs the role "admin"
 }
 
-// Whether everything that a sign-in needs is there: for an operator, on an address
-// that is not the public's.
+// For operators, at an address that is not public: whether everything that a sign-in
+// needs is there.
 func ExampleAuth_Diagnose() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -194,8 +194,8 @@ func ExampleAuth_Diagnose() {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	}
-	// Wrong as a readiness probe: while the provider is down, nobody could use the
-	// application, people who are signed in included.
+	// Wrong as a readiness probe: while the provider is down, people who are signed in
+	// could not use the application either.
 	//
 	//	public.HandleFunc("GET /readyz", diagnose)
 
@@ -211,8 +211,8 @@ func ExampleAuth_Diagnose() {
 	// 503
 }
 
-// A person who goes to a guarded page is sent to sign in and then back. Whatever
-// cannot use a redirect gets 401.
+// A person who goes to a guarded page is sent to sign in and then back. Requests that
+// cannot use a redirect get 401.
 func ExampleAuth_RequireAuth() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {
@@ -237,8 +237,8 @@ func ExampleAuth_RequireAuth() {
 	// 200, Location: ""
 }
 
-// Guards do not look at which site a form comes from, and not every browser keeps
-// cookies from going along with another site's. What changes something belongs in
+// Guards do not look at which site a form comes from, and some browsers send cookies
+// along with another site's form. Wrap handlers that change something in
 // http.CrossOriginProtection as well.
 func ExampleAuth_RequireAuth_form() {
 	auth, err := signin.New(exampleConfig())
@@ -264,8 +264,8 @@ func ExampleAuth_RequireAuth_form() {
 	// 403 cross-site
 }
 
-// An application that is there already gets the routes, and the user for every
-// handler. Guards stay where the handlers are mounted.
+// An existing application gets the routes, and every handler the user. Guards stay
+// where the handlers are mounted.
 func ExampleAuth_WithRoutes() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {

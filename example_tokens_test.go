@@ -18,10 +18,10 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// Whoever is not signed in is asked to, and whoever is not allowed is told so.
+// A user who is not signed in is sent to sign in; one who is not allowed gets 403.
 func ExampleAuth_Require() {
 	cfg := exampleConfig()
-	cfg.Scopes = []string{"roles"} // or nobody has one
+	cfg.Scopes = []string{"roles"} // or no user has one
 	auth, err := signin.New(cfg)
 	if err != nil {
 		log.Fatal(err)
@@ -46,8 +46,8 @@ func ExampleAuth_Require() {
 	// 303 200 200 /articles
 }
 
-// Rules of one's own: an organization that the path names, and something that only
-// the application knows.
+// Rules of the application: an organization that the path names, and a fact from its
+// database.
 func ExampleRule() {
 	cfg := exampleConfig()
 	cfg.Scopes = []string{"urn:logto:scope:organizations"}
@@ -69,8 +69,8 @@ func ExampleRule() {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/organizations/{organization}/invoices", auth.Require(member, paid)(http.HandlerFunc(home)))
-	// Wrong: before the router has looked at it, the path has no values. Nobody is let
-	// in, with 500, and the log says why.
+	// Wrong: before the router has looked at it, the path has no values. Every request
+	// gets 500, and the log says why.
 	//
 	//	http.Handle("/", auth.Require(member)(mux))
 
@@ -85,8 +85,8 @@ func ExampleRule() {
 	// 403 org_three
 }
 
-// What must not happen at a browser that somebody left open: the person signs in
-// once more, and comes back.
+// For what must not happen at a browser that was left open: the person signs in once
+// more, and comes back.
 func ExampleAuthenticatedWithin() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {
@@ -96,13 +96,13 @@ func ExampleAuthenticatedWithin() {
 	fresh := auth.Require(signin.AuthenticatedWithin(5 * time.Minute))
 	mux.Handle("GET /account/delete", fresh(http.HandlerFunc(account))) // a page with a form
 	mux.Handle("POST /account/delete", fresh(http.HandlerFunc(account)))
-	// Wrong: people fill in the form, have to sign in, and what they wrote is gone.
+	// Wrong: people fill in the form, have to sign in, and lose what they wrote.
 	//
 	//	mux.Handle("GET /account/delete", auth.RequireAuth(page))
 	//	mux.Handle("POST /account/delete", fresh(remove))
 
 	now := time.Now()
-	for _, signedIn := range []time.Time{now, now.Add(-time.Hour), {}} { // at Logto the last until somebody has asked
+	for _, signedIn := range []time.Time{now, now.Add(-time.Hour), {}} { // at Logto the last, until max_age is asked for
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/account/delete", nil)
 		r.Header.Set("Accept", "text/html")
 		mux.ServeHTTP(w, signintest.WithUser(r, &signin.User{AuthTime: signedIn}))
@@ -114,8 +114,7 @@ func ExampleAuthenticatedWithin() {
 	// 303 "/sign-in?max_age=300&return_to=%2Faccount%2Fdelete"
 }
 
-// A token for a program that wants it as a string: a gRPC connection, a library.
-// For HTTP there is Transport.
+// A token as a string, for a gRPC connection or a library. For HTTP there is Transport.
 func ExampleAccessToken() {
 	const api = "https://api.example.com" // one of Config.Resources
 	orders := func(w http.ResponseWriter, r *http.Request) {
@@ -137,8 +136,8 @@ func ExampleAccessToken() {
 	// 500 This is not your fault: the people who run this application have to correct its settings.
 }
 
-// An API, called within one organization of the person's: Logto puts what they may
-// do there into the token. Without ForResource the token is for the organization itself.
+// An API, called within one organization of the person: Logto puts what they may do
+// there into the token. Without ForResource the token is for the organization itself.
 func ExampleForOrganization() {
 	const api = "https://api.example.com"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -184,7 +183,7 @@ func ExampleTransport() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	const api = "https://api.example.com" // the resource's name; where it is, is another matter
+	const api = "https://api.example.com" // the resource's name, which need not be its address
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "three orders for %q", r.Header.Get("Authorization"))
 	}))
@@ -216,8 +215,8 @@ func ExampleTransport() {
 	// Output: 200 three orders for "Bearer token-for-the-api"
 }
 
-// An API behind this application: a browser calls it with its session's cookie, and
-// the API gets an access token in place of that.
+// An API behind this application: a browser calls it with its session's cookie, which
+// the proxy replaces by an access token.
 func ExampleTransport_reverseProxy() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {
@@ -244,7 +243,7 @@ func ExampleTransport_reverseProxy() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", auth.RequireAuth(proxy))
-	// Browsers send the cookie along for other sites too.
+	// Browsers send the cookie along with requests of other sites too.
 	handler := http.NewCrossOriginProtection().Handler(mux)
 
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/api/orders", nil)
@@ -255,7 +254,7 @@ func ExampleTransport_reverseProxy() {
 	// Output: 200 /api/orders for "Bearer token-for-the-api", with cookies ["theme=dark"]
 }
 
-// What Logto says in userinfo only, asked for now. Each claim has its scope, which
+// What Logto says in userinfo only, at this moment. Each claim has its scope, which
 // must be in Config.Scopes.
 func ExampleFetchUserInfo() {
 	type userInfo struct {
@@ -303,7 +302,7 @@ func ExampleFetchUserInfo() {
 }
 
 // What the provider put into a token that this application got from it: to show it,
-// and not to decide by it.
+// not to decide by it.
 func ExampleUnverifiedClaims() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -318,7 +317,7 @@ func ExampleUnverifiedClaims() {
 	// Output: alice read:orders <nil>
 }
 
-// An API of this application's own, for programs that bring an access token.
+// An API of this application, for programs that bring an access token.
 func ExampleAuth_RequireBearer() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -335,7 +334,7 @@ func ExampleAuth_RequireBearer() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /api/orders", auth.RequireBearer(api, signin.HasScope("read:orders"))(http.HandlerFunc(orders)))
-	// Wrong: any token of this provider's for the API would do, whatever it permits.
+	// Wrong: any token of the provider for the API would do, whatever it permits.
 	//
 	//	mux.Handle("DELETE /api/orders", auth.RequireBearer(api)(remove))
 
@@ -352,7 +351,7 @@ func ExampleAuth_RequireBearer() {
 	// 401 Bearer error="invalid_token"
 }
 
-// One route for the application's own pages and for programs. What permits a
+// One route for the pages of the application and for programs. What permits a
 // program is a scope of its token; what permits a person with a session is a role.
 func ExampleAuth_RequireSessionOrBearer() {
 	p := signintest.NewProvider()
@@ -372,14 +371,14 @@ func ExampleAuth_RequireSessionOrBearer() {
 		return signin.HasRole("clerk").Check(r, u)
 	})
 	orders := auth.RequireSessionOrBearer(api, mayRead)(http.HandlerFunc(home))
-	// Sessions come in cookies, which browsers send along for other sites too.
+	// Sessions come in cookies, which browsers send along with requests of other sites too.
 	handler := http.NewCrossOriginProtection().Handler(orders)
 
 	person := signintest.WithUser(httptest.NewRequest("GET", "/orders", nil), &signin.User{Roles: []string{"clerk"}})
 	program := httptest.NewRequest("GET", "/orders", nil)
 	program.Header.Set("Authorization", "Bearer "+p.AccessToken("alice", api, "read:orders"))
-	nobody := httptest.NewRequest("GET", "/orders", nil)
-	for _, r := range []*http.Request{person, program, nobody} {
+	neither := httptest.NewRequest("GET", "/orders", nil)
+	for _, r := range []*http.Request{person, program, neither} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		fmt.Println(w.Code)

@@ -13,9 +13,9 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// newShop is an application as its main would make it: pages that know the user,
-// pages that need one, and pages that need more than that. Its tests give it
-// another Config than main does.
+// newShop is an application as its main would make it: a page that may know the user,
+// one that needs a user, and one that needs a role. Tests give it another Config than
+// main does.
 func newShop(cfg signin.Config) (http.Handler, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Scopes = []string{"email", "roles"}
@@ -56,8 +56,8 @@ func newShop(cfg signin.Config) (http.Handler, error) {
 	return mux, nil
 }
 
-// A tour of the package, from the outside: what a visitor, a customer, an
-// administrator and a program meet.
+// A tour of the package: what a visitor, a customer, an administrator and a program
+// get.
 func TestTour(t *testing.T) {
 	t.Parallel()
 	shop := signintest.Start(t, newShop)
@@ -86,7 +86,7 @@ func TestTour(t *testing.T) {
 	// The guard sends her to the provider, which sends her back to the page.
 	shows(customer, "/account", http.StatusOK, "grace@example.test, verified: true")
 	shows(customer, "/", http.StatusOK, "Welcome back, Grace")
-	// She is signed in, so another sign-in would not help: the page says what is missing.
+	// Another sign-in would not help her: the page says what is missing.
 	shows(customer, "/admin", http.StatusForbidden, "role admin")
 
 	shows(shop.Browser(signintest.User{Subject: "ada", Roles: []string{"admin"}}), "/admin", http.StatusOK, "The shop's numbers")

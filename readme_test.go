@@ -22,9 +22,9 @@ var compiledExamples = []string{
 	"signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go",
 }
 
-// TestReadme holds the README's snippets to what is compiled: the whole program
-// is built, and every other snippet stands, line by line, in an Example: the one
-// that the mark above it names, if it names one.
+// TestReadme checks that the README's snippets compile: the whole program is built,
+// and every other snippet is, line by line, in an Example, in the one that the mark
+// above it names if there is a mark.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")
@@ -49,8 +49,8 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestReadmeTable holds the table for people who come from Logto's own packages to
-// what is compiled: all that its last column says in code stands in an Example.
+// TestReadmeTable checks the table for people who come from Logto's packages: the
+// code in its last column is in an Example.
 func TestReadmeTable(t *testing.T) {
 	t.Parallel()
 	_, section, found := strings.Cut(read(t, "README.md"), "\n## From Logto's Python or Go package to this one\n")
@@ -85,36 +85,36 @@ func TestReadmeTable(t *testing.T) {
 	}
 }
 
-// results is for .ci/run: where it has put what "go test -json" said of every module.
-var results = flag.String("results", "", "a directory with results of go test -json: docs/conformance.md is held to them")
+// results is for .ci/run, which has put the output of "go test -json" there.
+var results = flag.String("results", "", "a `directory` with results of go test -json, in which the tests of docs/conformance.md must have passed")
 
 // proof is a test in docs/conformance.md: jwt.TestX/row, or TestX/row for one of
 // internal/acceptance. A dot in a row's name is any character.
 var proof = regexp.MustCompile("`(?:([a-z]+)\\.)?(Test\\w+)(/[^`]*)?`")
 
-// TestConformance holds docs/conformance.md to tests that exist and, with -results,
-// to those that have passed.
+// TestConformance checks that the tests in docs/conformance.md exist and, with
+// -results, that they have passed.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	_, table, _ := strings.Cut(read(t, "docs/conformance.md"), "\n## ")
 	proofs := proof.FindAllStringSubmatch(table, -1)
 	if rows := strings.Count(table, "\n| ") - strings.Count(table, "\n| id |"); len(proofs) < rows {
-		t.Errorf("got %d tests for %d rows; want one and more for nearly each", len(proofs), rows)
+		t.Errorf("got %d tests for %d rows; want about one or more for each", len(proofs), rows)
 	}
 	tests, passed := allTests(t), passedTests(t)
 	for _, p := range proofs {
 		room := cmp.Or(p[1], "acceptance")
 		if !strings.Contains(tests[room], "\nfunc "+p[2]+"(") {
-			t.Errorf("%s: there is no such test in %s", p[0], room)
+			t.Errorf("%s: got no such test in %s; want one", p[0], room)
 		}
 		name := regexp.MustCompile("^" + room + `\.` + p[2] + p[3])
 		if *results != "" && !slices.ContainsFunc(passed, name.MatchString) {
-			t.Errorf("%s: no such test of %s has passed", p[0], room)
+			t.Errorf("%s: got no such test of %s that has passed; want one", p[0], room)
 		}
 	}
 }
 
-// passedTests are the tests that have passed, each with its package's last name.
+// passedTests returns the tests that have passed, each after its package's last name.
 func passedTests(t *testing.T) (passed []string) {
 	t.Helper()
 	if *results == "" {
@@ -135,7 +135,7 @@ func passedTests(t *testing.T) (passed []string) {
 	return passed
 }
 
-// allTests are the sources of the tests of each package, by its last name.
+// allTests returns the sources of the tests of each package, by its last name.
 func allTests(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -151,8 +151,8 @@ func allTests(t *testing.T) map[string]string {
 	return all
 }
 
-// TestReadmeThreatModel holds the proofs in the threat model to rows of
-// docs/conformance.md, and to tests that exist.
+// TestReadmeThreatModel checks that the proofs in the threat model are rows of
+// docs/conformance.md, or tests that exist.
 func TestReadmeThreatModel(t *testing.T) {
 	t.Parallel()
 	rows, tests := read(t, "docs/conformance.md"), strings.Join(slices.Collect(maps.Values(allTests(t))), "\n")
@@ -173,7 +173,7 @@ func TestReadmeThreatModel(t *testing.T) {
 		}
 	}
 	if proofs < 30 {
-		t.Errorf("got %d proofs in the threat model; want one and more for each row", proofs)
+		t.Errorf("got %d proofs in the threat model; want one or more for each row", proofs)
 	}
 }
 
@@ -186,8 +186,7 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
-// compiled returns the lines of all files that hold Examples, and those of each
-// Example.
+// compiled returns the lines of all files with Examples, and those of each Example.
 func compiled(t *testing.T) (everything []string, functions map[string][]string) {
 	t.Helper()
 	functions = map[string][]string{}
@@ -237,8 +236,8 @@ func builds(t *testing.T, source string) {
 	}
 }
 
-// TestDesignArrows holds the arrows of docs/design.md to the code: what a package
-// imports of ours is listed there, and what is listed is imported.
+// TestDesignArrows checks that docs/design.md lists the imports among the packages of
+// this module and redisstore, and no others.
 func TestDesignArrows(t *testing.T) {
 	t.Parallel()
 	var listed []string
@@ -273,7 +272,7 @@ func TestDesignArrows(t *testing.T) {
 	}
 }
 
-// without returns what all has and others do not.
+// without returns the elements of all that are not in others.
 func without(all, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
 }

@@ -18,15 +18,15 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// api is a server that keeps what it was asked, and refuses tokens.
+// api is an API's server: it keeps what it was asked, and refuses some tokens.
 type api struct {
 	*httptest.Server
 	answer http.HandlerFunc // after a token was accepted; nil for 200
 
 	mu      sync.Mutex
 	refused []string // tokens that are answered with 401 invalid_token
-	all     bool     // all of them are
-	says    string   // in place of invalid_token
+	all     bool     // every token is
+	says    string   // WWW-Authenticate in place of invalid_token
 	calls   []call
 }
 
@@ -78,14 +78,14 @@ func (a *api) refuse(token string) {
 	a.refused = append(a.refused, token)
 }
 
-// calling is granting with a transport of the tests' own, for APIs as well.
+// calling is granting with ownTransport, which Transport uses for APIs as well.
 func calling(t *testing.T, opts ...signintest.Option) (*app, *stopped, *mapState) {
 	t.Helper()
 	return granting(t, func(c *signin.Config) { c.HTTPClient = &http.Client{Transport: ownTransport} }, opts...)
 }
 
 // clientOf returns a client whose requests come from the user of a context, and
-// keep deadlines of their own.
+// keep their own deadlines.
 func clientOf(ctx context.Context, origin string, opts ...signin.TokenOption) *http.Client {
 	tr := signin.Transport(origin, opts...)
 	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -130,11 +130,23 @@ func newRequest(t *testing.T, method, target string, body io.Reader) *http.Reque
 	return r
 }
 
+// Requests have the token of the context's user. Where Auths are nested, user and
+// HTTPClient are those of the innermost.
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
-	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
+	cfg := a.cfg
+	cfg.CookieName, cfg.HTTPClient = "outer", &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("the outer Auth's HTTPClient")
+	})}
+	outer, err := signin.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := a.signedIn(signintest.Alice()).session()
+	knock(outer.Load(a.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
+		ctx := in.Context()
 		for _, row := range []struct {
 			want audience
 			opts []signin.TokenOption
@@ -144,65 +156,39 @@ func TestTransport(t *testing.T) {
 		} {
 			c := &http.Client{Transport: signin.Transport(srv.URL, row.opts...)}
 			for range 2 {
-				status, body := reads(t, c, newRequest(t, http.MethodPost, srv.URL+"/orders", strings.NewReader("one")).WithContext(ctx))
+				r := newRequest(t, http.MethodPost, srv.URL+"/orders", strings.NewReader("one"))
+				status, body := reads(t, c, r.WithContext(ctx))
 				calls, token := srv.asked(), hasToken(t, ctx, row.want, row.opts...).AccessToken
-				if status != http.StatusOK || body != "welcome" || len(calls) != 1 || calls[0] != (call{"POST", "/orders", "Bearer " + token, "", "one"}) {
+				want := []call{{"POST", "/orders", "Bearer " + token, "", "one"}}
+				if status != http.StatusOK || body != "welcome" || !slices.Equal(calls, want) {
 					t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
 				}
 			}
 		}
 		own, err := signin.AccessToken(ctx)
-		if _, _ = reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil)); err != nil || srv.asked()[0].authorization != "Bearer "+own.AccessToken {
-			t.Errorf("without options: got another token, %v; want the session's own", err)
+		reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL, nil))
+		if calls := srv.asked(); err != nil || calls[0].authorization != "Bearer "+own.AccessToken {
+			t.Errorf("without options: got %+v, %v; want the session's own token", calls, err)
 		}
-		a.used(t, 2)
-	})
+	}))), "/", session).want(t, http.StatusOK, "")
+	a.used(t, 2)
+
+	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))} // several people use one
+	for _, person := range []signintest.User{signintest.Alice(), signintest.XUser()} {
+		a.within(t, a.signedIn(person).session(), func(ctx context.Context) {
+			reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx))
+			claims, err := signin.UnverifiedClaims[audience](strings.TrimPrefix(srv.asked()[0].authorization, "Bearer "))
+			if err != nil || claims.Sub != person.Subject {
+				t.Errorf("got a token of %q, %v; want one of %q", claims.Sub, err, person.Subject)
+			}
+		})
+	}
 }
 
-func TestTransport_RedirectedAndBack(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t)
-	origin, other := newAPI(t), newAPI(t)
-	origin.answer = func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			http.Redirect(w, r, other.URL+"/over", http.StatusTemporaryRedirect)
-		}
-	}
-	other.answer = func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, origin.URL+"/back", http.StatusTemporaryRedirect)
-	}
-	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-		c := clientOf(ctx, origin.URL, signin.ForResource(apiA))
-		reads(t, c, newRequest(t, http.MethodGet, origin.URL, nil))
-		token := "Bearer " + hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken
-		if got := origin.asked(); len(got) != 2 || got[0].authorization != token || got[1].authorization != token {
-			t.Errorf("the origin: got %+v; want the token twice", got)
-		}
-		if got := other.asked(); len(got) != 1 || got[0].authorization != "" {
-			t.Errorf("the other: got %+v; want no token", got)
-		}
-		r := newRequest(t, http.MethodGet, other.URL, nil)
-		r.Header.Set("Authorization", "Basic mine")
-		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		reads(t, c, r)
-		if got := other.asked(); got[0].authorization != "" {
-			t.Errorf("the other, with Authorization of the caller's: got %q; want none, since it may have come in", got[0].authorization)
-		}
-		r = newRequest(t, http.MethodGet, origin.URL+"/x", nil)
-		r.Header.Set("Authorization", "Basic mine")
-		reads(t, c, r)
-		if got := origin.asked(); got[0].authorization != token {
-			t.Errorf("the origin, with Authorization of the caller's: got %q; want the token", got[0].authorization)
-		}
-	})
-}
-
+// However many requests the API refuses at once, the provider is asked for one new
+// token.
 func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 	t.Parallel()
-	get := func(t *testing.T, ctx context.Context, srv *api, opts ...signin.TokenOption) (int, string) {
-		t.Helper()
-		return reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil))
-	}
 	for name, opts := range map[string][]signin.TokenOption{"the session's own": nil, "a resource's": {signin.ForResource(apiA)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,89 +202,33 @@ func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 				}
 				srv.refuse(first.AccessToken)
 				before := a.provider.Stats().Refreshes
-				for range 2 { // the new token is kept, and the provider asked once
-					if status, said := get(t, ctx, srv, opts...); status != http.StatusOK || said != "welcome" {
-						t.Errorf("got %d %q; want 200", status, said)
-					}
+				c := clientOf(ctx, srv.URL, opts...)
+				var all sync.WaitGroup
+				for range 50 {
+					all.Go(func() {
+						resp, err := c.Get(srv.URL)
+						if err != nil || resp.StatusCode != http.StatusOK {
+							t.Errorf("got %v, %v; want 200", resp, err)
+							return
+						}
+						resp.Body.Close()
+					})
 				}
+				all.Wait()
 				a.used(t, before+1)
-				if calls := srv.asked(); len(calls) < 3 || calls[0].authorization != "Bearer "+first.AccessToken || calls[1].authorization == calls[0].authorization {
-					t.Errorf("got %+v; want the old token, and then the new one", calls)
-				}
 			})
 			shows(t, "the next page", b.get("/account"), signintest.Alice().Subject)
 		})
 	}
-	t.Run("fifty requests at once get one new token", func(t *testing.T) {
-		t.Parallel()
-		a, _, _ := calling(t, signintest.WithRefreshRotation())
-		srv := newAPI(t)
-		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-			srv.refuse(hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken)
-			c := clientOf(ctx, srv.URL, signin.ForResource(apiA))
-			var all sync.WaitGroup
-			for range 50 {
-				all.Go(func() {
-					resp, err := c.Get(srv.URL)
-					if err != nil || resp.StatusCode != http.StatusOK {
-						t.Errorf("got %v, %v; want 200", resp, err)
-						return
-					}
-					resp.Body.Close()
-				})
-			}
-			all.Wait()
-		})
-		a.used(t, 2)
-	})
-	t.Run("the provider is down", func(t *testing.T) {
-		t.Parallel()
-		a, _, _ := calling(t)
-		srv := newAPI(t)
-		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-			srv.refuse(hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken)
-			a.provider.Down()
-			if status, said := get(t, ctx, srv, signin.ForResource(apiA)); status != http.StatusUnauthorized || said != "refused" {
-				t.Errorf("got %d %q; want the API's own refusal", status, said)
-			}
-		})
-	})
-}
-
-func TestTransport_NoToken(t *testing.T) {
-	t.Parallel()
 	a, _, _ := calling(t)
 	srv := newAPI(t)
-	fails := func(t *testing.T, when string, c *http.Client, code signin.Code) {
-		t.Helper()
-		resp, err := c.Post(srv.URL, "text/plain", strings.NewReader("hello"))
-		var u *url.Error
-		if resp != nil || !errors.As(err, &u) || !errors.Is(err, code) {
-			t.Errorf("%s: got %v, %v; want %s in a *url.Error", when, resp, err, code)
-		}
-		if calls := srv.asked(); len(calls) > 0 {
-			t.Errorf("%s: got %+v; want no request", when, calls)
-		}
-		a.silent(t, err)
-	}
-	cookies := a.signedIn(signintest.Alice()).session()
-	a.within(t, cookies, func(ctx context.Context) {
-		fails(t, "an unknown resource", clientOf(ctx, srv.URL, signin.ForResource("urn:unknown")), signin.ErrUnknownResource)
-		fails(t, "no member", clientOf(ctx, srv.URL, signin.ForOrganization("org_three")), signin.ErrNotMember)
-		a.provider.Down()
-		fails(t, "the provider is down", clientOf(ctx, srv.URL, signin.ForResource(apiA)), signin.ErrProviderUnavailable)
-		signOutWith(a.handler(), cookies)
-		fails(t, "signed out meanwhile", clientOf(ctx, srv.URL, signin.ForResource(apiB)), signin.ErrNotSignedIn)
-	})
-	a.provider.Up()
 	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-		hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA))
-		c := clientOf(ctx, "http://127.0.0.1:1", signin.ForResource(apiA)) // where no server is
-		_, err := c.Get("http://127.0.0.1:1/orders")
-		if err == nil {
-			t.Error("no server: got no error; want one")
+		srv.refuse(hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken)
+		a.provider.Down()
+		c := clientOf(ctx, srv.URL, signin.ForResource(apiA))
+		if status, said := reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil)); status != 401 || said != "refused" {
+			t.Errorf("the provider is down: got %d %q; want the API's refusal", status, said)
 		}
-		a.silent(t, err)
 	})
 }
 
@@ -306,50 +236,31 @@ func TestTransport_NoToken(t *testing.T) {
 func TestTransport_TestUser(t *testing.T) {
 	t.Parallel()
 	srv := newAPI(t)
-	auth := proxying(t, "https://app.example.com", "")
-	of := func(r *http.Request) (ctx context.Context) {
-		auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })).ServeHTTP(httptest.NewRecorder(), r)
-		return ctx
-	}
 	alice := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{Subject: "u1"})
 	given := signintest.WithAccessToken(alice, "given", signin.ForResource(apiA))
 	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))}
-	get := func(ctx context.Context) *http.Request {
-		return newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx)
+	ask := func(r *http.Request) (*http.Response, error) {
+		return c.Do(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(r.Context()))
 	}
-	if status, _ := reads(t, c, get(of(given))); status != http.StatusOK || srv.asked()[0].authorization != "Bearer given" {
-		t.Errorf("got %d; want 200 for the token given", status)
+	srv.refuse("given") // and there is no other
+	resp, err := ask(given)
+	if calls := srv.asked(); err != nil || resp.StatusCode != 401 || len(calls) != 1 || calls[0].authorization != "Bearer given" {
+		t.Errorf("refused: got %v, %v, %+v; want the API's refusal, after one request", resp, err, calls)
+	} else {
+		resp.Body.Close()
 	}
-	srv.refuse("given") // there is no other
-	if status, said := reads(t, c, get(of(given))); status != 401 || said != "refused" || len(srv.asked()) != 1 {
-		t.Errorf("refused: got %d %q; want the API's own word, after one request", status, said)
-	}
-	for name, row := range map[string]struct {
-		r    *http.Request
-		want signin.Code
-	}{
-		"no token given": {alice, signin.ErrUnknownResource},
-		"no user":        {signintest.WithUser(given, nil), signin.ErrNotSignedIn},
+	for r, code := range map[*http.Request]signin.Code{
+		alice: signin.ErrUnknownResource, signintest.WithUser(given, nil): signin.ErrNotSignedIn,
 	} {
-		for where, ctx := range map[string]context.Context{"in a guard": of(row.r), "in a handler alone": row.r.Context()} {
-			if resp, err := c.Do(get(ctx)); resp != nil || !errors.Is(err, row.want) || len(srv.asked()) > 0 {
-				t.Errorf("%s, %s: got %v, %v; want %s and no request", name, where, resp, err, row.want)
-			}
+		if resp, err := ask(r); resp != nil || !errors.Is(err, code) || len(srv.asked()) > 0 {
+			t.Errorf("got %v, %v; want %s and no request", resp, err, code)
 		}
+		token, err := signin.AccessToken(r.Context(), signin.ForResource(apiA))
+		wantCode(t, "AccessToken", token, err, code)
 	}
 }
 
-func mustParse(t *testing.T, raw string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// proxying is an Auth whose guards let tests' users in, with a transport of the
-// tests' own for APIs.
+// proxying is an Auth without a provider, for tests' users, with ownTransport for APIs.
 func proxying(t *testing.T, base, cookieName string) *signin.Auth {
 	t.Helper()
 	auth, err := signin.New(signin.Config{
@@ -362,41 +273,41 @@ func proxying(t *testing.T, base, cookieName string) *signin.Auth {
 	return auth
 }
 
-// What a person's browser has sent to this application is for this application: an
-// API that got it would be that person here.
-func TestTransport_CookiesOfTheIncomingRequest(t *testing.T) {
+// The token goes to its origin only, also where requests are redirected away and back.
+// The cookies of this application are not sent on: an API that got them could act as
+// the user in this application.
+func TestTransport_RedirectedAndBack(t *testing.T) {
 	t.Parallel()
-	const at, loopback = "https://app.example.test", "http://localhost:8080"
-	begun := func(name string) string { return name + ".tx.0123456789abcdef=sealed" }
+	const https, http8080 = "https://app.example.test", "http://localhost:8080"
+	outer, inner := proxying(t, https, "outer"), proxying(t, https, "inner")
 	for _, row := range []struct {
 		name  string
 		auths []*signin.Auth // the outermost first
-		sent  []string
+		sent  []string       // Cookie lines, in which TX is the rest of a transaction's cookie
 		want  string
 	}{
-		{"no cookie", []*signin.Auth{proxying(t, at, "")}, nil, ""},
-		{"a session in one cookie, with http", []*signin.Auth{proxying(t, loopback, "")}, []string{"signin=sealed"}, ""},
-		{"all of this package's, with http", []*signin.Auth{proxying(t, loopback, "")},
-			[]string{"a=b; signin=.sealed; signin.2=sealed; " + begun("signin") + "; signin.quiet=sealed; c=d"}, "a=b; c=d"},
-		{"all of this package's, with https", []*signin.Auth{proxying(t, at, "")},
-			[]string{"__Host-signin=.sealed; __Host-signin.2=sealed; " + begun("__Host-signin") + "; __Host-signin.quiet=sealed; a=b"}, "a=b"},
-		{"with a name of the application's", []*signin.Auth{proxying(t, at, "mine")}, []string{"__Host-mine=sealed; __Host-mine.2=sealed; " + begun("__Host-mine")}, ""},
-		{"on several lines", []*signin.Auth{proxying(t, loopback, "")}, []string{"a=b; signin=.sealed", "signin.2=sealed", "c=d"}, "a=b; c=d"},
-		{"of others, whose names begin alike", []*signin.Auth{proxying(t, loopback, "")}, []string{`signinx=1; signin-2=2; xsignin=3; "signin"=4; d="signin=5"`},
-			`signinx=1; signin-2=2; xsignin=3; "signin"=4; d="signin=5"`},
-		{"of two Auths nested", []*signin.Auth{proxying(t, at, "outer"), proxying(t, at, "inner")},
-			[]string{"__Host-outer=sealed; __Host-outer.2=sealed; " + begun("__Host-outer") + "; a=b; __Host-inner=sealed; " + begun("__Host-inner") + "; __Host-inner.quiet=sealed"}, "a=b"},
-		{"of two Auths nested, and the outer once more", func() []*signin.Auth {
-			outer := proxying(t, at, "outer")
-			return []*signin.Auth{outer, proxying(t, at, "inner"), outer}
-		}(), []string{"__Host-outer=sealed; a=b; __Host-inner=sealed"}, "a=b"},
+		{"no cookie", []*signin.Auth{proxying(t, http8080, "")}, nil, ""},
+		{"all of this package, with http", []*signin.Auth{proxying(t, http8080, "")},
+			[]string{"a=b; signin=.sealed; signin.2=sealed; signinTX; signin.quiet=sealed; c=d"}, "a=b; c=d"},
+		{"a name of the application, with https", []*signin.Auth{proxying(t, https, "mine")},
+			[]string{"__Host-mine=sealed; __Host-mine.2=sealed; a=b; __Host-mineTX"}, "a=b"},
+		{"several lines", []*signin.Auth{proxying(t, http8080, "")}, []string{"a=b; signin=.sealed", "signin.2=sealed", "c=d"}, "a=b; c=d"},
+		{"names that begin alike", []*signin.Auth{proxying(t, http8080, "")},
+			[]string{`signinx=1; signin-2=2; xsignin=3; "signin"=4; d="signin=5"`}, `signinx=1; signin-2=2; xsignin=3; "signin"=4; d="signin=5"`},
+		{"two Auths nested, and the outer once more", []*signin.Auth{outer, inner, outer},
+			[]string{"__Host-outer=sealed; __Host-outer.2=sealed; __Host-outerTX; a=b; __Host-inner=sealed; __Host-inner.quiet=sealed"}, "a=b"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			origin, other := newAPI(t), newAPI(t)
 			origin.answer = func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/leave" {
-					http.Redirect(w, r, other.URL+"/redirected", http.StatusTemporaryRedirect)
+					http.Redirect(w, r, other.URL+"/away", http.StatusTemporaryRedirect)
+				}
+			}
+			other.answer = func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/away" {
+					http.Redirect(w, r, origin.URL+"/back", http.StatusTemporaryRedirect)
 				}
 			}
 			c := &http.Client{Transport: signin.Transport(origin.URL, signin.ForResource(apiA))}
@@ -411,7 +322,7 @@ func TestTransport_CookiesOfTheIncomingRequest(t *testing.T) {
 					resp.Body.Close()
 					// A CheckRedirect must not find a token in it.
 					if h := resp.Request.Header; h.Get("Authorization") != "" && h.Get("Authorization") != "Basic from-the-browser" {
-						t.Errorf("%s: got an answer to a request with %v; want the caller's own", target, h)
+						t.Errorf("%s: got an answer to a request with %v; want the caller's", target, h)
 					}
 					if !maps.EqualFunc(out.Header, in.Header, slices.Equal) {
 						t.Errorf("%s: got the request's header changed to %v; want it left alone", target, out.Header)
@@ -422,100 +333,21 @@ func TestTransport_CookiesOfTheIncomingRequest(t *testing.T) {
 				h = auth.Load(h)
 			}
 			r := signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), &signin.User{Subject: "u1"})
-			r.Header["Authorization"] = []string{"Basic from-the-browser"}
-			if row.sent != nil {
-				r.Header["Cookie"] = row.sent
+			r.Header.Set("Authorization", "Basic from-the-browser")
+			for _, line := range row.sent {
+				r.Header.Add("Cookie", strings.ReplaceAll(line, "TX", ".tx.0123456789abcdef=sealed"))
 			}
 			h.ServeHTTP(httptest.NewRecorder(), signintest.WithAccessToken(r, "given", signin.ForResource(apiA)))
-			want := func(paths ...string) (calls []call) {
-				for _, path := range paths {
-					authorization := ""
-					if path == "/" || path == "/leave" {
-						authorization = "Bearer given"
-					}
-					calls = append(calls, call{"GET", path, authorization, row.want, ""})
-				}
-				return calls
-			}
-			if got, want := origin.asked(), want("/", "/leave"); !slices.Equal(got, want) {
-				t.Errorf("the origin: got %+v; want %+v", got, want)
-			}
-			if got, want := other.asked(), want("/direct", "/redirected"); !slices.Equal(got, want) {
-				t.Errorf("the other: got %+v; want %+v", got, want)
+			got := append(origin.asked(), other.asked()...)
+			if want := []call{
+				{"GET", "/", "Bearer given", row.want, ""}, {"GET", "/leave", "Bearer given", row.want, ""},
+				{"GET", "/back", "Bearer given", row.want, ""},
+				{"GET", "/direct", "", row.want, ""}, {"GET", "/away", "", row.want, ""},
+			}; !slices.Equal(got, want) {
+				t.Errorf("got %+v; want %+v", got, want)
 			}
 		})
 	}
-}
-
-// The user is the one of each request's context, and not of the first one.
-func TestTransport_SeveralPeople(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t, signintest.WithRefreshRotation())
-	srv := newAPI(t)
-	srv.answer = func(w http.ResponseWriter, r *http.Request) {
-		claims, err := signin.UnverifiedClaims[audience](strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
-		if err != nil {
-			t.Errorf("got error %v; want a token", err)
-		}
-		_, _ = io.WriteString(w, claims.Sub)
-	}
-	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))}
-	var all sync.WaitGroup
-	for _, person := range []signintest.User{signintest.Alice(), signintest.XUser()} {
-		a.within(t, a.signedIn(person).session(), func(ctx context.Context) {
-			for range 20 {
-				all.Go(func() {
-					r := newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx)
-					resp, err := c.Do(r)
-					if err != nil {
-						t.Errorf("%s: got error %v; want none", person.Subject, err)
-						return
-					}
-					defer resp.Body.Close()
-					if body, _ := io.ReadAll(resp.Body); string(body) != person.Subject {
-						t.Errorf("got a token of %q; want one of %q", body, person.Subject)
-					}
-				})
-			}
-		})
-	}
-	all.Wait()
-}
-
-// Where Auths are nested, the user is the innermost one's, and so is the way.
-func TestTransport_HTTPClientOfNestedAuths(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t)
-	srv := newAPI(t)
-	cfg := a.cfg
-	cfg.CookieName = "outer"
-	cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("got a request to %s through the outer one's HTTPClient; want none", r.URL)
-		return nil, errors.New("the wrong way")
-	})}
-	outer, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var resp *http.Response
-	knock(outer.Load(a.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		resp, err = signin.Transport(srv.URL).RoundTrip(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(r.Context()))
-	}))), "/", a.signedIn(signintest.Alice()).session())
-	if err != nil || resp == nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("got %v, %v; want 200", resp, err)
-	}
-	resp.Body.Close()
-}
-
-// closing is a request's body that knows whether it was closed.
-type closing struct {
-	io.Reader
-	closed bool
-}
-
-func (c *closing) Close() error {
-	c.closed = true
-	return nil
 }
 
 // A request without a user fails wherever it goes: a mistake in the application must
@@ -525,86 +357,65 @@ func TestTransport_NoUser(t *testing.T) {
 	a, _, _ := calling(t)
 	origin, other := newAPI(t), newAPI(t)
 	tr := signin.Transport(origin.URL, signin.ForResource(apiA))
-	fails := func(when string, ctx context.Context, code signin.Code, targets ...string) {
-		t.Helper()
-		for _, target := range targets {
-			body := &closing{Reader: strings.NewReader("hello")}
-			resp, err := tr.RoundTrip(newRequest(t, http.MethodPost, target, body).WithContext(ctx))
-			wantCode(t, when, nil, err, code)
-			if resp != nil || !body.closed {
-				t.Errorf("%s: got %v, the body closed: %v; want no answer, and it closed", when, resp, body.closed)
+	token := "Authorization: Bearer " + a.provider.AccessToken(signintest.Alice().Subject, apiA)
+	for _, row := range []struct {
+		name    string
+		guard   func(http.Handler) http.Handler
+		code    signin.Code
+		targets []string
+	}{
+		{"no guard", func(h http.Handler) http.Handler { return h }, signin.ErrInternal, []string{origin.URL, other.URL}},
+		{"behind Load", a.auth.Load, signin.ErrNotSignedIn, []string{origin.URL, other.URL}},
+		{"behind RequireBearer", a.auth.RequireBearer(apiA), signin.ErrNotSignedIn, []string{origin.URL}},
+	} {
+		knock(row.guard(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+			for _, target := range row.targets {
+				body, end := io.Pipe()
+				resp, err := tr.RoundTrip(newRequest(t, http.MethodPost, target, body).WithContext(in.Context()))
+				wantCode(t, row.name, nil, err, row.code)
+				end.Close()
+				if _, closed := body.Read(nil); resp != nil || closed != io.ErrClosedPipe {
+					t.Errorf("%s: got %v, reading the body: %v; want no answer, and the body closed", row.name, resp, closed)
+				}
+				resp, err = tr.RoundTrip(newRequest(t, http.MethodGet, target, nil).WithContext(in.Context()))
+				if resp != nil || !errors.Is(err, row.code) {
+					t.Errorf("%s, without a body: got %v, %v; want %v", row.name, resp, err, row.code)
+				}
 			}
-			if resp, err := tr.RoundTrip(newRequest(t, http.MethodGet, target, nil).WithContext(ctx)); resp != nil || !errors.Is(err, code) {
-				t.Errorf("%s, without a body: got %v, %v; want %v", when, resp, err, code)
+			if len(row.targets) == 1 {
+				// Another origin needs no token, and the incoming one is not sent there.
+				out := newRequest(t, http.MethodGet, other.URL, nil).WithContext(in.Context())
+				out.Header = in.Header.Clone()
+				reads(t, &http.Client{Transport: tr}, out)
 			}
-		}
-		if calls := append(origin.asked(), other.asked()...); len(calls) > 0 {
-			t.Errorf("%s: got %+v; want no request", when, calls)
-		}
+			w.WriteHeader(http.StatusTeapot)
+		})), "/", "", token).want(t, http.StatusTeapot, "")
 	}
-	fails("no guard", t.Context(), signin.ErrInternal, origin.URL, other.URL)
-	visited := 0
-	knock(a.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		visited++
-		fails("behind Load", r.Context(), signin.ErrNotSignedIn, origin.URL, other.URL)
-	})), "/", "")
-	knock(a.auth.RequireBearer(apiA)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		visited++
-		fails("behind RequireBearer", r.Context(), signin.ErrNotSignedIn, origin.URL)
-		// Elsewhere no token is needed, and the one that came in does not go there.
-		out := newRequest(t, http.MethodGet, other.URL, nil).WithContext(r.Context())
-		out.Header = r.Header.Clone()
-		if status, _ := reads(t, &http.Client{Transport: tr}, out); status != http.StatusOK {
-			t.Errorf("behind RequireBearer, to another origin: got %d; want 200", status)
-		}
-		if calls := other.asked(); len(calls) != 1 || calls[0].authorization != "" {
-			t.Errorf("behind RequireBearer, to another origin: got %+v; want one request without Authorization", calls)
-		}
-	})), "/", "", "Authorization: Bearer "+a.provider.AccessToken(signintest.Alice().Subject, apiA))
-	if visited != 2 {
-		t.Errorf("got %d handlers called; want 2", visited)
+	if got, want := append(origin.asked(), other.asked()...), []call{{"GET", "/", "", "", ""}}; !slices.Equal(got, want) {
+		t.Errorf("got %+v; want the last request alone, without Authorization", got)
 	}
 }
 
 // settings.Origin has the table.
 func TestTransport_NotAnOrigin(t *testing.T) {
 	t.Parallel()
-	defer func() {
-		if got, _ := recover().(string); !strings.HasPrefix(got, "signin: Transport: the origin ") || strings.Contains(got, "u:p") {
-			t.Errorf("got panic %q; want one that says what is wrong with the origin, without the password", got)
-		}
-	}()
-	signin.Transport("https://u:p@api.example.com")
-}
-
-// withoutOurs reports whether a Cookie header has cookies of some names, and none of
-// this package's. (The provider of the tests is at the same host, and has one, too.)
-func withoutOurs(t *testing.T, header string, want ...string) bool {
-	t.Helper()
-	if header == "" {
-		return len(want) == 0
+	said := panicOf(func() { signin.Transport("https://u:p@api.example.com") })
+	if !strings.HasPrefix(said, "signin: Transport: the origin ") || strings.Contains(said, "u:p") {
+		t.Errorf("got panic %q; want one that says what is wrong with the origin, without the password", said)
 	}
-	cookies, err := http.ParseCookie(header)
-	if err != nil {
-		t.Errorf("got cookies %q, %v; want some that can be read", header, err)
-	}
-	var names []string
-	for _, c := range cookies {
-		if c.Name == "signin" || strings.HasPrefix(c.Name, "signin.") {
-			return false
-		}
-		names = append(names, c.Name)
-	}
-	return !slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(names, name) })
 }
 
 func TestTransport_ReverseProxy(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t, signintest.WithRefreshRotation())
 	srv := newAPI(t)
-	proxy := func(rewrite func(*httputil.ProxyRequest), resource string) *httputil.ReverseProxy {
+	origin, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := func(resource string) *httputil.ReverseProxy {
 		return &httputil.ReverseProxy{
-			Rewrite:   rewrite,
+			Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(origin) },
 			Transport: signin.Transport(srv.URL, signin.ForResource(resource)),
 			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 				if !a.auth.HandleError(w, r, err) {
@@ -613,55 +424,31 @@ func TestTransport_ReverseProxy(t *testing.T) {
 			},
 		}
 	}
-	toAPI := func(p *httputil.ProxyRequest) { p.SetURL(mustParse(t, srv.URL)) }
-	a.mount("/a/", a.auth.RequireAuth(proxy(toAPI, apiA)))
-	a.mount("/b/", a.auth.RequireAuth(proxy(toAPI, apiB)))
-	a.mount("/unguarded/", proxy(toAPI, apiA))
-	a.mount("/open/", a.auth.Load(proxy(toAPI, apiA)))
-	a.mount("/host/", a.auth.RequireAuth(proxy(func(p *httputil.ProxyRequest) {
-		toAPI(p)
-		p.Out.Host = "neighbour.example.test"
-	}, apiA)))
-	b := a.signedIn(signintest.Alice())
-	b.get("/sign-in?return_to=/a/").want(t, http.StatusSeeOther, a.provider.URL) // a transaction's cookie, too
-	if got := b.cookies(); !strings.Contains(got, "signin=") || !strings.Contains(got, "signin.tx.") {
-		t.Fatalf("got cookies %q; want a session and a sign-in under way", got)
+	a.mount("/a/", a.auth.RequireAuth(proxy(apiA)))
+	a.mount("/b/", a.auth.RequireAuth(proxy(apiB)))
+	a.mount("/open/", a.auth.Load(proxy(apiA)))
+	a.mount("/unguarded/", proxy(apiA))
+	session := a.signedIn(signintest.Alice()).session()
+	ask := func(path string, header ...string) answer {
+		return knock(a.handler(), path, session+"; theme=dark", header...)
 	}
 
-	shows(t, "the API", b.get("/a/orders?x=1", "Authorization: Basic mine", "Cookie: theme=dark"), "welcome")
-	calls := srv.asked()
-	if len(calls) != 1 || calls[0].method != "GET" || calls[0].path != "/a/orders" || !withoutOurs(t, calls[0].cookie, "theme") {
-		t.Fatalf("got %+v; want the request with its own cookies alone", calls)
-	}
-	token, _ := strings.CutPrefix(calls[0].authorization, "Bearer ")
-	if got, err := signin.UnverifiedClaims[audience](token); err != nil || got != (audience{Aud: apiA, Sub: signintest.Alice().Subject}) {
-		t.Errorf("got a token for %+v, %v; want Alice's for the API", got, err)
-	}
-	srv.refuse(token)
-	shows(t, "a token that was revoked", b.get("/a/orders"), "welcome")
-	if calls := srv.asked(); len(calls) != 2 {
-		t.Errorf("a token that was revoked: got %+v; want a second try", calls)
-	}
-	shows(t, "another host at the same address", b.get("/host/"), "welcome")
-	if calls := srv.asked(); len(calls) != 1 || calls[0].authorization != "" || !withoutOurs(t, calls[0].cookie) {
-		t.Errorf("another host at the same address: got %+v; want neither token nor cookie", calls)
-	}
-
-	stranger := a.browser()
-	stranger.get("/open/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fopen%2Forders%3Fx%3D1")
-	b.get("/unguarded/").want(t, http.StatusInternalServerError, "")
+	shows(t, "the API", ask("/a/orders?x=1", "Authorization: Basic mine"), "welcome")
+	a.within(t, session, func(ctx context.Context) {
+		token := hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken
+		if got, want := srv.asked(), (call{"GET", "/a/orders", "Bearer " + token, "theme=dark", ""}); !slices.Equal(got, []call{want}) {
+			t.Errorf("got %+v; want %+v", got, want)
+		}
+	})
+	a.browser().get("/open/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fopen%2Forders%3Fx%3D1")
+	ask("/unguarded/").want(t, http.StatusInternalServerError, "")
 	a.provider.Suspend(signintest.Alice().Subject)
-	ended := b.copyOf()
-	b.get("/b/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fb%2Forders%3Fx%3D1")
-	if got := ended.get("/b/orders", "Accept: application/json"); got.StatusCode != http.StatusUnauthorized || !strings.Contains(got.body, `"not_signed_in"`) {
-		t.Errorf("a program: got %d %q; want 401 not_signed_in", got.StatusCode, got.body)
-	}
+	ask("/b/orders?x=1").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fb%2Forders%3Fx%3D1")
+	ask("/b/orders", "Accept: application/json").want(t, http.StatusUnauthorized, "")
 	if calls := srv.asked(); len(calls) > 0 {
 		t.Errorf("without a token: got %+v; want no request", calls)
 	}
-
-	b = a.signedIn(signintest.XUser())
-	shows(t, "another person", b.get("/a/orders"), "welcome")
+	b := a.signedIn(signintest.XUser())
 	srv.Close()
 	b.get("/a/orders").want(t, http.StatusBadGateway, "")
 }

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// support is what stands beside a package's files while they are mutated. Each
-// of the two functions is given the condition as it is; what it would change is
-// noted, so that a mutant that no test could notice need not be run.
+// support is a file that is added to a mutated package. Its two functions are given
+// the number of a mutant and its condition. If MUTANT_NOTES is set, they note there
+// each mutant that would have changed its condition: others need not be run.
 const support = `package %s
 
 import (
@@ -71,9 +71,9 @@ var _, _ = mutantOff, mutantOn
 func overlay(dir string, sources []*source) (string, error) {
 	replace := map[string]string{}
 	var err error
-	write := func(stands string, text []byte) {
+	write := func(name string, text []byte) {
 		file := filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
-		replace[stands] = file
+		replace[name] = file
 		err = errors.Join(err, os.WriteFile(file, text, 0o600))
 	}
 	for _, s := range sources {
@@ -91,8 +91,8 @@ func overlay(dir string, sources []*source) (string, error) {
 	return file, errors.Join(err, failed, os.WriteFile(file, text, 0o600))
 }
 
-// compile builds the tests of the package in dir. A package without any gives
-// no file.
+// compile builds the tests of the package in dir. A package without tests gives no
+// file.
 func compile(ctx context.Context, dir, overlay, binary string) error {
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".")
 	build.Dir = dir

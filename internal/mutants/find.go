@@ -17,8 +17,8 @@ import (
 // mutant is one way to weaken one check.
 type mutant struct {
 	number int
-	// key names it without a line, so that it outlives changes elsewhere in the
-	// file: the file, the function, what is done, and the condition's text.
+	// key is its name: the file, the function, what is done, and the condition's
+	// text. It has no line, so changes elsewhere in the file do not change it.
 	key  string
 	file string // below the root, with slashes
 	dir  string
@@ -33,7 +33,7 @@ const (
 	always = "always" // it is taken as true
 )
 
-// source is one file, its mutants, and the edits by which it holds all of them.
+// source is one file, its mutants, and the edits that put them into it.
 type source struct {
 	path  string // on disk
 	text  []byte
@@ -46,17 +46,17 @@ type source struct {
 	seen    map[string]int
 	next    *int // the number of the next mutant, of all files
 	mutants []mutant
-	taken   map[ast.Expr]bool // operations that a condition around them has dealt with
-	middle  map[ast.Stmt]bool // statements that another one follows
+	taken   map[ast.Expr]bool // operations whose mutants have been made
+	middle  map[ast.Stmt]bool // statements that are not the last of their list
 }
 
-// edit is text to insert. Several at one place stay in their order.
+// edit is text to insert. Edits at one place stay in their order.
 type edit struct {
 	at   int
 	text string
 }
 
-// find reads the files of a package, the tests left out.
+// find reads the files of a package, without its tests.
 func find(root, dir string, next *int) ([]*source, error) {
 	names, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), "*.go"))
 	if err != nil {
@@ -109,8 +109,7 @@ func parse(file, name string, next *int) (*source, error) {
 	return s, nil
 }
 
-// mutated returns the file with all of its mutants in it, none of them at work.
-// No line moves.
+// mutated returns the file with all of its mutants in it. Lines keep their numbers.
 func (s *source) mutated() []byte {
 	var b bytes.Buffer
 	at := 0
@@ -142,7 +141,7 @@ func (s *source) visit(n ast.Node) bool {
 			}
 		}
 	case *ast.ForStmt:
-		s.skip(n.Cond) // without its end, a loop tells nothing
+		s.skip(n.Cond) // a loop that does not end shows nothing about tests
 	case *ast.BinaryExpr:
 		s.terms(n, loosening{off: true, on: true})
 	}
@@ -193,7 +192,7 @@ func (s *source) switchStmt(n *ast.SwitchStmt) {
 }
 
 // tag makes a switch over a value one over conditions, and returns the name of
-// the value: a case that is taken away cannot be left to stand as a constant.
+// the value: a constant in a case cannot be weakened, and a condition can.
 func (s *source) tag(n *ast.SwitchStmt) string {
 	switch {
 	case n.Tag == nil:
@@ -202,16 +201,15 @@ func (s *source) tag(n *ast.SwitchStmt) string {
 		s.insert(n.Tag.Pos(), "mutantTag := ")
 		s.insert(n.Tag.End(), "; true")
 		return "mutantTag"
-	default: // there is a variable already, or there should be
+	default: // the statement before the tag declares a variable
 		tag := s.words(n.Tag.Pos(), n.Tag.End())
 		s.insert(n.Tag.End(), " == "+tag)
 		return tag
 	}
 }
 
-// otherwise weakens what a switch does with all that its cases do not name. At
-// the end of a function this must stay a return, so it can be done to a plain
-// "return false" only.
+// otherwise weakens the default of a switch. At the end of a function this must stay
+// a return, so there only a plain "return false" is weakened.
 func (s *source) otherwise(n *ast.SwitchStmt, c *ast.CaseClause) {
 	if r, ok := c.Body[0].(*ast.ReturnStmt); ok && len(r.Results) == 1 && isIdent(r.Results[0], "false") {
 		s.wrap(always, r.Results[0], func() {})
@@ -229,8 +227,8 @@ func (s *source) body(c *ast.CaseClause, of string) {
 	s.insert(c.Body[len(c.Body)-1].End(), " }")
 }
 
-// loosening says which operands make a condition let more pass: those of an "or"
-// that are taken as false, those of an "and" that are taken as true.
+// loosening says which operands are weakened: those of an "or" are taken as false
+// (off), those of an "and" as true (on).
 type loosening struct{ off, on bool }
 
 // terms weakens a condition operand by operand.
@@ -314,8 +312,8 @@ func (s *source) add(verb, what string, at token.Pos) int {
 	return *s.next
 }
 
-// rejects reports whether statements turn something away: they end by leaving,
-// or they set an error or a false.
+// rejects reports whether statements reject something: they end in a jump, a return
+// or a panic, or set an error or a false.
 func rejects(body []ast.Stmt) bool {
 	if len(body) == 0 {
 		return false
@@ -337,8 +335,8 @@ func rejects(body []ast.Stmt) bool {
 	})
 }
 
-// allows reports whether statements that reject end in a return that looks like a yes:
-// then each operand that leads there is a check as well.
+// allows reports whether statements that reject end in a return of nil or true: then
+// each operand that leads there is a check as well.
 func allows(body []ast.Stmt) bool {
 	r, ok := body[len(body)-1].(*ast.ReturnStmt)
 	if !ok || len(r.Results) == 0 {
@@ -361,7 +359,7 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && id.Name == name
 }
 
-// nameOf is a function's name, with its receiver's in front.
+// nameOf returns a function's name, after its receiver's.
 func nameOf(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return d.Name.Name

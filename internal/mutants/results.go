@@ -13,18 +13,18 @@ import (
 	"strings"
 )
 
-// result is what became of a mutant: one line of the file of results.
+// result is the outcome of a mutant: one line of the file of results.
 type result struct {
 	Mutant  string `json:"mutant"`
 	Outcome string `json:"outcome"`
 	By      string `json:"by,omitempty"`
-	// Of is what the result was found for. One that lived is tried again after
-	// any change to a test, one that was killed after a change to its own file.
+	// Of is a digest of the files that the result depends on: for a mutant that
+	// was killed its own file, for one that lived all tests as well.
 	Of string `json:"of"`
 }
 
-// readResults reads the results of an earlier run. A last line that is cut off
-// is where that run was stopped.
+// readResults reads the results of an earlier run. The last line is cut off if that
+// run was stopped.
 func readResults(file string) (map[string]result, error) {
 	known := map[string]result{}
 	text, err := os.ReadFile(file)
@@ -40,15 +40,14 @@ func readResults(file string) (map[string]result, error) {
 	return known, err
 }
 
-// writeResult appends a result. Each is a line of its own even where the line
-// before was cut off.
+// writeResult appends a result on a new line, even if the line before was cut off.
 func writeResult(w io.Writer, r result) error {
 	line, err := json.Marshal(r)
 	_, failed := fmt.Fprintf(w, "\n%s\n", line)
 	return errors.Join(err, failed)
 }
 
-// digest is of the contents of files; of directories, of their Go files.
+// digest returns a digest of the contents of files, and of the Go files in directories.
 func digest(paths ...string) (string, error) {
 	sum := sha256.New()
 	for _, path := range paths {
@@ -70,9 +69,8 @@ func digest(paths ...string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
 }
 
-// readAccepted reads the list of the mutants that may live: each stands on a
-// line by itself, the reason below it, indented. Lines that begin with # say
-// something about the list.
+// readAccepted reads the list of the mutants that may live: each has a line, and
+// below it the reason, indented. Lines that begin with # are comments.
 func readAccepted(file string) (map[string]string, error) {
 	accepted := map[string]string{}
 	text, err := os.ReadFile(file)

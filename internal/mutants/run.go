@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// judging are the packages that decide something about outside input, and the
-// root, which takes longest, last.
+// judging are the packages that decide something about outside input. The root
+// takes longest, and is the last.
 const judging = `
 internal/document internal/jwt internal/provider internal/tokens internal/bearer internal/returnto internal/seal internal/cookie
 internal/authflow internal/session internal/sessionstore internal/settings internal/sharedstate internal/refresh internal/lifecycle
@@ -98,8 +98,8 @@ func parseArgs(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// mutate does what was asked for, and reports whether nothing lives that should
-// not.
+// mutate does what was asked for, and reports whether each mutant was killed or is
+// accepted.
 func (o options) mutate(ctx context.Context, stdout io.Writer) (bool, error) {
 	var sources []*source
 	number := 0
@@ -144,7 +144,7 @@ func (o options) mutate(ctx context.Context, stdout io.Writer) (bool, error) {
 	return bad == 0, nil
 }
 
-// outcomes finds out what becomes of the chosen mutants.
+// outcomes runs the chosen mutants whose results are not known yet.
 func (o options) outcomes(ctx context.Context, sources []*source, chosen []mutant, accepted map[string]string, stdout io.Writer) (map[string]result, error) {
 	known, err := readResults(o.results)
 	if err != nil {
@@ -231,7 +231,7 @@ func (o options) suites(scratch string, sources []*source) (map[string][]*suite,
 	return suites, nil
 }
 
-// judge finds out what becomes of one mutant. news is false if that was known.
+// judge returns the result of one mutant. news is false if it was known.
 func (o options) judge(ctx context.Context, suites map[string][]*suite, m mutant, known map[string]result, listed bool) (r result, news bool, err error) {
 	file := filepath.Join(o.root, filepath.FromSlash(m.file))
 	own, err := digest(file)
@@ -262,10 +262,10 @@ func (o options) judge(ctx context.Context, suites map[string][]*suite, m mutant
 	return r, true, nil
 }
 
-// acceptance is where the tests are that know the whole from outside.
+// acceptance has the black-box tests of the whole.
 const acceptance = "internal/acceptance"
 
-// ofOwn marks what lived where those tests were not asked.
+// ofOwn marks a mutant that lived, and has not met those tests.
 const ofOwn = ", its own tests only"
 
 func say(w io.Writer, m mutant, r result, reason string) {
@@ -277,8 +277,8 @@ func say(w io.Writer, m mutant, r result, reason string) {
 	fmt.Fprintf(w, "%s: %s\n\t%s\n", m.position(), what, strings.TrimSpace(r.Outcome+" "+by))
 }
 
-// report prints figures and what lives, and returns how many live that should
-// not.
+// report prints figures and what lives, and returns how many mutants live that are
+// not accepted.
 func report(w io.Writer, packages []string, chosen []mutant, results map[string]result, accepted map[string]string) int {
 	type figures struct{ mutants, killed, timedOut, accepted, lived int }
 	var total figures

@@ -18,15 +18,15 @@ import (
 	"time"
 )
 
-// What becomes of a mutant.
+// The outcomes of a mutant.
 const (
 	killed   = "killed"
 	timedOut = "killed by the time limit"
 	lived    = "LIVED"
 )
 
-// memory is what a mutated test may take, in KiB of address space: a loop
-// without its end can fill a machine before its time is over.
+// memory is what a mutated test may take, in KiB of address space: a loop that does
+// not end can fill a machine's memory before the time limit.
 const memory = 6 << 20
 
 // suite is the tests of one package, with all mutants in them.
@@ -35,7 +35,7 @@ type suite struct {
 	overlay string
 	scratch string
 	skip    string
-	limit   time.Duration // 0 for one that fits
+	limit   time.Duration // 0: four times what the tests take, and 20 seconds
 
 	once   sync.Once
 	err    error
@@ -43,14 +43,14 @@ type suite struct {
 	tests  []test // the quickest first
 }
 
-// test is one test, and the mutants that can make a difference to it.
+// test is one test, and the numbers of the mutants that can change its outcome.
 type test struct {
 	name  string
 	takes time.Duration
 	notes map[string]bool
 }
 
-// prepare builds the tests and runs each by itself, with no mutant at work.
+// prepare builds the tests and runs each by itself, without a mutant.
 func (s *suite) prepare(ctx context.Context) error {
 	s.once.Do(func() { s.err = s.build(ctx) })
 	return s.err
@@ -65,7 +65,7 @@ func (s *suite) build(ctx context.Context) error {
 		return err
 	}
 	if _, err := os.Stat(s.binary); errors.Is(err, fs.ErrNotExist) {
-		return nil // there are no tests
+		return nil // no tests
 	}
 	skip, err := regexp.Compile(s.skip)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *suite) build(ctx context.Context) error {
 	return nil
 }
 
-// try runs a test without a mutant, and notes which could make a difference.
+// try runs a test without a mutant, and notes which mutants could change its outcome.
 func (s *suite) try(ctx context.Context, t *test) error {
 	notes := filepath.Join(s.scratch, "notes of "+t.name)
 	began := time.Now()
@@ -114,8 +114,8 @@ func (s *suite) try(ctx context.Context, t *test) error {
 	return err
 }
 
-// judge runs the tests that can notice a mutant with it at work: the quickest
-// one first, then twice as many each time.
+// judge runs the tests whose outcome a mutant can change: the quickest one first,
+// then twice as many each time.
 func (s *suite) judge(ctx context.Context, number int) (outcome, by string, err error) {
 	if err := s.prepare(ctx); err != nil {
 		return "", "", err
@@ -144,7 +144,7 @@ func (s *suite) run(ctx context.Context, tests []test, env string) (outcome, by 
 	for _, t := range tests {
 		names = append(names, t.name)
 		if limit += 4 * t.takes; t.takes == 0 {
-			limit = 10 * time.Minute // nobody knows yet
+			limit = 10 * time.Minute // it has not been run yet
 		}
 	}
 	if s.limit != 0 {
@@ -156,7 +156,7 @@ func (s *suite) run(ctx context.Context, tests []test, env string) (outcome, by 
 	if err != nil {
 		return "", "", err
 	}
-	defer os.RemoveAll(temp) // tests that were stopped leave things behind
+	defer os.RemoveAll(temp) // tests that were stopped leave files behind
 	run := exec.CommandContext(inside, "sh", "-c", fmt.Sprintf(`ulimit -v %d; exec "$0" "$@"`, memory),
 		s.binary, "-test.failfast", "-test.v", "-test.paniconexit0", "-test.timeout=0",
 		"-test.run=^("+strings.Join(names, "|")+")$")
@@ -168,7 +168,7 @@ func (s *suite) run(ctx context.Context, tests []test, env string) (outcome, by 
 	if err := errors.Join(err, run.Start()); err != nil {
 		return "", "", err
 	}
-	// A process that the tests have started may hold the other end.
+	// A process that the tests have started may keep the pipe open.
 	context.AfterFunc(inside, func() { out.Close() })
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 16<<20)
