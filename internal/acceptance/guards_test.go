@@ -7,10 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/signintest"
 )
 
 // The page of a 403 names what a rule needs if that is one word.
@@ -35,31 +33,6 @@ func TestACR_NotAClass(t *testing.T) {
 	for _, values := range [][]string{nil, {""}, {" mfa"}, {"mfa\t"}, {"mfa pwd"}, {"mfa", "pwd "}} {
 		if said := panicOf(func() { signin.ACR(values...) }); !strings.Contains(said, "ACR needs classes") {
 			t.Errorf("%q: got %q; want a panic", values, said)
-		}
-	}
-}
-
-// Several step-ups are the strictest of them in any order; of those in AnyOf it is
-// the first.
-func TestRequire_SeveralStepUps(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, with{})
-	b := a.signedIn(signintest.Alice())
-	minute, hour, mfa := signin.AuthenticatedWithin(time.Minute), signin.AuthenticatedWithin(time.Hour), signin.ACR("mfa")
-	for path, row := range map[string]struct {
-		rules []signin.Rule
-		want  string
-	}{
-		"/short-first": {[]signin.Rule{minute, hour}, "/sign-in?max_age=60&return_to=%2Fshort-first"},
-		"/short-last":  {[]signin.Rule{hour, minute}, "/sign-in?max_age=60&return_to=%2Fshort-last"},
-		"/age-first":   {[]signin.Rule{signin.AnyOf(minute, mfa)}, "/sign-in?max_age=60&return_to=%2Fage-first"},
-		"/class-first": {[]signin.Rule{signin.AnyOf(mfa, minute)}, "/sign-in?acr_values=mfa&return_to=%2Fclass-first"},
-	} {
-		a.mount(path, a.auth.Require(row.rules...)(http.HandlerFunc(a.account)))
-		got := b.get(path)
-		got.want(t, http.StatusSeeOther, row.want)
-		if to := got.Header.Get("Location"); to != row.want || a.insideCalls() != 0 {
-			t.Errorf("%s: got %q, handler called %d times; want %q, and none", path, to, a.insideCalls(), row.want)
 		}
 	}
 }

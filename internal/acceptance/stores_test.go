@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 func TestStores(t *testing.T) {
 	t.Parallel()
 	storeLimits(t)
-	t.Run("5.10 a session that no store can hold", moreThanASession)
 	t.Run("5.10 claims that grow at a refresh beyond what the store holds", claimsGrowAtARefresh)
 	signOutReaches(t)
 	refreshTokenOnce(t)
@@ -98,32 +96,6 @@ func (a *app) claimsOf(subject string) int {
 	}
 	a.t.Fatalf("got no ID token of %s; want one", subject)
 	return 0
-}
-
-// moreThanASession: at a sign-in there is an error, and at a refresh the user
-// stays signed in.
-func moreThanASession(t *testing.T) {
-	t.Parallel()
-	var huge atomic.Bool
-	a, clock, _ := refreshing(t, func(c *signin.Config) {
-		everyStore()["FilesystemStore"](t.TempDir())(c)
-		c.HTTPClient = &http.Client{Transport: tokens(func(body map[string]any) {
-			if huge.Load() {
-				body["refresh_token"] = strings.Repeat("x", 70_000)
-			}
-		})}
-	})
-	b := a.signedIn(signintest.Alice())
-	huge.Store(true)
-	got := b.signInAs(signintest.Bob())
-	got.want(t, http.StatusInternalServerError, "")
-	wantCookies(t, "at the sign-in", got, false, "signin.tx.* cleared")
-	comes(t, a.handler(), b.session(), signintest.Alice())
-	clock.add(time.Hour)
-	shows(t, "after the refresh", b.get("/account"), signintest.Alice().Subject)
-	huge.Store(false)
-	b.leave(http.MethodPost, "", "Sec-Fetch-Site: same-origin").want(t, http.StatusSeeOther, a.provider.Issuer)
-	a.nobodyComes(t, a.handler(), b.session())
 }
 
 // claimsGrowAtARefresh gives a user hundreds of roles while they are signed in,
