@@ -2,6 +2,7 @@ package signin
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +18,6 @@ import (
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
-	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // SignIn returns the handler that sends a person to the provider. Mount it for
@@ -132,9 +132,9 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
 	}
-	// The callback needs shared state. If it is down, it is better to say so
-	// now than after the person has typed their password.
-	if _, _, err := a.shared.UsedNote(r.Context(), sharedstate.Used, []byte(tx.State)); err != nil {
+	// The callback cannot do without shared state. If it is down, it is better to
+	// say so now than when the person has typed their password.
+	if _, err := a.shared.LookAtCallback(r.Context(), tx.State); err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	noStore(w)
@@ -180,78 +180,41 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err := response.CheckIssuer(a.issuer, meta.IssParameterSupported); err != nil {
 		return "", newError(ErrBadCallback, err)
 	}
-	first, err := a.shared.Use(r.Context(), sharedstate.Used, []byte(response.State), tx.Note(), 2*authflow.Lifetime)
-	if err != nil {
-		return "", newError(ErrSharedUnavailable, err)
-	}
-	if !first {
-		// Another request of this browser has brought the same response, and
-		// makes the session.
-		return a.orHome(tx.ReturnTo), nil
-	}
-	a.transactions.Remove(w, response.State)
 	if response.Error != "" {
 		return a.declined(w, tx, response)
 	}
-	s, failed := a.redeem(r.Context(), tx, response.Code)
-	if failed == nil {
-		failed = a.answered(r.Context(), tx, s)
-	}
-	if failed == nil {
-		failed = sessionError(a.sessions.Start(w, r, s))
-	}
-	if failed != nil {
-		return "", failed
-	}
-	a.emit(r.Context(), about(s, Event{Kind: EventSignedIn}))
-	return a.orHome(tx.ReturnTo), nil
-}
-
-// withoutTransaction answers a response for which this browser has no
-// transaction. If the sign-in was finished (a reload, the back button), the
-// person goes on, or the sign-in is repeated once; otherwise a page says what
-// happened. There is never a loop.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
-	note, used, err := a.shared.UsedNote(r.Context(), sharedstate.Used, []byte(state))
-	switch {
-	case err != nil:
+	// From here on one request goes on with this response. Nothing that it leaves in
+	// shared state outlasts it until the provider has given tokens for the code: to
+	// bring an invented code takes no account. It outlives its client, since the code
+	// is good once, and a reload finds that this has finished.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTimeout)
+	defer cancel()
+	lease, err := a.shared.TakeCallback(ctx, response.State, callbackLease)
+	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
-	case used:
-		_, c := a.load(w, r)
-		if c.err != nil {
-			return "", c.err
-		}
-		if c.signedIn {
-			return a.orHome(string(note)), nil
-		}
-		if !authflow.Repeated(state) {
-			return a.begin(w, r, a.ordinary, &authflow.Transaction{ReturnTo: string(note), Repeated: true})
-		}
-		return "", newError(ErrCookiesBlocked, errors.New("signin: the repeated sign-in came back without cookies"))
-	case authflow.Repeated(state):
-		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
-	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
+	if lease == nil {
+		return a.broughtAgain(r.Context(), tx)
+	}
+	location, free, failed := a.finish(w, r.WithContext(ctx), tx, response.Code)
+	if failed != nil && free { // a reload may try again
+		_ = a.shared.ReleaseLease(ctx, lease)
+	}
+	return location, failed
 }
 
-// declined answers an error response.
-func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, response *authflow.Response) (string, *Error) {
-	switch response.Outcome() {
-	case authflow.PersonNeeded:
-		if !tx.Silent {
-			break
-		}
-		a.transactions.SetQuiet(w)
-		return a.orHome(tx.ReturnTo), nil
-	case authflow.Trouble:
-		e := newError(ErrProviderUnavailable, response.Cause())
-		e.retryAfter = retryAfter
-		return "", e
-	case authflow.Misfit:
-		return "", newError(ErrProviderMisconfigured, response.Cause())
-	}
-	return "", newError(ErrDeclined, response.Cause())
-}
+const (
+	// callbackTimeout is longer than all that a callback waits for, with its time-outs:
+	// discovery, keys, the token and the userinfo request.
+	callbackTimeout = 80 * time.Second
+	callbackLease   = callbackTimeout + 10*time.Second
+	// markLife is for how long a callback's outcome is known: as long as its
+	// transaction may live.
+	markLife = 2 * authflow.Lifetime
+	// A request that brings the same response again looks so often, and for so long,
+	// whether the first has finished.
+	again, againFor = 50 * time.Millisecond, 10 * time.Second
+)
 
 // retryAfter is when to try again if the provider does not say.
 const retryAfter = 5 * time.Second

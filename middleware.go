@@ -46,10 +46,10 @@
 // Sessions are sealed with AES-256-GCM before any store sees them: neither
 // browser, disk nor database learns a token. Each sign-in is bound to the
 // browser that began it by state, nonce and PKCE (RFC 9700), each response to
-// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. A
-// thief who takes a cookie from a running browser is that person until the
-// session ends, or until the browser has seen a refresh that replaces the
-// cookie; nothing that is kept in a cookie can prevent that.
+// its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. A thief
+// who copies a cookie from a running browser is that person until the session ends,
+// or until the copy is found, hours after its last use; nothing that is kept in a
+// cookie can prevent that. docs/security.md says more.
 package signin
 
 import (
@@ -109,9 +109,9 @@ type Config struct {
 	// Keys seal sessions: 32 bytes or more each, from a random source ("openssl
 	// rand -hex 32"), used as they are. The first seals, all open. To rotate
 	// without signing people out, deploy the new key last, then deploy it
-	// first, and drop the old one MaxLifetime later. They may be empty only
-	// with a loopback BaseURL: a random key is then used, and all sessions end
-	// when the process does.
+	// first, and drop the old one when MaxLifetime and ten minutes have passed.
+	// They may be empty only with a loopback BaseURL: a random key is then used,
+	// and all sessions end when the process does.
 	Keys [][]byte
 	// Paths are those of the routes, and where people go afterwards.
 	Paths Paths
@@ -154,15 +154,19 @@ type Config struct {
 	// and -. Default "signin". With https it gets the prefix "__Host-". Two Auths
 	// on one host need different names, and different paths for their routes.
 	CookieName string
-	// IdleTimeout ends a session that is not used. Default 24 hours, negative
-	// is a mistake, as for the next two. Use is recorded only when a quarter of
-	// it has passed, so a session may end up to a quarter early. Raising it
-	// revives copies of sessions that were signed out longer ago than the old
-	// value.
+	// IdleTimeout ends a session that is not used. Default 24 hours, negative is
+	// a mistake, as for the next three. Use is written down only when a quarter of it
+	// has passed, so a session may end up to a quarter early. Raising it revives
+	// copies of sessions that were signed out longer ago than the old value.
 	IdleTimeout time.Duration
 	// MaxLifetime ends a session however much it is used. Default 14 days. The
 	// shorter of the two wins.
 	MaxLifetime time.Duration
+	// MaxOffline is how long a session with a refresh token goes on after its access
+	// token has expired while the provider does not refresh it, since it is down or
+	// refuses for a reason that may pass. Then requests are answered with 503 until it
+	// does; the session does not end. Default 8 hours.
+	MaxOffline time.Duration
 	// RefreshBefore is how long before the access token's expiry it is
 	// refreshed, at most half of its life. Default 60 seconds.
 	RefreshBefore time.Duration
@@ -277,6 +281,8 @@ func New(cfg Config) (*Auth, error) {
 	limits := session.Limits{
 		Idle: check(c, "IdleTimeout", cmp.Or(cfg.IdleTimeout, 24*time.Hour), settings.Duration),
 		Max:  check(c, "MaxLifetime", cmp.Or(cfg.MaxLifetime, 14*24*time.Hour), settings.Duration),
+
+		Offline: check(c, "MaxOffline", cmp.Or(cfg.MaxOffline, 8*time.Hour), settings.Duration),
 	}
 	ahead := check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
 	a.cookies.Secure = a.base != nil && a.base.Scheme == "https"
@@ -293,100 +299,11 @@ func New(cfg Config) (*Auth, error) {
 	return a, nil
 }
 
-// checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
-}
-
-func (a *Auth) checkProvider(c *checker, cfg *Config) {
-	switch {
-	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
-		c.add("Issuer", errors.New("is set beside LogtoEndpoint; set one of them"))
-	case cfg.LogtoEndpoint != "":
-		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, settings.LogtoIssuer)
-	case cfg.Issuer != "":
-		a.issuer = check(c, "Issuer", cfg.Issuer, settings.Issuer)
-	default:
-		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
-	}
-	if cfg.ClientID == "" {
-		c.add("ClientID", errors.New("is missing; at Logto it is the App ID"))
-	}
-	if cfg.ClientSecret == "" {
-		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
-	}
-	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
-		return settings.Scopes(s, cfg.OmitDefaultScopes)
-	})
-	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
-	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
-		// Logto gives no organization's token otherwise.
-		a.resources = append(a.resources, organizationsResource)
-	}
-	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
-}
-
 // Logto's scope and resource for the organizations of a person.
 const (
 	organizationsScope    = "urn:logto:scope:organizations"
 	organizationsResource = "urn:logto:resource:organizations"
 )
-
-func (a *Auth) checkApplication(c *checker, cfg *Config) {
-	a.base = check(c, "BaseURL", cfg.BaseURL, settings.Base)
-	if a.base == nil {
-		return
-	}
-	route := func(field, given, def string) string {
-		return check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
-	}
-	a.paths.SignIn = route("Paths.SignIn", cfg.Paths.SignIn, "/sign-in")
-	a.paths.Callback = route("Paths.Callback", cfg.Paths.Callback, "/callback")
-	a.paths.SignOut = route("Paths.SignOut", cfg.Paths.SignOut, "/sign-out")
-	a.paths.BackChannelLogout = route("Paths.BackChannelLogout", cfg.Paths.BackChannelLogout, "/backchannel-logout")
-	routes := []string{a.paths.SignIn, a.paths.Callback, a.paths.SignOut, a.paths.BackChannelLogout}
-	for i, r := range routes {
-		if r != "" && slices.Contains(routes[:i], r) {
-			c.add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
-		}
-	}
-	a.returnTo = returnto.New(a.base, routes)
-	after := func(field, given string) string {
-		if given == "" {
-			return a.base.Path + "/"
-		}
-		return check(c, field, given, func(p string) (string, error) {
-			if _, err := a.returnTo.Path(p); err != nil {
-				return "", fmt.Errorf("is %q; needs a path of this application that is not one of the routes", p)
-			}
-			return p, nil
-		})
-	}
-	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
-	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
-}
-
-// checkOptions checks Config.SignInOptions. It runs after the checks of the
-// provider and of the application's paths, which it needs.
-func (a *Auth) checkOptions(c *checker) {
-	var err error
-	if a.ordinary, _, err = a.compile(nil); err == nil {
-		err = forEverybody(a.ordinary)
-	}
-	if err != nil {
-		c.add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
-	}
-}
 
 // Load lets every request pass, and gives the user to those that have one; see
 // [UserFrom]. It is for pages that look different to people who are signed in.
@@ -690,11 +607,10 @@ func oneWord(s string) bool {
 // page with the form as well as the handler that the form is sent to: a form
 // cannot be sent again after a sign-in.
 //
-// Only the time that the provider states counts (auth_time). If the provider
-// does not state it though it was asked (max_age), the step-up ends with an
-// error page, and not in a loop. Logto states it only when asked: a user who
-// has signed in without [MaxAge] is asked once more, however fresh the sign-in
-// is.
+// Only the provider's word counts (auth_time). If it does not give it though it
+// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
+// With LogtoEndpoint each sign-in asks for it; another provider that gives it only
+// when asked has a user asked once more who has signed in without [MaxAge].
 //
 // AuthenticatedWithin panics if d is less than zero. Zero asks for an
 // authentication within the last minute; it does not ask at each page view.

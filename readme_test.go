@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"go/format"
-	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -45,6 +44,19 @@ func TestReadme(t *testing.T) {
 		}
 		if !containsRun(where, lines(snippet)) {
 			t.Errorf("no Example has the README's snippet (%s):\n%s", mark, snippet)
+		}
+	}
+}
+
+func TestReadme_Events(t *testing.T) {
+	readme := read(t, "README.md")
+	kinds := regexp.MustCompile(`EventKind += "(.+)"`).FindAllStringSubmatch(read(t, "store.go"), -1)
+	if len(kinds) < 9 {
+		t.Errorf("got %d kinds of events in store.go; want nine at least", len(kinds))
+	}
+	for _, kind := range kinds {
+		if !strings.Contains(readme, "`"+kind[1]+"`") {
+			t.Errorf("README.md: got no event %s; want each kind", kind[1])
 		}
 	}
 }
@@ -139,7 +151,7 @@ func passedTests(t *testing.T) (passed []string) {
 func allTests(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, pattern := range []string{"internal/*/*_test.go", "internal/acceptance/*/*_test.go", "redisstore/*_test.go"} {
+	for _, pattern := range []string{"internal/*/*_test.go", "internal/*/*/*_test.go", "redisstore/*_test.go"} {
 		files, err := filepath.Glob(filepath.FromSlash(pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -151,29 +163,24 @@ func allTests(t *testing.T) map[string]string {
 	return all
 }
 
-// TestReadmeThreatModel checks that the proofs in the threat model are rows of
-// docs/conformance.md, or tests that exist.
-func TestReadmeThreatModel(t *testing.T) {
+// TestSecurity holds docs/security.md to rows of docs/conformance.md, and to tests
+// that exist.
+func TestSecurity(t *testing.T) {
 	t.Parallel()
-	rows, tests := read(t, "docs/conformance.md"), strings.Join(slices.Collect(maps.Values(allTests(t))), "\n")
-	_, section, _ := strings.Cut(read(t, "README.md"), "\n### Threat model\n")
-	section, _, _ = strings.Cut(section, "\n### ")
-	proofs := 0
-	for line := range strings.Lines(section) {
-		cells := strings.Split(strings.TrimSpace(line), "|")
-		if len(cells) != 6 {
-			continue
-		}
-		for _, span := range regexp.MustCompile("`[^`]+`").FindAllString(cells[4], -1) {
-			proof := strings.Trim(span, "`")
-			proofs++
-			if !strings.Contains(rows, "\n| "+proof+" |") && !strings.Contains(tests, "\nfunc "+proof+"(") {
-				t.Errorf("%s is neither a row of docs/conformance.md nor a test", proof)
-			}
+	tests, rows, page := allTests(t), read(t, "docs/conformance.md"), read(t, "docs/security.md")
+	for _, p := range proof.FindAllStringSubmatch(page, -1) {
+		if room := cmp.Or(p[1], "acceptance"); !strings.Contains(tests[room], "\nfunc "+p[2]+"(") {
+			t.Errorf("%s: there is no such test in %s", p[0], room)
 		}
 	}
-	if proofs < 30 {
-		t.Errorf("got %d proofs in the threat model; want one or more for each row", proofs)
+	ids := regexp.MustCompile("`(P-[a-z0-9-]+|[0-9]+(?:\\.[0-9]+)?)`").FindAllStringSubmatch(page, -1)
+	for _, id := range ids {
+		if !strings.Contains(rows, "\n| "+id[1]+" |") {
+			t.Errorf("%s is not a row of docs/conformance.md", id[0])
+		}
+	}
+	if len(ids) < 30 {
+		t.Errorf("got %d rows named; want one and more for each line of the threat model", len(ids))
 	}
 }
 

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,9 +30,11 @@ import (
 )
 
 // SharedState is what all replicas of an application must know: which sessions
-// have been signed out, what refreshed sessions have become, and which one-time
+// have been signed out, what refreshed sessions have become, which one-time
 // values have been used. It is a small key-value store with expiry. Keys are
-// hashes, and values are empty or sealed.
+// hashes of a secret, and values are sealed, both by Config.Keys: another
+// application on the same store, and people who may read it, learn nothing from
+// either. A value that does not open makes requests fail with 503.
 //
 // An implementation must be safe for concurrent use. It must fail rather than
 // guess: an error makes requests fail with 503, but a nil value in place of one
@@ -39,10 +42,11 @@ import (
 // was completed before it, so with a replicated database it goes to the
 // primary.
 type SharedState interface {
-	// Get returns the values of keys in their order, and nil for a key that has
-	// no value. It is called once for an ordinary request, with at most five
-	// keys, and should take one round trip. It must not keep the slice of keys.
-	// The caller does not change the values.
+	// Get returns the values of keys, in their order, nil where there is none.
+	// It is called once for an ordinary request, with five or six keys for each of
+	// Config.Keys, and once or twice more, with up to 35 for each, where the browser's
+	// cookie is not the newest. It should take one round trip. The slice of keys is
+	// the caller's again when Get returns; the values are not changed by the caller.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
 	// Set stores value under key for ttl, in place of a value that key may
 	// have.
@@ -54,10 +58,9 @@ type SharedState interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// memoryLimits are the limits of shared state in memory. A person who is active
-// all day, with access tokens of one hour, leaves some 6 KB: the last successor
-// of their session, and a mark for each earlier one. There is room for 40,000
-// such people.
+// The limits of shared state in memory. A person who is active all day with
+// access tokens of one hour leaves some 6 KB: the last successor of their session,
+// and a mark for each of the others. That makes room for 35,000 such people.
 var memoryLimits = sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 
 func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
@@ -77,6 +80,95 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	random := make([]byte, seal.MinKey)
 	rand.Read(random) // never fails: crypto/rand
 	return [][]byte{random}
+}
+
+// checker collects the mistakes of a Config.
+type checker struct{ mistakes []error }
+
+func (c *checker) add(field string, err error) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
+}
+
+func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
+	out, err := rule(in)
+	if err != nil {
+		c.add(field, err)
+	}
+	return out
+}
+
+func (a *Auth) checkProvider(c *checker, cfg *Config) {
+	switch {
+	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
+		c.add("Issuer", errors.New("is set beside LogtoEndpoint; set one of them"))
+	case cfg.LogtoEndpoint != "":
+		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, settings.LogtoIssuer)
+	case cfg.Issuer != "":
+		a.issuer = check(c, "Issuer", cfg.Issuer, settings.Issuer)
+	default:
+		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
+	}
+	if cfg.ClientID == "" {
+		c.add("ClientID", errors.New("is missing; at Logto it is the App ID"))
+	}
+	if cfg.ClientSecret == "" {
+		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
+	}
+	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
+		return settings.Scopes(s, cfg.OmitDefaultScopes)
+	})
+	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
+	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
+		// Logto gives no organization's token otherwise.
+		a.resources = append(a.resources, organizationsResource)
+	}
+	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
+}
+
+func (a *Auth) checkApplication(c *checker, cfg *Config) {
+	a.base = check(c, "BaseURL", cfg.BaseURL, settings.Base)
+	if a.base == nil {
+		return
+	}
+	route := func(field, given, def string) string {
+		return check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
+	}
+	a.paths.SignIn = route("Paths.SignIn", cfg.Paths.SignIn, "/sign-in")
+	a.paths.Callback = route("Paths.Callback", cfg.Paths.Callback, "/callback")
+	a.paths.SignOut = route("Paths.SignOut", cfg.Paths.SignOut, "/sign-out")
+	a.paths.BackChannelLogout = route("Paths.BackChannelLogout", cfg.Paths.BackChannelLogout, "/backchannel-logout")
+	routes := []string{a.paths.SignIn, a.paths.Callback, a.paths.SignOut, a.paths.BackChannelLogout}
+	for i, r := range routes {
+		if r != "" && slices.Contains(routes[:i], r) {
+			c.add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
+		}
+	}
+	a.returnTo = returnto.New(a.base, routes)
+	after := func(field, given string) string {
+		if given == "" {
+			return a.base.Path + "/"
+		}
+		return check(c, field, given, func(p string) (string, error) {
+			if _, err := a.returnTo.Path(p); err != nil {
+				return "", fmt.Errorf("is %q; needs a path of this application that is not one of the routes", p)
+			}
+			return p, nil
+		})
+	}
+	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
+	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+}
+
+// checkOptions checks Config.SignInOptions. It runs after the checks of the
+// provider and of the application's paths, which it needs.
+func (a *Auth) checkOptions(c *checker) {
+	var err error
+	if a.ordinary, _, err = a.compile(nil); err == nil {
+		err = forEverybody(a.ordinary)
+	}
+	if err != nil {
+		c.add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
+	}
 }
 
 // build makes the parts of an Auth from a Config without mistakes.
@@ -121,17 +213,20 @@ func (a *Auth) announce(cfg *Config) {
 	}
 }
 
-// openSessions makes a.sessions from Config.Store and Config.Shared.
+// openSessions makes sessions of Config.Store and Config.Shared.
 func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	shared := cfg.Shared
 	if shared == nil {
 		shared = sharedstate.NewMemory(a.now, memoryLimits)
 	}
-	// An end or a successor must be known for as long as a cookie that it
-	// concerns is good.
-	ttl := max(l.Idle, authflow.Lifetime) + refresh.Lease
+	// What ends or moves on a session must be known for as long as any cookie that
+	// it speaks of can still be of use.
+	ttl := max(l.Idle, authflow.Lifetime) + sharedstate.Clocks
 	ring, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
-	state, err2 := sharedstate.New(shared, keys, a.issuer, a.clientID, ttl)
+	state, err2 := sharedstate.New(sharedstate.Config{
+		Store: shared, Keys: keys, Issuer: a.issuer, Client: a.clientID, TTL: ttl, PersonTTL: l.Max + sharedstate.Clocks,
+		SinceTTL: authflow.Lifetime + sharedstate.Clocks, Now: a.now,
+	})
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
@@ -139,7 +234,7 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 	a.sessions = &lifecycle.Sessions{
 		Store:   sessionstore.New(cfg.Store, name, ring.Box(name), a.cookies.Secure),
 		State:   state,
-		Refresh: refresh.New(refresh.Config{State: state, Source: a.tokens, Observer: observer{a}, Ahead: ahead, Now: a.now}),
+		Refresh: refresh.New(refresh.Config{State: state, Source: a.tokens, Observer: observer{a}, Ahead: ahead, Keep: ttl, Now: a.now}),
 		Limits:  l, Log: a.log, Now: a.now,
 	}
 	return nil
@@ -148,10 +243,16 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 // observer makes events and log lines of refreshes.
 type observer struct{ *Auth }
 
-// Refreshed reports a refresh, or one that failed for a reason that may pass.
+// Refreshed reports a refresh. The event for a session that has ended is that of
+// the request which finds it so; its cause is known here, once.
 func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) {
 	e := Event{Kind: EventRefreshed}
-	if err != nil {
+	var ended *refresh.Ended
+	switch {
+	case errors.As(err, &ended):
+		o.log.WarnContext(ctx, "signin: the provider has ended a session", "error", ended.Cause)
+		return
+	case err != nil:
 		e = Event{Kind: EventRefreshFailed, Err: err}
 		o.log.ErrorContext(ctx, "signin: refreshing a session failed; it goes on, and will be tried again", "error", err)
 	}
@@ -174,7 +275,7 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *cal
 		c.signedIn = v.User != nil
 	} else {
 		out, err := a.sessions.Load(w, r, c.known)
-		c.err, c.signedIn = sessionError(err), c.known.Session != nil
+		c.err, c.signedIn = sessionError(r, err), c.known.Session != nil
 		a.report(w, r, out)
 	}
 	return r.WithContext(c), c
@@ -188,10 +289,13 @@ func (a *Auth) report(w http.ResponseWriter, r *http.Request, out lifecycle.Outc
 	}
 	switch out.Ended {
 	case "":
-	case lifecycle.Superseded:
-		a.emit(r.Context(), about(out.Session, Event{Kind: EventSuperseded}))
+	case lifecycle.Stale:
+		a.emit(r.Context(), about(out.Session, Event{Kind: EventStaleSession}))
 	default:
-		a.emit(r.Context(), about(out.Session, Event{Kind: EventSessionEnded, Reason: string(out.Ended)}))
+		if out.Ended == lifecycle.Lost {
+			a.log.ErrorContext(r.Context(), "signin: shared state has lost a session", "error", out.Cause)
+		}
+		a.emit(r.Context(), about(out.Session, Event{Kind: EventSessionEnded, Reason: string(out.Ended), Err: out.Cause}))
 	}
 }
 
@@ -232,14 +336,22 @@ func unverified(err error, bad Code) *Error {
 	case e.Code == ErrProviderRejected:
 		return newError(bad, err)
 	}
-	e.Status = http.StatusServiceUnavailable
 	var pe *provider.Error
-	e.expected = errors.As(err, &pe) && pe.UnknownKey() // usually a forged token
+	if unknown := errors.As(err, &pe) && pe.UnknownKey(); unknown && bad == ErrInvalidToken {
+		// Forged most often, and if not, it is good after the next fetch. An answer of
+		// 503 would let strangers make the API look broken.
+		e = newError(bad, err)
+		e.retryAfter = pe.RetryAfter
+		return e
+	} else if unknown {
+		e.expected = true
+	}
+	e.Status = http.StatusServiceUnavailable
 	return e
 }
 
-// sessionError translates an error of package lifecycle.
-func sessionError(err error) *Error {
+// sessionError makes an outcome of package lifecycle one that has a status.
+func sessionError(r *http.Request, err error) *Error {
 	switch {
 	case err == nil:
 		return nil
@@ -247,35 +359,158 @@ func sessionError(err error) *Error {
 		return newError(ErrSessionTooLarge, err)
 	case errors.Is(err, lifecycle.ErrEnded):
 		return newError(ErrSignInExpired, err)
+	case errors.Is(err, lifecycle.ErrOffline):
+		e := newError(ErrProviderUnavailable, err)
+		e.retryAfter = retryAfter
+		return e
+	case errors.Is(err, lifecycle.ErrUnknown):
+		e := newError(ErrSharedUnavailable, err)
+		e.expected = r.Context().Err() != nil // its client went away
+		return e
 	case errors.Is(err, lifecycle.ErrShared):
 		return newError(ErrSharedUnavailable, err)
 	}
 	return newError(ErrStoreUnavailable, err)
 }
 
-// redeem turns an authorization code into a session.
-func (a *Auth) redeem(ctx context.Context, tx *authflow.Transaction, code string) (*session.Session, *Error) {
-	s, err := a.tokens.Redeem(ctx, code, tx.Verifier, jwt.Expect{
-		Nonce: tx.Nonce, MaxAge: tx.MaxAge, MaxAgeAsked: tx.MaxAgeAsked, ACR: tx.ACR,
-	})
-	if err == nil {
-		s.ID, s.Began = session.NewID(), tx.Began
-		return s, nil
-	}
+// exchangeError is why the provider has given nothing for a code.
+func exchangeError(err error) *Error {
 	e := providerError(err)
 	var pe *provider.Error
 	switch {
-	case errors.Is(err, session.ErrTooLarge):
-		e = newError(ErrSessionTooLarge, err)
-	case tx.Demanded && errors.As(err, &pe) && pe.Unmet():
-		e = a.stepUpFailed(tx, err)
 	case e.Code != ErrDeclined:
-	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // the code is too old, or of another client
-		e = newError(ErrSignInExpired, err)
-	default: // for example "client secret has expired"
-		e = newError(ErrProviderMisconfigured, err)
+		return e
+	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
+		return newError(ErrSignInExpired, err)
 	}
-	return nil, e
+	return newError(ErrProviderMisconfigured, err) // "client secret has expired", for one
+}
+
+// finish makes a session of an authorization code, under the lease on its state.
+// free says that another request may have the lease: the code is not used, or it
+// is known to be, or it is not known whether the provider has got it.
+func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Transaction, code string) (location string, free bool, failed *Error) {
+	ctx := r.Context()
+	standing, err := a.shared.LookAtCallback(ctx, tx.State)
+	switch {
+	case err != nil:
+		return "", true, newError(ErrSharedUnavailable, err)
+	case standing.Progress == sharedstate.Finished:
+		return a.orHome(tx.ReturnTo), true, nil
+	case standing.Progress == sharedstate.Exchanged:
+		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
+	}
+	got, err := a.provider.Exchange(ctx, code, tx.Verifier)
+	if err != nil {
+		return "", true, exchangeError(err)
+	}
+	a.transactions.Remove(w, tx.State)
+	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, nil, markLife); err != nil {
+		return "", false, newError(ErrSharedUnavailable, err)
+	}
+	s, failed := a.accept(ctx, tx, got)
+	if failed == nil {
+		failed = a.answered(ctx, tx, s)
+	}
+	if failed == nil {
+		failed = sessionError(r, a.sessions.Start(w, r, s, tx.Began))
+	}
+	if failed != nil {
+		return "", true, failed
+	}
+	// If it cannot be written, a reload does not go on by itself.
+	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, tx.Note(), markLife); err != nil {
+		a.log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
+	}
+	a.emit(ctx, about(s, Event{Kind: EventSignedIn}))
+	return a.orHome(tx.ReturnTo), true, nil
+}
+
+// broughtAgain answers a request that brings a response with which another is under
+// way: it goes on when that has finished. The code is not used twice.
+func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (string, *Error) {
+	ctx, cancel := context.WithTimeout(ctx, againFor)
+	defer cancel()
+	for {
+		standing, err := a.shared.LookAtCallback(ctx, tx.State)
+		switch {
+		case standing.Progress == sharedstate.Finished:
+			return a.orHome(tx.ReturnTo), nil
+		case err != nil && ctx.Err() == nil:
+			return "", newError(ErrSharedUnavailable, err)
+		case err == nil && !standing.Leased:
+			return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and has failed"))
+		}
+		select {
+		case <-ctx.Done():
+			return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and has not finished"))
+		case <-time.After(again):
+		}
+	}
+}
+
+// withoutTransaction answers a response for which this browser has no transaction.
+// If it is one that was finished (a reload, the back button), the person goes on,
+// or the sign-in is repeated once; if not, a page says so. Never a loop.
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
+	standing, err := a.shared.LookAtCallback(r.Context(), state)
+	note := string(standing.Note)
+	switch {
+	case err != nil:
+		return "", newError(ErrSharedUnavailable, err)
+	case standing.Progress == sharedstate.Finished:
+		_, c := a.load(w, r)
+		if c.err != nil {
+			return "", c.err
+		}
+		if c.signedIn {
+			return a.orHome(note), nil
+		}
+		if !authflow.Repeated(state) {
+			return a.begin(w, r, a.ordinary, &authflow.Transaction{ReturnTo: note, Repeated: true})
+		}
+		return "", newError(ErrCookiesBlocked, errors.New("signin: the repeated sign-in came back without cookies"))
+	case authflow.Repeated(state):
+		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
+	}
+	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
+}
+
+// declined answers an error response.
+func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, response *authflow.Response) (string, *Error) {
+	switch response.Outcome() {
+	case authflow.PersonNeeded:
+		if !tx.Silent {
+			break
+		}
+		a.transactions.SetQuiet(w)
+		return a.orHome(tx.ReturnTo), nil
+	case authflow.Trouble:
+		e := newError(ErrProviderUnavailable, response.Cause())
+		e.retryAfter = retryAfter
+		return "", e
+	case authflow.Misfit:
+		return "", newError(ErrProviderMisconfigured, response.Cause())
+	}
+	return "", newError(ErrDeclined, response.Cause())
+}
+
+// accept makes a session of what the provider has given for a code.
+func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
+	s, err := a.tokens.Accept(ctx, got, jwt.Expect{
+		Nonce: tx.Nonce, MaxAge: tx.MaxAge, MaxAgeAsked: tx.MaxAgeAsked, ACR: tx.ACR,
+	})
+	var pe *provider.Error
+	switch {
+	case err == nil:
+		s.ID = session.NewID()
+		return s, nil
+	case errors.Is(err, session.ErrTooLarge):
+		return nil, newError(ErrSessionTooLarge, err)
+	case tx.Demanded && errors.As(err, &pe) && pe.Unmet():
+		return nil, a.stepUpFailed(tx, err)
+	}
+	return nil, exchangeError(err)
 }
 
 // answered checks that the right person has answered a step-up.
@@ -303,12 +538,12 @@ const (
 	EventSignedOut     EventKind = "signed_out"     // here, or by a logout token of the provider
 	EventRefreshed     EventKind = "refreshed"      // a session has new tokens
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
-	EventSessionEnded  EventKind = "session_ended"  // a request came with a session that is over; Reason says why
-	EventSuperseded    EventKind = "superseded"     // a request came with an old copy of a session
-	// EventRefused says that a guard or [Auth.HandleError] has refused a
-	// request. There is none when a person who is not signed in opens a page.
-	EventRefused      EventKind = "refused"
-	EventSignInFailed EventKind = "sign_in_failed" // at its start or in the callback; Err says why
+	EventSessionEnded  EventKind = "session_ended"  // a session that is over was presented; Reason says why
+	EventStaleSession  EventKind = "stale_session"  // a cookie that its browser left behind hours ago was presented: it is a copy, or from a backup
+	EventRefused       EventKind = "refused"        // a request, by a guard or [Auth.HandleError]; not when a person opens a page without having signed in
+	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
+
+	EventLogoutTokenRejected EventKind = "logout_token_rejected" // by [Auth.BackChannelLogout]; Err says why
 )
 
 // Event is something worth recording about a sign-in, a session or a refusal of
@@ -321,8 +556,10 @@ type Event struct {
 	Subject           string
 	ProviderSessionID string
 	// Reason is why a session ended, with EventSessionEnded only: "idle",
-	// "lifetime", "signed_out", "provider", "replaced", or "unknown" if another
-	// release of this package has written why.
+	// "lifetime", "signed_out", "provider" (by its logout token, or because it
+	// refused to refresh the session), "replaced" (by a new sign-in in the same
+	// browser), "application" (by [Auth.EndSessions]), or "lost" if shared state has
+	// forgotten what the session has become.
 	Reason string
 	// Err is what went wrong, or nil.
 	Err error
@@ -414,6 +651,7 @@ func (a *Auth) BackChannelLogout() http.HandlerFunc {
 		}
 		noStore(w)
 		if err := a.backChannelLogout(w, r); err != nil {
+			a.emit(r.Context(), Event{Kind: EventLogoutTokenRejected, Err: err})
 			a.fail(w, r, err)
 		}
 	}
@@ -462,8 +700,11 @@ func isDown(err error) bool {
 // Logout tokens are small. They are accepted for two minutes and the difference
 // between the clocks, so their IDs need not be known for longer.
 const (
-	maxLogoutBody = 64 << 10
+	maxLogoutBody = 16 << 10
 	logoutTime    = 5 * time.Minute
+	// logoutTimeout is how long one may take: the keys are waited for and fetched, and
+	// two ends are written, each under a lease that may be waited for.
+	logoutTimeout = 30 * time.Second
 )
 
 func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error {
@@ -471,33 +712,27 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	if err != nil {
 		return newError(ErrBadRequest, err)
 	}
-	token, err := a.provider.VerifyLogoutToken(r.Context(), raw)
+	// Logto sends a token once, and may not wait for the answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), logoutTimeout)
+	defer cancel()
+	token, err := a.provider.VerifyLogoutToken(ctx, raw)
 	if e := unverified(err, ErrBadRequest); e != nil {
 		return e
 	}
-	_, repeated, err := a.shared.UsedNote(r.Context(), sharedstate.LogoutToken, []byte(token.ID))
+	used, err := a.shared.LogoutTokenUsed(ctx, token.ID)
 	if err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
-	if repeated {
+	if used {
 		return nil
 	}
-	// The sign-out is written first. If the token's ID cannot be written then,
-	// the provider may send the token again, and nothing is lost.
-	kind, value := sharedstate.EndedSubject, token.Subject
-	if token.SessionID != "" {
-		kind, value = sharedstate.EndedProviderSession, token.SessionID
-	}
-	// The later of two times: if this replica's clock is slow, a recent sign-in
-	// would seem to have begun after the logout.
-	at := a.now()
-	if token.IssuedAt.After(at) {
-		at = token.IssuedAt
-	}
-	if err := a.shared.End(r.Context(), kind, []byte(value), sharedstate.SignedOut, at); err != nil {
+	// The sign-out is written first: if the token's ID cannot be written, the
+	// provider may send it again, and nothing is lost.
+	who := sharedstate.Ended{Subject: token.Subject, SessionID: token.SessionID}
+	if err := a.shared.EndByProvider(ctx, who, token.IssuedAt); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
-	if _, err := a.shared.Use(r.Context(), sharedstate.LogoutToken, []byte(token.ID), nil, logoutTime); err != nil {
+	if err := a.shared.UseLogoutToken(ctx, token.ID, logoutTime); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
@@ -519,12 +754,29 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	return "", errors.New("signin: a logout request has no logout token, or several")
 }
 
-// Diagnose checks that the provider can be reached and discovered now, that
-// shared state works, by writing, reading and deleting, and that the store
-// works, by writing and deleting. The error joins an *[Error] for each that
-// does not. It is for an operator. It is tempting to use it as a readiness
-// probe, but then a provider that is down takes the application down, even for
-// people who are signed in.
+// EndSessions ends every session of a person, everywhere: those that have begun, and
+// those of sign-ins that are under way. It is for an account that was taken over, and
+// for a button "sign out everywhere". The subject is [User.Subject]. The person's next
+// sign-in is not touched; the provider may answer it without a question.
+//
+// The error is [ErrBadRequest] for an empty subject, and [ErrSharedUnavailable] if it
+// could not be written: call it again then. Access tokens that APIs have are good
+// until they expire.
+func (a *Auth) EndSessions(ctx context.Context, subject string) error {
+	if subject == "" {
+		return newError(ErrBadRequest, errors.New("signin: EndSessions needs a subject"))
+	}
+	if err := a.shared.EndPerson(ctx, subject); err != nil {
+		return newError(ErrSharedUnavailable, err)
+	}
+	a.emit(ctx, Event{Kind: EventSignedOut, Subject: subject})
+	return nil
+}
+
+// Diagnose reports whether the provider can be reached and discovered now, whether
+// shared state works, by writing, reading and deleting, and the store, by writing and
+// deleting. The error joins an *[Error] for each that does not. It is for an operator. It is tempting to use it as a readiness probe; then a provider that is
+// down takes the application down too, for people who are signed in as well.
 func (a *Auth) Diagnose(ctx context.Context) error {
 	var errs []error
 	if err := a.provider.Reach(ctx); err != nil {

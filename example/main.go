@@ -15,7 +15,7 @@
 //	app/orders.go        calling an API as that person; app/api.go is the API
 //	app/admin.go         a page for a role
 //	app/organization.go  pages for members and owners of an organization
-//	app/delete.go        a page for which people have to sign in once more
+//	app/delete.go        a page for which people have to sign in again
 //
 // In your copy, delete app/provider.go and replicas/: they are only for the
 // demonstration. The program in replicas/ runs this application several times,
@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // if an error comes before the server has it
+	defer listener.Close() // if an error occurs before the server has it
 
 	cfg := signin.Config{LogtoEndpoint: s.Endpoint, ClientID: s.AppID, ClientSecret: s.AppSecret, BaseURL: s.BaseURL}
 	if s.Endpoint == "" {

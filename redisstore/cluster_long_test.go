@@ -48,7 +48,7 @@ func TestCluster(t *testing.T) {
 		wantAll(t, t.Context(), operations(c.client(asClusterUser), time.Second), failsWith("cluster|slots"))
 	})
 	t.Run("one node hangs", func(t *testing.T) { oneNodeHangs(t, c) })
-	t.Run("all nodes hang, before any command but Get", func(t *testing.T) {
+	t.Run("all nodes hang, when the client has only sent Get", func(t *testing.T) {
 		client := c.client(asClusterUser)
 		if _, err := sharedOn(client).Get(t.Context(), c.onEachNode("warm")...); err != nil {
 			t.Fatal(err)
@@ -67,7 +67,7 @@ func TestCluster(t *testing.T) {
 }
 
 // While a slot moves to another node, the first node redirects clients, and the
-// second serves those who say ASKING.
+// second serves clients that send ASKING.
 func slotMoves(t *testing.T, c *cluster) {
 	keys := c.onEachNode("moving")
 	from, to := c.nodes[0], c.nodes[1]
@@ -93,7 +93,7 @@ func slotMoves(t *testing.T, c *cluster) {
 	add(t, s, keys[0], "newer", false)
 	wantValues(t, s, keys, "new", "of "+keys[1], "of "+keys[2])
 
-	// A user who may not say ASKING cannot be served, which is an error as well.
+	// A user who may not send ASKING gets an error.
 	c.do("ACL", "SETUSER", "signin", "-asking")
 	if values, err := s.Get(t.Context(), keys...); err == nil {
 		t.Errorf("Get without ASKING: got %q; want an error", values)
@@ -118,8 +118,8 @@ func slotMoves(t *testing.T, c *cluster) {
 	}
 }
 
-// A Get with a key on a node that hangs fails as a whole: to say that the key
-// is absent would be a guess that no one has signed out.
+// A Get with a key on a node that hangs fails as a whole: to report the key as
+// absent could hide a sign-out.
 func oneNodeHangs(t *testing.T, c *cluster) {
 	keys := c.onEachNode("hanging")
 	client := c.client(asClusterUser)
@@ -201,8 +201,8 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// client returns a client that is fit for the package, with some options
-// changed.
+// client returns a client with the options that the package needs, after
+// changes.
 func (c *cluster) client(change ...func(*redis.ClusterOptions)) *redis.ClusterClient {
 	c.t.Helper()
 	o := &redis.ClusterOptions{Addrs: []string{c.nodes[0].addr, c.nodes[1].addr, c.nodes[2].addr}, ContextTimeoutEnabled: true}
@@ -253,5 +253,5 @@ func (c *cluster) slot(key string) int {
 	return int(c.nodes[0].do("CLUSTER", "KEYSLOT", key).(int64))
 }
 
-// firstSlot is the first of the slots that a node of three has.
+// firstSlot returns the first slot of one of the three nodes.
 func firstSlot(node int) int { return node * 16384 / 3 }

@@ -15,7 +15,8 @@
 //
 // The client may be one of a single node, of Sentinel or of a Cluster. Several
 // applications may use one Redis, even with one prefix: the keys are hashes
-// over issuer and client, or of random values.
+// with a secret that is made of Config.Keys, issuer and client, or of random
+// values.
 //
 // # What the server needs
 //
@@ -57,6 +58,9 @@
 //     again.
 //   - a lease: two replicas may use one refresh token at once. Providers that
 //     tolerate no reuse end the session.
+//   - in a Cluster, the successor of a session but not the mark before it, which
+//     is on another node: a cookie from before that leads nowhere, and its
+//     browser has to sign in again.
 //   - a session of [Sessions] that had just begun: its owner signs in again.
 //
 // min-replicas-to-write and min-replicas-max-lag bound the loss. While the

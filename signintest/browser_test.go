@@ -54,7 +54,7 @@ func TestSignIn_Stuck(t *testing.T) {
 		"the application does not answer": {"http://127.0.0.1:1", "bob", "connection refused"},
 		"the callback does not answer":    {silent, "bob", "got stuck: "},
 		"an address that does not parse":  {"http://[::1", "bob", "missing ']'"},
-		"redirects without end":           {loop, "bob", "more than 30 steps"},
+		"endless redirects":               {loop, "bob", "more than 30 steps"},
 		"a redirect without Location":     {nowhere, "bob", "302 Found at " + nowhere + "/sign-in"},
 		"the application is down":         {down, "bob", "503 Service Unavailable at " + down + "/sign-in: try later"},
 		"the user is suspended":           {app.URL, "gone", "403 Forbidden at " + p.URL + "/sign-in"},

@@ -6,7 +6,7 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// WithUserOutsideTests is WithUser as it is in a running program.
+// WithUserOutsideTests does what WithUser does outside of tests.
 func WithUserOutsideTests(r *http.Request, user *signin.User) *http.Request {
 	return withUser(false, r, user)
 }

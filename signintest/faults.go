@@ -27,9 +27,9 @@ const (
 	// IDTokenReplayed: the ID token belongs to another sign-in, as its nonce shows.
 	// The callback answers 502.
 	IDTokenReplayed Fault = faults.IDTokenNonceWrong
-	// StepUpIgnored: the provider does not ask a user who should sign in again. The
-	// guard that demands it, such as one with [signin.AuthenticatedWithin], answers
-	// 403, and the session continues.
+	// StepUpIgnored: the provider does not ask the user to sign in again,
+	// although it should. The guard that demands it, such as one with
+	// [signin.AuthenticatedWithin], answers 403, and the session continues.
 	StepUpIgnored Fault = faults.IgnoreMaxAge
 )
 

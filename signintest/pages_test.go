@@ -68,18 +68,18 @@ func TestSignInPage(t *testing.T) {
 		status int
 		says   string
 	}{
-		"a button":                  {url.Values{"user": {bob.Subject}}, 303, ""},
-		"a username":                {url.Values{"identifier": {" Bob "}}, 303, ""},
-		"an e-mail address":         {url.Values{"identifier": {bob.Email}}, 303, ""},
-		"a phone number":            {url.Values{"identifier": {signintest.Alice().Phone}}, 303, ""},
-		"an unknown username":       {url.Values{"identifier": {"eve"}}, 422, "There is no such account."},
-		"nothing":                   {url.Values{}, 422, "There is no such account."},
-		"a button of another page":  {url.Values{"user": {"eve"}}, 422, "There is no such account."},
-		"the name of one suspended": {url.Values{"identifier": {"gone"}}, 403, "This account is suspended."},
+		"a button":                     {url.Values{"user": {bob.Subject}}, 303, ""},
+		"a username":                   {url.Values{"identifier": {" Bob "}}, 303, ""},
+		"an e-mail address":            {url.Values{"identifier": {bob.Email}}, 303, ""},
+		"a phone number":               {url.Values{"identifier": {signintest.Alice().Phone}}, 303, ""},
+		"an unknown username":          {url.Values{"identifier": {"eve"}}, 422, "There is no such account."},
+		"nothing":                      {url.Values{}, 422, "There is no such account."},
+		"a button of another page":     {url.Values{"user": {"eve"}}, 422, "There is no such account."},
+		"the name of a suspended user": {url.Values{"identifier": {"gone"}}, 403, "This account is suspended."},
 	} {
 		address, page := a.page(t)
 		if !strings.Contains(page.raw, bob.Name) || strings.Contains(page.raw, signintest.NaverUser().Name) {
-			t.Errorf("%s: got another list than that of the users of this page", name)
+			t.Errorf("%s: got a list other than that of the users of this page", name)
 		}
 		got, at := a.fill(t, address, test.form)
 		got.shows(t, name, test.status, test.says)
@@ -119,7 +119,7 @@ func TestConnectorPage(t *testing.T) {
 	a := start(t)
 	address, page := a.page(t, "direct_sign_in", "social:naver")
 	if !strings.Contains(page.raw, "Naver: continue as "+signintest.NaverUser().Name) || strings.Contains(page.raw, "Bob") {
-		t.Error("got another page than Naver's")
+		t.Error("got a page other than Naver's")
 	}
 	cancel := regexp.MustCompile(`<a href="(/sign-in\?[^"]+)">Cancel`).FindStringSubmatch(page.raw)
 	back := a.get(t, a.p.URL+cancel[1], "")

@@ -40,7 +40,7 @@ func start(t *testing.T, opts ...signintest.Option) *party {
 
 const verifier = "a-code-verifier-of-the-length-that-is-asked-for"
 
-// params returns a right authorization request, changed by pairs.
+// params returns a valid authorization request, changed by pairs.
 func (a *party) params(pairs ...string) url.Values {
 	return changedBy(url.Values{
 		"client_id":             {a.cfg.ClientID},
@@ -55,8 +55,8 @@ func (a *party) params(pairs ...string) url.Values {
 	}, pairs)
 }
 
-// changedBy sets names in q to values, which take turns in pairs. An empty
-// value removes the name.
+// changedBy sets parameters of q. pairs alternates their names and values. An
+// empty value removes the name.
 func changedBy(q url.Values, pairs []string) url.Values {
 	for i := 0; i < len(pairs); i += 2 {
 		q.Set(pairs[i], pairs[i+1])
@@ -67,8 +67,8 @@ func changedBy(q url.Values, pairs []string) url.Values {
 	return q
 }
 
-// authorize visits the authorization endpoint as user, and returns what came to
-// the redirect URI.
+// authorize visits the authorization endpoint as user, and returns the
+// parameters that the redirect URI got.
 func (a *party) authorize(t *testing.T, client *http.Client, user signintest.User, q url.Values) url.Values {
 	t.Helper()
 	resp := a.p.Visit(t, client, a.p.Issuer+"/auth?"+q.Encode(), user)
@@ -78,7 +78,7 @@ func (a *party) authorize(t *testing.T, client *http.Client, user signintest.Use
 	return resp.Request.URL.Query()
 }
 
-// answer is a response, read.
+// answer is a response whose body has been read.
 type answer struct {
 	at     string // the address after all redirects
 	status int
@@ -97,7 +97,7 @@ func (a answer) outcome() string {
 	return strings.TrimSpace(fmt.Sprint(a.status, " ", a.text("error")))
 }
 
-// same reports a value that is not the one wanted.
+// same reports an error if got is not want.
 func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -105,7 +105,7 @@ func same[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// shows reports an answer of another status, or without a text.
+// shows reports an error if an answer has another status, or lacks the text.
 func (a answer) shows(t *testing.T, what string, status int, text string) {
 	t.Helper()
 	if a.status != status || !strings.Contains(a.raw, text) {
@@ -230,14 +230,14 @@ func rawPart(t *testing.T, token string, i int) string {
 	return string(raw)
 }
 
-// number returns a claim that is a number; 0 if it is not.
+// number returns a claim that is a number, or 0 if it is not.
 func number(claim any) int64 {
 	n, _ := claim.(json.Number)
 	i, _ := n.Int64()
 	return i
 }
 
-// verifyFor returns what go-oidc says of a token for an audience.
+// verifyFor verifies a token for an audience with go-oidc.
 func (a *party) verifyFor(t *testing.T, audience, token string) error {
 	t.Helper()
 	ctx := oidc.ClientContext(context.Background(), a.client())

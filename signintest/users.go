@@ -34,10 +34,10 @@ type User struct {
 	// user of the sign-in page.
 	Connector string
 
-	// Claims are further claims, or other values for those above. Logto's
-	// custom_data, identities, sso_identities and organization_data are given
-	// by userinfo only and need their scopes, as address does; everything else
-	// is in each ID token and in userinfo.
+	// Claims are further claims, or replace those above. Logto's custom_data,
+	// identities, sso_identities and organization_data are only in userinfo and
+	// need their scopes, as address does; everything else is in each ID token
+	// and in userinfo.
 	Claims map[string]any
 }
 
@@ -106,7 +106,7 @@ func (u User) clone() User {
 }
 
 // SetUser adds an account, or replaces the one with the same Subject: the next
-// ID token, a refreshed one included, describes the new one. It panics if there
+// ID token, also after a refresh, describes the new account. It panics if there
 // is no Subject.
 func (p *Provider) SetUser(u User) {
 	if u.Subject == "" {

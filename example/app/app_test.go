@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -124,6 +125,15 @@ func (a *running) browserOf(t *testing.T, user signintest.User) *http.Client {
 	client := a.provider.NewClient()
 	a.signIn(t, client, "/sign-in", user.Subject).want(t, 200, "", []string{"Hello, " + user.Name})
 	return client
+}
+
+// browserBefore returns a browser in which Alice has signed in, without a word of the
+// provider when that was: she has to confirm who she is, as after some time.
+func (a *running) browserBefore(t *testing.T) *http.Client {
+	t.Helper()
+	a.provider.Inject(faults.IDTokenAuthTimeMissing)
+	defer a.provider.Clear()
+	return a.browserOf(t, signintest.Alice())
 }
 
 // want checks an answer: what its page has, and what it lacks.

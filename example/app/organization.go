@@ -14,7 +14,7 @@ var (
 	Owner  = signin.HasOrganizationRoleFunc(organizationInPath, "owner")
 )
 
-// organizationInPath is empty outside the routes that have {organization}. Guards
+// organizationInPath returns "" on routes that have no {organization}. Guards
 // with these rules answer 500 there, and the log says why.
 func organizationInPath(r *http.Request) string { return r.PathValue("organization") }
 
@@ -23,12 +23,12 @@ func Organizations(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusOK, "organizations", viewOf(r, "Your organizations"))
 }
 
-// organizationPage is what the pages of one organization know.
+// organizationPage is the data of a page about one organization.
 type organizationPage struct {
 	view
 	Organization string
-	Roles        []string // that the person has in it
-	Permissions  []string // that the organization's token has
+	Roles        []string // the person's roles in it
+	Permissions  []string // the scopes of the organization's token
 	Problem      string   // why there is no token
 }
 
@@ -44,7 +44,7 @@ func organizationOf(r *http.Request) organizationPage {
 }
 
 // Organization is behind the rule Member. It gets a token that an API of the
-// organization would take, and only shows what that token permits.
+// organization would accept, and only shows what that token permits.
 func Organization(w http.ResponseWriter, r *http.Request) {
 	page, status := organizationOf(r), http.StatusOK
 	token, err := signin.AccessToken(r.Context(), signin.ForOrganization(page.Organization))

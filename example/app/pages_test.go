@@ -20,6 +20,7 @@ func TestRoutes_People(t *testing.T) {
 	for name, u := range map[string]signintest.User{"alice": signintest.Alice(), "bob": signintest.Bob(), "x": signintest.XUser()} {
 		people[name] = a.browserOf(t, u)
 	}
+	people["alice, some time ago"] = a.browserBefore(t)
 	for _, row := range []struct {
 		name, person, method, path string
 		status                     int
@@ -60,10 +61,10 @@ func TestRoutes_People(t *testing.T) {
 
 		{"organizations, not signed in", "", "GET", "/organizations", 303,
 			"/sign-in?return_to=%2Forganizations", nil, []string{"Your organizations"}},
-		{"organizations, of a member of two", "alice", "GET", "/organizations", 200, "",
+		{"organizations, for a member of two", "alice", "GET", "/organizations", 200, "",
 			[]string{`href="/organizations/org_one"`, `href="/organizations/org_two"`},
 			[]string{"no organization"}},
-		{"organizations, of a person in no organization", "bob", "GET", "/organizations", 200, "",
+		{"organizations, for a person in no organization", "bob", "GET", "/organizations", 200, "",
 			[]string{"You belong to no organization"}, []string{`href="/organizations/`}},
 		{"an organization, not signed in", "", "GET", "/organizations/org_one", 303,
 			"/sign-in?return_to=%2Forganizations%2Forg_one", nil, []string{"member"}},
@@ -85,9 +86,9 @@ func TestRoutes_People(t *testing.T) {
 
 		{"deleting, not signed in", "", "GET", "/account/delete", 303,
 			"/sign-in?return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
-		{"deleting, after an ordinary sign-in", "alice", "GET", "/account/delete", 303,
+		{"deleting, after a sign-in some time ago", "alice, some time ago", "GET", "/account/delete", 303,
 			"/sign-in?max_age=300&return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
-		{"the form for deleting, after an ordinary sign-in", "alice", "POST", "/account/delete", 401, "",
+		{"the form for deleting, after a sign-in some time ago", "alice, some time ago", "POST", "/account/delete", 401, "",
 			[]string{"Please confirm that it is you", `href="/sign-in?max_age=300"`}, []string{"deleted"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -125,7 +126,7 @@ func TestRoutes_WaysToSignIn(t *testing.T) {
 func TestRoutes_DeleteAfterStepUp(t *testing.T) {
 	t.Parallel()
 	a := application(t, "")
-	alice := a.browserOf(t, signintest.Alice())
+	alice := a.browserBefore(t)
 	before := time.Now().Add(-time.Second)
 	got := a.signIn(t, alice, "/account/delete", signintest.Alice().Subject)
 	got.want(t, 200, "", []string{"Delete your account?", ` method="post" action="/account/delete">`})
@@ -150,7 +151,7 @@ func TestRoutes_DeleteAfterStepUp(t *testing.T) {
 func TestRoutes_FormsOfOtherSites(t *testing.T) {
 	t.Parallel()
 	a := application(t, ordersAPI)
-	alice := a.browserOf(t, signintest.Alice())
+	alice := a.browserBefore(t)
 	for _, row := range []struct {
 		name, value      string
 		orders, deleting int

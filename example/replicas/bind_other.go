@@ -4,5 +4,5 @@ package main
 
 import "os/exec"
 
-// bind does nothing: see bind_linux.go for what it does there.
+// bind does nothing here; see bind_linux.go.
 func bind(*exec.Cmd) {}

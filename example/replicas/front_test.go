@@ -49,8 +49,7 @@ func TestFront_Turns(t *testing.T) {
 			t.Errorf("request %d: got %d from replica %q at %s; want 200 from %s at %s",
 				i+1, w.Code, w.Header().Get("X-Replica"), w.Body, number, host)
 		}
-		// Files do not take a turn. With two of them on each page, three replicas would
-		// otherwise never change for a person who reloads.
+		// Files do not take a turn; see front.
 		file := get(front, "/static/style.css")
 		if h := file.Header(); file.Code != http.StatusOK || h.Get("X-Replica") != "" ||
 			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") == "" {

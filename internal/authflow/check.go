@@ -139,7 +139,7 @@ func (m *mistakes) logtoOnly(option string, used bool) {
 	}
 }
 
-// text checks a value of free form. Its mistakes do not repeat the value.
+// text checks a free-form value. Its mistakes do not repeat the value.
 func (m *mistakes) text(option, s string) {
 	if len(s) > maxValue {
 		m.add(option, "longer than %d bytes", maxValue)

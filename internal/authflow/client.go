@@ -47,6 +47,9 @@ func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported
 	// Logto silently drops offline_access unless the prompt includes consent, as
 	// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess demands.
 	maps.Copy(q, req.values(c.Logto && slices.Contains(scopes, offlineAccess)))
+	if c.Logto && !q.Has("max_age") {
+		q.Set("max_age", anyAge)
+	}
 	q.Set("response_type", "code")
 	q.Set("client_id", c.ID)
 	q.Set("redirect_uri", c.RedirectURI)
@@ -64,3 +67,9 @@ func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported
 }
 
 const offlineAccess = "offline_access"
+
+// anyAge, ten years, is the max_age for Logto if there is no other. Logto sends
+// auth_time only if max_age is present, and without auth_time a sign-in right
+// after a sign-out cannot be distinguished from one that was under way. No
+// session at Logto lasts that long.
+const anyAge = "315360000"

@@ -38,7 +38,7 @@ func TestStart_Location(t *testing.T) {
 	got := query(t, c, tx, req, endpoint+"?tenant=1&state=theirs", nil)
 	challenge := sha256.Sum256([]byte(tx.Verifier))
 	want := url.Values{
-		"tenant": {"1"}, "first_screen": {"register"}, "audience": {"x"}, "prompt": {"consent"},
+		"tenant": {"1"}, "first_screen": {"register"}, "audience": {"x"}, "prompt": {"consent"}, "max_age": {"315360000"},
 		"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {"https://app.test/callback"},
 		"scope": {"openid offline_access"}, "resource": {"https://a.test", "https://b.test"},
 		"state": {tx.State}, "nonce": {tx.Nonce}, "code_challenge_method": {"S256"},
@@ -57,6 +57,7 @@ func TestStart_Parameters(t *testing.T) {
 	const (
 		openid, both = "openid", "openid offline_access"
 		scope        = "scope=openid+offline_access"
+		anyAge       = "max_age=315360000&" // ten years, asked of Logto so that it tells auth_time
 	)
 	backing := []string{"login", "mine"}
 	for _, row := range []struct {
@@ -67,28 +68,29 @@ func TestStart_Parameters(t *testing.T) {
 		supported []string
 		want      string
 	}{
-		{"an ordinary request", request{}, true, openid, nil, "scope=openid"},
+		{"an ordinary request", request{}, true, openid, nil, anyAge + "scope=openid"},
+		{"an ordinary request at another provider", request{}, false, openid, nil, "scope=openid"},
 		{"everything at once", full(), true, both, nil, "acr_values=urn%3Amace%3Aincommon%3Aiap%3Asilver+2" +
 			"&direct_sign_in=social%3Anaver&display=page&first_screen=identifier%3Asign_in&identifier=email+phone" +
 			"&login_hint=kim%40example.com&max_age=300&one_time_token=tok&organization_id=org_1" +
 			"&prompt=login+consent&scope=openid+offline_access&ui_locales=ko-KR+en&x=a+b%26c"},
 		{"a one-time token brings its login hint", request{OneTimeToken: "tok", OneTimeEmail: "a@b.c"}, true, openid, nil,
-			"login_hint=a%40b.c&one_time_token=tok&scope=openid"},
-		{"offline_access at Logto", request{}, true, both, []string{openid, "offline_access"}, "prompt=consent&" + scope},
-		{"offline_access at Logto that lists no scopes", request{}, true, both, nil, "prompt=consent&" + scope},
-		{"offline_access at Logto that lists others", request{}, true, both, []string{openid}, "scope=openid"},
-		{"offline_access at Logto that lists an empty set", request{}, true, both, []string{}, "scope=openid"},
+			"login_hint=a%40b.c&" + anyAge + "one_time_token=tok&scope=openid"},
+		{"offline_access at Logto", request{}, true, both, []string{openid, "offline_access"}, anyAge + "prompt=consent&" + scope},
+		{"offline_access at Logto that lists no scopes", request{}, true, both, nil, anyAge + "prompt=consent&" + scope},
+		{"offline_access at Logto that lists others", request{}, true, both, []string{openid}, anyAge + "scope=openid"},
+		{"offline_access at Logto that lists an empty set", request{}, true, both, []string{}, anyAge + "scope=openid"},
 		{"offline_access at another provider", request{}, false, both, nil, scope},
 		{"a class, and a maximal age of zero", request{Demand: with(zero, "mfa")}, true, openid, nil,
 			"acr_values=mfa&max_age=0&scope=openid"},
-		{"a maximal age that is not asked for", request{Demand: demand{MaxAge: time.Hour}}, true, openid, nil, "scope=openid"},
+		{"a maximal age that is not asked for", request{Demand: demand{MaxAge: time.Hour}}, true, openid, nil, anyAge + "scope=openid"},
 		{"a maximal age of two centuries", request{Demand: demand{MaxAge: math.MaxInt64, MaxAgeAsked: true}}, true, openid, nil,
 			"max_age=2147483647&scope=openid"},
-		{"consent once", request{Prompt: []string{"consent", "login"}}, true, both, nil, "prompt=consent+login&" + scope},
-		{"consent is not added to none", request{Prompt: []string{"none"}}, true, both, nil, "prompt=none&" + scope},
-		{"consent is not added unasked", request{Prompt: []string{"login"}}, true, openid, nil, "prompt=login&scope=openid"},
+		{"consent once", request{Prompt: []string{"consent", "login"}}, true, both, nil, anyAge + "prompt=consent+login&" + scope},
+		{"consent is not added to none", request{Prompt: []string{"none"}}, true, both, nil, anyAge + "prompt=none&" + scope},
+		{"consent is not added unasked", request{Prompt: []string{"login"}}, true, openid, nil, anyAge + "prompt=login&scope=openid"},
 		{"consent is not written into the caller's slice", request{Prompt: backing[:1]}, true, both, nil,
-			"prompt=login+consent&" + scope},
+			anyAge + "prompt=login+consent&" + scope},
 	} {
 		c := logto()
 		c.Logto, c.Scopes = row.logto, strings.Fields(row.scopes)

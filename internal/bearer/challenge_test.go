@@ -59,9 +59,9 @@ var answers = []struct {
 	{"empty elements", []string{`,, Bearer ,, realm="x",, error="invalid_token",,`}, true},
 	{"escapes", []string{`Bearer error="inv\alid\_token"`}, true},
 	{"quotes, commas and escapes before it", []string{`Bearer realm="a\", b=\"c\\", error="invalid_token"`}, true},
-	{"behind another challenge", []string{`Basic realm="x", Bearer error="invalid_token"`}, true},
-	{"behind a challenge without parameters", []string{`Negotiate, Bearer error="invalid_token"`}, true},
-	{"behind token68s, one of which looks like a parameter", []string{`Negotiate YWJj/+==, Negotiate abc=, Bearer error="invalid_token"`}, true},
+	{"after another challenge", []string{`Basic realm="x", Bearer error="invalid_token"`}, true},
+	{"after a challenge without parameters", []string{`Negotiate, Bearer error="invalid_token"`}, true},
+	{"after token68s, one of which looks like a parameter", []string{`Negotiate YWJj/+==, Negotiate abc=, Bearer error="invalid_token"`}, true},
 	{"before another challenge", []string{`Bearer error="invalid_token", Basic realm="x"`}, true},
 	{"on the second line", []string{`Basic realm="x"`, `Bearer error="invalid_token"`}, true},
 	{"parameters that continue on the next line", []string{`Bearer realm="x"`, `error="invalid_token"`}, true},
@@ -79,16 +79,16 @@ var answers = []struct {
 	{"a scheme that begins like it", []string{`BearerX error="invalid_token"`}, false},
 	{"no scheme", []string{`error="invalid_token"`}, false},
 	{"Bearer as a token68", []string{`Negotiate Bearer, error="invalid_token"`}, false},
-	{"a parameter behind a token68", []string{`Bearer abc==, error="invalid_token"`}, false},
-	{"an empty value, and more behind", []string{`Bearer realm="x", error=, invalid_token`}, false},
-	{"text behind a value without quotes", []string{`Bearer error=invalid_token"x"`}, false},
+	{"a parameter after a token68", []string{`Bearer abc==, error="invalid_token"`}, false},
+	{"an empty value, and more after it", []string{`Bearer realm="x", error=, invalid_token`}, false},
+	{"text after a value without quotes", []string{`Bearer error=invalid_token"x"`}, false},
 	{"quotes that do not end", []string{`Bearer error="invalid_token`}, false},
 	{"quotes that do not end, before it", []string{`Bearer realm="x, error="invalid_token"`}, false},
-	{"a tab behind the scheme", []string{"Bearer\terror=\"invalid_token\""}, false},
+	{"a tab after the scheme", []string{"Bearer\terror=\"invalid_token\""}, false},
 	{"a malformed challenge before it", []string{`@, Bearer error="invalid_token"`}, false},
 	{"a malformed line before it", []string{`Basic realm="x`, `Bearer error="invalid_token"`}, false},
-	{"a comma behind the scheme in place of a space", []string{`Bearer, error="invalid_token"`}, false},
-	{"a tab behind the scheme and a space", []string{"Bearer \terror=\"invalid_token\""}, false},
+	{"a comma after the scheme instead of a space", []string{`Bearer, error="invalid_token"`}, false},
+	{"a space and a tab after the scheme", []string{"Bearer \terror=\"invalid_token\""}, false},
 	{"a parameter without a name before it", []string{`Bearer realm="x", ="y", error="invalid_token"`}, false},
 	{"a token68 without a scheme before it", []string{`/abc, Bearer error="invalid_token"`}, false},
 	{"malformed arguments before it", []string{`Basic a!, Bearer error="invalid_token"`}, false},
@@ -129,8 +129,8 @@ func TestInvalidToken_LongHeader(t *testing.T) {
 }
 
 // FuzzInvalidToken checks that only a line with that error says that the token is
-// invalid, that quoted text around a line hides it, and that a well-formed list of
-// challenges, composed from parts, says what its parts say.
+// invalid, that a line inside quoted text does not, and that a well-formed list
+// of challenges, composed from parts, means what its parts mean.
 func FuzzInvalidToken(f *testing.F) {
 	for _, row := range answers {
 		f.Add(strings.Join(row.lines, ", "), "Bearer", "error", "invalid_token", byte(0))

@@ -54,7 +54,7 @@ var headers = []struct {
 	{"5.5 other cookies only", []string{name + "x=1; x" + name + "=2; " + strings.ToUpper(name) + "=3"}, cookie.Found{}},
 	{"5.5 separators only", []string{";;; ; =; =x;"}, cookie.Found{}},
 	{"5.5 one among others", []string{"a=b;" + name + "=v ; c=d"}, one},
-	{"5.5 a blank behind the name", []string{name + " =v"}, one},
+	{"5.5 a space after the name", []string{name + " =v"}, one},
 	{"5.5 on the second header line", []string{"a=b", name + "=v"}, one},
 	{"5.5 both parts", []string{name + "=.v; " + second + "=w"}, both},
 	{"5.5 both parts in the other order", []string{second + "=w; " + name + "=.v"}, both},
@@ -94,7 +94,7 @@ func TestCasesOfSize(t *testing.T) {
 	})
 }
 
-// ours says which cookies the tests drop.
+// ours reports whether the tests drop a cookie.
 func ours(n string) bool { return n == name || strings.HasPrefix(n, name+".") }
 
 // withouts are lines of a Cookie header, and what is left without ours.
@@ -108,7 +108,7 @@ var withouts = []struct {
 	{"ours twice", []string{name + "=v; a=b; " + name + "=w"}, []string{"a=b"}},
 	// https://www.rfc-editor.org/rfc/rfc6265#section-5.4
 	{"several lines become one", []string{"a=b", name + "=v; c=d", "e=f"}, []string{"a=b; c=d; e=f"}},
-	{"names that only begin alike", []string{name + "x=1; " + name + "-2=2; x" + name + "=4; __Host-=5"},
+	{"names that only begin in the same way", []string{name + "x=1; " + name + "-2=2; x" + name + "=4; __Host-=5"},
 		[]string{name + "x=1; " + name + "-2=2; x" + name + "=4; __Host-=5"}},
 	{"our name as a value", []string{"a=" + name + "; b=" + name + "=v"}, []string{"a=" + name + "; b=" + name + "=v"}},
 	{"ours without a value, and with an empty one", []string{name + "; a=b; " + name + "="}, []string{"a=b"}},
@@ -116,7 +116,8 @@ var withouts = []struct {
 	{"a no-break space is part of a name", []string{"\u00a0" + name + "=v"}, []string{"\u00a0" + name + "=v"}},
 	{"pairs that are empty or have no name", []string{";; ; a=b;; =v; =; " + name + "=v; ;"}, []string{"a=b; =v; ="}},
 	{"values with = and quotes in them", []string{`a=b=c==; ` + name + `=v=w; d="\"e\"`}, []string{`a=b=c==; d="\"e\"`}},
-	// Today's servers read it so. If one does not, ours must not reach it in quotes.
+	// Current servers read it this way. If one does not, it must not get our
+	// cookie in quotes.
 	{"a semicolon ends a quoted value", []string{`a="b; ` + name + `=v; c"`}, []string{`a="b; c"`}},
 }
 

@@ -19,12 +19,12 @@ const (
 	firstBackOff = time.Second
 	maxBackOff   = 30 * time.Second
 	// coolDown is how long after an extra fetch no other one is made.
-	coolDown = 30 * time.Second
+	coolDown = 5 * time.Second
 )
 
 // ErrCoolingDown is the cause of an Error if a document is not fetched because
-// an extra fetch was made less than 30 seconds ago.
-const ErrCoolingDown = fault("fetched less than 30 seconds ago, and not again yet")
+// an extra fetch was made less than five seconds ago.
+const ErrCoolingDown = fault("fetched less than five seconds ago, and not again yet")
 
 // Error says that a document cannot be had at the moment.
 type Error struct {
@@ -118,7 +118,7 @@ func (c *Cache[T]) Get(ctx context.Context) (*T, error) {
 }
 
 // Newer returns a later document than the one given, which need not be old.
-// Such an extra fetch is made at most once in 30 seconds. The error is an
+// Such an extra fetch is made at most once in five seconds. The error is an
 // *Error.
 func (c *Cache[T]) Newer(ctx context.Context, than *T) (*T, error) {
 	return c.other(ctx, than, true)

@@ -170,17 +170,17 @@ func TestCache_WaitInError(t *testing.T) {
 	})
 }
 
-// After an extra fetch no other is made for 30 seconds, or if it failed, during
+// After an extra fetch no other is made for five seconds, or if it failed, during
 // the back-off.
 func TestCache_CoolDown(t *testing.T) {
 	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
 		first := want(t, 1)(c.Get(t.Context()))
 		second := want(t, 2)(c.Newer(t.Context(), first))
-		time.Sleep(10 * time.Second)
-		wantError(t, document.ErrCoolingDown, 20*time.Second)(c.Newer(t.Context(), second))
+		time.Sleep(2 * time.Second)
+		wantError(t, document.ErrCoolingDown, 3*time.Second)(c.Newer(t.Context(), second))
 		want(t, 2)(c.Get(t.Context()))
 
-		time.Sleep(20 * time.Second)
+		time.Sleep(3 * time.Second)
 		s.err = errDown
 		wantError(t, errDown, time.Second)(c.Newer(t.Context(), second))
 		s.err = nil

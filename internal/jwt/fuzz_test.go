@@ -96,11 +96,11 @@ func suits(key any, alg string) bool {
 	return false
 }
 
-// FuzzTokens has one token verified as each kind. No token is good as two kinds
+// FuzzTokens verifies one token as each kind. No token is good as two kinds
 // (https://www.rfc-editor.org/rfc/rfc8725#section-3.11). If it is good as one,
-// its signature is by the published key over these very bytes, and the claims,
-// as encoding/json reads them, follow the rules of that kind. seal is what the
-// token is signed with: the published key, another one, or nothing.
+// its signature over exactly these bytes is by the published key, and the
+// claims, as encoding/json reads them, follow the rules of that kind. seal is
+// what the token is signed with: the published key, another one, or nothing.
 func FuzzTokens(f *testing.F) {
 	for _, k := range kinds {
 		for _, c := range casesOf(k) {
@@ -182,7 +182,7 @@ func FuzzTokens(f *testing.F) {
 // return what is wrong with it.
 type accepted struct{ header, claims m }
 
-// wrong returns the names for which something is wrong.
+// wrong returns the names whose value is true.
 func wrong(all map[string]bool) (names []string) {
 	for name, is := range all {
 		if is {
@@ -212,7 +212,7 @@ func (a accepted) common() []string {
 	nbf, _ := number(a.claims["nbf"])
 	ahead := float64(at(61 * time.Second))
 	_, crit := a.header["crit"]
-	alias := false // of a claim, for a struct of an application
+	alias := false // a name that a struct of an application would take for another
 	for name := range a.claims {
 		alias = alias || slices.ContainsFunc(exactNames, func(claim string) bool { return name != claim && strings.EqualFold(name, claim) })
 	}
@@ -273,8 +273,8 @@ func (a accepted) asAccessToken(got *jwt.AccessToken) []string {
 	})
 }
 
-// exactly decodes JSON without making a float64 of each number: one that no
-// float64 can hold may be in a claim that is not read.
+// exactly decodes JSON without converting numbers to float64, since a claim
+// that is not read may have a number that no float64 can hold.
 func exactly(text []byte, object *m) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

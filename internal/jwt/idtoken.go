@@ -58,6 +58,8 @@ type IDToken struct {
 	// Subject (sub) identifies the person at this issuer: 1 to 255 printable
 	// ASCII characters.
 	Subject string
+	// IssuedAt (iat) is when the provider issued it, by its clock.
+	IssuedAt time.Time
 }
 
 // LogValue keeps token and claims out of logs.
@@ -68,7 +70,7 @@ func (IDToken) LogValue() slog.Value { return slog.StringValue("[ID token]") }
 // #RefreshTokenResponse) requires.
 func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
 	now := v.now()
-	// Tokens of other kinds have a type of their own kind:
+	// Tokens of other kinds have other types:
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 	// https://www.rfc-editor.org/rfc/rfc9068#section-2.1
 	isType := func(typ string) bool { return typ != "logout+jwt" && typ != "at+jwt" }
@@ -92,7 +94,8 @@ func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDTok
 	if err := cmp.Or(errSub, errSid, want.met(c, sub, t.alg, now), objection); err != nil {
 		return nil, err
 	}
-	return &IDToken{Raw: raw, Payload: t.payload, Subject: sub}, nil
+	v.seen.Store(t.alg, true)
+	return &IDToken{Raw: raw, Payload: t.payload, Subject: sub, IssuedAt: iat}, nil
 }
 
 // met checks what is expected of this token. The numbers are the steps of

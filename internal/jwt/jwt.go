@@ -24,6 +24,7 @@ import (
 	"context"
 	"encoding/base64"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -54,17 +55,20 @@ const (
 // for concurrent use while they are not changed.
 //
 // An error of its methods is one of Keys, or a [*document.Error] while the keys
-// cannot be had, or ErrNoAPI. Any other error is about the token.
+// are not available, or ErrNoAPI. Any other error is about the token.
 type Verifier struct {
 	// Issuer is the provider's exact identifier. ClientID is this application's:
 	// the audience of ID tokens and logout tokens.
 	Issuer, ClientID string
 	// Keys returns the provider's keys. It is not called for a malformed token,
-	// nor for an access token that would be refused whatever its signature.
+	// nor for an access token that would be refused regardless of its
+	// signature.
 	Keys func(context.Context) (*KeySet, error)
 	// Now is the clock. The age of a token is measured when it arrives, before the
 	// keys are fetched.
 	Now func() time.Time
+
+	seen sync.Map // the algorithms that have signed this provider's ID tokens
 }
 
 // now returns the time in whole seconds, the unit of most claims. With a
@@ -89,8 +93,9 @@ func parse(raw string) (*token, error) {
 	}
 	var decoded [3][]byte
 	for i, part := range parts {
-		// Without Strict a token could be written in several ways: go-jose checks
-		// the signature over what it has decoded, and the signature is not signed.
+		// Without Strict a token could be encoded in several ways: go-jose
+		// checks the signature over what it has decoded, and the encoding of
+		// the signature is not protected at all.
 		var err error
 		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil || part == "" {
 			return nil, errForm
@@ -154,8 +159,8 @@ func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string)
 	return t, c, objection, c.parties(v.Issuer, v.ClientID)
 }
 
-// signature is the [oidc.KeySet] for one token. It keeps the error, of which
-// go-oidc would return only the text.
+// signature is the [oidc.KeySet] for one token. It keeps the error, since
+// go-oidc would return only its text.
 type signature struct {
 	verifier *Verifier
 	token    *token

@@ -61,11 +61,11 @@ func (s *KeySet) Pin(algorithms []string) *KeySet {
 //
 // If no key fits, the keys are fetched once more, since providers rotate them
 // (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys), and
-// then not again for 30 seconds, or each forged token would cause a request.
-// During these 30 seconds the error for a token by an unknown key does not say
-// that the token is forged. The token may be by a new key, and if it were
-// called forged, a refresh could end the session: an attacker who posts forged
-// tokens during a rotation could end many.
+// then not again for five seconds. Otherwise each forged token would cause a
+// request. During these five seconds the error for a token by an unknown key does
+// not say that the token is forged, since the key may be a new one. If it did,
+// a refresh could end the session, and an attacker who posts forged tokens
+// during a rotation could end many sessions.
 func (s *KeySet) verify(ctx context.Context, t *token) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
 	if !slices.Contains(s.algorithms, t.alg) {
@@ -188,9 +188,10 @@ func parseKey(raw []byte) (k jose.JSONWebKey, ok bool) {
 	if members.Has("key_ops") && json.Unmarshal(members["key_ops"], &operations) != nil {
 		return k, false
 	}
-	// Certificates are ignored, so that a malformed one does not spoil the key.
+	// Certificates are ignored, so that a malformed one does not make the key
+	// unusable.
 	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return strings.HasPrefix(name, "x5") })
-	rest, _ := json.Marshal(members) // what was read can be written
+	rest, _ := json.Marshal(members) // cannot fail: it was parsed from JSON
 	if k.UnmarshalJSON(rest) != nil || !k.IsPublic() {
 		return k, false
 	}

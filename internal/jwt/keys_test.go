@@ -142,8 +142,8 @@ func TestVerifier_KeyRotation(t *testing.T) {
 			k.want(t, v, k.signedBy("RS256", rsaKey(), "first", nil), good)
 			f.Publish(public(otherRSAKey().Public(), "second"))
 			k.want(t, v, second, good)
-			if wait := k.want(t, v, third, unavailable); wait != 30*time.Second {
-				t.Errorf("got retry after %v; want 30s", wait)
+			if wait := k.want(t, v, third, unavailable); wait != 5*time.Second {
+				t.Errorf("got retry after %v; want 5s", wait)
 			}
 			if _, err := k.verify(v, third, signedIn, api); !errors.Is(err, document.ErrCoolingDown) {
 				t.Errorf("got %v; want ErrCoolingDown", err)
@@ -151,7 +151,7 @@ func TestVerifier_KeyRotation(t *testing.T) {
 			k.want(t, v, k.signedBy("RS256", rsaKey(), "second", nil), rejected)
 			k.want(t, v, second, good)
 			f.Publish(public(rsaKey().Public(), "third"))
-			f.Move(30 * time.Second)
+			f.Move(5 * time.Second)
 			k.want(t, v, third, good)
 			f.wantHits(t, 3)
 		})
@@ -226,4 +226,44 @@ func TestKeySet_Pin(t *testing.T) {
 		idToken.want(t, f.verifierBy(c.keys), token, c.want)
 	}
 	f.wantHits(t, 1)
+}
+
+// A key that the provider publishes for something else than ID tokens ends no
+// sessions: one of a weaker algorithm may have leaked.
+// https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation
+func TestLogoutToken_AlgorithmOfNoIDToken(t *testing.T) {
+	t.Parallel()
+	by := func(k kind, alg string) string {
+		if alg == "ES256" {
+			return k.signedBy(alg, ecKeys()[alg], alg, nil)
+		}
+		return k.signedBy(alg, rsaKey(), "rsa", nil)
+	}
+	for name, row := range map[string]struct {
+		idTokens []string // algorithms; "-" before one whose token is refused
+		alg      string
+		want     outcome
+	}{
+		"before there was an ID token":           {nil, "ES256", good},
+		"after an ID token by the same":          {[]string{"ES256"}, "ES256", good},
+		"after an ID token by another":           {[]string{"RS256"}, "ES256", rejected},
+		"after an ID token by another hash":      {[]string{"RS256"}, "PS384", rejected},
+		"after ID tokens by both":                {[]string{"ES256", "RS256"}, "ES256", good},
+		"after an ID token that was not trusted": {[]string{"-ES256"}, "RS256", good},
+		"after that, and one that was":           {[]string{"-ES256", "RS256"}, "ES256", rejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newFake().Verifier()
+			for _, alg := range row.idTokens {
+				alg, refused := strings.CutPrefix(alg, "-")
+				if !refused {
+					idToken.want(t, v, by(idToken, alg), good)
+				} else if _, err := v.IDToken(t.Context(), by(idToken, alg), jwt.Expect{Nonce: "another"}); err == nil {
+					t.Fatal("got an ID token with another nonce accepted; want it refused")
+				}
+			}
+			logoutToken.want(t, v, by(logoutToken, row.alg), row.want)
+		})
+	}
 }

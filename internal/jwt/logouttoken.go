@@ -23,9 +23,9 @@ const (
 // LogoutToken is a verified logout token, by which the provider says that a
 // person has signed out.
 type LogoutToken struct {
-	// Subject (sub) and SessionID (sid) say who: only that session if there is a
-	// SessionID, else every session of the person. One of them may be empty. Both
-	// have the same form as in an ID token.
+	// Subject (sub) and SessionID (sid) say what has ended: only that session
+	// if there is a SessionID, else every session of the person. One of them
+	// may be empty. Both have the same form as in an ID token.
 	Subject, SessionID string
 	// ID (jti) identifies the token, in 1 to 1,024 bytes. A token can be good for
 	// about three minutes, so the ID has to be remembered for longer than that.
@@ -48,7 +48,7 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	// be the only audience here as well. It is tempting to use go-oidc's
 	// VerifyLogout. But it requires exp, takes any value for the event, allows
 	// further audiences, and ignores iat.
-	_, c, objection, err := v.open(ctx, raw, isLogout, oidc.Config{SkipExpiryCheck: true})
+	signed, c, objection, err := v.open(ctx, raw, isLogout, oidc.Config{SkipExpiryCheck: true})
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,10 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 		return nil, err
 	case t.IssuedAt.IsZero() || t.IssuedAt.Before(now.Add(-maxLogoutAge)):
 		return nil, errIssuedAt
-	case !c.logsOut(): // (6), which an ID token fails, and (7)
-		return nil, fault("events is not an object with the logout event, which is an object, in it")
+	case !c.logsOut(): // (6), which rejects ID tokens, and (7)
+		return nil, fault("events is not an object, or its logout event is not an object")
+	case !v.signsIDTokens(signed.alg):
+		return nil, fault("its algorithm has not signed an ID token here")
 	case hasNonce:
 		return nil, fault("nonce is present, as in an ID token")
 	case t.ID == "" || len(t.ID) > maxTokenID: // (8) needs an ID to compare
@@ -75,6 +77,16 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 		return nil, objection
 	}
 	return t, nil
+}
+
+// signsIDTokens reports whether an algorithm has signed ID tokens of this provider:
+// a logout token's signature is validated as an ID token's is (2). Before this
+// process has seen an ID token, any pinned algorithm is accepted.
+func (v *Verifier) signsIDTokens(alg string) bool {
+	none := true
+	v.seen.Range(func(_, _ any) bool { none = false; return false })
+	_, seen := v.seen.Load(alg)
+	return seen || none
 }
 
 // person returns the person, or the person's session, that a logout token is

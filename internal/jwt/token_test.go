@@ -67,7 +67,7 @@ func forgeries(k kind) map[string]string {
 		"a space in front":           " " + token,
 		"a line break at the end":    token + "\n",
 		"a line break in the header": strings.Replace(token, ".", "\n.", 1),
-		// go-jose encodes anew what it has decoded, and verifies that.
+		// go-jose encodes again what it has decoded, and verifies that.
 		"a header with unused bits set":    respelled(signed(padded(k.header(""))), 0),
 		"a payload with unused bits set":   respelled(signEd(k.header(""), padded(claims)), 1),
 		"a signature with unused bits set": respelled(token, 2),
@@ -90,7 +90,7 @@ func forgeries(k kind) map[string]string {
 // padded adds spaces until the last character in base64 has four unused bits.
 func padded(text string) string { return text + strings.Repeat(" ", (4-len(text)%3)%3) }
 
-// respelled sets one of these bits in a part of a token.
+// respelled sets one of the unused bits at the end of a part of a token.
 func respelled(token string, part int) string {
 	parts := strings.Split(token, ".")
 	last := len(parts[part]) - 1
@@ -98,7 +98,8 @@ func respelled(token string, part int) string {
 	return strings.Join(parts, ".")
 }
 
-// unencoded is a token whose payload is signed as it is, as with b64 false:
+// unencoded returns a token whose payload is signed unencoded, as with b64
+// false:
 // https://www.rfc-editor.org/rfc/rfc7797
 func unencoded(header, payload string) string {
 	signature := ed25519.Sign(edKey(), []byte(b64(header)+"."+payload))
@@ -117,7 +118,7 @@ func TestVerifier_ForgedTokens(t *testing.T) {
 	}
 }
 
-// A token of one kind is no good as another kind, even with the same audience.
+// A token of one kind is rejected as another kind, even with the same audience.
 func TestVerifier_TokensOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	both := m{"aud": []string{clientID, api}, "client_id": clientID, "scope": "read"}
@@ -126,15 +127,15 @@ func TestVerifier_TokensOfAnotherKind(t *testing.T) {
 		k     kind
 		token string
 	}{
-		"an ID token":                              {accessToken, idToken.token(nil)},
-		"an ID token for the API as well":          {accessToken, idToken.token(m{"aud": []string{clientID, api}})},
-		"an ID token with typ and claims":          {accessToken, dressed.token(idToken)},
-		"a logout token":                           {accessToken, logoutToken.token(m{"aud": api})},
-		"a logout token without typ":               {accessToken, claimsCase{typ: "-", changes: m{"aud": api, "client_id": "spa"}}.token(logoutToken)},
-		"a logout token at a sign-in":              {idToken, logoutToken.token(m{"nonce": nonce})},
-		"an access token at a sign-in":             {idToken, accessToken.token(m{"aud": clientID, "nonce": nonce})},
-		"an access token to the logout endpoint":   {logoutToken, accessToken.token(m{"aud": clientID, "events": m{logoutEvent: m{}}})},
-		"an access token for this very client too": {accessToken, accessToken.token(m{"aud": []string{api, clientID}})},
+		"an ID token":                            {accessToken, idToken.token(nil)},
+		"an ID token for the API as well":        {accessToken, idToken.token(m{"aud": []string{clientID, api}})},
+		"an ID token with typ and claims":        {accessToken, dressed.token(idToken)},
+		"a logout token":                         {accessToken, logoutToken.token(m{"aud": api})},
+		"a logout token without typ":             {accessToken, claimsCase{typ: "-", changes: m{"aud": api, "client_id": "spa"}}.token(logoutToken)},
+		"a logout token at a sign-in":            {idToken, logoutToken.token(m{"nonce": nonce})},
+		"an access token at a sign-in":           {idToken, accessToken.token(m{"aud": clientID, "nonce": nonce})},
+		"an access token to the logout endpoint": {logoutToken, accessToken.token(m{"aud": clientID, "events": m{logoutEvent: m{}}})},
+		"an access token for this client too":    {accessToken, accessToken.token(m{"aud": []string{api, clientID}})},
 	} {
 		t.Run(name, func(t *testing.T) { c.k.want(t, everyKey(), c.token, rejected) })
 	}
@@ -162,7 +163,7 @@ func TestVerifier_Type(t *testing.T) {
 	}
 }
 
-// A token may have 64 KB, and its header 8 KB, and not a byte more.
+// A token may have at most 64 KB, and its header at most 8 KB.
 func TestVerifier_Size(t *testing.T) {
 	t.Parallel()
 	header := func(size int) string { // in base64
@@ -193,7 +194,7 @@ func TestVerifier_Size(t *testing.T) {
 }
 
 // https://www.rfc-editor.org/rfc/rfc7518#section-3.1: each algorithm verifies
-// what go-jose has signed by it, and nothing that differs by a bit.
+// what go-jose has signed with it, and rejects it if one bit differs.
 func TestVerifier_Algorithms(t *testing.T) {
 	t.Parallel()
 	keys := map[string]crypto.Signer{
@@ -242,8 +243,8 @@ func TestVerifier_Algorithms(t *testing.T) {
 	}
 }
 
-// Only the pinned algorithms verify. Those that no provider may use verify
-// nothing even if they are pinned.
+// Only the pinned algorithms verify. Those that no provider may use are
+// rejected even if they are pinned.
 func TestVerifier_PinnedAlgorithms(t *testing.T) {
 	t.Parallel()
 	rs256, ps384 := idToken.signedBy("RS256", rsaKey(), "rsa", nil), idToken.signedBy("PS384", rsaKey(), "rsa", nil)
@@ -264,7 +265,7 @@ func TestVerifier_PinnedAlgorithms(t *testing.T) {
 	}
 }
 
-// Tokens that would be refused whatever their signature cost no request.
+// Tokens that are refused regardless of their signature cause no request.
 func TestVerifier_KeysNotAskedFor(t *testing.T) {
 	t.Parallel()
 	v := *everyKey()

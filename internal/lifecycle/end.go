@@ -6,15 +6,20 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gosignin/signin/internal/refresh"
-	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// endTimeout is how long store and shared state may take for a sign-out, and
-// how long its revocation may take after that.
+// endTimeout is how long writing a sign-out may take, removing the session after
+// that, and giving its refresh token back.
 const endTimeout = 4 * time.Second
+
+// patient returns r with a time of its own: what is done for a sign-out is done even
+// if the person does not wait for it, or what was done before it took too long.
+func patient(r *http.Request) (*http.Request, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
+	return r.WithContext(ctx), cancel
+}
 
 // SignOut is what came of ending a session.
 type SignOut struct {
@@ -25,6 +30,8 @@ type SignOut struct {
 	Recorded bool
 	// Revoked is the error of giving the refresh token back, if there was one.
 	Revoked error
+
+	kept bool // the refresh token is not given back
 }
 
 // End ends the session that a request presents, everywhere, and gives its
@@ -32,68 +39,61 @@ type SignOut struct {
 // means that store or shared state failed.
 func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) {
 	out, err := l.end(w, r)
-	if out.Newest == nil {
+	if out.Newest == nil || out.kept {
 		return out, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
+	r, cancel := patient(r)
 	defer cancel()
-	out.Revoked = l.Refresh.Source.Revoke(ctx, out.Newest)
-	if err == nil && out.Newest.RefreshToken != "" && out.Revoked == nil {
-		// So that a copy of the cookie does not have it revoked again. If it cannot
-		// be noted, that happens, and does no harm.
-		_, _ = l.State.Revoked(ctx, out.Newest)
-	}
+	out.Revoked = l.Refresh.Source.Revoke(r.Context(), out.Newest)
 	return out, err
 }
 
-// end ends the local session first, whatever the provider does.
+// end ends the local session first, whatever the provider does. Each step has a
+// time of its own.
 func (l *Sessions) end(w http.ResponseWriter, r *http.Request) (SignOut, error) {
-	// Done even if the person does not wait for it, and quickly if they do.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
+	r, cancel := patient(r)
 	defer cancel()
-	r = r.WithContext(ctx)
 	s := new(session.Session)
 	found, err := l.Store.Load(r, s)
+	if !found || l.isLongOver(s) {
+		return SignOut{}, errors.Join(err, l.Store.Remove(w, r))
+	}
+	over, kept := l.standing(r, s)
+	r, cancel = patient(r)
+	defer cancel()
+	if !over {
+		// Written before it is removed, so that a request which saves it after that
+		// finds it ended, and before successors are looked for: see the refresh package.
+		err = l.State.EndSession(r.Context(), s.ID, sharedstate.SignedOut)
+	}
+	r, cancel = patient(r)
+	defer cancel()
 	removed := l.Store.Remove(w, r)
-	if !found {
-		return SignOut{}, errors.Join(err, removed)
-	}
-	// Written before successors are looked for: see the refresh package.
-	err = l.State.End(ctx, sharedstate.EndedSession, s.ID[:], sharedstate.SignedOut, l.Now())
-	return SignOut{Session: s, Newest: l.Refresh.Last(ctx, s), Recorded: err == nil}, errors.Join(err, removed)
+	newest, unknown := l.Refresh.Last(r.Context(), s)
+	return SignOut{Session: s, Newest: newest, Recorded: err == nil, kept: kept}, errors.Join(err, removed, unknown)
 }
 
-var reasons = map[sharedstate.Reason]Reason{
-	sharedstate.SignedOut: SignedOut, sharedstate.ByProvider: ByProvider, sharedstate.Replaced: Replaced,
-	sharedstate.Unknown: Unknown,
+// isLongOver reports whether no generation of a session can be alive, at any replica.
+func (l *Sessions) isLongOver(s *session.Session) bool {
+	return l.Limits.Ended(s, l.Now().Add(-sharedstate.Clocks)) == string(Lifetime)
 }
 
-// ended clears away a session that was found ended. If it was signed out, the
-// first to find that revokes its refresh token. After a new sign-in that would
-// be wrong: the provider may have given both the same grant.
-func (l *Sessions) ended(w http.ResponseWriter, r *http.Request, e *refresh.Ended) Outcome {
-	out := l.over(w, r, reasons[e.Reason], e.Session)
-	if e.Reason != sharedstate.SignedOut {
-		return out
+// standing reports whether a session that is signed out is over already, other than
+// by a sign-out, and whether its refresh token is not to be given back.
+//
+// The grant of one that is over may be that of a later sign-in, which a copy of an
+// old cookie must not end. The refresh token of one that was not used for too long
+// is not sent any more. If it is not known how the session stands, the person who
+// wants out counts for more.
+func (l *Sessions) standing(r *http.Request, s *session.Session) (over, kept bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	standing, err := l.State.Look(ctx, s)
+	if err != nil {
+		return false, false
 	}
-	last := l.Refresh.Last(r.Context(), e.Session)
-	// If that cannot be noted, it is revoked perhaps twice, which does no harm.
-	if first, err := l.State.Revoked(r.Context(), last); err != nil || first {
-		l.Revoke(r.Context(), last)
-	}
-	return out
-}
-
-// over clears a session's cookies, if the answer may carry that.
-func (l *Sessions) over(w http.ResponseWriter, r *http.Request, reason Reason, s *session.Session) Outcome {
-	out := Outcome{Ended: reason, Session: s, Written: requestkind.CookieWritable(r)}
-	if !out.Written {
-		return out
-	}
-	if err := l.Store.Remove(w, r); err != nil {
-		l.Log.ErrorContext(r.Context(), "signin: a session that is over could not be removed", "error", err)
-	}
-	return out
+	over = standing.Ended != 0 && standing.Ended != sharedstate.SignedOut
+	return over, over || l.Limits.Ended(s, l.Now()) != "" && standing.Newest()
 }
 
 // Revoke gives a session's refresh token back. The session is over whether or

@@ -31,6 +31,7 @@ import (
 const (
 	cookieName = "__Host-signin"
 	ahead      = time.Minute // of an access token's expiry, a session is refreshed
+	maxOffline = 8 * time.Hour
 )
 
 // start is when each bubble begins.
@@ -48,14 +49,20 @@ type world struct {
 	// refresh is the next generation, unless answer is set.
 	answer func(*session.Session) (*session.Session, error)
 	rotate bool
+	// leased says that another replica always has the lease.
+	leased atomic.Bool
 
 	mu sync.Mutex
 	// before is called before each operation of store, shared state and provider.
 	// Its error becomes the operation's.
 	before func(ctx context.Context, operation string) error
-	did    []string // the operations, without reading and leases
-	reads  int      // of shared state
-	logged bytes.Buffer
+	box    *seal.Box
+	memory *sharedstate.Memory
+	// successors are the names of those that were written.
+	successors []string
+	did        []string // the operations, without reading, leases and hints
+	reads      int      // of shared state
+	logged     bytes.Buffer
 }
 
 // bubble runs a test with a clock that moves only while all goroutines wait.
@@ -72,25 +79,34 @@ func bubble(t *testing.T, name string, onServer bool, test func(t *testing.T, w 
 
 func newWorld(t *testing.T, onServer bool) *world {
 	t.Helper()
-	w := new(world)
-	memory := sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})
+	w := &world{memory: sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})}
+	w.fail("")
 	keys := [][]byte{bytes.Repeat([]byte{1}, 32)}
-	state, err := sharedstate.New(shared{w, memory}, keys, "https://op.test", "app", 25*time.Hour)
+	state, err := sharedstate.New(sharedstate.Config{
+		Store: shared{w, w.memory}, Keys: keys, Issuer: "https://op.test", Client: "app",
+		TTL: 25 * time.Hour, PersonTTL: 15 * 24 * time.Hour, SinceTTL: 70 * time.Minute, Now: time.Now,
+	})
 	ring, err2 := seal.NewRing(keys, "session", "https://op.test", "app")
 	noError(t, errors.Join(err, err2))
 	var store sessions.Store
 	if onServer {
 		store = serverSide{w, map[string]map[any]any{}}
 	}
+	w.box = ring.Box(cookieName)
 	w.Sessions = &lifecycle.Sessions{
-		Store:   sessionstore.New(store, cookieName, ring.Box(cookieName), true),
+		Store:   sessionstore.New(store, cookieName, w.box, true),
 		State:   state,
-		Refresh: refresh.New(refresh.Config{State: state, Source: provider{w}, Observer: provider{w}, Ahead: ahead, Now: time.Now}),
-		Limits:  session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour},
+		Refresh: refresh.New(refresh.Config{State: state, Source: provider{w}, Observer: provider{w}, Ahead: ahead, Keep: time.Minute, Now: time.Now}),
+		Limits:  session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour, Offline: maxOffline},
 		Log:     slog.New(slog.NewTextHandler(&w.logged, nil)),
 		Now:     time.Now,
 	}
 	return w
+}
+
+// keepIn keeps sessions in another store.
+func (w *world) keepIn(store sessions.Store) {
+	w.Store = sessionstore.New(store, cookieName, w.box, true)
 }
 
 // do notes an operation, and returns the error that it is to fail with.
@@ -103,7 +119,7 @@ func (w *world) do(ctx context.Context, operation string) error {
 	switch operation {
 	case "get":
 		w.reads++
-	case "read", "add l":
+	case "read", "add l", "set h", "set n", "add g":
 	default:
 		w.did = append(w.did, operation)
 	}
@@ -112,12 +128,15 @@ func (w *world) do(ctx context.Context, operation string) error {
 }
 
 // fail makes the next one of an operation fail; "" is none.
-func (w *world) fail(operation string) {
-	var once atomic.Bool
+func (w *world) fail(operation string) { w.failNth(operation, 1) }
+
+// failNth makes the nth one of an operation from now on fail, and no other.
+func (w *world) failNth(operation string, nth int32) {
+	var done atomic.Int32
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before = func(_ context.Context, o string) error {
-		if o == operation && once.CompareAndSwap(false, true) {
+		if o == operation && done.Add(1) == nth {
 			return errDown
 		}
 		return nil
@@ -160,8 +179,11 @@ func (s shared) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 }
 
 func (s shared) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
-	if err := s.w.do(ctx, "add "+key[:1]); err != nil {
+	if err := s.w.do(ctx, "add "+key[:1]); err != nil || key[0] == 'l' && s.w.leased.Load() {
 		return false, err
+	}
+	if key[0] == 'n' {
+		s.w.successors = append(s.w.successors, key)
 	}
 	return s.Memory.Add(ctx, key, value, ttl)
 }
@@ -186,7 +208,7 @@ func (s serverSide) New(r *http.Request, name string) (*sessions.Session, error)
 func (s serverSide) Save(r *http.Request, w http.ResponseWriter, sess *sessions.Session) error {
 	if sess.Options.MaxAge < 0 {
 		err := s.w.do(r.Context(), "delete")
-		if err == nil {
+		if err == nil && s.kept[sess.ID] != nil {
 			delete(s.kept, sess.ID)
 		}
 		return err
@@ -240,7 +262,7 @@ func (provider) Refreshed(context.Context, *session.Session, error) {}
 // good returns generation 0 of a session that was made at start, with changes.
 func good(changes ...func(s *session.Session)) *session.Session {
 	s := &session.Session{
-		ID: session.ID{7}, Began: start.Add(-time.Minute), Created: start, LastSeen: start, Claims: claims(`{"sub":"u1"}`),
+		ID: session.ID{7}, IssuedAt: start.Unix(), Created: start, LastSeen: start, Claims: claims(`{"sub":"u1"}`),
 		RefreshToken: "token 0", AccessToken: session.Pack("access 0"), AccessExpiry: start.Add(time.Hour), AccessLife: time.Hour,
 	}
 	for _, change := range changes {
@@ -292,6 +314,18 @@ func (w *world) succeed(t *testing.T, s *session.Session, changes ...func(*sessi
 	noError(t, err)
 }
 
+// leave makes s stale: its browser has shown later generations, hours ago.
+func (w *world) leave(t *testing.T, s *session.Session) {
+	t.Helper()
+	for n := range uint64(3) {
+		w.succeed(t, s)
+		s = next(s)
+		s.Generation = n + 1
+		noError(t, w.State.Show(t.Context(), s.ID, n, n+1))
+		<-time.After(2 * time.Hour)
+	}
+}
+
 // lease takes the lease of s, as another replica does.
 func (w *world) lease(t *testing.T, s *session.Session) {
 	t.Helper()
@@ -299,10 +333,10 @@ func (w *world) lease(t *testing.T, s *session.Session) {
 	noError(t, err)
 }
 
-// end ends sessions, as another replica does.
-func (w *world) end(t *testing.T, kind sharedstate.Kind, value string, reason sharedstate.Reason) {
+// end ends a session, as another replica does.
+func (w *world) end(t *testing.T, s *session.Session, reason sharedstate.Reason) {
 	t.Helper()
-	noError(t, w.State.End(t.Context(), kind, []byte(value), reason, time.Now()))
+	noError(t, w.State.EndSession(t.Context(), s.ID, reason))
 }
 
 // browser has the cookies of a session.
@@ -376,6 +410,13 @@ func (w *world) load(t *testing.T, b browser, r *http.Request) (said string, err
 	return said, err
 }
 
+// loadOnly calls Load and drops its answer.
+func (w *world) loadOnly(r *http.Request) (*lifecycle.Known, lifecycle.Outcome, error) {
+	known := new(lifecycle.Known)
+	out, err := w.Load(httptest.NewRecorder(), r, known)
+	return known, out, err
+}
+
 // finds says what the next request of a browser finds when nothing fails.
 func (w *world) finds(t *testing.T, b browser) string {
 	t.Helper()
@@ -407,7 +448,10 @@ func wantError(t *testing.T, got error, want ...error) {
 	if (got == nil) != (len(want) == 0) || got != nil && strings.Contains(got.Error(), "\n") {
 		t.Errorf("got error %v; want %v", got, want)
 	}
-	sentinels := []error{lifecycle.ErrStore, lifecycle.ErrShared, lifecycle.ErrTooLarge, lifecycle.ErrEnded, lifecycle.ErrNoRefreshToken}
+	sentinels := []error{
+		lifecycle.ErrStore, lifecycle.ErrShared, lifecycle.ErrUnknown, lifecycle.ErrOffline,
+		lifecycle.ErrTooLarge, lifecycle.ErrEnded, lifecycle.ErrNoRefreshToken,
+	}
 	for _, e := range append(sentinels, want...) {
 		if errors.Is(got, e) != slices.Contains(want, e) {
 			t.Errorf("got error %v; want %v", got, want)

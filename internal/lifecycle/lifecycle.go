@@ -33,6 +33,8 @@ import (
 var (
 	ErrStore          = errors.New("signin: the session store failed")
 	ErrShared         = errors.New("signin: shared state failed")
+	ErrUnknown        = errors.New("signin: it is not known whether the session goes on")
+	ErrOffline        = errors.New("signin: the provider has not refreshed the session for too long")
 	ErrTooLarge       = sessionstore.ErrTooLarge
 	ErrEnded          = errors.New("signin: the session was ended before the sign-in was complete")
 	ErrNoRefreshToken = errors.New("signin: the provider has given no refresh token, so no other token can be fetched; is offline_access asked for?")
@@ -64,8 +66,11 @@ const (
 	SignedOut  Reason = "signed_out"
 	ByProvider Reason = "provider"
 	Replaced   Reason = "replaced"
-	Unknown    Reason = "unknown"    // written by another release
-	Superseded Reason = "superseded" // its browser has shown a later generation
+	ByApp      Reason = "application"
+	Lost       Reason = "lost" // shared state has forgotten where it went on
+	// Stale is said of a cookie, and not of the session: its browser has shown later
+	// ones hours ago, so it is a copy, or from a backup.
+	Stale Reason = "stale"
 )
 
 // Known is what is known of a request's session. Once it is loaded it may be
@@ -75,15 +80,19 @@ type Known struct {
 	Session *session.Session
 
 	opened session.Session                 // what the request has brought
+	looked atomic.Int64                    // when shared state was asked last, in nanoseconds since 1970
 	newest atomic.Pointer[session.Session] // what fetching access tokens has led to
 }
 
 // Outcome is what Load has done, besides finding a session.
 type Outcome struct {
-	// Ended says why the session that was presented is over, and Session which it
-	// was. They are zero if it is not over.
+	// Ended says why the session that was presented is over, or that its cookie is
+	// stale, and Session which it was. They are zero if it goes on.
 	Ended   Reason
 	Session *session.Session
+	// Cause is the error that has ended it, with requests that have waited for what
+	// came of it; nil with all others.
+	Cause error
 	// Written says that the answer carries cookies of the session.
 	Written bool
 }
@@ -101,8 +110,9 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 	}
 	now := l.Now()
 	if reason := l.Limits.Ended(&k.opened, now); reason != "" {
-		return l.over(w, r, Reason(reason), &k.opened), nil
+		return Outcome{Ended: Reason(reason), Session: &k.opened}, nil
 	}
+	k.looked.Store(now.UnixNano())
 	standing, err := l.State.Look(r.Context(), &k.opened)
 	if err != nil {
 		return Outcome{}, &failure{ErrShared, err}
@@ -120,39 +130,69 @@ func (l *Sessions) advance(w http.ResponseWriter, r *http.Request, k *Known, sta
 	var ended *refresh.Ended
 	switch {
 	case errors.As(err, &ended):
-		return l.ended(w, r, ended), nil
-	case errors.Is(err, refresh.ErrSuperseded):
-		return l.over(w, r, Superseded, &k.opened), nil
+		return Outcome{Ended: reasons[ended.Reason], Session: ended.Session, Cause: ended.Cause}, nil
+	case errors.Is(err, sharedstate.ErrLost):
+		return Outcome{Ended: Lost, Session: &k.opened, Cause: err}, nil
+	case errors.Is(err, errStale):
+		return Outcome{Ended: Stale, Session: &k.opened}, nil
 	case err != nil:
-		return Outcome{}, &failure{ErrShared, err}
+		return Outcome{}, err
 	}
-	written, err := l.write(w, r, k, s, now)
-	if err == nil {
-		k.Session = s
+	written, over, err := l.write(w, r, k, s, now)
+	if err != nil || over != 0 {
+		return Outcome{Ended: reasons[over], Session: s}, err
 	}
-	return Outcome{Written: written}, err
+	k.Session = s
+	return Outcome{Written: written}, nil
 }
 
-// newest follows the session's successors and refreshes it if that is due.
-func (l *Sessions) newest(ctx context.Context, s *session.Session, standing sharedstate.Standing, now time.Time) (*session.Session, error) {
-	shown := s.Generation
-	s, err := l.Refresh.Newest(ctx, s, standing)
-	if err != nil || !l.Refresh.Due(s) {
-		return s, err
-	}
-	next, err := l.Refresh.Refresh(ctx, s, shown, !now.Before(s.AccessExpiry))
-	if refresh.Over(err) {
+var reasons = map[sharedstate.Reason]Reason{
+	sharedstate.SignedOut: SignedOut, sharedstate.Refused: ByProvider, sharedstate.ByProvider: ByProvider,
+	sharedstate.Replaced: Replaced, sharedstate.ByApplication: ByApp,
+}
+
+var errStale = errors.New("signin: stale cookie")
+
+// newest follows the session's successors and refreshes it if that is due. It
+// fails closed: where a refresh must succeed and it is not known that it has, the
+// request does not go on.
+func (l *Sessions) newest(ctx context.Context, brought *session.Session, standing sharedstate.Standing, now time.Time) (*session.Session, error) {
+	s, shown, err := l.Refresh.NewestAndShown(ctx, brought, standing)
+	switch {
+	case refresh.Over(err):
 		return nil, err
+	case err != nil:
+		return nil, &failure{ErrShared, err}
+	case brought.Generation < shown.Settled && !l.Store.OnServer():
+		return nil, errStale
+	case !l.Refresh.Due(s):
+		return s, nil
 	}
-	return cmp.Or(next, s), nil // s if it failed for a passing reason: the session goes on
+	must := !now.Before(s.AccessExpiry)
+	next, err := l.Refresh.Refresh(ctx, s, must)
+	switch {
+	case refresh.Over(err):
+		return nil, err
+	case next != nil:
+		s = next // and if there is an error, it has been reported
+	case errors.Is(err, refresh.ErrFinal): // which could not be written
+		return nil, &failure{ErrShared, err}
+	case must && !errors.Is(err, refresh.ErrFailed):
+		return nil, &failure{ErrUnknown, err}
+	}
+	if l.Limits.Adrift(s, now) {
+		return nil, &failure{ErrOffline, cmp.Or(err, error(refresh.ErrResting))}
+	}
+	return s, nil
 }
 
 // write saves what has changed of a session, where an answer may carry it. What
-// is not written now is written with a later request.
-func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *session.Session, now time.Time) (written bool, err error) {
+// is not written now is written with a later request. over says that the session
+// has ended meanwhile.
+func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *session.Session, now time.Time) (written bool, over sharedstate.Reason, err error) {
 	seen := l.Limits.Unwritten(s, now)
 	if s == &k.opened && !seen || !requestkind.CookieWritable(r) {
-		return false, nil
+		return false, 0, nil
 	}
 	if seen {
 		used := *s
@@ -160,13 +200,53 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 		s = &used
 	}
 	err = l.save(w, r, s, now, false)
-	if errors.Is(err, ErrTooLarge) {
+	switch {
+	case errors.Is(err, ErrTooLarge):
 		// The claims have grown, which must not lock the person out of every page.
 		// The old generation leads to the newest while shared state knows that.
 		l.Log.ErrorContext(r.Context(), "signin: a refreshed session does not fit its store; it goes on for IdleTimeout at most", "error", err)
-		return false, nil
+		return false, 0, nil
+	case err != nil:
+		return false, 0, err
+	case l.Store.OnServer():
+		over, err := l.removeIfEnded(w, r, s)
+		return over == 0 && err == nil, over, err
+	case k.opened.Generation < s.Generation:
+		if err := l.State.Show(r.Context(), s.ID, k.opened.Generation, s.Generation); err != nil {
+			l.Log.WarnContext(r.Context(), "signin: what a browser has shown could not be written; an old copy of its cookie is found later", "error", err)
+		}
 	}
-	return err == nil, err
+	return true, 0, nil
+}
+
+// removeIfEnded removes what was saved of a session that has ended meanwhile: a
+// sign-out may have removed it from the store before it was saved again.
+func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *session.Session) (sharedstate.Reason, error) {
+	standing, err := l.State.Look(r.Context(), s)
+	switch {
+	case err != nil:
+		l.Store.Withdraw(w)
+		return 0, &failure{ErrShared, err}
+	case standing.Ended == 0:
+		return 0, nil
+	}
+	err = l.Store.Forget(returned(w, r))
+	l.Store.Withdraw(w)
+	if err != nil {
+		return 0, &failure{ErrStore, err}
+	}
+	return standing.Ended, nil
+}
+
+// returned is r as a browser sends it again that has got the cookies of its answer:
+// a session that was removed before it was saved has another place in the store.
+func returned(w http.ResponseWriter, r *http.Request) *http.Request {
+	again := r.Clone(r.Context())
+	again.Header.Del("Cookie")
+	for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
+		again.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	return again
 }
 
 // save gives a session to the store. If it fails, no session cookie is set.
@@ -183,15 +263,21 @@ func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Sessi
 }
 
 // Start makes s the browser's session, and ends the one that it has presented;
-// if Start fails before, that one is left as it is. ErrEnded means that a
-// sign-out has come in while the person was at the provider.
-func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session) error {
-	standing, err := l.State.Look(r.Context(), s)
+// if Start fails before, that one is left as it is. began is when the sign-in
+// began. ErrEnded means that the person's sessions were ended meanwhile; nothing is
+// given back then, since the grant may be that of another sign-in.
+func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time) error {
+	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
+	person, err := l.State.Person(ctx, subject)
+	if err != nil {
+		return &failure{ErrShared, err}
+	}
+	s.Number = person.Number
+	standing, err := l.State.Look(ctx, s)
 	switch {
 	case err != nil:
 		return &failure{ErrShared, err}
-	case standing.Ended:
-		l.Revoke(r.Context(), s)
+	case standing.Ended != 0, person.Since.After(began):
 		return ErrEnded
 	}
 	var old session.Session
@@ -199,12 +285,21 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	if err != nil {
 		return &failure{ErrStore, err}
 	}
+	// Last, since what begins later ends this session by its number.
+	same, err := l.State.Same(ctx, subject, person)
+	switch {
+	case err != nil:
+		return &failure{ErrShared, err}
+	case !same:
+		return ErrEnded
+	}
 	now := l.Now()
 	if err := l.save(w, r, s, now, true); err != nil {
 		return err
 	}
-	if found {
-		if err := l.State.End(r.Context(), sharedstate.EndedSession, old.ID[:], sharedstate.Replaced, now); err != nil {
+	if found && !l.isLongOver(&old) {
+		// The cookie may be stale: then this ends the session for its other holder.
+		if err := l.State.EndSession(ctx, old.ID, sharedstate.Replaced); err != nil {
 			l.Store.Withdraw(w)
 			return &failure{ErrShared, err}
 		}
@@ -212,7 +307,7 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	// Last, since it cannot be taken back. What is left behind has ended, so a
 	// failure concerns the operator alone.
 	if err := l.Store.Forget(r); err != nil {
-		l.Log.ErrorContext(r.Context(), "signin: a session that was replaced could not be removed", "error", err)
+		l.Log.ErrorContext(ctx, "signin: a session that was replaced could not be removed", "error", err)
 	}
 	return nil
 }

@@ -108,22 +108,126 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// A token that is good for a while is not handed out either.
-func TestToken_SessionSignedOutMeanwhile(t *testing.T) {
-	for name, audience := range map[string]session.Audience{"its own": own, "another": api} {
-		bubble(t, name, false, func(t *testing.T, w *world) {
-			s := good()
-			known := w.loaded(t, s)
-			<-time.After(nearly)
-			w.end(t, sharedstate.EndedSession, string(s.ID[:]), sharedstate.SignedOut)
+// A handler may run for long, and its session ends meanwhile: shared state is asked
+// again after five seconds for its own token, and each time for another.
+func TestToken_SignedOutMeanwhile(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		session  *session.Session
+		audience session.Audience
+		after    time.Duration
+		want     string // "" is that it was signed out
+	}{
+		{"its own, at once", good(), own, 0, "access 0"},
+		{"its own, five seconds after the request began", good(), own, 5 * time.Second, "access 0"},
+		{"its own, later", good(), own, 5*time.Second + 1, ""},
+		{"its own, when it is due", good(), own, nearly, ""},
+		{"its own, without a refresh token", good(unrefreshable), own, time.Minute, ""},
+		{"another, at once", good(), api, 0, ""},
+	} {
+		bubble(t, c.name, false, func(t *testing.T, w *world) {
+			known := w.loaded(t, c.session)
+			<-time.After(c.after)
+			w.end(t, c.session, sharedstate.SignedOut)
 			w.recorded()
-			token, err := w.Token(t.Context(), known, audience, "")
+			if c.want != "" {
+				w.get(t, known, c.audience, "", c.want)
+				return
+			}
+			token, err := w.Token(t.Context(), known, c.audience, "")
 			var ended *refresh.Ended
 			if token != nil || !errors.As(err, &ended) || ended.Reason != sharedstate.SignedOut {
 				t.Errorf("got %+v, %v; want that it was signed out", token, err)
 			}
 			if did := w.recorded(); did != "" {
 				t.Errorf("got %q; want nothing asked", did)
+			}
+		})
+	}
+}
+
+// It was to be refreshed, and is over: the token that is good for a while is not
+// handed out either.
+func TestToken_EndedByRefresh(t *testing.T) {
+	for name, row := range map[string]struct {
+		answer func(w *world, s *session.Session) (*session.Session, error)
+		fails  string
+		over   bool
+	}{
+		"it is signed out meanwhile": {func(w *world, s *session.Session) (*session.Session, error) {
+			return next(s), w.State.EndSession(context.Background(), s.ID, sharedstate.SignedOut)
+		}, "", true},
+		"the provider refuses for good":                             {func(_ *world, s *session.Session) (*session.Session, error) { return refuses(s) }, "", true},
+		"the provider refuses for good, and that cannot be written": {func(_ *world, s *session.Session) (*session.Session, error) { return refuses(s) }, "add e", false},
+	} {
+		bubble(t, name, false, func(t *testing.T, w *world) {
+			known := w.loaded(t, good())
+			<-time.After(nearly)
+			w.answer = func(s *session.Session) (*session.Session, error) { return row.answer(w, s) }
+			w.fail(row.fails)
+			token, err := w.Token(t.Context(), known, own, "")
+			if token != nil || err == nil || refresh.Over(err) != row.over {
+				t.Errorf("got %+v, %v; want no token, and over: %v", token, err, row.over)
+			}
+		})
+	}
+}
+
+func TestToken_LooksAgain(t *testing.T) {
+	bubble(t, "once in five seconds", false, func(t *testing.T, w *world) {
+		known := w.loaded(t, good())
+		reads := w.reads
+		for _, want := range []int{0, 0, 1, 1, 2} {
+			w.get(t, known, own, "", "access 0")
+			if got := w.reads - reads; got != want {
+				t.Errorf("got %d reads; want %d", got, want)
+			}
+			<-time.After(3 * time.Second)
+		}
+	})
+	bubble(t, "at once if the clock was set back", false, func(t *testing.T, w *world) {
+		known := w.loaded(t, good())
+		w.Now = func() time.Time { return time.Now().Add(-time.Second) }
+		reads := w.reads
+		w.get(t, known, own, "", "access 0")
+		if w.reads != reads+1 {
+			t.Errorf("got %d reads; want 1", w.reads-reads)
+		}
+	})
+	bubble(t, "and finds the newest generation", false, func(t *testing.T, w *world) {
+		known := w.loaded(t, good())
+		w.succeed(t, good())
+		<-time.After(6 * time.Second)
+		w.recorded()
+		w.get(t, known, own, "", "access 1")
+		w.get(t, known, api, "", "fetched for api; fetch token 1, set t")
+	})
+	bubble(t, "and shared state fails: it is not known whether the session goes on", false, func(t *testing.T, w *world) {
+		known := w.loaded(t, good())
+		<-time.After(6 * time.Second)
+		w.fail("get")
+		w.get(t, known, own, "", "", errDown)
+		w.get(t, known, own, "", "access 0")
+	})
+}
+
+// The handler of a request that runs for days does not keep its session alive.
+func TestToken_IdleMeanwhile(t *testing.T) {
+	for name, audience := range map[string]session.Audience{"its own": own, "another": api} {
+		bubble(t, name, false, func(t *testing.T, w *world) {
+			known := w.loaded(t, good(func(s *session.Session) { s.AccessExpiry = start.Add(48 * time.Hour) }))
+			<-time.After(24*time.Hour - time.Second)
+			if _, err := w.Token(t.Context(), known, audience, ""); err != nil {
+				t.Errorf("a second before: got error %v; want a token", err)
+			}
+			<-time.After(time.Second)
+			w.recorded()
+			token, err := w.Token(t.Context(), known, audience, "another")
+			if token != nil || !refresh.Over(err) {
+				t.Errorf("got %+v, %v; want that it is over", token, err)
+			}
+			if did := w.recorded(); did != "" {
+				t.Errorf("got %q; want its refresh token not used", did)
 			}
 		})
 	}

@@ -103,7 +103,7 @@ func metaOf(issuer string, changes m) string {
 	return string(must(json.Marshal(changed(usualMeta(issuer), changes))))
 }
 
-// publishes returns a client of a provider that publishes this as its metadata.
+// publishes returns a client of a provider that publishes the given metadata.
 func publishes(issuer, metadata string) *provider.Client {
 	f := newFake()
 	f.issuer = issuer
@@ -111,7 +111,8 @@ func publishes(issuer, metadata string) *provider.Client {
 	return f.Client()
 }
 
-// 9.1: an answer that is not a document is not requested again for a second.
+// 9.1: after an answer that is not a document, there is no new request for a
+// second.
 func TestClient_BadDocuments(t *testing.T) {
 	t.Parallel()
 	for op, path := range map[string]string{"discovery": wellKnown, "keys": keysPath} {
@@ -185,12 +186,12 @@ func TestMetadata_UnknownCertificate(t *testing.T) {
 	t.Cleanup(srv.Close)
 	_, err := provider.New(provider.Config{Issuer: srv.URL}).Metadata(context.Background())
 	if e := wantKind(t, err, provider.Unavailable); !strings.Contains(e.Error(), "certificate") {
-		t.Errorf("got %v; want the certificate named", e)
+		t.Errorf("got %v; want an error about the certificate", e)
 	}
 }
 
-// New metadata are used after an hour, but not if they are bad or take longer
-// than half a second. The keys are fetched again only if their address changes.
+// New metadata are used after an hour, unless they are bad or take longer than
+// half a second. The keys are fetched again only if their address changes.
 func TestMetadata_Changes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,12 +15,13 @@ import (
 	"github.com/gosignin/signin/internal/jwt"
 )
 
-// Kind is a kind of failure. The caller handles each in another way.
+// Kind is a kind of failure. The caller handles each kind differently.
 type Kind int
 
 const (
 	// Unavailable: the provider cannot be reached, has a fault, or gives an answer
-	// that makes no sense. It may pass, and decides nothing.
+	// that makes no sense. It may be temporary, so nothing must be concluded
+	// from it.
 	Unavailable Kind = iota + 1
 	// Misconfigured: an operator, of the application or the provider, has to act.
 	Misconfigured
@@ -72,8 +73,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
 // AnotherPerson reports whether userinfo is about another person, or does not
-// say about whom. Every other failure of userinfo says nothing about the
-// session.
+// name one. Every other failure of userinfo says nothing about the session.
 func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 
 // Unmet reports whether an ID token is good, except for when or how the person
@@ -122,8 +122,8 @@ func misconfigured(op string, cause error) error {
 
 func unavailable(op string, cause error) error { return &Error{Kind: Unavailable, Op: op, Err: cause} }
 
-// absent converts an error about a document that cannot be had. The result is
-// the error of fetching it, with the wait that follows.
+// absent converts an error about a document that is not available. The result
+// is the error of fetching it, with the wait that follows.
 func absent(op string, err error) error {
 	missing, ok := errors.AsType[*document.Error](err)
 	if !ok {
@@ -153,9 +153,9 @@ func judged(op string, err error) error {
 }
 
 // transportCause reduces an error of net/http to what is safe to show. Those
-// errors quote URLs, bytes of a malformed answer, and what a proxy says. So
-// only the causes that an operator needs are returned, and of any other its
-// type.
+// errors quote URLs, bytes of a malformed answer, and what a proxy says. So it
+// returns only the causes that an operator needs, and only the type of any
+// other.
 func transportCause(err error) error {
 	var (
 		timeout interface{ Timeout() bool }

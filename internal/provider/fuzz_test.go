@@ -19,7 +19,8 @@ import (
 
 // FuzzMetadata checks metadata that are accepted: they name the exact issuer,
 // and each endpoint, as encoding/json and net/url read it, is an https URL, or
-// one of this machine if the issuer is. Errors quote nothing of the others.
+// one of this machine if the issuer is. Errors about other metadata quote
+// nothing of them.
 func FuzzMetadata(f *testing.F) {
 	for _, u := range []string{issuer, loopbackIssuer} {
 		for _, c := range metadataCases(u) {
@@ -106,7 +107,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(uint16(503), "", "-7", ``)
 	f.Fuzz(func(t *testing.T, status uint16, mediaType, after, body string) {
 		if status < 200 || status > 599 {
-			return // HTTP has no such answer
+			return // HTTP has no such status
 		}
 		f := newFake()
 		for _, path := range []string{tokenPath, userInfoPath, revocationPath} {

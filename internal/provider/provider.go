@@ -18,6 +18,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -60,6 +61,7 @@ type Client struct {
 	http     *http.Client
 	metadata *document.Cache[Metadata]
 	verifier *jwt.Verifier
+	waiting  chan struct{} // full when no more logout tokens may wait
 }
 
 // New makes a Client. It sends no request and cannot fail. An error of the
@@ -69,7 +71,7 @@ func New(cfg Config) *Client {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient)}
+	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient), waiting: make(chan struct{}, maxWaiting)}
 	c.metadata = document.NewCache(cfg.Now, staleWait, c.discover)
 	c.verifier = &jwt.Verifier{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys, Now: cfg.Now}
 	return c
@@ -101,7 +103,11 @@ func (c *Client) keys(ctx context.Context) (*jwt.KeySet, error) {
 // for a token that breaks a rule is Rejected. With any other error the token
 // may be good.
 func (c *Client) VerifyIDToken(ctx context.Context, raw string, want jwt.Expect) (*jwt.IDToken, error) {
-	id, err := c.verifier.IDToken(ctx, raw, want)
+	verify := func() (*jwt.IDToken, error) { return c.verifier.IDToken(ctx, raw, want) }
+	id, err := verify()
+	if coolingDown(err) != nil {
+		id, err = patiently(ctx, err, verify)
+	}
 	return id, judged("ID token", err)
 }
 
@@ -109,8 +115,43 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw string, want jwt.Expect)
 // The error for a token that breaks a rule is Rejected. With any other error
 // the token may be good.
 func (c *Client) VerifyLogoutToken(ctx context.Context, raw string) (*jwt.LogoutToken, error) {
-	logout, err := c.verifier.LogoutToken(ctx, raw)
+	// Anyone may send one, so few wait at a time.
+	verify := func() (*jwt.LogoutToken, error) { return c.verifier.LogoutToken(ctx, raw) }
+	logout, err := verify()
+	if coolingDown(err) != nil {
+		select {
+		case c.waiting <- struct{}{}:
+			defer func() { <-c.waiting }()
+			logout, err = patiently(ctx, err, verify)
+		default:
+		}
+	}
 	return logout, judged("logout token", err)
+}
+
+// coolingDown returns an error that says when the keys may be fetched again, or nil.
+func coolingDown(err error) *document.Error {
+	var cooling *document.Error
+	if errors.As(err, &cooling) && cooling.Err == document.ErrCoolingDown {
+		return cooling
+	}
+	return nil
+}
+
+// maxWaiting is how many logout tokens wait at a time for a fetch of the keys.
+const maxWaiting = 1000
+
+// patiently verifies a token once more when the keys may be fetched: others may have
+// asked for one that there is not, a moment ago.
+func patiently[T any](ctx context.Context, err error, verify func() (T, error)) (token T, _ error) {
+	timer := time.NewTimer(coolingDown(err).RetryAfter)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return token, err
+	case <-timer.C:
+		return verify()
+	}
 }
 
 // VerifyAccessToken verifies a token that was presented to an API as

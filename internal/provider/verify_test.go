@@ -3,7 +3,9 @@ package provider_test
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gosignin/signin/internal/jwt"
@@ -36,13 +38,13 @@ var verifications = []verification{
 	}},
 }
 
-// A token that breaks a rule is Rejected. One by an unknown key is not, once
-// the keys have been fetched again.
+// A token that breaks a rule is Rejected. One by an unknown key is not while the
+// keys may not be fetched: a bearer is told so, and the provider's own tokens wait
+// for the next fetch.
 func TestVerify_GoodAndBadTokens(t *testing.T) {
 	t.Parallel()
 	for _, v := range verifications {
-		t.Run(v.op, func(t *testing.T) {
-			t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
 			f := newFake()
 			c := f.Client()
 			want := func(raw string, kind provider.Kind) *provider.Error {
@@ -61,11 +63,50 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 			}
 			forged := v.token(f, otherRSAKey(), "unknown", nil)
 			want(forged, provider.Rejected)
-			if e := want(forged, provider.Unavailable); !e.UnknownKey() || e.Op != "keys" || e.RetryAfter != 30*time.Second {
-				t.Errorf("got %v, unknown key %t, op %q, retry after %v; want keys, an unknown one, 30s", e, e.UnknownKey(), e.Op, e.RetryAfter)
+			if v.op != "access token" {
+				go func() {
+					time.Sleep(4 * time.Second)
+					f.Move(5 * time.Second)
+				}()
+				want(forged, provider.Rejected)
+				return
+			}
+			if e := want(forged, provider.Unavailable); !e.UnknownKey() || e.Op != "keys" || e.RetryAfter != 5*time.Second {
+				t.Errorf("got %v, unknown key %t, op %q, retry after %v; want keys, an unknown one, 5s", e, e.UnknownKey(), e.Op, e.RetryAfter)
 			}
 		})
 	}
+}
+
+// Anyone may send logout tokens by unknown keys. Only so many of them wait.
+func TestVerify_ManyLogoutTokensByUnknownKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, v := newFake(), verifications[1]
+		c := f.Client()
+		_, err := v.verify(c, v.token(f, rsaKey(), "rsa", nil))
+		wantKind(t, err, 0)
+		forged := v.token(f, otherRSAKey(), "unknown", nil)
+		_, err = v.verify(c, forged) // has fetched the keys
+		wantKind(t, err, provider.Rejected)
+		var answered atomic.Int32
+		for range 1100 {
+			go func() {
+				_, err := v.verify(c, forged)
+				wantKind(t, err, provider.Unavailable)
+				answered.Add(1)
+			}()
+		}
+		synctest.Wait()
+		if n := answered.Load(); n != 100 {
+			t.Errorf("got %d of 1,100 answered at once; want 1,000 to wait", n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := answered.Load(); n != 1100 {
+			t.Errorf("got %d of 1,100 answered; want all, after five seconds", n)
+		}
+	})
 }
 
 // Without metadata or keys it is not known whether a token is good, and the

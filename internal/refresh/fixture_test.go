@@ -22,6 +22,8 @@ const (
 	lease = refresh.Lease
 	// asking is how much of a lease the provider may use.
 	asking = lease - 5*time.Second
+	// keep is how long a generation can be of use after it has a successor.
+	keep = 10 * time.Minute
 )
 
 var errDown = errors.New("connection refused")
@@ -35,6 +37,8 @@ type hook func(ctx context.Context, operation, key string) error
 type world struct {
 	*sharedstate.Memory
 	state *sharedstate.State
+	names map[string][]string // of the entries that were written, by operation
+	hints [][]byte            // of the newest generation, that were written
 	// What is called before each operation on shared state, and after it.
 	before, after hook
 
@@ -56,9 +60,15 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Memory: sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1 << 20, Bytes: 1 << 30})}
+	w := &world{
+		Memory: sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1 << 20, Bytes: 1 << 30}),
+		names:  map[string][]string{},
+	}
 	var err error
-	w.state, err = sharedstate.New(w, [][]byte{bytes.Repeat([]byte{1}, 32)}, "https://op.test", "app", 24*time.Hour)
+	w.state, err = sharedstate.New(sharedstate.Config{
+		Store: w, Keys: [][]byte{bytes.Repeat([]byte{1}, 32)}, Issuer: "https://op.test", Client: "app",
+		TTL: 24 * time.Hour, PersonTTL: 24 * time.Hour, SinceTTL: time.Hour, Now: time.Now,
+	})
 	noError(t, err)
 	return w
 }
@@ -69,8 +79,10 @@ func bubble(t *testing.T, name string, test func(t *testing.T, w *world)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			test(t, newWorld(t))
-			wait(2 * lease) // no flight takes longer
+			w := newWorld(t)
+			test(t, w)
+			w.interfere(nil)
+			wait(keep + lease) // no flight takes longer, and nothing is held for longer
 		})
 	})
 }
@@ -78,10 +90,13 @@ func bubble(t *testing.T, name string, test func(t *testing.T, w *world)) {
 func wait(d time.Duration) { <-time.After(d) }
 
 // interfere sets what is called before each operation.
-func (w *world) interfere(before hook) {
+func (w *world) interfere(before hook) { w.meddle(before, nil) }
+
+// meddle sets what is called before each operation, and after it.
+func (w *world) meddle(before, after hook) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.before = before
+	w.before, w.after = before, after
 }
 
 // fails returns a hook with which one kind of operation fails.
@@ -92,6 +107,13 @@ func fails(operation string) hook {
 		}
 		return nil
 	}
+}
+
+// named lists the entries that an operation was for.
+func (w *world) named(operation string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.names[operation])
 }
 
 // gate holds up the first operation of a kind until the gate is opened.
@@ -110,6 +132,9 @@ func (w *world) gate(operation string) (open func()) {
 func (w *world) do(ctx context.Context, operation, key string, do func() error) error {
 	w.mu.Lock()
 	before, after := w.before, w.after
+	if operation != "get" {
+		w.names[operation] = append(w.names[operation], key)
+	}
 	w.mu.Unlock()
 	err := ctx.Err()
 	if err == nil && before != nil {
@@ -134,7 +159,14 @@ func (w *world) Get(ctx context.Context, keys ...string) (values [][]byte, err e
 }
 
 func (w *world) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	return w.do(ctx, "set "+key[:1], key, func() error { return w.Memory.Set(ctx, key, value, ttl) })
+	return w.do(ctx, "set "+key[:1], key, func() error {
+		if key[0] == 'h' {
+			w.mu.Lock()
+			w.hints = append(w.hints, value)
+			w.mu.Unlock()
+		}
+		return w.Memory.Set(ctx, key, value, ttl)
+	})
 }
 
 func (w *world) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (added bool, err error) {
@@ -151,7 +183,7 @@ func (w *world) Delete(ctx context.Context, key string) error {
 
 // replica returns the Group of one process.
 func (w *world) replica() *refresh.Group {
-	return refresh.New(refresh.Config{State: w.state, Source: w, Observer: w, Now: time.Now})
+	return refresh.New(refresh.Config{State: w.state, Source: w, Observer: w, Keep: keep, Now: time.Now})
 }
 
 // request notes a token request, and the audience if it is a fetch.
@@ -208,8 +240,11 @@ func (w *world) hasRevoked(refreshToken string) bool {
 func (w *world) Refreshed(_ context.Context, s *session.Session, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	what := "ok"
-	if err != nil {
+	what, ended := "ok", new(refresh.Ended)
+	switch {
+	case errors.As(err, &ended):
+		what = "ended"
+	case err != nil:
 		what = "failed"
 	}
 	w.reports = append(w.reports, fmt.Sprint(s.Generation, " ", what))
@@ -232,7 +267,7 @@ func generation(number uint64) *session.Session {
 		panic(err)
 	}
 	return &session.Session{
-		ID: session.ID{7}, Began: now.Add(-time.Hour), Created: now.Add(-time.Hour), LastSeen: now.Add(-time.Hour),
+		ID: session.ID{7}, Number: session.Number{3}, IssuedAt: now.Add(-time.Hour).Unix(), Created: now.Add(-time.Hour), LastSeen: now.Add(-time.Hour),
 		Generation: number, Claims: claims,
 		RefreshToken: fmt.Sprintf("token %d", number), AccessExpiry: now,
 	}
@@ -257,7 +292,7 @@ func fresh(s *session.Session) *session.Session {
 func rotated(s *session.Session) *session.Session {
 	next := *s
 	// The provider does not say which session it is, or when it began.
-	next.ID, next.Generation, next.Began, next.Created = session.ID{}, 0, time.Now(), time.Now()
+	next.ID, next.Number, next.Generation, next.IssuedAt, next.Created = session.ID{}, session.Number{}, 0, time.Now().Unix(), time.Now()
 	next.RefreshToken = fmt.Sprintf("token %d", s.Generation+1)
 	return &next
 }
@@ -280,7 +315,7 @@ func theirs(s *session.Session) *session.Session {
 // write puts the successor of s into shared state and returns it.
 func (w *world) write(t *testing.T, s, next *session.Session) *session.Session {
 	t.Helper()
-	next.ID, next.Generation, next.Began, next.Created = s.ID, s.Generation+1, s.Began, s.Created
+	next.ID, next.Number, next.Generation, next.IssuedAt, next.Created = s.ID, s.Number, s.Generation+1, s.IssuedAt, s.Created
 	_, err := w.state.AddSuccessor(t.Context(), s, next)
 	noError(t, err)
 	return next
@@ -305,14 +340,18 @@ func (w *world) lease(t *testing.T, s *session.Session, d time.Duration) {
 	noError(t, err)
 }
 
-func (w *world) supersede(t *testing.T, s *session.Session) {
+// forget deletes the newest successor that was written.
+func (w *world) forget(t *testing.T) {
 	t.Helper()
-	noError(t, w.state.Supersede(t.Context(), s.ID, s.Generation))
+	names := w.names["add n"]
+	noError(t, w.Memory.Delete(t.Context(), names[len(names)-1]))
 }
 
-func (w *world) signOut(t *testing.T, s *session.Session) {
+func (w *world) signOut(t *testing.T, s *session.Session) { w.end(t, s, sharedstate.SignedOut) }
+
+func (w *world) end(t *testing.T, s *session.Session, reason sharedstate.Reason) {
 	t.Helper()
-	noError(t, w.state.End(t.Context(), sharedstate.EndedSession, s.ID[:], sharedstate.SignedOut, time.Now()))
+	noError(t, w.state.EndSession(t.Context(), s.ID, reason))
 }
 
 func (w *world) standing(t *testing.T, s *session.Session) sharedstate.Standing {
@@ -337,9 +376,9 @@ type outcome struct {
 	err     error
 }
 
-// String describes an outcome: "1" is generation 1, "failed" is a passing error,
-// perhaps beside a generation, and "ended s" or "superseded" is the end. A scope
-// is beside its generation.
+// String describes an outcome: "1" is generation 1, "ended s" and "lost" are the
+// end. The provider has "failed", or it is "unknown" what has become of the session,
+// perhaps beside a generation. A scope is beside its generation.
 func (o outcome) String() string {
 	var said []string
 	if s := o.session; s != nil {
@@ -352,17 +391,16 @@ func (o outcome) String() string {
 		}
 	}
 	var ended *refresh.Ended
-	over := true
+	over := false
 	switch {
-	case errors.As(o.err, &ended) && ended.Session != nil:
-		said = append(said, fmt.Sprintf("ended %c", ended.Reason))
-	case errors.Is(o.err, refresh.ErrSuperseded):
-		said = append(said, "superseded")
-	case o.err != nil:
+	case errors.As(o.err, &ended) && ended.Session != nil && strings.Contains(o.err.Error(), "session has ended"):
+		over, said = true, append(said, fmt.Sprintf("ended %c", ended.Reason))
+	case errors.Is(o.err, sharedstate.ErrLost):
+		over, said = true, append(said, "lost")
+	case errors.Is(o.err, refresh.ErrFailed):
 		said = append(said, "failed")
-		fallthrough
-	default:
-		over = false
+	case o.err != nil:
+		said = append(said, "unknown")
 	}
 	if refresh.Over(o.err) != over {
 		said = append(said, fmt.Sprint("and over: ", !over))
@@ -382,7 +420,7 @@ func refreshes(t *testing.T, g *refresh.Group, s *session.Session, must bool, wa
 	t.Helper()
 	got := <-start(t.Context(), g, s, must)
 	wantSaid(t, got, want)
-	if next := got.session; next != nil && (next.ID != s.ID || !next.Began.Equal(s.Began) || !next.Created.Equal(s.Created)) {
+	if next := got.session; next != nil && (next.ID != s.ID || next.Number != s.Number || next.IssuedAt != s.IssuedAt || !next.Created.Equal(s.Created)) {
 		t.Errorf("got %+v; want the session of %+v", next, s)
 	}
 	return got
@@ -392,7 +430,7 @@ func refreshes(t *testing.T, g *refresh.Group, s *session.Session, must bool, wa
 func start(ctx context.Context, g *refresh.Group, s *session.Session, must bool) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {
-		next, err := g.Refresh(ctx, s, s.Generation, must)
+		next, err := g.Refresh(ctx, s, must)
 		done <- outcome{nil, next, err}
 	}()
 	return done

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // errCutShort is the outcome of a flight whose goroutine was ended from within.
@@ -25,9 +26,8 @@ type errand struct {
 type flight struct {
 	errand
 	generation uint64 // that it began with
-	shown      uint64
-	must       bool // it waits for other replicas
-	callers    int  // how many wait for it
+	must       bool   // it waits for other replicas
+	callers    int    // who wait for it
 
 	turn   <-chan struct{} // closed when the fetch before it is over; nil if there is no other
 	over   chan struct{}   // closed when the next may begin
@@ -42,10 +42,9 @@ type flight struct {
 // for another replica.
 func (f *flight) answers(s *session.Session, must bool) bool {
 	switch {
-	case errors.Is(f.err, ErrSuperseded): // about an older copy, it says nothing of s
-		return f.generation >= s.Generation
 	case f.newest == nil:
-		return true
+		// Where f has begun may have been left behind and forgotten, and s not.
+		return f.generation >= s.Generation || !errors.Is(f.err, sharedstate.ErrLost)
 	case f.newest.Generation == s.Generation:
 		return f.must || !must || f.err != nil
 	}
@@ -54,9 +53,9 @@ func (f *flight) answers(s *session.Session, must bool) bool {
 
 // join boards the flight for an errand and waits for what comes of it. It
 // returns nil if the caller is to go on with what there is.
-func (g *Group) join(ctx context.Context, e errand, s *session.Session, shown uint64, must bool) (*flight, error) {
+func (g *Group) join(ctx context.Context, e errand, s *session.Session, must bool) (*flight, error) {
 	for {
-		f := g.board(ctx, e, s, shown, must)
+		f := g.board(ctx, e, s, must)
 		if f == nil {
 			return nil, nil
 		}
@@ -77,7 +76,7 @@ func (g *Group) join(ctx context.Context, e errand, s *session.Session, shown ui
 // board returns the flight for an errand; if it is not under way, it starts one.
 // It returns nil if the caller need not wait for one that is under way, or if
 // the session rests.
-func (g *Group) board(ctx context.Context, e errand, s *session.Session, shown uint64, must bool) *flight {
+func (g *Group) board(ctx context.Context, e errand, s *session.Session, must bool) *flight {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f, under := g.flights[e]
@@ -85,11 +84,11 @@ func (g *Group) board(ctx context.Context, e errand, s *session.Session, shown u
 	case under && must:
 		f.callers++
 		return f
-	case under || g.resting(e.id):
+	case under || g.resting(e):
 		return nil
 	}
 	f = &flight{
-		errand: e, generation: s.Generation, shown: shown, must: must, callers: 1,
+		errand: e, generation: s.Generation, must: must, callers: 1,
 		over: make(chan struct{}), done: make(chan struct{}), err: errCutShort,
 	}
 	g.flights[e] = f
@@ -142,10 +141,10 @@ func (g *Group) called(f *flight) bool {
 		delete(g.flights, f.errand) // the next caller begins another
 		return false
 	}
-	return !g.resting(f.id)
+	return !g.resting(f.errand)
 }
 
-// land takes f off the lists, and reports whether its failure is a passing one.
+// land takes f off the lists, and reports whether it has failed.
 func (g *Group) land(f *flight) (passing bool) {
 	passing = f.err != nil && !Over(f.err) && !errors.Is(f.err, ErrRefused) && !errors.Is(f.err, ErrResting)
 	g.mu.Lock()
@@ -156,8 +155,10 @@ func (g *Group) land(f *flight) (passing bool) {
 	if g.turns[f.id] == f.over {
 		delete(g.turns, f.id)
 	}
-	if passing || f.err == nil {
-		g.settle(f.id, passing)
+	// Only a provider that has failed is given a rest. While it has one, requests go
+	// on with what there is, which is wrong where it is not known what that is.
+	if rests := errors.Is(f.err, ErrFailed); rests || f.err == nil {
+		g.settle(f.errand, rests)
 	}
 	close(f.over) // last, so that the next fetch knows of the failure
 	return passing
@@ -199,19 +200,35 @@ const (
 // minPurge is how many waits are kept before those that are over are dropped.
 const minPurge = 1024
 
-// resting reports whether a session is not to be tried again yet. If more is
-// left than there ever was, the clock was set back. g.mu is held.
-func (g *Group) resting(id session.ID) bool {
-	w := g.waits[id]
+// rest is what waits: the refresh of a session, or the fetches for it.
+type rest struct {
+	id      session.ID
+	fetches bool
+}
+
+// resting reports whether an errand is not to be tried again yet. After a refresh
+// has failed, fetches wait too. After a fetch the refresh does not: it may be the
+// audience that is in trouble, and what the refresh would have said of the session
+// must not be put off. g.mu is held.
+func (g *Group) resting(e errand) bool {
+	return g.waiting(rest{e.id, false}) || !e.refresh && g.waiting(rest{e.id, true})
+}
+
+// waiting reports whether a wait is not over. If more is left than there ever was,
+// the clock was set back.
+func (g *Group) waiting(r rest) bool {
+	w := g.waits[r]
 	left := w.until.Sub(g.Now())
 	return left > 0 && left <= w.delay
 }
 
 // settle counts passing failures. They make only this session wait: one
 // person's trouble must not block another. g.mu is held.
-func (g *Group) settle(id session.ID, passing bool) {
+func (g *Group) settle(e errand, passing bool) {
+	of := rest{e.id, !e.refresh}
 	if !passing {
-		delete(g.waits, id)
+		delete(g.waits, rest{e.id, true})
+		delete(g.waits, rest{e.id, false})
 		return
 	}
 	now := g.Now()
@@ -225,6 +242,6 @@ func (g *Group) settle(id session.ID, passing bool) {
 		// for a look through all of them.
 		g.purgeAt = max(2*len(g.waits), minPurge)
 	}
-	delay := min(max(2*g.waits[id].delay, firstDelay), lastDelay)
-	g.waits[id] = wait{until: now.Add(delay), delay: delay}
+	delay := min(max(2*g.waits[of].delay, firstDelay), lastDelay)
+	g.waits[of] = wait{until: now.Add(delay), delay: delay}
 }

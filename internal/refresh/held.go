@@ -13,12 +13,11 @@ const maxHeld = 4096
 // held is a session that could not be written to shared state.
 type held struct {
 	session *session.Session
-	shown   uint64
-	until   time.Time // the end of the lease under which it was fetched, at the latest
+	until   time.Time // after which no browser can have the generation before it
 }
 
 // hold keeps next until it can be written, and returns it.
-func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
+func (g *Group) hold(next *session.Session) *session.Session {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.held[next.ID].session == next {
@@ -30,7 +29,7 @@ func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
 			break
 		}
 	}
-	g.held[next.ID] = held{next, shown, g.Now().Add(Lease)}
+	g.held[next.ID] = held{next, g.Now().Add(g.Keep)}
 	if !g.writing {
 		g.writing = true
 		go g.writeHeld()
@@ -41,14 +40,13 @@ func (g *Group) hold(next *session.Session, shown uint64) *session.Session {
 // rewrite is how often writing what is held is tried.
 const rewrite = time.Second
 
-// writeHeld writes what is held while its lease keeps other replicas from using
-// the token before it. It is tempting to leave that to the next request. But
-// that may reach another replica and wait there until the lease has lapsed;
-// then it uses the token again, and the session is over.
+// writeHeld writes what is held, until it is written. It is tempting to leave that
+// to the next request. But that may reach another replica and wait there until
+// the lease has lapsed; then it uses the token again, and the session is over.
 func (g *Group) writeHeld() {
 	for {
 		<-time.After(rewrite)
-		all := g.heldUnderLease()
+		all := g.unwritten()
 		if len(all) == 0 {
 			return
 		}
@@ -58,7 +56,7 @@ func (g *Group) writeHeld() {
 			err := guard(func() error {
 				ctx, cancel := context.WithTimeout(context.Background(), Lease) // there is no request
 				defer cancel()
-				_, err := g.keep(ctx, &before, h.session, h.shown)
+				_, err := g.keep(ctx, &before, h.session)
 				return err
 			})
 			if err != nil && !Over(err) {
@@ -68,32 +66,38 @@ func (g *Group) writeHeld() {
 	}
 }
 
-// heldUnderLease returns what is held under a lease that has not lapsed. If
-// there is nothing, the caller stops writing.
-func (g *Group) heldUnderLease() (all []held) {
+// unwritten returns what is held. If there is nothing, the caller stops writing.
+func (g *Group) unwritten() (all []held) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, h := range g.held {
-		if g.Now().Before(h.until) {
-			all = append(all, h)
+	for id, h := range g.held {
+		if !g.Now().Before(h.until) {
+			delete(g.held, id)
+			continue
 		}
+		all = append(all, h)
 	}
 	g.writing = len(all) > 0
 	return all
 }
 
-func (g *Group) drop(id session.ID) {
+// drop holds next no more.
+func (g *Group) drop(next *session.Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.held, id)
+	if h, there := g.held[next.ID]; there && h.session.Generation == next.Generation {
+		delete(g.held, next.ID)
+	}
 }
 
-// heldAfter returns the successor of s if it could not be written yet, or nil.
-func (g *Group) heldAfter(s *session.Session) *session.Session {
+// heldAt returns a generation of a session if it could not be written yet, or nil.
+func (g *Group) heldAt(id session.ID, generation uint64) *session.Session {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if h, there := g.held[s.ID]; there && h.session.Generation == s.Generation+1 {
+	if h, there := g.held[id]; there && h.session.Generation == generation {
 		return h.session
 	}
 	return nil
 }
+
+func (g *Group) heldAfter(s *session.Session) *session.Session { return g.heldAt(s.ID, s.Generation+1) }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gosignin/signin/internal/refresh"
 	"github.com/gosignin/signin/internal/session"
-	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // failAfterAnswer makes an operation fail once the provider has answered.
@@ -26,19 +25,18 @@ func TestHeld(t *testing.T) {
 			bubble(t, operation+" fails: "+name, func(t *testing.T, w *world) {
 				g, s := w.replica(), generation(1)
 				failAfterAnswer(w, operation)
-				refreshes(t, g, s, true, "2 failed")
+				refreshes(t, g, s, true, "2 unknown")
 				test(t, w, g, s)
 			})
 		}
 		held("the old cookie gets it without a token request", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			for _, must := range []bool{true, false} {
-				refreshes(t, g, s, must, "2")
+				refreshes(t, g, s, must, "2 unknown")
 			}
-			refreshes(t, g, generation(0), false, "0") // an older generation does not get it
-			if last := g.Last(t.Context(), s); last.Generation != 2 {
-				t.Errorf("Last: got generation %d; want 2, whose token a sign-out revokes", last.Generation)
+			if last, err := g.Last(t.Context(), s); last.Generation != 2 || (err != nil) != (operation == "get") {
+				t.Errorf("Last: got generation %d, %v; want 2, whose token a sign-out revokes", last.Generation, err)
 			}
-			w.want(t, []string{"token 1"}, nil, []string{"1 failed"})
+			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "1 failed", "1 failed"})
 		})
 		held("another replica does not use the old token during the lease", func(t *testing.T, w *world, _ *refresh.Group, s *session.Session) {
 			w.interfere(nil)
@@ -53,28 +51,78 @@ func TestHeld(t *testing.T) {
 		})
 		held("it is tried again until it is written", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			wait(2 * time.Second)
-			refreshes(t, g, s, true, "2 failed")
+			refreshes(t, g, s, true, "2 unknown")
 			w.interfere(nil)
 			wait(4 * time.Second)
 			for _, g := range []*refresh.Group{g, w.replica()} {
 				refreshes(t, g, s, true, "2")
 			}
-			if !w.standing(t, generation(0)).Superseded {
-				t.Error("got the generation before not superseded; want it to be")
-			}
 			w.want(t, []string{"token 1"}, nil, []string{"1 failed", "1 failed", "2 ok"})
-			noError(t, w.Memory.Delete(t.Context(), w.state.GenerationKey(sharedstate.Successor, s.ID, 1)))
-			if last := g.Last(t.Context(), s); last != s {
+			w.forget(t)
+			if last, _ := g.Last(t.Context(), s); last != s {
 				t.Errorf("Last: got generation %d; want nothing held any more", last.Generation)
 			}
+		})
+		held("it is written before its own token is used", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
+			w.rotates = true
+			got := <-start(t.Context(), g, s, true)
+			fetchFails(t, g, got.session, "urn:a", errDown)
+			w.interfere(nil)
+			gets(t, g, got.session, resource("urn:a"), "access 1 for urn:a")
+			refreshes(t, w.replica(), s, true, "3") // whoever has the old cookie is led on
+			w.used(t, "token 1", "token 2")
 		})
 		held("another replica has written its own", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
 			w.interfere(nil)
 			w.write(t, s, theirs(s))
+			refreshes(t, g, s, true, "2 theirs")
 			wait(2 * time.Second)
 			refreshes(t, g, s, true, "2 theirs")
 		})
 	}
+}
+
+// The refresh token that only this process has is revoked, even if the sign-out
+// found the successor missing and shared state fails after that.
+func TestHeld_SignedOutMeanwhile(t *testing.T) {
+	for operation, at := range map[string]string{"the successor cannot be written": "add n", "it is written, and a look fails after that": "get"} {
+		bubble(t, operation, func(t *testing.T, w *world) {
+			s := generation(0)
+			w.interfere(func(_ context.Context, o, _ string) error {
+				if o == "add n" {
+					w.interfere(nil)
+					w.signOut(t, s)
+					w.interfere(fails(at))
+					return fails(at)(context.Background(), o, "")
+				}
+				return nil
+			})
+			refreshes(t, w.replica(), s, true, "1 unknown")
+			w.interfere(nil)
+			wait(2 * time.Second)
+			w.used(t, "token 0")
+			if !w.hasRevoked("token 1") {
+				t.Errorf("got %q revoked; want token 1", w.revoked)
+			}
+		})
+	}
+}
+
+// After that no cookie of the generation before it is of use.
+func TestHeld_Expiry(t *testing.T) {
+	bubble(t, "after Config.Keep", func(t *testing.T, w *world) {
+		g, s := w.replica(), generation(0)
+		failAfterAnswer(w, "add n")
+		refreshes(t, g, s, true, "1 unknown")
+		wait(keep - time.Second)
+		if last, _ := g.Last(t.Context(), s); last.Generation != 1 {
+			t.Errorf("got generation %d; want what is held", last.Generation)
+		}
+		wait(2 * time.Second)
+		if last, _ := g.Last(t.Context(), s); last != s {
+			t.Errorf("got generation %d; want it dropped", last.Generation)
+		}
+	})
 }
 
 func TestHeld_Limit(t *testing.T) {
@@ -85,11 +133,11 @@ func TestHeld_Limit(t *testing.T) {
 		for range 4096 + 10 {
 			s := another(session.NewID())
 			all = append(all, s)
-			refreshes(t, g, s, true, "1 failed")
+			refreshes(t, g, s, true, "1 unknown")
 		}
 		held := 0
 		for _, s := range all {
-			if g.Last(t.Context(), s) != s {
+			if last, _ := g.Last(t.Context(), s); last != s {
 				held++
 			}
 		}

@@ -28,7 +28,7 @@ type step struct {
 
 const (
 	tick  = "tick"  // so much time that a party which waits looks again
-	lapse = "lapse" // so much time that all leases end
+	lapse = "lapse" // so much time that all leases end: those that wait were stopped
 )
 
 // budget is how often something may happen in one order.
@@ -46,6 +46,8 @@ type scheduler struct {
 	// alike names two parties that do the same. Exchanging them gives no new
 	// order, so the second does not begin before the first.
 	alike [2]string
+	// lapsed is called when a lapse begins.
+	lapsed func()
 
 	mu      sync.Mutex
 	waiting map[string]turn // by party
@@ -90,6 +92,13 @@ func (s *scheduler) await(ctx context.Context, reliable bool) fate {
 	return <-granted
 }
 
+// over reports whether all parties have finished.
+func (s *scheduler) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active == 0
+}
+
 // background is the fate of an operation of no party: it has no turn.
 func (s *scheduler) background() error {
 	s.mu.Lock()
@@ -109,7 +118,7 @@ func (s *scheduler) run(choices []int) (taken, of []int) {
 		synctest.Wait()
 		steps := s.steps(last)
 		switch {
-		case s.active == 0:
+		case s.over():
 			return taken, of
 		case len(steps) == 0:
 			wait(poll) // all wait for the clock
@@ -185,6 +194,7 @@ func (s *scheduler) take(next step, last string) {
 		return
 	case lapse:
 		s.lapses--
+		s.lapsed()
 		wait(lease + time.Second)
 		return
 	}

@@ -1,10 +1,11 @@
 // Package refresh refreshes sessions: one token request per session at a time,
 // however many requests and replicas ask.
 //
-//	next, err := group.Refresh(ctx, s, s.Generation, true)
+//	next, err := group.Refresh(ctx, s, true)
 //	switch {
-//	case refresh.Over(err): // *Ended, ErrSuperseded: the session is over
-//	case next == nil: // it failed for a passing reason: the session goes on
+//	case refresh.Over(err): // the session is over
+//	case next != nil: // the session goes on with it
+//	case errors.Is(err, refresh.ErrFailed): // the provider failed: s may go on
 //	}
 //
 // A rotating refresh token may be used once. If it is used twice, providers
@@ -17,7 +18,9 @@
 // A sign-out during a refresh wins: the flight looks for one before it asks,
 // after the answer, and once more after it has written the successor. A
 // sign-out writes first and then looks for successors, so at least one of the
-// two sees the other, and what was received is revoked.
+// two sees the other, and what was received is revoked: by a sign-out of this
+// very session, that is. Where a later sign-in has replaced it, or the person's
+// sessions were ended all at once, the grant may be that of a new one.
 package refresh
 
 import (
@@ -35,15 +38,25 @@ import (
 // other error the session goes on.
 var ErrFinal = errors.New("signin: the provider has ended the session")
 
-// ErrSuperseded means that the browser has shown a later generation of this
-// session, so this one is an old copy.
-var ErrSuperseded = errors.New("signin: superseded session")
+// ErrFailed marks an error as a failure of the provider that is known and passing:
+// it was asked, or is given a rest, and the session was not refreshed. An error
+// without this mark says that it is not known what has become of the session.
+var ErrFailed = errors.New("signin: the provider could not refresh the session")
+
+// failed marks an error with ErrFailed, and reads as before.
+type failed struct{ error }
+
+func (f failed) Unwrap() error      { return f.error }
+func (failed) Is(target error) bool { return target == ErrFailed }
 
 // Ended is the error for a session that is over.
 type Ended struct {
 	Reason sharedstate.Reason
 	// Session is the newest generation known; its tokens may be revoked.
 	Session *session.Session
+	// Cause is why the provider has refused to refresh it; nil for other ends, which
+	// are known where they were caused.
+	Cause error
 }
 
 func (*Ended) Error() string { return "signin: session has ended" }
@@ -52,7 +65,7 @@ func (*Ended) Error() string { return "signin: session has ended" }
 // something failed.
 func Over(err error) bool {
 	var ended *Ended
-	return errors.As(err, &ended) || errors.Is(err, ErrSuperseded)
+	return errors.As(err, &ended) || errors.Is(err, sharedstate.ErrLost)
 }
 
 // Source asks the provider. Its methods are called by several goroutines at
@@ -70,7 +83,8 @@ type Source interface {
 }
 
 // Observer is told of each refresh that this process has made, with the new
-// generation, and of each passing failure, with the old one and the error.
+// generation, and of each failure, with the old one and the error: an *[Ended] if
+// the provider has refused for good, and all others may pass.
 type Observer interface {
 	Refreshed(context.Context, *session.Session, error)
 }
@@ -83,6 +97,9 @@ const (
 	// too. The rest is for writing down its answer: if the lease lapsed before that,
 	// another replica would use the same refresh token.
 	asking = Lease - 5*time.Second
+	// leastAsking is how much of that there must be left when shared state has been
+	// slow; the provider has ten seconds for a token request.
+	leastAsking = 10 * time.Second
 )
 
 // Config is what a Group works with.
@@ -92,7 +109,9 @@ type Config struct {
 	Observer Observer
 	// Ahead is how long before its access token's expiry a session is refreshed.
 	Ahead time.Duration
-	Now   func() time.Time
+	// Keep is how long a generation can be of use after it has a successor.
+	Keep time.Duration
+	Now  func() time.Time
 }
 
 // Group refreshes sessions. It is safe for concurrent use. The sessions that it
@@ -103,7 +122,7 @@ type Group struct {
 	mu      sync.Mutex
 	flights map[errand]*flight
 	turns   map[session.ID]chan struct{} // closed when the last fetch is over
-	waits   map[session.ID]wait
+	waits   map[rest]wait
 	purgeAt int // how many waits there may be before old ones are dropped
 	held    map[session.ID]held
 	writing bool // a goroutine tries to write what is held
@@ -113,23 +132,23 @@ type Group struct {
 func New(c Config) *Group {
 	return &Group{
 		Config: c, flights: make(map[errand]*flight), turns: make(map[session.ID]chan struct{}),
-		waits: make(map[session.ID]wait), purgeAt: minPurge, held: make(map[session.ID]held),
+		waits: make(map[rest]wait), purgeAt: minPurge, held: make(map[session.ID]held),
 	}
 }
 
 // Due reports whether a session is to be refreshed now.
 func (g *Group) Due(s *session.Session) bool { return s.Due(g.Now(), g.Ahead) }
 
-// Refresh refreshes a session and returns its newest generation. shown is the
-// generation that the browser has shown. If must is false, s is still good:
-// then a caller who is not the first does not wait, and gets s back.
+// Refresh refreshes a session and returns its newest generation. If must is false,
+// s is still good: then a caller who is not the first does not wait, and gets s back.
 //
-// The error is *Ended or ErrSuperseded if the session is over, the context's
-// if the caller went away (the flight goes on), and otherwise passing: the
-// session goes on. A session beside a passing error was refreshed, but shared
-// state failed; it is good, and the browser should get it.
-func (g *Group) Refresh(ctx context.Context, s *session.Session, shown uint64, must bool) (*session.Session, error) {
-	f, err := g.join(ctx, errand{id: s.ID, refresh: true}, s, shown, must)
+// For a session that is over, Over holds for the error. An error that ErrFailed
+// marks is passing. Any other says that the outcome is not known: the caller went
+// away (the flight goes on), or shared state failed. A session beside an error was
+// refreshed, but that could not be written to shared state; the browser should
+// get it.
+func (g *Group) Refresh(ctx context.Context, s *session.Session, must bool) (*session.Session, error) {
+	f, err := g.join(ctx, errand{id: s.ID, refresh: true}, s, must)
 	switch {
 	case err != nil:
 		return nil, err

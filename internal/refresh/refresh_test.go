@@ -16,7 +16,7 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-func TestRefresh_ManyCallers(t *testing.T) {
+func TestRefresh_Group(t *testing.T) {
 	bubble(t, "a thousand over four replicas share one request", func(t *testing.T, w *world) {
 		w.takes = 3 * time.Second
 		replicas := []*refresh.Group{w.replica(), w.replica(), w.replica(), w.replica()}
@@ -81,9 +81,17 @@ func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
 			first:   "0", want: "1",
 		},
 		{
-			name: "it was about an old copy, which is superseded", must: true, second: 2,
-			meanwhile: func(t *testing.T, w *world) { w.supersede(t, generation(0)) },
-			first:     "superseded", want: "3",
+			name: "it was about an old cookie, whose successor is lost", must: true, second: 2,
+			meanwhile: func(t *testing.T, w *world) {
+				w.chain(t, generation(0), 2)
+				w.forget(t)
+			},
+			first: "lost", want: "3",
+		},
+		{
+			name: "it was about an old cookie, and the provider has failed", must: true, second: 2,
+			arrange: func(_ *testing.T, w *world) { w.answer = down },
+			first:   "failed", want: "failed",
 		},
 		{
 			name: "it has led to an older generation", must: true, second: 3,
@@ -236,21 +244,46 @@ func TestRefresh_ObserverPanics(t *testing.T) {
 	})
 }
 
-func TestRefresh_SignedOutMeanwhile(t *testing.T) {
-	bubble(t, "what was received is revoked, even after the lease", func(t *testing.T, w *world) {
-		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
+// What was received for a session that was signed out is revoked. After any other
+// end the grant may be that of a new sign-in.
+func TestRefresh_EndedMeanwhile(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		end     func(*testing.T, *world, *session.Session)
+		want    string
+		revoked []string
+	}{
+		{"signed out", func(t *testing.T, w *world, s *session.Session) { w.signOut(t, s) }, "ended s", []string{"token 1"}},
+		{"replaced by a new sign-in", func(t *testing.T, w *world, s *session.Session) { w.end(t, s, sharedstate.Replaced) }, "ended r", nil},
+		{"signed out once more, after it was replaced", func(t *testing.T, w *world, s *session.Session) {
+			w.end(t, s, sharedstate.Replaced)
 			w.signOut(t, s)
-			w.after = func(_ context.Context, operation, _ string) error {
-				if operation == "get" {
-					wait(lease + time.Second)
+		}, "ended s", []string{"token 1"}},
+		{"ended by the application", func(t *testing.T, w *world, _ *session.Session) {
+			noError(t, w.state.EndPerson(t.Context(), "u1"))
+		}, "ended a", nil},
+		{"ended by a logout token", func(t *testing.T, w *world, _ *session.Session) {
+			noError(t, w.state.EndByProvider(t.Context(), sharedstate.Ended{SessionID: "s1"}, time.Now()))
+		}, "ended l", nil},
+	} {
+		bubble(t, row.name, func(t *testing.T, w *world) {
+			w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
+				row.end(t, w, s)
+				w.after = func(_ context.Context, operation, _ string) error {
+					if operation == "get" {
+						wait(lease + time.Second) // what the lease leaves does not matter
+					}
+					return nil
 				}
-				return nil
+				return fresh(s), nil
 			}
-			return fresh(s), nil
-		}
-		refreshes(t, w.replica(), generation(0), true, "ended s")
-		w.want(t, []string{"token 0"}, []string{"token 1"}, nil)
-	})
+			refreshes(t, w.replica(), generation(0), true, row.want)
+			w.want(t, []string{"token 0"}, row.revoked, nil)
+			if got := w.names["add n"]; got != nil {
+				t.Errorf("got a successor under %q; want none", got)
+			}
+		})
+	}
 }
 
 func TestRefresh_ProviderEndsSession(t *testing.T) {
@@ -263,17 +296,20 @@ func TestRefresh_ProviderEndsSession(t *testing.T) {
 		for _, other := range []*refresh.Group{g, w.replica()} {
 			refreshes(t, other, s, true, "ended p")
 		}
-		w.want(t, []string{"token 0"}, nil, nil)
+		w.want(t, []string{"token 0"}, nil, []string{"0 ended"})
 	})
 	for _, row := range []struct {
 		name, want string
 		do         func(*testing.T, *world, *session.Session) // meanwhile
 	}{
 		{"not if another replica has written a successor", "1", func(t *testing.T, w *world, s *session.Session) { w.write(t, s, fresh(s)) }},
-		{"not if a browser has shown the successor", "superseded", func(t *testing.T, w *world, s *session.Session) { w.supersede(t, s) }},
+		{"not if another replica's successor is due: it is refreshed", "2", func(t *testing.T, w *world, s *session.Session) {
+			w.answer = nil
+			w.write(t, s, generation(1))
+		}},
 		{"not if a sign-out has revoked the token", "ended s", func(t *testing.T, w *world, s *session.Session) { w.signOut(t, s) }},
-		{"not if shared state cannot be read", "failed", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("get")) }},
-		{"not if it cannot be written down", "failed", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("set e")) }},
+		{"not if shared state cannot be read", "unknown", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("get")) }},
+		{"not if it cannot be written down", "unknown", func(_ *testing.T, w *world, _ *session.Session) { w.interfere(fails("add e")) }},
 	} {
 		bubble(t, row.name, func(t *testing.T, w *world) {
 			w.answer = func(ctx context.Context, s *session.Session) (*session.Session, error) {
@@ -282,14 +318,15 @@ func TestRefresh_ProviderEndsSession(t *testing.T) {
 			}
 			refreshes(t, w.replica(), generation(0), true, row.want)
 			w.interfere(nil)
-			if standing := w.standing(t, generation(0)); standing.Reason == sharedstate.ByProvider {
+			if standing := w.standing(t, generation(0)); standing.Ended == sharedstate.Refused {
 				t.Errorf("got %+v; want what has happened meanwhile", standing)
 			}
 		})
 	}
 }
 
-func TestRefresh_SharedStateFailsBefore(t *testing.T) {
+// Only the provider is given a rest: what has become of the session is not known.
+func TestRefresh_SharedStateFails(t *testing.T) {
 	for _, row := range []struct {
 		name, operation string
 		must, waits     bool
@@ -305,10 +342,12 @@ func TestRefresh_SharedStateFailsBefore(t *testing.T) {
 				w.lease(t, s, lease)
 			}
 			w.interfere(fails(row.operation))
-			if got := <-start(t.Context(), w.replica(), s, row.must); got.String() != "failed" || !errors.Is(got.err, errDown) {
+			if got := <-start(t.Context(), w.replica(), s, row.must); got.String() != "unknown" || !errors.Is(got.err, errDown) {
 				t.Errorf("got %v, %v; want no session, and %v", got.session, got.err, errDown)
 			}
 			w.want(t, nil, nil, []string{"0 failed"})
+			w.interfere(nil)
+			refreshes(t, w.replica(), s, true, "1")
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,6 +9,9 @@ import (
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
+
+// maxSteps is how often a flight may find that others have moved the session on.
+const maxSteps = 32
 
 // advance goes on from generation to generation until the errand is done. A
 // refresh is done at a generation that is not due, or that it has fetched
@@ -21,31 +25,53 @@ func (g *Group) advance(ctx context.Context, f *flight, s *session.Session) (*se
 		}
 		s = next
 	}
-	if !f.refresh {
-		return nil, errMovedOn
-	}
-	return s, nil
+	return nil, errMovedOn
 }
 
 // step writes what could not be written before, or takes the lease, or waits
 // for its holder. It returns the generation to go on with.
 func (g *Group) step(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
-	if next := g.heldAfter(s); next != nil {
-		// Without the lease: Add decides who was first.
-		next, err = g.keep(ctx, s, next, f.shown)
+	// Without the lease: Add decides who was first. What could not be written is s
+	// itself if a caller has got it all the same. Its token is not sent before that: a
+	// row of successors with a gap leads older cookies to a token that is used up.
+	if next := cmp.Or(g.heldAt(s.ID, s.Generation), g.heldAfter(s)); next != nil {
+		before := *next
+		before.Generation--
+		next, err = g.keep(ctx, &before, next)
 		return next, false, err
 	}
-	leased, err := g.State.TakeLease(ctx, s, Lease)
-	if err == nil && !leased {
+	lease, err := g.takeLease(ctx, s)
+	if err == nil && lease == nil {
 		if !f.must {
 			return s, true, nil
 		}
-		leased, err = g.await(ctx, s)
+		lease, err = g.await(ctx, s)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, false, err
+	case lease == nil:
+		return g.withoutLease(ctx, s)
 	}
-	return g.underLease(ctx, f, s, leased)
+	return g.underLease(ctx, f, s, lease)
+}
+
+// lease is a lease that this process has taken, and since when it may have it.
+type lease struct {
+	held  *sharedstate.Held
+	taken time.Time
+	lost  bool // another may have it
+}
+
+// takeLease takes the lease of a session; nil if it is taken. The time is from
+// before: this process may be stopped before it learns that it has the lease.
+func (g *Group) takeLease(ctx context.Context, s *session.Session) (*lease, error) {
+	taken := g.Now()
+	held, err := g.State.TakeLease(ctx, s, Lease)
+	if held == nil {
+		return nil, err
+	}
+	return &lease{held: held, taken: taken}, nil
 }
 
 // How often a replica looks whether another has finished: every 20 ms, and less
@@ -56,59 +82,79 @@ const (
 	patient = 16
 )
 
-// await waits until the session has a successor, has ended, or can be leased.
-// It reports whether it has taken the lease.
-func (g *Group) await(ctx context.Context, s *session.Session) (leased bool, err error) {
+// await waits until the session has a successor, has ended, or can be leased. It
+// returns the lease that it has taken, or nil.
+func (g *Group) await(ctx context.Context, s *session.Session) (*lease, error) {
 	began := time.Now() // not g.Now, which may be frozen
 	timer := time.NewTimer(poll)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return nil, ctx.Err()
 		case <-timer.C:
 		}
 		timer.Reset(max(poll, time.Since(began)/patient))
 		standing, err := g.State.Look(ctx, s)
 		if err != nil || !standing.Plain() {
-			return false, err
+			return nil, err
 		}
-		if leased, err := g.State.TakeLease(ctx, s, Lease); leased || err != nil {
-			return leased, err
+		if lease, err := g.takeLease(ctx, s); lease != nil || err != nil {
+			return lease, err
 		}
 	}
+}
+
+// withoutLease goes on with what another replica has done.
+func (g *Group) withoutLease(ctx context.Context, s *session.Session) (next *session.Session, done bool, err error) {
+	standing, err := g.State.Look(ctx, s)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case !standing.Plain():
+		next, err = g.Newest(ctx, s, standing)
+		return next, false, err
+	}
+	return s, false, nil // what was there is gone, so it is not known what came of it
 }
 
 // underLease reads shared state again, and asks the provider if s is still the
 // newest and no token has been fetched meanwhile.
-func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, leased bool) (next *session.Session, done bool, err error) {
-	if leased {
-		// However long it was waited for, there is a whole lease to use: a token
-		// request that is broken off loses the token that it rotates.
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), Lease)
-		defer cancel()
-		defer g.release(ctx, s, g.Now())
+func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, lease *lease) (next *session.Session, done bool, err error) {
+	// However long it was waited for, there is a whole lease to use: a token
+	// request that is broken off loses the token that it rotates.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
+	defer cancel()
+	defer g.release(ctx, s, lease)
+	if !f.refresh {
+		_, kept, err := g.look(ctx, s, f.want)
+		if err != nil || kept != nil {
+			f.token = kept
+			return s, err == nil, err
+		}
 	}
-	standing, kept, err := g.look(ctx, f.errand, s)
+	// Last, right before the request.
+	standing, holds, err := g.State.LookUnderLease(ctx, s, lease.held)
 	switch {
 	case err != nil:
 		return nil, false, err
-	case kept != nil:
-		f.token = kept
-		return s, true, nil
 	case !standing.Plain():
 		next, err = g.Newest(ctx, s, standing)
 		return next, false, err
-	case !leased: // a refresh goes on with what there is, a fetch waits again
-		return s, f.refresh, nil
+	case !holds: // this process was stopped for so long that it has lapsed
+		lease.lost = true
+		return s, false, nil
 	}
-	return g.ask(ctx, f, s)
+	left := asking - g.Now().Sub(lease.taken)
+	if left < leastAsking {
+		return s, false, nil
+	}
+	return g.ask(ctx, f, s, left)
 }
 
-// ask asks the provider, and keeps what it gives.
-func (g *Group) ask(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, asking)
+// ask asks the provider, which has so much time, and keeps what it gives.
+func (g *Group) ask(ctx context.Context, f *flight, s *session.Session, time time.Duration) (next *session.Session, done bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, time)
 	defer cancel()
 	if f.refresh {
 		next, err = g.Source.Refresh(limited, s)
@@ -117,10 +163,10 @@ func (g *Group) ask(ctx context.Context, f *flight, s *session.Session) (next *s
 	}
 	switch {
 	case err != nil:
-		next, err = g.failed(ctx, s, err)
-		return next, f.refresh, err
+		next, err = g.refused(ctx, s, err)
+		return next, false, err
 	case f.refresh:
-		next, err = g.keep(ctx, s, numbered(s, next), f.shown)
+		next, err = g.keep(ctx, s, numbered(s, next))
 	default:
 		next, err = g.keepToken(ctx, f, s, next)
 	}
@@ -130,81 +176,83 @@ func (g *Group) ask(ctx context.Context, f *flight, s *session.Session) (next *s
 // numbered makes next the next generation of s, whatever session the provider
 // says it is.
 func numbered(s, next *session.Session) *session.Session {
-	next.ID, next.Began, next.Created, next.Generation = s.ID, s.Began, s.Created, s.Generation+1
+	next.ID, next.Number, next.IssuedAt, next.Created, next.Generation = s.ID, s.Number, s.IssuedAt, s.Created, s.Generation+1
 	return next
 }
 
 // release gives the lease back while well inside it. But if only this process
 // knows that the token of s is used up, the rest of the lease is for writing that
 // down.
-func (g *Group) release(ctx context.Context, s *session.Session, taken time.Time) {
-	if g.heldAfter(s) == nil && g.Now().Sub(taken) < Lease/2 {
+func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
+	if !lease.lost && g.heldAfter(s) == nil && g.Now().Sub(lease.taken) < Lease/2 {
 		// If it fails, the lease lapses by itself.
-		_ = g.State.ReleaseLease(ctx, s)
+		_ = g.State.ReleaseLease(ctx, lease.held)
 	}
 }
 
-// failed looks at shared state before it believes that the session is over: a
-// replica whose lease had lapsed may have used the token, or a sign-out may
-// have revoked it.
-func (g *Group) failed(ctx context.Context, s *session.Session, err error) (*session.Session, error) {
+// refused looks at shared state before it believes that the session is over: a
+// replica whose lease had lapsed may have used the token, or a sign-out may have
+// revoked it.
+func (g *Group) refused(ctx context.Context, s *session.Session, err error) (*session.Session, error) {
 	if !errors.Is(err, ErrFinal) {
+		if !errors.Is(err, ErrRefused) {
+			err = failed{err}
+		}
 		return nil, err
 	}
 	standing, lookErr := g.State.Look(ctx, s)
 	switch {
 	case lookErr != nil:
-		return nil, lookErr
+		return nil, errors.Join(err, lookErr)
 	case !standing.Plain():
 		return g.Newest(ctx, s, standing)
 	}
-	if endErr := g.State.End(ctx, sharedstate.EndedSession, s.ID[:], sharedstate.ByProvider, g.Now()); endErr != nil {
+	if endErr := g.State.EndSession(ctx, s.ID, sharedstate.Refused); endErr != nil {
 		return nil, errors.Join(err, endErr)
 	}
-	return nil, errors.Join(&Ended{Reason: sharedstate.ByProvider, Session: s}, err)
+	ended := &Ended{Reason: sharedstate.Refused, Session: s, Cause: err}
+	g.report(ctx, s, ended)
+	return nil, errors.Join(ended, err)
 }
 
 // keep writes the successor, unless the session has ended meanwhile. If it
 // cannot be written, it is held in this process and returned beside the error.
-func (g *Group) keep(ctx context.Context, s, next *session.Session, shown uint64) (*session.Session, error) {
+func (g *Group) keep(ctx context.Context, s, next *session.Session) (*session.Session, error) {
 	standing, err := g.State.Look(ctx, s)
 	switch {
 	case err != nil:
-		return g.hold(next, shown), err
-	case standing.Ended:
+		return g.hold(next), err
+	case standing.Ended != 0:
 		return nil, g.giveBack(ctx, next, standing)
 	}
 	first, err := g.State.AddSuccessor(ctx, s, next)
-	if err != nil {
-		return g.hold(next, shown), err
+	if err == nil {
+		// A sign-out that looked for successors before this one was written had
+		// written its end by then.
+		standing, err = g.State.Look(ctx, s)
 	}
-	g.drop(s.ID)
-	// A sign-out that looked for successors before this one was written had
-	// written its end by then.
-	standing, err = g.State.Look(ctx, s)
+	if err != nil {
+		return g.hold(next), err // until it is written, and it is known whether it is to be revoked
+	}
+	g.drop(next)
 	switch {
-	case err == nil && standing.Ended:
+	case standing.Ended != 0:
 		return nil, g.giveBack(ctx, next, standing)
-	case !first && err == nil && !standing.Plain():
+	case !first && !standing.Newest():
 		// Another replica was faster. It is tempting to revoke what is not used, but
 		// the provider may have given both the same grant.
 		return g.Newest(ctx, s, standing)
 	}
 	g.report(ctx, next, nil)
-	// The browser has shown this generation and no longer needs the one before:
-	// only a copy would use it.
-	if err == nil && shown > 0 {
-		err = g.State.Supersede(ctx, s.ID, shown-1)
-	}
-	return next, err
+	return next, nil
 }
 
-// giveBack revokes what was received for a session that has ended meanwhile,
-// unless a new sign-in has replaced it: both may have the same grant.
+// giveBack revokes what was received for a session that was signed out meanwhile.
+// After any other end the grant may be that of a new sign-in.
 func (g *Group) giveBack(ctx context.Context, next *session.Session, standing sharedstate.Standing) error {
-	g.drop(next.ID)
-	if standing.Reason != sharedstate.Replaced {
+	g.drop(next)
+	if standing.Ended == sharedstate.SignedOut {
 		_ = g.Source.Revoke(context.WithoutCancel(ctx), next) // however much of the lease is left
 	}
-	return &Ended{Reason: standing.Reason, Session: next}
+	return &Ended{Reason: standing.Ended, Session: next}
 }

@@ -2,59 +2,60 @@ package refresh
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// maxSteps is how many generations a request may be behind. Each is a refresh
-// that its browser did not hear of, or, where refresh tokens rotate, an access
-// token that its handler has asked for.
-const maxSteps = 32
-
 // Newest follows the successors of a session as far as they go, given what
-// shared state says of it. The error is *Ended or ErrSuperseded if the session
-// is over, or that of shared state.
+// shared state says of it. The error is *Ended if the session is over, or that
+// of shared state.
 func (g *Group) Newest(ctx context.Context, s *session.Session, standing sharedstate.Standing) (*session.Session, error) {
-	for range maxSteps + 1 {
-		switch {
-		case standing.Ended:
-			return nil, &Ended{Reason: standing.Reason, Session: s}
-		case standing.Superseded:
-			// s itself, or the newest that can be reached: its successors were shown, so
-			// this browser was left behind long ago.
-			return nil, ErrSuperseded
-		case standing.Successor == nil:
-			return s, nil
-		}
-		next, err := g.State.Successor(s, standing.Successor)
-		if err != nil {
-			// It exists all the same: the token of s must not be used.
-			return nil, ErrSuperseded
-		}
-		if standing, err = g.State.Look(ctx, next); err != nil {
-			return nil, err
-		}
-		s = next
-	}
-	return nil, ErrSuperseded
+	newest, _, err := g.NewestAndShown(ctx, s, standing)
+	return newest, err
 }
 
-// Last returns the newest generation of a session, whether or not it has
-// ended: the one whose refresh token is alive.
-func (g *Group) Last(ctx context.Context, s *session.Session) *session.Session {
-	for range maxSteps {
-		next := g.heldAfter(s)
+// NewestAndShown is Newest, and says what the session's browser has shown.
+func (g *Group) NewestAndShown(ctx context.Context, s *session.Session, standing sharedstate.Standing) (*session.Session, sharedstate.Shown, error) {
+	if standing.Ended != 0 {
+		return nil, sharedstate.Shown{}, &Ended{Reason: standing.Ended, Session: s}
+	}
+	newest, standing, shown, err := g.State.Follow(ctx, s, standing)
+	switch {
+	case err != nil:
+		return nil, shown, err
+	case standing.Ended != 0:
+		return nil, shown, &Ended{Reason: standing.Ended, Session: newest}
+	}
+	return newest, shown, nil
+}
+
+// Last returns the newest generation of a session, whether or not it has ended:
+// the one whose refresh token is alive. Beside an error of shared state it is the
+// newest that is known.
+func (g *Group) Last(ctx context.Context, s *session.Session) (*session.Session, error) {
+	for {
+		newest, err := g.last(ctx, s)
+		next := g.heldAfter(newest)
 		if next == nil {
-			standing, err := g.State.Look(ctx, s)
-			if err != nil {
-				return s
-			}
-			if next, err = g.State.Successor(s, standing.Successor); err != nil {
-				return s
-			}
+			return newest, err
 		}
 		s = next
 	}
-	return s
+}
+
+func (g *Group) last(ctx context.Context, s *session.Session) (*session.Session, error) {
+	standing, err := g.State.Look(ctx, s)
+	if err != nil {
+		return s, err
+	}
+	newest, _, _, err := g.State.Follow(ctx, s, standing)
+	switch {
+	case errors.Is(err, sharedstate.ErrLost):
+		return s, nil // and will not be known
+	case err != nil:
+		return s, err
+	}
+	return newest, nil
 }

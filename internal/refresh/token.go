@@ -16,8 +16,8 @@ var ErrRefused = errors.New("signin: the provider gives no token for this audien
 // ErrResting means that the provider has just failed, and is given time.
 var ErrResting = errors.New("signin: the provider has just failed, and is given time")
 
-// errMovedOn means that a session was refreshed too often to be followed while
-// a token was asked for.
+// errMovedOn means that others have refreshed a session too often for it to be
+// followed.
 var errMovedOn = errors.New("signin: the session moves on faster than it can be followed")
 
 // Wanted says which access token of a session is asked for.
@@ -40,22 +40,21 @@ func (g *Group) fits(t *session.Token, want Wanted) bool {
 // Token returns an access token for an audience, and the newest generation of
 // the session that is known: the token may have cost a rotated refresh token.
 // It is the one kept in shared state, if that fits, or a new one; equal calls
-// share it. shown is the generation the browser has shown.
+// share it.
 //
-// The error is *Ended or ErrSuperseded if the session is over, ErrRefused if
-// there is no token for this audience, ErrResting, or another passing one.
-func (g *Group) Token(ctx context.Context, s *session.Session, shown uint64, want Wanted) (*session.Token, *session.Session, error) {
-	e := errand{id: s.ID, want: want}
-	standing, kept, err := g.look(ctx, e, s)
+// For a session that is over, Over holds for the error. ErrRefused says that there
+// is no token for this audience; ErrResting and all others are passing.
+func (g *Group) Token(ctx context.Context, s *session.Session, want Wanted) (*session.Token, *session.Session, error) {
+	standing, kept, err := g.look(ctx, s, want)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case standing.Ended:
-		return nil, nil, &Ended{Reason: standing.Reason, Session: s}
+	case standing.Ended != 0:
+		return nil, nil, &Ended{Reason: standing.Ended, Session: s}
 	case kept != nil:
 		return kept, s, nil
 	}
-	f, err := g.join(ctx, e, s, shown, true)
+	f, err := g.join(ctx, errand{id: s.ID, want: want}, s, true)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -68,13 +67,9 @@ func (g *Group) Token(ctx context.Context, s *session.Session, shown uint64, wan
 }
 
 // look reads what shared state says of a session, and a kept token that fits.
-func (g *Group) look(ctx context.Context, e errand, s *session.Session) (sharedstate.Standing, *session.Token, error) {
-	if e.refresh {
-		standing, err := g.State.Look(ctx, s)
-		return standing, nil, err
-	}
-	standing, kept, err := g.State.LookForToken(ctx, s, e.want.Audience)
-	if standing.Ended || !g.fits(kept, e.want) {
+func (g *Group) look(ctx context.Context, s *session.Session, want Wanted) (sharedstate.Standing, *session.Token, error) {
+	standing, kept, err := g.State.LookForToken(ctx, s, want.Audience)
+	if standing.Ended != 0 || !g.fits(kept, want) {
 		kept = nil
 	}
 	return standing, kept, err
@@ -94,13 +89,13 @@ func (g *Group) keepToken(ctx context.Context, f *flight, s, next *session.Sessi
 	}
 	if next == nil {
 		standing, err := g.State.Look(ctx, s)
-		if err == nil && standing.Ended {
-			err = &Ended{Reason: standing.Reason, Session: s}
+		if err == nil && standing.Ended != 0 {
+			err = &Ended{Reason: standing.Ended, Session: s}
 		}
 		return s, err
 	}
 	next = numbered(s, next)
-	kept, err := g.keep(ctx, s, next, f.shown)
+	kept, err := g.keep(ctx, s, next)
 	switch {
 	case Over(err):
 		return nil, err

@@ -23,7 +23,7 @@ func resource(name string) refresh.Wanted {
 func ask(ctx context.Context, g *refresh.Group, s *session.Session, want refresh.Wanted) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {
-		token, newest, err := g.Token(ctx, s, s.Generation, want)
+		token, newest, err := g.Token(ctx, s, want)
 		done <- outcome{token, newest, err}
 	}()
 	return done
@@ -126,6 +126,37 @@ func TestToken_SharedStateFails(t *testing.T) {
 		gets(t, g, generation(0), resource("urn:a"), "access 1 for urn:a")
 		w.want(t, []string{"token 0"}, nil, nil)
 	})
+	bubble(t, "nothing is asked if it fails under the lease", func(t *testing.T, w *world) {
+		w.interfere(func(_ context.Context, operation, _ string) error {
+			if operation == "add l" {
+				w.interfere(func(context.Context, string, string) error {
+					w.interfere(nil)
+					return errDown
+				})
+			}
+			return nil
+		})
+		fetchFails(t, w.replica(), generation(0), "urn:a", errDown)
+		w.used(t)
+	})
+	bubble(t, "a token that cannot be kept is fetched again", func(t *testing.T, w *world) {
+		g, s := w.replica(), generation(0)
+		w.interfere(fails("set t"))
+		gets(t, g, s, resource("urn:a"), "access 1 for urn:a")
+		gets(t, g, s, resource("urn:a"), "access 2 for urn:a")
+		w.want(t, []string{"token 0", "token 0"}, nil, []string{"0 failed", "0 failed"})
+	})
+	bubble(t, "a rotated refresh token that cannot be written is held", func(t *testing.T, w *world) {
+		w.rotates = true
+		g, s := w.replica(), generation(0)
+		w.interfere(fails("add n"))
+		if next := gets(t, g, s, resource("urn:a"), "access 1 for urn:a"); next.RefreshToken != "token 1" {
+			t.Errorf("got %+v; want the rotated refresh token", next)
+		}
+		w.interfere(nil)
+		gets(t, g, s, resource("urn:b"), "access 2 for urn:b")
+		w.used(t, "token 0", "token 1")
+	})
 }
 
 func TestToken_SessionMovesOn(t *testing.T) {
@@ -141,7 +172,7 @@ func TestToken_SessionMovesOn(t *testing.T) {
 			return nil
 		}
 		w.interfere(outrun)
-		wantSaid(t, <-ask(t.Context(), w.replica(), generation(0), resource("urn:a")), "failed")
+		wantSaid(t, <-ask(t.Context(), w.replica(), generation(0), resource("urn:a")), "unknown")
 		w.used(t)
 	})
 }
@@ -228,7 +259,7 @@ func TestToken_AudienceRefused(t *testing.T) {
 }
 
 func TestToken_ProviderFails(t *testing.T) {
-	bubble(t, "the session rests, for all audiences and for refreshes", func(t *testing.T, w *world) {
+	bubble(t, "the session rests, for all audiences, and is refreshed all the same", func(t *testing.T, w *world) {
 		w.fetch = failing
 		g, s := w.replica(), generation(0)
 		gets(t, g, s, resource("urn:a"), "access 0 for urn:a")
@@ -236,9 +267,8 @@ func TestToken_ProviderFails(t *testing.T) {
 		wait(2*time.Second - 1)
 		fetchFails(t, g, s, "urn:b", refresh.ErrResting)
 		gets(t, g, s, resource("urn:a"), "access 0 for urn:a") // which is kept
-		refreshes(t, g, s, true, "0")
-		wait(1)
-		gets(t, g, s, resource("urn:b"), "access 0 for urn:b")
+		refreshes(t, g, s, true, "1")
+		gets(t, g, generation(1), resource("urn:b"), "access 0 for urn:b") // the provider is back
 	})
 	bubble(t, "after a refresh that failed it rests as well", func(t *testing.T, w *world) {
 		w.answer = down
@@ -246,6 +276,8 @@ func TestToken_ProviderFails(t *testing.T) {
 		refreshes(t, g, s, true, "failed")
 		fetchFails(t, g, s, "urn:a", refresh.ErrResting)
 		w.used(t, "token 0")
+		w.signOut(t, s)
+		wantSaid(t, <-ask(t.Context(), g, s, resource("urn:a")), "ended s") // and does not rest
 	})
 	bubble(t, "those that wait in the queue are told to rest", func(t *testing.T, w *world) {
 		w.fetch, w.takes = failing, time.Second
@@ -264,6 +296,7 @@ func TestToken_ProviderFails(t *testing.T) {
 				t.Errorf("one behind it: got %+v, %v; want it to rest", got.token, got.err)
 			}
 		}
+		w.want(t, []string{"token 0"}, nil, []string{"0 failed"})
 		wait(2 * time.Second) // those that have not asked do not make it longer
 		gets(t, g, s, resource("urn:a"), "access 0 for urn:a")
 		w.used(t, "token 0", "token 0")
@@ -275,7 +308,7 @@ func TestToken_ProviderFails(t *testing.T) {
 			return nil, nil, nil
 		}
 		g, s := w.replica(), generation(0)
-		wantSaid(t, <-ask(t.Context(), g, s, resource("urn:a")), "failed")
+		wantSaid(t, <-ask(t.Context(), g, s, resource("urn:a")), "unknown")
 		w.fetch = nil
 		wait(2 * time.Second)
 		gets(t, g, s, resource("urn:a"), "access 2 for urn:a")
@@ -296,7 +329,7 @@ func TestToken_ProviderEndsSession(t *testing.T) {
 				wantSaid(t, <-ask(t.Context(), g, s, resource(audience)), "ended p")
 			}
 		}
-		w.want(t, []string{"token 0", "token 0"}, nil, nil)
+		w.want(t, []string{"token 0", "token 0"}, nil, []string{"0 ended"})
 	})
 	bubble(t, "not if another replica has written a successor, which is used", func(t *testing.T, w *world) {
 		w.fetch = func(ctx context.Context, s *session.Session, a session.Audience) (*session.Token, *session.Session, error) {

@@ -1,5 +1,5 @@
-// Package requestkind tells requests of people from those of programs, and so which
-// form a refusal must have for the sender to understand it.
+// Package requestkind distinguishes requests of people from those of programs,
+// so that a refusal has a form that its sender understands.
 //
 //	switch requestkind.Of(r) {
 //	case requestkind.Navigation: // redirect to sign-in, with return_to
@@ -9,15 +9,15 @@
 //	}
 //
 // This package never decides whether a request is allowed. It reads only headers,
-// which a program may set to any value: with false ones its sender gets a refusal in
-// the wrong form. [SameOriginNavigation] relies on headers that pages in a browser
-// cannot set, since they begin with Sec-
+// which a program may set to any value. If they are false, the program gets a
+// refusal in the wrong form. [SameOriginNavigation] relies on headers that
+// pages in a browser cannot set, since they begin with Sec-
 // (https://fetch.spec.whatwg.org/#forbidden-request-header). It protects people
 // from other sites, not an application from its clients.
 //
-// In doubt, a request is a program's. A program that gets 401 reports it, but one
-// that is redirected to a sign-in page takes HTML for its data. And each prefetched
-// link would begin a sign-in.
+// In doubt, a request counts as a program's. A program that gets 401 reports
+// it, but one that is redirected to a sign-in page takes HTML for its data. And
+// each prefetched link would begin a sign-in.
 package requestkind
 
 import (
@@ -34,8 +34,8 @@ type Kind int
 const (
 	// Program is every other request: fetch and XMLHttpRequest, command-line
 	// clients, images and scripts, event streams, WebSocket upgrades, prefetching,
-	// HEAD. Frames too, since the pages of a provider, and those of this module,
-	// refuse to be framed.
+	// HEAD. Also frames, since the pages of a provider, and those of this
+	// module, refuse to be framed.
 	Program Kind = iota
 	// Navigation is a person who opens a page. Only this kind may begin a sign-in.
 	Navigation
@@ -57,7 +57,7 @@ func Of(r *http.Request) Kind {
 		return Program
 	case r.Method == http.MethodGet:
 		return Navigation
-	case r.Method == http.MethodPost: // forms know no other: https://html.spec.whatwg.org/#attr-fs-method
+	case r.Method == http.MethodPost: // forms have no other method: https://html.spec.whatwg.org/#attr-fs-method
 		return Form
 	}
 	return Program
@@ -90,8 +90,9 @@ func SameOriginNavigation(r *http.Request) bool {
 // or another origin of this site: a sibling domain may have another owner. The
 // browser judges the whole chain of redirects
 // (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header). CrossSite
-// is false if the browser says nothing. That is safe, since it only decides which
-// unfinished sign-ins are dropped first, and such a browser says nothing of any.
+// is false if the browser says nothing. That is safe, since it only decides
+// which unfinished sign-ins are dropped first, and such a browser says nothing
+// about any of them.
 func CrossSite(r *http.Request) bool {
 	return slices.ContainsFunc(values(r.Header, "Sec-Fetch-Site"), func(from string) bool { return from == "cross-site" || from == "same-site" })
 }

@@ -38,19 +38,29 @@ type Ring struct {
 // and the client, so two applications that share keys cannot open each other's
 // values.
 func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
+	derived, err := Derive(keys, purpose)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{purpose: purpose, issuer: issuer, client: client}
+	for _, key := range derived {
+		r.aeads = append(r.aeads, must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(key)))))
+	}
+	return r, nil
+}
+
+// Derive returns a secret of 32 bytes for a purpose, of each configured key.
+func Derive(keys [][]byte, purpose string) (derived [][]byte, err error) {
 	if len(keys) == 0 {
 		return nil, errors.New("signin: no key")
 	}
-	r := &Ring{purpose: purpose, issuer: issuer, client: client}
 	for i, key := range keys {
 		if len(key) < MinKey {
 			return nil, fmt.Errorf("signin: key %d has %d bytes, needs %d", i, len(key), MinKey)
 		}
-		derived := must(hkdf.Key(sha256.New, key, nil, "signin/v1/"+purpose, 32))
-		aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derived))))
-		r.aeads = append(r.aeads, aead)
+		derived = append(derived, must(hkdf.Key(sha256.New, key, nil, "signin/v1/"+purpose, 32)))
 	}
-	return r, nil
+	return derived, nil
 }
 
 // must is for errors that only a wrong length causes. The lengths are constants.

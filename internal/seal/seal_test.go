@@ -122,3 +122,26 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestDerive(t *testing.T) {
+	keys := [][]byte{bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)}
+	names, err := seal.Derive(keys, "names")
+	again, err2 := seal.Derive(keys[1:], "names")
+	others, err3 := seal.Derive(keys, "others")
+	if err := errors.Join(err, err2, err3); err != nil {
+		t.Fatalf("got error %v; want none", err)
+	}
+	if len(names) != 2 || len(names[0]) != 32 || !bytes.Equal(names[1], again[0]) {
+		t.Errorf("got %x, and %x of the second key alone; want the same 32 bytes for it", names, again)
+	}
+	for i, secret := range names {
+		if bytes.Equal(secret, others[i]) || bytes.Equal(secret, keys[i]) || bytes.Equal(names[0], names[1]) {
+			t.Errorf("key %d: got %x, and %x for another purpose; want other secrets", i, secret, others[i])
+		}
+	}
+	for name, keys := range map[string][][]byte{"no key": nil, "a short key": {keys[0], make([]byte, 31)}} {
+		if got, err := seal.Derive(keys, "names"); got != nil || err == nil {
+			t.Errorf("%s: got %x, %v; want an error", name, got, err)
+		}
+	}
+}

@@ -12,17 +12,21 @@ import (
 // ErrMalformed means that bytes are not a session of this version.
 var ErrMalformed = errors.New("signin: malformed session")
 
-// version is raised whenever the binary form changes, a claim or a text more
-// included. Sessions of another version are no sessions.
-const version = 2
+// version is raised whenever the binary form changes, also when a claim or a
+// text is added. Sessions of another version are malformed.
+const version = 3
 
-const flagAccessExpiry = 1 // the access token's expiry is known
+const (
+	flagAccessExpiry = 1 << iota // the access token's expiry is known
+	flagNumber                   // there is a Number
+)
 
-// maxSize is how long the binary form may be: two bytes address all of it, and
-// all values of Claims.
+// maxSize is the maximum length of the binary form. Two bytes suffice for an
+// offset into it, or into the values of Claims.
 const maxSize = 60_000
 
-// texts are the strings that are stored as they are, in their order.
+// texts returns the strings that are stored unchanged, in the order of the
+// binary form.
 func (s *Session) texts() [numTexts]*string {
 	access := &s.AccessToken.jwt
 	return [...]*string{
@@ -37,30 +41,36 @@ const (
 
 // Append appends the session's binary form to dst:
 //
-//	version, flags, ID, times, generation, common scopes,
-//	of each claim its length and how far it is from the end of the one before,
-//	lengths of payload, extra claims, other values of claims, and texts; all of these
+//	version, flags, ID, Number, times, generation, common scopes,
+//	for each claim its length and its distance from the end of the one before,
+//	lengths of payload, extra claims, other values of claims, and texts; then all of these
 func (s *Session) Append(dst []byte) ([]byte, error) {
 	stored := *s
 	commonScopes, otherScopes := packScope(s.Scope)
 	stored.Scope = otherScopes
 	payload := s.Claims.Payload()
 	if strings.Contains(payload, `"`+s.Nonce+`"`) {
-		stored.Nonce = "" // no need to say it twice
+		stored.Nonce = "" // the payload has it
 	}
 	var flags byte
 	if !s.AccessExpiry.IsZero() {
-		flags = flagAccessExpiry
+		flags |= flagAccessExpiry
+	}
+	if s.Number != (Number{}) {
+		flags |= flagNumber
 	}
 	start := len(dst)
 	dst = append(dst, version, flags)
 	dst = append(dst, s.ID[:]...)
-	dst = binary.AppendVarint(dst, s.Began.UnixMilli())
-	dst = binary.AppendVarint(dst, s.Created.Unix()-s.Began.Unix())
+	if flags&flagNumber != 0 {
+		dst = append(dst, s.Number[:]...)
+	}
+	dst = binary.AppendVarint(dst, s.Created.Unix())
+	dst = binary.AppendVarint(dst, s.IssuedAt-s.Created.Unix())
 	dst = binary.AppendVarint(dst, s.LastSeen.Unix()-s.Created.Unix())
 	dst = binary.AppendUvarint(dst, s.Generation)
 	dst = binary.AppendUvarint(dst, commonScopes)
-	if flags != 0 {
+	if flags&flagAccessExpiry != 0 {
 		dst = binary.AppendVarint(dst, s.AccessExpiry.Unix()-s.LastSeen.Unix())
 		dst = binary.AppendVarint(dst, int64(s.AccessLife/time.Second))
 	}
@@ -80,7 +90,7 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 }
 
 // appendPlaces appends where each claim's value is in the JSON, and returns the
-// values that are not: strings with escapes. It does not matter which of
+// values that are not in it: strings with escapes. It does not matter which of
 // several places is found, since each has the same bytes.
 func (c *Claims) appendPlaces(dst []byte) ([]byte, string) {
 	var decoded []byte
@@ -109,8 +119,12 @@ func (s *Session) Decode(b []byte) error {
 	}
 	r := reader{b: b[2:]}
 	copy(s.ID[:], r.bytes(len(ID{})))
-	s.Began = time.UnixMilli(r.signed())
-	s.Created = time.Unix(s.Began.Unix()+r.signed(), 0)
+	s.Number = Number{}
+	if b[1]&flagNumber != 0 {
+		copy(s.Number[:], r.bytes(len(Number{})))
+	}
+	s.Created = time.Unix(r.signed(), 0)
+	s.IssuedAt = s.Created.Unix() + r.signed()
 	s.LastSeen = time.Unix(s.Created.Unix()+r.signed(), 0)
 	s.Generation = r.unsigned()
 	scopes := r.unsigned()
@@ -125,7 +139,7 @@ func (s *Session) Decode(b []byte) error {
 	for i := range lengths {
 		lengths[i] = r.length()
 	}
-	indexed := r.bytes(payload + extra + decoded) // what the places are in
+	indexed := r.bytes(payload + extra + decoded) // the places are offsets into this
 	var texts [numTexts][]byte
 	for i, n := range lengths {
 		texts[i] = r.bytes(n)
@@ -134,13 +148,13 @@ func (s *Session) Decode(b []byte) error {
 		return ErrMalformed
 	}
 	s.Claims = Claims{json: bytes.Clone(indexed[:payload+extra]), payload: payload}
-	var space [256]byte // most often enough
+	var space [256]byte // usually enough
 	texts[textScope] = appendScope(space[:0], scopes, texts[textScope])
 	return s.take(indexed, &places, &texts)
 }
 
-// take copies all strings into s, which is one allocation: the values of
-// claims, which are at places in indexed, and texts.
+// take copies all strings into s with one allocation: the values of claims,
+// which are at places in indexed, and texts.
 func (s *Session) take(indexed []byte, places *[numClaims]place, texts *[numTexts][]byte) error {
 	n := 0
 	for i, p := range places {
@@ -170,8 +184,7 @@ func (s *Session) take(indexed []byte, places *[numClaims]place, texts *[numText
 	return nil
 }
 
-// maxLife is a year in seconds: an access token that claims to live longer is
-// taken to live so long.
+// maxLife is a year in seconds. A longer life of an access token is cut to it.
 const maxLife = 365 * 24 * 60 * 60
 
 // place is where a claim's value is in the JSON.
@@ -244,8 +257,9 @@ func (r *reader) places() (places [numClaims]place) {
 	return places
 }
 
-// commonScopes are stored as one bit each: most sessions have the same few, and
-// their cookies would be 45 bytes longer. The order is part of the binary form.
+// commonScopes are stored as one bit each. Most sessions have the same few
+// scopes, which would otherwise make a cookie 45 bytes longer. The order is
+// part of the binary form.
 var commonScopes = [...]string{
 	"openid", "profile", "offline_access", "email", "phone", "address", "roles",
 	"urn:logto:scope:organizations", "urn:logto:scope:organization_roles",

@@ -24,6 +24,7 @@ func FuzzDecode(f *testing.F) {
 			s.Claims = parse(`{"sub":"a\/b","name":"\u0041","roles":["x"],"email_verified":true}`, "")
 		},
 		func(s *session.Session) { s.Nonce, s.Scope = "n", "sso_identities api:read" },
+		func(s *session.Session) { s.Number, s.IssuedAt = session.Number{}, s.Created.Add(time.Hour).Unix() },
 		func(s *session.Session) { s.AccessExpiry, s.LastSeen = time.Time{}, s.Created.Add(-time.Hour) },
 	} {
 		s := full()

@@ -1,7 +1,7 @@
 // Package session holds what a session keeps, and its binary form: it is
 // decoded once for each request, without parsing JSON.
 //
-//	s := &session.Session{ID: session.NewID(), Began: began, RefreshToken: token, …}
+//	s := &session.Session{ID: session.NewID(), Created: now, RefreshToken: token, …}
 //	if s.Claims, err = session.ParseClaims(payload, ""); err != nil {
 //		return err
 //	}
@@ -41,12 +41,17 @@ func NewID() (id ID) {
 	return id
 }
 
-// Session is what a session keeps. Times are kept in seconds, but Began in
-// milliseconds, since it is compared with sign-outs.
+// Number tells the sessions of a person that began before all of them were ended
+// from those that began later. The zero Number is that of a person whose sessions
+// were never ended.
+type Number [8]byte
+
+// Session is what a session keeps. Times are kept in seconds.
 type Session struct {
 	ID         ID
-	Began      time.Time // when the sign-in that made the session began
-	Created    time.Time // when that sign-in was completed
+	Number     Number    // of its person, when it began
+	IssuedAt   int64     // when the provider issued the sign-in's ID token (iat), in seconds since 1970 by its clock
+	Created    time.Time // when the sign-in was completed
 	LastSeen   time.Time // when the session was last written as in use
 	Generation uint64    // counts the session's refreshes
 	Claims     Claims    // of the verified ID token, and of userinfo beside it
@@ -80,8 +85,16 @@ func (s *Session) Due(now time.Time, ahead time.Duration) bool {
 // Limits are those of a session's life. What the session says is compared with
 // them, and not a cookie's Max-Age, which a browser may ignore.
 type Limits struct {
-	Idle time.Duration // after it was last written as seen
-	Max  time.Duration // after it was made
+	Idle    time.Duration // after it was last written as seen
+	Max     time.Duration // after it was made
+	Offline time.Duration // without word from the provider; see Adrift
+}
+
+// Adrift reports whether a session that can be refreshed has not been for too long
+// after its access token expired, so that requests are not answered any more. It
+// goes on once the provider answers.
+func (l Limits) Adrift(s *Session, now time.Time) bool {
+	return s.RefreshToken != "" && !s.AccessExpiry.IsZero() && !now.Before(s.AccessExpiry.Add(l.Offline))
 }
 
 // Ended reports why a session has reached a limit, or "".

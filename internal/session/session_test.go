@@ -20,9 +20,8 @@ func jwt(payload string) session.JWT {
 }
 
 func full() *session.Session {
-	began := time.UnixMilli(1_700_000_000_123)
 	return &session.Session{
-		ID: session.ID{1, 2, 3, 15: 16}, Began: began,
+		ID: session.ID{1, 2, 3, 15: 16}, Number: session.Number{7: 9}, IssuedAt: 1_700_000_004,
 		Created: time.Unix(1_700_000_007, 0), LastSeen: time.Unix(1_700_003_600, 0),
 		Generation: 300, Claims: parse(`{"sub":"u1","sid":"s1"}`, `{"custom_data":{"a":1}}`),
 		IDHeader: `{"alg":"ES384"}`, IDSignature: strings.Repeat("\xf0", 96),
@@ -31,7 +30,7 @@ func full() *session.Session {
 	}
 }
 
-// parse returns claims of a payload and extra claims that have some.
+// parse is session.ParseClaims, and panics on an error.
 func parse(payload, extra string) session.Claims {
 	c, err := session.ParseClaims(payload, extra)
 	if err != nil {
@@ -53,11 +52,11 @@ func written(t testing.TB, s *session.Session) []byte {
 // decode writes a session and reads it.
 func decode(t *testing.T, s *session.Session) *session.Session {
 	t.Helper()
-	b, got := written(t, s), full() // of which nothing may be left
+	b, got := written(t, s), full() // Decode must overwrite all of it
 	if err := got.Decode(b); err != nil {
 		t.Fatalf("Decode: got error %v; want none", err)
 	}
-	clear(b) // of which it may keep nothing
+	clear(b) // got must not refer to b
 	return got
 }
 
@@ -65,17 +64,20 @@ func TestDecode(t *testing.T) {
 	for name, change := range map[string]func(*session.Session){
 		"all fields": func(*session.Session) {},
 		"only claims": func(s *session.Session) {
-			*s = session.Session{Began: s.Began, Created: s.Created, LastSeen: s.LastSeen, Claims: parse(`{}`, "")}
+			*s = session.Session{IssuedAt: s.IssuedAt, Created: s.Created, LastSeen: s.LastSeen, Claims: parse(`{}`, "")}
 		},
-		"a JWT as access token":         func(s *session.Session) { s.AccessToken = session.Pack(jwt(`{"aud":"api"}`).Compact()) },
-		"no signature kept":             func(s *session.Session) { s.IDHeader, s.IDSignature = "", "" },
-		"an unknown life":               func(s *session.Session) { s.AccessLife = 0 },
-		"an expiry before the last use": func(s *session.Session) { s.AccessExpiry = s.LastSeen.Add(-time.Hour) },
-		"a clock that was set back":     func(s *session.Session) { s.LastSeen = s.Created.Add(-time.Hour) },
-		"a nonce":                       func(s *session.Session) { s.Nonce = "n" },
-		"scopes of all kinds":           func(s *session.Session) { s.Scope = "openid sso_identities api:read api:write" },
-		"two dots and not a JWT":        func(s *session.Session) { s.AccessToken = session.Pack("a.b!.c") },
-		"strings with escapes":          func(s *session.Session) { s.Claims = parse(`{"sub":"a\/b","name":"\u0041\n"}`, "") },
+		"a JWT as access token":                    func(s *session.Session) { s.AccessToken = session.Pack(jwt(`{"aud":"api"}`).Compact()) },
+		"no signature kept":                        func(s *session.Session) { s.IDHeader, s.IDSignature = "", "" },
+		"an unknown life":                          func(s *session.Session) { s.AccessLife = 0 },
+		"an expiry before the last use":            func(s *session.Session) { s.AccessExpiry = s.LastSeen.Add(-time.Hour) },
+		"a person without a number":                func(s *session.Session) { s.Number = session.Number{} },
+		"a provider's clock that is an hour ahead": func(s *session.Session) { s.IssuedAt = s.Created.Add(time.Hour).Unix() },
+		"a clock that was set back":                func(s *session.Session) { s.LastSeen = s.Created.Add(-time.Hour) },
+		"a nonce":                                  func(s *session.Session) { s.Nonce = "n" },
+		"no scope":                                 func(s *session.Session) { s.Scope = "" },
+		"scopes of all kinds":                      func(s *session.Session) { s.Scope = "openid sso_identities api:read api:write" },
+		"two dots and not a JWT":                   func(s *session.Session) { s.AccessToken = session.Pack("a.b!.c") },
+		"strings with escapes":                     func(s *session.Session) { s.Claims = parse(`{"sub":"a\/b","name":"\u0041\n"}`, "") },
 	} {
 		want := full()
 		change(want)
@@ -87,8 +89,8 @@ func TestDecode(t *testing.T) {
 
 func TestIDToken(t *testing.T) {
 	s := full()
-	if got, ok := session.SplitJWT(s.IDToken()); !ok || got != jwt(`{"sub":"u1","sid":"s1"}`) {
-		t.Errorf("got %+v of %q; want its parts", got, s.IDToken())
+	if got, want := s.IDToken(), jwt(`{"sub":"u1","sid":"s1"}`).Compact(); got != want {
+		t.Errorf("got %q; want %q", got, want)
 	}
 	s.IDSignature = ""
 	if got := s.IDToken(); got != "" {
@@ -125,6 +127,57 @@ func TestDue(t *testing.T) {
 	}
 }
 
+// A refresh token whose provider has not answered since the access token expired.
+func TestLimits_Adrift(t *testing.T) {
+	expiry := time.Unix(1_700_000_000, 0)
+	l := session.Limits{Offline: 8 * time.Hour}
+	for _, row := range []struct {
+		name  string
+		s     session.Session
+		after time.Duration // the access token expired
+		want  bool
+	}{
+		{"before it expires", session.Session{RefreshToken: "r", AccessExpiry: expiry}, -time.Minute, false},
+		{"a second before the limit", session.Session{RefreshToken: "r", AccessExpiry: expiry}, 8*time.Hour - time.Second, false},
+		{"at the limit", session.Session{RefreshToken: "r", AccessExpiry: expiry}, 8 * time.Hour, true},
+		{"in a later generation", session.Session{RefreshToken: "r", AccessExpiry: expiry, Generation: 7}, 9 * time.Hour, true},
+		{"without a refresh token", session.Session{AccessExpiry: expiry}, 9 * time.Hour, false},
+		{"an unknown expiry", session.Session{RefreshToken: "r"}, 9 * time.Hour, false},
+	} {
+		if got := l.Adrift(&row.s, expiry.Add(row.after)); got != row.want {
+			t.Errorf("%s: got %t; want %t", row.name, got, row.want)
+		}
+	}
+}
+
+func TestSplitJWT(t *testing.T) {
+	good := jwt(`{"sub":"u"}`).Compact()
+	if j, ok := session.SplitJWT(good); !ok || j.Compact() != good {
+		t.Errorf("got %v, %v; want the token back", j, ok)
+	}
+	for name, s := range map[string]string{
+		"opaque":                   "abcdef",
+		"two parts":                "YQ.YQ",
+		"four parts":               "YQ.YQ.YQ.YQ",
+		"an empty part":            "YQ..YQ",
+		"padding":                  "YQ==.YQ.YQ",
+		"bits beyond the last one": "YR.YQ.YQ",
+		"line breaks, which encoding/base64 ignores": "Y\nQ.YQ.YQ",
+		"not base64": "Y!.YQ.YQ",
+	} {
+		if j, ok := session.SplitJWT(s); ok {
+			t.Errorf("%s: got %v; want it refused, since Compact would return another text", name, j)
+		}
+	}
+	for name, j := range map[string]session.JWT{
+		"without its signature": {Header: "x", Payload: "x"}, "without its header": {Payload: "x", Signature: "x"}, "without its claims": {Header: "x", Signature: "x"},
+	} {
+		if got := j.Compact(); got != "" {
+			t.Errorf("%s: got %q; want nothing", name, got)
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	l := session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour}
 	now := time.Unix(1_700_000_000, 0)
@@ -139,10 +192,10 @@ func TestLimits(t *testing.T) {
 		{"used less than a quarter of the idle time ago", time.Hour * 30, 6*time.Hour - 1, "", 18*time.Hour + 1, false},
 		{"used a quarter of the idle time ago", time.Hour * 30, 6 * time.Hour, "", 18 * time.Hour, true},
 		{"a second before it is idle", time.Hour * 30, 24*time.Hour - time.Second, "", time.Second, true},
-		{"idle at the second", time.Hour * 30, 24 * time.Hour, "idle", 0, true},
-		{"idle for long", time.Hour * 90, 48 * time.Hour, "idle", -24 * time.Hour, true},
+		{"at the idle time", time.Hour * 30, 24 * time.Hour, "idle", 0, true},
+		{"long after the idle time", time.Hour * 90, 48 * time.Hour, "idle", -24 * time.Hour, true},
 		{"a second before its lifetime is over", 14*24*time.Hour - time.Second, 0, "", time.Second, false},
-		{"its lifetime is over at the second", 14 * 24 * time.Hour, 0, "lifetime", 0, false},
+		{"at the end of its lifetime", 14 * 24 * time.Hour, 0, "lifetime", 0, false},
 		{"both", 20 * 24 * time.Hour, 10 * 24 * time.Hour, "lifetime", -9 * 24 * time.Hour, true},
 		{"the clock was set back by an hour", -time.Hour, -time.Hour, "", 25 * time.Hour, false},
 		{"the clock was set back by a year", -365 * 24 * time.Hour, -365 * 24 * time.Hour, "", 14 * 24 * time.Hour, false},
@@ -172,6 +225,29 @@ func TestAppend_Scope(t *testing.T) {
 	}
 }
 
+// Few people have had all their sessions ended at once, so most cookies have no
+// number.
+func TestAppend_NoNumber(t *testing.T) {
+	s := full()
+	with := len(written(t, s))
+	s.Number = session.Number{}
+	if without := len(written(t, s)); with-without != len(s.Number) {
+		t.Errorf("got %d bytes with a number, %d without; want %d fewer", with, without, len(s.Number))
+	}
+}
+
+// A JWT is kept decoded, which saves a quarter of its length.
+func TestAppend_JWT(t *testing.T) {
+	token := jwt(`{"aud":"` + strings.Repeat("a", 600) + `"}`).Compact()
+	s := full()
+	s.AccessToken = session.Pack(token)
+	packed := len(written(t, s))
+	s.AccessToken = session.Pack(token + ".") // not a JWT
+	if plain := len(written(t, s)); packed > plain-len(token)/5 {
+		t.Errorf("got %d bytes with a JWT of %d, %d with a text of that length; want a fifth of it less", packed, len(token), plain)
+	}
+}
+
 func TestAppend_TooLarge(t *testing.T) {
 	s := full()
 	s.Claims = parse(`{"name":"\n`+strings.Repeat("x", 35_000)+`"}`, "") // kept twice
@@ -188,9 +264,9 @@ func TestAppend_TooLarge(t *testing.T) {
 // Stored sessions outlive the program that wrote them.
 func TestAppend_SameForm(t *testing.T) {
 	b := written(t, full())
-	const want = "version 2: 420473f009f76a78b72f5d06ecf708c13accd3b325d10f1dfbe332aa2769a8e1"
+	const want = "version 3: 06f04fae7090a723a0edc1fdbc786d8a5f3af1b258bfdf0545a8ba26e9314a24"
 	if got := fmt.Sprintf("version %d: %x", b[0], sha256.Sum256(b)); got != want {
-		t.Errorf("got %s; want %s, or another version with another form", got, want)
+		t.Errorf("got %s; want %s (if the form has changed, raise the version)", got, want)
 	}
 }
 
@@ -202,19 +278,19 @@ func TestDecode_Malformed(t *testing.T) {
 	for n := range b {
 		refused[strconv.Itoa(n)+" bytes of it"] = b[:n]
 	}
-	// The places of claims are behind version, flags, ID, and six numbers of these
-	// lengths.
-	places := 2 + len(session.ID{}) + 6 + 1 + 2 + 2 + 1 + 2 + 2
+	// The places of claims are behind version, flags, ID, Number, and seven numbers
+	// of these lengths.
+	places := 2 + len(session.ID{}) + len(session.Number{}) + 5 + 1 + 2 + 2 + 1 + 2 + 2
 	for name, change := range map[string][]byte{
-		"a claim before the beginning":  {1, 1},
-		"a claim beyond the end":        {1, 0xfe, 0x7f},
-		"a claim longer than all there": {0xff, 0x7f},
+		"a claim before the beginning":    {1, 1},
+		"a claim beyond the end":          {1, 0xfe, 0x7f},
+		"a claim longer than the session": {0xff, 0x7f},
 	} {
 		bad := bytes.Clone(b)
 		copy(bad[places:], change)
 		refused[name] = bad
 	}
-	// In the second claim only, so that what follows is read as it was written.
+	// Only the second claim is changed, so that what follows is read correctly.
 	if got := b[places : places+4]; got[0] != 2 || got[2] != 2 {
 		t.Fatalf("got claims at % x; want two of two bytes", got)
 	}

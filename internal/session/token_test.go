@@ -15,12 +15,12 @@ import (
 func TestParseToken(t *testing.T) {
 	until, expiry := time.Unix(1_700_000_000, 0), time.Unix(1_700_000_060, 0)
 	for name, want := range map[string]session.Token{
-		"all fields":               {Access: "opaque", Scope: "api:read api:write", Until: until, Expiry: expiry},
-		"no scope":                 {Access: "opaque", Until: until, Expiry: expiry},
-		"an unknown expiry":        {Access: "opaque", Scope: "a", Until: until},
-		"a JWT":                    {Access: jwt(`{"aud":"api"}`).Compact(), Until: until, Expiry: expiry},
-		"what looks like a length": {Access: "\x00\x01\x02", Scope: "\x05", Until: until, Expiry: expiry},
-		"long":                     {Access: strings.Repeat("t", 100_000), Scope: strings.Repeat("s", 300), Until: until, Expiry: expiry},
+		"all fields":                    {Access: "opaque", Scope: "api:read api:write", Until: until, Expiry: expiry},
+		"no scope":                      {Access: "opaque", Until: until, Expiry: expiry},
+		"an unknown expiry":             {Access: "opaque", Scope: "a", Until: until},
+		"a JWT":                         {Access: jwt(`{"aud":"api"}`).Compact(), Until: until, Expiry: expiry},
+		"bytes that look like a length": {Access: "\x00\x01\x02", Scope: "\x05", Until: until, Expiry: expiry},
+		"long":                          {Access: strings.Repeat("t", 100_000), Scope: strings.Repeat("s", 300), Until: until, Expiry: expiry},
 	} {
 		written := want
 		written.Until = want.Until.Add(999 * time.Millisecond) // times are kept in seconds
@@ -48,7 +48,7 @@ func TestParseToken_Malformed(t *testing.T) {
 		"a number that does not end":       append([]byte{1}, bytes.Repeat([]byte{0xff}, 20)...),
 		"a scope and no token":             {1, 0, 0, 0, 1, 'a'},
 		"a scope longer than what is left": {1, 0, 0, 0, 4, 'a'},
-		"a scope longer than can be":       {1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 'a'},
+		"a scope longer than possible":     {1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 'a'},
 		"a bad time before a good token":   append(append([]byte{1}, bytes.Repeat([]byte{0x80}, 11)...), 'b'),
 		"another version":                  append([]byte{2}, whole[1:]...),
 	} {

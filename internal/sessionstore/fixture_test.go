@@ -42,7 +42,7 @@ func newStore(t testing.TB, store sessions.Store) *sessionstore.Store {
 func small() *session.Session {
 	now := time.Unix(1_700_000_000, 0)
 	return &session.Session{
-		ID: session.ID{7}, Began: now, Created: now, LastSeen: now,
+		ID: session.ID{7}, IssuedAt: now.Unix(), Created: now, LastSeen: now,
 		Claims: parse(`{"sub":"u1"}`), IDHeader: `{"alg":"ES384"}`, IDSignature: strings.Repeat("g", 96),
 		RefreshToken: "refresh-canary", AccessToken: session.Pack("access-canary"), AccessExpiry: now.Add(time.Hour),
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/gosignin/signin/internal/session"
 )
 
-// Under the race detector sync.Pool forgets at random, which costs allocations.
+// Under the race detector, sync.Pool drops items at random, which causes
+// allocations.
 func TestLoad_Allocations(t *testing.T) {
 	v := newStore(t, nil)
 	r, s := request(save(t, v, small(), true)...), new(session.Session)

@@ -61,8 +61,19 @@ func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
 	}
 }
 
-// unambiguous is a gorilla store that finds no session in a request with two cookies
-// of a name. The store that it wraps would choose one of them.
+// OnServer reports whether sessions are kept on the server, so that a browser
+// has only an ID. Of gorilla's stores, only CookieStore keeps them in cookies.
+func (st *Store) OnServer() bool {
+	u, ok := st.store.(unambiguous)
+	if !ok {
+		return false
+	}
+	_, cookies := u.Store.(*sessions.CookieStore)
+	return !cookies
+}
+
+// unambiguous is a gorilla store that finds no session in a request with two
+// cookies of the same name. The store that it wraps would choose one of them.
 type unambiguous struct{ sessions.Store }
 
 // New returns the session that a request presents, or a new one.
@@ -102,7 +113,7 @@ func (st *Store) Load(r *http.Request, s *session.Session) (found bool, err erro
 func (b *buffers) open(box *seal.Box, text string, s *session.Session) bool {
 	var err error
 	b.sealed, err = base64.RawURLEncoding.Strict().AppendDecode(b.sealed[:0], []byte(text))
-	// The length shows line breaks, which encoding/base64 ignores.
+	// Comparing the lengths detects line breaks, which encoding/base64 ignores.
 	if err != nil || base64.RawURLEncoding.EncodedLen(len(b.sealed)) != len(text) {
 		return false
 	}
@@ -157,7 +168,7 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	if err != nil && !st.isForged(r.Context(), err) {
 		return err
 	}
-	if fresh || err != nil || kept.IsNew { // a new session may have the ID of one that is gone
+	if fresh || err != nil || kept.IsNew { // a new session may have the ID of a deleted one
 		kept = sessions.NewSession(st.store, st.name) // without an ID: the store makes one
 	}
 	kept.Values = map[any]any{valueKey: text}
@@ -167,8 +178,8 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	if err == nil || errors.Is(err, cookie.ErrTooLarge) || !mayBeRefusal(err) || st.Check(r.Context()) != nil {
 		return err
 	}
-	// The store accepts an empty session, so it has keys and its server answers. If it
-	// refuses the session again, the problem is not a passing one.
+	// The store accepts an empty session, so it has keys and its server
+	// answers. If it refuses the session again, the problem is not temporary.
 	if err = st.store.Save(r, w, kept); err != nil && mayBeRefusal(err) {
 		return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
 			ErrTooLarge, len(text), err)
@@ -176,13 +187,13 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	return err
 }
 
-// Forget deletes the session that the store has for the cookie of a request: an
-// attacker who has planted a store's cookie in this browser must not read the new
-// session with it, nor the old one.
+// Forget deletes the session that the store has for the cookie of a request. An
+// attacker who has planted a store's cookie in this browser must not be able to
+// use it to read the new session, or the old one.
 func (st *Store) Forget(r *http.Request) error {
 	store := st.store
 	if u, ok := store.(unambiguous); ok {
-		store = u.Store // it finds one session of two; deleting one is better than none
+		store = u.Store // it finds one of two sessions; deleting one is better than none
 	}
 	kept, err := store.New(r, st.name)
 	if err != nil && st.isForged(r.Context(), err) || err == nil && kept.IsNew {
@@ -202,9 +213,10 @@ func (st *Store) Remove(w http.ResponseWriter, r *http.Request) error {
 	return st.Forget(r)
 }
 
-// unsetSecond deletes the second cookie if the browser has one, and withdraws one
-// from this answer. It deletes a second cookie even if it was not part of a session,
-// since with another second cookie beside it, no session could be read.
+// unsetSecond deletes the second cookie if the browser has one, and withdraws
+// any from this answer. It deletes a second cookie even if it was not part of a
+// session: together with that of a later session, it would make the session
+// unreadable.
 func unsetSecond(cookies cookie.Writer, w http.ResponseWriter, r *http.Request, name string) {
 	second := cookie.Second(name)
 	cookie.Withdraw(w, second)

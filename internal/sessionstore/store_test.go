@@ -72,13 +72,32 @@ func TestStore_GorillaStores(t *testing.T) {
 	}
 }
 
-// forgedError is what securecookie says of a cookie that no key has made.
+// If the browser has the session itself, an old copy of it can be recognized.
+func TestOnServer(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		store sessions.Store
+		want  bool
+	}{
+		"the default":     {nil, false},
+		"CookieStore":     {sessions.NewCookieStore(hashKey, blockKey), false},
+		"FilesystemStore": {sessions.NewFilesystemStore(t.TempDir(), hashKey), true},
+		"one in memory":   {newFaulty(), true},
+	} {
+		if got := newStore(t, row.store).OnServer(); got != row.want {
+			t.Errorf("%s: got %t; want %t", name, got, row.want)
+		}
+	}
+}
+
+// forgedError returns securecookie's error for a cookie that was not made with
+// a key.
 func forgedError(keyPairs ...[]byte) error {
 	_, err := sessions.NewCookieStore(keyPairs...).New(request(name+"=Zm9yZ2Vk"), name)
 	return err
 }
 
-// What a store gets is sealed, and under our options.
+// A store gets sealed sessions, with our options.
 func TestSave_ServerSideStore(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()
@@ -89,7 +108,7 @@ func TestSave_ServerSideStore(t *testing.T) {
 		if err := v.Save(w, request(name+"=id1"), small(), day, fresh); err != nil {
 			t.Fatalf("Save: got error %v; want none", err)
 		}
-		wantCookies(t, w, set(name)) // and not that an old one is deleted
+		wantCookies(t, w, set(name)) // and none that deletes an old one
 		want := sessions.Options{Path: "/", MaxAge: 86400, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		if got := store.options[i]; !reflect.DeepEqual(got, want) || len(store.kept) != 1+i/2 {
 			t.Errorf("got options %+v, %d sessions; want %+v, and a new session only if it is fresh", got, len(store.kept), want)
@@ -128,11 +147,11 @@ func TestSave_StoreLimit(t *testing.T) {
 
 	s.RefreshToken = strings.Repeat("r", 70_000)
 	if err := v.Save(httptest.NewRecorder(), request(), s, day, true); !errors.Is(err, sessionstore.ErrTooLarge) {
-		t.Errorf("beyond what a session may have: got %v; want ErrTooLarge", err)
+		t.Errorf("more than a session may have: got %v; want ErrTooLarge", err)
 	}
 }
 
-// codecErr is what securecookie says of a cookie.
+// codecErr is an error of securecookie about a cookie.
 type codecErr struct{ decode, usage, internal bool }
 
 func (codecErr) Error() string      { return "no cookie of ours" }
@@ -154,7 +173,7 @@ func TestStore_Broken(t *testing.T) {
 	}{
 		{"it works", &faulty{}, ""},
 		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget"},
-		{"New is refused a file", &faulty{newErr: refused}, "Load Save Forget"},
+		{"New may not read a file", &faulty{newErr: refused}, "Load Save Forget"},
 		{"a server that is down, on a Unix socket", &faulty{newErr: socket}, "Load Save Forget"},
 		{"a CookieStore without keys", &faulty{newErr: forgedError()}, "Load Save Forget"},
 		{"a codec that fails", &faulty{newErr: codecErr{internal: true}}, "Load Save Forget"},
@@ -162,10 +181,10 @@ func TestStore_Broken(t *testing.T) {
 		{"a forged cookie, and another key does not work", &faulty{newErr: codecErr{decode: true, internal: true}}, ""},
 		{"a cookie that is too long", &faulty{newErr: codecErr{}}, ""},
 		{"a file that is gone", &faulty{newErr: gone}, ""},
-		{"a file that is gone, and no writing", &faulty{newErr: gone, saveErr: errBroken}, "Load Save Forget Check"},
-		{"a session that is gone, and no writing", &faulty{newErr: fs.ErrNotExist, saveErr: errBroken}, "Save Check"},
+		{"a file that is gone, and Save fails", &faulty{newErr: gone, saveErr: errBroken}, "Load Save Forget Check"},
+		{"a session that is gone, and Save fails", &faulty{newErr: fs.ErrNotExist, saveErr: errBroken}, "Save Check"},
 		{"Save fails", &faulty{saveErr: errBroken}, "Save Check"},
-		{"Save is refused a file", &faulty{saveErr: refused}, "Save Check"},
+		{"Save may not write a file", &faulty{saveErr: refused}, "Save Check"},
 		{"deleting fails", &faulty{deleteErr: errBroken}, "Forget Check"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -205,7 +224,7 @@ func TestStore_Broken(t *testing.T) {
 	}
 }
 
-// picky takes empty sessions only.
+// picky accepts only empty sessions.
 type picky struct {
 	*faulty
 	err   error
@@ -220,8 +239,8 @@ func (s *picky) Save(r *http.Request, w http.ResponseWriter, kept *sessions.Sess
 	return s.faulty.Save(r, w, kept)
 }
 
-// A session is too large only if the store says so twice. What a disk or a network
-// says is not about the size.
+// A session is too large only if the store says so twice. Errors of a disk or a
+// network are not about the size.
 func TestSave_Refused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -243,8 +262,8 @@ func TestSave_Refused(t *testing.T) {
 	}
 }
 
-// A session has one text. Its length modulo three decides how many bits of the last
-// character must be zero.
+// A session has only one valid encoding. Its length modulo three decides how
+// many bits of the last character must be zero.
 func TestLoad_OneTextForASession(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()

@@ -12,7 +12,7 @@ import (
 // bad is what a row wants if the value must be refused.
 const bad = "<refused>"
 
-// str makes a rule that returns a URL one that returns text.
+// str turns a rule that returns a URL into one that returns text.
 func str(rule func(string) (*url.URL, error)) func(string) (string, error) {
 	return func(s string) (string, error) {
 		u, err := rule(s)
@@ -23,7 +23,7 @@ func str(rule func(string) (*url.URL, error)) func(string) (string, error) {
 	}
 }
 
-// What every kind of URL must be is tested with Origin.
+// The rules that all kinds of URL share are tested with Origin.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	const longest = "x234567890123456789012345678901234567890123456789012345678901234"
@@ -125,7 +125,7 @@ func TestLists(t *testing.T) {
 		{"the default scopes", scopes, nil, []string{"openid", "profile", "offline_access"}},
 		{"more scopes, each kept once", scopes, []string{"email", "profile", "email"},
 			[]string{"openid", "profile", "offline_access", "email"}},
-		{"no default scopes, and openid stays", alone, []string{"email"}, []string{"openid", "email"}},
+		{"no default scopes except openid", alone, []string{"email"}, []string{"openid", "email"}},
 		// https://www.rfc-editor.org/rfc/rfc6749#section-3.3
 		{"two scopes in one", scopes, []string{"a b"}, nil},
 		{"an empty scope", scopes, []string{""}, nil},

@@ -31,9 +31,9 @@ func TestMemory_HeapOfEntries(t *testing.T) {
 	for _, length := range []int{1, 9, 45, 1200} {
 		for _, mebibytes := range []int{4, 5, 6, 7, 8} {
 			limit := mebibytes << 20
-			m, _ := newMemory(sharedstate.Limits{Entries: 1 << 30, Bytes: limit})
+			m, _ := newMemory(sharedstate.Limits{Entries: 1 << 30, Bytes: limit + limit/7}) // an eighth is for ends
 			value, before, n := make([]byte, length), heap(), 0
-			for ; m.Set(t.Context(), keyOf("e", n), value, time.Hour) == nil; n++ {
+			for ; m.Set(t.Context(), keyOf("n", n), value, time.Hour) == nil; n++ {
 			}
 			share := float64(heap()-before) / float64(limit)
 			runtime.KeepAlive(m)
@@ -51,7 +51,7 @@ func TestMemory_HeapOfFlood(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	before, most := heap(), 0
 	for i := range 480_000 {
-		class, ttl := "etooo"[random.IntN(5):][:1], time.Duration(1+random.IntN(20))*time.Minute
+		class, ttl := "entuu"[random.IntN(5):][:1], time.Duration(1+random.IntN(20))*time.Minute
 		err := m.Set(t.Context(), keyOf(class, i), make([]byte, random.IntN(100)), ttl)
 		if err != nil && !errors.Is(err, sharedstate.ErrFull) {
 			t.Fatalf("Set: got error %v; want none, or ErrFull", err)
@@ -68,14 +68,14 @@ func TestMemory_HeapOfFlood(t *testing.T) {
 
 func TestLook_Allocations(t *testing.T) {
 	m, _ := newMemory(sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20})
-	st, s := open(t, m, issuer, client), with(t, both)
+	st, s := open(t, m), with(t, both)
 	got := testing.AllocsPerRun(1000, func() {
 		if standing, err := st.Look(context.Background(), s); err != nil || !standing.Plain() {
 			t.Errorf("got %+v, %v; want nothing to say", standing, err)
 		}
 	})
-	if got > 3 {
-		t.Errorf("got %v allocations; want 3 at most", got)
+	if got > 1 {
+		t.Errorf("got %v allocations; want 1, of the names", got)
 	}
 }
 
@@ -84,9 +84,9 @@ func TestLook_Allocations(t *testing.T) {
 func BenchmarkLook(b *testing.B) {
 	m, _ := newMemory(sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20})
 	for i := range 100_000 {
-		noError(b, m.Set(b.Context(), keyOf("e", i), make([]byte, 9), ttl))
+		noError(b, m.Set(b.Context(), keyOf("n", i), make([]byte, 29), ttl))
 	}
-	st, s := open(b, m, issuer, client), with(b, both)
+	st, s := open(b, m), with(b, both)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		s.ID[i%8]++

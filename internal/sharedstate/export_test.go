@@ -5,13 +5,9 @@ package sharedstate
 func (m *Memory) Len() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return len(m.entries)
+	return len(m.slots)
 }
 
 // SweptIfFull is the most expired entries that one write drops for want of room;
 // a few are dropped besides.
 const SweptIfFull = sweptIfFull + swept
-
-// Whether entries under a key are kept, or cached.
-func Kept(key string) bool   { return classOf(key) == kept }
-func Cached(key string) bool { return classOf(key) == cached }

@@ -27,15 +27,18 @@ const entryCost = 136
 type class int
 
 const (
-	ordinary class = iota // refused when seven eighths of the room are used
+	ordinary class = iota // refused when seven eighths of its room are used
 	kept                  // accepted up to the limit, and never dropped
+	end                   // the same, in room that nothing else may use
 	cached                // dropped first
 )
 
 // classOf tells by the kind of an entry what it is worth.
 func classOf(key string) class {
 	switch key[0] {
-	case 'e', 'n', 'l', 'j': // only the provider can make logout tokens
+	case 'e', 'x':
+		return end
+	case 'n', 'h', 's', 'g', 'l', 'j': // of sessions that there are; of logout tokens, which the provider makes
 		return kept
 	case 't':
 		return cached
@@ -45,39 +48,53 @@ func classOf(key string) class {
 
 // Memory is a Store for one process, bounded. It is safe for concurrent use.
 //
-// An attacker may fill it: each sign-in that is started and each logout token
-// leaves an entry. So it has a limit, and a rule for what gives way: what can
-// be fetched again is dropped first; new ordinary entries are refused before
-// the limit is reached; what must not be lost, a sign-out above all, may use
-// the room kept free for it and is never dropped before it expires. When even
-// that is full, writing fails.
+// It has a limit, and a rule for what gives way. An eighth is for ends alone,
+// whatever fills the rest: a sign-out must not fail because many people have signed
+// in. Of the rest, what can be fetched again is dropped first, and new sign-ins are
+// refused before the limit is reached, so that the sessions that there are go on.
+// Nothing else is dropped before it expires. When even that is full, writing fails.
+//
+// Time is what has passed by the clock's monotonic reading: a clock that is set
+// forward for a moment must not forget a sign-out.
 type Memory struct {
-	now    func() time.Time
-	limits Limits
-	most   Limits // seven eighths of them, for entries that are not kept
+	now   func() time.Time
+	start time.Time
+	ends  Limits // what ends may use
+	most  Limits // all else, up to here
+	early Limits // and ordinary entries up to here
 
-	mu      sync.RWMutex
-	entries map[string]*entry
-	cached  queue
-	others  queue // all that is not cached
+	mu     sync.RWMutex
+	slots  map[string]*slot
+	queues [3]queue // of ends, cached and others
 }
 
-type entry struct {
+// Which queue is for what.
+const (
+	forEnds = iota
+	forCached
+	forOthers
+)
+
+type slot struct {
 	key     string
 	value   []byte
-	expires int64 // nanoseconds since 1970
-	index   int   // in its queue
+	expires time.Duration // after the start
+	index   int           // in its queue
 }
 
-func (e *entry) size() int { return len(e.key) + len(e.value) + entryCost }
+func (e *slot) size() int { return len(e.key) + len(e.value) + entryCost }
 
 // NewMemory returns an empty Memory.
 func NewMemory(now func() time.Time, limits Limits) *Memory {
+	ends := Limits{limits.Entries / 8, limits.Bytes / 8}
+	most := Limits{limits.Entries - ends.Entries, limits.Bytes - ends.Bytes}
 	return &Memory{
-		now: now, limits: limits, entries: make(map[string]*entry),
-		most: Limits{Entries: limits.Entries - limits.Entries/8, Bytes: limits.Bytes - limits.Bytes/8},
+		now: now, start: now(), slots: make(map[string]*slot),
+		ends: ends, most: most, early: Limits{most.Entries - most.Entries/8, most.Bytes - most.Bytes/8},
 	}
 }
+
+func (m *Memory) passed() time.Duration { return m.now().Sub(m.start) }
 
 // none is what Get returns if no key has a value, as for most requests: each
 // would allocate 96 bytes otherwise.
@@ -112,7 +129,7 @@ func (m *Memory) Get(_ context.Context, keys ...string) ([][]byte, error) {
 func (m *Memory) Set(_ context.Context, key string, value []byte, ttl time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.put(key, value, ttl)
+	return m.put(key, value, ttl, false)
 }
 
 // Add stores a copy of value under key for ttl, unless key has a value; it
@@ -123,14 +140,14 @@ func (m *Memory) Add(_ context.Context, key string, value []byte, ttl time.Durat
 	if m.live(key) != nil {
 		return false, nil
 	}
-	err := m.put(key, value, ttl)
+	err := m.put(key, value, ttl, true)
 	return err == nil, err
 }
 
 // live returns the entry of a key; nil if there is none, or it has expired.
-func (m *Memory) live(key string) *entry {
-	e := m.entries[key]
-	if e == nil || e.expires <= m.now().UnixNano() {
+func (m *Memory) live(key string) *slot {
+	e := m.slots[key]
+	if e == nil || e.expires <= m.passed() {
 		return nil
 	}
 	return e
@@ -140,16 +157,16 @@ func (m *Memory) live(key string) *entry {
 func (m *Memory) Delete(_ context.Context, key string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.remove(m.entries[key])
+	m.remove(m.slots[key])
 	return nil
 }
 
-func (m *Memory) put(key string, value []byte, ttl time.Duration) error {
-	now := m.now()
-	e := &entry{key: key, value: append([]byte{}, value...), expires: now.Add(ttl).UnixNano()}
-	old := m.entries[key]
+func (m *Memory) put(key string, value []byte, ttl time.Duration, added bool) error {
+	now := m.passed()
+	e := &slot{key: key, value: append([]byte{}, value...), expires: now + ttl}
+	old := m.slots[key]
 	m.remove(old)
-	err := m.makeRoom(e, now.UnixNano())
+	err := m.makeRoom(e, now, added)
 	if err != nil {
 		e = old
 	}
@@ -166,39 +183,54 @@ const (
 )
 
 // sweep drops up to n entries that have expired, and reports whether more have.
-func (m *Memory) sweep(now int64, n int) (more bool) {
-	for _, q := range []*queue{&m.cached, &m.others} {
-		for len(q.entries) > 0 && q.entries[0].expires <= now {
+func (m *Memory) sweep(now time.Duration, n int) (more bool) {
+	for i := range m.queues {
+		q := &m.queues[i]
+		for len(q.slots) > 0 && q.slots[0].expires <= now {
 			if n == 0 {
 				return true
 			}
 			n--
-			m.remove(q.entries[0])
+			m.remove(q.slots[0])
 		}
 	}
 	return false
 }
 
 // makeRoom drops what gives way for e; before ErrFull, only what has expired.
-func (m *Memory) makeRoom(e *entry, now int64) error {
-	limits := m.most
+func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
+	q, limits := m.queueOf(e), m.early
 	if classOf(e.key) == kept {
-		limits = m.limits
+		limits = m.most
 	}
-	// Whether there is room once every cached entry has given way.
-	fits := func() bool { return limits.fit(len(m.others.entries)+1, m.others.bytes+e.size()) }
-	if m.sweep(now, swept) && !fits() && m.sweep(now, sweptIfFull) {
-		// A thousand entries have made room for one, and more will follow: this takes
-		// nothing of the room that is kept free.
-		limits = m.limits
+	if q == &m.queues[forEnds] {
+		// One account can end any number of its sessions, by sign-ins above all. That must
+		// not keep another's sign-out out, nor a logout token or EndSessions.
+		eighths := 8
+		if e.key[0] == 'e' {
+			eighths = 7
+			if added { // of a session that was replaced, or that the provider refused
+				eighths = 6
+			}
+		}
+		limits = Limits{m.ends.Entries * eighths / 8, m.ends.Bytes / 8 * eighths}
+	}
+	if q == &m.queues[forCached] { // there is room for it once others have given way
+		q = &m.queues[forOthers]
+	}
+	fits := func() bool { return limits.fit(len(q.slots)+1, q.bytes+e.size()) }
+	if m.sweep(now, swept) && !fits() && m.sweep(now, sweptIfFull) && classOf(e.key) != end {
+		// A thousand entries have made room for one, and more will follow.
+		limits = m.most
 	}
 	if !fits() {
 		return ErrFull
 	}
-	// Whatever the class of e: otherwise a later entry would have to drop all cached
-	// ones at once.
-	for len(m.cached.entries) > 0 && !m.most.fit(len(m.entries)+1, m.cached.bytes+m.others.bytes+e.size()) {
-		m.remove(m.cached.entries[0])
+	// For any class but ends, or one entry would have to drop all that were left.
+	cached, others := &m.queues[forCached], &m.queues[forOthers]
+	for classOf(e.key) != end && len(cached.slots) > 0 &&
+		!m.early.fit(len(cached.slots)+len(others.slots)+1, cached.bytes+others.bytes+e.size()) {
+		m.remove(cached.slots[0])
 	}
 	return nil
 }
@@ -207,37 +239,40 @@ func (l Limits) fit(entries, bytes int) bool { return entries <= l.Entries && by
 
 // insert and remove do nothing with nil.
 
-func (m *Memory) insert(e *entry) {
+func (m *Memory) insert(e *slot) {
 	if e != nil {
-		m.entries[e.key] = e
+		m.slots[e.key] = e
 		heap.Push(m.queueOf(e), e)
 	}
 }
 
-func (m *Memory) remove(e *entry) {
+func (m *Memory) remove(e *slot) {
 	if e != nil {
-		delete(m.entries, e.key)
+		delete(m.slots, e.key)
 		heap.Remove(m.queueOf(e), e.index)
 	}
 }
 
-func (m *Memory) queueOf(e *entry) *queue {
-	if classOf(e.key) == cached {
-		return &m.cached
+func (m *Memory) queueOf(e *slot) *queue {
+	switch classOf(e.key) {
+	case end:
+		return &m.queues[forEnds]
+	case cached:
+		return &m.queues[forCached]
 	}
-	return &m.others
+	return &m.queues[forOthers]
 }
 
 // queue is a heap of entries: the one that expires first is at its top.
 type queue struct {
-	entries []*entry
-	bytes   int
+	slots []*slot
+	bytes int
 }
 
-func (q *queue) Len() int           { return len(q.entries) }
-func (q *queue) Less(i, j int) bool { return q.entries[i].expires < q.entries[j].expires }
+func (q *queue) Len() int           { return len(q.slots) }
+func (q *queue) Less(i, j int) bool { return q.slots[i].expires < q.slots[j].expires }
 func (q *queue) Swap(i, j int) {
-	h := q.entries
+	h := q.slots
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
@@ -245,17 +280,17 @@ func (q *queue) Swap(i, j int) {
 // Push and Pop are for container/heap.
 
 func (q *queue) Push(x any) {
-	e := x.(*entry)
-	e.index = len(q.entries)
-	q.entries = append(q.entries, e)
+	e := x.(*slot)
+	e.index = len(q.slots)
+	q.slots = append(q.slots, e)
 	q.bytes += e.size()
 }
 
 func (q *queue) Pop() any {
-	last := len(q.entries) - 1
-	e := q.entries[last]
-	q.entries[last] = nil
-	q.entries = q.entries[:last]
+	last := len(q.slots) - 1
+	e := q.slots[last]
+	q.slots[last] = nil
+	q.slots = q.slots[:last]
 	q.bytes -= e.size()
 	return e
 }

@@ -3,29 +3,27 @@
 // which one-time values have been used. It also keeps that in memory, for
 // applications of one process.
 //
-// Shared state knows no compare-and-swap, so a refresh must not overwrite what
-// it has not seen: a sign-out is one key, a successor is another, and a refresh
-// that does not know of a sign-out cannot undo it.
+// Shared state knows no compare-and-swap, so nothing that matters is overwritten
+// by a writer that has read before. A sign-out is one entry, a successor another:
+// a refresh that does not know of a sign-out cannot undo it. A successor is added
+// once and later reduced to a mark that leads on; how far is found by looking,
+// and the entry that says so is a hint.
 //
-// Keys are hashes of kind, issuer, client and value, so shared state shows
-// neither who is signed in nor a session ID that would be of use. Values that
-// hold something are sealed under their full key: one copied to another key
-// does not open.
+// Names are hashes of a secret that only holders of Config.Keys know. Values are
+// sealed under their name: one copied to another name does not open. What is
+// under one of our names and does not open is an error, and never "no entry".
 package sharedstate
 
 import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/gosignin/signin/internal/seal"
-	"github.com/gosignin/signin/internal/session"
 )
 
 // Store is shared state as the root package defines it.
@@ -36,100 +34,136 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// Clocks is how far those of replicas, and of their shared state, may differ.
+const Clocks = 10 * time.Minute
+
+// Config is what a State works with.
+type Config struct {
+	Store          Store
+	Keys           [][]byte
+	Issuer, Client string
+	// TTL is how long an entry that ends or moves on a session is kept: as long as
+	// any cookie that it speaks of can still be of use.
+	TTL time.Duration
+	// PersonTTL is how long an end of all sessions of a person is kept: as long as
+	// any session lives.
+	PersonTTL time.Duration
+	// SinceTTL is how long is kept when that was, for sign-ins that are under way: as
+	// long as one may take. A clock that is ahead refuses sign-ins for no longer.
+	SinceTTL time.Duration
+	Now      func() time.Time
+}
+
 // State is immutable and safe for concurrent use.
 type State struct {
-	store Store
-	scope [16]byte
-	ttl   time.Duration
+	cfg    Config
+	store  Store
+	namer  namer
+	values *seal.Ring
 
-	successors, notes, tokens *seal.Ring
-
-	spaces sync.Pool // for the keys of a session
+	spaces sync.Pool // for the names of what decides about a session
 }
 
-// New returns the State of one client at one issuer. ttl is how long an entry
-// that ends or moves on a session is kept: as long as any cookie that it speaks
-// of can still be of use.
-func New(store Store, keys [][]byte, issuer, client string, ttl time.Duration) (*State, error) {
-	st := &State{store: store, ttl: ttl, spaces: sync.Pool{New: func() any { return new([most]string) }}}
-	in := binary.BigEndian.AppendUint32(nil, uint32(len(issuer)))
-	sum := sha256.Sum256(append(append(in, issuer...), client...))
-	copy(st.scope[:], sum[:])
-	var err, err2, err3 error
-	st.successors, err = seal.NewRing(keys, "shared next", issuer, client)
-	st.notes, err2 = seal.NewRing(keys, "shared used", issuer, client)
-	st.tokens, err3 = seal.NewRing(keys, "shared token", issuer, client)
-	return st, errors.Join(err, err2, err3)
+// New returns the State of one client at one issuer.
+func New(cfg Config) (*State, error) {
+	namer, err := newNamer(cfg.Keys, cfg.Issuer, cfg.Client)
+	values, err2 := seal.NewRing(cfg.Keys, "shared", cfg.Issuer, cfg.Client)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	st := &State{cfg: cfg, store: cfg.Store, namer: namer, values: values}
+	st.spaces.New = func() any { s := make([]string, 0, deciding*len(cfg.Keys)); return &s }
+	return st, nil
 }
 
-// Standing is what shared state says of a session.
-type Standing struct {
-	Ended      bool
-	Reason     Reason // why it has ended
-	Superseded bool   // the browser has shown a later generation
-	Successor  []byte // sealed; nil if this is the newest generation
+// entry is what was found under one of an entry's names. The zero entry is none.
+type entry struct {
+	name  string
+	value []byte // sealed
 }
 
-// Plain reports that shared state says nothing of the session.
-func (s Standing) Plain() bool { return !s.Ended && !s.Superseded && s.Successor == nil }
+func (e entry) there() bool { return e.value != nil }
 
-// superseded is what a successor is reduced to. What is sealed is longer.
-var superseded = []byte{'s'}
+// ErrBroken means that what is under a name of ours is not what we wrote there.
+var ErrBroken = errors.New("signin: shared state holds a value that does not open")
 
-// Look reads what shared state says of a session.
-func (st *State) Look(ctx context.Context, s *session.Session) (Standing, error) {
-	// A Store has the slice only until it returns, so the next request can use it.
-	space := st.spaces.Get().(*[most]string)
-	defer func() {
-		clear(space[:]) // the keys keep alive what they are part of
-		st.spaces.Put(space)
-	}()
-	values, err := st.get(ctx, st.keys(space[:0], s)...)
+// open opens an entry that is there.
+func (st *State) open(e entry) ([]byte, error) {
+	plain, err := st.values.Box(e.name).Open(nil, e.value)
 	if err != nil {
-		return Standing{}, err
+		return nil, ErrBroken
 	}
-	return read(values, s.Began), nil
+	return plain, nil
 }
 
-// read makes a Standing of the values of a session's keys.
-func read(values [][]byte, began time.Time) Standing {
-	var s Standing
-	for i, v := range values[1:] {
-		reason, at := readEnd(v)
-		// A session ID belongs to one sign-in, so its end needs no time. With one, a
-		// clock that was set back would undo a sign-out.
-		if reason == 0 || i > 0 && began.UnixMilli() > at {
-			continue
-		}
-		// A sign-out outweighs any other reason: its token is revoked.
-		if !s.Ended || reason == SignedOut {
-			s.Ended, s.Reason = true, reason
-		}
-	}
-	if len(values[0]) == len(superseded) {
-		s.Superseded = true
-	} else {
-		s.Successor = values[0]
-	}
-	return s
+func (st *State) seal(name string, plain []byte) []byte {
+	return st.values.Box(name).Seal(nil, plain)
 }
 
-func (st *State) getOne(ctx context.Context, key string) ([]byte, error) {
-	values, err := st.get(ctx, key)
+// get reads entries, each given by its names.
+func (st *State) get(ctx context.Context, all ...[]string) ([]entry, error) {
+	var names []string
+	for _, of := range all {
+		names = append(names, of...)
+	}
+	values, err := st.read(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	return values[0], nil
+	found := make([]entry, len(all))
+	for i, of := range all {
+		for j, name := range of {
+			if values[j] != nil && !found[i].there() {
+				found[i] = entry{name, values[j]}
+			}
+		}
+		values = values[len(of):]
+	}
+	return found, nil
 }
 
-// get reads shared state. Values that are not one for each key say nothing
-// about any of them.
-func (st *State) get(ctx context.Context, keys ...string) ([][]byte, error) {
-	values, err := st.store.Get(ctx, keys...)
-	if err == nil && len(values) != len(keys) {
-		return nil, fmt.Errorf("signin: shared state gave %d values for %d keys", len(values), len(keys))
+// read reads the store. Values that are not one for each name say nothing about
+// any of them.
+func (st *State) read(ctx context.Context, names []string) ([][]byte, error) {
+	values, err := st.store.Get(ctx, names...)
+	if err == nil && len(values) != len(names) {
+		return nil, fmt.Errorf("signin: shared state gave %d values for %d keys", len(values), len(names))
 	}
 	return values, failure("reading", err)
+}
+
+// set writes an entry under the first of its names, whatever is there.
+func (st *State) set(ctx context.Context, doing string, names []string, plain []byte, ttl time.Duration) error {
+	return failure(doing, st.store.Set(ctx, names[0], st.seal(names[0], plain), ttl))
+}
+
+// add writes an entry unless it is there, and reports whether it was not.
+//
+// While Config.Keys are rotated, replicas have other keys, in another order, and
+// two of them may add the same entry at once. So it is added under all of its
+// names, in an order that is the same everywhere: of two replicas that have a key
+// in common, one fails at the first name that both have.
+func (st *State) add(ctx context.Context, doing string, names []string, plain []byte, ttl time.Duration) (bool, error) {
+	for i, at := range st.namer.fixed {
+		name := names[at]
+		ok, err := st.store.Add(ctx, name, st.seal(name, plain), ttl)
+		if ok && err == nil {
+			continue
+		}
+		for _, before := range st.namer.fixed[:i] { // also if the time is over
+			err = errors.Join(err, st.store.Delete(context.WithoutCancel(ctx), names[before]))
+		}
+		return false, failure(doing, err)
+	}
+	return true, nil
+}
+
+func (st *State) remove(ctx context.Context, doing string, names []string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, st.store.Delete(ctx, name))
+	}
+	return failure(doing, errors.Join(errs...))
 }
 
 // failure says what could not be done; nil if err is.
@@ -143,16 +177,19 @@ func failure(doing string, err error) error {
 // Check writes an entry, reads it, and removes it.
 func (st *State) Check(ctx context.Context) error {
 	probe := []byte(rand.Text())
-	key := st.Key(Probe, probe)
-	if err := st.store.Set(ctx, key, probe, time.Minute); err != nil {
-		return failure("writing to", err)
-	}
-	value, err := st.getOne(ctx, key)
-	switch {
-	case err != nil:
+	names := st.namer.names(Probe, probe)
+	if err := st.set(ctx, "writing to", names, probe, time.Minute); err != nil {
 		return err
-	case !bytes.Equal(value, probe):
+	}
+	found, err := st.get(ctx, names)
+	if err != nil {
+		return err
+	}
+	if !found[0].there() {
 		return errors.New("signin: shared state does not give back what was written to it")
 	}
-	return failure("deleting from", st.store.Delete(ctx, key))
+	if plain, err := st.open(found[0]); err != nil || !bytes.Equal(plain, probe) {
+		return errors.New("signin: shared state gives back something else than was written to it")
+	}
+	return st.remove(ctx, "deleting from", names)
 }

@@ -1,7 +1,6 @@
 package sharedstate_test
 
 import (
-	"bytes"
 	"reflect"
 	"testing"
 	"time"
@@ -15,13 +14,8 @@ const api = "https://api.test"
 func apiToken() *session.Token {
 	return &session.Token{
 		Access: "the-access-token", Scope: "read",
-		Expiry: start.Add(time.Hour).Truncate(time.Second), Until: start.Add(time.Minute).Truncate(time.Second),
+		Expiry: start.Add(time.Hour), Until: start.Add(time.Minute),
 	}
-}
-
-func keepToken(t *testing.T, st *sharedstate.State, s *session.Session, a session.Audience, token *session.Token) {
-	t.Helper()
-	noError(t, st.KeepToken(t.Context(), s.ID, a, token, time.Minute))
 }
 
 // wantKept compares what is found for an audience; nil is nothing.
@@ -35,7 +29,7 @@ func wantKept(t *testing.T, what string, st *sharedstate.State, s *session.Sessi
 
 func TestKeepToken_ForSessionAndAudience(t *testing.T) {
 	s, v := newShared(), with(t, both)
-	st := open(t, s, issuer, client)
+	st := open(t, s)
 	audiences := []session.Audience{
 		{}, {Resource: api}, {Organization: "org"}, {Resource: api, Organization: "org"},
 		// The same bytes, split elsewhere.
@@ -48,54 +42,37 @@ func TestKeepToken_ForSessionAndAudience(t *testing.T) {
 	}
 	for _, a := range audiences {
 		wantKept(t, "before it is kept", st, v, a, nil)
-		keepToken(t, st, v, a, tokenOf(a))
+		noError(t, st.KeepToken(t.Context(), v.ID, a, tokenOf(a), time.Minute))
 	}
 	for _, a := range audiences {
 		want := tokenOf(a)
 		wantKept(t, "the same session", st, v, a, want)
 		wantKept(t, "another session", st, changed(v, func(s *session.Session) { s.ID[0]++ }), a, nil)
 		wantKept(t, "its next generation", st, successorTo(v, "r"), a, want)
-		wantKept(t, "another issuer", open(t, s, "https://other.test", client), v, a, nil)
-		wantKept(t, "another client", open(t, s, issuer, "other"), v, a, nil)
-		wantKept(t, "another key", open(t, s, issuer, client, key(2)), v, a, nil)
-		wantKept(t, "the key rotates", open(t, s, issuer, client, key(2), key(1)), v, a, want)
 	}
-	for k, value := range s.values {
-		if bytes.Contains(value, []byte("access")) || bytes.Contains(value, []byte("read")) ||
-			s.ttls[k] != time.Minute || len(k) != sharedstate.KeyLen {
-			t.Errorf("%s: got %q for %v; want it sealed, for a minute", k, value, s.ttls[k])
+	for k := range s.values {
+		if s.ttls[k] != time.Minute {
+			t.Errorf("%s: got it kept for %v; want a minute", k, s.ttls[k])
 		}
 	}
 }
 
-func TestLookForToken_Spoiled(t *testing.T) {
-	s, v := newShared(), with(t, both)
-	st, other := open(t, s, issuer, client), changed(v, func(s *session.Session) { s.ID[0]++ })
-	// keep keeps a token, and returns its key.
-	keep := func(v *session.Session, token *session.Token) string {
-		keepToken(t, st, v, session.Audience{}, token)
-		_, _, _ = st.LookForToken(t.Context(), v, session.Audience{})
-		return s.asked[len(s.asked)-1]
-	}
-	place := keep(v, apiToken())
-	for name, value := range map[string][]byte{
-		"copied from another key": s.values[keep(other, apiToken())],
-		"garbage":                 []byte("garbage"),
-		"empty":                   {},
-		"without an access token": s.values[keep(v, &session.Token{Until: start})],
-	} {
-		s.values[place] = value
-		wantKept(t, name, st, v, session.Audience{}, nil)
-	}
+// A later version may write tokens that this one cannot read: they are fetched again.
+func TestLookForToken_UnreadableForm(t *testing.T) {
+	st, v := open(t, newShared()), with(t, both)
+	noError(t, st.KeepToken(t.Context(), v.ID, session.Audience{}, &session.Token{Until: start}, time.Minute))
+	wantKept(t, "a token without characters", st, v, session.Audience{}, nil)
 }
 
 func TestLookForToken_Standing(t *testing.T) {
-	st, v := open(t, newShared(), issuer, client), with(t, both)
-	keepToken(t, st, v, session.Audience{}, apiToken())
+	s, v := newShared(), with(t, both)
+	st := open(t, s)
+	noError(t, st.KeepToken(t.Context(), v.ID, session.Audience{}, apiToken(), time.Minute))
 	add(t, st, v, successorTo(v, "r"))
-	end(t, st, sharedstate.EndedSubject, "u1", out, start)
+	noError(t, st.EndPerson(t.Context(), "u1"))
+	s.rounds = 0
 	got, token, err := st.LookForToken(t.Context(), v, session.Audience{})
-	if err != nil || token == nil || !got.Ended || got.Reason != out || got.Successor == nil {
-		t.Errorf("got %+v, %v, %v; want the token, a successor and the end", got, token, err)
+	if err != nil || token == nil || got.Ended != sharedstate.ByApplication || got.Newest() || s.rounds != 1 {
+		t.Errorf("got %+v, %v, %v in %d round trips; want the token, a successor and the end in one", got, token, err, s.rounds)
 	}
 }

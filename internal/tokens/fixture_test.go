@@ -29,8 +29,8 @@ import (
 
 const nonce = "the-nonce"
 
-// now is when all tests happen.
-var now = time.Unix(1_800_000_000, 0)
+// now is when all tests happen, and issued when the provider issues ID tokens.
+var now, issued = time.Unix(1_800_000_000, 0), time.Unix(1_799_999_997, 0)
 
 var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -120,7 +120,7 @@ type object = map[string]any
 func (f *fake) idToken(changes object) string {
 	f.t.Helper()
 	claims := object{
-		"iss": f.URL, "aud": "app", "sub": "alice", "sid": "s1", "nonce": nonce, "iat": now.Unix(), "exp": now.Unix() + 3600,
+		"iss": f.URL, "aud": "app", "sub": "alice", "sid": "s1", "nonce": nonce, "iat": issued.Unix(), "exp": now.Unix() + 3600,
 	}
 	maps.Copy(claims, changes)
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
@@ -197,7 +197,7 @@ func (f *fake) session(claims object, extra string) *session.Session {
 		f.t.Fatalf("ParseClaims: got error %v; want none", err)
 	}
 	return &session.Session{
-		ID: session.ID{7}, Began: now.Add(-2 * time.Hour), Created: now.Add(-2 * time.Hour), LastSeen: now.Add(-time.Hour), Generation: 4,
+		ID: session.ID{7}, Number: session.Number{5}, IssuedAt: now.Add(-2 * time.Hour).Unix(), Created: now.Add(-2 * time.Hour), LastSeen: now.Add(-time.Hour), Generation: 4,
 		Claims: parsed, IDHeader: jwt.Header, IDSignature: jwt.Signature, RefreshToken: "old-refresh", AccessToken: session.Pack("old-access"),
 		AccessExpiry: now, AccessLife: time.Hour, Scope: "openid profile",
 	}

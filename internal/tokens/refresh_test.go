@@ -60,7 +60,8 @@ func TestRefresh(t *testing.T) {
 		before := f.session(object{"name": "Old"}, "")
 		r := *before
 		next, err := s.Refresh(t.Context(), &r)
-		if err != nil || described(next) != row.want || !next.LastSeen.Equal(now) || next.ID != r.ID || next.Generation != r.Generation {
+		if err != nil || described(next) != row.want || !next.LastSeen.Equal(now) ||
+			next.ID != r.ID || next.Number != r.Number || next.IssuedAt != r.IssuedAt || !next.Created.Equal(r.Created) || next.Generation != r.Generation {
 			t.Fatalf("%s: got %+v, %v; want %s", row.name, next, err, row.want)
 		}
 		if got := claimsOf(t, next)["name"]; got != row.claim || next.Nonce != row.nonce {
@@ -162,6 +163,9 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		{"userinfo fails, and there were no other claims", func(f *fake) { f.info = reply{status: 500} }, "", "", "New"},
 		{"more claims than a session can keep", func(f *fake) {
 			f.info = reply{body: object{"sub": "alice", "custom_data": strings.Repeat("x", 70_000)}}
+		}, `{"custom_data":1}`, `{"custom_data":1}`, "Old"},
+		{"more claims than a session can keep beside its tokens", func(f *fake) {
+			f.info = reply{body: object{"sub": "alice", "custom_data": strings.Repeat("x", 59_750)}}
 		}, `{"custom_data":1}`, `{"custom_data":1}`, "Old"},
 	} {
 		f, s := newFake(t, withUserInfo)

@@ -42,13 +42,9 @@ type Source struct {
 	Now   func() time.Time
 }
 
-// Redeem turns an authorization code into a session without an ID. Errors are the
-// provider package's, and [session.ErrTooLarge].
-func (src *Source) Redeem(ctx context.Context, code, verifier string, want jwt.Expect) (*session.Session, error) {
-	got, err := src.Provider.Exchange(ctx, code, verifier)
-	if err != nil {
-		return nil, err
-	}
+// Accept makes a session without an ID of what the provider has given for an
+// authorization code. Errors are the provider package's, and [session.ErrTooLarge].
+func (src *Source) Accept(ctx context.Context, got *provider.Tokens, want jwt.Expect) (*session.Session, error) {
 	want.AccessToken = got.AccessToken
 	id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, want)
 	if err != nil {
@@ -56,7 +52,7 @@ func (src *Source) Redeem(ctx context.Context, code, verifier string, want jwt.E
 	}
 	now := src.Now()
 	s := &session.Session{
-		Created: now, LastSeen: now,
+		Created: now, LastSeen: now, IssuedAt: id.IssuedAt.Unix(),
 		Scope: strings.Join(src.Scopes, " "), // RFC 6749, section 5.1: if omitted, what was asked for
 	}
 	take(s, got)

@@ -25,7 +25,17 @@ func described(s *session.Session) string {
 		s.RefreshToken, s.AccessToken.String(), life, s.Scope, kept, s.Claims.Text(session.Subject))
 }
 
-func TestRedeem(t *testing.T) {
+// accept does what a callback does with a code.
+func accept(t *testing.T, src *tokens.Source, want jwt.Expect) (*session.Session, error) {
+	t.Helper()
+	got, err := src.Provider.Exchange(t.Context(), "the-code", "the-verifier")
+	if err != nil {
+		t.Fatalf("Exchange: got error %v; want none", err)
+	}
+	return src.Accept(t.Context(), got, want)
+}
+
+func TestAccept(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		logto   bool
@@ -33,10 +43,7 @@ func TestRedeem(t *testing.T) {
 		want    string
 	}{
 		{"all", false, nil, `new-refresh, new-access for 10m0s, openid email, ID token of alice`},
-		{
-			"no scope: what was asked for", false, object{"scope": nil},
-			`new-refresh, new-access for 10m0s, openid profile offline_access, ID token of alice`,
-		},
+		{"no scope: what was asked for", false, object{"scope": nil}, `new-refresh, new-access for 10m0s, openid profile offline_access, ID token of alice`},
 		{"no refresh token", false, object{"refresh_token": nil}, `, new-access for 10m0s, openid email, ID token of alice`},
 		{"no expiry: an hour", false, object{"expires_in": nil}, `new-refresh, new-access for 1h0m0s, openid email, ID token of alice`},
 		// There an ID token is of no use at a sign-out, so a cookie need not hold it.
@@ -44,43 +51,36 @@ func TestRedeem(t *testing.T) {
 	} {
 		f, s := newFake(t, func(s *tokens.Source) { s.Logto = row.logto })
 		f.answers(row.changes)
-		r, err := s.Redeem(t.Context(), "the-code", "the-verifier", jwt.Expect{Nonce: nonce})
+		r, err := accept(t, s, jwt.Expect{Nonce: nonce})
 		if err != nil || described(r) != row.want {
 			t.Fatalf("%s: got %s, %v; want %s", row.name, described(r), err, row.want)
 		}
-		if r.ID != (session.ID{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || !r.Began.IsZero() ||
+		if r.ID != (session.ID{}) || r.Number != (session.Number{}) || !r.Created.Equal(now) || !r.LastSeen.Equal(now) || r.IssuedAt != issued.Unix() ||
 			r.Generation != 0 || r.Nonce != "" || r.Claims.Extra() != "" {
-			t.Errorf("%s: got %+v; want a new session, without an ID, a beginning or userinfo", row.name, r)
+			t.Errorf("%s: got %+v; want a new session, without an ID, a number or userinfo", row.name, r)
 		}
 		if raw := f.tokens.body.(object)["id_token"]; !row.logto && r.IDToken() != raw {
 			t.Errorf("%s: got ID token %q; want %q", row.name, r.IDToken(), raw)
-		}
-		form := f.form()
-		if form.Get("code") != "the-code" || form.Get("code_verifier") != "the-verifier" || form.Get("grant_type") != "authorization_code" {
-			t.Errorf("%s: got form %v; want code and verifier", row.name, form)
 		}
 		f.quiet(nil)
 	}
 }
 
 // Package jwt tests which ID tokens are refused; these show what they are held to.
-func TestRedeem_Refused(t *testing.T) {
+func TestAccept_Refused(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		answer func(f *fake)
 		nonce  string
 		kind   provider.Kind
 	}{
-		{"the code", func(f *fake) { f.refuses(400, "invalid_grant", "confidential") }, nonce, provider.Refused},
-		{"no ID token", func(f *fake) { f.answers(object{"id_token": nil}) }, nonce, provider.Rejected},
 		{"an ID token of another sign-in", func(f *fake) { f.answers(nil) }, "another", provider.Rejected},
 		{"an ID token with the hash of another access token", func(f *fake) { f.answersID(object{"at_hash": atHash("x")}) }, nonce, provider.Rejected},
 		{"the keys cannot be had", func(f *fake) { f.answers(nil); f.keys = 500 }, nonce, provider.Unavailable},
-		{"the provider fails", func(f *fake) { f.tokens = reply{status: 500} }, nonce, provider.Unavailable},
 	} {
 		f, s := newFake(t)
 		row.answer(f)
-		r, err := s.Redeem(t.Context(), "the-code", "the-verifier", jwt.Expect{Nonce: row.nonce})
+		r, err := accept(t, s, jwt.Expect{Nonce: row.nonce})
 		if wantKind(t, row.name, err, row.kind); r != nil {
 			t.Errorf("%s: got %+v; want no session", row.name, r)
 		}
@@ -89,7 +89,7 @@ func TestRedeem_Refused(t *testing.T) {
 }
 
 // Userinfo is not signed, so it does not replace what the ID token says.
-func TestRedeem_UserInfo(t *testing.T) {
+func TestAccept_UserInfo(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		token object
@@ -113,7 +113,7 @@ func TestRedeem_UserInfo(t *testing.T) {
 		f.answersID(row.token)
 		row.info["sub"] = "alice"
 		f.info = reply{body: row.info}
-		r, err := s.Redeem(t.Context(), "c", "v", jwt.Expect{Nonce: nonce})
+		r, err := accept(t, s, jwt.Expect{Nonce: nonce})
 		if err != nil || r.Claims.Extra() != row.want || len(f.bearers) != 1 || f.bearers[0] != "Bearer new-access" {
 			t.Errorf("userinfo has %s: got %+v, %v, for %q; want extra claims %q", row.name, r, err, f.bearers, row.want)
 		}
@@ -125,7 +125,7 @@ func TestRedeem_UserInfo(t *testing.T) {
 		f, s := newFake(t, withUserInfo)
 		f.answers(nil)
 		f.info = info
-		_, err := s.Redeem(t.Context(), "c", "v", jwt.Expect{Nonce: nonce})
+		_, err := accept(t, s, jwt.Expect{Nonce: nonce})
 		if err == nil {
 			t.Errorf("userinfo %s: got no error; want one", name)
 		}

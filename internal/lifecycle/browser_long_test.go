@@ -1,0 +1,8 @@
+//go:build long
+
+package lifecycle_test
+
+const (
+	honestDays = 200
+	copiedRuns = 40
+)

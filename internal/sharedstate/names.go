@@ -1,0 +1,136 @@
+package sharedstate
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+
+	"github.com/gosignin/signin/internal/seal"
+	"github.com/gosignin/signin/internal/session"
+)
+
+// Kind is what an entry is for. Its first letter is also the name's, so that a
+// Memory can tell what must not be dropped, and operators what fills their store.
+type Kind string
+
+const (
+	EndedSession         Kind = "e"                     // by session ID
+	EndedProviderSession Kind = "x provider session"    // by sid
+	EndedSubject         Kind = "x subject"             // by sub
+	EndedWithoutSID      Kind = "x subject without sid" // by sub
+	Number               Kind = "x number"              // by sub
+	Since                Kind = "x since"               // by sub
+	Successor            Kind = "n"                     // by session ID and generation
+	Newest               Kind = "h"                     // by session ID
+	ShownByBrowser       Kind = "s"                     // by session ID
+	Grace                Kind = "g"                     // by session ID
+	Lease                Kind = "l"                     // by session ID and generation
+	EndLease             Kind = "x lease"               // by the kind and value of an end
+	Callback             Kind = "c"                     // by state: the lease of its callback
+	Used                 Kind = "u"                     // by state
+	LogoutToken          Kind = "j"                     // by jti
+	Token                Kind = "t"                     // by session ID and audience
+	Probe                Kind = "u probe"               // by a random value
+)
+
+// NameLen is the length of every name.
+const NameLen = 2 + 20
+
+// namer makes the names of entries. A name is a hash of a secret that is derived
+// from one of Config.Keys, so that another deployment on the same store, and a
+// person who may write to it, can name nothing of ours.
+type namer struct {
+	// secrets are in the order of Config.Keys: what is written has a name by the
+	// first, what is read is looked for under all.
+	secrets [][]byte
+	// fixed is their order wherever the same keys are configured: see State.add.
+	fixed []int
+}
+
+func newNamer(keys [][]byte, issuer, client string) (namer, error) {
+	secrets, err := seal.Derive(keys, "shared names")
+	if err != nil {
+		return namer{}, err
+	}
+	n := namer{secrets: make([][]byte, len(secrets)), fixed: make([]int, len(secrets))}
+	in := binary.BigEndian.AppendUint32(nil, uint32(len(issuer)))
+	in = append(append(in, issuer...), client...)
+	for i, secret := range secrets {
+		sum := sha256.Sum256(append(secret, in...))
+		n.secrets[i], n.fixed[i] = sum[:], i
+	}
+	slices.SortFunc(n.fixed, func(i, j int) int {
+		return cmp.Or(bytes.Compare(n.secrets[i], n.secrets[j]), cmp.Compare(i, j))
+	})
+	return n, nil
+}
+
+// names returns the names of an entry, in the order of Config.Keys.
+func (n *namer) names(kind Kind, value []byte) (all []string) {
+	for _, secret := range n.secrets {
+		all = append(all, string(appendName(nil, kind, hash(secret, kind, value))))
+	}
+	return all
+}
+
+// ofSession returns the names of an entry about a session, or about one of its
+// generations.
+func (n *namer) ofSession(kind Kind, id session.ID, generation uint64) (all []string) {
+	for _, secret := range n.secrets {
+		all = append(all, string(appendSessionName(nil, kind, hash(secret, "session", id[:]), generation)))
+	}
+	return all
+}
+
+// appendSessionName appends a name that is about a session, given the hash of its
+// ID: every request needs two such names, and half of a name's cost is the hash.
+// 96 bits of it are enough, since session IDs are random.
+func appendSessionName(dst []byte, kind Kind, sum [32]byte, generation uint64) []byte {
+	sum[12], sum[13], sum[14] = byte(generation>>16), byte(generation>>8), byte(generation)
+	return appendName(dst, kind, sum)
+}
+
+// appendName appends a name of 120 bits of a hash: of fewer bits than the hash
+// has, it cannot be extended.
+func appendName(dst []byte, kind Kind, sum [32]byte) []byte {
+	return base64.RawURLEncoding.AppendEncode(append(dst, kind[0], '.'), sum[:15])
+}
+
+func hash(secret []byte, kind Kind, value []byte) [32]byte {
+	var space [128]byte // enough for what providers send; what is longer allocates
+	in := append(space[:0], secret...)
+	in = append(in, kind...)
+	in = append(in, 0) // ends the kind
+	return sha256.Sum256(append(in, value...))
+}
+
+// deciding is how many entries decide about a session.
+const deciding = 5
+
+// deciding appends the names of the entries that decide about a session, those
+// of one of Config.Keys after those of another: its successor's, and those by
+// which it may have ended.
+func (n *namer) deciding(names []string, s *session.Session) []string {
+	var space [deciding * NameLen]byte // one allocation for all, since each request needs them
+	all := space[:0]
+	subject := []byte(s.Claims.Text(session.Subject))
+	withoutSID, sid := EndedWithoutSID, subject
+	if text := s.Claims.Text(session.SessionID); text != "" {
+		withoutSID, sid = EndedProviderSession, []byte(text)
+	}
+	for _, secret := range n.secrets {
+		sum := hash(secret, "session", s.ID[:])
+		all = appendSessionName(all, Successor, sum, s.Generation)
+		all = appendSessionName(all, EndedSession, sum, 0)
+		all = appendName(all, Number, hash(secret, Number, subject))
+		all = appendName(all, EndedSubject, hash(secret, EndedSubject, subject))
+		all = appendName(all, withoutSID, hash(secret, withoutSID, sid))
+	}
+	for joined := string(all); joined != ""; joined = joined[NameLen:] {
+		names = append(names, joined[:NameLen])
+	}
+	return names
+}
