@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,16 +44,14 @@ func TestBackChannelLogout(t *testing.T) {
 		})
 	}
 	for name, test := range map[string]func(*testing.T){
-		"P-rp-backchannel-rpinitlogout":                                               oneOfTwo,
-		"8.3 sub only ends every session of the person":                               func(t *testing.T) { ends(t, signintest.Alice().Subject, false, 3) },
-		"8.3 sid only ends one of three sessions":                                     func(t *testing.T) { ends(t, "", true, 1) },
-		"8.3 sid and sub ends one of three sessions":                                  func(t *testing.T) { ends(t, signintest.Alice().Subject, true, 1) },
-		"8.3 jti twice is 200 and nothing more":                                       tokenTwice,
-		"8.3 arriving before the callback has finished, the session does not survive": beforeCallback,
-		"8.3 another tenant's sid, and an unknown one, end nothing here":              anotherTenant,
-		"8.3 keys that cannot be fetched are 503":                                     withoutKeys,
-		"8.3 shared state that fails is 503, and the token works afterwards":          withoutSharedState,
-		"8.3 at a replica whose clock is slow":                                        slowReplica,
+		"P-rp-backchannel-rpinitlogout":                                      oneOfTwo,
+		"8.3 sub only ends every session of the person":                      func(t *testing.T) { ends(t, signintest.Alice().Subject, false, 3) },
+		"8.3 sid only ends one of three sessions":                            func(t *testing.T) { ends(t, "", true, 1) },
+		"8.3 sid and sub ends one of three sessions":                         func(t *testing.T) { ends(t, signintest.Alice().Subject, true, 1) },
+		"8.3 jti twice is 200 and nothing more":                              tokenTwice,
+		"8.3 another tenant's sid, and an unknown one, end nothing here":     anotherTenant,
+		"8.3 keys that cannot be fetched are 503":                            withoutKeys,
+		"8.3 shared state that fails is 503, and the token works afterwards": withoutSharedState,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +93,9 @@ func oneOfTwo(t *testing.T) {
 	if got := bob.who(); got != signintest.Bob().Subject {
 		t.Errorf("Bob: got %q; want him signed in still", got)
 	}
-	wantEnded(t, a, alice, copied) // 5.8; the refresh token is revoked once the session is seen again
+	if alice.who() != notSignedIn || copied.who() != notSignedIn { // 5.8
+		t.Errorf("afterwards: got %q, with a copy of the cookies %q; want no user signed in", alice.who(), copied.who())
+	}
 	a.clock.add(time.Second)
 	if got := a.signedIn(signintest.Alice()).who(); got != signintest.Alice().Subject {
 		t.Errorf("a new sign-in: got %q; want Alice", got)
@@ -138,17 +137,6 @@ func tokenTwice(t *testing.T) {
 	}
 }
 
-func beforeCallback(t *testing.T) {
-	a := newApp(t, with{})
-	b := a.browser()
-	back := b.responded()
-	a.notify(a.provider.LogoutToken(signintest.Alice().Subject, "")).want(t, http.StatusOK, "")
-	b.get(back).want(t, http.StatusBadRequest, "")
-	if got := b.who(); got != notSignedIn {
-		t.Errorf("got %q signed in; want no user", got)
-	}
-}
-
 func anotherTenant(t *testing.T) {
 	shared, subject := new(mapState), signintest.Alice().Subject
 	sharing := with{config: func(c *signin.Config) { c.Shared = shared }}
@@ -184,28 +172,6 @@ func withoutSharedState(t *testing.T) {
 	a.notify(token).want(t, http.StatusOK, "")
 	if got := alice.who(); got != notSignedIn {
 		t.Errorf("got %q; want the session ended", got)
-	}
-}
-
-// slowReplica sends a logout token to a replica whose clock is slow, a moment
-// after a sign-in at another.
-func slowReplica(t *testing.T) {
-	shared := new(mapState)
-	a := newApp(t, with{config: func(c *signin.Config) { c.Shared = shared }})
-	b := a.signedIn(signintest.Alice())
-	a.clock.add(2 * time.Second)
-	cfg := a.cfg
-	cfg.Now = func() time.Time { return a.clock.now().Add(-20 * time.Second) }
-	slow, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token := url.Values{"logout_token": {a.provider.LogoutToken(signintest.Alice().Subject, "")}}
-	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/backchannel-logout", strings.NewReader(token.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	slow.WithRoutes(http.NotFoundHandler()).ServeHTTP(w, r)
-	if got := b.who(); w.Code != http.StatusOK || got != notSignedIn {
-		t.Errorf("got %d %s, and %q; want 200, and the session ended", w.Code, w.Body, got)
 	}
 }
 

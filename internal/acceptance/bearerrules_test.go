@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -23,8 +22,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// mint is an application and makes access tokens with any claims, signed by a key
-// that is published with the provider's keys.
+// mint is an application that can also make access tokens with any claims. They
+// are signed by a key that is published with the provider's keys.
 type mint struct {
 	*app
 	key *ecdsa.PrivateKey
@@ -39,7 +38,9 @@ func newMint(t *testing.T, o with) *mint {
 	m := &mint{key: key}
 	config := o.config
 	o.config = func(c *signin.Config) {
-		c.HTTPClient = &http.Client{Transport: roundTrip(m.publish)}
+		c.HTTPClient = &http.Client{Transport: edited("/jwks", func(set map[string]any) {
+			set["keys"] = append(set["keys"].([]any), jose.JSONWebKey{Key: key.Public(), KeyID: "mint", Algorithm: "ES384", Use: "sig"})
+		})}
 		if config != nil {
 			config(c)
 		}
@@ -48,25 +49,8 @@ func newMint(t *testing.T, o with) *mint {
 	return m
 }
 
-func (m *mint) publish(r *http.Request) (*http.Response, error) {
-	resp, err := ownTransport.RoundTrip(r)
-	if err != nil || !strings.HasSuffix(r.URL.Path, "/jwks") {
-		return resp, err
-	}
-	defer resp.Body.Close()
-	var set jose.JSONWebKeySet
-	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
-		return nil, err
-	}
-	set.Keys = append(set.Keys, jose.JSONWebKey{Key: m.key.Public(), KeyID: "mint", Algorithm: "ES384", Use: "sig"})
-	b, err := json.Marshal(set)
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
-	resp.Header.Del("Content-Length")
-	return resp, err
-}
-
 // token returns an Authorization header with a token of Carol, who has the scope read.
-// Further claims are added, or replace others.
+// The further claims are added to the usual ones, or replace them.
 func (m *mint) token(further map[string]any) string {
 	m.t.Helper()
 	key := jose.SigningKey{Algorithm: jose.ES384, Key: jose.JSONWebKey{Key: m.key, KeyID: "mint"}}
@@ -106,7 +90,7 @@ func orders(rules []signin.Rule) (all [][]signin.Rule) {
 	return all
 }
 
-// Which tokens are let in does not depend on the order of alternatives and rules.
+// The order of alternatives and rules does not change which tokens are let in.
 func TestAnyOf_Bearer(t *testing.T) {
 	t.Parallel()
 	m := newMint(t, with{})
@@ -141,7 +125,7 @@ func TestAnyOf_Bearer(t *testing.T) {
 		{"the token's organization, and a role that holds too", rules{one, role}, nil, both(within, admin), "", ""},
 		{"the token's organization or another", rules{one, two}, nil, within, "", ""},
 		{"the token's organization in the path", rules{path("org_one"), role}, nil, both(within, admin), "", ""},
-		{"the token's organization deeper down", rules{signin.AnyOf(role, one), scope}, nil, both(within, admin), "", ""},
+		{"the token's organization in a nested AnyOf", rules{signin.AnyOf(role, one), scope}, nil, both(within, admin), "", ""},
 		{"the token's organization, and a step-up that is met", rules{one, class}, nil, both(within, strong), "", ""},
 		{"the token's organization, and a step-up that is not met", rules{one, class, age}, nil, within, "", ""},
 		{"a role in the token's organization", rules{ownerOf("org_one"), role}, nil,
@@ -154,14 +138,14 @@ func TestAnyOf_Bearer(t *testing.T) {
 		{"a function asks for the organization", rules{all(one), role}, nil, both(within, admin), signin.ErrForbidden, ""},
 		{"a function asks for the organization, and for a scope that is missing", rules{all(one, signin.HasScope("x")), yes}, nil,
 			within, signin.ErrForbidden, ""},
-		{"a step-up alone is met", rules{two, class, age}, nil, both(both(within, strong), fresh), signin.ErrForbidden, ""},
+		{"only the step-up rules hold", rules{two, class, age}, nil, both(both(within, strong), fresh), signin.ErrForbidden, ""},
 
-		{"a machine with a scope, where machines may be", rules{owner, scope}, rules{machines, machines}, machine, "", ""},
-		{"a machine with a scope, where only people may be", rules{owner, scope, yes}, nil, machine, signin.ErrForbidden, ""},
-		{"a machine, where a function welcomes it", rules{all(machines), yes}, nil, machine, signin.ErrForbidden, ""},
+		{"a machine with a scope, where machines are allowed", rules{owner, scope}, rules{machines, machines}, machine, "", ""},
+		{"a machine with a scope, where only people are allowed", rules{owner, scope, yes}, nil, machine, signin.ErrForbidden, ""},
+		{"a machine that a function allows", rules{all(machines), yes}, nil, machine, signin.ErrForbidden, ""},
 		{"a machine without the scope", rules{owner, signin.HasRole("x")}, rules{machines}, machine, signin.ErrForbidden, ""},
 		{"a machine within the organization", rules{one, scope}, rules{machines}, both(machine, within), "", ""},
-		{"a person without the role, where machines may be", rules{owner, two}, rules{machines}, nil, signin.ErrForbidden, ""},
+		{"a person without the role, where machines are allowed", rules{owner, two}, rules{machines}, nil, signin.ErrForbidden, ""},
 
 		{"a fresh authentication, and no role", rules{owner, age}, nil, fresh, "", ""},
 		{"a role, and no fresh authentication", rules{role, age}, nil, both(admin, stale), "", ""},
@@ -197,9 +181,10 @@ func TestAnyOf_Bearer(t *testing.T) {
 	}
 }
 
-// A handler that asks a rule answers as the guard with that rule does: with the same
-// status, headers, body, event and log. A step-up asks for what the guards around the
-// handler demand as well, or each step-up would undo the other.
+// A handler that checks a rule answers as a guard with that rule does: with the
+// same status, headers, body, event and log. A step-up also asks for what the
+// guards around the handler demand. Otherwise each step-up would undo the
+// other.
 func TestCheck_AnswersAsTheGuard(t *testing.T) {
 	t.Parallel()
 	m := newMint(t, with{
@@ -229,8 +214,8 @@ func TestCheck_AnswersAsTheGuard(t *testing.T) {
 		{"an organization", hour, signin.MemberOf("org_three")},
 		{"no organization in the request", hour, signin.MemberOfFunc(func(*http.Request) string { return "" })},
 		{"a class", fails(nil), signin.ACR("phr")},
-		{"a class below a time", hour, signin.ACR("phr")},
-		{"a time below a class", signin.ACR("mfa"), signin.RuleFunc(func(r *http.Request, _ *signin.User) error {
+		{"a class inside a guard with a time", hour, signin.ACR("phr")},
+		{"a time inside a guard with a class", signin.ACR("mfa"), signin.RuleFunc(func(r *http.Request, _ *signin.User) error {
 			return signin.AuthenticatedWithin(time.Minute).Check(r, &signin.User{})
 		})},
 		{"classes that exclude each other", signin.ACR("mfa"), signin.ACR("phr")},

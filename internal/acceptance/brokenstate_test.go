@@ -1,7 +1,9 @@
 package acceptance_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +15,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// A store or shared state that fails lets no user in and signs none out.
+// If a store or shared state fails, no user is let in or signed out.
 func TestBrokenState(t *testing.T) {
 	t.Parallel()
 	alice, bob := signintest.Alice(), signintest.Bob()
@@ -38,7 +40,7 @@ func TestBrokenState(t *testing.T) {
 			comes(t, a.handler(), b.session(), alice)
 		})
 	}
-	t.Run("5.9 shared state that gives too few values is down", func(t *testing.T) {
+	t.Run("5.9 shared state that returns too few values counts as down", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{})
 		b := a.signedIn(alice)
@@ -59,7 +61,7 @@ func TestBrokenState(t *testing.T) {
 		comes(t, a.handler(), b.session(), bob)
 	})
 	for _, what := range []string{"store new", "store save", "shared get", "shared add", "shared set"} {
-		t.Run("5.9 no user is signed in, and the one from before still is: "+what, func(t *testing.T) {
+		t.Run("5.9 the sign-in fails, and the earlier user stays signed in: "+what, func(t *testing.T) {
 			t.Parallel()
 			a, _, fail := fragile(t)
 			b := a.signedIn(bob)
@@ -81,7 +83,24 @@ func TestBrokenState(t *testing.T) {
 			comes(t, a.handler(), b.session(), bob)
 		})
 	}
-	t.Run("5.9 use that cannot be written signs no user out", func(t *testing.T) {
+	t.Run("5.9 a code is not redeemed again if it could not be written that it is used", func(t *testing.T) {
+		t.Parallel()
+		a, _, fail := fragile(t)
+		b := a.browser()
+		back := b.responded()
+		second := b.copyOf()
+		fail("shared set")
+		b.get(back).want(t, http.StatusServiceUnavailable, "")
+		fail("")
+		ctx, leave := context.WithCancel(t.Context())
+		leave() // it would wait for the first
+		r := a.request(http.MethodGet, strings.TrimPrefix(back, a.server.URL), "Cookie: "+second.cookies()).WithContext(ctx)
+		a.handler().ServeHTTP(httptest.NewRecorder(), r)
+		if n := a.provider.Stats().Exchanges; n != 1 {
+			t.Errorf("got %d exchanges; want 1", n)
+		}
+	})
+	t.Run("5.9 if the last use cannot be written, the user stays signed in", func(t *testing.T) {
 		t.Parallel()
 		a, clock, fail := fragile(t)
 		b := a.signedIn(alice)
@@ -93,14 +112,14 @@ func TestBrokenState(t *testing.T) {
 	})
 	key := []byte(strings.Repeat("k", 32))
 	for name, value := range map[string]string{
-		"no base64":             "%%%",
-		"another key's":         signedBy([]byte(strings.Repeat("o", 32))),
-		"a session that is not": signedBy(key), // of a FilesystemStore: its file is gone
-		"5,000 bytes":           strings.Repeat("x", 5000),
-		"nothing":               "",
+		"no base64":         "%%%",
+		"another key's":     signedBy([]byte(strings.Repeat("o", 32))),
+		"a missing session": signedBy(key), // of a FilesystemStore, whose file is gone
+		"5,000 bytes":       strings.Repeat("x", 5000),
+		"nothing":           "",
 	} {
 		for store, config := range everyStore() {
-			t.Run("5.9 a forged cookie is no error of the store: "+name+", "+store, func(t *testing.T) {
+			t.Run("5.9 a forged cookie is not an error of the store: "+name+", "+store, func(t *testing.T) {
 				t.Parallel()
 				a := newApp(t, with{config: config(t.TempDir())})
 				a.nobodyComes(t, a.handler(), "signin="+value)
@@ -116,8 +135,8 @@ func TestBrokenState(t *testing.T) {
 	}
 }
 
-// signedBy is a cookie of a FilesystemStore with some key, for a session that
-// has no file.
+// signedBy returns a cookie of a FilesystemStore with this key, for a session
+// that has no file.
 func signedBy(key []byte) string {
 	value, err := sessions.NewFilesystemStore("", key).Codecs[0].Encode("signin", strings.Repeat("A", 52))
 	if err != nil {

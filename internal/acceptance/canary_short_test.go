@@ -2,5 +2,5 @@
 
 package acceptance_test
 
-// canaryStores are the places for the sessions of a canary; true is for files.
+// canaryStores are the kinds of session store of a canary; true means files.
 var canaryStores = map[string]bool{"sessions in cookies": false}

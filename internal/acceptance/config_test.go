@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -19,8 +20,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// goodConfig is a configuration without a mistake, of an application that does
-// not run.
+// goodConfig returns a configuration without mistakes, for an application that
+// is not started.
 func goodConfig() signin.Config {
 	return signin.Config{
 		LogtoEndpoint: "https://tenant.logto.app",
@@ -32,7 +33,7 @@ func goodConfig() signin.Config {
 	}
 }
 
-// mistakes returns the fields that New complains of.
+// mistakes returns the fields that New complains about.
 func mistakes(t *testing.T, cfg signin.Config) (fields []string) {
 	t.Helper()
 	auth, err := signin.New(cfg)
@@ -40,11 +41,11 @@ func mistakes(t *testing.T, cfg signin.Config) (fields []string) {
 		return nil
 	}
 	if auth != nil {
-		t.Error("got an Auth beside an error; want none")
+		t.Error("got an Auth with an error; want none")
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
-		t.Fatalf("got error %v; want one that joins each mistake", err)
+		t.Fatalf("got error %v; want one that joins all mistakes", err)
 	}
 	for _, e := range joined.Unwrap() {
 		field, said, _ := strings.Cut(strings.TrimPrefix(e.Error(), "signin: Config."), " ")
@@ -61,8 +62,8 @@ func mistakes(t *testing.T, cfg signin.Config) (fields []string) {
 	return fields
 }
 
-// New reports every mistake with its field. Package settings knows all that may
-// be wrong with one.
+// New reports every mistake with its field. Package settings tests what may be
+// wrong with each.
 func TestNew_Mistakes(t *testing.T) {
 	t.Parallel()
 	type cfg = *signin.Config
@@ -78,17 +79,21 @@ func TestNew_Mistakes(t *testing.T) {
 		{"an endpoint with the issuer's path", func(c cfg) { c.LogtoEndpoint += "/oidc" }, []string{"LogtoEndpoint"}},
 		{"an issuer with a slash at its end", func(c cfg) { c.LogtoEndpoint, c.Issuer = "", "https://op.example.test/" }, nil},
 		{"an address with a password", func(c cfg) { c.BaseURL = "https://me:hunter2@app.example.test" }, []string{"BaseURL"}},
+		{"a host with a zone", func(c cfg) { c.BaseURL = "https://[fe80::1%25eth0]" }, []string{"BaseURL"}},
+		{"a path to return to, and no BaseURL", func(c cfg) {
+			c.BaseURL, c.SignInOptions = "", []signin.SignInOption{signin.ReturnTo("/x")}
+		}, []string{"BaseURL"}},
 		{"no keys", func(c cfg) { c.Keys = nil }, []string{"Keys"}},
-		{"no keys on a host that sounds like loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "https://localhost.example.test" }, []string{"Keys"}},
+		{"no keys on a host whose name looks like loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "https://localhost.example.test" }, []string{"Keys"}},
 		{"no keys on loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "http://localhost:8080" }, nil},
 		{"a second key of 31 bytes", func(c cfg) { c.Keys = append(c.Keys, make([]byte, 31)) }, []string{"Keys[1]"}},
-		{"one person's token for all", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.OneTimeToken("t", "a@example.test")} }, []string{"SignInOptions"}},
+		{"a one-time token for every sign-in", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.OneTimeToken("t", "a@example.test")} }, []string{"SignInOptions"}},
 		{"an option for Logto with Issuer", func(c cfg) {
 			c.LogtoEndpoint, c.Issuer, c.SignInOptions = "", "https://op.example.test", []signin.SignInOption{signin.Social("naver")}
 		}, []string{"SignInOptions"}},
 		{"two routes with one path", func(c cfg) { c.Paths.Callback = "/sign-in" }, []string{"Paths"}},
 		{"a landing page that signs in again", func(c cfg) { c.Paths.AfterSignIn = "/sign-in" }, []string{"Paths.AfterSignIn"}},
-		{"a farewell page that signs out again", func(c cfg) { c.Paths.AfterSignOut = "/sign%2Dout" }, []string{"Paths.AfterSignOut"}},
+		{"a page after sign-out that signs out again", func(c cfg) { c.Paths.AfterSignOut = "/sign%2Dout" }, []string{"Paths.AfterSignOut"}},
 		{"everything at once", func(c cfg) {
 			*c = signin.Config{
 				Issuer: "ftp://x", BaseURL: "https://app.example.test", Keys: [][]byte{{1}, {2}}, Scopes: []string{" "},
@@ -114,7 +119,8 @@ func TestNew_Mistakes(t *testing.T) {
 	}
 }
 
-// New logs what to register at the provider, and what suits one process only.
+// New logs what to register at the provider, and what is only right for a
+// single process.
 func TestNew_Log(t *testing.T) {
 	t.Parallel()
 	const keys, shared = "Config.Keys is empty", "Config.Shared is empty"
@@ -179,13 +185,17 @@ func TestConfig_Defaults(t *testing.T) {
 			t.Errorf("got user %+v and cookies %s; want a session in the cookie signin that ends after %v", u, b.cookies(), life)
 		}
 	}
-	a := newApp(t, with{})
-	b := a.signedIn(signintest.Alice())
-	for refreshes, after := range []time.Duration{58 * time.Minute, 90 * time.Second} {
-		a.clock.add(after)
-		b.get("/account").want(t, http.StatusOK, "")
-		if got := a.provider.Stats().Refreshes; got != refreshes {
-			t.Errorf("got %d refreshes; want %d: one, a minute before the access token's expiry", got, refreshes)
+	// By default a minute ahead.
+	for ahead, sure := range map[time.Duration]time.Duration{0: 58 * time.Minute, 10 * time.Minute: 49 * time.Minute} {
+		a, clock, _ := granting(t, func(c *signin.Config) { c.RefreshBefore = ahead })
+		b := a.signedIn(signintest.Alice())
+		for _, visit := range []struct {
+			after   time.Duration
+			fetched int
+		}{{0, 1}, {sure, 1}, {90 * time.Second, 3}} { // the session's own token, and the resource's
+			clock.add(visit.after)
+			a.within(t, b.session(), func(ctx context.Context) { hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)) })
+			a.used(t, visit.fetched)
 		}
 	}
 }
@@ -230,7 +240,7 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"all is well", func(*signin.Config, *signintest.Provider) {}, nil},
 		{"all is well with a store", func(c *signin.Config, _ *signintest.Provider) { c.Store = sessions.NewCookieStore(make([]byte, 32)) }, nil},
-		{"the provider is another", func(_ *signin.Config, p *signintest.Provider) { p.Inject(faults.DiscoveryIssuerWrong) },
+		{"the metadata are those of another issuer", func(_ *signin.Config, p *signintest.Provider) { p.Inject(faults.DiscoveryIssuerWrong) },
 			[]signin.Code{signin.ErrProviderMisconfigured}},
 		{"shared state forgets", func(c *signin.Config, _ *signintest.Provider) { c.Shared = forgetful{} },
 			[]signin.Code{signin.ErrSharedUnavailable}},

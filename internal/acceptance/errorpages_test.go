@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,17 +55,4 @@ func TestErrorPages_StatusAndLink(t *testing.T) {
 		}
 	}
 	comes(t, a.handler(), b.session(), signintest.Alice())
-}
-
-func TestHandleError_WithoutAGuard(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, with{})
-	a.mount("/bare", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.auth.HandleError(w, r, fmt.Errorf("wrapped: %w", &signin.Error{Code: signin.ErrForbidden}))
-	}))
-	got := a.browser().get("/bare")
-	got.want(t, http.StatusForbidden, "")
-	if len(got.Header["Set-Cookie"]) > 0 || !strings.Contains(got.body, "<h1>This page is not open to you</h1>") {
-		t.Errorf("got cookies %q, %q; want a page", got.Header["Set-Cookie"], got.body)
-	}
 }

@@ -26,9 +26,9 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// This file extends the harness by what tests of sessions and tokens have in
-// common: a clock that stops, requests with given cookies, checks of Set-Cookie,
-// session stores, and shared state that can be inspected and made to fail.
+// This file extends the harness with what tests of sessions and tokens share: a
+// clock that stops, requests with given cookies, checks of Set-Cookie, session
+// stores, and shared state that can be inspected and made to fail.
 
 // notSignedIn is what the open page says to a user who is not signed in.
 const notSignedIn = "not signed in"
@@ -55,8 +55,8 @@ func stoppedApp(t *testing.T, o with) (*app, *stopped) {
 	return newApp(t, o), s
 }
 
-// refreshing is an application with a stopped clock and with shared state that a
-// test looks into. Its page /name shows a claim that a refresh changes.
+// refreshing returns an application with a stopped clock, and shared state that
+// a test can inspect. Its page /name shows a claim that a refresh changes.
 func refreshing(t *testing.T, config func(*signin.Config), opts ...signintest.Option) (*app, *stopped, *mapState) {
 	t.Helper()
 	shared := new(mapState)
@@ -71,7 +71,7 @@ func refreshing(t *testing.T, config func(*signin.Config), opts ...signintest.Op
 }
 
 // rotating is refreshing with a provider that gives a new refresh token at each
-// use, and takes the use of an old one for theft after three seconds.
+// use. After three seconds, it treats the use of an old one as theft.
 func rotating(t *testing.T, config func(*signin.Config)) (*app, *stopped, *mapState) {
 	t.Helper()
 	return refreshing(t, config, signintest.WithRefreshRotation())
@@ -82,7 +82,7 @@ func showName(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, u.Name)
 }
 
-// renamed changes Alice's name at the provider. The next refresh brings it.
+// renamed changes Alice's name at the provider. The next refresh fetches it.
 func (a *app) renamed(name string) {
 	u := signintest.Alice()
 	u.Name = name
@@ -116,8 +116,8 @@ func newAuth(t *testing.T, cfg signin.Config) *signin.Auth {
 	return auth
 }
 
-// knock is a navigation that reaches a handler with exactly these Cookie lines,
-// one to a line. (The client and the server of net/http refuse some bytes.)
+// knock sends a handler a navigation with exactly these Cookie headers, one a
+// line. (The client and the server of net/http refuse some bytes.)
 func knock(h http.Handler, path, cookies string, header ...string) answer {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set("Accept", "text/html")
@@ -149,11 +149,11 @@ func (a *app) nobodyComes(t *testing.T, h http.Handler, cookies string) {
 	shows(t, "open page", knock(h, "/", cookies), notSignedIn)
 	knock(h, "/account", cookies).want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
 	if a.insideCalls() != before {
-		t.Error("guarded page: its handler was called; want it not to be")
+		t.Error("guarded page: its handler was called; want no call")
 	}
 }
 
-// comes checks that requests with these cookies are of a user who is signed in.
+// comes checks that u is signed in with these cookies.
 func comes(t *testing.T, h http.Handler, cookies string, u signintest.User) {
 	t.Helper()
 	shows(t, "open page", knock(h, "/", cookies), u.Subject)
@@ -168,8 +168,8 @@ func shows(t *testing.T, when string, got answer, want string) {
 	}
 }
 
-// used checks how many token requests there were, and that no two were at once
-// and none used a refresh token that had been rotated away.
+// used checks the number of refreshes, that no two were at once, and that none
+// used a refresh token that had been rotated away.
 func (a *app) used(t *testing.T, want int) {
 	t.Helper()
 	s := a.provider.Stats()
@@ -179,8 +179,8 @@ func (a *app) used(t *testing.T, want int) {
 	}
 }
 
-// paused has the next token request wait: begun is closed when it arrives, and
-// it goes on when release is called.
+// paused makes the next token request wait. begun is closed when it arrives,
+// and it continues when release is called.
 func (a *app) paused() (begun <-chan struct{}, release func()) {
 	in, out := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -206,7 +206,7 @@ func (b *browser) session() string {
 	}), "; ")
 }
 
-// follow is the same browser, following redirects.
+// follow returns a client of the same browser that follows redirects.
 func (b *browser) follow() *http.Client {
 	return &http.Client{Transport: b.Transport, Jar: b.Jar}
 }
@@ -247,7 +247,7 @@ func (b *browser) signInWhile(u signintest.User, happens func()) answer {
 type watched struct {
 	http.RoundTripper
 	path   string
-	before func() // unless nil, called before the path is asked
+	before func() // if not nil, called before a request for the path
 	seen   *http.Response
 }
 
@@ -277,11 +277,11 @@ func setCookies(t *testing.T, a answer, secure bool) []string {
 		}
 		if c.Path != "/" || c.Domain != "" || !c.HttpOnly || c.Secure != secure || c.SameSite != http.SameSiteLaxMode ||
 			c.Quoted || c.Partitioned || len(c.Unparsed) > 0 {
-			t.Errorf("Set-Cookie %s: got %q; want Path=/, HttpOnly, SameSite=Lax, Secure only with https, and no more",
+			t.Errorf("Set-Cookie %s: got %q; want Path=/, HttpOnly, SameSite=Lax, Secure only with https, and nothing else",
 				c.Name, strings.TrimPrefix(line, c.Name+"="+c.Value))
 		}
 		if strings.HasPrefix(c.Name, "__Host-") != secure {
-			t.Errorf("name: got %q; want __Host- with https, and only there", c.Name)
+			t.Errorf("name: got %q; want __Host- with https, and only then", c.Name)
 		}
 		life := fmt.Sprint(c.MaxAge)
 		if c.MaxAge < 0 && c.Value == "" {
@@ -316,7 +316,8 @@ func (a *app) reasons(kind signin.EventKind) (reasons []string) {
 	return reasons
 }
 
-// everyStore has the places for sessions; each changes a Config.
+// everyStore returns functions that change a Config, one for each kind of
+// session store.
 func everyStore() map[string]func(dir string) func(*signin.Config) {
 	return map[string]func(string) func(*signin.Config){
 		"cookies": func(string) func(*signin.Config) { return func(*signin.Config) {} },
@@ -333,7 +334,7 @@ func everyStore() map[string]func(dir string) func(*signin.Config) {
 
 var storeKey = []byte(strings.Repeat("k", 32))
 
-// otherProvider treats the provider as any other than Logto.
+// otherProvider configures the provider as one other than Logto.
 func otherProvider(c *signin.Config) {
 	c.Issuer, c.LogtoEndpoint = c.LogtoEndpoint+"/oidc", ""
 	c.SignInOptions = []signin.SignInOption{signin.Prompt("consent")}
@@ -342,7 +343,7 @@ func otherProvider(c *signin.Config) {
 // tokens is a transport that changes the answers of the token endpoint.
 func tokens(edit func(body map[string]any)) http.RoundTripper { return edited("/token", edit) }
 
-// metadata is a transport that changes what a provider says of itself.
+// metadata is a transport that changes a provider's discovery document.
 func metadata(edit func(map[string]any)) http.RoundTripper {
 	return edited("/openid-configuration", edit)
 }
@@ -377,7 +378,7 @@ func (s *timeouts) RoundTrip(r *http.Request) (*http.Response, error) {
 	return ownTransport.RoundTrip(r)
 }
 
-// large returns u with so many more bytes of claims.
+// large returns u with this many more bytes of claims.
 func large(u signintest.User, bytes int) signintest.User {
 	u.Claims = map[string]any{"filler": strings.Repeat("x", bytes)}
 	return u
@@ -390,9 +391,9 @@ const (
 
 var errOnPurpose = errors.New("broken on purpose")
 
-// mapState is shared state that a test looks into and makes fail. Its entries do
-// not expire. The first letter of a key says what it is for: e for ends, n for
-// successors, l for leases, t for access tokens, u for one-time values.
+// mapState is shared state that a test can inspect and make fail. Its entries
+// do not expire. The first letter of a key says what it is for: e for ends, n
+// for successors, l for leases, t for access tokens, u for one-time values.
 type mapState struct {
 	mu     sync.Mutex
 	hook   func(op, key string) error
@@ -401,16 +402,16 @@ type mapState struct {
 	gets   []int             // how many keys each Get asked for
 }
 
-// before has fn called before each operation, without a lock held. Its error is
-// the operation's.
+// before sets a function that is called before each operation, without a lock
+// held. The operation fails with its error.
 func (m *mapState) before(fn func(op, key string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hook = fn
 }
 
-// failing has the operations of which op is true fail. One is "set e", the
-// operation and the kind of key.
+// failing makes the operations fail for which op returns true. Its argument is
+// the operation and the kind of key, such as "set e".
 func (m *mapState) failing(op func(string) bool) {
 	m.before(func(got, key string) error {
 		if op(got + " " + key[:1]) {

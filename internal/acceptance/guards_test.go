@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -45,20 +44,6 @@ func TestRequireAuth_AfterSignInIsNotNamed(t *testing.T) {
 	for path, want := range map[string]string{"/home": "/sign-in", "/home?tab=1": "/sign-in?return_to=%2Fhome%3Ftab%3D1"} {
 		if got := a.browser().get(path).Header.Get("Location"); got != want {
 			t.Errorf("%s: got %q; want %q", path, got, want)
-		}
-	}
-}
-
-func TestNew_MistakesThatMeet(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(*signin.Config){
-		"a path to return to, and no BaseURL": func(c *signin.Config) { c.BaseURL, c.SignInOptions = "", []signin.SignInOption{signin.ReturnTo("/x")} },
-		"a host with a zone":                  func(c *signin.Config) { c.BaseURL = "https://[fe80::1%25eth0]" },
-	} {
-		cfg := goodConfig()
-		change(&cfg)
-		if got := mistakes(t, cfg); !slices.Equal(got, []string{"BaseURL"}) {
-			t.Errorf("%s: got mistakes %q; want BaseURL", name, got)
 		}
 	}
 }

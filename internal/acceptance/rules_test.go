@@ -82,16 +82,16 @@ func TestRules(t *testing.T) {
 			signin.User{OrganizationRoles: []string{":b"}}, signin.ErrForbidden},
 		{"one of several rules holds", signin.AnyOf(deny, allow, deny), signin.User{}, nil},
 		{"no rule holds", signin.AnyOf(signin.HasRole("x"), deny), signin.User{}, signin.ErrForbidden},
-		{"no rule holds but a step-up would help", signin.AnyOf(signin.HasRole("x"), signin.ACR("mfa"), deny), signin.User{},
+		{"no rule holds, but a step-up would help", signin.AnyOf(signin.HasRole("x"), signin.ACR("mfa"), deny), signin.User{},
 			signin.ErrStepUpRequired},
 		{"a rule holds that needs no step-up", signin.AnyOf(signin.ACR("mfa"), allow), signin.User{}, nil},
 		{"one of the classes", signin.ACR("mfa", "phr"), signin.User{ACR: "phr"}, nil},
 		{"another class", signin.ACR("mfa"), signin.User{ACR: "pwd"}, signin.ErrStepUpRequired},
 		{"no class", signin.ACR("mfa"), signin.User{}, signin.ErrStepUpRequired},
 		{"authenticated now", within(5 * time.Minute), ago(0), nil},
-		{"as long ago as the skew of clocks allows", within(5 * time.Minute), ago(6 * time.Minute), nil},
+		{"as long ago as the clock skew allows", within(5 * time.Minute), ago(6 * time.Minute), nil},
 		{"longer ago", within(5 * time.Minute), ago(6*time.Minute + 1), signin.ErrStepUpRequired},
-		{"in the future within the skew of clocks", within(5 * time.Minute), ago(-time.Minute), nil},
+		{"in the future, within the clock skew", within(5 * time.Minute), ago(-time.Minute), nil},
 		{"in the future", within(5 * time.Minute), ago(-time.Minute - 1), signin.ErrStepUpRequired},
 		{"within the longest duration", within(math.MaxInt64), ago(time.Hour), nil},
 		{"at an unknown time", within(math.MaxInt64), signin.User{SignedInAt: time.Now()}, signin.ErrStepUpRequired},
@@ -107,11 +107,11 @@ func TestRules(t *testing.T) {
 		})
 	}
 	if err := allow.Check(httptest.NewRequest("GET", "/", nil), nil); !errors.Is(err, signin.ErrInternal) {
-		t.Errorf("no user, and no guard: got %v; want %v", err, signin.ErrInternal)
+		t.Errorf("no user and no guard: got %v; want %v", err, signin.ErrInternal)
 	}
 }
 
-// A guard that can let no request in panics when it is mounted.
+// A guard that would refuse every request panics when it is created.
 func TestRules_Impossible(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
@@ -126,7 +126,7 @@ func TestRules_Impossible(t *testing.T) {
 		"AnyOf of nothing":       func() { signin.AnyOf() },
 		"AnyOf of AllowMachines": func() { signin.AnyOf(signin.HasRole("x"), signin.AllowMachines()) },
 		"two classes":            func() { a.auth.Require(signin.ACR("mfa"), signin.HasRole("x"), signin.ACR("phr")) },
-		"three pairs of classes without one in common": func() {
+		"three pairs of classes with none in common": func() {
 			a.auth.RequireSessionOrBearer(api, signin.ACR("a", "b"), signin.ACR("b", "c"), signin.ACR("c", "a"))
 		},
 		"a class, and another in AnyOf": func() {
@@ -144,8 +144,8 @@ func TestRules_Impossible(t *testing.T) {
 	}
 }
 
-// A refusal calls no handler, ends no session, and shows neither the cause nor
-// what the request says.
+// A refused request does not reach the handler and does not end the session.
+// The answer contains neither the cause nor text from the request.
 func TestRequire(t *testing.T) {
 	t.Parallel()
 	fails := func(err error) signin.Rule {
@@ -223,7 +223,7 @@ func TestRequire(t *testing.T) {
 			var problem struct{ Code, Detail string }
 			if err := json.Unmarshal([]byte(program.body), &problem); err != nil || problem.Code == "" ||
 				problem.Detail == "" || strings.Contains(program.body, "sign_in_url") {
-				t.Errorf("got %q; want a problem document that asks for no sign-in", program.body)
+				t.Errorf("got %q; want a problem document that does not ask for a sign-in", program.body)
 			}
 			kinds := a.kinds()
 			if refused := kinds[len(kinds)-1] == signin.EventRefused; refused != (row.status < 500) {
@@ -234,7 +234,7 @@ func TestRequire(t *testing.T) {
 	}
 	t.Run("a user who is not signed in", func(t *testing.T) {
 		guard := a.auth.Require(signin.RuleFunc(func(*http.Request, *signin.User) error {
-			t.Error("got the rule asked; want the sign-in first")
+			t.Error("the rule was checked; want the sign-in first")
 			return nil
 		}))(http.HandlerFunc(who))
 		knock(guard, "/guarded", "").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Fguarded")
@@ -242,8 +242,8 @@ func TestRequire(t *testing.T) {
 	})
 }
 
-// What a function writes to its user changes nothing for the rules after it, the
-// handler, and the caller of Check.
+// A function's changes to its user do not affect the rules after it, the
+// handler, or the caller of Check.
 func TestRuleFunc_WritesToItsUser(t *testing.T) {
 	t.Parallel()
 	auth := newApp(t, with{}).auth

@@ -1,8 +1,6 @@
 package acceptance_test
 
 import (
-	"encoding/base64"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,7 +26,7 @@ func TestSessions(t *testing.T) {
 				old := b.session()
 				b.signInAs(next).want(t, http.StatusSeeOther, "/")
 				if name == "cookies" { // the others have deleted the old session, or call it replaced
-					wantCookies(t, "the old cookie", knock(a.handler(), "/", old), false, "signin cleared")
+					wantCookies(t, "the old cookie", knock(a.handler(), "/", old), false)
 					if got := a.reasons(signin.EventSessionEnded); !slices.Equal(got, []string{"replaced"}) {
 						t.Errorf("events: got sessions ended for %q; want replaced, once", got)
 					}
@@ -45,13 +43,6 @@ func TestSessions(t *testing.T) {
 			victim.signInAs(alice)
 			comes(t, a.handler(), victim.session(), alice)
 			a.nobodyComes(t, a.handler(), attacker.session())
-		})
-		t.Run("5.3 a bit flip at every byte and a cut at every length, sessions in "+name, func(t *testing.T) {
-			t.Parallel()
-			a := newApp(t, with{config: store(t.TempDir())})
-			cookies := a.signedIn(alice).session()
-			comes(t, a.handler(), cookies, alice)
-			spoiled(t, a, cookies)
 		})
 		t.Run("5.10 a whole session in "+name, func(t *testing.T) {
 			t.Parallel()
@@ -75,7 +66,6 @@ func TestSessions(t *testing.T) {
 		a.nobodyComes(t, a.again(func(c *signin.Config) { c.ClientID += "0" }), cookies)
 	})
 	t.Run("5.4 keys rotate in two deployments, and a removed one does not open", keysRotate)
-	t.Run("5.5 two cookies make the right session, or none", twoCookies)
 	t.Run("5.5 a session that shrinks at a refresh or a new sign-in deletes its second cookie", func(t *testing.T) {
 		t.Parallel()
 		a, clock := stoppedApp(t, with{})
@@ -98,7 +88,6 @@ func TestSessions(t *testing.T) {
 		a.nobodyComes(t, a.handler(), "signin="+strings.Repeat("A", 1<<20))
 		a.nobodyComes(t, a.handler(), strings.Repeat("signin=x; ", 1<<20/10)+own)
 	})
-	lifetimes(t)
 	t.Run("5.11 two Auths on one host with the same keys", twoAuths)
 }
 
@@ -141,33 +130,7 @@ func cookieAttributes(t *testing.T, secure bool) {
 	wantCookies(t, "refreshed", b.get("/account"), secure, p+"signin 86400", p+"signin.2 86400")
 	copied := b.copyOf()
 	wantCookies(t, "signed out", b.do(http.MethodPost, "/sign-out"), secure, p+"signin cleared", p+"signin.2 cleared")
-	wantCookies(t, "a copy, found ended", copied.get("/"), secure, p+"signin cleared", p+"signin.2 cleared")
-}
-
-// spoiled sends cookies with one bit changed at each byte, and cut at each length.
-func spoiled(t *testing.T, a *app, cookies string) {
-	for i := range len(cookies) {
-		a.nobodyComes(t, a.handler(), cookies[:i])
-		flipped := []byte(cookies)
-		flipped[i] ^= 1 << (i % 8)
-		if gorillaReads(string(flipped)) != gorillaReads(cookies) {
-			a.nobodyComes(t, a.handler(), string(flipped))
-		}
-		if t.Failed() {
-			t.Fatalf("cut or changed at %d; want no session", i)
-		}
-	}
-}
-
-// gorillaReads returns what a gorilla store makes of a cookie: its base64 ignores
-// the spare bits of the last letter. What this package seals is further inside.
-func gorillaReads(cookie string) string {
-	name, value, _ := strings.Cut(cookie, "=")
-	raw, err := base64.URLEncoding.DecodeString(value)
-	if err != nil {
-		return cookie
-	}
-	return name + "=" + string(raw)
+	wantCookies(t, "a copy, found ended", copied.get("/"), secure)
 }
 
 func keysRotate(t *testing.T) {
@@ -200,80 +163,6 @@ func keysRotate(t *testing.T) {
 	renewed := written(keys(second, first))
 	comes(t, keys(second), renewed, alice)
 	a.nobodyComes(t, keys(first), renewed)
-}
-
-// twoCookies: every way to join the parts is shown by internal/cookie.
-func twoCookies(t *testing.T) {
-	t.Parallel()
-	alice, bob := signintest.Alice(), signintest.Bob()
-	a, clock := stoppedApp(t, with{})
-	b := a.signedIn(large(alice, twoEach))
-	a1, a2 := b.cookie("signin"), b.cookie("signin.2")
-	b2 := a.signedIn(large(bob, twoEach)).cookie("signin.2")
-	whole := a.signedIn(signintest.XUser()).cookie("signin")
-	clock.add(time.Hour)
-	b.get("/")
-	n1, n2 := b.cookie("signin"), b.cookie("signin.2")
-	if n1 == a1 || n2 == a2 || n2 == "" {
-		t.Fatal("after an hour: got the same cookies; want a second generation of both")
-	}
-	for name, cookies := range map[string]string{
-		"second part missing":               "signin=" + a1,
-		"second part doubled":               "signin=" + a1 + "; signin.2=" + a2 + "; signin.2=" + a2,
-		"of two people":                     "signin=" + a1 + "; signin.2=" + b2,
-		"of two generations":                "signin=" + n1 + "; signin.2=" + a2,
-		"of two generations, the other way": "signin=" + a1 + "; signin.2=" + n2,
-		"an attacker's whole session first": "signin=" + whole + "; signin=" + a1 + "; signin.2=" + a2,
-		"an attacker's whole session last":  "signin=" + a1 + "; signin.2=" + a2 + "; signin=" + whole,
-	} {
-		t.Run("5.5 "+name, func(t *testing.T) { a.nobodyComes(t, a.handler(), cookies) })
-	}
-	comes(t, a.handler(), "signin.2="+a2+"; signin="+a1, alice)
-	comes(t, a.handler(), "signin="+whole+"; signin.2="+b2, signintest.XUser())
-}
-
-func lifetimes(t *testing.T) {
-	const second, day = time.Second, 24 * time.Hour
-	alice := signintest.Alice().Subject
-	type visit struct {
-		at      time.Duration // since the sign-in
-		want    string
-		cookies []string
-	}
-	written := func(age int) []string { return []string{fmt.Sprint("signin ", age)} }
-	over := func(at time.Duration) visit { return visit{at, notSignedIn, []string{"signin cleared"}} }
-	for name, row := range map[string]struct {
-		idle   time.Duration
-		visits []visit
-		reason string
-	}{
-		"idle: a second before":            {0, []visit{{day - second, alice, written(86400)}}, ""},
-		"idle: at the second":              {0, []visit{over(day)}, "idle"},
-		"idle: unwritten use adds nothing": {0, []visit{{6*time.Hour - second, alice, nil}, over(day)}, "idle"},
-		"idle: counted from written use":   {0, []visit{{6 * time.Hour, alice, written(86400)}, {30*time.Hour - second, alice, written(86400)}}, ""},
-		"lifetime: at the second":          {month, []visit{over(14 * day)}, "lifetime"},
-		"lifetime: however much used":      {10 * day, []visit{{9 * day, alice, written(5 * 86400)}, over(14 * day)}, "lifetime"},
-		"clock set back, and right again":  {0, []visit{{-time.Hour, alice, nil}, {-10 * day, alice, nil}, {time.Hour, alice, nil}, over(day)}, "idle"},
-	} {
-		t.Run("5.7 "+name, func(t *testing.T) {
-			t.Parallel()
-			a, clock := stoppedApp(t, with{
-				provider: []signintest.Option{signintest.WithAccessTokenLifetime(20 * day)},
-				config:   func(c *signin.Config) { c.IdleTimeout = row.idle },
-			})
-			b := a.signedIn(signintest.Alice())
-			began := clock.now()
-			for _, v := range row.visits {
-				clock.add(v.at - clock.now().Sub(began))
-				got := b.get("/")
-				shows(t, v.at.String(), got, v.want)
-				wantCookies(t, v.at.String(), got, false, v.cookies...)
-			}
-			if got := strings.Join(a.reasons(signin.EventSessionEnded), " "); got != row.reason {
-				t.Errorf("events: got sessions ended for %q; want %q", got, row.reason)
-			}
-		})
-	}
 }
 
 // twoAuths is staff and customers of one shop: one provider, one client, the same

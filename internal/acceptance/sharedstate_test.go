@@ -28,8 +28,8 @@ func TestSharedState_OneGetPerRequest(t *testing.T) {
 	} {
 		shared.asked()
 		shows(t, name, knock(h, "/account", cookies), signintest.Alice().Subject)
-		if got := shared.asked(); !slices.Equal(got, []int{4}) {
-			t.Errorf("%s: got calls of Get for %v keys; want one, for 4", name, got)
+		if got := shared.asked(); !slices.Equal(got, []int{5}) {
+			t.Errorf("%s: got calls of Get for %v keys; want one, for 5", name, got)
 		}
 		knock(h, "/account", "")
 		knock(h, "/account", "signin=forged")
@@ -57,9 +57,9 @@ func TestGuards_ResponseWriterIsNotWrapped(t *testing.T) {
 	}
 }
 
-// Shared state in memory is bounded, and anyone may fill it. When it is full some
-// things cannot be done, and nothing that was done is undone. What is dropped and
-// what is kept is shown by internal/sharedstate.
+// Shared state in memory is bounded, and anyone may fill it. When it is full,
+// some operations fail, but earlier ones are not undone. Package
+// internal/sharedstate tests what is dropped and what is kept.
 func TestSharedState_Flood(t *testing.T) {
 	t.Parallel()
 	var full *sharedstate.Memory
@@ -108,6 +108,7 @@ func TestSharedState_Flood(t *testing.T) {
 	if !strings.Contains(got.body, "You are signed out in this browser only") {
 		t.Errorf("a sign-out that does not fit: got %q; want a page that says so", got.body)
 	}
+	flood("x") // and with ends of the provider's
 	a.notify(a.provider.LogoutToken(x.Subject, "")).want(t, http.StatusServiceUnavailable, "")
 	comes(t, a.handler(), before, x) // as the page has said
 
@@ -119,8 +120,8 @@ func TestSharedState_Flood(t *testing.T) {
 	visitor.signInAs(bob).want(t, http.StatusSeeOther, "/")
 }
 
-// A sign-in can be completed once. A callback that comes while the provider is
-// down does not count.
+// A sign-in can be completed once. A callback that arrives while the provider
+// is down does not count.
 func TestSharedState_CallbackWhileTheProviderIsDown(t *testing.T) {
 	t.Parallel()
 	a, clock, _ := refreshing(t, nil)
@@ -131,7 +132,7 @@ func TestSharedState_CallbackWhileTheProviderIsDown(t *testing.T) {
 	a.provider.Up()
 	clock.add(10 * time.Second)
 	knock(replica, to, b.cookies()).want(t, http.StatusSeeOther, "/")
-	knock(replica, to, b.cookies()).want(t, http.StatusSeeOther, "/") // a reload leads on, and signs in no more
+	knock(replica, to, b.cookies()).want(t, http.StatusSeeOther, "/") // a reload redirects, and does not sign in again
 	if got := a.kinds(); len(got) != 2 || got[1] != signin.EventSignedIn {
 		t.Errorf("events: got %q; want the failure, and signed in once", got)
 	}

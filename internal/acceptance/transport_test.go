@@ -140,11 +140,7 @@ func TestTransport(t *testing.T) {
 	cfg.CookieName, cfg.HTTPClient = "outer", &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		return nil, errors.New("the outer Auth's HTTPClient")
 	})}
-	outer, err := signin.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	session := a.signedIn(signintest.Alice()).session()
+	outer, session := newAuth(t, cfg), a.signedIn(signintest.Alice()).session()
 	knock(outer.Load(a.auth.RequireAuth(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
 		ctx := in.Context()
 		for _, row := range []struct {
@@ -263,14 +259,10 @@ func TestTransport_TestUser(t *testing.T) {
 // proxying is an Auth without a provider, for tests' users, with ownTransport for APIs.
 func proxying(t *testing.T, base, cookieName string) *signin.Auth {
 	t.Helper()
-	auth, err := signin.New(signin.Config{
+	return newAuth(t, signin.Config{
 		Issuer: "https://provider.example.test", ClientID: "app", ClientSecret: "secret", BaseURL: base, CookieName: cookieName,
 		Keys: [][]byte{[]byte(strings.Repeat("k", 32))}, Logger: quiet(), HTTPClient: &http.Client{Transport: ownTransport},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return auth
 }
 
 // The token goes to its origin only, also where requests are redirected away and back.

@@ -19,7 +19,9 @@ type session struct {
 	number              int
 	nonce, subject, sid string
 	from, by            time.Time // the sign-in began between these
+	issued, authTime    int64     // of the sign-in's ID token
 	cookies             []*cookie // the oldest first
+	made                time.Time // when there was the first cookie
 
 	newest      string               // refresh token
 	spent       map[string]bool      // refresh tokens that were rotated away
@@ -42,6 +44,7 @@ const (
 	signedOut = "a sign-out"
 	signedIn  = "a new sign-in"
 	loggedOut = "a logout token"
+	endedAll  = "EndSessions"
 )
 
 // cookie is one value of a session cookie.
@@ -50,11 +53,13 @@ type cookie struct {
 	of          *session
 	generations int  // of the session when the cookie was made, at least
 	shown       bool // a request came with it
+	at          time.Time
 }
 
-// logout is a logout token on its way.
+// logout is a logout token on its way, or a call of EndSessions.
 type logout struct {
 	subject, sid string
+	issued       int64     // of a logout token, by the provider's clock; 0 for EndSessions
 	begun, done  time.Time // done is zero until the answer was 200
 	answered     time.Time // with whatever status
 }
@@ -64,6 +69,12 @@ func (l *logout) names(s *session) bool {
 		return s.sid == l.sid
 	}
 	return s.subject == l.subject
+}
+
+// ends reports whether a logout token ends a session: one whose ID token was
+// issued no later, or up to ten seconds later without another authentication.
+func (l *logout) ends(s *session) bool {
+	return l.names(s) && (s.issued <= l.issued || s.issued <= l.issued+10 && s.authTime <= l.issued)
 }
 
 // ledger notes what happens, and what must not have.
@@ -146,7 +157,7 @@ func (l *ledger) checkPage(p page, sent *cookie, ended string) {
 	case p.User == "" && sent == nil:
 	case p.User == "":
 		l.counts["pages without a user"]++
-		if l.mayBeOver(sent.of) == "" && !sent.superseded() {
+		if l.mayBeOver(sent.of) == "" && !sent.stale() {
 			l.violation("4: %s was signed out without a reason", sent.of.subject)
 		}
 	case sent == nil:
@@ -156,7 +167,7 @@ func (l *ledger) checkPage(p page, sent *cookie, ended string) {
 	case p.Nonce != sent.of.nonce || p.User != sent.of.subject || p.Sub != p.User || p.Sid != sent.of.sid:
 		l.violation("2: a page says %s in a session of %s", p.User, sent.of.subject)
 	case p.Error == "not_signed_in":
-		if l.mayBeOver(sent.of) == "" && !sent.superseded() {
+		if l.mayBeOver(sent.of) == "" && !sent.stale() {
 			l.violation("4: a living session has no access token")
 		}
 	case p.Error != "" && !l.faulty && l.mayBeOver(sent.of) == "":
@@ -192,8 +203,15 @@ func (l *ledger) hasEnded(s *session) string {
 	if s.ended != "" {
 		return s.ended
 	}
-	if slices.ContainsFunc(l.logouts, func(o *logout) bool { return o.names(s) && !o.done.IsZero() && !s.by.After(o.begun) }) {
-		return loggedOut
+	for _, o := range l.logouts {
+		switch {
+		case o.done.IsZero():
+		case o.issued != 0 && s.issued != 0 && o.ends(s):
+			return loggedOut
+		// A sign-in that is under way may have the number that is written last.
+		case o.issued == 0 && o.names(s) && !s.made.IsZero() && s.made.Before(o.begun):
+			return endedAll
+		}
 	}
 	return ""
 }
@@ -202,14 +220,17 @@ func (l *ledger) hasEnded(s *session) string {
 // is held.
 func (l *ledger) mayBeLoggedOut(s *session) bool {
 	return slices.ContainsFunc(l.logouts, func(o *logout) bool {
+		if o.issued != 0 {
+			return s.issued == 0 || o.ends(s)
+		}
 		return o.names(s) && (o.answered.IsZero() || !s.from.After(o.answered))
 	})
 }
 
-// superseded reports whether a cookie may be too old to be good.
-func (c *cookie) superseded() bool {
-	otherShown := slices.ContainsFunc(c.of.cookies, func(other *cookie) bool { return other != c && other.shown })
-	return otherShown && c.of.generations >= c.generations+2
+// stale reports whether a cookie may have been left behind: its browser has got
+// two later ones, each two hours after the other.
+func (c *cookie) stale() bool {
+	return time.Since(c.at) >= 4*time.Hour && c.of.generations >= c.generations+2
 }
 
 // setCookie notes a cookie that an answer has set in place of the one that was
@@ -221,11 +242,14 @@ func (l *ledger) setCookie(value string, s *session, sent *cookie) {
 	if l.byCookie[value] != nil {
 		return
 	}
-	c := &cookie{value: value, of: s, generations: 1}
+	c := &cookie{value: value, of: s, generations: 1, at: time.Now()}
 	if sent != nil && sent.of == s {
 		c.generations = sent.generations + 1
 	}
 	l.byCookie[value], s.cookies = c, append(s.cookies, c)
+	if s.made.IsZero() {
+		s.made = time.Now()
+	}
 }
 
 // beforeCallback notes that a sign-in is about to replace the session whose cookie
@@ -274,9 +298,14 @@ func (l *ledger) afterCallback(status int, made *session, subject string) {
 func (l *ledger) beforeSignOut(sent *cookie) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if sent != nil {
-		sent.of.mayHaveEnded, sent.of.unwanted = signedOut, true
+	if sent == nil {
+		return
 	}
+	// After another end, the sign-out is not to touch the grant, which may be that of
+	// a new session, unless it could not be found out.
+	over := l.hasEnded(sent.of)
+	sent.of.unwanted = sent.of.unwanted || over == "" || over == signedOut || l.faulty
+	sent.of.mayHaveEnded = signedOut
 }
 
 // afterSignOut notes that a sign-out has succeeded.
@@ -315,6 +344,9 @@ func (l *ledger) tokenRequest(form url.Values) (answered func(status int, body [
 			s.underWay--
 		}
 		if status != http.StatusOK {
+			if s != nil && s.harm != "" { // for a token used twice, which the provider may have answered by revoking all
+				l.revoked[s.sid] = time.Now()
+			}
 			return
 		}
 		var got tokens
@@ -360,6 +392,9 @@ const (
 func (l *ledger) received(s *session, form url.Values, got tokens, lost bool) {
 	said := claimsOf(got.ID)
 	s.subject, s.sid = said.Sub, said.Sid
+	if s.issued == 0 {
+		s.issued, s.authTime = said.Iat, said.AuthTime
+	}
 	l.byToken[got.Refresh], l.byToken[got.Access] = s, s
 	if s.newest != "" && s.newest != got.Refresh {
 		s.spent[s.newest] = true
@@ -370,7 +405,7 @@ func (l *ledger) received(s *session, form url.Values, got tokens, lost bool) {
 	audience := form.Get("resource") + " " + form.Get("organization_id")
 	if own := audience == " "; own || s.newest != got.Refresh {
 		s.generations++
-		s.receivedLate = s.receivedLate || s.generations > 1 && l.hasEnded(s) == loggedOut
+		s.receivedLate = s.receivedLate || s.generations > 1 && l.hasEnded(s) == signedOut
 	}
 	s.newest = got.Refresh
 	now := time.Now()
@@ -421,7 +456,16 @@ func (l *ledger) isShared(s *session) bool {
 // logoutToken notes a logout token, and returns a function that notes its answer.
 func (l *ledger) logoutToken(token string) (answered func(status int)) {
 	said := claimsOf(token)
-	o := &logout{subject: said.Sub, sid: said.Sid, begun: time.Now()}
+	return l.end(&logout{subject: said.Sub, sid: said.Sid, issued: said.Iat, begun: time.Now()})
+}
+
+// endSessions notes a call of EndSessions, and returns a function that notes its
+// outcome.
+func (l *ledger) endSessions(subject string) (answered func(status int)) {
+	return l.end(&logout{subject: subject, begun: time.Now()})
+}
+
+func (l *ledger) end(o *logout) (answered func(status int)) {
 	l.locked(func() { l.logouts = append(l.logouts, o) })
 	return func(status int) {
 		l.mu.Lock()
@@ -434,7 +478,11 @@ func (l *ledger) logoutToken(token string) (answered func(status int)) {
 }
 
 // claims are those that tell sessions apart.
-type claims struct{ Nonce, Sub, Sid string }
+type claims struct {
+	Nonce, Sub, Sid string
+	Iat             int64
+	AuthTime        int64 `json:"auth_time"`
+}
 
 // claimsOf returns the claims of a JWT, and nothing of another token.
 func claimsOf(token string) (c claims) {

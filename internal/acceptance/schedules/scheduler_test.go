@@ -18,15 +18,15 @@ import (
 // knows when every goroutine waits, and then its seed decides whose turn it is.
 type scheduler struct {
 	rand   *rand.Rand // for the scheduler's own goroutine
-	sticky float64    // the probability that the last one goes on
+	sticky float64    // the probability that the last actor gets the next turn
 	faults float64    // the probability of a fault
 
 	turn    sync.Mutex // guards what follows
-	free    bool       // all go on without a turn, and nothing fails
+	free    bool       // operations continue without a turn, and nothing fails
 	running int        // operations that have not ended
 	waiting []*waiter
 	stuck   bool
-	turns   []string // those that were given, in their order
+	turns   []string // the turns that were given, in order
 }
 
 type waiter struct {
@@ -81,7 +81,7 @@ func (s *scheduler) start(name string, do func(ctx context.Context)) {
 	}()
 }
 
-// patience is longer than all that the package waits for in one run.
+// patience is longer than all waits of the package in one run.
 const patience = 10 * time.Minute
 
 // run gives turns until all operations, and what they have started, have ended.
@@ -144,7 +144,7 @@ func (s *scheduler) grant(last string) string {
 	return w.who
 }
 
-// pass lets time pass in which what has failed is tried again.
+// pass lets time pass, so that what has failed is tried again.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -165,7 +165,7 @@ func (s sharedState) do(ctx context.Context, op, key string, operate func() erro
 		return errBroken
 	}
 	err := operate()
-	if t.pick%4 == 0 { // others may go before the caller hears of it
+	if t.pick%4 == 0 { // others may run before the caller gets the result
 		s.wait(ctx, "done "+op+" "+key[:1])
 	}
 	if t.fault {

@@ -11,10 +11,11 @@
 // A ledger notes what browsers and provider see, and knows nothing of how the
 // application works. It reports each violation of these invariants, by number:
 //
-//  1. An end is final. Once a session was ended by a sign-out, a logout token
-//     or a new sign-in in the same browser, none of its cookies, of any
-//     generation, at any replica, makes a request signed in, and its refresh
-//     token does not live on. The grant of a living session is not revoked.
+//  1. An end is final. Once a session was ended by a sign-out, a logout token,
+//     EndSessions or a new sign-in in the same browser, none of its cookies, of
+//     any generation, at any replica, makes a request signed in. After a sign-out
+//     its refresh token does not live on. The grant of a living session is not
+//     revoked.
 //  2. No request is given the user, the claims or an access token of another
 //     session.
 //  3. A session has one token request under way at a time, none sends a refresh
@@ -152,7 +153,7 @@ func (w *world) act() {
 // operate is what an operator does at the provider meanwhile.
 func (w *world) operate() {
 	subject := people()[w.rand.IntN(2)].Subject
-	n, sids := w.rand.IntN(8), w.provider.SessionIDs(subject)
+	n, sids, at := w.rand.IntN(9), w.provider.SessionIDs(subject), w.rand.IntN(len(w.replicas))
 	w.start("operator", func(ctx context.Context) {
 		w.wait(ctx, "operator")
 		switch {
@@ -170,6 +171,13 @@ func (w *world) operate() {
 			w.provider.Suspend(subject)
 			w.wait(ctx, "operator")
 			w.provider.Reinstate(subject)
+		case n == 6:
+			answered := w.endSessions(subject)
+			status := http.StatusOK
+			if err := w.auths[at].EndSessions(ctx, subject); err != nil {
+				status = http.StatusServiceUnavailable
+			}
+			answered(status)
 		}
 	})
 }
@@ -177,7 +185,9 @@ func (w *world) operate() {
 // settle checks what must hold when all is quiet.
 func (w *world) settle() {
 	for _, s := range w.sessions { // even if no request comes with the session again
-		if s.receivedLate && !s.replaced && !w.faulty && w.alive(s.newest) {
+		late := false
+		w.locked(func() { late = s.receivedLate && w.givenBack(s) && !w.faulty })
+		if late && w.alive(s.newest) {
 			w.violated("1: what session %d received after its end is alive", s.number)
 		}
 	}
@@ -201,6 +211,14 @@ func (w *world) showAll() {
 	}
 }
 
+// givenBack reports whether the refresh token of a session is to have been revoked. A
+// session that was replaced shares its grant with the one in its place. A logout token
+// gives no token back, since the grant may be that of a new one. Nor does a sign-out
+// that comes after either, or after the provider's refusal. w.mu is held.
+func (w *world) givenBack(s *session) bool {
+	return s.ended == signedOut && !s.replaced && !w.mayBeLoggedOut(s) && !w.suspended[s.subject]
+}
+
 // checkGrants checks which refresh tokens are alive in the end. w.mu is held.
 func (w *world) checkGrants(alive map[string]bool) {
 	// A session's end that a store could not write, or a revocation endpoint that
@@ -214,8 +232,7 @@ func (w *world) checkGrants(alive map[string]bool) {
 		if s.newest == "" {
 			continue
 		}
-		// A session that was replaced shares its grant with the one in its place.
-		gone := s.ended == signedOut && !s.replaced || w.hasEnded(s) == loggedOut && len(s.cookies) > 0
+		gone := w.givenBack(s)
 		if gone && alive[s.newest] && !s.kept && !excused {
 			w.violation("1: a refresh token is alive though its session, number %d, has ended: %s", s.number, w.hasEnded(s))
 		}

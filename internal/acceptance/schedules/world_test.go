@@ -31,7 +31,7 @@ const (
 	organization = "org_one"
 )
 
-// people may have every access token.
+// people returns users who may have every access token.
 func people() []signintest.User {
 	alice, bob := signintest.Alice(), signintest.Bob()
 	bob.Organizations = alice.Organizations
@@ -46,6 +46,7 @@ type world struct {
 	provider *signintest.Provider
 	oidc     http.Handler // the provider's
 	replicas []http.Handler
+	auths    []*signin.Auth // of the replicas
 }
 
 // newWorld is called within a bubble, with a provider that was made outside.
@@ -57,7 +58,7 @@ func newWorld(t *testing.T, k kind, provider *signintest.Provider, random *rand.
 	if k.faulty {
 		w.faults = 0.02
 	}
-	// By this way the provider sends logout tokens.
+	// This is how the provider sends logout tokens.
 	provider.NewClient().Transport.(*http.Transport).RegisterProtocol("http", w)
 	provider.OnTokenRequest(func(form url.Values) {
 		by := actor{name: fmt.Sprint("the provider for ", w.numberOf(form.Get("refresh_token")))}
@@ -81,8 +82,9 @@ func newWorld(t *testing.T, k kind, provider *signintest.Provider, random *rand.
 	return w
 }
 
-// deploy starts the replicas. In a key rotation every other one is of another
-// deployment: before and after the new key was added, or was moved to the front.
+// deploy starts the replicas. In a key rotation every second replica belongs to
+// the other deployment, from before or after the new key was added, or was
+// moved to the front.
 func (w *world) deploy(t *testing.T, cfg signin.Config, n, rotation int) {
 	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	deployments := [][2][][]byte{{{one}, {one}}, {{one}, {one, two}}, {{one, two}, {two, one}}}[rotation]
@@ -97,7 +99,7 @@ func (w *world) deploy(t *testing.T, cfg signin.Config, n, rotation int) {
 		mux.Handle("/account", auth.RequireAuth(http.HandlerFunc(show)))
 		mux.Handle("/tokens", auth.RequireAuth(http.HandlerFunc(show)))
 		mux.Handle("/", auth.WithRoutes(http.HandlerFunc(show)))
-		w.replicas = append(w.replicas, mux)
+		w.replicas, w.auths = append(w.replicas, mux), append(w.auths, auth)
 	}
 }
 
@@ -229,7 +231,7 @@ func (w *world) toApp(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// serve lets a handler answer, and makes an error of its panic.
+// serve lets a handler answer, and turns a panic into an error.
 func serve(h http.Handler, r *http.Request) (resp *http.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -243,7 +245,7 @@ func serve(h http.Handler, r *http.Request) (resp *http.Response, err error) {
 	return resp, nil
 }
 
-// alive reports whether the provider takes a refresh token.
+// alive reports whether the provider accepts a refresh token.
 func (w *world) alive(token string) bool {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
 	cfg := w.provider.Config(appURL)

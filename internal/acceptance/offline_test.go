@@ -1,0 +1,110 @@
+package acceptance_test
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
+)
+
+// A person whom the provider has suspended does not get to the handler by leaving
+// before the provider has said so.
+func TestRefreshDue_ClientGoesAway(t *testing.T) {
+	t.Parallel()
+	for name, guard := range map[string]func(*app, http.Handler) http.Handler{
+		"the client closes the connection": func(_ *app, h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithTimeout(r.Context(), 20*time.Millisecond)
+				defer cancel()
+				h.ServeHTTP(w, r.WithContext(ctx))
+			})
+		},
+		"a time-out around the guard": func(_ *app, h http.Handler) http.Handler {
+			return http.TimeoutHandler(h, 20*time.Millisecond, "too late")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, clock := stoppedApp(t, with{})
+			b := a.signedIn(signintest.Alice())
+			a.provider.Suspend("alice0000001")
+			clock.add(2 * time.Hour)
+			begun, release := a.paused()
+			knocked := make(chan answer)
+			go func() { knocked <- knock(guard(a, a.handler()), "/account", b.session()) }()
+			<-begun
+			got := <-knocked
+			release()
+			if got.StatusCode == http.StatusOK || a.insideCalls() > 0 {
+				t.Errorf("got %d %q, and the handler called %d times; want it not to be", got.StatusCode, got.body, a.insideCalls())
+			}
+		})
+	}
+}
+
+// While the provider does not answer, people stay signed in for MaxOffline, and no
+// longer; then they wait for it, and go on.
+func TestMaxOffline(t *testing.T) {
+	t.Parallel()
+	a, clock := stoppedApp(t, with{config: func(c *signin.Config) { c.MaxOffline = 3 * time.Hour }})
+	b := a.signedIn(signintest.Alice())
+	a.provider.Down()
+	clock.add(time.Hour + 3*time.Hour - time.Minute) // an access token's life, and nearly MaxOffline
+	if got := b.who(); got != "alice0000001" {
+		t.Errorf("within MaxOffline: got %q; want Alice", got)
+	}
+	clock.add(2 * time.Minute)
+	for range 2 { // the second while the provider is given a rest
+		for _, path := range []string{"/", "/account"} {
+			got := b.get(path)
+			if got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" || len(got.Header["Set-Cookie"]) > 0 {
+				t.Errorf("after it, %s: got %d, Retry-After %q, cookies %q; want 503 and no cookie touched",
+					path, got.StatusCode, got.Header.Get("Retry-After"), got.Header["Set-Cookie"])
+			}
+		}
+	}
+	a.provider.Up()
+	clock.add(time.Minute)
+	if got := b.who(); got != "alice0000001" {
+		t.Errorf("the provider is back: got %q; want Alice", got)
+	}
+}
+
+// Forged tokens with key IDs that there are not make neither an API nor the logout
+// endpoint look broken.
+func TestUnknownKeyID_WhileKeysMayNotBeFetched(t *testing.T) {
+	t.Parallel()
+	a, clock := stoppedApp(t, with{})
+	api := a.auth.RequireBearer("https://api.example.com")(http.HandlerFunc(who))
+	good := a.provider.AccessToken("alice0000001", "https://api.example.com")
+	_, rest, _ := strings.Cut(good, ".")
+	forged := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES384","typ":"at+jwt","kid":"nowhere"}`)) + "." + rest
+	ask := func(token string) *httptest.ResponseRecorder {
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.Header.Set("Authorization", "Bearer "+token)
+		api.ServeHTTP(w, r)
+		return w
+	}
+	for i, wantRetry := range []bool{false, true, true} {
+		w := ask(forged)
+		if w.Code != http.StatusUnauthorized || (w.Header().Get("Retry-After") != "") != wantRetry {
+			t.Errorf("%d: got %d, Retry-After %q; want 401, with Retry-After while no fetch is allowed: %v", i, w.Code, w.Header().Get("Retry-After"), wantRetry)
+		}
+		if w := ask(good); w.Code != http.StatusOK {
+			t.Errorf("%d: got %d for a token whose key is known; want 200", i, w.Code)
+		}
+	}
+	clock.add(6 * time.Second)
+	if w := ask(forged); w.Code != http.StatusUnauthorized || w.Header().Get("Retry-After") != "" {
+		t.Errorf("five seconds later: got %d, Retry-After %q; want 401 after another fetch", w.Code, w.Header().Get("Retry-After"))
+	}
+	if n, log := a.provider.Stats().Keys, a.log.String(); n != 3 || strings.Contains(log, "level=ERROR") {
+		t.Errorf("got %d requests for keys, log %q; want one for the good token, two for forged ones, and no error", n, log)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !long
+
+package acceptance_test
+
+const strangers = 200

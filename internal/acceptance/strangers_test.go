@@ -1,0 +1,84 @@
+package acceptance_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
+	"github.com/gosignin/signin/signintest"
+)
+
+// Sign-ins without an account leave nothing in shared state: one that is begun and
+// declined, and one that comes back with an invented code. A sign-out in the middle
+// is written.
+func TestStrangers_LeaveNothingInSharedState(t *testing.T) {
+	t.Parallel()
+	shared := new(mapState)
+	a := newApp(t, with{config: func(c *signin.Config) { c.Shared = shared }})
+	b := a.signedIn(signintest.Alice())
+	entries := func() int {
+		shared.mu.Lock()
+		defer shared.mu.Unlock()
+		return len(shared.values)
+	}
+	begin := func() (state, cookies string) {
+		got := knock(a.handler(), "/sign-in", "")
+		to, err := url.Parse(got.Header.Get("Location"))
+		if err != nil || len(got.Cookies()) != 1 {
+			t.Fatalf("got %v, %v and cookies %q; want a sign-in begun", to, err, got.Header["Set-Cookie"])
+		}
+		return to.Query().Get("state"), got.Cookies()[0].Name + "=" + got.Cookies()[0].Value
+	}
+	iss := url.QueryEscape(a.provider.Issuer)
+	before := entries()
+	for i := range strangers {
+		state, cookies := begin()
+		got := knock(a.handler(), "/callback?error=access_denied&state="+state+"&iss="+iss, cookies)
+		if got.StatusCode != http.StatusForbidden {
+			t.Fatalf("declined: got %d %q; want 403", got.StatusCode, got.body)
+		}
+		state, cookies = begin()
+		got = knock(a.handler(), "/callback?code=invented&state="+state+"&iss="+iss, cookies)
+		if got.StatusCode != http.StatusBadRequest {
+			t.Fatalf("an invented code: got %d %q; want 400", got.StatusCode, got.body)
+		}
+		if i == strangers/2 {
+			b.do(http.MethodPost, "/sign-out").want(t, http.StatusSeeOther, a.provider.URL)
+			before++ // its end
+		}
+	}
+	if after := entries(); after != before {
+		t.Errorf("got %d entries; want %d, as before", after, before)
+	}
+	if got := b.who(); got != "not signed in" {
+		t.Errorf("got %q; want the sign-out in the middle to hold", got)
+	}
+}
+
+// A second request that brings the response of a sign-in waits for the first, and
+// the code is used once. TestCallback has requests at once that go on (2.4).
+func TestCallback_BroughtTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	b := a.browser()
+	back := strings.TrimPrefix(b.responded(), a.server.URL)
+	a.provider.Inject(faults.IDTokenNonceWrong)
+	begun, release := a.paused()
+	answers := make(chan answer, 2)
+	bring := func() { answers <- knock(a.handler(), back, b.cookies()) }
+	go bring()
+	<-begun
+	go bring()
+	release()
+	for range 2 {
+		if got := <-answers; got.StatusCode == http.StatusSeeOther {
+			t.Errorf("got %d to %q; want neither to go on", got.StatusCode, got.Header.Get("Location"))
+		}
+	}
+	if n := a.provider.Stats().Exchanges; n != 1 {
+		t.Errorf("got %d token requests for one code; want 1", n)
+	}
+}
