@@ -24,7 +24,7 @@ func TestInABrowser_Example(t *testing.T) {
 		{"sign-in and sign-out", signInAndOut},
 		{"direct sign-in, and sign-up", signInInOtherWays},
 		{"pages behind scopes, roles and organizations", pagesBehindRules},
-		{"a step-up before the account is deleted", deleteAccount},
+		{"the account is deleted right after a sign-in, without another one", deleteAccount},
 		{"the back button", goBackTwice},
 		{"a typed sign-out address", typedSignOut},
 		{"an unknown address, and a forged answer", lostPages},
@@ -133,10 +133,6 @@ func pagesBehindRules(_ *testing.T, p *exampleProgram, b *tab) {
 func deleteAccount(_ *testing.T, p *exampleProgram, b *tab) {
 	p.signIn(b)
 	b.press("Delete your account")
-	b.wantScreen("/sign-in", "Sign in")
-	b.wantAsked("max_age", "300")
-	b.wantTidy("provider-step-up")
-	b.press("Alice Example")
 	b.wantPage(p.url+"/account/delete", http.StatusOK, "Delete your account?")
 	b.wantTidy("example-delete")
 	b.press("Delete my account")
@@ -144,10 +140,10 @@ func deleteAccount(_ *testing.T, p *exampleProgram, b *tab) {
 	b.wantTidy("example-deleted")
 }
 
-// Going back from a sign-in leads to the provider's page, which is over, and
-// from there into the application. After a sign-out, Chromium may show the
-// account page from memory in spite of no-store, but its reload needs a
-// sign-in.
+// Going back after a sign-in leads to the provider's page, which says that the
+// sign-in is over, and from there to the application. After a sign-out,
+// Chromium may show the account page from memory in spite of no-store, but
+// reloading it requires a sign-in.
 func goBackTwice(_ *testing.T, p *exampleProgram, b *tab) {
 	b.open(p.url + "/")
 	b.press("Sign in")
@@ -191,7 +187,7 @@ func lostPages(_ *testing.T, p *exampleProgram, b *tab) {
 	b.wantScreen("/sign-in", "Sign in")
 }
 
-// authorizationRequest is the last one of this tab.
+// authorizationRequest returns the last authorization request of this tab.
 func (b *tab) authorizationRequest() *url.URL {
 	b.t.Helper()
 	b.mu.Lock()

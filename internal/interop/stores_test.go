@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -64,6 +65,7 @@ func Example_redisstore() {
 // provider of signintest.
 type keeper struct {
 	t        testing.TB
+	app      *signintest.App
 	provider *signintest.Provider
 	cfg      signin.Config
 	handler  http.Handler
@@ -76,7 +78,7 @@ type keeper struct {
 func startKeeper(t testing.TB, change func(*signin.Config), opts ...signintest.Option) *keeper {
 	t.Helper()
 	k := &keeper{t: t}
-	app := signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
+	k.app = signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&k.log, nil))
 		cfg.HTTPClient = &http.Client{Transport: &k.wire}
 		change(&cfg)
@@ -84,7 +86,7 @@ func startKeeper(t testing.TB, change func(*signin.Config), opts ...signintest.O
 		k.handler = k.another()
 		return k.handler, nil
 	}, append(opts, signintest.WithNow(k.clock.Now))...)
-	k.provider = app.Provider
+	k.provider = k.app.Provider
 	return k
 }
 
@@ -205,6 +207,8 @@ func (k *keeper) wantBroken(cookie string) {
 func TestCasesStoresOnRedis(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T, redisStore){
+		"2.4 a callback that comes ten times to two processes signs in once": callbackTenTimes,
+		"4.1 fifty requests to two processes refresh once":                   refreshedOnce,
 		"5.10 a whole session": wholeSession,
 		"5.1 a planted store cookie reads nothing after a sign-in":            plantedCookie,
 		"5.1 a session that is deleted during its refresh gets another ID":    deletedMeanwhile,
@@ -436,6 +440,88 @@ func signOutReaches(t *testing.T, store redisStore) {
 		}
 		k.wantSignedOut(k.handler, copied)
 	}
+}
+
+// inTwoProcesses runs check with two processes whose Config.Shared is on one
+// Redis: with sessions in cookies, and in the store.
+func inTwoProcesses(t *testing.T, store redisStore, check func(*keeper, []http.Handler)) {
+	server := startRedis(t)
+	shared := func() signin.SharedState { return redisstore.NewShared(server.client(), redisstore.Timeout(patient)) }
+	for _, kept := range []sessions.Store{nil, server.open(store, patient)} {
+		k := startKeeper(t, func(c *signin.Config) { c.Store, c.Shared = kept, shared() }, signintest.WithRefreshRotation())
+		k.cfg.Shared = shared()
+		check(k, []http.Handler{k.handler, k.another()})
+	}
+}
+
+func callbackTenTimes(t *testing.T, store redisStore) {
+	inTwoProcesses(t, store, func(k *keeper, both []http.Handler) {
+		browser, callback := k.app.Browser(signintest.Alice()), httptest.NewRequest(http.MethodGet, "/", nil)
+		browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+			if r.URL.Path == "/callback" {
+				callback = httptest.NewRequest(http.MethodGet, r.URL.RequestURI(), nil)
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}
+		resp, err := browser.Get(k.app.URL + "/sign-in")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		base, _ := url.Parse(k.app.URL)
+		for _, c := range browser.Jar.Cookies(base) {
+			callback.AddCookie(c)
+		}
+		var together sync.WaitGroup
+		for i := range 10 {
+			together.Go(func() {
+				w := httptest.NewRecorder()
+				if both[i%2].ServeHTTP(w, callback.Clone(t.Context())); w.Code != http.StatusSeeOther {
+					t.Errorf("callback: got %d, %q; want a redirect", w.Code, w.Body)
+				}
+			})
+		}
+		together.Wait()
+		if n := k.provider.Stats().Exchanges; n != 1 {
+			t.Errorf("got %d codes exchanged; want one", n)
+		}
+	})
+}
+
+// The cookie from before the refresh stays good until a sign-out, which it ends
+// together with the new one.
+func refreshedOnce(t *testing.T, store redisStore) {
+	inTwoProcesses(t, store, func(k *keeper, both []http.Handler) {
+		alice, refreshed := signintest.Alice(), make(chan string, 50)
+		old := k.signIn(alice, "")
+		k.clock.move(time.Hour)
+		var together sync.WaitGroup
+		for i := range cap(refreshed) {
+			together.Go(func() {
+				w := ask(both[i%2], "/account", old)
+				if w.Code != http.StatusOK {
+					t.Errorf("got %d, %q; want the page", w.Code, w.Body)
+				}
+				for _, c := range w.Result().Cookies() {
+					refreshed <- c.Value
+				}
+			})
+		}
+		together.Wait()
+		if s := k.provider.Stats(); s.Refreshes != 1 || s.RevokedForReuse != 0 || len(refreshed) == 0 {
+			t.Fatalf("got %+v, and %d cookies; want one refresh, and its cookie", s, len(refreshed))
+		}
+		newest := <-refreshed
+		for _, h := range both {
+			k.wantUser(h, old, alice)
+		}
+		ask(both[1], "/sign-out", old)
+		for _, h := range both {
+			k.wantSignedOut(h, old)
+			k.wantSignedOut(h, newest)
+		}
+	})
 }
 
 // The README says how many bytes of claims fit a store, beside an opaque access

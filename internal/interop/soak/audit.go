@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -43,6 +45,11 @@ type figures struct {
 	refused int
 	orphans int // sign-ins at the provider whose answer never reached a browser
 
+	adrift int // pages shown although the session had not been refreshed for too long
+
+	fates    map[string]int // of thieves
+	mistaken int            // thieves that were refused while the owner's session went on
+
 	due, made int // generations due, and refreshes the provider made
 	kept      int // due, but a failure kept every try from the provider until the session's end
 	waiting   int // due less than a lease before the session's end, and not made
@@ -67,7 +74,7 @@ func (w *world) audit() *report {
 	w.gate.mu.Lock()
 	defer w.gate.mu.Unlock()
 	a := auditor{world: w, ended: time.Now(), byNonce: map[string][]*session{}, figures: figures{
-		sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{},
+		sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{}, fates: map[string]int{},
 	}}
 	for _, s := range w.journal.sessions {
 		a.sessions[s.how]++
@@ -83,6 +90,12 @@ func (w *world) audit() *report {
 			a.lost[a.whyLost(s)]++
 		}
 	}
+	for _, t := range w.journal.thieves {
+		a.fates[t.kind+": "+a.fateOf(t)]++
+	}
+	for _, w := range w.journal.works {
+		a.puzzle(fmt.Sprintf("a copy of %s worked at %.3f after its session was %s", w.of.person, a.since(w.at), w.of.how), a.gate.chains[w.of.nonce])
+	}
 	return a.report()
 }
 
@@ -91,6 +104,9 @@ func (a *auditor) chain(c *chain) {
 	sessions := a.byNonce[c.nonce]
 	if len(sessions) == 0 {
 		a.orphans++
+	}
+	for _, s := range sessions {
+		a.adrift += c.adrift(s)
 	}
 	_, _, reused := c.reused()
 	var why cause
@@ -115,7 +131,7 @@ func (a *auditor) chain(c *chain) {
 			a.due++
 		}
 		twice += max(len(good)-1, 0)
-		if g.refused() && c.revoked.IsZero() && !wantedToEnd(sessions) {
+		if g.refused() && c.revoked.IsZero() && !wantedToEnd(sessions) && a.whyRevoked(c) == byNothingSeen {
 			a.refused++
 			a.puzzle("a current refresh token was refused", c)
 		}
@@ -127,6 +143,23 @@ func (a *auditor) chain(c *chain) {
 		a.twice += twice
 		a.puzzle("an old refresh token was used again", c)
 	}
+}
+
+// adrift counts pages that came longer than maxOffline after the expiry of the
+// newest access token that the provider had given.
+func (c *chain) adrift(s *session) (n int) {
+	for _, p := range s.pages {
+		newest := c.generations[0]
+		for _, g := range c.generations {
+			if g.issued.Before(p.came) {
+				newest = g
+			}
+		}
+		if p.sent.Sub(newest.issued) > tokenLife+maxOffline+2*slack {
+			n++
+		}
+	}
+	return n
 }
 
 // notMade counts a generation that has no next one, if it was due.
@@ -203,6 +236,16 @@ func (c *chain) reused() (rotation, again use, used bool) {
 	return use{}, use{}, false
 }
 
+// last is when the last answer to a refresh came.
+func (c *chain) last() (at time.Time) {
+	for _, g := range c.generations {
+		for _, u := range g.uses {
+			at = later(at, u.answered)
+		}
+	}
+	return at
+}
+
 // whyReused names why an old refresh token was used again: the new one was
 // known only to a replica that was killed at that moment, or only to Redis.
 func (a *auditor) whyReused(c *chain) cause {
@@ -215,6 +258,25 @@ func (a *auditor) whyReused(c *chain) cause {
 		return byKill
 	case !forgot.IsZero() && again.at.After(forgot) && successor.issued.Before(back.Add(moment)):
 		return byForgetting
+	}
+	return byNothingSeen
+}
+
+// whyRevoked names why a session's family was revoked. After a sign-out
+// everywhere, the provider's own session and its grant go on, so the next
+// sign-in is of the same family.
+func (a *auditor) whyRevoked(c *chain) cause {
+	for _, other := range a.gate.chains {
+		if other != c && (c.sid == "" || other.sid != c.sid || other.subject != c.subject) {
+			continue
+		}
+		_, again, used := other.reused()
+		if !used || other != c && again.at.After(c.last()) {
+			continue
+		}
+		if why := a.whyReused(other); why != byNothingSeen {
+			return why
+		}
 	}
 	return byNothingSeen
 }
@@ -235,9 +297,7 @@ func (a *auditor) whyLost(s *session) cause {
 	c := a.gate.chains[s.nonce]
 	why := byNothingSeen
 	if c != nil {
-		if _, _, used := c.reused(); used {
-			why = a.whyReused(c)
-		}
+		why = a.whyRevoked(c)
 	}
 	if why == byNothingSeen {
 		a.puzzle("a session was lost: "+s.person, c)
@@ -245,18 +305,65 @@ func (a *auditor) whyLost(s *session) cause {
 	return why
 }
 
-// puzzle describes what has no named cause.
+// fateOf says what has become of a copy.
+func (a *auditor) fateOf(t *thief) string {
+	s, c := t.of, a.gate.chains[t.of.nonce]
+	switch {
+	case t.fate == ended && s.how == "":
+		return "dead, as its owner had asked for"
+	case t.fate == ended && s.how == lost:
+		return "refused, as its owner was: " + cmp.Or(t.event, "not told why")
+	case t.fate == ended:
+		return "dead, " + s.how
+	case t.fate == "" && (s.how == lost || s.how == incomplete):
+		return pointless
+	case t.fate == "" && s.how != "":
+		return "not used any more: " + s.how
+	case t.fate == "":
+		return "good at the end, as its owner's"
+	case t.fate == stale && t.kind == inUse:
+		a.journal.stale++
+		a.puzzle("a copy in use is stale: "+s.person, c)
+	case t.fate != refused:
+		return t.fate
+	case a.journal.forgottenSince(t.taken):
+		return "refused, after Redis lost its data"
+	case s.how == lost, !s.good.After(t.refused):
+		return "refused, as its owner was: " + cmp.Or(t.event, "not told why")
+	default:
+		if c != nil && a.whyRevoked(c) != byNothingSeen {
+			return "refused, as an old token was used again"
+		}
+		a.mistaken++
+		a.puzzle(fmt.Sprintf("a copy was refused (%s) at %.3f: %s", t.event, a.since(t.refused), s.person), c)
+	}
+	return t.fate
+}
+
+// puzzle describes what has no named cause, with all that has the same grant.
 func (a *auditor) puzzle(what string, c *chain) {
 	a.tell("UNEXPLAINED: %s", what)
 	if c == nil {
 		return
 	}
-	for _, s := range a.byNonce[c.nonce] {
-		a.tell("  session of %s, sid %s: began %.3f, last good %.3f, ending %.3f, over %.3f %s", s.person, s.sid,
-			a.since(s.began), a.since(s.good), a.since(s.ending), a.since(s.over), s.how)
+	for _, other := range a.gate.chains {
+		if other == c || c.sid != "" && other.sid == c.sid && other.subject == c.subject {
+			a.describe(other)
+		}
 	}
-	for i, g := range c.generations[max(0, len(c.generations)-4):] {
-		a.tell("  token %d of %d: issued %.3f to %s", i+1, len(c.generations), a.since(g.issued), g.to)
+}
+
+func (a *auditor) describe(c *chain) {
+	for _, s := range a.byNonce[c.nonce] {
+		a.tell("  session of %s, sid %s: began %.3f, last good %.3f, ending %.3f, over %.3f %s %s", s.person, s.sid,
+			a.since(s.began), a.since(s.good), a.since(s.ending), a.since(s.over), s.how, s.event)
+	}
+	if !c.revoked.IsZero() {
+		a.tell("  revoked by the application %.3f", a.since(c.revoked))
+	}
+	first := max(0, len(c.generations)-4)
+	for i, g := range c.generations[first:] {
+		a.tell("  token %d of 0 to %d: issued %.3f to %s", first+i, len(c.generations)-1, a.since(g.issued), g.to)
 		for _, u := range g.uses {
 			a.tell("    used %.3f by %s, answered %.3f with %d, next %d", a.since(u.at), u.by, a.since(u.answered), u.status, u.next)
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,14 @@ type answer struct {
 	header   http.Header
 	body     []byte
 	cookies  []*http.Cookie
+}
+
+// event is what the package told the application of the request.
+func (a answer) event() string { return a.header.Get(eventHeader) }
+
+// moves reports whether the answer has a session cookie.
+func (a answer) moves() bool {
+	return slices.ContainsFunc(a.cookies, func(c *http.Cookie) bool { return isSession(c.Name) && c.MaxAge >= 0 })
 }
 
 // navigation is a browser's request of a kind: "document" for a page that the
@@ -130,11 +139,17 @@ func (b *browser) visit(ctx context.Context, to *url.URL, person string, stop fu
 // session returns the cookies that are the session.
 func (b *browser) session(base *url.URL) (cookies []*http.Cookie) {
 	for _, c := range b.jar.Cookies(base) {
-		if c.Name == cookieName || strings.HasPrefix(c.Name, cookieName+".") {
+		if isSession(c.Name) {
 			cookies = append(cookies, c)
 		}
 	}
 	return cookies
+}
+
+// isSession reports whether a cookie with this name is the session, or a part of
+// it.
+func isSession(name string) bool {
+	return name == cookieName || strings.HasPrefix(name, cookieName+".")
 }
 
 // submit fills in the person's name where the form asks for it.

@@ -15,7 +15,11 @@ type journal struct {
 	requests int
 	outcomes map[string]int // of requests that failed
 	copies   map[string]int // outcomes of requests with copies of ended sessions
+	thieves  []*thief
+	works    []worked // copies that worked after their session's end
 	mixedUp  []string
+	stale    int // browsers whose own cookie was taken for an old copy
+	overdue  int // copies that were let in, although they had to be stale
 	faults   map[string]int
 	kills    map[string]time.Time // by incarnation
 	// forgot is when Redis lost its data, and back when it ran again.
@@ -38,16 +42,31 @@ type session struct {
 	// ending is when the person first asked for its end. From then on it may be
 	// over, even if the answer was an error.
 	ending time.Time
+	tried  time.Time // when the person last asked for its end
 	over   time.Time
 	how    string
+	pages  []page
+	moved  []time.Time // when the person's browser got a newer cookie
+	event  string      // what the application said when it was lost
+}
+
+// page is when a page was asked for that came, and when it came.
+type page struct{ sent, came time.Time }
+
+// worked is when a copy of a session that was over has worked.
+type worked struct {
+	of *session
+	at time.Time
 }
 
 // How a session was over.
 const (
-	signedOut  = "signed out"
-	incomplete = "signed out, with a 503 that says that copies may still work"
-	loggedOut  = "logged out by the provider"
-	lost       = "lost"
+	signedOut       = "signed out"
+	incomplete      = "signed out, with a 503 that says that copies may still work"
+	loggedOut       = "logged out by the provider"
+	endedEverywhere = "signed out everywhere"
+	replaced        = "ended by a sign-in with a stale cookie"
+	lost            = "lost"
 )
 
 func (j *journal) begin(person string) *session {
@@ -71,6 +90,7 @@ func (j *journal) request(s *session, sent time.Time, outcome string, reached bo
 		s.asked = append(s.asked, sent)
 		if outcome == "" {
 			s.good = later(s.good, sent)
+			s.pages = append(s.pages, page{sent, time.Now()})
 		}
 	}
 }
@@ -80,6 +100,13 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// moves notes that a person's browser has got a newer cookie.
+func (j *journal) moves(s *session) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.moved = append(s.moved, time.Now())
 }
 
 // page notes what a page said about a session.
@@ -99,8 +126,23 @@ func (j *journal) page(s *session, p accountPage) {
 func (j *journal) ending(s *session) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	s.tried = time.Now()
 	if s.ending.IsZero() {
-		s.ending = time.Now()
+		s.ending = s.tried
+	}
+}
+
+// loses notes that a person was asked to sign in, and what the application said
+// about the session.
+func (j *journal) loses(s *session, event string) {
+	j.end(s, lost)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s.event == "" {
+		s.event = event
+	}
+	if event == staleEvent {
+		j.stale++
 	}
 }
 
@@ -115,14 +157,29 @@ func (j *journal) end(s *session, how string) {
 }
 
 // copied notes the outcome of a request with cookies of a session that is over.
-// After Redis has lost its data, no replica knows of the end.
+// After Redis has lost its data, no replica knows of the end. That may have been
+// written just before, and the answer come after.
 func (j *journal) copied(of *session, outcome string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if outcome == accepted && of.how != lost && !j.forgot.IsZero() && (j.back.IsZero() || of.over.Before(j.back)) {
+	if outcome == accepted {
+		j.accepts(of)
+		return
+	}
+	j.copies[outcome]++
+}
+
+// accepts notes that a copy of a session that is over has worked. The caller
+// holds j.mu.
+func (j *journal) accepts(of *session) {
+	outcome := accepted
+	if of.how != lost && j.forgottenSince(of.tried) {
 		outcome = acceptedForgotten
 	}
 	j.copies[outcome]++
+	if outcome == accepted {
+		j.works = append(j.works, worked{of, time.Now()})
+	}
 }
 
 // The outcomes of a request with a copy.

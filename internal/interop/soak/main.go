@@ -5,7 +5,13 @@
 // refresh tokens and takes the reuse of an old one for theft, and some hundred
 // people with browsers. Then it makes one fault after another, and counts what
 // became of each session. Access tokens live for eight seconds, so that minutes
-// have as many refreshes as weeks in production.
+// have as many refreshes as weeks in production, and a cookie that its browser
+// has left behind becomes stale within minutes, not hours.
+//
+// Beside each tenth person there is a second browser with a copy of their
+// cookies. It is used while they use theirs, or sleeps for minutes; or the person
+// goes back to the copy, as to a backup, and leaves the newer cookies to the
+// second browser. When the person has ended the session, no copy may work.
 //
 //	cd internal/interop
 //	go run ./soak -duration 5m -sessions cookie -provider node
@@ -235,7 +241,8 @@ func (w *world) live(ctx context.Context) error {
 	for i, name := range w.names() {
 		p := &person{
 			world: w, name: name, browser: newBrowser(transport),
-			random: mathrand.New(mathrand.NewPCG(w.seed, uint64(i+1))),
+			random:  mathrand.New(mathrand.NewPCG(w.seed, uint64(i+1))),
+			watched: i%oneIn == 0, chance: mathrand.New(mathrand.NewPCG(w.seed, 1<<32+uint64(i))),
 		}
 		working.Go(func() { p.live(ctx, day) })
 	}

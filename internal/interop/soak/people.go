@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,6 +31,14 @@ type person struct {
 	now     *session // nil if the person is not signed in
 	before  *session // the one before, or nil
 	old     []stolen // copies of sessions that have ended
+
+	// What follows is for one in ten, who has a second browser beside theirs.
+	watched bool
+	chance  *rand.Rand // so that copies do not change what the person does
+	thief   *thief     // the last one
+	thieves []*thief   // of sessions that have not ended
+	fresh   []*thief   // who have not begun
+	behind  *session   // that a sign-in with a stale cookie ends; nil if there is none
 }
 
 // stolen is a copy of a session's cookies, made before its end.
@@ -41,6 +50,8 @@ type stolen struct {
 // live signs the person in, and uses the application until day ends. A request
 // that is under way then is finished, unless ctx ends too.
 func (p *person) live(ctx, day context.Context) {
+	var thieves sync.WaitGroup
+	defer thieves.Wait()
 	for {
 		pass(day, shortestPause+time.Duration(p.random.Int64N(int64(longestPause-shortestPause))))
 		if day.Err() != nil || p.budget.Add(-1) < 0 {
@@ -51,6 +62,11 @@ func (p *person) live(ctx, day context.Context) {
 		} else {
 			p.act(ctx)
 		}
+		p.beCopied()
+		for _, t := range p.fresh {
+			thieves.Go(func() { t.live(ctx, day) })
+		}
+		p.fresh = nil
 	}
 }
 
@@ -64,10 +80,14 @@ func (p *person) act(ctx context.Context) {
 		return roll < 0
 	}
 	switch {
-	case !p.now.ending.IsZero(), is(0.6 * once):
+	case p.thief != nil && p.thief.kind == backup && p.journal.busy(p.thief, p.now) && p.journal.canGoBack(p.thief):
+		p.goBack(ctx)
+	case !p.now.ending.IsZero(), is(0.5 * once):
 		p.signOut(ctx)
 	case is(0.3 * once):
 		p.logOut(ctx)
+	case is(0.3 * once):
+		p.signOutEverywhere(ctx)
 	case is(0.5 * once):
 		p.presentOld(ctx)
 	case is(0.10):
@@ -122,8 +142,11 @@ func (p *person) settle(s *session) {
 func (p *person) askFor(ctx context.Context, s *session, kind string, keep bool) {
 	sent := time.Now()
 	a, err := p.browser.send(ctx, navigation(p.at(accountPath), kind), keep)
-	outcome := p.outcome(ctx, a, err)
+	outcome := a.outcome(ctx, err)
 	p.journal.request(s, sent, outcome, err == nil && a.header.Get(incarnationHeader) != "")
+	if keep && outcome == "" && a.moves() {
+		p.journal.moves(s)
+	}
 	switch outcome {
 	case "":
 		var page accountPage
@@ -132,7 +155,7 @@ func (p *person) askFor(ctx context.Context, s *session, kind string, keep bool)
 		}
 		p.journal.page(s, page)
 	case askedToSignIn:
-		p.journal.end(s, lost)
+		p.journal.loses(s, a.event())
 	}
 }
 
@@ -141,7 +164,7 @@ const askedToSignIn = "asked to sign in"
 
 // outcome is "" for a page for a person who is signed in, and otherwise a name
 // for the answer.
-func (p *person) outcome(ctx context.Context, a answer, err error) string {
+func (a answer) outcome(ctx context.Context, err error) string {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return "went away"
@@ -171,6 +194,11 @@ func (p *person) signIn(ctx context.Context) {
 	switch {
 	case calledBack:
 		p.journal.request(nil, sent, "", true)
+		if s := p.behind; s != nil {
+			p.behind = nil
+			p.journal.end(s, replaced)
+			p.presentAll(ctx, s, nil)
+		}
 		p.now = p.journal.begin(p.name)
 		p.ask(ctx, "document", true)
 	case err == nil && a.url.Path == accountPath && a.status == http.StatusOK && p.before != nil:
@@ -178,10 +206,11 @@ func (p *person) signIn(ctx context.Context) {
 		// again. So the person ends it once more.
 		p.journal.request(nil, sent, "", true)
 		p.journal.copied(p.before, accepted)
+		p.behind = nil
 		p.now = p.journal.begin(p.name)
 		p.journal.ending(p.now)
 	default:
-		p.journal.request(nil, sent, "sign-in: "+p.outcome(ctx, a, err), true)
+		p.journal.request(nil, sent, "sign-in: "+a.outcome(ctx, err), true)
 	}
 }
 
@@ -194,7 +223,7 @@ func (p *person) signOut(ctx context.Context) {
 	done := err == nil && a.status == http.StatusSeeOther
 	outcome := ""
 	if !done {
-		outcome = "sign-out: " + p.outcome(ctx, a, err)
+		outcome = "sign-out: " + a.outcome(ctx, err)
 	}
 	p.journal.request(nil, sent, outcome, true)
 	switch {
@@ -224,14 +253,77 @@ func (p *person) logOut(ctx context.Context) {
 	}
 }
 
-// ended presents the copy of a session that has just ended to each replica.
+// signOutEverywhere signs out in all browsers, after a sign-in in another one.
+func (p *person) signOutEverywhere(ctx context.Context) {
+	s, cookies := p.now, p.steal()
+	other, elsewhere := p.signInElsewhere(ctx)
+	p.journal.ending(s)
+	if other != nil {
+		p.journal.ending(other)
+	}
+	r := navigation(p.at(everywherePath), "empty")
+	r.Method = http.MethodPost
+	sent := time.Now()
+	a, err := p.browser.send(ctx, r, true)
+	done := err == nil && a.status == http.StatusNoContent
+	outcome := ""
+	if !done {
+		outcome = "sign-out everywhere: " + a.outcome(ctx, err)
+	}
+	p.journal.request(nil, sent, outcome, true)
+	if !done {
+		return
+	}
+	if other != nil {
+		p.journal.end(other, endedEverywhere)
+		p.presentAll(ctx, other, elsewhere)
+	}
+	p.ended(ctx, s, endedEverywhere, cookies)
+}
+
+// signInElsewhere signs in with another browser, and returns its session and
+// cookies; nil if that fails.
+func (p *person) signInElsewhere(ctx context.Context) (*session, []*http.Cookie) {
+	b, sent := newBrowser(p.browser.client.Transport), time.Now()
+	a, err := b.visit(ctx, p.at(accountPath), p.name, func(a answer) bool {
+		return a.url.Host == p.base.Host && a.url.Path == accountPath && a.status == http.StatusOK
+	})
+	var page accountPage
+	if err != nil || json.Unmarshal(a.body, &page) != nil || page.Nonce == "" {
+		return nil, nil
+	}
+	s := p.journal.begin(p.name)
+	p.journal.request(s, sent, "", true)
+	p.journal.page(s, page)
+	return s, values(b.session(p.base))
+}
+
+// ended presents the copies of a session that has just ended to each replica.
 func (p *person) ended(ctx context.Context, s *session, how string, cookies stolen) {
 	p.journal.end(s, how)
 	p.settle(s)
-	for _, addr := range p.fleet.addresses() {
-		p.present(ctx, cookies, "http://"+addr)
-	}
+	p.presentAll(ctx, s, cookies.values)
 	p.old = append(p.old, cookies)
+}
+
+// presentAll presents copies of a session that is over to each replica: the given
+// one, if any, and those of thieves.
+func (p *person) presentAll(ctx context.Context, s *session, last []*http.Cookie) {
+	var copies []stolen
+	if len(last) > 0 {
+		copies = append(copies, stolen{last, s})
+	}
+	for _, t := range p.thieves {
+		if t.of == s {
+			copies = append(copies, stolen{values(t.browser.session(p.base)), s})
+		}
+	}
+	p.thieves = slices.DeleteFunc(p.thieves, func(t *thief) bool { return t.of == s })
+	for _, addr := range p.fleet.addresses() {
+		for _, c := range copies {
+			p.present(ctx, c, "http://"+addr)
+		}
+	}
 }
 
 // presentOld presents a copy of a session that ended some time ago.
@@ -252,7 +344,7 @@ func (p *person) present(ctx context.Context, cookies stolen, address string) {
 	r := navigation(to, "document")
 	r.Host = p.base.Host
 	a, err := thief.send(ctx, r, false)
-	switch p.outcome(ctx, a, err) {
+	switch a.outcome(ctx, err) {
 	case "":
 		p.journal.copied(cookies.of, accepted)
 	case askedToSignIn:
@@ -263,11 +355,7 @@ func (p *person) present(ctx context.Context, cookies stolen, address string) {
 }
 
 func (p *person) steal() stolen {
-	s := stolen{of: p.now}
-	for _, c := range p.browser.session(p.base) {
-		s.values = append(s.values, &http.Cookie{Name: c.Name, Value: c.Value, Path: "/"})
-	}
-	return s
+	return stolen{values(p.browser.session(p.base)), p.now}
 }
 
 // at is an address of the application.

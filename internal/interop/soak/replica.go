@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,6 +32,12 @@ const (
 	cookieName = "soak"
 	// accountPath is behind RequireAuth and says who is signed in.
 	accountPath = "/account"
+	// everywherePath is behind RequireAuth and ends all sessions of a person.
+	everywherePath = "/sign-out-everywhere"
+	// eventHeader says what the package told the application of a request.
+	eventHeader = "Soak-Event"
+	// staleEvent is what it tells of a cookie that its browser left behind.
+	staleEvent = string(signin.EventStaleSession)
 )
 
 // replicaSettings are all that a replica knows. It reads them from its standard
@@ -95,13 +103,17 @@ func (s *replicaSettings) auth(log *slog.Logger) (*signin.Auth, error) {
 		LogtoEndpoint: s.Client.LogtoEndpoint, Issuer: s.Client.Issuer,
 		ClientID: s.Client.ID, ClientSecret: s.Client.Secret,
 		BaseURL: s.Base, Keys: [][]byte{s.Key}, CookieName: cookieName,
-		Shared:     redisstore.NewShared(client),
+		Shared:     hasty{redisstore.NewShared(client)},
+		MaxOffline: maxOffline,
 		HTTPClient: &http.Client{Transport: named{s.Incarnation, &http.Transport{Proxy: http.ProxyURL(gate)}}},
 		Logger:     log,
 		OnEvent: func(ctx context.Context, e signin.Event) {
 			switch e.Kind {
-			case signin.EventSessionEnded, signin.EventSuperseded:
+			case signin.EventSessionEnded, signin.EventStaleSession:
 				log.InfoContext(ctx, string(e.Kind), "subject", e.Subject, "sid", e.ProviderSessionID, "reason", e.Reason)
+				if h, ok := ctx.Value(eventKey{}).(http.Header); ok {
+					h.Set(eventHeader, strings.TrimSpace(string(e.Kind)+" "+e.Reason))
+				}
 			}
 		},
 	}
@@ -113,6 +125,26 @@ func (s *replicaSettings) auth(log *slog.Logger) (*signin.Auth, error) {
 	}
 	return signin.New(cfg)
 }
+
+// graceTime is for how long a browser may have an old cookie. It is two hours in
+// package signin.
+const graceTime = 20 * time.Second
+
+// maxOffline is short, so that failures of the provider last longer.
+const maxOffline = time.Second
+
+// hasty is shared state in which graceTime passes within a run.
+type hasty struct{ *redisstore.Shared }
+
+func (h hasty) Add(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if strings.HasPrefix(key, "g.") {
+		ttl = graceTime
+	}
+	return h.Shared.Add(ctx, key, value, ttl)
+}
+
+// eventKey finds the header of the answer to a request in its context.
+type eventKey struct{}
 
 // named tells the gate who sends a request.
 type named struct {
@@ -134,10 +166,23 @@ func (s *replicaSettings) routes(auth *signin.Auth) http.Handler {
 	mux.HandleFunc("/sign-out", auth.SignOut())
 	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
 	mux.Handle(accountPath, auth.RequireAuth(http.HandlerFunc(account)))
+	mux.Handle("POST "+everywherePath, auth.RequireAuth(everywhere(auth)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "home") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(incarnationHeader, s.Incarnation)
-		mux.ServeHTTP(w, r)
+		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), eventKey{}, w.Header())))
+	})
+}
+
+// everywhere signs a person out in all browsers.
+func everywhere(auth *signin.Auth) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := signin.UserFrom(r.Context())
+		if err := auth.EndSessions(r.Context(), user.Subject); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
 	})
 }
 

@@ -37,6 +37,7 @@ type fleet struct {
 	slots   []*replica // nil while it is killed
 	lives   []int      // the number of incarnations so far
 	logouts map[string]int
+	deleted int // session cookies that something else than a sign-out or a sign-in deleted
 }
 
 // A replica is one process of the application.
@@ -173,9 +174,33 @@ func (f *fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil && r.URL.Path == "/backchannel-logout" {
 			f.heard(string(body), resp.StatusCode)
 		}
+		if err == nil && r.URL.Path != "/sign-out" && r.URL.Path != "/callback" {
+			f.inspect(resp)
+		}
 		return resp, err
 	}
 	return nil, errNoReplica
+}
+
+// inspect looks for a session cookie that is deleted.
+func (f *fleet) inspect(resp *http.Response) {
+	deletes, sets := false, false
+	for _, c := range resp.Cookies() {
+		deletes = deletes || isSession(c.Name) && c.MaxAge < 0
+		sets = sets || isSession(c.Name) && c.MaxAge >= 0 // and what it deletes was a part of the old one
+	}
+	if deletes && !sets {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.deleted++
+	}
+}
+
+// deletions returns how many session cookies inspect has seen deleted.
+func (f *fleet) deletions() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.deleted
 }
 
 // heard notes what a replica has answered to a logout token.

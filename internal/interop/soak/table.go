@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A report is the table, and the promises that were broken.
@@ -88,13 +89,16 @@ func (a *auditor) report() *report {
 	r.section("sessions")
 	r.line("signed in", len(j.sessions))
 	r.line("still signed in at the end", a.figures.sessions[""])
-	for _, how := range []string{signedOut, incomplete, loggedOut} {
+	for _, how := range []string{signedOut, endedEverywhere, incomplete, loggedOut, replaced} {
 		r.line("(a) "+how, a.figures.sessions[how])
 	}
 	for _, why := range causes {
 		r.line("lost: "+string(why), a.lost[why])
 	}
+	r.section("copies of cookies, beside each tenth person")
+	r.list("", a.fates)
 	a.tokens(r)
+	a.zeros(r)
 	a.promises(r)
 	return r
 }
@@ -125,6 +129,19 @@ func (a *auditor) tokens(r *report) {
 	r.line("sign-ins whose last answer never reached a browser", a.orphans)
 }
 
+// zeros is the part of the table with the counts that must be 0.
+func (a *auditor) zeros(r *report) {
+	r.section("counts that must be 0")
+	r.line("sessions lost that cannot be explained", a.lost[byNothingSeen])
+	r.line("families revoked by reuse that cannot be explained", a.revoked[byNothingSeen])
+	r.line("copies that worked after their owner had ended the session", a.journal.copies[accepted])
+	r.line("copies refused while their owner's session went on", a.mistaken)
+	r.line("browsers in use whose cookie was taken for stale", a.journal.stale)
+	r.line("copies left alone that were let in when they had to be stale", a.journal.overdue)
+	r.line("pages shown more than MaxOffline after the last access token's expiry", a.adrift)
+	r.line("session cookies deleted by something else than a sign-out or a sign-in", a.fleet.deletions())
+}
+
 // promises says which promises were kept.
 func (a *auditor) promises(r *report) {
 	r.section("promises")
@@ -143,6 +160,15 @@ func (a *auditor) promises(r *report) {
 		possible > 0 && few(a.missed, possible) && few(a.early+a.twice, possible))
 	r.promise("one refresh of a session at once, unless there is a named cause", a.atOnce <= 1 && (named > 0 || atOnce <= 1))
 	r.promise("no copy of an ended session's cookie works", j.copies[accepted] == 0)
+	r.promise("no copy is refused while its owner's session goes on", a.mistaken == 0)
+	r.promise("no browser in use has a stale cookie", j.stale == 0)
+	r.promise("a copy that is left alone while its owner is active becomes stale", j.overdue == 0)
+	if a.world.sessions == "cookie" && a.people >= 100 && a.duration >= 5*time.Minute {
+		r.promise("some copies become stale, and some die when the owner's cookie is",
+			a.fates[asleep+": "+stale] > 0 && a.figures.sessions[replaced] > 0)
+	}
+	r.promise("no page is shown for longer than MaxOffline without a refresh", a.adrift == 0)
+	r.promise("only a sign-out and a sign-in delete a session cookie", a.fleet.deletions() == 0)
 	r.promise("no person is shown another person's page", len(j.mixedUp) == 0)
 	for _, name := range a.faults {
 		if j.faults[name] == 0 {
