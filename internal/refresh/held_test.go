@@ -69,7 +69,7 @@ func TestHeld(t *testing.T) {
 			fetchFails(t, g, got.session, "urn:a", errDown)
 			w.interfere(nil)
 			gets(t, g, got.session, resource("urn:a"), "access 1 for urn:a")
-			refreshes(t, w.replica(), s, true, "3") // whoever has the old cookie is led on
+			refreshes(t, w.replica(), s, true, "3") // an old cookie leads on
 			w.used(t, "token 1", "token 2")
 		})
 		held("another replica has written its own", func(t *testing.T, w *world, g *refresh.Group, s *session.Session) {
