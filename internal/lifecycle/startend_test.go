@@ -231,6 +231,10 @@ func TestEnd(t *testing.T) {
 			said: "token 0, token 0 recorded", did: "set e", finds: "token 0: idle",
 		},
 		{
+			name: "one that was idle, and it is not known whether another copy has gone on", session: good(seen(24 * time.Hour)), fails: "get", nth: 1,
+			said: "token 0, token 0 recorded", did: "set e, revoke token 0", finds: "token 0: idle",
+		},
+		{
 			name: "one that went on in another copy of its cookie", session: good(seen(24 * time.Hour)),
 			arrange: func(t *testing.T, w *world, s *session.Session) { w.succeed(t, s) },
 			said:    "token 0, token 1 recorded", did: "set e, revoke token 1", finds: "token 0: idle",

@@ -67,10 +67,7 @@ func (st *State) completeSuccessor(ctx context.Context, names []string, plain []
 			return false, nil
 		}
 	}
-	for i, name := range names {
-		if values[i] != nil {
-			continue
-		}
+	for _, name := range names { // to add it where it is there does nothing
 		if _, err := st.store.Add(ctx, name, st.seal(name, plain), st.cfg.TTL); err != nil {
 			return false, failure(writingSuccessor, err)
 		}
