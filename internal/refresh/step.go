@@ -180,11 +180,11 @@ func numbered(s, next *session.Session) *session.Session {
 	return next
 }
 
-// release gives the lease back while well inside it. But if only this process
+// release gives the lease back, unless another may have it. But if only this process
 // knows that the token of s is used up, the rest of the lease is for writing that
 // down.
 func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
-	if !lease.lost && g.heldAfter(s) == nil && g.Now().Sub(lease.taken) < Lease/2 {
+	if !lease.lost && g.heldAfter(s) == nil {
 		// If it fails, the lease lapses by itself.
 		_ = g.State.ReleaseLease(ctx, lease.held)
 	}
