@@ -78,10 +78,11 @@ func (l *Sessions) isLongOver(s *session.Session) bool {
 	return l.Limits.Ended(s, l.Now().Add(-sharedstate.Clocks)) == string(Lifetime)
 }
 
-// standing reports whether a session that is signed out is over already, other than
-// by a sign-out, and whether its refresh token is not to be given back.
+// standing reports whether a session that is signed out is over already, in all its
+// generations and other than by a sign-out, and whether its refresh token is not to be
+// given back.
 //
-// The grant of one that is over may be that of a later sign-in, which a copy of an
+// The grant of one that has ended may be that of a later sign-in, which a copy of an
 // old cookie must not end. The refresh token of one that was not used for too long
 // is not sent any more. If it is not known how the session stands, the person who
 // wants out counts for more.
@@ -92,8 +93,13 @@ func (l *Sessions) standing(r *http.Request, s *session.Session) (over, kept boo
 	if err != nil {
 		return false, false
 	}
-	over = standing.Ended != 0 && standing.Ended != sharedstate.SignedOut
-	return over, over || l.Limits.Ended(s, l.Now()) != "" && standing.Newest()
+	switch standing.Ended {
+	case sharedstate.Replaced, sharedstate.Refused, sharedstate.ByApplication:
+		return true, true
+	case sharedstate.ByProvider: // which goes by claims of this generation
+		return false, true
+	}
+	return false, l.Limits.Ended(s, l.Now()) != "" && standing.Newest()
 }
 
 // Revoke gives a session's refresh token back. The session is over whether or

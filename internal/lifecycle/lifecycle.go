@@ -175,6 +175,10 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 		return nil, err
 	case next != nil:
 		s = next // and if there is an error, it has been reported
+		if expired := !s.AccessExpiry.IsZero() && !now.Before(s.AccessExpiry); expired && err != nil && !errors.Is(err, refresh.ErrFailed) {
+			// A generation that could not be written is not refreshed before it is.
+			return nil, &failure{ErrUnknown, err}
+		}
 	case errors.Is(err, refresh.ErrFinal): // which could not be written
 		return nil, &failure{ErrShared, err}
 	case must && !errors.Is(err, refresh.ErrFailed):

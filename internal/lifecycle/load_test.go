@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,6 +170,36 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A generation that could not be written is not refreshed before it is. When its
+// access token has expired, too, it is not known what the provider would say.
+func TestLoad_HeldAndExpired(t *testing.T) {
+	bubble(t, "503 until it can be written", false, func(t *testing.T, w *world) {
+		w.Refresh.Keep = 25 * time.Hour
+		b := w.browserWith(t, good(expired))
+		var up atomic.Bool
+		w.before = func(_ context.Context, o string) error {
+			if o == "add n" && !up.Load() {
+				return errDown
+			}
+			return nil
+		}
+		said, err := w.load(t, b, b.request(t, "document"))
+		noError(t, err)
+		if !strings.HasPrefix(said, "token 1, ") {
+			t.Errorf("got %q; want token 1, which is held", said)
+		}
+		<-time.After(100 * time.Minute)
+		if said, err := w.load(t, b, b.request(t, "document")); !errors.Is(err, lifecycle.ErrUnknown) {
+			t.Errorf("got %q, %v; want ErrUnknown", said, err)
+		}
+		up.Store(true)
+		<-time.After(2 * time.Second)
+		if said, err := w.load(t, b, b.request(t, "document")); !strings.HasPrefix(said, "token 2, ") || err != nil {
+			t.Errorf("got %q, %v; want token 2", said, err)
+		}
+	})
 }
 
 // Where a refresh is due, the handler runs only in the rows with a token: that is

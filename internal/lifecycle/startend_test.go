@@ -222,6 +222,13 @@ func TestEnd(t *testing.T) {
 			said:    "token 0, token 0 recorded", finds: "token 0: application",
 		},
 		{
+			name: "one that the provider has ended, judging by this generation", session: good(),
+			arrange: func(t *testing.T, w *world, _ *session.Session) {
+				noError(t, w.State.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u1"}, start))
+			},
+			said: "token 0, token 0 recorded", did: "set e", finds: "token 0: signed_out",
+		},
+		{
 			name: "one that was signed out before, when the provider was down", session: good(),
 			arrange: func(t *testing.T, w *world, s *session.Session) { w.end(t, s, sharedstate.SignedOut) },
 			said:    "token 0, token 0 recorded", did: "set e, revoke token 0", finds: "token 0: signed_out",

@@ -2,9 +2,11 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // maxHeld is how many sessions are held at most.
@@ -59,7 +61,8 @@ func (g *Group) writeHeld() {
 				_, err := g.keep(ctx, &before, h.session)
 				return err
 			})
-			if err != nil && !Over(err) {
+			alone := Over(err) || errors.Is(err, session.ErrTooLarge) || errors.Is(err, sharedstate.ErrFull)
+			if err != nil && !alone {
 				break // the others would fail too
 			}
 		}

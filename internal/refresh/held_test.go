@@ -2,11 +2,14 @@ package refresh_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/gosignin/signin/internal/refresh"
 	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // failAfterAnswer makes an operation fail once the provider has answered.
@@ -80,6 +83,54 @@ func TestHeld(t *testing.T) {
 			refreshes(t, g, s, true, "2 theirs")
 		})
 	}
+}
+
+// A flight that has waited for the lease while the successor could not be written has
+// it when that lapses, and must not send the token that is used up.
+func TestHeld_LeaseIsAwaited(t *testing.T) {
+	bubble(t, "by a fetch", func(t *testing.T, w *world) {
+		w.takes = 2 * time.Second
+		g, s := w.replica(), generation(1)
+		w.interfere(fails("add n"))
+		first := start(t.Context(), g, s, true)
+		wait(time.Second)
+		second := ask(t.Context(), g, s, resource("urn:a"))
+		wantSaid(t, <-first, "2 unknown")
+		if got := <-second; !errors.Is(got.err, errDown) {
+			t.Errorf("got %v; want shared state's error", got.err)
+		}
+		w.used(t, "token 1")
+	})
+}
+
+// Sessions for which there is no room do not keep others from being written.
+func TestHeld_SomeDoNotFit(t *testing.T) {
+	bubble(t, "thirty", func(t *testing.T, w *world) {
+		g, small := w.replica(), another(session.NewID())
+		w.interfere(fails("add n"))
+		for range 30 {
+			refreshes(t, g, another(session.NewID()), true, "1 unknown")
+		}
+		large := w.named("add n")
+		w.interfere(func(_ context.Context, o, key string) error {
+			if o == "add n" && slices.Contains(large, key) {
+				return sharedstate.ErrFull
+			}
+			return fails("add n")(context.Background(), o, key)
+		})
+		refreshes(t, g, small, true, "1 unknown")
+		w.interfere(func(_ context.Context, o, key string) error {
+			if slices.Contains(large, key) {
+				return sharedstate.ErrFull
+			}
+			return nil
+		})
+		wait(2 * time.Second)
+		if w.standing(t, small).Plain() {
+			t.Error("after two seconds: got no successor; want it written")
+		}
+		w.interfere(nil)
+	})
 }
 
 // The refresh token that only this process has is revoked, even if the sign-out

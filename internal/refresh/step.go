@@ -141,6 +141,8 @@ func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, l
 	case !standing.Plain():
 		next, err = g.Newest(ctx, s, standing)
 		return next, false, err
+	case g.heldAfter(s) != nil: // since this flight has waited for the lease
+		return s, false, nil
 	case !holds: // this process was stopped for so long that it has lapsed
 		lease.lost = true
 		return s, false, nil

@@ -506,13 +506,13 @@ func TestEndByProvider_OneOfTwoFails(t *testing.T) {
 	s := newShared()
 	st := open(t, s)
 	noError(t, st.EndByProvider(t.Context(), sharedstate.Ended{SessionID: "s1"}, start))
-	s.values[s.keys("x")[0]] = []byte("broken")
+	s.values[s.keys("e")[0]] = []byte("broken")
 	err := st.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u1", SessionID: "s1"}, start)
 	if !errors.Is(err, sharedstate.ErrBroken) {
 		t.Errorf("got %v; want ErrBroken", err)
 	}
 	wantEnded(t, "the session without sid", st, with(t, withoutID), sharedstate.ByProvider)
-	if got := len(s.keys("x")); got != 2 {
+	if got := len(s.keys("e")) + len(s.keys("x")); got != 2 {
 		t.Errorf("got %d entries; want two ends, and the lease given back", got)
 	}
 }

@@ -204,10 +204,10 @@ func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
 		limits = m.most
 	}
 	if q == &m.queues[forEnds] {
-		// One account can end any number of its sessions, by sign-ins above all. That must
-		// not keep another's sign-out out, nor a logout token or EndSessions.
+		// One account can end any number of its sessions, by sign-ins above all, which must
+		// not keep sign-outs out. Nor must both keep out what ends all sessions of a person.
 		eighths := 8
-		if e.key[0] == 'e' {
+		if e.key[0] == 'e' { // of one session
 			eighths = 7
 			if added { // of a session that was replaced, or that the provider refused
 				eighths = 6

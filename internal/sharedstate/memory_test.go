@@ -362,7 +362,7 @@ func TestMemory_FullOfEndedSessions(t *testing.T) {
 		}
 	}
 	noError(t, st.EndPerson(t.Context(), "u2"))
-	noError(t, st.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u3", SessionID: "s3"}, start))
+	noError(t, st.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u3"}, start))
 }
 
 // When sign-ins have filled their room, what sessions and sign-outs need is written,

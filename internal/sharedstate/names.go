@@ -17,8 +17,8 @@ import (
 type Kind string
 
 const (
-	EndedSession         Kind = "e"                     // by session ID
-	EndedProviderSession Kind = "x provider session"    // by sid
+	EndedSession         Kind = "e session"             // by session ID
+	EndedProviderSession Kind = "e provider session"    // by sid
 	EndedSubject         Kind = "x subject"             // by sub
 	EndedWithoutSID      Kind = "x subject without sid" // by sub
 	Number               Kind = "x number"              // by sub
