@@ -144,9 +144,9 @@ func (g *Group) Due(s *session.Session) bool { return s.Due(g.Now(), g.Ahead) }
 //
 // For a session that is over, Over holds for the error. An error that ErrFailed
 // marks is passing. Any other says that the outcome is not known: the caller went
-// away (the flight goes on), or shared state failed. A session beside an error was
-// refreshed, but that could not be written to shared state; the browser should
-// get it.
+// away (the flight goes on), or shared state failed. A session beside an error is
+// the newest generation, which could not be written to shared state yet; the browser
+// should get it. It may be due, or have expired: it is not refreshed before that.
 func (g *Group) Refresh(ctx context.Context, s *session.Session, must bool) (*session.Session, error) {
 	f, err := g.join(ctx, errand{id: s.ID, refresh: true}, s, must)
 	switch {
