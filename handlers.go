@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -46,16 +45,17 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead) {
 			return
 		}
-		if !requestkind.MayStart(r) {
-			a.refuseNotSignedIn(w, r)
-			return
-		}
 		req, tx, err := a.client.FromQuery(r.URL.Query(), *params, returnTo)
 		if err != nil {
 			a.fail(w, r, newError(ErrBadRequest, err))
 			return
 		}
-		if tx.Demanded {
+		tx.Route = a.routeOf(r)
+		if !requestkind.MayStart(r) {
+			a.refuseNotSignedIn(w, r, tx.Route, tx.Asked)
+			return
+		}
+		if !tx.Asked.IsZero() {
 			loaded, c := a.load(w, r)
 			if c.err != nil {
 				a.fail(w, r, c.err)
@@ -73,11 +73,40 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		location, failed := a.begin(w, r, req, tx)
 		if failed != nil {
 			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
+			failed.start = tx.StartURL()
 			a.fail(w, r, failed)
 			return
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
+}
+
+// routeOf returns the path of a route that starts sign-ins, as the browser sees it.
+func (a *Auth) routeOf(r *http.Request) string {
+	path, _, _ := strings.Cut(a.seen(r), "?")
+	if _, err := a.returnTo.Requested(path); err != nil { // for a wildcard pattern, perhaps
+		return a.paths.SignIn
+	}
+	return path
+}
+
+// pageOf returns the address of a page of the application that begins a sign-in, to
+// lead back to. A page that is not opened by GET cannot be opened by a link.
+func (a *Auth) pageOf(r *http.Request) string {
+	page := a.seen(r)
+	if _, err := a.returnTo.Requested(page); err != nil || r.Method != http.MethodGet {
+		return a.paths.AfterSignIn
+	}
+	return page
+}
+
+// seen returns path and query of a request as the browser has sent them, before
+// http.StripPrefix, or a proxy, has cut off a part.
+func (a *Auth) seen(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		return a.returnTo.Seen(r.RequestURI)
+	}
+	return a.returnTo.Seen(r.URL.RequestURI()) // absolute form, or a request made by a test
 }
 
 // forEverybody refuses options that are for one person.
@@ -112,7 +141,7 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if params.Silent() && a.transactions.IsQuiet(r) {
 		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
-	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target})
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Page: a.pageOf(r)})
 	if failed != nil {
 		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed
@@ -153,7 +182,9 @@ func (a *Auth) Callback() http.HandlerFunc {
 		noStore(w)
 		location, err := a.callback(w, r)
 		if err != nil {
-			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: err})
+			if !err.ofRule {
+				a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: err})
+			}
 			a.fail(w, r, err)
 			return
 		}
@@ -173,6 +204,15 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err != nil {
 		return a.withoutTransaction(w, r, response.State)
 	}
+	location, failed := a.conclude(w, r, tx, response)
+	if failed != nil {
+		failed.start = tx.StartURL()
+	}
+	return location, failed
+}
+
+// conclude processes an authorization response in the transaction that it belongs to.
+func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Transaction, response *authflow.Response) (string, *Error) {
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
 		return "", providerError(err)
@@ -552,7 +592,7 @@ type Error struct {
 	stepUp     *authflow.Demand // the step-up that would help
 	scope      string           // that is missing
 	ofRule     bool             // a rule made it: its user is signed in, whatever the code says
-	wayOn      string           // where the page's link leads; by default it depends on the code
+	start      string           // where a sign-in starts again, if not at Config.Paths.SignIn
 }
 
 // Error returns code and cause, for a log.
@@ -682,7 +722,7 @@ func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bo
 		u = new(User)
 	}
 	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
-		a.refuseNotSignedIn(w, r)
+		a.refuseNotSignedIn(w, r, a.paths.SignIn, authflow.Demand{})
 		return true
 	}
 	a.refuse(w, r, u, e)
@@ -709,7 +749,7 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error)
 	a.emit(r.Context(), Event{Kind: EventRefused, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
 	noStore(w)
 	if e.stepUp != nil {
-		a.sendToSignIn(w, r, e)
+		a.sendToSignIn(w, r, e, a.paths.SignIn, *e.stepUp)
 		return
 	}
 	a.show(w, r, e)
@@ -734,36 +774,33 @@ func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *
 }
 
 // refuseNotSignedIn answers a request of a user who is not signed in, in the
-// form that its sender can use. Headers decide nothing but that form.
-func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
+// form that its sender can use. Headers decide nothing but that form. The sign-in
+// starts at route, and asked is what the guard demands besides.
+func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, route string, asked authflow.Demand) {
 	if requestkind.Of(r) != requestkind.Navigation { // which is how every visit begins
 		a.emit(r.Context(), Event{Kind: EventRefused, Err: ErrNotSignedIn})
 	}
 	noStore(w)
-	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
+	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil), route, asked)
 }
 
 // sendToSignIn answers a request whose sender has to sign in first, or again.
-func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
+func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, route string, asked authflow.Demand) {
 	kind := requestkind.Of(r)
 	// If every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
-	if e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
+	if asked.IsZero() && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
 		kind = requestkind.Program
 	}
 	switch kind {
 	case requestkind.Navigation:
-		target := r.RequestURI               // what the browser sent: it survives http.StripPrefix
-		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
-			target = r.URL.RequestURI()
-		}
-		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
+		returnto.Location(w, a.startURL(route, a.seen(r), asked), http.StatusSeeOther)
 	case requestkind.HTMX:
 		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
 		if err != nil {
 			target = ""
 		}
-		w.Header().Set("HX-Redirect", a.signInURL(target, e.stepUp))
+		w.Header().Set("HX-Redirect", a.startURL(route, target, asked))
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
@@ -773,25 +810,18 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 			target = ""
 		}
 		shown := *e
-		shown.wayOn = a.signInURL(target, e.stepUp)
+		shown.start = a.startURL(route, target, asked)
 		a.show(w, r, &shown)
 	}
 }
 
-// signInURL returns the path that starts a sign-in, or a step-up, and comes
-// back to target.
-func (a *Auth) signInURL(target string, d *authflow.Demand) string {
-	q := url.Values{}
-	if d != nil {
-		d.Set(q)
+// startURL returns the address of a route that starts a sign-in, or a step-up, which
+// comes back to target.
+func (a *Auth) startURL(route, target string, asked authflow.Demand) string {
+	if _, err := a.returnTo.Path(target); err != nil || target == a.paths.AfterSignIn {
+		target = ""
 	}
-	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
-		q.Set("return_to", target)
-	}
-	if len(q) == 0 {
-		return a.paths.SignIn
-	}
-	return a.paths.SignIn + "?" + q.Encode()
+	return authflow.StartURL(route, target, asked)
 }
 
 // absolute returns the address of a path of the application.
@@ -816,13 +846,13 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if requestkind.Of(r) == requestkind.Program {
 		p := e.problem()
 		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
-			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.SignIn))
+			p.SignIn = a.absolute(e.wayOn(a, page.ToSignIn))
 		}
 		page.WriteProblem(w, r, p)
 		return
 	}
 	p := e.page()
-	p.Actions[0].URL = cmp.Or(e.wayOn, a.wayOn(p.Actions[0].Way))
+	p.Actions[0].URL = e.wayOn(a, p.Actions[0].Way)
 	a.write(w, r, e.Code, p)
 }
 
@@ -842,10 +872,10 @@ func (a *Auth) write(w http.ResponseWriter, r *http.Request, code Code, p page.P
 }
 
 // wayOn is where an error page's link leads.
-func (a *Auth) wayOn(way page.Way) string {
+func (e *Error) wayOn(a *Auth, way page.Way) string {
 	switch way {
 	case page.ToSignIn:
-		return a.paths.SignIn
+		return cmp.Or(e.start, a.paths.SignIn)
 	case page.ToStart:
 		return a.paths.AfterSignIn
 	}

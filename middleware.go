@@ -343,7 +343,8 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 }
 
 // Require lets requests of people pass if all rules hold for them. It includes
-// [Auth.RequireAuth]: a user who is not signed in is asked to. A user who is
+// [Auth.RequireAuth]: a user who is not signed in is asked to, and the provider
+// is told at once what [AuthenticatedWithin] and [ACR] demand. A user who is
 // signed in but not allowed gets 403, as a page or a problem document (RFC
 // 9457), and never another sign-in. A rule that wants a step-up
 // ([AuthenticatedWithin], [ACR]) sends a person who navigates to the provider
@@ -370,7 +371,7 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 			a.fail(w, r, c.err)
 			return
 		case !c.signedIn:
-			a.refuseNotSignedIn(w, r)
+			a.refuseNotSignedIn(w, r, a.paths.SignIn, g.demand)
 			return
 		}
 		if len(g.rules) > 0 {
@@ -618,16 +619,8 @@ func AuthenticatedWithin(d time.Duration) Rule {
 	if d < 0 {
 		panic("signin: AuthenticatedWithin needs zero or more")
 	}
-	return authenticationRule(authflow.Demand{MaxAge: d, MaxAgeAsked: true}, func(r *http.Request, u *User) error {
-		if age := nowOf(r).Sub(u.AuthTime); !u.AuthTime.IsZero() && age-clockSkew <= d && age >= -clockSkew {
-			return nil
-		}
-		return fmt.Errorf("signin: needs an authentication within %v", d)
-	})
+	return authenticationRule(authflow.Demand{MaxAge: d, MaxAgeAsked: true})
 }
-
-// clockSkew is how far the provider's clock may be off, as for ID tokens.
-const clockSkew = time.Minute
 
 // ACR holds for people whose authentication is of one of these classes, and
 // asks others for a step-up, as [AuthenticatedWithin] does. It panics without
@@ -637,17 +630,12 @@ func ACR(values ...string) Rule {
 	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
 		panic("signin: ACR needs classes of authentication, each a single word")
 	}
-	return authenticationRule(authflow.Demand{ACR: values}, func(_ *http.Request, u *User) error {
-		if u.ACR != "" && slices.Contains(values, u.ACR) {
-			return nil
-		}
-		return fmt.Errorf("signin: needs an authentication of class %q", values)
-	})
+	return authenticationRule(authflow.Demand{ACR: values})
 }
 
-func authenticationRule(demand authflow.Demand, holds func(*http.Request, *User) error) Rule {
+func authenticationRule(demand authflow.Demand) Rule {
 	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (met, error) {
-		if err := holds(r, c.User); err != nil {
+		if err := demand.Met(c.AuthTime, c.ACR, nowOf(r)); err != nil {
 			e := newError(ErrStepUpRequired, err)
 			e.stepUp = &demand
 			return met{}, e
@@ -809,7 +797,7 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 		refused = e
 	}
 	switch {
-	case refused == nil && (len(demand.ACR) > 0 || demand.MaxAgeAsked):
+	case refused == nil && !demand.IsZero():
 		return r.WithContext(context.WithValue(r.Context(), demandKey{a}, &demand)), asked, nil
 	case refused != nil && !possible:
 		// People would be sent to the provider for one and for the other without end.

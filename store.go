@@ -149,8 +149,8 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 			return a.base.Path + "/"
 		}
 		return check(c, field, given, func(p string) (string, error) {
-			if _, err := a.returnTo.Path(p); err != nil {
-				return "", fmt.Errorf("is %q; needs a path of this application that is not one of the routes", p)
+			if _, err := a.returnTo.OnHost(p); err != nil {
+				return "", fmt.Errorf("is %q; needs a path of this host that is not one of the routes", p)
 			}
 			return p, nil
 		})
@@ -405,12 +405,13 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		return "", true, exchangeError(err)
 	}
 	a.transactions.Remove(w, tx.State)
-	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, nil, markLife); err != nil {
+	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, tx.Note(), markLife); err != nil {
 		return "", false, newError(ErrSharedUnavailable, err)
 	}
 	s, failed := a.accept(ctx, tx, got)
+	var unmet *Error
 	if failed == nil {
-		failed = a.answered(ctx, tx, s)
+		unmet, failed = a.answered(ctx, tx, s)
 	}
 	if failed == nil {
 		failed = sessionError(r, a.sessions.Start(w, r, s, tx.Began))
@@ -423,7 +424,10 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		a.log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
 	}
 	a.emit(ctx, about(s, Event{Kind: EventSignedIn}))
-	return a.orHome(tx.ReturnTo), true, nil
+	if unmet != nil {
+		a.emit(ctx, about(s, Event{Kind: EventRefused, Err: unmet}))
+	}
+	return a.orHome(tx.ReturnTo), true, unmet
 }
 
 // broughtAgain answers a request that brings a response with which another is under
@@ -450,30 +454,35 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 }
 
 // withoutTransaction answers a response for which this browser has no transaction.
-// If it is one that was finished (a reload, the back button), the person goes on,
-// or the sign-in is repeated once; if not, a page says so. Never a loop.
+// If it is one that was finished (a reload, the back button), the person goes on; if
+// not, a page leads back to the route that began it. It is tempting to start that
+// sign-in again from here; but only the route knows what it asks for.
 func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
 	standing, err := a.shared.LookAtCallback(r.Context(), state)
-	note := string(standing.Note)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
-	case standing.Progress == sharedstate.Finished:
+	}
+	was := authflow.ReadNote(standing.Note)
+	if standing.Progress == sharedstate.Finished {
 		_, c := a.load(w, r)
 		if c.err != nil {
 			return "", c.err
 		}
 		if c.signedIn {
-			return a.orHome(note), nil
+			return a.orHome(was.ReturnTo), nil
 		}
-		if !authflow.Repeated(state) {
-			return a.begin(w, r, a.ordinary, &authflow.Transaction{ReturnTo: note, Repeated: true})
-		}
-		return "", newError(ErrCookiesBlocked, errors.New("signin: the repeated sign-in came back without cookies"))
-	case authflow.Repeated(state):
-		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
-	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
+	e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
+	e.start = was.StartURL()
+	switch {
+	case standing.Progress == sharedstate.Exchanged || was.Page != "": // it has failed, or is not ours to mark
+	case authflow.Repeated(state):
+		e = newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
+		fallthrough
+	default:
+		e.start = authflow.WithoutCookies(cmp.Or(was.StartURL(), a.paths.SignIn))
+	}
+	return "", e
 }
 
 // declined answers an error response.
@@ -497,36 +506,39 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 
 // accept makes a session of what the provider has given for a code.
 func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
-	s, err := a.tokens.Accept(ctx, got, jwt.Expect{
-		Nonce: tx.Nonce, MaxAge: tx.MaxAge, MaxAgeAsked: tx.MaxAgeAsked, ACR: tx.ACR,
-	})
-	var pe *provider.Error
+	s, err := a.tokens.Accept(ctx, got, jwt.Expect{Nonce: tx.Nonce})
 	switch {
 	case err == nil:
 		s.ID = session.NewID()
 		return s, nil
 	case errors.Is(err, session.ErrTooLarge):
 		return nil, newError(ErrSessionTooLarge, err)
-	case tx.Demanded && errors.As(err, &pe) && pe.Unmet():
-		return nil, a.stepUpFailed(tx, err)
 	}
 	return nil, exchangeError(err)
 }
 
-// answered checks that the right person has answered a step-up.
-func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *session.Session) *Error {
-	if tx.Subject == "" || s.Claims.Text(session.Subject) == tx.Subject {
-		return nil
+// answered judges who has answered, and how. What the route demands must be met. What
+// the query asked for besides decides over a step-up. Without one, the person signs in
+// as by a plain visit to the route, and unmet refuses only the page that asked.
+func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *session.Session) (unmet, failed *Error) {
+	authTime, acr := s.Claims.Time(session.AuthTime), s.Claims.Text(session.ACR)
+	if err := tx.Demand.Met(authTime, acr, a.now()); err != nil {
+		return nil, newError(ErrProviderRejected, err)
 	}
-	a.sessions.Revoke(ctx, s)
-	return a.stepUpFailed(tx, errors.New("signin: another person has answered the step-up"))
-}
-
-// stepUpFailed returns an error whose page has a link to try once more.
-func (a *Auth) stepUpFailed(tx *authflow.Transaction, cause error) *Error {
-	e := newError(ErrStepUpFailed, cause)
-	e.wayOn = a.orHome(tx.ReturnTo)
-	return e
+	if tx.Subject != "" && s.Claims.Text(session.Subject) != tx.Subject {
+		a.sessions.Revoke(ctx, s)
+		return nil, newError(ErrStepUpFailed, errors.New("signin: another person has answered the step-up"))
+	}
+	err := tx.Asked.Met(authTime, acr, a.now())
+	switch {
+	case err == nil:
+		return nil, nil
+	case tx.Subject != "":
+		return nil, newError(ErrStepUpFailed, err)
+	}
+	unmet = newError(ErrStepUpFailed, err)
+	unmet.ofRule, unmet.Message = true, "You are signed in, but not in the way that this page needs."
+	return unmet, nil
 }
 
 // EventKind says what an [Event] is about.

@@ -85,7 +85,7 @@ func TestRoutes_People(t *testing.T) {
 			[]string{"This page is not open to you", "org_two:owner"}, []string{"<h1>Settings"}},
 
 		{"deleting, not signed in", "", "GET", "/account/delete", 303,
-			"/sign-in?return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
+			"/sign-in?max_age=300&return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
 		{"deleting, after a sign-in some time ago", "alice, some time ago", "GET", "/account/delete", 303,
 			"/sign-in?max_age=300&return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
 		{"the form for deleting, after a sign-in some time ago", "alice, some time ago", "POST", "/account/delete", 401, "",

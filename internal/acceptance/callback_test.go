@@ -82,7 +82,7 @@ func TestCallback(t *testing.T) {
 			accepted(t, with{}, faults.DiscoveryNoResponseIssuer, faults.ResponseIssuerMissing)
 		},
 		"2.4 a response sent ten times at once, and then once more, signs in once":       replayedTenTimes,
-		"2.4 cookies lost after the sign-in lead to two rounds, then to an error page":   lostCookies,
+		"2.4 cookies lost after the sign-in lead to pages, and no sign-in by itself":     lostCookies,
 		"2.5 a POST is refused and does not use up the response":                         postThenGet,
 		"2.6 two tabs at once both work, in either order":                                twoTabs,
 		"2.6 attempts that another site starts do not displace the person's":             crowdedByOthers,
@@ -218,31 +218,85 @@ func replayedTenTimes(t *testing.T) {
 	}
 }
 
-// lostCookies sends responses again after the browser has lost its session. The
-// sign-in is repeated once. Then an error page prevents a loop.
+// lostCookies sends responses again after the browser has lost its session. No
+// sign-in starts by itself, and after the second a page says that cookies are blocked.
 func lostCookies(t *testing.T) {
 	a := newApp(t, with{})
+	a.mount("/sign-in/strong", a.auth.SignIn(signin.MaxAge(time.Hour)))
 	b := a.browser()
 	lost := &http.Cookie{Name: "signin", Path: "/", MaxAge: -1}
-	wantPage := func(got answer) {
-		t.Helper()
+	start := "/sign-in/strong?return_to=%2Faccount"
+	for round, code := range []signin.Code{signin.ErrSignInExpired, signin.ErrCookiesBlocked, signin.ErrCookiesBlocked} {
+		back := b.respond(a.provider, start, signintest.Alice())
+		b.get(back).want(t, http.StatusSeeOther, "/account")
+		b.plant(lost)
+		got := b.get(back)
 		got.want(t, http.StatusBadRequest, "")
-		if !strings.Contains(got.body, `href="/sign-in"`) || a.provider.Stats().Authorizations != 2 {
-			t.Errorf("got %q after %d rounds; want a page with a link to start again, after two", got.body, a.provider.Stats().Authorizations)
-		}
 		failures := a.errs(signin.EventSignInFailed)
-		refusal{http.StatusBadRequest, signin.ErrCookiesBlocked, 0}.wantError(t, failures[max(0, len(failures)-1):])
+		refusal{http.StatusBadRequest, code, 0}.wantError(t, failures[round:])
+		start = got.action(t)
+		if start != "/sign-in/strong?return_to=%2Faccount&without_cookies=1" && round > 0 || a.provider.Stats().Authorizations != round+1 {
+			t.Errorf("round %d: got a link to %q, %d rounds; want it to start again there", round, start, a.provider.Stats().Authorizations)
+		}
 	}
-	first := b.responded()
-	b.get(first).want(t, http.StatusSeeOther, "/account")
-	b.plant(lost)
-	again := b.get(first)
-	again.want(t, http.StatusSeeOther, a.provider.URL)
-	second := b.respond(a.provider, again.Header.Get("Location"), signintest.Alice())
-	wantPage(a.browser().get(second)) // all cookies are lost
-	b.get(second).want(t, http.StatusSeeOther, "/account")
-	b.plant(lost)
-	wantPage(b.get(second))
+	got := b.get("/callback?code=x&state=1unknown")
+	if start := got.action(t); start != "/sign-in?without_cookies=1" {
+		t.Errorf("an unknown response: got a link to %q; want the sign-in route", start)
+	}
+}
+
+// A sign-in that fails never goes on with less than its route asks for: the page, and
+// that of a reload, lead back to the route with all that was asked of it.
+func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
+	t.Parallel()
+	decline := func(_ *app, q url.Values) { q.Del("code"); q.Set("error", "access_denied") }
+	none := func(*app, url.Values) {}
+	const strong = "/sign-in/strong?acr_values=mfa&return_to=%2Faccount"
+	for _, row := range []struct {
+		name, begin, want string
+		fault             signintest.Fault
+		response          func(*app, url.Values)
+	}{
+		{"declined", strong, strong, "", decline},
+		{"declined on a page of the application", "/magic?to=x", "/magic?to=x", "", decline},
+		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in", "", decline},
+		{"an ID token that breaks a rule", strong, strong, faults.IDTokenNonceWrong, none},
+		{"an authentication that the route does not accept", strong, strong, faults.IDTokenACRMissing, none},
+		{"the provider in trouble", strong, strong, "", func(_ *app, q url.Values) { q.Del("code"); q.Set("error", "server_error") }},
+		{"a response of another provider", strong, strong, "", func(_ *app, q url.Values) { q.Set("iss", "https://e.test") }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, with{provider: []signintest.Option{signintest.WithACR("mfa")}})
+			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
+			a.mount("/sign-in/strong", strict)
+			a.mount("/staff/", http.StripPrefix("/staff", strict))
+			a.mount("/magic", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				location, _ := a.auth.BeginSignIn(w, r, signin.ACRValues("mfa"))
+				http.Redirect(w, r, location, http.StatusSeeOther)
+			}))
+			if row.fault != "" {
+				a.provider.Inject(row.fault)
+			}
+			b := a.browser()
+			back, err := url.Parse(b.respond(a.provider, row.begin, signintest.Alice()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := back.Query()
+			row.response(a, q)
+			back.RawQuery = q.Encode()
+			for _, visit := range []string{"at first", "after a reload", "after a second"} {
+				got := b.get(back.String())
+				if start := got.action(t); got.StatusCode < 400 || start != row.want || a.signIns() != 0 {
+					t.Errorf("%s: got %s and a link to %q; want an error, and %q", visit, got.Status, start, row.want)
+				}
+			}
+			if n := a.provider.Stats().Authorizations; n != 1 || b.who() != notSignedIn {
+				t.Errorf("got %d authorization requests, and %q signed in; want one, and no user", n, b.who())
+			}
+		})
+	}
 }
 
 func postThenGet(t *testing.T) {

@@ -212,7 +212,7 @@ func TestNew_BaseURLWithPath(t *testing.T) {
 	for from, to := range map[string]string{
 		"/app/account?a=b":                  "/app/account?a=b",
 		"/app/sign-in":                      "/app/",
-		"/app/sign-in?return_to=%2Foutside": "/outside",
+		"/app/sign-in?return_to=%2Foutside": "/app/", // another application's
 	} {
 		if got := a.provider.Visit(t, client, "https://x.test"+from, signintest.Bob()).Request.URL.RequestURI(); got != to {
 			t.Errorf("from %s: got to %s; want %s", from, got, to)

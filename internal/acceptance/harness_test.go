@@ -26,6 +26,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -491,6 +492,17 @@ func (b *browser) copyOf() *browser {
 type answer struct {
 	*http.Response
 	body string
+}
+
+// action returns where the first link of a page leads.
+func (a answer) action(t *testing.T) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(a.body, `<a href="`)
+	link, _, found := strings.Cut(rest, `"`)
+	if !found {
+		t.Errorf("%s: got %q; want a page with a link", a.Status, a.body)
+	}
+	return html.UnescapeString(link)
 }
 
 // want checks an answer's status and how its Location begins.

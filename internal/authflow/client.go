@@ -47,6 +47,8 @@ func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported
 	// Logto silently drops offline_access unless the prompt includes consent, as
 	// https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess demands.
 	maps.Copy(q, req.values(c.Logto && slices.Contains(scopes, offlineAccess)))
+	ask, _ := req.Demand.Besides(tx.Asked) // FromQuery has refused what is impossible
+	ask.Set(q)
 	if c.Logto && !q.Has("max_age") {
 		q.Set("max_age", anyAge)
 	}

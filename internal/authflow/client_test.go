@@ -113,7 +113,7 @@ func TestStart_Transaction(t *testing.T) {
 	req := &request{Demand: with(minute, "mfa"), Prompt: []string{"none"}}
 	c := logto()
 	c.Now = func() time.Time { return start.Add(time.Microsecond).In(time.FixedZone("", 3600)) }
-	want := transaction{ReturnTo: "/x", Foreign: true, Demanded: true, Subject: "alice"}
+	want := transaction{ReturnTo: "/x", Foreign: true, Route: "/in", Asked: acr("mfa"), Subject: "alice"}
 	got := want
 	query(t, c, &got, req, endpoint, nil)
 	want.State, want.Nonce, want.Verifier = got.State, got.Nonce, got.Verifier
@@ -137,12 +137,33 @@ func TestStart_Transaction(t *testing.T) {
 	}
 }
 
-func TestTransaction_Note(t *testing.T) {
+func TestTransaction_StartURL(t *testing.T) {
 	t.Parallel()
-	for length, kept := range map[int]bool{0: true, 256: true, 257: false} {
-		tx := transaction{ReturnTo: strings.Repeat("x", length)}
-		if got := string(tx.Note()); kept && got != tx.ReturnTo || !kept && got != "" {
-			t.Errorf("%d bytes: got %d; want them kept: %t", length, len(got), kept)
+	long := "/" + strings.Repeat("x", 1100)
+	for _, row := range []struct {
+		name        string
+		tx          transaction
+		start, note string // where it starts again, and from its note
+	}{
+		{name: "unknown"},
+		{"a route", transaction{Route: "/in", Demand: acr("mfa"), Nonce: "n"}, "/in", "/in"},
+		{"a route with what was asked", transaction{Route: "/in", ReturnTo: "/x?y", Asked: with(minute, "a", "b")},
+			"/in?acr_values=a+b&max_age=60&return_to=%2Fx%3Fy", "/in?acr_values=a+b&max_age=60&return_to=%2Fx%3Fy"},
+		{"a page", transaction{Page: "/magic?token=t", ReturnTo: "/x"}, "/magic?token=t", "/magic?token=t"},
+		{"a long return_to", transaction{Route: "/in", ReturnTo: long}, "/in?return_to=%2F" + long[1:], "/in"},
+		{"a long page", transaction{Page: long}, long, ""},
+	} {
+		note := authflow.ReadNote(row.tx.Note())
+		if start, again := row.tx.StartURL(), note.StartURL(); start != row.start || again != row.note {
+			t.Errorf("%s: got %q, and from its note %q; want %q and %q", row.name, start, again, row.start, row.note)
+		}
+		if note.ReturnTo != row.tx.ReturnTo && len(row.tx.ReturnTo) < 200 {
+			t.Errorf("%s: got %q to return to from the note; want %q", row.name, note.ReturnTo, row.tx.ReturnTo)
+		}
+	}
+	for start, want := range map[string]string{"/in": "/in?without_cookies=1", "/in?x=y": "/in?x=y&without_cookies=1"} {
+		if got := authflow.WithoutCookies(start); got != want {
+			t.Errorf("WithoutCookies(%q): got %q; want %q", start, got, want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestKeep_FoundAgain(t *testing.T) {
 		{"beside a byte more", "/x", 5<<10 + 1, false},
 	} {
 		tx := begun(t, func(tx *transaction) {
-			tx.ReturnTo, tx.Foreign, tx.Demanded, tx.Subject, tx.Silent = row.returnTo, true, true, "alice", true
+			tx.ReturnTo, tx.Foreign, tx.Asked, tx.Subject, tx.Silent = row.returnTo, true, acr("mfa"), "alice", true
 			tx.Repeated, tx.State, tx.Demand = true, "2"+tx.State[1:], with(minute, "mfa", "hw")
 		})
 		set, _ := kept(all, browser(strings.Repeat("x", row.others)), tx)

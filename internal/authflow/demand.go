@@ -1,6 +1,7 @@
 package authflow
 
 import (
+	"fmt"
 	"math"
 	"net/url"
 	"slices"
@@ -35,6 +36,40 @@ func (d Demand) And(o Demand) (both Demand, possible bool) {
 		return d, len(d.ACR) > 0
 	}
 	return d, true
+}
+
+// Besides returns what to ask of the provider for d, the demand of a route, and
+// another that comes in a query. The answer has to be in both lists of classes, so
+// those in both come first. The rest of the route's list stays: without it, a link
+// could keep the provider from doing what the route prefers. It is impossible if
+// the lists have no class in common.
+func (d Demand) Besides(asked Demand) (ask Demand, possible bool) {
+	ask, possible = asked.And(d)
+	for _, class := range d.ACR {
+		if !slices.Contains(ask.ACR, class) {
+			ask.ACR = append(slices.Clip(ask.ACR), class)
+		}
+	}
+	return ask, possible
+}
+
+// IsZero reports whether d asks for nothing.
+func (d Demand) IsZero() bool { return !d.MaxAgeAsked && len(d.ACR) == 0 }
+
+// Met returns an error unless an authentication at authTime, of the class acr, is
+// what d asks for. A zero authTime and an empty acr are those that a provider does
+// not state, and meet no demand.
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (12), (13)
+func (d Demand) Met(authTime time.Time, acr string, now time.Time) error {
+	// A time in the future is a mistake of the provider, and would stay fresh.
+	recent := authTime.Unix() > 0 && now.Sub(authTime)-skew <= d.MaxAge && now.Sub(authTime) >= -skew
+	switch {
+	case d.MaxAgeAsked && !recent:
+		return fmt.Errorf("signin: needs an authentication within %v", d.MaxAge)
+	case len(d.ACR) > 0 && (acr == "" || !slices.Contains(d.ACR, acr)):
+		return fmt.Errorf("signin: needs an authentication of class %q", d.ACR)
+	}
+	return nil
 }
 
 // Or returns the strictest demand that is met whenever d or o is met.

@@ -16,7 +16,7 @@ import (
 // Anyone can write such a URL. It can only ask for more than the route does, and a
 // return_to that may not be followed is ignored.
 func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Request, *Transaction, error) {
-	req, tx := &route, &Transaction{ReturnTo: returnTo}
+	req, tx := &route, &Transaction{ReturnTo: returnTo, Repeated: q.Has(withoutCookies)}
 	if path, err := c.ReturnTo.Path(q.Get("return_to")); err == nil {
 		tx.ReturnTo = path
 	}
@@ -26,8 +26,8 @@ func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Reque
 		}
 	}
 	if q.Get("max_age") != "" || strings.TrimSpace(q.Get("acr_values")) != "" {
-		tx.Demanded = true
-		if err := req.demand(q, c.Logto); err != nil {
+		var err error
+		if tx.Asked, err = req.demand(q, c.Logto); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -52,26 +52,31 @@ func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 	return nil
 }
 
-// demand adds to r what a guard's step-up demands.
-func (r *Request) demand(q url.Values, logto bool) error {
-	asked := Demand{ACR: strings.Fields(q.Get("acr_values"))}
+// demand returns what a query asks for besides the demand of r, and makes sure that
+// the provider can ask the person.
+func (r *Request) demand(q url.Values, logto bool) (Demand, error) {
+	asked := Demand{}
+	if classes := strings.Fields(q.Get("acr_values")); len(classes) > 0 {
+		asked.ACR = classes
+	}
 	if maxAge := q.Get("max_age"); maxAge != "" {
 		seconds, err := strconv.ParseUint(maxAge, 10, 31)
 		if err != nil {
-			return errors.New("signin: max_age is not a number of seconds")
+			return Demand{}, errors.New("signin: max_age is not a number of seconds")
 		}
 		asked.MaxAge, asked.MaxAgeAsked = time.Duration(seconds)*time.Second, true
 	}
-	both, possible := asked.And(r.Demand)
-	if !possible {
-		return errors.New("signin: acr_values has no class that this route asks for")
+	if _, possible := r.Demand.Besides(asked); !possible {
+		return Demand{}, errors.New("signin: acr_values has no class that this route asks for")
 	}
-	r.Demand = both
+	if err := (&Request{Demand: asked}).Check(logto); err != nil {
+		return Demand{}, err
+	}
 	// With "none" the provider could not ask the person. With max_age alone, Logto
 	// only says when the person authenticated; with "login" it asks again.
 	r.Prompt = slices.DeleteFunc(slices.Clone(r.Prompt), func(s string) bool { return s == "none" })
 	if logto && !slices.Contains(r.Prompt, "login") {
 		r.Prompt = append(r.Prompt, "login")
 	}
-	return r.Check(logto)
+	return asked, nil
 }

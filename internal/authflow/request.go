@@ -71,7 +71,6 @@ func (r *Request) values(addConsent bool) url.Values {
 		prompt = append(slices.Clip(prompt), "consent")
 	}
 	set("prompt", strings.Join(prompt, " "))
-	r.Demand.Set(v)
 	set("ui_locales", strings.Join(r.UILocales, " "))
 	set("one_time_token", r.OneTimeToken)
 	set("organization_id", r.Organization)

@@ -76,10 +76,6 @@ func (e *Error) Wait() time.Duration { return e.RetryAfter }
 // name one. Every other failure of userinfo says nothing about the session.
 func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 
-// Unmet reports whether an ID token is good, except for when or how the person
-// authenticated.
-func (e *Error) Unmet() bool { return e.Err == jwt.ErrAuthTime || e.Err == jwt.ErrACR }
-
 // UnknownKey reports whether a token was not verified because its key is not
 // known, and the keys were fetched too recently to fetch them again. Most often
 // such a token is forged, but the provider may have just rotated its keys.

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
 )
 
@@ -57,7 +56,7 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 			}
 			want(v.token(f, rsaKey(), "rsa", nil), 0)
 			for _, raw := range []string{v.token(f, rsaKey(), "rsa", m{"aud": "other"}), "opaque", ""} {
-				if e := want(raw, provider.Rejected); e.Op != v.op || e.RetryAfter != 0 || e.UnknownKey() || e.Unmet() || e.Final(true) {
+				if e := want(raw, provider.Rejected); e.Op != v.op || e.RetryAfter != 0 || e.UnknownKey() || e.Final(true) {
 					t.Errorf("%s: got %+v; want only %s, and nothing else", raw, e, v.op)
 				}
 			}
@@ -141,18 +140,6 @@ func TestVerify_AudienceThatIsNotAnAPI(t *testing.T) {
 	_, err := newFake().Client().VerifyAccessToken(context.Background(), "opaque", "")
 	if e := wantKind(t, err, provider.Misconfigured); e.Op != "access token" {
 		t.Errorf("got op %q; want access token", e.Op)
-	}
-}
-
-// Whether an ID token is good except for how the person authenticated is known.
-func TestVerify_Unmet(t *testing.T) {
-	t.Parallel()
-	f := newFake()
-	for _, want := range []jwt.Expect{{Nonce: nonce, MaxAgeAsked: true}, {Nonce: nonce, ACR: []string{"mfa"}}} {
-		_, err := f.Client().VerifyIDToken(context.Background(), f.idToken(), want)
-		if e := wantKind(t, err, provider.Rejected); !e.Unmet() {
-			t.Errorf("%+v: got %v; want an unmet demand", want, e)
-		}
 	}
 }
 

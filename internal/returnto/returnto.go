@@ -12,6 +12,8 @@
 //	}
 //	returnto.Location(w, target, http.StatusSeeOther)
 //
+// A path outside of BaseURL's path belongs to another application on the host.
+//
 // A path is judged as browsers parse it, https://url.spec.whatwg.org/#url-parsing,
 // and not as net/url does: a browser takes a backslash for a slash, and drops tabs,
 // line feeds, and spaces at the ends. A path is followed only if no browser, proxy
@@ -40,6 +42,7 @@ const maxLength = 2048
 // The zero Rule has no route and no origin: its URL method refuses everything.
 type Rule struct {
 	origin string
+	base   string   // the path of the application, without a slash at its end
 	routes []string // as reading returns them, and cleaned
 }
 
@@ -47,7 +50,7 @@ type Rule struct {
 // browser sees them, that take part in signing in and out. They and the paths below
 // them are refused: "/sign-in/naver" is usually one more sign-in.
 func New(base *url.URL, routes []string) Rule {
-	r := Rule{origin: origin(base.Scheme, base.Host)}
+	r := Rule{origin: origin(base.Scheme, base.Host), base: base.EscapedPath()}
 	for _, route := range routes {
 		r.routes = append(r.routes, path.Clean("/"+reading(route)))
 	}
@@ -59,6 +62,56 @@ func New(base *url.URL, routes []string) Rule {
 // contains s. Characters beyond ASCII are allowed ("/설정"); [Location]
 // percent-encodes them.
 func (r Rule) Path(s string) (string, error) {
+	if _, err := r.OnHost(s); err != nil {
+		return "", err
+	}
+	// Exactly, since "/App" and "/%61pp" may be another application. There is no dot
+	// segment that leads out again.
+	if !r.below(s) {
+		return "", errors.New("signin: return_to is not below the path of BaseURL")
+	}
+	return s, nil
+}
+
+func (r Rule) below(s string) bool {
+	rest, ok := strings.CutPrefix(s, r.base)
+	return ok && (rest == "" || strings.IndexByte("/?#", rest[0]) >= 0)
+}
+
+// OnHost is [Rule.Path] for a path that the application has configured: it may lead
+// to another application on the host.
+func (r Rule) OnHost(s string) (string, error) {
+	p, err := plain(s)
+	if err != nil {
+		return "", err
+	}
+	if err := r.noRoute(p); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
+// Requested returns s if it can be a path that was requested from this application,
+// so that a link may lead back there. The sign-in routes are such paths.
+func (r Rule) Requested(s string) (string, error) {
+	if _, err := plain(s); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
+// Seen returns a path that this application was asked for as the browser has sent it.
+// If a proxy has cut off the path of BaseURL, it is put back.
+func (r Rule) Seen(s string) string {
+	if r.below(s) {
+		return s
+	}
+	return r.base + s
+}
+
+// plain returns the path in s, as [reading] returns it, if all parsers on the way
+// read a path of this host in it.
+func plain(s string) (string, error) {
 	switch {
 	case len(s) > maxLength:
 		return "", errors.New("signin: return_to is longer than 2048 bytes")
@@ -82,37 +135,42 @@ func (r Rule) Path(s string) (string, error) {
 		// net/http would answer 400 to it after the sign-in.
 		return "", errors.New("signin: return_to has a malformed percent-encoding in its path")
 	}
-	if err := r.read(reading(p)); err != nil {
-		return "", err
-	}
-	return s, nil
-}
-
-// read judges a path as [reading] returns it.
-func (r Rule) read(p string) error {
+	p = reading(p)
 	switch {
 	case strings.HasPrefix(p, "//"):
 		// https://url.spec.whatwg.org/#relative-slash-state
-		return errors.New("signin: return_to begins with two slashes and so names a host")
+		return "", errors.New("signin: return_to begins with two slashes and so names a host")
 	case strings.ContainsFunc(p, control):
-		return errors.New("signin: return_to contains an encoded control character")
+		return "", errors.New("signin: return_to contains an encoded control character")
 	case strings.Contains(p+"/", "/./"), strings.Contains(p+"/", "/../"):
 		// Browsers read "/app//../sign-out" as "/app/sign-out", but path.Clean (and
 		// so ServeMux) reads it as "/sign-out"; and "/.//e.test" becomes a path that
 		// begins with two slashes. Browsers resolve such segments before they send a
 		// request, so no address that a person has visited contains one.
-		return errors.New("signin: return_to has a dot segment")
+		return "", errors.New("signin: return_to has a dot segment")
 	}
-	p = path.Clean(p) // removes repeated slashes, and those at the end
-	for _, route := range r.routes {
-		// A router, or a proxy that decodes paths, may cut off the rest from one of
-		// these characters on.
-		rest, ok := strings.CutPrefix(p, route)
-		if ok && (rest == "" || strings.IndexByte("/;?#", rest[0]) >= 0) {
-			return errors.New("signin: return_to is one of the sign-in routes")
+	return path.Clean(p), nil // removes repeated slashes, and those at the end
+}
+
+// noRoute refuses the sign-in routes, as [plain] returns them. A proxy may cut off
+// the path of BaseURL, the application once more, and the rest may be a route.
+func (r Rule) noRoute(p string) error {
+	base := reading(r.base)
+	for {
+		for _, route := range r.routes {
+			// A router, or a proxy that decodes paths, may cut off the rest from one
+			// of these characters on.
+			rest, ok := strings.CutPrefix(p, route)
+			if ok && (rest == "" || strings.IndexByte("/;?#", rest[0]) >= 0) {
+				return errors.New("signin: return_to is one of the sign-in routes")
+			}
 		}
+		rest, ok := strings.CutPrefix(p, base)
+		if !ok || base == "" || !strings.HasPrefix(rest, "/") {
+			return nil
+		}
+		p = rest
 	}
-	return nil
 }
 
 // URL judges an absolute URL: the target_link_uri of a sign-in that the provider

@@ -144,6 +144,7 @@ func TestCases(t *testing.T) {
 			checkFollowed(t, value)
 		}
 	})
+	t.Run("6 another application on the host is not led to", testBase)
 	t.Run("6 another origin's URL is not followed", testURL)
 	t.Run("6 the Location header is what was checked", testLocation)
 }
@@ -181,9 +182,55 @@ func checkFollowed(t *testing.T, value string) {
 	}
 }
 
+// testBase is about an application at /app: the rest of the host may be another's.
+func testBase(t *testing.T) {
+	t.Parallel()
+	r := rule(t, base+"/app", "/app/sign-in", "/app/sign-out")
+	for _, tt := range []struct {
+		value  string
+		path   bool // may be followed
+		onHost bool // may be configured
+		seen   string
+	}{
+		{"/app", true, true, "/app"},
+		{"/app?x", true, true, "/app?x"},
+		{"/app#x", true, true, "/app#x"},
+		{"/app//ok%2Fx", true, true, "/app//ok%2Fx"},
+		{"/app/app", true, true, "/app/app"},
+		{"/", false, true, "/app/"},
+		{"/other", false, true, "/app/other"},
+		{"/apple", false, true, "/app/apple"},
+		{"/app;x/ok", false, true, "/app/app;x/ok"},
+		{"/App/ok", false, true, "/app/App/ok"},
+		{"/%61pp/ok", false, true, "/app/%61pp/ok"},
+		{"//app/ok", false, false, "/app//app/ok"},
+		{"/app%2Fok", false, true, "/app/app%2Fok"},
+		{"/app/../other", false, false, "/app/../other"},
+		{"/app/%2e%2e/other", false, false, "/app/%2e%2e/other"},
+		{`/app/..\other`, false, false, `/app/..\other`},
+		{"/app/sign-out", false, false, "/app/sign-out"},
+		{"/app/app/sign-out", false, false, "/app/app/sign-out"},
+		{"/app/App//app/sign-out", false, false, "/app/App//app/sign-out"},
+	} {
+		path, errPath := r.Path(tt.value)
+		onHost, errHost := r.OnHost(tt.value)
+		if (errPath == nil) != tt.path || (path == tt.value) != tt.path || (errHost == nil) != tt.onHost || (onHost == tt.value) != tt.onHost {
+			t.Errorf("%q: got %q, %v and %q, %v; want it followed: %t, configured: %t", tt.value, path, errPath, onHost, errHost, tt.path, tt.onHost)
+		}
+		if got := r.Seen(tt.value); got != tt.seen {
+			t.Errorf("Seen(%q): got %q; want %q", tt.value, got, tt.seen)
+		}
+	}
+	for value, want := range map[string]bool{"/app/sign-in": true, "/ok?x": true, "//e.test/sign-in": false, "/../sign-in": false} {
+		if _, err := r.Requested(value); (err == nil) != want {
+			t.Errorf("Requested(%q): got %v; want it accepted: %t", value, err, want)
+		}
+	}
+}
+
 func testURL(t *testing.T) {
 	t.Parallel()
-	const at = "https://App.example.com/base"
+	const at = "https://App.example.com"
 	for _, tt := range []struct{ base, value, want string }{
 		{at, "https://app.example.com/x?y=%20#z", "/x?y=%20#z"},
 		{at, "https://app.example.com", "/"},
@@ -209,6 +256,9 @@ func testURL(t *testing.T) {
 		{at, "https://app%2eexample.com/x", ""},
 		{at, "https://app.example.com//e.test", ""},
 		{at, "https://app.example.com/sign-in?x", ""},
+		{at + "/base", "https://app.example.com/base/x", "/base/x"},
+		{at + "/base", "https://app.example.com/x", ""},
+		{at + "/base", "https://app.example.com", ""},
 		{at, "/x", ""},
 		{at, "", ""},
 	} {
