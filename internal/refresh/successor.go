@@ -53,7 +53,7 @@ func (g *Group) last(ctx context.Context, s *session.Session) (*session.Session,
 	newest, _, _, err := g.State.Follow(ctx, s, standing)
 	switch {
 	case errors.Is(err, sharedstate.ErrLost):
-		return s, nil // and will not be known
+		return s, nil // the newest cannot be found any more
 	case err != nil:
 		return s, err
 	}
