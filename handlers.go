@@ -37,7 +37,7 @@ import (
 func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	params, returnTo, err := a.compile(opts)
 	if err == nil {
-		err = forEverybody(params)
+		err = refusePersonal(params)
 	}
 	if err != nil {
 		panic(err)
@@ -80,8 +80,8 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// forEverybody refuses options that are for one person.
-func forEverybody(p *authflow.Request) error {
+// refusePersonal refuses options that fit one person only.
+func refusePersonal(p *authflow.Request) error {
 	if p.OneTimeAsked {
 		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
 	}

@@ -65,7 +65,7 @@ type auditor struct {
 	*world
 	figures
 	byNonce map[string][]*session
-	ended   time.Time // when the run did
+	ended   time.Time // when the run ended
 }
 
 func (w *world) audit() *report {
@@ -281,7 +281,7 @@ func (a *auditor) whyRevoked(c *chain) cause {
 	return byNothingSeen
 }
 
-// forgotten reports whether a session was in Redis when that lost its data.
+// forgotten reports whether a session was in Redis when Redis lost its data.
 func (a *auditor) forgotten(s *session) bool {
 	forgot, back := a.journal.forgot, a.journal.back
 	return a.world.sessions == "redis" && s.how == lost && !forgot.IsZero() &&

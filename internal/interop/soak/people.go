@@ -32,7 +32,7 @@ type person struct {
 	before  *session // the one before, or nil
 	old     []stolen // copies of sessions that have ended
 
-	// What follows is for one in ten, who has a second browser beside theirs.
+	// The fields below are for one person in ten, who has a second browser.
 	watched bool
 	chance  *rand.Rand // so that copies do not change what the person does
 	thief   *thief     // the last one
