@@ -116,7 +116,7 @@ type Config struct {
 	// Paths says where the routes are, and where people go afterwards.
 	Paths Paths
 
-	// Scopes are asked for besides "openid profile offline_access", one in each
+	// Scopes are asked for in addition to "openid profile offline_access", one in each
 	// element: "email" for User.Email, "phone", "roles",
 	// "urn:logto:scope:organizations", and the permissions of Resources:
 	// Logto's tokens permit nothing that was not asked for here. People who are

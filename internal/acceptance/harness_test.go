@@ -17,7 +17,7 @@
 //   - [fragile], an application whose session store and shared state fail on
 //     demand; [flaky] and [forgetful] are such a store and such shared state
 //
-// What tests of sessions and tokens need besides is in fixtures_test.go.
+// What else tests of sessions and tokens need is in fixtures_test.go.
 package acceptance_test
 
 import (
@@ -731,7 +731,7 @@ func (a *app) wantArrival(t *testing.T, b *browser, u signintest.User) {
 	a.wantNoLeak(t)
 }
 
-// flaky is a store of which one operation fails.
+// flaky is a store with one operation that fails.
 type flaky struct {
 	sessions.Store
 	mu   sync.Mutex

@@ -234,7 +234,7 @@ func TestSignOut_Incomplete(t *testing.T) {
 	}{
 		{"shared set", false, true},
 		{"store delete", true, true},
-		{"store new", false, false}, // it is not known whose session it is
+		{"store new", false, false}, // it is unknown whose session it is
 	} {
 		t.Run("8.2 this browser is signed out, and the page says that copies may live on: "+row.what, func(t *testing.T) {
 			t.Parallel()

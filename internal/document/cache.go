@@ -176,7 +176,7 @@ func (c *Cache[T]) start(ctx context.Context, extra bool) (*flight[T], error) {
 }
 
 // remaining returns the rest of a wait that was limit at most when it began. If
-// more than that is left, the clock was set back, and the wait is over.
+// more than that is left, the clock was set back, and the wait has ended.
 func remaining(wait, limit time.Duration) time.Duration {
 	if wait > limit {
 		return 0

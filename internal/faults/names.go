@@ -24,7 +24,7 @@ const (
 	ResponseIssuerWrong   = "response-issuer-wrong"   // iss of another provider (2.1, FAPI)
 	ResponseIssuerMissing = "response-issuer-missing" // no iss, though announced (2.1, FAPI)
 	ResponseIssuerTwice   = "response-issuer-twice"   // iss, and iss again (2.5)
-	ResponseStateWrong    = "response-state-wrong"    // an unknown state, marked as signin marks the first round (2.2, FAPI)
+	ResponseStateWrong    = "response-state-wrong"    // an unknown state, marked as signin marks a first attempt (2.2, FAPI)
 	ResponseStateMissing  = "response-state-missing"  // no state (2.2, FAPI)
 	ResponseStateTwice    = "response-state-twice"    // state, and state again (2.5)
 	ResponseCodeWrong     = "response-code-wrong"     // a code that the provider does not know (2.3)

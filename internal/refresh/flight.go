@@ -29,7 +29,7 @@ type flight struct {
 	must       bool   // it waits for other replicas
 	callers    int    // who wait for it
 
-	turn   <-chan struct{} // closed when the fetch before it is over; nil if there is no other
+	turn   <-chan struct{} // closed when the fetch before it has ended; nil if there is none
 	over   chan struct{}   // closed when the next may begin
 	done   chan struct{}
 	token  *session.Token
@@ -37,7 +37,7 @@ type flight struct {
 	err    error
 }
 
-// answers reports whether what came of f is an answer to a caller that has s:
+// answers reports whether the outcome of f is an answer to a caller that has s:
 // the flight may have begun with an older generation, or may not have waited
 // for another replica.
 func (f *flight) answers(s *session.Session, must bool) bool {
@@ -144,7 +144,7 @@ func (g *Group) called(f *flight) bool {
 	return !g.resting(f.errand)
 }
 
-// land takes f off the lists, and reports whether its failure may pass.
+// land takes f off the lists, and reports whether it failed for a passing reason.
 func (g *Group) land(f *flight) (passing bool) {
 	passing = f.err != nil && !Over(f.err) && !errors.Is(f.err, ErrRefused) && !errors.Is(f.err, ErrResting)
 	g.mu.Lock()
@@ -197,7 +197,7 @@ const (
 	lastDelay  = time.Minute
 )
 
-// minPurge is how many waits are kept before those that are over are dropped.
+// minPurge is how many waits are kept before those that have ended are dropped.
 const minPurge = 1024
 
 // rest is what waits: the refresh of a session, or the fetches for it.

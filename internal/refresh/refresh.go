@@ -3,7 +3,7 @@
 //
 //	next, err := group.Refresh(ctx, s, true)
 //	switch {
-//	case refresh.Over(err): // the session is over
+//	case refresh.Over(err): // the session has ended
 //	case next != nil: // the session goes on with it
 //	case errors.Is(err, refresh.ErrFailed): // the provider failed: s may go on
 //	}
@@ -40,7 +40,7 @@ var ErrFinal = errors.New("signin: the provider has ended the session")
 
 // ErrFailed marks an error as a failure of the provider that is known and passing:
 // it was asked, or is given a rest, and the session was not refreshed. An error
-// without this mark says that it is not known what has become of the session.
+// without this mark means that the state of the session is unknown.
 var ErrFailed = errors.New("signin: the provider could not refresh the session")
 
 // failed marks an error with ErrFailed, and keeps its text.
@@ -49,7 +49,7 @@ type failed struct{ error }
 func (f failed) Unwrap() error      { return f.error }
 func (failed) Is(target error) bool { return target == ErrFailed }
 
-// Ended is the error for a session that is over.
+// Ended is the error for a session that has ended.
 type Ended struct {
 	Reason sharedstate.Reason
 	// Session is the newest generation known; its tokens may be revoked.
@@ -60,7 +60,7 @@ type Ended struct {
 
 func (*Ended) Error() string { return "signin: session has ended" }
 
-// Over reports whether an error means that the session is over, and not that
+// Over reports whether an error means that the session has ended, and not that
 // something failed.
 func Over(err error) bool {
 	var ended *Ended
@@ -120,7 +120,7 @@ type Group struct {
 
 	mu      sync.Mutex
 	flights map[errand]*flight
-	turns   map[session.ID]chan struct{} // closed when the last fetch is over
+	turns   map[session.ID]chan struct{} // closed when the last fetch has ended
 	waits   map[rest]wait
 	purgeAt int // how many waits there may be before old ones are dropped
 	held    map[session.ID]held
@@ -141,11 +141,11 @@ func (g *Group) Due(s *session.Session) bool { return s.Due(g.Now(), g.Ahead) }
 // Refresh refreshes a session and returns its newest generation. If must is false,
 // s is still good: then a caller who is not the first does not wait, and gets s back.
 //
-// For a session that is over, Over holds for the error. An error that ErrFailed
-// marks is passing. Any other says that the outcome is not known: the caller went
+// For a session that has ended, Over holds for the error. An error that ErrFailed
+// marks is passing. Any other says that the outcome is unknown: the caller went
 // away (the flight goes on), or shared state failed. A session beside an error is
 // the newest generation, which could not be written to shared state yet; the browser
-// should get it. It may be due, or have expired: it is not refreshed before it is written.
+// should get it. It may be due, or have expired: it is refreshed once it is written.
 func (g *Group) Refresh(ctx context.Context, s *session.Session, must bool) (*session.Session, error) {
 	f, err := g.join(ctx, errand{id: s.ID, refresh: true}, s, must)
 	switch {

@@ -31,10 +31,9 @@ func (g *Group) advance(ctx context.Context, f *flight, s *session.Session) (*se
 // step writes what could not be written before, or takes the lease, or waits
 // for its holder. It returns the generation to go on with.
 func (g *Group) step(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
-	// This needs no lease: Add decides who was first. A caller may have got the
-	// unwritten generation: then it is s. Its token is not sent before it is
-	// written: a gap among the successors would lead older cookies to a token that
-	// is used up.
+	// This needs no lease: Add decides who was first. The unwritten generation is s
+	// itself if a caller has got it already. Its token is not sent before it is written:
+	// a gap among the successors would lead older cookies to a token that is used up.
 	if next := cmp.Or(g.heldAt(s.ID, s.Generation), g.heldAfter(s)); next != nil {
 		before := *next
 		before.Generation--
@@ -192,7 +191,7 @@ func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
 	}
 }
 
-// refused looks at shared state before it believes that the session is over: a
+// refused looks at shared state before it believes that the session has ended: a
 // replica whose lease had lapsed may have used the token, or a sign-out may have
 // revoked it.
 func (g *Group) refused(ctx context.Context, s *session.Session, err error) (*session.Session, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Newest follows the successors of a session as far as they go, given what
-// shared state says of it. The error is *Ended if the session is over, or that
+// shared state says of it. The error is *Ended if the session has ended, or that
 // of shared state.
 func (g *Group) Newest(ctx context.Context, s *session.Session, standing sharedstate.Standing) (*session.Session, error) {
 	newest, _, err := g.NewestAndShown(ctx, s, standing)

@@ -55,7 +55,7 @@ type Session struct {
 	LastSeen   time.Time // when the session was last written as in use
 	Generation uint64    // counts the session's refreshes
 	Claims     Claims    // of the verified ID token, and of userinfo beside it
-	// IDHeader and IDSignature are what the ID token has besides its claims,
+	// IDHeader and IDSignature are the rest of the ID token, beside its claims,
 	// decoded. They are empty where they were left out to save room.
 	IDHeader, IDSignature string
 	RefreshToken          string

@@ -32,9 +32,8 @@ func (st *State) EndSession(ctx context.Context, id session.ID, reason Reason) e
 	if reason == SignedOut {
 		return st.set(ctx, writingEnd, names, plain, st.cfg.TTL)
 	}
-	// One name is enough: an end under any counts. It is tempting to use st.add,
-	// which is all or nothing: but what it deletes on failure may be a sign-out by
-	// then.
+	// One name is enough: an end under any of them counts. It is tempting to use st.add,
+	// which is all or nothing: but what it deletes on failure may be a sign-out by then.
 	_, err := st.store.Add(ctx, names[0], st.seal(names[0], plain), st.cfg.TTL)
 	return failure(writingEnd, err)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Limits bounds a Memory. Bytes counts keys, values and an estimate of what
-// each entry costs besides.
+// else each entry costs.
 type Limits struct {
 	Entries int
 	Bytes   int
@@ -18,7 +18,7 @@ type Limits struct {
 // ErrFull means that there is no room for an entry of its class.
 var ErrFull = errors.New("signin: shared state in memory is full")
 
-// entryCost is what an entry costs besides its key and value: the struct, the
+// entryCost is what an entry costs beyond its key and value: the struct, the
 // map's slot, the slot in the heap, and what the allocator rounds up. It is
 // measured: 120 to 152 bytes, depending on how full the map's tables are.
 const entryCost = 136
@@ -52,7 +52,7 @@ func classOf(key string) class {
 // sign-out must not fail because many people have signed in. Of the rest, what can
 // be fetched again is dropped first, and new sign-ins are refused before the limit
 // is reached, so that existing sessions go on. Nothing else is dropped before it
-// expires. When even that is full, writing fails.
+// expires. At the limit, writing fails.
 //
 // Entries expire by the clock's monotonic reading: setting the clock forward for a
 // moment must not lose a sign-out.
@@ -227,7 +227,8 @@ func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
 	if !fits() {
 		return ErrFull
 	}
-	// For all classes but ends, or one entry might have to drop all of them.
+	// Each class but ends makes cached entries give way early, or one entry could have
+	// to drop all of them later.
 	cached, others := &m.queues[forCached], &m.queues[forOthers]
 	for classOf(e.key) != end && len(cached.slots) > 0 &&
 		!m.early.fit(len(cached.slots)+len(others.slots)+1, cached.bytes+others.bytes+e.size()) {

@@ -3,11 +3,11 @@
 // which one-time values have been used. It also keeps that in memory, for
 // applications of one process.
 //
-// Shared state has no compare-and-swap, so a writer never overwrites anything that
-// matters with what follows from an earlier read. A sign-out is one entry, a
-// successor another: a refresh that does not know of a sign-out cannot undo it. A
-// successor is added once and later becomes a mark that points to the next. The
-// newest is found by following them; the entry that names it is only a hint.
+// Shared state has no compare-and-swap, so nothing that matters is overwritten
+// because of an earlier read. A sign-out is one entry, a successor another: a
+// refresh that does not know of a sign-out cannot undo it. A successor is added
+// once and later becomes a mark that points to the next. The newest is found by
+// following them; the entry that names it is only a hint.
 //
 // Names are hashes of a secret that only holders of Config.Keys know. Values are
 // sealed under their name: one copied to another name does not open. A value that
@@ -48,8 +48,8 @@ type Config struct {
 	// PersonTTL is how long an end of all sessions of a person is kept: as long as
 	// any session lives.
 	PersonTTL time.Duration
-	// SinceTTL is how long its time is kept, for sign-ins under way: as long as one
-	// may take. A clock that is ahead refuses sign-ins for no longer.
+	// SinceTTL is how long the time of such an end is kept: as long as a sign-in may
+	// take. A clock that is ahead refuses sign-ins for no longer.
 	SinceTTL time.Duration
 	Now      func() time.Time
 }
@@ -76,7 +76,7 @@ func New(cfg Config) (*State, error) {
 	return st, nil
 }
 
-// entry is what was found under one of an entry's names. The zero entry means nothing.
+// entry is a value found under one of an entry's names, or zero if none was.
 type entry struct {
 	name  string
 	value []byte // sealed

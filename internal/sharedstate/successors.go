@@ -17,8 +17,7 @@ var mark = []byte{'m'}
 // probes is how many generations are looked for in one round trip.
 const probes = 32
 
-// ErrLost means that a generation has had a successor, but shared state has lost
-// it.
+// ErrLost means that shared state has lost the successor of a generation.
 var ErrLost = errors.New("signin: shared state has lost the successor of a session")
 
 // AddSuccessor keeps the successor of a session, sealed. It reports false if
@@ -136,8 +135,8 @@ func (st *State) last(ctx context.Context, s *session.Session, e entry, hint uin
 			if next != nil || err != nil {
 				return next, err
 			}
-			// A mark, so its successor was written before. If entries are on
-			// several servers, it may have been read too early.
+			// A mark, so there is a successor. If entries are on several servers, that
+			// may have been read too early.
 			again++
 		}
 		from, jump := at+1, n == len(ahead) && hint > at+1

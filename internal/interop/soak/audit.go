@@ -39,7 +39,7 @@ var causes = []cause{byKill, byForgetting, byNothingSeen}
 type figures struct {
 	sessions map[string]int // by how they ended; "" are those that have not
 	lost     map[cause]int
-	revoked  map[cause]int // chains of which an old token was used again
+	revoked  map[cause]int // chains in which an old token was used again
 	// refused counts refreshes that the provider refused although the token was
 	// current and the session had not ended.
 	refused int

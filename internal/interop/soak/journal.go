@@ -169,7 +169,7 @@ func (j *journal) copied(of *session, outcome string) {
 	j.copies[outcome]++
 }
 
-// accepts notes that a copy of a session that is over has worked. The caller
+// accepts notes that a copy of a session that has ended worked. The caller
 // holds j.mu.
 func (j *journal) accepts(of *session) {
 	outcome := accepted

@@ -153,7 +153,7 @@ func soak(ctx context.Context, o options, progress io.Writer) (*report, error) {
 		err = r.readReplicas(dir)
 	}
 	if err == nil && ctx.Err() != nil {
-		r.promise("the run comes to its end", false)
+		r.promise("the run is not interrupted", false)
 	}
 	if err == nil && len(r.broken) == 0 {
 		return r, os.RemoveAll(dir)

@@ -54,7 +54,7 @@ func openFront(log io.Writer) (*fleet, error) {
 	}
 	f := &fleet{
 		base: "http://" + l.Addr().String(), listener: l, log: log, logouts: map[string]int{},
-		// Each request has a new connection. If a reused one breaks, it is not known
+		// Each request has a new connection. If a reused one breaks, it is unknown
 		// whether the request has reached the replica.
 		transport: &http.Transport{DisableKeepAlives: true},
 	}
