@@ -347,8 +347,8 @@ func (a *app) read(resp *http.Response) answer {
 	return answer{resp, string(body)}
 }
 
-// leave sends a request to the sign-out route, as through a proxy that has put host
-// into it unless that is empty.
+// leave sends a request to the sign-out route: directly if host is empty, and
+// otherwise as a proxy that has set Host to it.
 func (b *browser) leave(method, host string, header ...string) answer {
 	b.app.t.Helper()
 	if host == "" {

@@ -39,8 +39,8 @@ type session struct {
 	nonce, sid string      // of its sign-in, from the first page that it got
 	asked      []time.Time // when requests were sent that a replica answered without a sign-in
 	good       time.Time   // when the last one was sent that was answered as signed in
-	// ending is when the person first asked for its end. From then on it may have
-	// ended, even if the answer was an error.
+	// ending is when the person first asked for its end. From then on the
+	// session may have ended, even if the answer was an error.
 	ending time.Time
 	tried  time.Time // when the person last asked for its end
 	over   time.Time
