@@ -204,9 +204,9 @@ func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
 		limits = m.most
 	}
 	if q == &m.queues[forEnds] {
-		// One account can end many of its sessions, mostly by signing in again.
-		// That must leave room for sign-outs, and both for ends of all of a
-		// person's sessions.
+		// One account can end many of its sessions, mostly by signing in again. That
+		// must leave room for sign-outs, and the ends of single sessions must leave
+		// room for those of all sessions of a person.
 		eighths := 8
 		if e.key[0] == 'e' { // of one session
 			eighths = 7
