@@ -36,7 +36,7 @@ import (
 func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	params, returnTo, err := a.compile(opts)
 	if err == nil {
-		err = forEverybody(params)
+		err = refusePersonal(params)
 	}
 	if err != nil {
 		panic(err)
@@ -109,8 +109,8 @@ func (a *Auth) seen(r *http.Request) string {
 	return a.returnTo.Seen(r.URL.RequestURI()) // absolute form, or a request made by a test
 }
 
-// forEverybody refuses options that are for one person.
-func forEverybody(p *authflow.Request) error {
+// refusePersonal refuses options that are for one person.
+func refusePersonal(p *authflow.Request) error {
 	if p.OneTimeAsked {
 		return errors.New("signin: OneTimeToken is for one person and belongs to BeginSignIn")
 	}

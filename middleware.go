@@ -47,9 +47,9 @@
 // browser, disk nor database learns a token. Each sign-in is bound to the
 // browser that began it by state, nonce and PKCE (RFC 9700), each response to
 // its provider by iss (RFC 9207). A sign-out reaches copies of the cookie. A thief
-// who copies a cookie from a running browser is that person until the session ends,
-// or until the copy is found, hours after its last use; nothing that is kept in a
-// cookie can prevent that. docs/security.md says more.
+// who copies a cookie from a running browser can act as that person until the
+// session ends, or until the copy is found to be stale, hours after its last use;
+// nothing that is kept in a cookie can prevent that. docs/security.md says more.
 package signin
 
 import (
@@ -78,11 +78,11 @@ import (
 	"github.com/gosignin/signin/internal/tokens"
 )
 
-// Config says which provider signs people in, and how their sessions are kept.
-// It is read once, by [New]; changing it or its slices afterwards changes
-// nothing. Required are LogtoEndpoint or Issuer, ClientID, ClientSecret,
-// BaseURL and, except on loopback, Keys; the zero value of every other field is
-// its default. It holds secrets: do not log it.
+// Config says which provider signs people in, and how their sessions are kept. It
+// is read once, by [New]; changing it or its slices afterwards has no effect.
+// LogtoEndpoint or Issuer, ClientID, ClientSecret, BaseURL and, except on loopback,
+// Keys are required; the zero value of every other field is its default. It holds
+// secrets: do not log it.
 type Config struct {
 	// LogtoEndpoint is the endpoint of a Logto tenant, such as
 	// "https://tenant.logto.app": the host alone, without "/oidc". It needs https,
@@ -113,10 +113,10 @@ type Config struct {
 	// They may be empty only with a loopback BaseURL: a random key is then used,
 	// and all sessions end when the process does.
 	Keys [][]byte
-	// Paths are those of the routes, and where people go afterwards.
+	// Paths says where the routes are, and where people go afterwards.
 	Paths Paths
 
-	// Scopes are asked for besides "openid profile offline_access", one in each
+	// Scopes are asked for in addition to "openid profile offline_access", one in each
 	// element: "email" for User.Email, "phone", "roles",
 	// "urn:logto:scope:organizations", and the permissions of Resources:
 	// Logto's tokens permit nothing that was not asked for here. People who are
@@ -145,27 +145,28 @@ type Config struct {
 	// tokens that do not fit 6 KB of cookies: hundreds of roles, or large JWT
 	// access tokens.
 	Store sessions.Store
-	// Shared is what all replicas of the application know. Default: memory of
-	// this process, which suits one process only. When the process ends it
-	// forgets sign-outs: copies of a cookie made before are then good again
-	// until they expire. Access tokens for APIs are kept there as well, sealed.
+	// Shared keeps what all replicas of the application must know. Default: memory
+	// of this process, which suits one process only. When the process ends, its
+	// sign-outs are forgotten: older copies of a cookie work again until they
+	// expire. Access tokens for APIs are kept there as well, sealed.
 	Shared SharedState
 	// CookieName is the name of the session cookie: 1 to 64 letters, digits, _
 	// and -. Default "signin". With https it gets the prefix "__Host-". Two Auths
 	// on one host need different names, and different paths for their routes.
 	CookieName string
-	// IdleTimeout ends a session that is not used. Default 24 hours, negative is
-	// a mistake, as for the next three. Use is written down only when a quarter of it
-	// has passed, so a session may end up to a quarter early. Raising it revives
-	// copies of sessions that were signed out longer ago than the old value.
+	// IdleTimeout ends a session that is not used. Default 24 hours; a negative
+	// value is a mistake, here and in the next three fields. The last use is saved
+	// only after a quarter of this time, so a session may end up to a quarter
+	// early. Raising it revives copies of sessions that were signed out longer ago
+	// than the old value.
 	IdleTimeout time.Duration
 	// MaxLifetime ends a session however much it is used. Default 14 days. The
-	// shorter of the two wins.
+	// limit that is reached first ends the session.
 	MaxLifetime time.Duration
-	// MaxOffline is how long a session with a refresh token goes on after its access
-	// token has expired while the provider does not refresh it, since it is down or
-	// refuses for a reason that may pass. Then requests are answered with 503 until it
-	// does; the session does not end. Default 8 hours.
+	// MaxOffline is how long a session with a refresh token goes on after its
+	// access token has expired while the provider is down, or refuses a refresh for
+	// a reason that may pass. Requests are then answered with 503 until a refresh
+	// succeeds; the session does not end. Default 8 hours.
 	MaxOffline time.Duration
 	// RefreshBefore is how long before the access token's expiry it is
 	// refreshed, at most half of its life. Default 60 seconds.
@@ -215,9 +216,8 @@ type ProviderConfig struct {
 
 // Paths are paths of the application, as the browser sees them.
 type Paths struct {
-	// The routes: mount at each path the handler that is named beside it. They
-	// default to /sign-in, /callback, /sign-out and /backchannel-logout under
-	// BaseURL's path.
+	// The routes: mount the handler named beside each path there. They default to
+	// /sign-in, /callback, /sign-out and /backchannel-logout under BaseURL's path.
 	SignIn            string // [Auth.SignIn]
 	Callback          string // [Auth.Callback]
 	SignOut           string // [Auth.SignOut]
@@ -400,8 +400,8 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 // within an organization (organization_id) are refused unless [MemberOf],
 // [HasOrganizationRole] or their Func forms ask for it: their scopes are those
 // of a role there, and not everywhere. A token is a machine's if its sub is the
-// client, as RFC 9068 demands: a provider that gives each machine another
-// subject (Keycloak, Auth0) needs a rule that knows them.
+// client, as RFC 9068 demands; for a provider that gives machines other subjects
+// (Keycloak, Auth0), write a rule that recognizes them.
 //
 // Handlers find the user with [UserFrom]; what an access token does not state
 // is empty there, most often the name. [Auth.Load] and [Auth.RequireAuth] below
@@ -411,9 +411,9 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 //
 // Refusals are problem documents (RFC 9457) with the challenges of RFC 6750 and
 // RFC 9470: 401, 403 for a rule that does not hold, 400 for an Authorization
-// header that is malformed, 503 while the keys cannot be fetched. A token is
-// good until it expires, even if its user signs out meanwhile, as access tokens
-// are.
+// header that is malformed, 503 while the keys cannot be fetched. As usual for
+// access tokens, a token is good until it expires, even if its user signs out
+// meanwhile.
 //
 // An application that is only an API needs no routes, but still the required
 // fields of Config: a ClientID and ClientSecret at the provider, and a BaseURL
@@ -456,8 +456,8 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 	return func(next http.Handler) http.Handler {
 		forPeople, forPrograms := session(next), bearer(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// A header that was taken off between two guards has been judged
-			// all the same.
+			// If a handler between two guards removed the header, its token has
+			// already been judged.
 			if _, there := r.Header["Authorization"]; there || a.hasToken(r) {
 				forPrograms.ServeHTTP(w, r)
 				return
@@ -479,7 +479,7 @@ type Rule struct {
 
 // met is why a rule holds.
 type met struct {
-	organization bool            // whether it is about the one that the token was made for
+	organization bool            // whether it is about the organization that the token was made for
 	demand       authflow.Demand // what it demands of the authentication
 }
 
@@ -496,10 +496,10 @@ func HasRole(role string) Rule {
 }
 
 // HasScope holds if a scope was granted: with the sign-in or, behind
-// [Auth.RequireBearer], with the token of the request. For a session that is
-// what the application may ask for (at Logto never a permission of an API, at
-// many providers all that it has asked for), and says nothing about what the
-// person may do: use a role there.
+// [Auth.RequireBearer], with the token of the request. The scopes of a session are
+// what the application may ask for (at Logto never a permission of an API, at many
+// providers all that it has asked for), and say nothing about what the person may
+// do: for sessions, use a role.
 func HasScope(scope string) Rule {
 	return userRule(func(u *User) error {
 		err := needs(u.Scopes, "scope", scope)
@@ -540,7 +540,7 @@ func member(u *User, organization string) error {
 }
 
 // HasOrganizationRole holds for people with a role in an organization. Only
-// members have one, so MemberOf is not needed besides. It needs the scope
+// members have one, so there is no need to add MemberOf. It needs the scope
 // "urn:logto:scope:organization_roles".
 func HasOrganizationRole(organization, role string) Rule {
 	return organizationRule(organization, nil, roleHolder(role))
@@ -576,7 +576,7 @@ func organizationRule(organization string, of func(*http.Request) string, holds 
 	}}
 }
 
-// needs reports what is missing; an empty value always is. The value is shown
+// needs reports what is missing; an empty value counts as missing. The value is shown
 // to people only if it is a single word: an organization may come from the
 // request's path, and a link must not write sentences into this application's
 // pages.
@@ -587,7 +587,7 @@ func needs(has []string, kind, value string) error {
 	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
 	switch {
 	case !oneWord(value):
-	case kind == "scope": // the account may have the permission, and the application not have asked for it
+	case kind == "scope": // the account may have it without the application having asked for it
 		e.Message = "This needs the scope " + value + ", which was not granted."
 	default:
 		e.Message = "You are signed in, but this needs the " + kind + " " + value +
@@ -601,17 +601,17 @@ func oneWord(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
 }
 
-// AuthenticatedWithin holds for people who have authenticated no longer ago
-// than d, give or take a minute, since clocks differ. Others are sent to the
-// provider, which asks them to authenticate again, and come back (a step-up).
-// It is for what must not happen at a browser that was left open. Guard the
-// page with the form as well as the handler that the form is sent to: a form
+// AuthenticatedWithin holds for people who have authenticated no longer ago than d,
+// give or take a minute, since clocks differ. Others are sent to the provider,
+// which asks them to authenticate again and sends them back (a step-up). It
+// protects actions that must not be possible at a browser that was left open. Guard
+// the page with the form as well as the handler that the form is sent to: a form
 // cannot be sent again after a sign-in.
 //
-// Only the provider's word counts (auth_time). If it does not give it though it
-// was asked (max_age), the step-up ends with an error page, once, and not in a loop.
-// With LogtoEndpoint each sign-in asks for it; another provider that gives it only
-// when asked has a user asked once more who has signed in without [MaxAge].
+// Only the provider's auth_time counts. If it states none even though it was asked
+// (max_age), the step-up ends with an error page and not in a loop. With
+// LogtoEndpoint each sign-in asks for it. If another provider states it only when
+// asked, a user who signed in without [MaxAge] is asked to authenticate again once.
 //
 // AuthenticatedWithin panics if d is less than zero. Zero asks for an
 // authentication within the last minute; it does not ask at each page view.
@@ -761,7 +761,7 @@ type demandKey struct{ auth *Auth }
 
 // judge applies the rules and returns the refusal of the first that does not
 // hold. A rule that a step-up would meet comes after all others: people must
-// not sign in again for a page that is not theirs. Several step-ups become one
+// not sign in again for a page that they may not see. Several step-ups become one
 // that meets them all, and the demands of the guards around this one: providers
 // may state class and time of an authentication only if they are asked for
 // both. asked reports whether a rule that holds has asked for the token's
@@ -800,7 +800,7 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 	case refused == nil && !demand.IsZero():
 		return r.WithContext(context.WithValue(r.Context(), demandKey{a}, &demand)), asked, nil
 	case refused != nil && !possible:
-		// People would be sent to the provider for one and for the other without end.
+		// People would be sent to the provider for one demand, then the other, forever.
 		refused = newError(ErrForbidden, refused.Err)
 	case refused != nil:
 		refused.stepUp = &demand

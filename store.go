@@ -164,7 +164,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 func (a *Auth) checkOptions(c *checker) {
 	var err error
 	if a.ordinary, _, err = a.compile(nil); err == nil {
-		err = forEverybody(a.ordinary)
+		err = refusePersonal(a.ordinary)
 	}
 	if err != nil {
 		c.add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
@@ -206,7 +206,7 @@ func (a *Auth) announce(cfg *Config) {
 		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
 		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
 	if len(cfg.Keys) == 0 {
-		a.log.Warn("signin: Config.Keys is empty: a random key is used, and everybody is signed out when this process ends")
+		a.log.Warn("signin: Config.Keys is empty: a random key is used, and all users are signed out when this process ends")
 	}
 	if cfg.Shared == nil {
 		a.log.Info("signin: Config.Shared is empty, which is fine for one process: sign-outs are known to this one only, and forgotten when it ends")

@@ -5,7 +5,7 @@
 //	client := redis.NewUniversalClient(&redis.UniversalOptions{
 //		Addrs:                 []string{"127.0.0.1:6379"},
 //		ContextTimeoutEnabled: true, // or a Redis that hangs holds up every request
-//		DialerRetries:         1,    // or one that is down does so for two seconds
+//		DialerRetries:         1,    // or one that is down holds it up for two seconds
 //	})
 //	auth, err := signin.New(signin.Config{
 //		// …
@@ -138,8 +138,8 @@ func unfit(client redis.UniversalClient) string {
 	return ""
 }
 
-// run sends commands, and returns an error unless all have been answered. That
-// a key is absent is an answer; see isNone. The error begins with doing.
+// run sends commands, and returns an error unless all have been answered. An absent
+// key counts as an answer; see isNone. The error begins with doing.
 //
 // Even a single command is sent in a pipeline. For a command outside a
 // pipeline, a Cluster's client first asks for the table of all commands, for up

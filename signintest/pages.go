@@ -41,7 +41,7 @@ func (p *Provider) pageURL(path, interaction string) string {
 	return p.URL + path + "?interaction=" + url.QueryEscape(interaction)
 }
 
-// open returns the interaction that a page belongs to. If that is over, it shows
+// open returns the interaction that a page belongs to. If that has ended, it shows
 // a page that says so.
 func (p *Provider) open(w http.ResponseWriter, r *http.Request) (*interaction, bool) {
 	p.mu.Lock()

@@ -45,7 +45,7 @@ func viewOf(r *http.Request, title string) view {
 	return view{title, user, replica}
 }
 
-// Home is behind Load: it is for everybody, and knows who is signed in.
+// Home is behind Load: everyone may see it, and it knows who is signed in.
 func Home(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusOK, "home", viewOf(r, "Home"))
 }

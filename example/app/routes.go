@@ -35,7 +35,7 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(Home)))               // the user, if there is one
 	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(Account))) // the user, or a sign-in
 	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))                  // everything else
-	mux.HandleFunc("GET /static/{file}", Static)                            // for everybody
+	mux.HandleFunc("GET /static/{file}", Static)                            // for everyone
 
 	// For people who are signed in and meet a rule.
 	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(Member), auth.Require(Owner)

@@ -57,7 +57,7 @@ func program(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	// The Redis client would log what is also an error, and package signin logs it.
+	// The Redis client logs errors that it also returns, and package signin logs those.
 	logging.Disable()
 	return app.Report(run(ctx, args, os.Getenv, stdout, stderr), stderr)
 }
@@ -149,7 +149,7 @@ func config(s *settings, stderr io.Writer) signin.Config {
 		// signin.New would make a different key for each replica, and then no replica
 		// could read the sessions of another.
 		cfg.Keys = [][]byte{[]byte(rand.Text() + rand.Text())}
-		cfg.Logger.Warn("SIGNIN_KEY is empty: a random key is used, and everybody is signed out when this process ends")
+		cfg.Logger.Warn("SIGNIN_KEY is empty: a random key is used, and all users are signed out when this process ends")
 	}
 	return cfg
 }

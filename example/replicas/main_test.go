@@ -400,7 +400,7 @@ func TestProgram_WithoutSettings(t *testing.T) {
 		t.Errorf("after an interrupt: got %v; want a clean end", err)
 	}
 	if got := stderr.String(); strings.Count(got, "\n") != 1 ||
-		!strings.Contains(got, "everybody is signed out when this process ends") {
+		!strings.Contains(got, "all users are signed out when this process ends") {
 		t.Errorf("stderr: got %q; want one line that says that sessions end with the program", got)
 	}
 	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {

@@ -19,7 +19,7 @@ func newClient(addr string) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:                  addr,
 		ContextTimeoutEnabled: true, // otherwise a Redis that hangs delays every request
-		DialerRetries:         1,    // otherwise one that is down does so for two seconds
+		DialerRetries:         1,    // otherwise one that is down delays it for two seconds
 	})
 }
 

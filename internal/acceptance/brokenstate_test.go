@@ -37,7 +37,7 @@ func TestBrokenState(t *testing.T) {
 				t.Errorf("got %d log records and %d calls of the guarded handler; want 3 and none", n, a.insideCalls()-before)
 			}
 			fail("")
-			comes(t, a.handler(), b.session(), alice)
+			wantSignedIn(t, a.handler(), b.session(), alice)
 		})
 	}
 	t.Run("5.9 shared state that returns too few values counts as down", func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestBrokenState(t *testing.T) {
 			t.Errorf("the provider was asked %d times; want never", n)
 		}
 		fail("")
-		comes(t, a.handler(), b.session(), bob)
+		wantSignedIn(t, a.handler(), b.session(), bob)
 	})
 	for _, what := range []string{"store new", "store save", "shared get", "shared add", "shared set"} {
 		t.Run("5.9 the sign-in fails, and the earlier user stays signed in: "+what, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestBrokenState(t *testing.T) {
 			if b.session() != old {
 				t.Error("cookie: got another; want Bob's")
 			}
-			comes(t, a.handler(), b.session(), bob)
+			wantSignedIn(t, a.handler(), b.session(), bob)
 		})
 	}
 	t.Run("5.9 a code is not redeemed again if it could not be written that it is used", func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestBrokenState(t *testing.T) {
 		fail("store save")
 		b.get("/account").untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
 		fail("")
-		comes(t, a.handler(), b.session(), alice)
+		wantSignedIn(t, a.handler(), b.session(), alice)
 	})
 	key := []byte(strings.Repeat("k", 32))
 	for name, value := range map[string]string{
@@ -122,11 +122,11 @@ func TestBrokenState(t *testing.T) {
 			t.Run("5.9 a forged cookie is not an error of the store: "+name+", "+store, func(t *testing.T) {
 				t.Parallel()
 				a := newApp(t, with{config: config(t.TempDir())})
-				a.nobodyComes(t, a.handler(), "signin="+value)
+				a.wantSignedOut(t, a.handler(), "signin="+value)
 				b := a.browser()
 				b.plant(&http.Cookie{Name: "signin", Value: value, Path: "/"})
 				b.signInAs(alice).want(t, http.StatusSeeOther, "/")
-				comes(t, a.handler(), b.session(), alice)
+				wantSignedIn(t, a.handler(), b.session(), alice)
 				if out := signOutWith(a.handler(), "signin="+value); out.StatusCode != http.StatusSeeOther {
 					t.Errorf("sign-out with it: got %d; want 303", out.StatusCode)
 				}

@@ -149,8 +149,8 @@ func stolenCode(a *app, attacker *browser) answer {
 	return attacker.get(own.String())
 }
 
-// nothingRaw checks that nothing that the provider, or a person, has put into
-// an error is shown, logged, or made a header.
+// nothingRaw checks that nothing that the provider or a person has put into an
+// error is shown, logged, or put into a header.
 func nothingRaw(t *testing.T, a *app) {
 	t.Helper()
 	for place, text := range a.said() {

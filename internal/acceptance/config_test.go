@@ -171,7 +171,7 @@ func TestNew_ConfigChangedAfterwards(t *testing.T) {
 	same := a.again(func(c *signin.Config) {
 		c.Keys[0], c.Provider.SigningAlgs[0], c.SignInOptions[0] = kept, "ES384", signin.UILocales("ko")
 	})
-	comes(t, same, b.session(), signintest.Bob()) // it is sealed with the key that was given
+	wantSignedIn(t, same, b.session(), signintest.Bob()) // it is sealed with the key that was given
 }
 
 func TestConfig_Defaults(t *testing.T) {
@@ -185,7 +185,7 @@ func TestConfig_Defaults(t *testing.T) {
 			t.Errorf("got user %+v and cookies %s; want a session in the cookie signin that ends after %v", u, b.cookies(), life)
 		}
 	}
-	// By default a minute ahead.
+	// By default a token is refreshed a minute ahead.
 	for ahead, sure := range map[time.Duration]time.Duration{0: 58 * time.Minute, 10 * time.Minute: 49 * time.Minute} {
 		a, clock, _ := granting(t, func(c *signin.Config) { c.RefreshBefore = ahead })
 		b := a.signedIn(signintest.Alice())

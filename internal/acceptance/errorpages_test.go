@@ -54,5 +54,5 @@ func TestErrorPages_StatusAndLink(t *testing.T) {
 			}
 		}
 	}
-	comes(t, a.handler(), b.session(), signintest.Alice())
+	wantSignedIn(t, a.handler(), b.session(), signintest.Alice())
 }

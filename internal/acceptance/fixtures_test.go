@@ -141,9 +141,9 @@ func signOutWith(h http.Handler, cookies string) answer {
 	return answer{w.Result(), w.Body.String()}
 }
 
-// nobodyComes checks that a request with these cookies is not signed in: the open
+// wantSignedOut checks that a request with these cookies is not signed in: the open
 // page says so, and the guarded one redirects without a call of its handler.
-func (a *app) nobodyComes(t *testing.T, h http.Handler, cookies string) {
+func (a *app) wantSignedOut(t *testing.T, h http.Handler, cookies string) {
 	t.Helper()
 	before := a.insideCalls()
 	shows(t, "open page", knock(h, "/", cookies), notSignedIn)
@@ -153,8 +153,8 @@ func (a *app) nobodyComes(t *testing.T, h http.Handler, cookies string) {
 	}
 }
 
-// comes checks that u is signed in with these cookies.
-func comes(t *testing.T, h http.Handler, cookies string, u signintest.User) {
+// wantSignedIn checks that u is signed in with these cookies.
+func wantSignedIn(t *testing.T, h http.Handler, cookies string, u signintest.User) {
 	t.Helper()
 	shows(t, "open page", knock(h, "/", cookies), u.Subject)
 	shows(t, "guarded page", knock(h, "/account", cookies), u.Subject)

@@ -17,7 +17,7 @@
 //   - [fragile], an application whose session store and shared state fail on
 //     demand; [flaky] and [forgetful] are such a store and such shared state
 //
-// What tests of sessions and tokens need besides is in fixtures_test.go.
+// What else tests of sessions and tokens need is in fixtures_test.go.
 package acceptance_test
 
 import (
@@ -144,7 +144,7 @@ func newApp(t *testing.T, o with) *app {
 	return a
 }
 
-// start starts the application, which knows nothing of the provider then.
+// start starts the application anew: it has asked the provider nothing yet.
 func (a *app) start() {
 	a.t.Helper()
 	auth := newAuth(a.t, a.cfg)
@@ -196,7 +196,7 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, "INSIDE ")
 }
 
-// all is a rule of an application's own, which holds if all of rules do.
+// all is an application's rule, which holds if all of rules do.
 func all(rules ...signin.Rule) signin.Rule {
 	return signin.RuleFunc(func(r *http.Request, u *signin.User) error {
 		for _, rule := range rules {
@@ -307,7 +307,7 @@ func (b *browser) get(target string, header ...string) answer {
 }
 
 // do sends a request with the headers of a navigation; further headers are
-// "Name: value", and an empty value takes one away.
+// "Name: value", and an empty value removes one.
 func (b *browser) do(method, target string, header ...string) answer {
 	b.app.t.Helper()
 	if strings.HasPrefix(target, "/") {
@@ -348,8 +348,8 @@ func (a *app) read(resp *http.Response) answer {
 	return answer{resp, string(body)}
 }
 
-// leave sends a request to the sign-out route, to an application behind a proxy
-// that has written host into it, unless that is empty.
+// leave sends a request to the sign-out route: directly if host is empty, and
+// otherwise as a proxy that has set Host to it.
 func (b *browser) leave(method, host string, header ...string) answer {
 	b.app.t.Helper()
 	if host == "" {
@@ -380,8 +380,7 @@ func (b *browser) visit(path string, u signintest.User) answer {
 	return b.app.read(b.app.provider.Visit(b.app.t, &follow, b.app.server.URL+path, u))
 }
 
-// onward follows a redirect and those after it as long as they are absolute,
-// which is through the provider and back.
+// onward follows redirects as long as they are absolute: to the provider and back.
 func (b *browser) onward(got answer) answer {
 	b.app.t.Helper()
 	for range 10 {
@@ -613,8 +612,8 @@ var (
 	unbelieved  = refusal{http.StatusBadGateway, signin.ErrProviderRejected, 1}
 	malformed   = refusal{http.StatusBadRequest, signin.ErrBadCallback, 0}
 	notUnderWay = refusal{http.StatusBadRequest, signin.ErrSignInExpired, 0}
-	// A document of the provider that an operator has to mend is fetched again
-	// by itself, so there is a time to come back.
+	// A document that the provider's operator has to correct is fetched again
+	// later, so the answer says when to come back.
 	mismatch = refusal{http.StatusServiceUnavailable, signin.ErrProviderMisconfigured, 0}
 )
 
@@ -626,7 +625,7 @@ type rejection struct {
 	// try makes the attempt and returns the answer to it. Default: Alice signs in.
 	try  func(*app, *browser) answer
 	want refusal
-	// noEvent is for requests that are no sign-in, such as those by POST.
+	// noEvent is for requests that are not a sign-in, such as those by POST.
 	noEvent bool
 	// also checks what is special about the row.
 	also func(*testing.T, *app)
@@ -744,7 +743,7 @@ func (a *app) wantArrival(t *testing.T, b *browser, u signintest.User) {
 	a.wantNoLeak(t)
 }
 
-// flaky is a store of which one operation fails.
+// flaky is a store with one operation that fails.
 type flaky struct {
 	sessions.Store
 	mu   sync.Mutex

@@ -23,8 +23,8 @@ func beyondFlow(q url.Values) string {
 	return q.Encode()
 }
 
-// Every option arrives at the provider, beside prompt=consent, for which Logto
-// has to be asked.
+// Every option arrives at the provider, beside prompt=consent, without which Logto
+// gives no refresh token.
 func TestSignInOption(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
@@ -105,7 +105,7 @@ func TestSignInOption_OfConfig(t *testing.T) {
 	}
 }
 
-// A mistake in an option never reaches a browser; package authflow knows all.
+// A mistake in an option never reaches a browser; package authflow tests them all.
 func TestSignInOption_Mistake(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
@@ -157,7 +157,7 @@ func TestScopes_OfflineAccessNotListed(t *testing.T) {
 	}
 }
 
-// What no person asked for starts no sign-in: neither cookie nor redirect.
+// A request that no person made starts no sign-in: no cookie, no redirect.
 func TestSignIn_NotANavigation(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
@@ -170,7 +170,7 @@ func TestSignIn_NotANavigation(t *testing.T) {
 	}
 }
 
-// After a silent sign-in has failed, the browser is quiet: none is tried again
+// After a silent sign-in has failed, the browser is quiet: no other one is tried
 // for five minutes.
 func TestSilentSignIn(t *testing.T) {
 	t.Parallel()
@@ -249,8 +249,8 @@ func TestSilentSignIn_Guard(t *testing.T) {
 	b.get("/account").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
 }
 
-// A silent route beside the ordinary one stops no ordinary sign-in, and a page
-// that tries by itself shows itself once the sign-in has failed.
+// A silent route does not prevent ordinary sign-ins, and a page that tries a silent
+// sign-in is shown once that has failed.
 func TestSilentSignIn_RouteAndPage(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})

@@ -189,7 +189,7 @@ func refreshAnswers(t *testing.T) {
 					t.Errorf("refresh tokens: got %d alive; want those received to be revoked", n)
 				}
 				a.provider.Clear()
-				a.nobodyComes(t, a.handler(), copied)
+				a.wantSignedOut(t, a.handler(), copied)
 				a.used(t, 1)
 				return
 			}
@@ -280,10 +280,10 @@ func signOutMeanwhile(t *testing.T) {
 		t.Errorf("refresh tokens: got %d alive; want none", n)
 	}
 	for _, c := range got.Cookies() {
-		a.nobodyComes(t, a.handler(), c.Name+"="+c.Value)
+		a.wantSignedOut(t, a.handler(), c.Name+"="+c.Value)
 	}
-	a.nobodyComes(t, a.handler(), cookies)
-	a.nobodyComes(t, other, cookies)
+	a.wantSignedOut(t, a.handler(), cookies)
+	a.wantSignedOut(t, other, cookies)
 }
 
 // cookieWritable tests that a changed cookie is set only in answers to some

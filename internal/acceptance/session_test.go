@@ -31,8 +31,8 @@ func TestSessions(t *testing.T) {
 						t.Errorf("events: got sessions ended for %q; want replaced, once", got)
 					}
 				}
-				a.nobodyComes(t, a.handler(), old)
-				comes(t, a.handler(), b.session(), next)
+				a.wantSignedOut(t, a.handler(), old)
+				wantSignedIn(t, a.handler(), b.session(), next)
 			})
 		}
 		t.Run("5.1 a planted cookie of the attacker's own session reads nothing afterwards, sessions in "+name, func(t *testing.T) {
@@ -41,8 +41,8 @@ func TestSessions(t *testing.T) {
 			attacker := a.signedIn(bob)
 			victim := attacker.copyOf()
 			victim.signInAs(alice)
-			comes(t, a.handler(), victim.session(), alice)
-			a.nobodyComes(t, a.handler(), attacker.session())
+			wantSignedIn(t, a.handler(), victim.session(), alice)
+			a.wantSignedOut(t, a.handler(), attacker.session())
 		})
 		t.Run("5.10 a whole session in "+name, func(t *testing.T) {
 			t.Parallel()
@@ -59,11 +59,11 @@ func TestSessions(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{})
 		cookies := a.signedIn(alice).session()
-		comes(t, a.again(func(*signin.Config) {}), cookies, alice)
-		a.nobodyComes(t, a.again(func(c *signin.Config) { c.Keys = [][]byte{make([]byte, 32)} }), cookies)
-		a.nobodyComes(t, a.again(func(c *signin.Config) { c.CookieName = "other" }), strings.Replace(cookies, "signin=", "other=", 1))
-		a.nobodyComes(t, a.again(func(c *signin.Config) { c.LogtoEndpoint += "0" }), cookies)
-		a.nobodyComes(t, a.again(func(c *signin.Config) { c.ClientID += "0" }), cookies)
+		wantSignedIn(t, a.again(func(*signin.Config) {}), cookies, alice)
+		a.wantSignedOut(t, a.again(func(c *signin.Config) { c.Keys = [][]byte{make([]byte, 32)} }), cookies)
+		a.wantSignedOut(t, a.again(func(c *signin.Config) { c.CookieName = "other" }), strings.Replace(cookies, "signin=", "other=", 1))
+		a.wantSignedOut(t, a.again(func(c *signin.Config) { c.LogtoEndpoint += "0" }), cookies)
+		a.wantSignedOut(t, a.again(func(c *signin.Config) { c.ClientID += "0" }), cookies)
 	})
 	t.Run("5.4 keys rotate in two deployments, and a removed one does not open", keysRotate)
 	t.Run("5.5 a session that shrinks at a refresh or a new sign-in deletes its second cookie", func(t *testing.T) {
@@ -76,17 +76,17 @@ func TestSessions(t *testing.T) {
 		a.provider.SetUser(alice)
 		clock.add(time.Hour)
 		wantCookies(t, "refreshed", b.get("/"), false, "signin 86400", "signin.2 cleared")
-		comes(t, a.handler(), b.session(), alice)
+		wantSignedIn(t, a.handler(), b.session(), alice)
 		b.signInAs(large(bob, twoEach))
 		wantCookies(t, "signed in", b.signInAs(alice), false, "signin 86400", "signin.2 cleared", "signin.tx.* cleared")
-		comes(t, a.handler(), b.session(), alice)
+		wantSignedIn(t, a.handler(), b.session(), alice)
 	})
 	t.Run("5.6 a Cookie header of 1 MB", func(t *testing.T) { // internal/cookie shows that the work is bounded
 		t.Parallel()
 		a := newApp(t, with{})
 		own := a.signedIn(alice).session()
-		a.nobodyComes(t, a.handler(), "signin="+strings.Repeat("A", 1<<20))
-		a.nobodyComes(t, a.handler(), strings.Repeat("signin=x; ", 1<<20/10)+own)
+		a.wantSignedOut(t, a.handler(), "signin="+strings.Repeat("A", 1<<20))
+		a.wantSignedOut(t, a.handler(), strings.Repeat("signin=x; ", 1<<20/10)+own)
 	})
 	t.Run("5.11 two Auths on one host with the same keys", twoAuths)
 }
@@ -97,16 +97,16 @@ func wholeSession(t *testing.T, store func(*signin.Config)) {
 	a, clock := stoppedApp(t, with{config: store})
 	b := a.browser()
 	wantCookies(t, "signed in", b.signInAs(alice), false, "signin 86400", "signin.tx.* cleared")
-	comes(t, a.handler(), b.session(), alice)
+	wantSignedIn(t, a.handler(), b.session(), alice)
 	clock.add(time.Hour)
 	wantCookies(t, "refreshed", b.get("/account"), false, "signin 86400")
-	comes(t, a.handler(), b.session(), alice)
+	wantSignedIn(t, a.handler(), b.session(), alice)
 	copied := b.session()
 	out := b.do(http.MethodPost, "/sign-out")
 	out.want(t, http.StatusSeeOther, a.provider.URL)
 	wantCookies(t, "signed out", out, false, "signin cleared")
-	a.nobodyComes(t, a.handler(), b.session())
-	a.nobodyComes(t, a.handler(), copied)
+	a.wantSignedOut(t, a.handler(), b.session())
+	a.wantSignedOut(t, a.handler(), copied)
 }
 
 // cookieAttributes is a session's whole life, seen through Set-Cookie.
@@ -143,9 +143,9 @@ func keysRotate(t *testing.T) {
 	})
 	keys := func(keys ...[]byte) http.Handler { return a.again(func(c *signin.Config) { c.Keys = keys }) }
 	old := a.signedIn(alice).session()
-	comes(t, keys(first, second), old, alice)
-	comes(t, keys(second, first), old, alice)
-	a.nobodyComes(t, keys(second), old)
+	wantSignedIn(t, keys(first, second), old, alice)
+	wantSignedIn(t, keys(second, first), old, alice)
+	a.wantSignedOut(t, keys(second), old)
 
 	clock.add(6 * time.Hour) // a session is written again now
 	written := func(h http.Handler) string {
@@ -159,10 +159,10 @@ func keysRotate(t *testing.T) {
 	}
 	// The last key only opens: replicas that do not know it yet must open what the
 	// new ones seal.
-	comes(t, keys(first), written(keys(first, second)), alice)
+	wantSignedIn(t, keys(first), written(keys(first, second)), alice)
 	renewed := written(keys(second, first))
-	comes(t, keys(second), renewed, alice)
-	a.nobodyComes(t, keys(first), renewed)
+	wantSignedIn(t, keys(second), renewed, alice)
+	a.wantSignedOut(t, keys(first), renewed)
 }
 
 // twoAuths is staff and customers of one shop: one provider, one client, the same

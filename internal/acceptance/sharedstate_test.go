@@ -80,13 +80,13 @@ func TestSharedState_Flood(t *testing.T) {
 	hers.leave(http.MethodPost, "").want(t, http.StatusSeeOther, a.provider.URL)
 	before := theirs.session()
 	clock.add(time.Hour)
-	comes(t, a.handler(), before, x) // refreshed, and the new cookie never arrives
+	wantSignedIn(t, a.handler(), before, x) // refreshed, and the new cookie never arrives
 	holds := func() {
 		t.Helper()
 		for _, cookies := range over {
-			a.nobodyComes(t, a.handler(), cookies)
+			a.wantSignedOut(t, a.handler(), cookies)
 		}
-		comes(t, a.handler(), before, x)
+		wantSignedIn(t, a.handler(), before, x)
 		a.used(t, 1) // the successor is still known
 	}
 
@@ -110,12 +110,12 @@ func TestSharedState_Flood(t *testing.T) {
 	}
 	flood("x") // and with ends of the provider's
 	a.notify(a.provider.LogoutToken(x.Subject, "")).want(t, http.StatusServiceUnavailable, "")
-	comes(t, a.handler(), before, x) // as the page has said
+	wantSignedIn(t, a.handler(), before, x) // as the page has said
 
 	clock.add(time.Minute)
 	a.notify(a.provider.LogoutToken(x.Subject, "")).want(t, http.StatusOK, "")
 	for _, cookies := range append(over, before) {
-		a.nobodyComes(t, a.handler(), cookies)
+		a.wantSignedOut(t, a.handler(), cookies)
 	}
 	visitor.signInAs(bob).want(t, http.StatusSeeOther, "/")
 }

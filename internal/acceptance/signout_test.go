@@ -54,7 +54,7 @@ func TestSignOut_NothingEnds(t *testing.T) {
 			if !strings.Contains(csp, "frame-ancestors 'none'") || caching != "private, no-store" {
 				t.Errorf("headers: got %q, %q; want a page that cannot be framed or stored", csp, caching)
 			}
-			comes(t, a.handler(), b.session(), signintest.Alice())
+			wantSignedIn(t, a.handler(), b.session(), signintest.Alice())
 			if kinds, s := a.kinds(), a.provider.Stats(); slices.Contains(kinds, signin.EventSignedOut) || s.Revocations != 0 {
 				t.Errorf("got events %q and %d revocations; want nothing to end", kinds, s.Revocations)
 			}
@@ -65,13 +65,13 @@ func TestSignOut_NothingEnds(t *testing.T) {
 				t.Fatalf("page: got %q; want one with a button that posts to /sign-out", form)
 			}
 			b.leave(http.MethodPost, "", but(linkHere, "Origin: "+a.server.URL)...).want(t, http.StatusSeeOther, a.provider.URL)
-			a.nobodyComes(t, a.handler(), b.session())
+			a.wantSignedOut(t, a.handler(), b.session())
 		})
 	}
 }
 
-// A request from a page of the application ends the session, also behind a
-// proxy that changes its Host.
+// A request from a page of the application ends the session, even behind a proxy
+// that changes its Host.
 func TestSignOut_ItEnds(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -124,7 +124,7 @@ func TestSignOut_ItEnds(t *testing.T) {
 	})
 }
 
-// ended checks that the local session is over, in this browser and in copies.
+// ended checks that the local session has ended, in this browser and in copies.
 func (a *app) ended(t *testing.T, got answer, copied string) {
 	t.Helper()
 	if got.StatusCode != http.StatusSeeOther {
@@ -137,7 +137,7 @@ func (a *app) ended(t *testing.T, got answer, copied string) {
 	if last.Kind != signin.EventSignedOut || last.Subject != signintest.Alice().Subject || last.ProviderSessionID == "" {
 		t.Errorf("events: got %+v last; want signed out, with Alice's subject and session", last)
 	}
-	a.nobodyComes(t, a.handler(), copied)
+	a.wantSignedOut(t, a.handler(), copied)
 }
 
 // back follows the redirects of a sign-out, as a browser does, and checks that
@@ -234,7 +234,7 @@ func TestSignOut_Incomplete(t *testing.T) {
 	}{
 		{"shared set", false, true},
 		{"store delete", true, true},
-		{"store new", false, false}, // it is not known whose session it is
+		{"store new", false, false}, // it is unknown whose session it is
 	} {
 		t.Run("8.2 this browser is signed out, and the page says that copies may live on: "+row.what, func(t *testing.T) {
 			t.Parallel()
@@ -256,7 +256,7 @@ func TestSignOut_Incomplete(t *testing.T) {
 				t.Errorf("this browser: got %q; want no user signed in", got)
 			}
 			if row.copyEnds {
-				a.nobodyComes(t, a.handler(), copied)
+				a.wantSignedOut(t, a.handler(), copied)
 			}
 		})
 	}

@@ -58,7 +58,7 @@ func TestStepUp(t *testing.T) {
 }
 
 // A step-up cannot loop: each attempt that does not help ends in one page of
-// the callback, and each further one costs a click.
+// the callback, and each further one takes a click.
 func TestStepUp_NotMet(t *testing.T) {
 	t.Parallel()
 	unmet := refusal{http.StatusForbidden, signin.ErrStepUpFailed, 1}
@@ -143,9 +143,9 @@ func TestStepUp_NotANavigation(t *testing.T) {
 	}
 }
 
-// Logto states the time of an authentication only if it was asked, other
-// providers its class too: a step-up for one rule must not lose what another
-// holds for.
+// Logto states the time of an authentication only if asked, other providers its
+// class too: a step-up for one rule must also ask for what another rule demands,
+// even if that is met already.
 func TestStepUp_DemandThatIsMet(t *testing.T) {
 	t.Parallel()
 	mfa := []signintest.Option{signintest.WithACR("mfa")}
@@ -167,7 +167,7 @@ func TestStepUp_DemandThatIsMet(t *testing.T) {
 			}
 		})
 	}
-	t.Run("by a guard of another Auth is not asked for", func(t *testing.T) {
+	t.Run("the demand of another Auth's guard is not asked for", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{})
 		cfg := a.cfg
@@ -210,7 +210,7 @@ func TestStepUp_NotSignedIn(t *testing.T) {
 			t.Errorf("%s, unmet: got %q, handler called %d times; want no error logged, and one refusal", row.page, logged, a.insideCalls())
 		}
 	}
-	// A session that is over does not tie the sign-in to its person.
+	// A session that has ended does not tie the sign-in to its person.
 	a := stepUpApp(t, with{})
 	b := a.signedIn(signintest.Alice())
 	a.notify(a.provider.LogoutToken(signintest.Alice().Subject, "")).want(t, http.StatusOK, "")
@@ -219,8 +219,7 @@ func TestStepUp_NotSignedIn(t *testing.T) {
 	}
 }
 
-// While it cannot be told who is signed in, another person could answer a
-// step-up.
+// If the store cannot tell who is signed in, another person could answer a step-up.
 func TestStepUp_BrokenStore(t *testing.T) {
 	t.Parallel()
 	a, _, fail := fragile(t)

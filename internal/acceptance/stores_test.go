@@ -50,13 +50,13 @@ func storeLimits(t *testing.T) {
 			alice, bob := signintest.Alice(), signintest.Bob()
 			a.signedIn(large(alice, 0))
 			others := a.claimsOf(alice.Subject)
-			comes(t, a.handler(), a.signedIn(large(alice, row.promised-others)).session(), alice)
+			wantSignedIn(t, a.handler(), a.signedIn(large(alice, row.promised-others)).session(), alice)
 			if got := a.claimsOf(alice.Subject); got != row.promised {
 				t.Errorf("claims: got %d bytes; want %d", got, row.promised)
 			}
 			b := a.signedIn(bob)
 			refused := b.signInAs(large(alice, row.promised+row.promised/20-others))
-			comes(t, a.handler(), b.session(), bob)
+			wantSignedIn(t, a.handler(), b.session(), bob)
 			if name == "FilesystemStore without a limit" {
 				if refused.StatusCode < 500 {
 					t.Errorf("a twentieth more: got %d; want it refused", refused.StatusCode)
@@ -123,7 +123,7 @@ func claimsGrowAtARefresh(t *testing.T) {
 	if n := a.provider.LiveRefreshTokens(alice.Subject); n != 0 {
 		t.Errorf("refresh tokens: got %d alive after the sign-out; want none, the newest included", n)
 	}
-	a.nobodyComes(t, a.handler(), before)
+	a.wantSignedOut(t, a.handler(), before)
 }
 
 // signOutReaches holds what the README says of sign-outs: Config.Shared decides,
@@ -153,21 +153,21 @@ func signOutReaches(t *testing.T) {
 						}
 					}})
 					b, other := a.signedIn(alice), a.again(func(*signin.Config) {})
-					comes(t, other, b.session(), alice)
+					wantSignedIn(t, other, b.session(), alice)
 					restore := backUp(t, dir)
 					end(a, b)
 					if common || way == "a sign-out" && store == "FilesystemStore" {
-						a.nobodyComes(t, other, b.session())
+						a.wantSignedOut(t, other, b.session())
 					} else {
-						comes(t, other, b.session(), alice)
+						wantSignedIn(t, other, b.session(), alice)
 					}
-					a.nobodyComes(t, a.handler(), b.session())
+					a.wantSignedOut(t, a.handler(), b.session())
 					if restore(); common {
-						a.nobodyComes(t, other, b.session())
+						a.wantSignedOut(t, other, b.session())
 					}
 					if way == "a sign-out" { // its refresh token was revoked
 						clock.add(time.Hour)
-						a.nobodyComes(t, other, b.session())
+						a.wantSignedOut(t, other, b.session())
 					}
 				})
 			}
@@ -214,13 +214,13 @@ func refreshTokenOnce(t *testing.T) {
 			})
 			old, other := a.signedIn(alice).session(), a.again(func(*signin.Config) {})
 			clock.add(time.Hour)
-			comes(t, a.handler(), old, alice)
+			wantSignedIn(t, a.handler(), old, alice)
 			clock.add(time.Minute)
 			if common {
-				comes(t, other, old, alice)
+				wantSignedIn(t, other, old, alice)
 				return
 			}
-			a.nobodyComes(t, other, old)
+			a.wantSignedOut(t, other, old)
 		})
 	}
 }

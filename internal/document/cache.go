@@ -26,7 +26,7 @@ const (
 // an extra fetch was made less than five seconds ago.
 const ErrCoolingDown = fault("fetched less than five seconds ago, and not again yet")
 
-// Error says that a document cannot be had at the moment.
+// Error says that a document is not available at the moment.
 type Error struct {
 	// RetryAfter is how long to wait before trying again. 0 means unknown.
 	RetryAfter time.Duration
@@ -40,10 +40,10 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Cache holds a document that all callers share. However many are waiting, one
-// flight fetches it, and none does so during the back-off that follows a
-// failure. A flight starts only in a call of a method. It is safe for
-// concurrent use.
+// Cache holds a document that all callers share. A single flight fetches it,
+// however many callers wait, and none starts during the back-off that follows a
+// failure. Only a call of a method starts a flight. A Cache is safe for concurrent
+// use.
 type Cache[T any] struct {
 	now   func() time.Time
 	fetch func(context.Context) (*T, error)
@@ -75,7 +75,7 @@ type waiting interface {
 
 // NewCache makes a cache of what fetch returns. If its error has a method Wait
 // that returns a time.Duration, the next fetch is made after that time, within
-// bounds. If a new document cannot be had within stale, the old one is used.
+// bounds. If no new document arrives within stale, the old one is used.
 // With a stale of 0 an old document is never used.
 func NewCache[T any](now func() time.Time, stale time.Duration, fetch func(context.Context) (*T, error)) *Cache[T] {
 	return &Cache[T]{now: now, stale: stale, fetch: fetch}
@@ -176,7 +176,7 @@ func (c *Cache[T]) start(ctx context.Context, extra bool) (*flight[T], error) {
 }
 
 // remaining returns the rest of a wait that was limit at most when it began. If
-// more than that is left, the clock was set back, and the wait is over.
+// more than that is left, the clock was set back, and the wait has ended.
 func remaining(wait, limit time.Duration) time.Duration {
 	if wait > limit {
 		return 0

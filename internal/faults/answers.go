@@ -28,7 +28,7 @@ func garbage(_ *Facts, w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, `{"issuer":"`+"\x00\xff{]")
 }
 
-// over waits, for any time if wait is 0, and reports whether the client of r has
+// over waits, without limit if wait is 0, and reports whether the client of r has
 // gone or the provider has ended.
 func (f *Facts) over(r *http.Request, wait time.Duration) bool {
 	var timer <-chan time.Time

@@ -195,5 +195,5 @@ var effects = map[string]*Effect{
 	LogoutTokenExpired:         {LogoutToken: setTime("exp", -10*time.Minute)},
 	LogoutTokenExpiryMissing:   {LogoutToken: drop("exp")},
 	LogoutTokenExtraClaim:      {LogoutToken: set("urn:example:extra", "extra")},
-	LogoutTokenNobody:          {LogoutToken: drop("sub", "sid")},
+	LogoutTokenNoSubject:       {LogoutToken: drop("sub", "sid")},
 }

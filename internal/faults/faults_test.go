@@ -213,7 +213,7 @@ var effects = map[string]string{
 	faults.LogoutTokenExpired:         `exp:` + in(-10*time.Minute),
 	faults.LogoutTokenExpiryMissing:   `-exp`,
 	faults.LogoutTokenExtraClaim:      `urn:example:extra:"extra"`,
-	faults.LogoutTokenNobody:          `-sid -sub`,
+	faults.LogoutTokenNoSubject:       `-sid -sub`,
 }
 
 func TestOf(t *testing.T) {

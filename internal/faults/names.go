@@ -1,8 +1,8 @@
 package faults
 
 // The comment at each name says what goes wrong. The numbers in parentheses, and
-// what begins with P-, are ids of rows in CONFORMANCE.md; FAPI means the section
-// "FAPI 2.0" there.
+// what begins with P-, are ids of rows in docs/conformance.md; FAPI means the
+// section "FAPI 2.0" there.
 //
 // Faults of ID tokens change every ID token while they are on: inject them before
 // the sign-in for the callback, after it for a refresh. Faults of access tokens
@@ -24,7 +24,7 @@ const (
 	ResponseIssuerWrong   = "response-issuer-wrong"   // iss of another provider (2.1, FAPI)
 	ResponseIssuerMissing = "response-issuer-missing" // no iss, though announced (2.1, FAPI)
 	ResponseIssuerTwice   = "response-issuer-twice"   // iss, and iss again (2.5)
-	ResponseStateWrong    = "response-state-wrong"    // an unknown state, marked as signin marks the first round (2.2, FAPI)
+	ResponseStateWrong    = "response-state-wrong"    // an unknown state, marked as signin marks a first attempt (2.2, FAPI)
 	ResponseStateMissing  = "response-state-missing"  // no state (2.2, FAPI)
 	ResponseStateTwice    = "response-state-twice"    // state, and state again (2.5)
 	ResponseCodeWrong     = "response-code-wrong"     // a code that the provider does not know (2.3)
@@ -163,7 +163,7 @@ const (
 	DiscoveryIssuerWrong      = "discovery-issuer-wrong"       // issuer of another provider (P-discovery-issuer-mismatch)
 	DiscoveryIssuerSlash      = "discovery-issuer-slash"       // issuer with a slash at the end (P-discovery-issuer-mismatch)
 	DiscoveryOtherProvider    = "discovery-other-provider"     // issuer and endpoints of another provider (P-discovery-issuer-mismatch)
-	DiscoveryNoResponseIssuer = "discovery-no-response-issuer" // does not announce the iss of authorization responses, and sends it (2.1; with ResponseIssuerMissing it sends none)
+	DiscoveryNoResponseIssuer = "discovery-no-response-issuer" // does not announce the iss of authorization responses, but sends it (2.1; with ResponseIssuerMissing it sends none)
 	DiscoveryHTTPEndpoints    = "discovery-http-endpoints"     // http endpoints; away from loopback, unless the provider serves https (9.3)
 	DiscoveryNoEndSession     = "discovery-no-end-session"     // no end_session_endpoint (8.2)
 	DiscoveryNoRevocation     = "discovery-no-revocation"      // no revocation_endpoint
@@ -216,5 +216,5 @@ const (
 	LogoutTokenExpired         = "logout-token-expired"           // exp ten minutes ago
 	LogoutTokenExpiryMissing   = "logout-token-expiry-missing"    // no exp: no harm, as at Logto 1.37 (8.3)
 	LogoutTokenExtraClaim      = "logout-token-extra-claim"       // an unknown claim: no harm (P-rp-backchannel-rpinitlogout)
-	LogoutTokenNobody          = "logout-token-no-subject"        // neither sub nor sid
+	LogoutTokenNoSubject       = "logout-token-no-subject"        // neither sub nor sid
 )

@@ -29,7 +29,7 @@ type flight struct {
 	must       bool   // it waits for other replicas
 	callers    int    // who wait for it
 
-	turn   <-chan struct{} // closed when the fetch before it is over; nil if there is no other
+	turn   <-chan struct{} // closed when the fetch before it has ended; nil if there is none
 	over   chan struct{}   // closed when the next may begin
 	done   chan struct{}
 	token  *session.Token
@@ -37,13 +37,13 @@ type flight struct {
 	err    error
 }
 
-// answers reports whether what came of f is an answer to a caller that has s:
+// answers reports whether the outcome of f is an answer to a caller that has s:
 // the flight may have begun with an older generation, or may not have waited
 // for another replica.
 func (f *flight) answers(s *session.Session, must bool) bool {
 	switch {
 	case f.newest == nil:
-		// Where f has begun may have been left behind and forgotten, and s not.
+		// Shared state may have forgotten the generation that f began with, but not s.
 		return f.generation >= s.Generation || !errors.Is(f.err, sharedstate.ErrLost)
 	case f.newest.Generation == s.Generation:
 		return f.must || !must || f.err != nil
@@ -51,8 +51,8 @@ func (f *flight) answers(s *session.Session, must bool) bool {
 	return f.newest.Generation > s.Generation
 }
 
-// join boards the flight for an errand and waits for what comes of it. It
-// returns nil if the caller is to go on with what there is.
+// join boards the flight for an errand and waits for its outcome. It returns nil if
+// the caller should go on with s as it is.
 func (g *Group) join(ctx context.Context, e errand, s *session.Session, must bool) (*flight, error) {
 	for {
 		f := g.board(ctx, e, s, must)
@@ -94,8 +94,8 @@ func (g *Group) board(ctx context.Context, e errand, s *session.Session, must bo
 	g.flights[e] = f
 	if !e.refresh {
 		// The fetches of a session go one after another: two uses of one rotating
-		// refresh token at once end the whole grant. Among replicas the lease sees to
-		// that; a queue spares those of one process from polling it.
+		// refresh token at once end the whole grant. Among replicas the lease
+		// prevents that; within a process, this queue saves polling for the lease.
 		f.turn, g.turns[e.id] = g.turns[e.id], f.over
 	}
 	// The flight survives its callers: the provider may have rotated the token
@@ -115,7 +115,7 @@ func (g *Group) fly(ctx context.Context, f *flight, s *session.Session) {
 		}
 	}()
 	if f.turn != nil {
-		<-f.turn // it comes, since each of those before ends by itself
+		<-f.turn // it comes, since each earlier fetch ends by itself
 		if !g.called(f) {
 			f.err = ErrResting
 			return
@@ -131,9 +131,9 @@ func (g *Group) fly(ctx context.Context, f *flight, s *session.Session) {
 	})
 }
 
-// called reports whether a fetch whose turn has come is to begin: the one
-// before it has not just failed, and a caller still waits. Otherwise one person
-// could make a queue that outlives their requests.
+// called reports whether a fetch whose turn has come should begin: the one before
+// it has not just failed, and a caller still waits. Otherwise one person could make
+// a queue that outlives their requests.
 func (g *Group) called(f *flight) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -144,7 +144,7 @@ func (g *Group) called(f *flight) bool {
 	return !g.resting(f.errand)
 }
 
-// land takes f off the lists, and reports whether it has failed.
+// land takes f off the lists, and reports whether it failed for a passing reason.
 func (g *Group) land(f *flight) (passing bool) {
 	passing = f.err != nil && !Over(f.err) && !errors.Is(f.err, ErrRefused) && !errors.Is(f.err, ErrResting)
 	g.mu.Lock()
@@ -155,8 +155,8 @@ func (g *Group) land(f *flight) (passing bool) {
 	if g.turns[f.id] == f.over {
 		delete(g.turns, f.id)
 	}
-	// Only a provider that has failed is given a rest. While it has one, requests go
-	// on with what there is, which is wrong where it is not known what that is.
+	// Only a provider that has failed is given a rest. Requests then go on with the
+	// session they have, which would be wrong after an unknown outcome.
 	if rests := errors.Is(f.err, ErrFailed); rests || f.err == nil {
 		g.settle(f.errand, rests)
 	}
@@ -174,8 +174,8 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// report tells the Observer, which calls the application. Its panic changes
-// nothing of what came of the refresh, and is reported as well.
+// report tells the Observer, which calls the application. A panic there does not
+// change the outcome of the refresh, and is reported as well.
 func (g *Group) report(ctx context.Context, s *session.Session, err error) {
 	tell := func(err error) error {
 		return guard(func() error { g.Observer.Refreshed(ctx, s, err); return nil })
@@ -197,7 +197,7 @@ const (
 	lastDelay  = time.Minute
 )
 
-// minPurge is how many waits are kept before those that are over are dropped.
+// minPurge is how many waits are kept before those that have ended are dropped.
 const minPurge = 1024
 
 // rest is what waits: the refresh of a session, or the fetches for it.
@@ -206,16 +206,16 @@ type rest struct {
 	fetches bool
 }
 
-// resting reports whether an errand is not to be tried again yet. After a refresh
-// has failed, fetches wait too. After a fetch the refresh does not: it may be the
-// audience that is in trouble, and what the refresh would have said of the session
-// must not be put off. g.mu is held.
+// resting reports whether an errand should not be tried again yet. After a failed
+// refresh, fetches wait too. After a failed fetch, a refresh does not: the trouble
+// may be the audience's, and what a refresh tells about the session must not be put
+// off. g.mu is held.
 func (g *Group) resting(e errand) bool {
 	return g.waiting(rest{e.id, false}) || !e.refresh && g.waiting(rest{e.id, true})
 }
 
-// waiting reports whether a wait is not over. If more is left than there ever was,
-// the clock was set back.
+// waiting reports whether a wait is still going on. If more is left than there ever
+// was, the clock was set back.
 func (g *Group) waiting(r rest) bool {
 	w := g.waits[r]
 	left := w.until.Sub(g.Now())
@@ -238,8 +238,8 @@ func (g *Group) settle(e errand, passing bool) {
 				delete(g.waits, other)
 			}
 		}
-		// Twice what is left, so that while a provider is down not each failure pays
-		// for a look through all of them.
+		// Twice what is left, so that while a provider is down, not every failure
+		// has to look through all of them.
 		g.purgeAt = max(2*len(g.waits), minPurge)
 	}
 	delay := min(max(2*g.waits[of].delay, firstDelay), lastDelay)

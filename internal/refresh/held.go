@@ -39,12 +39,12 @@ func (g *Group) hold(next *session.Session) *session.Session {
 	return next
 }
 
-// rewrite is how often writing what is held is tried.
+// rewrite is how often the writing of held sessions is tried.
 const rewrite = time.Second
 
 // writeHeld writes what is held, until it is written. It is tempting to leave that
-// to the next request. But that may reach another replica and wait there until
-// the lease has lapsed; then it uses the token again, and the session is over.
+// to the next request. But that may reach another replica and wait there until the
+// lease has lapsed; then it uses the token again, and the session ends.
 func (g *Group) writeHeld() {
 	for {
 		<-time.After(rewrite)
@@ -84,7 +84,7 @@ func (g *Group) unwritten() (all []held) {
 	return all
 }
 
-// drop holds next no more.
+// drop stops holding next.
 func (g *Group) drop(next *session.Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

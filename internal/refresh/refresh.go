@@ -3,24 +3,24 @@
 //
 //	next, err := group.Refresh(ctx, s, true)
 //	switch {
-//	case refresh.Over(err): // the session is over
+//	case refresh.Over(err): // the session has ended
 //	case next != nil: // the session goes on with it
 //	case errors.Is(err, refresh.ErrFailed): // the provider failed: s may go on
 //	}
 //
 // A rotating refresh token may be used once. If it is used twice, providers
 // take it for stolen and end the whole grant: opening two tabs would sign the
-// person out. So in one process all who ask for the same thing share one flight,
+// person out. So in one process all callers who want the same share one flight,
 // and among replicas only the holder of a lease asks the provider. The answer is
 // kept, sealed, as the successor of the generation that was refreshed, for
 // requests that still carry the old cookie.
 //
 // A sign-out during a refresh wins: the flight looks for one before it asks,
 // after the answer, and once more after it has written the successor. A
-// sign-out writes first and then looks for successors, so at least one of the
-// two sees the other, and what was received is revoked: by a sign-out of this
-// very session, that is. Where a later sign-in has replaced it, or the person's
-// sessions were ended all at once, the grant may be that of a new one.
+// sign-out writes first and then looks for successors, so at least one of the two
+// sees the other, and what was received is revoked. It is not revoked if a later
+// sign-in has replaced the session, or the person's sessions were ended all at
+// once: then the grant may be that of a new session.
 package refresh
 
 import (
@@ -40,28 +40,27 @@ var ErrFinal = errors.New("signin: the provider has ended the session")
 
 // ErrFailed marks an error as a failure of the provider that is known and passing:
 // it was asked, or is given a rest, and the session was not refreshed. An error
-// without this mark says that it is not known what has become of the session.
+// without this mark means that the state of the session is unknown.
 var ErrFailed = errors.New("signin: the provider could not refresh the session")
 
-// failed marks an error with ErrFailed, and reads as before.
+// failed marks an error with ErrFailed, and keeps its text.
 type failed struct{ error }
 
 func (f failed) Unwrap() error      { return f.error }
 func (failed) Is(target error) bool { return target == ErrFailed }
 
-// Ended is the error for a session that is over.
+// Ended is the error for a session that has ended.
 type Ended struct {
 	Reason sharedstate.Reason
 	// Session is the newest generation known; its tokens may be revoked.
 	Session *session.Session
-	// Cause is why the provider has refused to refresh it; nil for other ends, which
-	// are known where they were caused.
+	// Cause is why the provider has refused to refresh it; nil for all other ends.
 	Cause error
 }
 
 func (*Ended) Error() string { return "signin: session has ended" }
 
-// Over reports whether an error means that the session is over, and not that
+// Over reports whether an error means that the session has ended, and not that
 // something failed.
 func Over(err error) bool {
 	var ended *Ended
@@ -78,7 +77,7 @@ type Source interface {
 	// has if the refresh token was rotated. Errors that are final wrap ErrFinal,
 	// and those that are about this audience alone wrap ErrRefused.
 	Fetch(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
-	// Revoke gives back what a refresh received for a session that has ended.
+	// Revoke revokes what a refresh received for a session that has ended.
 	Revoke(context.Context, *session.Session) error
 }
 
@@ -97,7 +96,7 @@ const (
 	// too. The rest is for writing down its answer: if the lease lapsed before that,
 	// another replica would use the same refresh token.
 	asking = Lease - 5*time.Second
-	// leastAsking is how much of that there must be left when shared state has been
+	// leastAsking is how much of that must be left when shared state has been
 	// slow; the provider has ten seconds for a token request.
 	leastAsking = 10 * time.Second
 )
@@ -121,7 +120,7 @@ type Group struct {
 
 	mu      sync.Mutex
 	flights map[errand]*flight
-	turns   map[session.ID]chan struct{} // closed when the last fetch is over
+	turns   map[session.ID]chan struct{} // closed when the last fetch has ended
 	waits   map[rest]wait
 	purgeAt int // how many waits there may be before old ones are dropped
 	held    map[session.ID]held
@@ -142,11 +141,11 @@ func (g *Group) Due(s *session.Session) bool { return s.Due(g.Now(), g.Ahead) }
 // Refresh refreshes a session and returns its newest generation. If must is false,
 // s is still good: then a caller who is not the first does not wait, and gets s back.
 //
-// For a session that is over, Over holds for the error. An error that ErrFailed
-// marks is passing. Any other says that the outcome is not known: the caller went
+// For a session that has ended, Over holds for the error. An error that ErrFailed
+// marks is passing. Any other says that the outcome is unknown: the caller went
 // away (the flight goes on), or shared state failed. A session beside an error is
 // the newest generation, which could not be written to shared state yet; the browser
-// should get it. It may be due, or have expired: it is not refreshed before that.
+// should get it. It may be due, or have expired: it is refreshed once it is written.
 func (g *Group) Refresh(ctx context.Context, s *session.Session, must bool) (*session.Session, error) {
 	f, err := g.join(ctx, errand{id: s.ID, refresh: true}, s, must)
 	switch {

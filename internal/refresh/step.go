@@ -31,9 +31,9 @@ func (g *Group) advance(ctx context.Context, f *flight, s *session.Session) (*se
 // step writes what could not be written before, or takes the lease, or waits
 // for its holder. It returns the generation to go on with.
 func (g *Group) step(ctx context.Context, f *flight, s *session.Session) (next *session.Session, done bool, err error) {
-	// Without the lease: Add decides who was first. What could not be written is s
-	// itself if a caller has got it all the same. Its token is not sent before that: a
-	// row of successors with a gap leads older cookies to a token that is used up.
+	// This needs no lease: Add decides who was first. The unwritten generation is s
+	// itself if a caller has got it already. Its token is not sent before it is written:
+	// a gap among the successors would lead older cookies to a token that is used up.
 	if next := cmp.Or(g.heldAt(s.ID, s.Generation), g.heldAfter(s)); next != nil {
 		before := *next
 		before.Generation--
@@ -56,15 +56,15 @@ func (g *Group) step(ctx context.Context, f *flight, s *session.Session) (next *
 	return g.underLease(ctx, f, s, lease)
 }
 
-// lease is a lease that this process has taken, and since when it may have it.
+// lease is a lease that this process has taken, and when it began to take it.
 type lease struct {
 	held  *sharedstate.Held
 	taken time.Time
 	lost  bool // another may have it
 }
 
-// takeLease takes the lease of a session; nil if it is taken. The time is from
-// before: this process may be stopped before it learns that it has the lease.
+// takeLease takes the lease of a session; nil if it is taken. It notes the time
+// first, since this process may be stopped before it learns that it has the lease.
 func (g *Group) takeLease(ctx context.Context, s *session.Session) (*lease, error) {
 	taken := g.Now()
 	held, err := g.State.TakeLease(ctx, s, Lease)
@@ -75,8 +75,8 @@ func (g *Group) takeLease(ctx context.Context, s *session.Session) (*lease, erro
 }
 
 // How often a replica looks whether another has finished: every 20 ms, and less
-// often the longer it takes. A caller waits a few per cent longer than it must,
-// and a provider that hangs does not burden shared state too.
+// often the longer it takes. So a caller waits only a few per cent longer than it
+// must, and a provider that hangs does not burden shared state too.
 const (
 	poll    = 20 * time.Millisecond
 	patient = 16
@@ -115,14 +115,14 @@ func (g *Group) withoutLease(ctx context.Context, s *session.Session) (next *ses
 		next, err = g.Newest(ctx, s, standing)
 		return next, false, err
 	}
-	return s, false, nil // what was there is gone, so it is not known what came of it
+	return s, false, nil // what await found is gone, so the outcome is unknown
 }
 
 // underLease reads shared state again, and asks the provider if s is still the
 // newest and no token has been fetched meanwhile.
 func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, lease *lease) (next *session.Session, done bool, err error) {
-	// However long it was waited for, there is a whole lease to use: a token
-	// request that is broken off loses the token that it rotates.
+	// However long the wait was, a whole lease is left to use: a token request that
+	// is cut off loses the token that it rotates.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
 	defer cancel()
 	defer g.release(ctx, s, lease)
@@ -154,7 +154,7 @@ func (g *Group) underLease(ctx context.Context, f *flight, s *session.Session, l
 	return g.ask(ctx, f, s, left)
 }
 
-// ask asks the provider, which has so much time, and keeps what it gives.
+// ask asks the provider, within the time given, and keeps what it answers.
 func (g *Group) ask(ctx context.Context, f *flight, s *session.Session, time time.Duration) (next *session.Session, done bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, time)
 	defer cancel()
@@ -175,16 +175,15 @@ func (g *Group) ask(ctx context.Context, f *flight, s *session.Session, time tim
 	return next, true, err
 }
 
-// numbered makes next the next generation of s, whatever session the provider
-// says it is.
+// numbered makes next the next generation of s, whatever the Source put into it.
 func numbered(s, next *session.Session) *session.Session {
 	next.ID, next.Number, next.IssuedAt, next.Created, next.Generation = s.ID, s.Number, s.IssuedAt, s.Created, s.Generation+1
 	return next
 }
 
-// release gives the lease back, unless another may have it. But if only this process
-// knows that the token of s is used up, the rest of the lease is for writing that
-// down.
+// release gives the lease back, unless another may have it. But if only this
+// process knows that the token of s is used up, it needs the rest of the lease to
+// write that down.
 func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
 	if !lease.lost && g.heldAfter(s) == nil {
 		// If it fails, the lease lapses by itself.
@@ -192,7 +191,7 @@ func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
 	}
 }
 
-// refused looks at shared state before it believes that the session is over: a
+// refused looks at shared state before it believes that the session has ended: a
 // replica whose lease had lapsed may have used the token, or a sign-out may have
 // revoked it.
 func (g *Group) refused(ctx context.Context, s *session.Session, err error) (*session.Session, error) {

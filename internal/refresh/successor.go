@@ -9,7 +9,7 @@ import (
 )
 
 // Newest follows the successors of a session as far as they go, given what
-// shared state says of it. The error is *Ended if the session is over, or that
+// shared state says of it. The error is *Ended if the session has ended, or that
 // of shared state.
 func (g *Group) Newest(ctx context.Context, s *session.Session, standing sharedstate.Standing) (*session.Session, error) {
 	newest, _, err := g.NewestAndShown(ctx, s, standing)
@@ -53,7 +53,7 @@ func (g *Group) last(ctx context.Context, s *session.Session) (*session.Session,
 	newest, _, _, err := g.State.Follow(ctx, s, standing)
 	switch {
 	case errors.Is(err, sharedstate.ErrLost):
-		return s, nil // and will not be known
+		return s, nil // the newest cannot be found any more
 	case err != nil:
 		return s, err
 	}

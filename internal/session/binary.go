@@ -112,7 +112,7 @@ func (c *Claims) appendPlaces(dst []byte) ([]byte, string) {
 	return dst, string(decoded)
 }
 
-// Decode reads what Append has written. It keeps nothing of b.
+// Decode reads what Append has written. It does not retain b.
 func (s *Session) Decode(b []byte) error {
 	if len(b) < 2 || len(b) > maxSize || b[0] != version {
 		return ErrMalformed

@@ -46,14 +46,14 @@ type Claims struct {
 	// json is the token's payload and, behind it, the extra claims.
 	json    []byte
 	payload int // its length
-	// values are those of the claims, one after another: a text is decoded, of any
-	// other type the JSON is kept. ends says where each of them ends.
+	// values holds the values of the claims, one after another: a string decoded,
+	// any other type as its JSON. ends says where each of them ends.
 	values string
 	ends   [numClaims]uint16
 }
 
-// ParseClaims reads the claims of a token's payload, a JSON object, and of
-// extra, which is one too, or empty. A claim that both have is the payload's.
+// ParseClaims reads the claims of a token's payload, a JSON object, and of extra,
+// another one, or empty. If both have a claim, the payload's counts.
 func ParseClaims(payload, extra string) (Claims, error) {
 	if len(payload)+len(extra) > maxSize {
 		return Claims{}, ErrTooLarge
@@ -85,8 +85,8 @@ func ParseClaims(payload, extra string) (Claims, error) {
 	return c, nil
 }
 
-// members decodes a JSON object. One that has a name twice is refused, which
-// encoding/json does not do.
+// members decodes a JSON object. Unlike encoding/json, it refuses an object that
+// has a name twice.
 func members(object string) (all map[string]json.RawMessage, err error) {
 	if exact.Unmarshal([]byte(object), &all) != nil || all == nil { // null
 		return nil, errors.New("signin: claims that are not a JSON object")
@@ -94,13 +94,13 @@ func members(object string) (all map[string]json.RawMessage, err error) {
 	return all, nil
 }
 
-// first returns what Claims keep of the first value that has the type which a
-// claim must have. A value of another type, null included, counts as absent: it
-// must not become a role by accident.
+// first returns what Claims keep of the first value that has the type of its claim.
+// A value of another type, null included, counts as absent: it must not become a
+// role by accident.
 func first(claim Claim, found []json.RawMessage) string {
 	for _, raw := range found {
 		if len(raw) == 0 {
-			continue // without the error, which allocates
+			continue // json.Unmarshal would allocate an error
 		}
 		value := string(raw)
 		switch claim {
@@ -172,7 +172,7 @@ func (c *Claims) True(claim Claim) bool { return c.Text(claim) != "" }
 func (c *Claims) Time(claim Claim) time.Time {
 	number := c.Text(claim)
 	if number == "" {
-		return time.Time{} // without the error, which allocates
+		return time.Time{} // ParseFloat would allocate an error
 	}
 	const lastSecond = 253402300799 // the end of the year 9999
 	seconds, err := strconv.ParseFloat(number, 64)
@@ -190,10 +190,10 @@ func (c *Claims) List(claim Claim) []string {
 	}
 	var all []string
 	if strings.Contains(raw, `\`) {
-		_ = json.Unmarshal([]byte(raw), &all) // it was one when it was found
+		_ = json.Unmarshal([]byte(raw), &all) // ParseClaims has checked that it is a list
 		return all
 	}
-	// Without a parser, since this is part of each guarded request.
+	// No JSON parser here, since each guarded request comes this way.
 	parts := strings.Split(raw, `"`)
 	for i := 1; i < len(parts); i += 2 {
 		all = append(all, parts[i])

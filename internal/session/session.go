@@ -17,8 +17,8 @@
 // of what is sealed), times as differences, and the claims that handlers read
 // most as places in the ID token's payload.
 //
-// The binary form is always sealed, so this package has written it, but perhaps
-// another version of it: it begins with a version, and every length is checked.
+// The binary form is always sealed, so this package has written it, though perhaps
+// in another version: it begins with a version, and every length is checked.
 package session
 
 import (
@@ -49,13 +49,13 @@ type Number [8]byte
 // Session is what a session keeps. Times are kept in seconds.
 type Session struct {
 	ID         ID
-	Number     Number    // of its person, when it began
+	Number     Number    // the person's, when the session began
 	IssuedAt   int64     // when the provider issued the sign-in's ID token (iat), in seconds since 1970 by its clock
 	Created    time.Time // when the sign-in was completed
 	LastSeen   time.Time // when the session was last written as in use
 	Generation uint64    // counts the session's refreshes
 	Claims     Claims    // of the verified ID token, and of userinfo beside it
-	// IDHeader and IDSignature are what the ID token has besides its claims,
+	// IDHeader and IDSignature are the rest of the ID token, beside its claims,
 	// decoded. They are empty where they were left out to save room.
 	IDHeader, IDSignature string
 	RefreshToken          string
@@ -74,25 +74,25 @@ func (s *Session) IDToken() string {
 	return JWT{Header: s.IDHeader, Payload: s.Claims.Payload(), Signature: s.IDSignature}.Compact()
 }
 
-// Due reports whether the access token is to be renewed, and can be: ahead of
-// its expiry, but not in the first half of its life, or one that lives for a
+// Due reports whether the access token should be renewed, and can be: ahead of its
+// expiry, but never in the first half of its life, or a token that lives for a
 // minute would be renewed with each request.
 func (s *Session) Due(now time.Time, ahead time.Duration) bool {
 	return s.RefreshToken != "" && !s.AccessExpiry.IsZero() &&
 		!now.Before(s.AccessExpiry.Add(-min(ahead, s.AccessLife/2)))
 }
 
-// Limits are those of a session's life. What the session says is compared with
-// them, and not a cookie's Max-Age, which a browser may ignore.
+// Limits bound a session's life. They are compared with the times in the session,
+// since a browser may ignore a cookie's Max-Age.
 type Limits struct {
 	Idle    time.Duration // after it was last written as seen
 	Max     time.Duration // after it was made
-	Offline time.Duration // without word from the provider; see Adrift
+	Offline time.Duration // without a refresh; see Adrift
 }
 
-// Adrift reports whether a session that can be refreshed has not been for too long
-// after its access token expired, so that requests are not answered any more. It
-// goes on once the provider answers.
+// Adrift reports whether a session with a refresh token has gone without a refresh
+// for too long after its access token expired, so that its requests are not served
+// until a refresh succeeds.
 func (l Limits) Adrift(s *Session, now time.Time) bool {
 	return s.RefreshToken != "" && !s.AccessExpiry.IsZero() && !now.Before(s.AccessExpiry.Add(l.Offline))
 }
@@ -117,14 +117,14 @@ func (l Limits) Expires(s *Session) time.Time {
 	return end
 }
 
-// Left is how long a session lives from now on, unless it is used again. A
-// clock that was set back does not make it longer than any may be.
+// Left is how long a session lives from now on, unless it is used again. It is at
+// most l.Max, even if the clock was set back.
 func (l Limits) Left(s *Session, now time.Time) time.Duration {
 	return min(l.Expires(s).Sub(now), l.Max)
 }
 
-// Unwritten reports whether a session's use is to be written. Not each one is,
-// or each request would cost a write.
+// Unwritten reports whether a session's last use should be saved now. It is not
+// saved each time, or each request would cost a write.
 func (l Limits) Unwritten(s *Session, now time.Time) bool {
 	return now.Sub(s.LastSeen) >= l.Idle/4
 }

@@ -135,8 +135,8 @@ func Route(p string) (string, error) {
 	return p, nil
 }
 
-// Asymmetric returns the algorithms that may sign tokens. It is a list of what is
-// allowed, since an algorithm like "none" may get another name. Symmetric
+// Asymmetric returns the algorithms that may sign tokens. It lists what is allowed,
+// since a list of what is not could miss an algorithm like "none". Symmetric
 // algorithms would use the client secret as their key, which may be too weak for
 // that. EdDSA has two names: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 func Asymmetric() []string {

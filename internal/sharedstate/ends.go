@@ -25,23 +25,23 @@ const (
 
 const writingEnd = "writing a sign-out to"
 
-// EndSession ends one session. A sign-out outweighs another end of that moment, since
-// the session's refresh token is given back; nothing else does.
+// EndSession ends one session. A sign-out overwrites any other end, since it also
+// revokes the session's refresh token; other ends overwrite nothing.
 func (st *State) EndSession(ctx context.Context, id session.ID, reason Reason) error {
 	names, plain := st.namer.ofSession(EndedSession, id, 0), []byte{byte(reason)}
 	if reason == SignedOut {
 		return st.set(ctx, writingEnd, names, plain, st.cfg.TTL)
 	}
-	// Under one name, as any end counts. It is tempting to use st.add, which is all or
-	// nothing: but what that takes back may be a sign-out by then.
+	// One name is enough: an end under any of them counts. It is tempting to use st.add,
+	// which is all or nothing: but what it deletes on failure may be a sign-out by then.
 	_, err := st.store.Add(ctx, names[0], st.seal(names[0], plain), st.cfg.TTL)
 	return failure(writingEnd, err)
 }
 
-// EndPerson ends all sessions of a person that have begun, for which it compares
-// no clocks: a session notes the number that its callback finds, and is ended by
-// any other. Sign-ins that are under way have no number yet. They find when this
-// was, and that it was, since it is written first.
+// EndPerson ends all sessions of a person that have begun. It compares no clocks
+// for that: a session notes the number that its callback finds, and any other
+// number ends it. Sign-ins under way have no number yet. They find the time of this
+// end, which is written first.
 func (st *State) EndPerson(ctx context.Context, subject string) error {
 	since := binary.BigEndian.AppendUint64(random(), uint64(st.cfg.Now().UnixMilli()))
 	if err := st.setAll(ctx, st.namer.names(Since, []byte(subject)), since, st.cfg.SinceTTL); err != nil {
@@ -56,9 +56,9 @@ func random() []byte {
 	return number[:]
 }
 
-// setAll writes what is about a person under the first of its names, and under
-// each other that has a value: while Config.Keys are rotated, a number that was
-// written under the other key must not outlive this one, nor end what notes both.
+// setAll writes an entry about a person under its first name, and under each other
+// that has a value: while Config.Keys are rotated, a number under the other key
+// must neither outlive this one nor end a session that has noted both.
 func (st *State) setAll(ctx context.Context, names []string, plain []byte, ttl time.Duration) error {
 	values, err := st.read(ctx, names)
 	if err != nil {
@@ -75,7 +75,7 @@ func (st *State) setAll(ctx context.Context, names []string, plain []byte, ttl t
 	return nil
 }
 
-// numberOf is the number that the values of a person's entry come to.
+// numberOf combines the distinct values of a person's Number entries into one.
 func numberOf(values [][]byte) (number session.Number, err error) {
 	for i, v := range values {
 		if len(v) != len(number) {
@@ -91,13 +91,13 @@ func numberOf(values [][]byte) (number session.Number, err error) {
 	return number, nil
 }
 
-// Person is what a callback finds of the person who signs in.
+// Person is what a callback reads about the person who signs in.
 type Person struct {
 	Number session.Number
 	// Since is when the sessions of the person were ended last; zero if they were
 	// not, or long ago.
 	Since time.Time
-	since []byte // its value, by which a later one is told
+	since []byte // its value, which tells it from a later one
 }
 
 // Person reads what a new session has to note.
@@ -120,8 +120,8 @@ func (st *State) Person(ctx context.Context, subject string) (Person, error) {
 	return p, err
 }
 
-// Same reports whether no EndPerson has begun since p was read. What has expired
-// since then was no news.
+// Same reports whether no EndPerson has begun since p was read. An entry that has
+// only expired since then does not count.
 func (st *State) Same(ctx context.Context, subject string, p Person) (bool, error) {
 	_, since, err := st.person(ctx, subject)
 	now := bytes.Join(since, nil)
@@ -151,7 +151,7 @@ func (st *State) person(ctx context.Context, subject string) (number, since [][]
 	return number, since, nil
 }
 
-// Ended is whom a logout token speaks of; one of the two may be empty.
+// Ended names what a logout token ends; one of the two may be empty.
 type Ended struct{ Subject, SessionID string }
 
 // ErrBusy means that another replica has been writing the same end for too long.
@@ -159,13 +159,13 @@ var ErrBusy = errors.New("signin: another logout token of the same person is bei
 
 const (
 	endLease   = 20 * time.Second
-	endPatient = 2 * time.Second // of a lease that another has
+	endPatient = 2 * time.Second // while another replica has the lease
 )
 
-// EndByProvider ends the sessions that a logout token speaks of, up to those whose
-// ID token was issued when the logout token was, by the provider's clock: those of
-// other computers have no say. A later end is not moved back, which takes a lease,
-// since it is read and then written.
+// EndByProvider ends the sessions that a logout token names, up to those whose ID
+// token was issued when the logout token was. Only the provider's clock counts. A
+// later end is not moved back; since an end is read before it is written, this
+// takes a lease.
 func (st *State) EndByProvider(ctx context.Context, who Ended, issued time.Time) error {
 	switch {
 	case who.SessionID == "":
@@ -218,7 +218,7 @@ func (st *State) moveEnd(ctx context.Context, names []string, issued, inside tim
 			return nil
 		}
 	}
-	if err := ctx.Err(); err != nil { // which a store may not look at
+	if err := ctx.Err(); err != nil { // a store may ignore it
 		return failure(writingEnd, err)
 	}
 	return st.set(ctx, writingEnd, names, binary.BigEndian.AppendUint64(nil, uint64(issued.Unix())), st.cfg.TTL)
@@ -236,8 +236,8 @@ func (st *State) issued(e entry) (time.Time, error) {
 	return time.Unix(int64(binary.BigEndian.Uint64(plain)), 0), nil
 }
 
-// underWay is how long after a logout token an ID token may be issued for a code
-// that was made before it.
+// underWay is how long after a logout token the provider may still issue an ID
+// token for a code that it made earlier.
 const underWay = 10 * time.Second
 
 // endedBy reports whether a logout token that was issued at that time ends a

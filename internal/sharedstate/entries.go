@@ -24,8 +24,8 @@ func (st *State) TakeCallback(ctx context.Context, state string, lease time.Dura
 	return st.take(ctx, st.namer.names(Callback, []byte(state)), nil, lease)
 }
 
-// MarkCallback keeps how far a callback has come, for those who bring the same
-// response once more, and a note for them.
+// MarkCallback records how far a callback has come, and a note, for requests that
+// bring the same response again.
 func (st *State) MarkCallback(ctx context.Context, state string, progress Progress, note []byte, ttl time.Duration) error {
 	return st.set(ctx, "writing to", st.namer.names(Used, []byte(state)), append([]byte{byte(progress)}, note...), ttl)
 }
@@ -95,8 +95,8 @@ func (st *State) KeepToken(ctx context.Context, id session.ID, audience session.
 	return st.set(ctx, "writing an access token to", st.tokenNames(id, audience), token.Append(nil), ttl)
 }
 
-// tokenNames are where a session's access token for an audience is kept. The
-// length tells the two names apart.
+// tokenNames are where a session's access token for an audience is kept. The length
+// separates the resource from the organization.
 func (st *State) tokenNames(id session.ID, audience session.Audience) []string {
 	value := binary.AppendUvarint(bytes.Clone(id[:]), uint64(len(audience.Resource)))
 	value = append(value, audience.Resource...)

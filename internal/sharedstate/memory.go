@@ -9,7 +9,7 @@ import (
 )
 
 // Limits bounds a Memory. Bytes counts keys, values and an estimate of what
-// each entry costs besides.
+// else each entry costs.
 type Limits struct {
 	Entries int
 	Bytes   int
@@ -18,7 +18,7 @@ type Limits struct {
 // ErrFull means that there is no room for an entry of its class.
 var ErrFull = errors.New("signin: shared state in memory is full")
 
-// entryCost is what an entry costs besides its key and value: the struct, the
+// entryCost is what an entry costs beyond its key and value: the struct, the
 // map's slot, the slot in the heap, and what the allocator rounds up. It is
 // measured: 120 to 152 bytes, depending on how full the map's tables are.
 const entryCost = 136
@@ -33,12 +33,12 @@ const (
 	cached                // dropped first
 )
 
-// classOf tells by the kind of an entry what it is worth.
+// classOf returns the class of an entry, by the kind in its key.
 func classOf(key string) class {
 	switch key[0] {
 	case 'e', 'x':
 		return end
-	case 'n', 'h', 's', 'g', 'l', 'j': // of sessions that there are; of logout tokens, which the provider makes
+	case 'n', 'h', 's', 'g', 'l', 'j': // of existing sessions; of logout tokens, which only the provider makes
 		return kept
 	case 't':
 		return cached
@@ -48,27 +48,27 @@ func classOf(key string) class {
 
 // Memory is a Store for one process, bounded. It is safe for concurrent use.
 //
-// It has a limit, and a rule for what gives way. An eighth is for ends alone,
-// whatever fills the rest: a sign-out must not fail because many people have signed
-// in. Of the rest, what can be fetched again is dropped first, and new sign-ins are
-// refused before the limit is reached, so that the sessions that there are go on.
-// Nothing else is dropped before it expires. When even that is full, writing fails.
+// Its room is limited. An eighth is for ends alone, whatever fills the rest: a
+// sign-out must not fail because many people have signed in. Of the rest, what can
+// be fetched again is dropped first, and new sign-ins are refused before the limit
+// is reached, so that existing sessions go on. Nothing else is dropped before it
+// expires. At the limit, writing fails.
 //
-// Time is what has passed by the clock's monotonic reading: a clock that is set
-// forward for a moment must not forget a sign-out.
+// Entries expire by the clock's monotonic reading: setting the clock forward for a
+// moment must not lose a sign-out.
 type Memory struct {
 	now   func() time.Time
 	start time.Time
-	ends  Limits // what ends may use
-	most  Limits // all else, up to here
-	early Limits // and ordinary entries up to here
+	ends  Limits // of ends
+	most  Limits // of all else
+	early Limits // at which ordinary entries are refused
 
 	mu     sync.RWMutex
 	slots  map[string]*slot
 	queues [3]queue // of ends, cached and others
 }
 
-// Which queue is for what.
+// The indexes of the queues.
 const (
 	forEnds = iota
 	forCached
@@ -96,8 +96,8 @@ func NewMemory(now func() time.Time, limits Limits) *Memory {
 
 func (m *Memory) passed() time.Duration { return m.now().Sub(m.start) }
 
-// none is what Get returns if no key has a value, as for most requests: each
-// would allocate 96 bytes otherwise.
+// none is what Get returns if no key has a value. That is so for most requests, and
+// each would allocate 96 bytes otherwise.
 var none [8][]byte
 
 // Get returns the values of keys in their order, nil for a key without one.
@@ -132,8 +132,8 @@ func (m *Memory) Set(_ context.Context, key string, value []byte, ttl time.Durat
 	return m.put(key, value, ttl, false)
 }
 
-// Add stores a copy of value under key for ttl, unless key has a value; it
-// reports whether it has.
+// Add stores a copy of value under key for ttl, unless key has a value, and reports
+// whether it did.
 func (m *Memory) Add(_ context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -197,15 +197,16 @@ func (m *Memory) sweep(now time.Duration, n int) (more bool) {
 	return false
 }
 
-// makeRoom drops what gives way for e; before ErrFull, only what has expired.
+// makeRoom makes room for e. Before ErrFull it drops only what has expired.
 func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
 	q, limits := m.queueOf(e), m.early
 	if classOf(e.key) == kept {
 		limits = m.most
 	}
 	if q == &m.queues[forEnds] {
-		// One account can end any number of its sessions, by sign-ins above all, which must
-		// not keep sign-outs out. Nor must both keep out what ends all sessions of a person.
+		// One account can end many of its sessions, mostly by signing in again. That
+		// must leave room for sign-outs, and the ends of single sessions must leave
+		// room for those of all sessions of a person.
 		eighths := 8
 		if e.key[0] == 'e' { // of one session
 			eighths = 7
@@ -215,7 +216,7 @@ func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
 		}
 		limits = Limits{m.ends.Entries * eighths / 8, m.ends.Bytes / 8 * eighths}
 	}
-	if q == &m.queues[forCached] { // there is room for it once others have given way
+	if q == &m.queues[forCached] { // other cached entries give way to it
 		q = &m.queues[forOthers]
 	}
 	fits := func() bool { return limits.fit(len(q.slots)+1, q.bytes+e.size()) }
@@ -226,7 +227,8 @@ func (m *Memory) makeRoom(e *slot, now time.Duration, added bool) error {
 	if !fits() {
 		return ErrFull
 	}
-	// For any class but ends, or one entry would have to drop all that were left.
+	// Each class but ends makes cached entries give way early, or one entry could have
+	// to drop all of them later.
 	cached, others := &m.queues[forCached], &m.queues[forOthers]
 	for classOf(e.key) != end && len(cached.slots) > 0 &&
 		!m.early.fit(len(cached.slots)+len(others.slots)+1, cached.bytes+others.bytes+e.size()) {

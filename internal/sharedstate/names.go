@@ -12,8 +12,8 @@ import (
 	"github.com/gosignin/signin/internal/session"
 )
 
-// Kind is what an entry is for. Its first letter is also the name's, so that a
-// Memory can tell what must not be dropped, and operators what fills their store.
+// Kind is what an entry is for. Names begin with its first letter, so that a Memory
+// can tell what must not be dropped, and operators what fills their store.
 type Kind string
 
 const (
@@ -40,13 +40,13 @@ const (
 const NameLen = 2 + 20
 
 // namer makes the names of entries. A name is a hash of a secret that is derived
-// from one of Config.Keys, so that another deployment on the same store, and a
-// person who may write to it, can name nothing of ours.
+// from one of Config.Keys, so that neither another deployment on the same store nor
+// a person who may write to it can name any entry of ours.
 type namer struct {
-	// secrets are in the order of Config.Keys: what is written has a name by the
-	// first, what is read is looked for under all.
+	// secrets are in the order of Config.Keys: the first names what is written, and
+	// reading looks under the names of all.
 	secrets [][]byte
-	// fixed is their order wherever the same keys are configured: see State.add.
+	// fixed is an order of secrets that all replicas share: see State.add.
 	fixed []int
 }
 
@@ -93,8 +93,8 @@ func appendSessionName(dst []byte, kind Kind, sum [32]byte, generation uint64) [
 	return appendName(dst, kind, sum)
 }
 
-// appendName appends a name of 120 bits of a hash: of fewer bits than the hash
-// has, it cannot be extended.
+// appendName appends a name of 120 bits of a hash. Since the rest of the hash is
+// left out, the name does not help to compute that of a longer value.
 func appendName(dst []byte, kind Kind, sum [32]byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(append(dst, kind[0], '.'), sum[:15])
 }
@@ -110,9 +110,9 @@ func hash(secret []byte, kind Kind, value []byte) [32]byte {
 // deciding is how many entries decide about a session.
 const deciding = 5
 
-// deciding appends the names of the entries that decide about a session, those
-// of one of Config.Keys after those of another: its successor's, and those by
-// which it may have ended.
+// deciding appends the names of the entries that decide about a session: its
+// successor, and whatever may have ended it. They are grouped by key of
+// Config.Keys.
 func (n *namer) deciding(names []string, s *session.Session) []string {
 	var space [deciding * NameLen]byte // one allocation for all, since each request needs them
 	all := space[:0]

@@ -12,11 +12,11 @@ type Standing struct {
 	next  entry // of its successor
 }
 
-// Newest reports that there is no successor, as far as shared state knew. Only
-// what is read under the generation's lease can be relied on.
+// Newest reports whether shared state had no successor. Only a Standing that was
+// read under the generation's lease can be relied on.
 func (s Standing) Newest() bool { return !s.next.there() }
 
-// Plain reports that shared state says nothing of the session.
+// Plain reports whether shared state says nothing about the session.
 func (s Standing) Plain() bool { return s.Ended == 0 && s.Newest() }
 
 // Look reads what shared state says of a session, in one round trip.
@@ -31,7 +31,7 @@ func (st *State) look(ctx context.Context, s *session.Session, other []string) (
 	space := st.spaces.Get().(*[]string)
 	names := st.namer.deciding((*space)[:0], s)
 	defer func() {
-		clear(names) // they keep alive what they are part of
+		clear(names) // each keeps the whole string alive
 		*space = names[:0]
 		st.spaces.Put(space)
 	}()

@@ -3,15 +3,15 @@
 // which one-time values have been used. It also keeps that in memory, for
 // applications of one process.
 //
-// Shared state knows no compare-and-swap, so nothing that matters is overwritten
-// by a writer that has read before. A sign-out is one entry, a successor another:
-// a refresh that does not know of a sign-out cannot undo it. A successor is added
-// once and later reduced to a mark that leads on; how far is found by looking,
-// and the entry that says so is a hint.
+// Shared state has no compare-and-swap, so nothing that matters is overwritten
+// because of an earlier read. A sign-out is one entry, a successor another: a
+// refresh that does not know of a sign-out cannot undo it. A successor is added
+// once and later becomes a mark that points to the next. The newest is found by
+// following them; the entry that names it is only a hint.
 //
 // Names are hashes of a secret that only holders of Config.Keys know. Values are
-// sealed under their name: one copied to another name does not open. What is
-// under one of our names and does not open is an error, and never "no entry".
+// sealed under their name: one copied to another name does not open. A value that
+// is under one of our names and does not open is an error, never "no entry".
 package sharedstate
 
 import (
@@ -34,7 +34,7 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// Clocks is how far those of replicas, and of their shared state, may differ.
+// Clocks is how far the clocks of replicas, and of their shared state, may differ.
 const Clocks = 10 * time.Minute
 
 // Config is what a State works with.
@@ -43,13 +43,13 @@ type Config struct {
 	Keys           [][]byte
 	Issuer, Client string
 	// TTL is how long an entry that ends or moves on a session is kept: as long as
-	// any cookie that it speaks of can still be of use.
+	// any cookie of that session can still be of use.
 	TTL time.Duration
 	// PersonTTL is how long an end of all sessions of a person is kept: as long as
 	// any session lives.
 	PersonTTL time.Duration
-	// SinceTTL is how long is kept when that was, for sign-ins that are under way: as
-	// long as one may take. A clock that is ahead refuses sign-ins for no longer.
+	// SinceTTL is how long the time of such an end is kept: as long as a sign-in may
+	// take. A clock that is ahead refuses sign-ins for no longer.
 	SinceTTL time.Duration
 	Now      func() time.Time
 }
@@ -76,7 +76,7 @@ func New(cfg Config) (*State, error) {
 	return st, nil
 }
 
-// entry is what was found under one of an entry's names. The zero entry is none.
+// entry is a value found under one of an entry's names, or zero if none was.
 type entry struct {
 	name  string
 	value []byte // sealed
@@ -84,7 +84,7 @@ type entry struct {
 
 func (e entry) there() bool { return e.value != nil }
 
-// ErrBroken means that what is under a name of ours is not what we wrote there.
+// ErrBroken means that a value under one of our names is not what we wrote there.
 var ErrBroken = errors.New("signin: shared state holds a value that does not open")
 
 // open opens an entry that is there.
@@ -122,8 +122,8 @@ func (st *State) get(ctx context.Context, all ...[]string) ([]entry, error) {
 	return found, nil
 }
 
-// read reads the store. Values that are not one for each name say nothing about
-// any of them.
+// read reads the store. Unless there is one value for each name, it is unknown
+// which value belongs to which.
 func (st *State) read(ctx context.Context, names []string) ([][]byte, error) {
 	values, err := st.store.Get(ctx, names...)
 	if err == nil && len(values) != len(names) {
@@ -137,10 +137,10 @@ func (st *State) set(ctx context.Context, doing string, names []string, plain []
 	return failure(doing, st.store.Set(ctx, names[0], st.seal(names[0], plain), ttl))
 }
 
-// add writes an entry unless it is there, and reports whether it was not.
+// add writes an entry unless it exists, and reports whether it wrote it.
 //
-// While Config.Keys are rotated, replicas have other keys, in another order, and
-// two of them may add the same entry at once. So it is added under all of its
+// While Config.Keys are rotated, replicas have other keys or another order, and two
+// of them may add the same entry at once. So it is added under all of its
 // names, in an order that is the same everywhere: of two replicas that have a key
 // in common, one fails at the first name that both have.
 func (st *State) add(ctx context.Context, doing string, names []string, plain []byte, ttl time.Duration) (bool, error) {
@@ -150,7 +150,7 @@ func (st *State) add(ctx context.Context, doing string, names []string, plain []
 		if ok && err == nil {
 			continue
 		}
-		for _, before := range st.namer.fixed[:i] { // also if the time is over
+		for _, before := range st.namer.fixed[:i] { // even if ctx has ended
 			err = errors.Join(err, st.store.Delete(context.WithoutCancel(ctx), names[before]))
 		}
 		return false, failure(doing, err)
@@ -166,7 +166,7 @@ func (st *State) remove(ctx context.Context, doing string, names []string) error
 	return failure(doing, errors.Join(errs...))
 }
 
-// failure says what could not be done; nil if err is.
+// failure says what could not be done. It is nil if err is nil.
 func failure(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -189,7 +189,7 @@ func (st *State) Check(ctx context.Context) error {
 		return errors.New("signin: shared state does not give back what was written to it")
 	}
 	if plain, err := st.open(found[0]); err != nil || !bytes.Equal(plain, probe) {
-		return errors.New("signin: shared state gives back something else than was written to it")
+		return errors.New("signin: shared state does not give back what was written to it, but something else")
 	}
 	return st.remove(ctx, "deleting from", names)
 }

@@ -10,15 +10,14 @@ import (
 	"github.com/gosignin/signin/internal/session"
 )
 
-// mark is what a successor's entry becomes when it has a successor itself. It
-// leads on, and says nothing else.
+// mark is what a successor's entry becomes when it has a successor itself. It says
+// only that there is a newer generation.
 var mark = []byte{'m'}
 
 // probes is how many generations are looked for in one round trip.
 const probes = 32
 
-// ErrLost means that a session has gone on from a generation, and where to is not
-// known any more: shared state has forgotten what it was told.
+// ErrLost means that shared state has lost the successor of a generation.
 var ErrLost = errors.New("signin: shared state has lost the successor of a session")
 
 // AddSuccessor keeps the successor of a session, sealed. It reports false if
@@ -36,10 +35,10 @@ func (st *State) AddSuccessor(ctx context.Context, s, next *session.Session) (bo
 	if !added {
 		return false, err
 	}
-	// A hint: without it the newest is found by looking.
+	// Only a hint: without it the newest is still found.
 	_ = st.set(ctx, "", st.namer.ofSession(Newest, s.ID, 0), binary.AppendUvarint(nil, next.Generation), st.cfg.TTL)
 	if s.Generation > 0 {
-		// If that fails, it keeps its tokens, and leads on all the same.
+		// If this fails, the entry keeps its tokens, and still leads to the next.
 		for _, name := range st.namer.ofSession(Successor, s.ID, s.Generation-1) {
 			_ = st.store.Set(ctx, name, st.seal(name, mark), st.cfg.TTL)
 		}
@@ -49,9 +48,9 @@ func (st *State) AddSuccessor(ctx context.Context, s, next *session.Session) (bo
 
 const writingSuccessor = "writing a refreshed session to"
 
-// completeSuccessor looks whether what keeps a successor from being added is this
-// very one: an attempt to write it may have failed half-way, or only its answer was
-// lost. It writes what is missing then. A replica that knows only a name without it
+// completeSuccessor checks whether the successor that could not be added is there
+// already: an attempt to write it may have failed half-way, or only its answer was
+// lost. It then writes what is missing. A replica that knows only a name without it
 // would take the generation before for the newest, and use its refresh token again.
 func (st *State) completeSuccessor(ctx context.Context, names []string, plain []byte) (bool, error) {
 	values, err := st.read(ctx, names)
@@ -62,12 +61,12 @@ func (st *State) completeSuccessor(ctx context.Context, names []string, plain []
 		if values[i] == nil {
 			continue
 		}
-		// If it is another's under one name only, all follow that.
+		// If any name has another successor, that one counts.
 		if there, err := st.values.Box(name).Open(nil, values[i]); err != nil || !bytes.Equal(there, plain) {
 			return false, nil
 		}
 	}
-	for _, name := range names { // to add it where it is there does nothing
+	for _, name := range names { // adding it where it exists does nothing
 		if _, err := st.store.Add(ctx, name, st.seal(name, plain), st.cfg.TTL); err != nil {
 			return false, failure(writingSuccessor, err)
 		}
@@ -75,9 +74,9 @@ func (st *State) completeSuccessor(ctx context.Context, names []string, plain []
 	return true, nil
 }
 
-// Follow returns the newest generation of a session, given what shared state
-// says of this one, and what it says of the newest. shown is what the session's
-// browser has shown; it is read with what leads on, and zero where nothing does.
+// Follow returns the newest generation of a session, and what shared state says
+// about that, given what it says about this one. shown is what the session's
+// browser has shown; it is read with the successors, and zero if there are none.
 //
 // However far ahead the newest is, it is not lost.
 func (st *State) Follow(ctx context.Context, s *session.Session, standing Standing) (newest *session.Session, now Standing, shown Shown, err error) {
@@ -112,14 +111,14 @@ func (st *State) successors(id session.ID, from uint64) (all [][]string) {
 	return all
 }
 
-// hint is which generation is said to be the newest; 0 for nothing.
+// hint returns the generation that is said to be the newest, or 0.
 func (st *State) hint(e entry) uint64 {
-	plain, _ := st.open(e) // the chain is what counts, and fails by itself
+	plain, _ := st.open(e) // an error does not matter: the successors decide
 	n, _ := binary.Uvarint(plain)
 	return n
 }
 
-// last returns the generation at the end of an unbroken row of successors. e is
+// last returns the generation at the end of an unbroken chain of successors. e is
 // the entry of the successor of s, and ahead are those of the generations after s.
 func (st *State) last(ctx context.Context, s *session.Session, e entry, hint uint64, ahead []entry) (*session.Session, error) {
 	at := s.Generation // e is the entry of its successor
@@ -136,8 +135,8 @@ func (st *State) last(ctx context.Context, s *session.Session, e entry, hint uin
 			if next != nil || err != nil {
 				return next, err
 			}
-			// A mark, so its successor was written before. Where entries are on several
-			// servers, the one may have been read earlier than the other.
+			// A mark, so there is a successor. If entries are on several servers, that
+			// may have been read too early.
 			again++
 		}
 		from, jump := at+1, n == len(ahead) && hint > at+1
@@ -150,7 +149,7 @@ func (st *State) last(ctx context.Context, s *session.Session, e entry, hint uin
 			return nil, err
 		case !jump:
 			ahead = found
-		case found[0].there(): // which is believed, and not the hint
+		case found[0].there(): // the entry decides, not the hint
 			at, e, ahead = from, found[0], found[1:]
 		default:
 			ahead = nil
@@ -180,7 +179,7 @@ func (st *State) successor(id session.ID, generation uint64, e entry) (*session.
 type Shown struct{ Settled, Older, Newer uint64 }
 
 // grace is how long the cookies of a generation may be under way: in tabs that
-// load for long, uploads, and jars that a crash has set back a little.
+// grace is how long the cookies of a generation may be under way: in tabs that
 const grace = 2 * time.Hour
 
 func (st *State) shown(e entry) (shown Shown, err error) {
@@ -201,12 +200,12 @@ func (st *State) shown(e entry) (shown Shown, err error) {
 	return shown, nil
 }
 
-// Show notes that a request has brought the cookie of a generation and that its
-// answer has the cookie of the newest, at most once in the time of grace. A cookie
-// below Settled is stale then: its browser has shown two later ones, each a time
-// of grace after the other.
+// Show notes, at most once in the time of grace, that a request has brought the
+// cookie of a generation and that its answer has the cookie of the newest. From
+// then on a cookie below Settled is stale: its browser has shown two later ones,
+// grace apart.
 //
-// A write that fails, comes late or goes backwards only delays that.
+// A write that fails, comes late or goes backwards only delays detection.
 func (st *State) Show(ctx context.Context, id session.ID, brought, newest uint64) error {
 	first, err := st.add(ctx, "writing to", st.namer.ofSession(Grace, id, 0), nil, grace)
 	if !first {
@@ -231,7 +230,7 @@ func (st *State) Show(ctx context.Context, id session.ID, brought, newest uint64
 type Held struct {
 	names  []string
 	value  []byte
-	inside time.Time // until then it is not another's, however long requests take
+	inside time.Time // until then no other process can have it, however long requests take
 }
 
 // TakeLease takes the lease on a generation of a session; nil if it is taken.
@@ -248,8 +247,8 @@ func (st *State) take(ctx context.Context, names []string, value []byte, lease t
 	return h, nil
 }
 
-// ReleaseLease gives a lease back. Only its holder calls it. In the second half of
-// the lease it does nothing, and the lease lapses: a late call would free another's.
+// ReleaseLease releases a lease. Only its holder calls it. In the second half it
+// does nothing, and the lease lapses: a late call could free another's.
 func (st *State) ReleaseLease(ctx context.Context, h *Held) error {
 	if !time.Now().Before(h.inside) {
 		return nil

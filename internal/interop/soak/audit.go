@@ -39,7 +39,7 @@ var causes = []cause{byKill, byForgetting, byNothingSeen}
 type figures struct {
 	sessions map[string]int // by how they ended; "" are those that have not
 	lost     map[cause]int
-	revoked  map[cause]int // chains of which an old token was used again
+	revoked  map[cause]int // chains in which an old token was used again
 	// refused counts refreshes that the provider refused although the token was
 	// current and the session had not ended.
 	refused int
@@ -65,7 +65,7 @@ type auditor struct {
 	*world
 	figures
 	byNonce map[string][]*session
-	ended   time.Time // when the run did
+	ended   time.Time // when the run ended
 }
 
 func (w *world) audit() *report {
@@ -281,7 +281,7 @@ func (a *auditor) whyRevoked(c *chain) cause {
 	return byNothingSeen
 }
 
-// forgotten reports whether a session was in Redis when that lost its data.
+// forgotten reports whether a session was in Redis when Redis lost its data.
 func (a *auditor) forgotten(s *session) bool {
 	forgot, back := a.journal.forgot, a.journal.back
 	return a.world.sessions == "redis" && s.how == lost && !forgot.IsZero() &&

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// oneIn is of how many people one has a second browser beside theirs.
+// Of oneIn people, one has a second browser beside theirs.
 const oneIn = 10
 
 // What a copy of a person's cookies is for.
@@ -19,7 +19,7 @@ const (
 	backup = "a backup that the owner goes back to"
 )
 
-// ripe is after how many times of grace a copy must be stale. It takes three in
+// ripe is how many times of grace it takes until a copy must be stale: three in
 // which the owner's browser gets a new cookie, one more if a late request has
 // brought an old one, and one more if Redis failed at that moment.
 const ripe = 5
@@ -156,7 +156,7 @@ func (j *journal) steals(t *thief) {
 	j.thieves = append(j.thieves, t)
 }
 
-// busy reports whether a thief still has to do with a session.
+// busy reports whether a thief still uses a copy of a session.
 func (j *journal) busy(t *thief, s *session) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

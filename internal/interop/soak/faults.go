@@ -80,8 +80,8 @@ func (t *troublemaker) work(ctx, day context.Context) error {
 }
 
 // next returns the fault whose turn it is, or "". Each round has all of them in
-// another order. Only the data of Redis are lost just once, in the middle of
-// the run, since that costs sessions.
+// another order. But Redis loses its data only once, in the middle of the run,
+// since that costs sessions.
 func (t *troublemaker) next() string {
 	if !t.forget.IsZero() && time.Now().After(t.forget) {
 		t.forget = time.Time{}

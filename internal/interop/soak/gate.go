@@ -18,9 +18,9 @@ import (
 )
 
 // A gate is the proxy between the replicas and their provider. It records every
-// token request and the provider's answer, by which the soak judges, and it
-// makes the failures of the provider. A failing gate never forwards a request,
-// so that no failure loses a token that the provider has rotated.
+// token request and the provider's answer, by which the soak judges, and simulates
+// the failures of the provider. A failing gate never forwards a request, so that no
+// failure loses a token that the provider has rotated.
 type gate struct {
 	url       string
 	server    *http.Server
@@ -75,8 +75,8 @@ type place struct {
 	number int
 }
 
-// wayLength is how long a token request takes to the provider, and its answer
-// back, at most, as over a network.
+// wayLength is the longest time that a token request takes to the provider, and its
+// answer back, as over a network.
 const wayLength = 30 * time.Millisecond
 
 func startGate() (*gate, error) {

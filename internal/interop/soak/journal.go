@@ -39,8 +39,8 @@ type session struct {
 	nonce, sid string      // of its sign-in, from the first page that it got
 	asked      []time.Time // when requests were sent that a replica answered without a sign-in
 	good       time.Time   // when the last one was sent that was answered as signed in
-	// ending is when the person first asked for its end. From then on it may be
-	// over, even if the answer was an error.
+	// ending is when the person first asked for its end. From then on the
+	// session may have ended, even if the answer was an error.
 	ending time.Time
 	tried  time.Time // when the person last asked for its end
 	over   time.Time
@@ -50,16 +50,16 @@ type session struct {
 	event  string      // what the application said when it was lost
 }
 
-// page is when a page was asked for that came, and when it came.
+// page says when a page that came was asked for, and when it came.
 type page struct{ sent, came time.Time }
 
-// worked is when a copy of a session that was over has worked.
+// worked says when a copy of a session that had ended worked.
 type worked struct {
 	of *session
 	at time.Time
 }
 
-// How a session was over.
+// How a session ended.
 const (
 	signedOut       = "signed out"
 	incomplete      = "signed out, with a 503 that says that copies may still work"
@@ -146,7 +146,7 @@ func (j *journal) loses(s *session, event string) {
 	}
 }
 
-// end notes that a session is over. One whose end was asked for is not lost.
+// end notes that a session has ended. It is not lost if its end was asked for.
 func (j *journal) end(s *session, how string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -156,9 +156,9 @@ func (j *journal) end(s *session, how string) {
 	s.over, s.how = time.Now(), how
 }
 
-// copied notes the outcome of a request with cookies of a session that is over.
-// After Redis has lost its data, no replica knows of the end. That may have been
-// written just before, and the answer come after.
+// copied notes the outcome of a request with cookies of a session that has ended.
+// After Redis has lost its data, no replica knows of the end, even if the end was
+// written just before and answered after that.
 func (j *journal) copied(of *session, outcome string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -169,7 +169,7 @@ func (j *journal) copied(of *session, outcome string) {
 	j.copies[outcome]++
 }
 
-// accepts notes that a copy of a session that is over has worked. The caller
+// accepts notes that a copy of a session that has ended worked. The caller
 // holds j.mu.
 func (j *journal) accepts(of *session) {
 	outcome := accepted

@@ -8,10 +8,10 @@
 // have as many refreshes as weeks in production, and a cookie that its browser
 // has left behind becomes stale within minutes, not hours.
 //
-// Beside each tenth person there is a second browser with a copy of their
-// cookies. It is used while they use theirs, or sleeps for minutes; or the person
-// goes back to the copy, as to a backup, and leaves the newer cookies to the
-// second browser. When the person has ended the session, no copy may work.
+// Every tenth person has a second browser with a copy of their cookies. It is used
+// while they use theirs, or sleeps for minutes; or the person goes back to the
+// copy, as to a backup, and leaves the newer cookies to the second browser. When
+// the person has ended the session, no copy may work.
 //
 //	cd internal/interop
 //	go run ./soak -duration 5m -sessions cookie -provider node
@@ -153,7 +153,7 @@ func soak(ctx context.Context, o options, progress io.Writer) (*report, error) {
 		err = r.readReplicas(dir)
 	}
 	if err == nil && ctx.Err() != nil {
-		r.promise("the run comes to its end", false)
+		r.promise("the run is not interrupted", false)
 	}
 	if err == nil && len(r.broken) == 0 {
 		return r, os.RemoveAll(dir)

@@ -32,7 +32,7 @@ type person struct {
 	before  *session // the one before, or nil
 	old     []stolen // copies of sessions that have ended
 
-	// What follows is for one in ten, who has a second browser beside theirs.
+	// The fields below are for one person in ten, who has a second browser.
 	watched bool
 	chance  *rand.Rand // so that copies do not change what the person does
 	thief   *thief     // the last one
@@ -123,14 +123,14 @@ func (p *person) goAway(ctx context.Context) {
 	p.ask(ctx, "document", true)
 }
 
-// ask makes one request, and learns from it whether the session is over.
+// ask makes one request, and learns from it whether the session has ended.
 func (p *person) ask(ctx context.Context, kind string, keep bool) {
 	s := p.now
 	p.askFor(ctx, s, kind, keep)
 	p.settle(s)
 }
 
-// settle forgets a session that is over.
+// settle forgets a session that has ended.
 func (p *person) settle(s *session) {
 	p.journal.mu.Lock()
 	defer p.journal.mu.Unlock()
@@ -202,7 +202,7 @@ func (p *person) signIn(ctx context.Context) {
 		p.now = p.journal.begin(p.name)
 		p.ask(ctx, "document", true)
 	case err == nil && a.url.Path == accountPath && a.status == http.StatusOK && p.before != nil:
-		// The person got in without the provider: the session that was over works
+		// The person got in without the provider: the session that had ended works
 		// again. So the person ends it once more.
 		p.journal.request(nil, sent, "", true)
 		p.journal.copied(p.before, accepted)
@@ -306,7 +306,7 @@ func (p *person) ended(ctx context.Context, s *session, how string, cookies stol
 	p.old = append(p.old, cookies)
 }
 
-// presentAll presents copies of a session that is over to each replica: the given
+// presentAll presents copies of a session that has ended to each replica: the given
 // one, if any, and those of thieves.
 func (p *person) presentAll(ctx context.Context, s *session, last []*http.Cookie) {
 	var copies []stolen

@@ -126,7 +126,7 @@ func (s *replicaSettings) auth(log *slog.Logger) (*signin.Auth, error) {
 	return signin.New(cfg)
 }
 
-// graceTime is for how long a browser may have an old cookie. It is two hours in
+// graceTime is how long a browser may have an old cookie. It is two hours in
 // package signin.
 const graceTime = 20 * time.Second
 

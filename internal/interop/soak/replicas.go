@@ -37,7 +37,7 @@ type fleet struct {
 	slots   []*replica // nil while it is killed
 	lives   []int      // the number of incarnations so far
 	logouts map[string]int
-	deleted int // session cookies that something else than a sign-out or a sign-in deleted
+	deleted int // session cookies deleted by anything but a sign-out or a sign-in
 }
 
 // A replica is one process of the application.
@@ -54,7 +54,7 @@ func openFront(log io.Writer) (*fleet, error) {
 	}
 	f := &fleet{
 		base: "http://" + l.Addr().String(), listener: l, log: log, logouts: map[string]int{},
-		// Each request has a new connection. If a reused one breaks, it is not known
+		// Each request has a new connection. If a reused one breaks, it is unknown
 		// whether the request has reached the replica.
 		transport: &http.Transport{DisableKeepAlives: true},
 	}
@@ -187,7 +187,7 @@ func (f *fleet) inspect(resp *http.Response) {
 	deletes, sets := false, false
 	for _, c := range resp.Cookies() {
 		deletes = deletes || isSession(c.Name) && c.MaxAge < 0
-		sets = sets || isSession(c.Name) && c.MaxAge >= 0 // and what it deletes was a part of the old one
+		sets = sets || isSession(c.Name) && c.MaxAge >= 0 // then the deleted one was a part of the old session
 	}
 	if deletes && !sets {
 		f.mu.Lock()

@@ -17,9 +17,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Rows 4.1, 4.2, 4.5, 4.6, 5.8 and 5.9 of CONFORMANCE.md, all at once and for a
-// short while. What takes longer than a lease, only a run of some minutes
-// shows.
+// Rows 4.1, 4.2, 4.5, 4.6, 5.8 and 5.9 of docs/conformance.md, all at once and for
+// a short while. Only a run of some minutes shows what takes longer than a lease.
 func TestSoak(t *testing.T) {
 	for _, test := range []struct{ sessions, provider string }{
 		{"cookie", "signintest"},

@@ -95,7 +95,7 @@ func (a *auditor) report() *report {
 	for _, why := range causes {
 		r.line("lost: "+string(why), a.lost[why])
 	}
-	r.section("copies of cookies, beside each tenth person")
+	r.section("copies of cookies, of every tenth person")
 	r.list("", a.fates)
 	a.tokens(r)
 	a.zeros(r)
@@ -139,7 +139,7 @@ func (a *auditor) zeros(r *report) {
 	r.line("browsers in use whose cookie was taken for stale", a.journal.stale)
 	r.line("copies left alone that were let in when they had to be stale", a.journal.overdue)
 	r.line("pages shown more than MaxOffline after the last access token's expiry", a.adrift)
-	r.line("session cookies deleted by something else than a sign-out or a sign-in", a.fleet.deletions())
+	r.line("session cookies deleted by anything but a sign-out or a sign-in", a.fleet.deletions())
 }
 
 // promises says which promises were kept.
@@ -164,7 +164,7 @@ func (a *auditor) promises(r *report) {
 	r.promise("no browser in use has a stale cookie", j.stale == 0)
 	r.promise("a copy that is left alone while its owner is active becomes stale", j.overdue == 0)
 	if a.world.sessions == "cookie" && a.people >= 100 && a.duration >= 5*time.Minute {
-		r.promise("some copies become stale, and some die when the owner's cookie is",
+		r.promise("some copies become stale, and some end when the owner signs in with a stale cookie",
 			a.fates[asleep+": "+stale] > 0 && a.figures.sessions[replaced] > 0)
 	}
 	r.promise("no page is shown for longer than MaxOffline without a refresh", a.adrift == 0)
