@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"go/format"
 	"os"
 	"os/exec"
@@ -163,25 +164,85 @@ func allTests(t *testing.T) map[string]string {
 	return all
 }
 
-// TestSecurity holds docs/security.md to rows of docs/conformance.md, and to tests
-// that exist.
+// TestSecurity holds docs/security.md and docs/asvs.md to rows of docs/conformance.md,
+// to tests that exist, and to names of the code.
 func TestSecurity(t *testing.T) {
 	t.Parallel()
-	tests, rows, page := allTests(t), read(t, "docs/conformance.md"), read(t, "docs/security.md")
-	for _, p := range proof.FindAllStringSubmatch(page, -1) {
-		if room := cmp.Or(p[1], "acceptance"); !strings.Contains(tests[room], "\nfunc "+p[2]+"(") {
-			t.Errorf("%s: there is no such test in %s", p[0], room)
+	tests, sources, rows := allTests(t), allSources(t), read(t, "docs/conformance.md")
+	for page, least := range map[string]int{"docs/security.md": 30, "docs/asvs.md": 40} {
+		text := read(t, page)
+		for _, p := range proof.FindAllStringSubmatch(text, -1) {
+			if room := cmp.Or(p[1], "acceptance"); !strings.Contains(tests[room], "\nfunc "+p[2]+"(") {
+				t.Errorf("%s: %s: there is no such test in %s", page, p[0], room)
+			}
+		}
+		ids := regexp.MustCompile("`(P-[a-z0-9-]+|[0-9]+(?:\\.[0-9]+)?)`").FindAllStringSubmatch(text, -1)
+		for _, id := range ids {
+			if !strings.Contains(rows, "\n| "+id[1]+" |") {
+				t.Errorf("%s: %s is not a row of docs/conformance.md", page, id[0])
+			}
+		}
+		if len(ids) < least {
+			t.Errorf("%s: got %d rows named; want %d or more", page, len(ids), least)
+		}
+		for _, p := range regexp.MustCompile("`(?:([a-z]+)\\.)?(?:([A-Z]\\w+)\\.)?(\\w+)`").FindAllStringSubmatch(text, -1) {
+			room, owner, name := p[1], p[2], p[3]
+			if room+owner == "" || room == "http" || strings.HasPrefix(name, "Test") {
+				continue
+			}
+			declared := "\nfunc " + name + "\\("
+			if owner != "" {
+				declared = "\nfunc \\((\\w+ )?\\*?" + owner + "\\) " + name + "\\(|\ntype " + owner + " struct \\{\n(\t.*\n|\n)*?\t(\\w+, )*" + name + "\\b"
+			}
+			if !regexp.MustCompile(declared + "|\ntype " + name + "\\b").MatchString(sources[room]) {
+				t.Errorf("%s: %s is not in the code", page, p[0])
+			}
 		}
 	}
-	ids := regexp.MustCompile("`(P-[a-z0-9-]+|[0-9]+(?:\\.[0-9]+)?)`").FindAllStringSubmatch(page, -1)
-	for _, id := range ids {
-		if !strings.Contains(rows, "\n| "+id[1]+" |") {
-			t.Errorf("%s is not a row of docs/conformance.md", id[0])
+}
+
+// TestASVS checks that docs/asvs.md answers each requirement of the two chapters of
+// ASVS 5.0.0, in order, and that what it calls met has a proof.
+func TestASVS(t *testing.T) {
+	t.Parallel()
+	var want, got []string
+	for chapter, sections := range map[int][]int{7: {3, 4, 2, 5, 3, 2}, 10: {2, 3, 5, 16, 5, 2, 3}} {
+		for i, requirements := range sections {
+			for n := range requirements {
+				want = append(want, fmt.Sprintf("%d.%d.%d", chapter, i+1, n+1))
+			}
 		}
 	}
-	if len(ids) < 30 {
-		t.Errorf("got %d rows named; want one and more for each line of the threat model", len(ids))
+	row := regexp.MustCompile(`(?m)^\| ((?:7|10)\.\d+\.\d+) \| [123] \| [^|]+ \| (met|setting|application|provider|partly|not met) \| [^|]+ \| ([^|]+) \|$`)
+	for _, r := range row.FindAllStringSubmatch(read(t, "docs/asvs.md"), -1) {
+		got = append(got, r[1])
+		if (r[2] == "met" || r[2] == "setting") && !strings.Contains(r[3], "`") {
+			t.Errorf("%s is said to be met; want a proof", r[1])
+		}
 	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/asvs.md: rows for %q are missing, or have another form; rows for %q are too many, or twice", without(want, got), without(got, want))
+	}
+}
+
+// allSources returns the sources of each room, by its last name; the root's by "".
+func allSources(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, pattern := range []string{"*.go", "internal/*/*.go", "redisstore/*.go"} {
+		files, err := filepath.Glob(filepath.FromSlash(pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if room := filepath.Base(filepath.Dir(name)); !strings.HasSuffix(name, "_test.go") {
+				all[strings.TrimPrefix(room, ".")] += "\n" + read(t, name)
+			}
+		}
+	}
+	return all
 }
 
 func read(t *testing.T, name string) string {
