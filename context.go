@@ -25,8 +25,8 @@ import (
 )
 
 // User is the person who sent a request, as the provider's verified ID token
-// describes them. Claims that are absent, null or of another type than here are
-// zero values.
+// describes them. A claim that is absent, null or of another type leaves its
+// field zero.
 //
 // Each call of [UserFrom] returns a new User, so callers may change its fields.
 // The bytes of Claims are shared by the Users of one request and must not be
@@ -309,18 +309,18 @@ func (a *Auth) innermost(ctx context.Context) *caller {
 	return c
 }
 
-// caller returns who sent a request: by its bearer token if a guard around this
-// one has let that in, or else by its session.
+// caller returns who sent a request, by its bearer token if an outer guard has
+// accepted one, or else by its session.
 func (a *Auth) caller(w http.ResponseWriter, r *http.Request) (*http.Request, *caller) {
-	// The token alone decides: a cookie must not make it another person's.
+	// The token alone decides: a cookie must not make the request another person's.
 	if c := a.innermost(r.Context()); c != nil && c.token != nil {
 		return c.makeNearest(r)
 	}
 	return a.load(w, r)
 }
 
-// makeNearest makes c the nearest caller of a request, which UserFrom returns,
-// even if another Auth's is between.
+// makeNearest makes c the nearest caller of a request, whose user UserFrom
+// returns, even if another Auth's caller is nearer.
 func (c *caller) makeNearest(r *http.Request) (*http.Request, *caller) {
 	if c != nearest(r.Context()) {
 		c = &caller{Context: r.Context(), auth: c.auth, signedIn: c.signedIn, known: c.known, token: c.token, err: c.err}
@@ -344,8 +344,8 @@ func varyByCookie(h http.Header) {
 	}
 }
 
-// bearer verifies the token of a request, unless a guard around this one has
-// verified it for the same audience, and makes its user the nearest caller.
+// bearer verifies the token of a request, unless an outer guard has verified it
+// for the same audience, and makes its user the nearest caller.
 func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller, *Error) {
 	if c := a.innermost(r.Context()); c != nil && c.token != nil && c.token.audience == audience {
 		r, c = c.makeNearest(r)
@@ -383,15 +383,15 @@ func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller,
 // TokenOption has no effect.
 type TokenOption struct{ set func(*session.Audience) }
 
-// ForResource asks for a token for an API resource, which must be one of
-// Config.Resources (RFC 8707): a JWT, at Logto.
+// ForResource asks for a token for an API resource (RFC 8707), which must be one
+// of Config.Resources. At Logto such a token is a JWT.
 func ForResource(uri string) TokenOption {
 	return TokenOption{func(a *session.Audience) { a.Resource = named(uri) }}
 }
 
-// named replaces an empty name by one that does not exist. An environment
-// variable that is not set must not turn a token for an API into the session's
-// own.
+// named replaces an empty name by one that does not exist: an environment
+// variable that is not set must not turn a request for an API's token into one
+// for the session's own.
 func named(s string) string {
 	if s == "" {
 		return "\x00"
@@ -460,8 +460,8 @@ func sessionToken(ctx context.Context, audience session.Audience, refused string
 	case c.token != nil:
 		return nil, newError(ErrNotSignedIn, errors.New("signin: the request came with a bearer token, and has no session to get others from"))
 	case audience.Organization != "" && !slices.Contains(c.auth.scopes, organizationsScope):
-		// A provider that does not know organizations may ignore this one, and
-		// give a token that is good everywhere.
+		// A provider that does not know organizations may ignore the parameter,
+		// and give a token that is good everywhere.
 		return nil, newError(ErrScopeMissing, errors.New("signin: ForOrganization needs the scope "+organizationsScope))
 	case audience.Organization == named(""):
 		return nil, newError(ErrNotMember, errors.New("signin: ForOrganization needs an organization"))
@@ -510,7 +510,7 @@ func tokenError(ctx context.Context, err error) *Error {
 	case pe.WantsMFA:
 		return newError(ErrMFARequired, err)
 	}
-	// The first code is from https://www.rfc-editor.org/rfc/rfc8707#section-2,
+	// The first code is that of https://www.rfc-editor.org/rfc/rfc8707#section-2,
 	// the others are Logto's.
 	switch pe.OAuthCode {
 	case "invalid_target":
@@ -684,7 +684,7 @@ func testUserInfo(u *User) []byte {
 }
 
 // UnverifiedClaims decodes the claims of a JWT, usually an access token for an
-// API, without a look at its signature. Use it for tokens that this application
+// API, without verifying its signature. Use it for tokens that this application
 // got from the provider. It proves nothing about a token that came with a
 // request; for those there is [Auth.RequireBearer].
 func UnverifiedClaims[T any](token string) (T, error) {

@@ -42,14 +42,13 @@ import (
 // was completed before it, so with a replicated database it goes to the
 // primary.
 type SharedState interface {
-	// Get returns the values of keys, in their order, nil where there is none.
-	// It is called once for an ordinary request, with five or six keys for each of
-	// Config.Keys, and once or twice more, with up to 35 for each, where the browser's
-	// cookie is not the newest. It should take one round trip. The slice of keys is
-	// the caller's again when Get returns; the values are not changed by the caller.
+	// Get returns the values of keys, in their order, with nil for a key without
+	// one. It is called once for an ordinary request, with five or six keys for
+	// each of Config.Keys, and once or twice more, with up to 35 for each, if the
+	// browser's cookie is not the newest. It should take one round trip. The caller
+	// may reuse keys after Get has returned, and does not change the values.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
-	// Set stores value under key for ttl, in place of a value that key may
-	// have.
+	// Set stores value under key for ttl, and replaces a value that is there.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	// Add stores value under key for ttl unless key has a value, and reports
 	// whether it has stored it. Of several calls at once, one stores its value.
@@ -59,8 +58,8 @@ type SharedState interface {
 }
 
 // The limits of shared state in memory. A person who is active all day with
-// access tokens of one hour leaves some 6 KB: the last successor of their session,
-// and a mark for each of the others. That makes room for 35,000 such people.
+// access tokens of one hour leaves some 6 KB: the last successor of their
+// session, and a mark for each earlier one. There is room for 35,000 such people.
 var memoryLimits = sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 
 func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
@@ -119,7 +118,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	})
 	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
 	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
-		// Logto gives no organization's token otherwise.
+		// Otherwise Logto gives no tokens for organizations.
 		a.resources = append(a.resources, organizationsResource)
 	}
 	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
@@ -195,11 +194,11 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
 	}
 	a.sameSite = http.NewCrossOriginProtection()
-	// Without this it compares Origin with Host, which proxies rewrite.
+	// Otherwise it would compare Origin with Host, which proxies rewrite.
 	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
 }
 
-// announce logs, once, what an operator has to know.
+// announce logs, once, what an operator needs to know.
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
 		"redirect_uri", a.absolute(a.paths.Callback),
@@ -213,14 +212,14 @@ func (a *Auth) announce(cfg *Config) {
 	}
 }
 
-// openSessions makes sessions of Config.Store and Config.Shared.
+// openSessions makes a.sessions from Config.Store and Config.Shared.
 func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	shared := cfg.Shared
 	if shared == nil {
 		shared = sharedstate.NewMemory(a.now, memoryLimits)
 	}
-	// What ends or moves on a session must be known for as long as any cookie that
-	// it speaks of can still be of use.
+	// An entry that ends a session, or leads to its successor, must live for as
+	// long as any cookie that it is about can be used.
 	ttl := max(l.Idle, authflow.Lifetime) + sharedstate.Clocks
 	ring, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
 	state, err2 := sharedstate.New(sharedstate.Config{
@@ -240,11 +239,11 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 	return nil
 }
 
-// observer makes events and log lines of refreshes.
+// observer reports refreshes as events and log lines.
 type observer struct{ *Auth }
 
-// Refreshed reports a refresh. The event for a session that has ended is that of
-// the request which finds it so; its cause is known here, once.
+// Refreshed reports a refresh. If it has ended the session, the next request that
+// presents the session emits the event. The cause is logged here, once.
 func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) {
 	e := Event{Kind: EventRefreshed}
 	var ended *refresh.Ended
@@ -281,8 +280,8 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *cal
 	return r.WithContext(c), c
 }
 
-// report emits an event for a session that is over, and keeps an answer that
-// sets or clears its cookies out of caches.
+// report emits an event for a session that has ended or a cookie that is stale,
+// and keeps an answer that carries cookies of the session out of caches.
 func (a *Auth) report(w http.ResponseWriter, r *http.Request, out lifecycle.Outcome) {
 	if out.Written {
 		noStore(w)
@@ -307,7 +306,7 @@ func providerError(err error) *Error {
 	e := newError(ErrProviderUnavailable, err)
 	var pe *provider.Error
 	if !errors.As(err, &pe) {
-		return e // usually that of the caller's context
+		return e // usually the error of the caller's context
 	}
 	switch pe.Kind {
 	case provider.Rejected:
@@ -338,8 +337,8 @@ func unverified(err error, bad Code) *Error {
 	}
 	var pe *provider.Error
 	if unknown := errors.As(err, &pe) && pe.UnknownKey(); unknown && bad == ErrInvalidToken {
-		// Forged most often, and if not, it is good after the next fetch. An answer of
-		// 503 would let strangers make the API look broken.
+		// Most such tokens are forged, and the others are good after the next fetch.
+		// With 503, strangers could make the API look broken.
 		e = newError(bad, err)
 		e.retryAfter = pe.RetryAfter
 		return e
@@ -350,7 +349,7 @@ func unverified(err error, bad Code) *Error {
 	return e
 }
 
-// sessionError makes an outcome of package lifecycle one that has a status.
+// sessionError translates an error of package lifecycle about a session.
 func sessionError(r *http.Request, err error) *Error {
 	switch {
 	case err == nil:
@@ -373,22 +372,23 @@ func sessionError(r *http.Request, err error) *Error {
 	return newError(ErrStoreUnavailable, err)
 }
 
-// exchangeError is why the provider has given nothing for a code.
+// exchangeError translates an error of exchanging a code for tokens, or of
+// accepting them.
 func exchangeError(err error) *Error {
 	e := providerError(err)
 	var pe *provider.Error
 	switch {
 	case e.Code != ErrDeclined:
 		return e
-	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or another's
+	case errors.As(err, &pe) && pe.OAuthCode == "invalid_grant": // a code that is too old, or of another sign-in
 		return newError(ErrSignInExpired, err)
 	}
 	return newError(ErrProviderMisconfigured, err) // "client secret has expired", for one
 }
 
-// finish makes a session of an authorization code, under the lease on its state.
-// free says that another request may have the lease: the code is not used, or it
-// is known to be, or it is not known whether the provider has got it.
+// finish exchanges an authorization code for a session, under the lease on its
+// state. free reports whether the lease may be released: the code has not been
+// used, its use is recorded, or it is not known whether the provider has got it.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Transaction, code string) (location string, free bool, failed *Error) {
 	ctx := r.Context()
 	standing, err := a.shared.LookAtCallback(ctx, tx.State)
@@ -419,7 +419,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	if failed != nil {
 		return "", true, failed
 	}
-	// If it cannot be written, a reload does not go on by itself.
+	// If this cannot be written, a reload does not go on by itself.
 	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, tx.Note(), markLife); err != nil {
 		a.log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
 	}
@@ -430,8 +430,8 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	return a.orHome(tx.ReturnTo), true, unmet
 }
 
-// broughtAgain answers a request that brings a response with which another is under
-// way: it goes on when that has finished. The code is not used twice.
+// broughtAgain answers a request whose response another request is exchanging. It
+// waits for that request, and does not use the code a second time.
 func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (string, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
@@ -443,20 +443,20 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 		case err != nil && ctx.Err() == nil:
 			return "", newError(ErrSharedUnavailable, err)
 		case err == nil && !standing.Leased:
-			return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and has failed"))
+			return "", newError(ErrSignInExpired, errors.New("signin: another request brought this response, and failed"))
 		}
 		select {
 		case <-ctx.Done():
-			return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and has not finished"))
+			return "", newError(ErrSignInExpired, errors.New("signin: another request brought this response, and has not finished"))
 		case <-time.After(again):
 		}
 	}
 }
 
 // withoutTransaction answers a response for which this browser has no transaction.
-// If it is one that was finished (a reload, the back button), the person goes on; if
-// not, a page leads back to the route that began it. It is tempting to start that
-// sign-in again from here; but only the route knows what it asks for.
+// If its sign-in is finished (a reload, the back button), the person goes on. If not,
+// a page leads back to the route that began it. It is tempting to start the sign-in
+// again from here, but only the route knows what it asks for.
 func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
 	standing, err := a.shared.LookAtCallback(r.Context(), state)
 	if err != nil {
@@ -475,7 +475,7 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 	e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
 	e.start = was.StartURL()
 	switch {
-	case standing.Progress == sharedstate.Exchanged || was.Page != "": // it has failed, or is not ours to mark
+	case standing.Progress == sharedstate.Exchanged || was.Page != "": // it has failed, or began at a page of the application
 	case authflow.Repeated(state):
 		e = newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 		fallthrough
@@ -504,7 +504,7 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 	return "", newError(ErrDeclined, response.Cause())
 }
 
-// accept makes a session of what the provider has given for a code.
+// accept makes a session from what the provider has given for a code.
 func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
 	s, err := a.tokens.Accept(ctx, got, jwt.Expect{Nonce: tx.Nonce})
 	switch {
@@ -517,9 +517,9 @@ func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provid
 	return nil, exchangeError(err)
 }
 
-// answered judges who has answered, and how. What the route demands must be met. What
-// the query asked for besides decides over a step-up. Without one, the person signs in
-// as by a plain visit to the route, and unmet refuses only the page that asked.
+// answered checks who has signed in, and how. What the route demands must be met. If
+// what the query asked for in addition is not met, a step-up fails; any other sign-in
+// succeeds, and unmet refuses only the page that asked.
 func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *session.Session) (unmet, failed *Error) {
 	authTime, acr := s.Claims.Time(session.AuthTime), s.Claims.Text(session.ACR)
 	if err := tx.Demand.Met(authTime, acr, a.now()); err != nil {
@@ -527,7 +527,7 @@ func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *sessio
 	}
 	if tx.Subject != "" && s.Claims.Text(session.Subject) != tx.Subject {
 		a.sessions.Revoke(ctx, s)
-		return nil, newError(ErrStepUpFailed, errors.New("signin: another person has answered the step-up"))
+		return nil, newError(ErrStepUpFailed, errors.New("signin: the step-up was answered by another person"))
 	}
 	err := tx.Asked.Met(authTime, acr, a.now())
 	switch {
@@ -550,16 +550,16 @@ const (
 	EventSignedOut     EventKind = "signed_out"     // here, or by a logout token of the provider
 	EventRefreshed     EventKind = "refreshed"      // a session has new tokens
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
-	EventSessionEnded  EventKind = "session_ended"  // a session that is over was presented; Reason says why
-	EventStaleSession  EventKind = "stale_session"  // a cookie that its browser left behind hours ago was presented: it is a copy, or from a backup
-	EventRefused       EventKind = "refused"        // a request, by a guard or [Auth.HandleError]; not when a person opens a page without having signed in
+	EventSessionEnded  EventKind = "session_ended"  // a session that has ended was presented; Reason says why
+	EventStaleSession  EventKind = "stale_session"  // a cookie was presented that its browser replaced hours ago: a copy, or from a backup
+	EventRefused       EventKind = "refused"        // by a guard or [Auth.HandleError]; not if a person opens a page without having signed in
 	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
 
 	EventLogoutTokenRejected EventKind = "logout_token_rejected" // by [Auth.BackChannelLogout]; Err says why
 )
 
-// Event is something worth recording about a sign-in, a session or a refusal of
-// a guard. It never holds a token, a session ID or a key of a store.
+// Event is something worth recording about a sign-in, a session or a guard's
+// refusal. It never holds a token, a session ID or a key of a store.
 type Event struct {
 	Kind EventKind
 	Time time.Time
@@ -714,8 +714,8 @@ func isDown(err error) bool {
 const (
 	maxLogoutBody = 16 << 10
 	logoutTime    = 5 * time.Minute
-	// logoutTimeout is how long one may take: the keys are waited for and fetched, and
-	// two ends are written, each under a lease that may be waited for.
+	// logoutTimeout limits the handling of one: it may wait for the next fetch of
+	// keys, and for the lease of each of the two ends that it writes.
 	logoutTimeout = 30 * time.Second
 )
 
@@ -739,7 +739,7 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 		return nil
 	}
 	// The sign-out is written first: if the token's ID cannot be written, the
-	// provider may send it again, and nothing is lost.
+	// provider may send the token again, and nothing is lost.
 	who := sharedstate.Ended{Subject: token.Subject, SessionID: token.SessionID}
 	if err := a.shared.EndByProvider(ctx, who, token.IssuedAt); err != nil {
 		return newError(ErrSharedUnavailable, err)
@@ -768,12 +768,12 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and
 // those of sign-ins that are under way. It is for an account that was taken over, and
-// for a button "sign out everywhere". The subject is [User.Subject]. The person's next
-// sign-in is not touched; the provider may answer it without a question.
+// for a button "sign out everywhere". The subject is [User.Subject]. Later sign-ins
+// are not affected; the provider may answer them without a question.
 //
-// The error is [ErrBadRequest] for an empty subject, and [ErrSharedUnavailable] if it
-// could not be written: call it again then. Access tokens that APIs have are good
-// until they expire.
+// The error is [ErrBadRequest] for an empty subject, and [ErrSharedUnavailable] if the
+// end could not be written; call EndSessions again then. Access tokens that APIs have
+// already been given stay good until they expire.
 func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	if subject == "" {
 		return newError(ErrBadRequest, errors.New("signin: EndSessions needs a subject"))
@@ -785,10 +785,11 @@ func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	return nil
 }
 
-// Diagnose reports whether the provider can be reached and discovered now, whether
-// shared state works, by writing, reading and deleting, and the store, by writing and
-// deleting. The error joins an *[Error] for each that does not. It is for an operator. It is tempting to use it as a readiness probe; then a provider that is
-// down takes the application down too, for people who are signed in as well.
+// Diagnose checks that the provider can be reached and discovered now, that shared
+// state can be written, read and deleted, and that the store can be written and
+// deleted. The error joins an *[Error] for each check that failed. It is for
+// operators. It is tempting to use it as a readiness probe, but then a provider that
+// is down takes the application down too, even for people who are signed in.
 func (a *Auth) Diagnose(ctx context.Context) error {
 	var errs []error
 	if err := a.provider.Reach(ctx); err != nil {
