@@ -44,9 +44,9 @@ const (
 type Challenge struct {
 	Error     Code
 	Scope     string   // the scopes that the request needs, with spaces between them
-	ACRValues []string // the authentication context classes, one of which it needs
-	// MaxAge, unless nil, is how long ago the person may have authenticated. It is
-	// rounded down to seconds, and 0 if negative.
+	ACRValues []string // the authentication context classes, of which it needs one
+	// MaxAge, unless nil, is the longest time since the person authenticated. It is
+	// rounded down to seconds; a negative one becomes 0.
 	MaxAge *time.Duration
 }
 
@@ -103,8 +103,8 @@ const (
 )
 
 // saysInvalidToken matches a Bearer challenge with that error and a comma after it.
-// Everything before must be well formed, so that it does not match the text of
-// another parameter.
+// Everything before it must be well formed, so that the text of another parameter
+// does not match.
 var saysInvalidToken = regexp.MustCompile(`(?s)\A[ \t,]*(?:` + element + comma + `)*` +
 	`(?i:` + scheme + `) +(?:` + comma + `)?(?:` + param + comma + `)*` +
 	`(?i:error)` + equals + `(?:` + invalid + `|"` + escaped(invalid) + `")` + comma)

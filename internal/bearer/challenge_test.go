@@ -102,7 +102,7 @@ func TestInvalidToken(t *testing.T) {
 		}
 	}
 	if bearer.InvalidToken(http.Header{"Proxy-Authenticate": {`Bearer error="invalid_token"`}}) {
-		t.Error("got a proxy's challenge taken for the API's")
+		t.Error("got true for a proxy's challenge; want false")
 	}
 }
 
@@ -128,9 +128,9 @@ func TestInvalidToken_LongHeader(t *testing.T) {
 	}
 }
 
-// FuzzInvalidToken checks that only a line with that error says that the token is
-// invalid, that a line inside quoted text does not, and that a well-formed list
-// of challenges, composed from parts, means what its parts mean.
+// FuzzInvalidToken checks that only a line with that error counts as one, that the
+// same line inside quoted text does not, and that a well-formed list of challenges,
+// composed from parts, means what its parts mean.
 func FuzzInvalidToken(f *testing.F) {
 	for _, row := range answers {
 		f.Add(strings.Join(row.lines, ", "), "Bearer", "error", "invalid_token", byte(0))

@@ -15,12 +15,12 @@ const b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+
 
 const maxToken = 64 << 10
 
-// These errors say why a request has no token that could be read.
+// These errors say why no token can be read from a request.
 var (
 	// ErrScheme is answered like a request without a token, since the client has
 	// not tried to present one: https://www.rfc-editor.org/rfc/rfc6750#section-3
-	ErrScheme = errors.New("signin: the Authorization header is of another scheme than Bearer")
-	ErrSyntax = errors.New("signin: the Authorization header holds no token of 64 KB at the most")
+	ErrScheme = errors.New("signin: the scheme of the Authorization header is not Bearer")
+	ErrSyntax = errors.New("signin: the Authorization header has no well-formed token of at most 64 KB")
 	// With two headers, a proxy might judge one and the application read the other.
 	ErrRepeated = errors.New("signin: more than one Authorization header")
 )

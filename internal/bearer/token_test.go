@@ -22,7 +22,7 @@ var authorizations = []struct {
 }{
 	{"a JWT", []string{"Bearer eyJ.e30.c2ln"}, "eyJ.e30.c2ln", nil},
 	{"all characters of a token68", []string{"Bearer " + b64 + "=="}, b64 + "==", nil},
-	{"the scheme in odd case", []string{"bEARER x"}, "x", nil},
+	{"the scheme in mixed case", []string{"bEARER x"}, "x", nil},
 	{"several spaces", []string{"Bearer   x"}, "x", nil},
 	{"64 KB", []string{"Bearer " + long}, long, nil},
 	{"64 KB and a byte", []string{"Bearer " + long + "a"}, "", bearer.ErrSyntax},
@@ -32,13 +32,13 @@ var authorizations = []struct {
 	{"a scheme that ends like it", []string{"XBearer x"}, "", bearer.ErrScheme},
 	{"a token without a scheme", []string{"eyJ.e30.c2ln"}, "", bearer.ErrScheme},
 	{"an empty header", []string{""}, "", bearer.ErrScheme},
-	{"a space in front", []string{" Bearer x"}, "", bearer.ErrScheme},
+	{"a leading space", []string{" Bearer x"}, "", bearer.ErrScheme},
 
 	{"the scheme and a space", []string{"Bearer "}, "", bearer.ErrSyntax},
 	{"padding alone", []string{"Bearer =="}, "", bearer.ErrSyntax},
 	{"padding in the middle", []string{"Bearer x=y"}, "", bearer.ErrSyntax},
 	{"two tokens", []string{"Bearer x y"}, "", bearer.ErrSyntax},
-	{"a space behind", []string{"Bearer x "}, "", bearer.ErrSyntax},
+	{"a trailing space", []string{"Bearer x "}, "", bearer.ErrSyntax},
 	{"quotes", []string{`Bearer "x"`}, "", bearer.ErrSyntax},
 	{"a line break", []string{"Bearer x\ny"}, "", bearer.ErrSyntax},
 	{"a letter beyond ASCII", []string{"Bearer é"}, "", bearer.ErrSyntax},
@@ -70,7 +70,7 @@ func TestToken(t *testing.T) {
 // expression.
 var credentials = regexp.MustCompile(`\A(?i:bearer) +([A-Za-z0-9._~+/-]+=*)\z`)
 
-// FuzzToken compares with the grammar.
+// FuzzToken compares Token with the grammar.
 func FuzzToken(f *testing.F) {
 	for _, row := range authorizations {
 		if line := strings.Join(row.lines, "\n"); len(line) < 1<<10 { // long ones slow the fuzzing down

@@ -43,7 +43,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	fresh, err := t.token(r, token)
 	if err != nil || fresh == token {
 		again.Close()
-		return resp, nil // what the API has said tells more
+		return resp, nil // the API's answer says more
 	}
 	// So that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
@@ -88,7 +88,7 @@ func port(u *url.URL) string {
 func (t *Transport) token(r *http.Request, refused string) (string, error) {
 	token, err := t.Token(r.Context(), refused)
 	if err != nil && r.Context().Err() != nil {
-		return "", r.Context().Err() // a time-out stays one
+		return "", r.Context().Err() // http.Client must recognize a time-out
 	}
 	return token, err
 }
@@ -107,7 +107,7 @@ func (t *Transport) send(r *http.Request, body io.ReadCloser, token string) (*ht
 	return resp, err
 }
 
-// bodyAgain returns a request's body once more, if the request can provide it.
+// bodyAgain returns another copy of a request's body, if the request can provide it.
 func bodyAgain(r *http.Request) (io.ReadCloser, bool) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:

@@ -18,7 +18,7 @@ import (
 
 var errBroken = errors.New("broken on purpose")
 
-// body is that of a request or an answer, and knows what became of it.
+// body is the body of a request or an answer. It records how it was used.
 type body struct {
 	io.Reader
 	ended  bool
@@ -40,8 +40,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// api is the base of a Transport. It keeps what was sent, and refuses tokens that it
-// does not take.
+// api is the base of a Transport. It records what was sent, and refuses every token
+// but the one that it takes.
 type api struct {
 	takes   string    // the token; "" for any
 	says    string    // WWW-Authenticate of a refusal; "" for invalid_token
@@ -74,7 +74,7 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: cmp.Or(a.status, http.StatusUnauthorized), Header: h, Body: refusal, Request: r}, nil
 }
 
-// source gives tokens one after another, and keeps which were refused.
+// source gives tokens one after another, and records which were refused.
 type source struct {
 	tokens  []string
 	refused []string
@@ -191,21 +191,21 @@ func TestRoundTrip_CallersRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		if text == http.NoBody {
-			r.GetBody = nil // a body that is empty needs no way to have it again
+			r.GetBody = nil // an empty body needs none
 		}
 		r.Header.Set("X-Own", "kept")
 		before, body := maps.Clone(r.Header), r.Body
 		resp, err := tr.RoundTrip(r)
 		// A redirect's CheckRedirect sees the request of the answer.
 		if err != nil || resp.StatusCode != http.StatusOK || resp.Request != r {
-			t.Errorf("got %v, %v; want 200 to the caller's own request", resp, err)
+			t.Errorf("got %v, %v; want 200, with the caller's own request", resp, err)
 		}
 		if !maps.EqualFunc(r.Header, before, slices.Equal) || r.Body != body {
 			t.Errorf("got header %v and body %v; want them unchanged", r.Header, r.Body)
 		}
 		for i, sent := range a.sent {
 			if sent == r || sent.Header.Get("X-Own") != "kept" || sent.Method != http.MethodPut || sent.URL.Path != "/x" {
-				t.Errorf("request %d: got %s %s %v; want a copy with all of it", i, sent.Method, sent.URL, sent.Header)
+				t.Errorf("request %d: got %s %s %v; want a complete copy", i, sent.Method, sent.URL, sent.Header)
 			}
 		}
 	}
@@ -259,8 +259,8 @@ func TestRoundTrip_TokenRefused(t *testing.T) {
 		refused []string // what the source of tokens was told
 	}{
 		{"a request without a body", api{takes: "two"}, "one two", "", nil, 200, 2, []string{"", "one"}},
-		{"a body that can be had again", api{takes: "two"}, "one two", "hello", nil, 200, 2, []string{"", "one"}},
-		{"no way to have the body again", api{takes: "two"}, "one two", "hello", errors.ErrUnsupported, 401, 1, []string{""}},
+		{"a body that can be sent again", api{takes: "two"}, "one two", "hello", nil, 200, 2, []string{"", "one"}},
+		{"a body that cannot be sent again", api{takes: "two"}, "one two", "hello", errors.ErrUnsupported, 401, 1, []string{""}},
 		{"an error of GetBody", api{takes: "two"}, "one two", "hello", errBroken, 401, 1, []string{""}},
 		{"no third attempt", api{takes: "three"}, "one two three", "hello", nil, 401, 2, []string{"", "one"}},
 		{"the same token again", api{takes: "two"}, "one one", "hello", nil, 401, 1, []string{"", "one"}},
@@ -306,7 +306,7 @@ func TestRoundTrip_TokenRefused(t *testing.T) {
 			if first.closed != min(1, len(row.body)) || second.closed != got {
 				t.Errorf("got the body closed %d times, and the second of %d %d times", first.closed, got, second.closed)
 			}
-			// A connection is used again only after all of a refusal was read.
+			// A connection is reused only after the whole refusal was read.
 			refusal := row.api.refusals[0]
 			if row.status == 200 && (refusal.closed != 1 || !refusal.ended && row.api.refusal == nil) {
 				t.Errorf("got the refusal read %t, closed %d times; want it read and closed", refusal.ended, refusal.closed)

@@ -10,33 +10,33 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
-// endTimeout is how long writing a sign-out may take, removing the session after
-// that, and giving its refresh token back.
+// endTimeout limits each step of a sign-out: writing it, removing the session, and
+// revoking its refresh token.
 const endTimeout = 4 * time.Second
 
-// patient returns r with a time of its own: what is done for a sign-out is done even
-// if the person does not wait for it, or what was done before it took too long.
+// patient returns r with a new deadline: each step of a sign-out is done even if the
+// client has gone away, or the steps before it took too long.
 func patient(r *http.Request) (*http.Request, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), endTimeout)
 	return r.WithContext(ctx), cancel
 }
 
-// SignOut is what came of ending a session.
+// SignOut is the result of ending a session.
 type SignOut struct {
-	// Session is the one that was presented; nil if there was none. Newest is its
-	// newest generation.
+	// Session is the one that was presented, or nil. Newest is its newest
+	// generation.
 	Session, Newest *session.Session
-	// Recorded says that all replicas know.
+	// Recorded says that all replicas know of the end.
 	Recorded bool
-	// Revoked is the error of giving the refresh token back, if there was one.
+	// Revoked is the error of revoking the refresh token, or nil.
 	Revoked error
 
-	kept bool // the refresh token is not given back
+	kept bool // the refresh token must not be revoked
 }
 
-// End ends the session that a request presents, everywhere, and gives its
-// refresh token back. The browser's cookie is cleared in any case. An error
-// means that store or shared state failed.
+// End ends the session that a request presents, everywhere, and revokes its
+// refresh token. The browser's cookie is cleared in any case. An error means
+// that the store or shared state failed.
 func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) {
 	out, err := l.end(w, r)
 	if out.Newest == nil || out.kept {
@@ -48,22 +48,23 @@ func (l *Sessions) End(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 	return out, err
 }
 
-// end ends the local session first, whatever the provider does. Each step has a
-// time of its own.
+// end ends the local session first, whatever the provider does. Each step has
+// its own deadline.
 func (l *Sessions) end(w http.ResponseWriter, r *http.Request) (SignOut, error) {
 	r, cancel := patient(r)
 	defer cancel()
 	s := new(session.Session)
 	found, err := l.Store.Load(r, s)
-	if !found || l.isLongOver(s) {
+	if !found || l.isLongEnded(s) {
 		return SignOut{}, errors.Join(err, l.Store.Remove(w, r))
 	}
-	over, kept := l.standing(r, s)
+	ended, kept := l.standing(r, s)
 	r, cancel = patient(r)
 	defer cancel()
-	if !over {
-		// Written before it is removed, so that a request which saves it after that
-		// finds it ended, and before successors are looked for: see the refresh package.
+	if !ended {
+		// The end is written before the session is removed, so that a request that
+		// saves it again finds the end, and before successors are looked for; see
+		// package refresh.
 		err = l.State.EndSession(r.Context(), s.ID, sharedstate.SignedOut)
 	}
 	r, cancel = patient(r)
@@ -73,20 +74,19 @@ func (l *Sessions) end(w http.ResponseWriter, r *http.Request) (SignOut, error) 
 	return SignOut{Session: s, Newest: newest, Recorded: err == nil, kept: kept}, errors.Join(err, removed, unknown)
 }
 
-// isLongOver reports whether no generation of a session can be alive, at any replica.
-func (l *Sessions) isLongOver(s *session.Session) bool {
+// isLongEnded reports whether no generation of a session can be alive at any replica.
+func (l *Sessions) isLongEnded(s *session.Session) bool {
 	return l.Limits.Ended(s, l.Now().Add(-sharedstate.Clocks)) == string(Lifetime)
 }
 
-// standing reports whether a session that is signed out is over already, in all its
-// generations and other than by a sign-out, and whether its refresh token is not to be
-// given back.
+// standing reports whether a session has already ended in all its generations, other
+// than by a sign-out, and whether its refresh token must be kept, that is, not revoked.
 //
-// The grant of one that has ended may be that of a later sign-in, which a copy of an
-// old cookie must not end. The refresh token of one that was not used for too long
-// is not sent any more. If it is not known how the session stands, the person who
-// wants out counts for more.
-func (l *Sessions) standing(r *http.Request, s *session.Session) (over, kept bool) {
+// A session that has ended may share its grant with a later sign-in, which a copy of
+// an old cookie must not end. The refresh token of a session that was idle for too
+// long is not sent any more. If shared state cannot say, the session is signed out
+// and its token revoked: the person's wish to sign out matters more.
+func (l *Sessions) standing(r *http.Request, s *session.Session) (ended, kept bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	standing, err := l.State.Look(ctx, s)
@@ -96,14 +96,14 @@ func (l *Sessions) standing(r *http.Request, s *session.Session) (over, kept boo
 	switch standing.Ended {
 	case sharedstate.Replaced, sharedstate.Refused, sharedstate.ByApplication:
 		return true, true
-	case sharedstate.ByProvider: // which goes by claims of this generation
+	case sharedstate.ByProvider: // judged by the claims of this generation only
 		return false, true
 	}
 	return false, l.Limits.Ended(s, l.Now()) != "" && standing.Newest()
 }
 
-// Revoke gives a session's refresh token back. The session is over whether or
-// not that succeeds. The Source logs a failure.
+// Revoke revokes the refresh token of a session that is given up, whether or not
+// that succeeds. The Source logs a failure.
 func (l *Sessions) Revoke(ctx context.Context, s *session.Session) {
 	_ = l.Refresh.Source.Revoke(context.WithoutCancel(ctx), s)
 }

@@ -6,11 +6,11 @@
 //		… known.Session.Claims.Text(session.Subject)
 //	}
 //
-// It puts together the rooms that each know one thing about sessions: sealed in
-// a store (sessionstore), known to all replicas (sharedstate), refreshed
-// (refresh). A session is brought to its newest generation, and saved, before
-// the handler runs. The caller decides what becomes of a request: errors match
-// one of the sentinels below, with [errors.Is].
+// It combines the packages that each do one thing for sessions: keep them sealed
+// in a store (sessionstore), tell all replicas about them (sharedstate), and
+// refresh them (refresh). A session is brought to its newest generation, and
+// saved, before the handler runs. The caller decides how a request is answered:
+// errors match one of the sentinels below, with [errors.Is].
 package lifecycle
 
 import (
@@ -46,8 +46,8 @@ type failure struct{ sentinel, cause error }
 func (f *failure) Error() string   { return f.cause.Error() }
 func (f *failure) Unwrap() []error { return []error{f.sentinel, f.cause} }
 
-// Sessions are those of one application. They are safe for concurrent use, and
-// must not be changed once they are in use.
+// Sessions are the sessions of one application. The value is safe for concurrent
+// use, and must not be changed once it is in use.
 type Sessions struct {
 	Store   *sessionstore.Store
 	State   *sharedstate.State
@@ -57,7 +57,7 @@ type Sessions struct {
 	Now     func() time.Time
 }
 
-// Reason is why a session that was presented is over.
+// Reason is why a session that was presented has ended.
 type Reason string
 
 const (
@@ -67,8 +67,8 @@ const (
 	ByProvider Reason = "provider"
 	Replaced   Reason = "replaced"
 	ByApp      Reason = "application"
-	Lost       Reason = "lost" // shared state has forgotten where it went on
-	// Stale is said of a cookie, and not of the session: its browser has shown later
+	Lost       Reason = "lost" // shared state has forgotten its successor
+	// Stale is about the cookie, and not the session: its browser showed later
 	// ones hours ago, so it is a copy, or from a backup.
 	Stale Reason = "stale"
 )
@@ -79,19 +79,19 @@ type Known struct {
 	// Session is the one that the request goes on with; nil if there is none.
 	Session *session.Session
 
-	opened session.Session                 // what the request has brought
+	opened session.Session                 // the one in the request's cookies
 	looked atomic.Int64                    // when shared state was asked last, in nanoseconds since 1970
-	newest atomic.Pointer[session.Session] // what fetching access tokens has led to
+	newest atomic.Pointer[session.Session] // the newest generation from fetching access tokens
 }
 
 // Outcome is what Load has done, besides finding a session.
 type Outcome struct {
-	// Ended says why the session that was presented is over, or that its cookie is
-	// stale, and Session which it was. They are zero if it goes on.
+	// Ended says why the session that was presented has ended, or that its cookie
+	// is stale. Session is that session. Both are zero if it goes on.
 	Ended   Reason
 	Session *session.Session
-	// Cause is the error that has ended it, with requests that have waited for what
-	// came of it; nil with all others.
+	// Cause is the error that has ended the session, for the requests that waited
+	// for the refresh that did; nil for all others.
 	Cause error
 	// Written says that the answer carries cookies of the session.
 	Written bool
@@ -154,7 +154,7 @@ var reasons = map[sharedstate.Reason]Reason{
 var errStale = errors.New("signin: stale cookie")
 
 // newest follows the session's successors and refreshes it if that is due. It
-// fails closed: where a refresh must succeed and it is not known that it has, the
+// fails closed: if a refresh must succeed and is not known to have succeeded, the
 // request does not go on.
 func (l *Sessions) newest(ctx context.Context, brought *session.Session, standing sharedstate.Standing, now time.Time) (*session.Session, error) {
 	s, shown, err := l.Refresh.NewestAndShown(ctx, brought, standing)
@@ -179,7 +179,7 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 			// A generation that could not be written is not refreshed before it is.
 			return nil, &failure{ErrUnknown, err}
 		}
-	case errors.Is(err, refresh.ErrFinal): // which could not be written
+	case errors.Is(err, refresh.ErrFinal): // the end could not be written
 		return nil, &failure{ErrShared, err}
 	case must && !errors.Is(err, refresh.ErrFailed):
 		return nil, &failure{ErrUnknown, err}
@@ -190,10 +190,9 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	return s, nil
 }
 
-// write saves what has changed of a session, where an answer may carry it. What
-// is not written now is written with a later request. over says that the session
-// has ended meanwhile.
-func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *session.Session, now time.Time) (written bool, over sharedstate.Reason, err error) {
+// write saves a session that has changed, if the answer may carry its cookie. If
+// not, a later request does. ended is not zero if the session has ended meanwhile.
+func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *session.Session, now time.Time) (written bool, ended sharedstate.Reason, err error) {
 	seen := l.Limits.Unwritten(s, now)
 	if s == &k.opened && !seen || !requestkind.CookieWritable(r) {
 		return false, 0, nil
@@ -207,23 +206,23 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		// The claims have grown, which must not lock the person out of every page.
-		// The old generation leads to the newest while shared state knows that.
+		// The old generation leads to the newest while shared state has the successor.
 		l.Log.ErrorContext(r.Context(), "signin: a refreshed session does not fit its store; it goes on for IdleTimeout at most", "error", err)
 		return false, 0, nil
 	case err != nil:
 		return false, 0, err
 	case l.Store.OnServer():
-		over, err := l.removeIfEnded(w, r, s)
-		return over == 0 && err == nil, over, err
+		ended, err := l.removeIfEnded(w, r, s)
+		return ended == 0 && err == nil, ended, err
 	case k.opened.Generation < s.Generation:
 		if err := l.State.Show(r.Context(), s.ID, k.opened.Generation, s.Generation); err != nil {
-			l.Log.WarnContext(r.Context(), "signin: what a browser has shown could not be written; an old copy of its cookie is found later", "error", err)
+			l.Log.WarnContext(r.Context(), "signin: which generation a browser has shown could not be written; an old copy of its cookie is detected later", "error", err)
 		}
 	}
 	return true, 0, nil
 }
 
-// removeIfEnded removes what was saved of a session that has ended meanwhile: a
+// removeIfEnded removes a session that was saved but has ended meanwhile: a
 // sign-out may have removed it from the store before it was saved again.
 func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *session.Session) (sharedstate.Reason, error) {
 	standing, err := l.State.Look(r.Context(), s)
@@ -242,8 +241,8 @@ func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *sess
 	return standing.Ended, nil
 }
 
-// returned is r as a browser sends it again that has got the cookies of its answer:
-// a session that was removed before it was saved has another place in the store.
+// returned is r as a browser would send it with the cookies of its answer: a session
+// that was removed before it was saved again has another place in the store.
 func returned(w http.ResponseWriter, r *http.Request) *http.Request {
 	again := r.Clone(r.Context())
 	again.Header.Del("Cookie")
@@ -266,10 +265,10 @@ func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Sessi
 	return &failure{ErrStore, err}
 }
 
-// Start makes s the browser's session, and ends the one that it has presented;
-// if Start fails before, that one is left as it is. began is when the sign-in
-// began. ErrEnded means that the person's sessions were ended meanwhile; nothing is
-// given back then, since the grant may be that of another sign-in.
+// Start makes s the browser's session, and then ends the one that the browser
+// presented; if Start fails before that, the old one is left as it is. began is when
+// the sign-in began. ErrEnded means that the person's sessions were ended meanwhile;
+// nothing is revoked then, since another sign-in may share the grant.
 func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time) error {
 	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
 	person, err := l.State.Person(ctx, subject)
@@ -289,7 +288,7 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	if err != nil {
 		return &failure{ErrStore, err}
 	}
-	// Last, since what begins later ends this session by its number.
+	// Read last: an end that begins after this ends this session by its number.
 	same, err := l.State.Same(ctx, subject, person)
 	switch {
 	case err != nil:
@@ -301,14 +300,14 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	if err := l.save(w, r, s, now, true); err != nil {
 		return err
 	}
-	if found && !l.isLongOver(&old) {
-		// The cookie may be stale: then this ends the session for its other holder.
+	if found && !l.isLongEnded(&old) {
+		// The cookie may be stale: then this ends the session for the other browser.
 		if err := l.State.EndSession(ctx, old.ID, sharedstate.Replaced); err != nil {
 			l.Store.Withdraw(w)
 			return &failure{ErrShared, err}
 		}
 	}
-	// Last, since it cannot be taken back. What is left behind has ended, so a
+	// Done last, since it cannot be undone. What is left behind has ended, so a
 	// failure concerns the operator alone.
 	if err := l.Store.Forget(r); err != nil {
 		l.Log.ErrorContext(ctx, "signin: a session that was replaced could not be removed", "error", err)

@@ -11,12 +11,12 @@ import (
 )
 
 // lookAgain is how old a look at shared state may be when a handler asks for the
-// session's own access token. Handlers run for long, and sessions end meanwhile.
+// session's own access token. A handler may run for long, and its session may end.
 const lookAgain = 5 * time.Second
 
-// Token returns an access token for an audience: the session's, or one that is
-// fetched. refused is one that the audience has not accepted, or "". The error
-// is ErrNoRefreshToken, or one of package refresh.
+// Token returns an access token for an audience: the session's own, or one that
+// is fetched. refused is a token that the audience has not accepted, or "". The
+// error is ErrNoRefreshToken, or one of package refresh.
 func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audience, refused string) (*session.Token, error) {
 	s := cmp.Or(k.newest.Load(), k.Session)
 	now := l.Now()
@@ -55,7 +55,7 @@ func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session, n
 	}
 	if l.Refresh.Due(s) {
 		next, err := l.Refresh.Refresh(ctx, s, !now.Before(s.AccessExpiry))
-		s = cmp.Or(next, s) // s if it failed, or the provider is not to be asked now
+		s = cmp.Or(next, s) // s if it failed, or the provider must not be asked now
 		k.moveOn(s)
 		if refresh.Over(err) || errors.Is(err, refresh.ErrFinal) || !now.Before(s.AccessExpiry) {
 			return nil, cmp.Or(err, error(refresh.ErrResting))

@@ -26,7 +26,7 @@ func sec(mode, dest string) []string {
 	return []string{"Sec-Fetch-Mode: " + mode, "Sec-Fetch-Dest: " + dest}
 }
 
-// from returns what a browser sends that navigates from a site.
+// from returns what a browser sends when it navigates from a site.
 func from(site string) []string {
 	return append(sec("navigate", "document"), acceptPage, "Sec-Fetch-Site: "+site)
 }
@@ -49,18 +49,18 @@ var (
 	fetch = append(sec("cors", "empty"), acceptAll, "Sec-Fetch-Site: same-origin")
 	image = append(sec("no-cors", "image"), "Accept: image/avif,*/*", "Sec-Fetch-Site: same-origin")
 	frame = append(sec("navigate", "iframe"), acceptPage, "Sec-Fetch-Site: same-origin")
-	// What browsers send that know nothing of fetch metadata.
+	// What browsers without fetch metadata send.
 	old = []string{acceptPage}
 )
 
-// unclear and ours are additional answers: MayStart is true of a client that does
-// not tell what it is, and SameOriginNavigation is true.
+// unclear and ours are further answers about a request: MayStart is true though the
+// client does not say what it is, and SameOriginNavigation is true.
 const (
 	unclear = 1 << iota
 	ours
 )
 
-// requests are requests, and the answers of this package.
+// requests are requests, each with the answers that this package must give.
 var requests = []struct {
 	name, method string
 	lines        []string
@@ -92,7 +92,7 @@ var requests = []struct {
 
 	{"curl", "GET", []string{acceptAll}, program, unclear},
 	{"a client that says nothing", "GET", nil, program, unclear},
-	{"HEAD without a header", "HEAD", nil, program, 0},
+	{"HEAD without headers", "HEAD", nil, program, 0},
 	{"a program that takes anything, but last", "GET", []string{"Accept: */*, application/json"}, program, 0},
 	{"a program that takes anything, twice", "GET", []string{"Accept: */*, */*"}, program, 0},
 	{"a program that takes anything, in quotes", "GET", []string{`Accept: "*/*"`}, program, 0},
@@ -157,7 +157,7 @@ func TestCases(t *testing.T) {
 			}
 		}
 	})
-	t.Run("2.6 another site's sign-in is known as such", func(t *testing.T) {
+	t.Run("2.6 a sign-in that another site begins is recognized", func(t *testing.T) {
 		t.Parallel()
 		for site, want := range map[string]bool{
 			"cross-site": true, "same-site": true, "same-origin, cross-site": true, "same-origin": false, "none": false, "": false,
@@ -195,10 +195,10 @@ func TestMayStart(t *testing.T) {
 	}
 }
 
-// FuzzOf gives headers that no browser sends. A header in several lines means what
-// it means in one that joins them by commas
-// (https://www.rfc-editor.org/rfc/rfc9110#section-5.3), a person's request says that
-// it is one, and a prefetch starts nothing.
+// FuzzOf tries headers that no browser sends. A header in several lines must mean the
+// same as one line that joins them by commas
+// (https://www.rfc-editor.org/rfc/rfc9110#section-5.3), a request must count as a
+// person's only if it says so, and a prefetch must start nothing.
 func FuzzOf(f *testing.F) {
 	names := []string{
 		"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose",

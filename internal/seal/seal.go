@@ -23,8 +23,8 @@ import (
 // MinKey is the length a configured key must have, in bytes.
 const MinKey = 32
 
-// ErrOpen means that no key of this ring has sealed a value for this purpose and
-// under this name. It gives no details, since they could help an attacker.
+// ErrOpen means that a value was not sealed by a key of this ring, for its purpose
+// and under this name. It gives no details, since they could help an attacker.
 var ErrOpen = errors.New("signin: sealed value does not open")
 
 // Ring holds the keys of one purpose. It is immutable and safe for concurrent
@@ -49,7 +49,7 @@ func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
 	return r, nil
 }
 
-// Derive returns a secret of 32 bytes for a purpose, of each configured key.
+// Derive returns a secret of 32 bytes for a purpose, one from each configured key.
 func Derive(keys [][]byte, purpose string) (derived [][]byte, err error) {
 	if len(keys) == 0 {
 		return nil, errors.New("signin: no key")
@@ -63,7 +63,7 @@ func Derive(keys [][]byte, purpose string) (derived [][]byte, err error) {
 	return derived, nil
 }
 
-// must is for errors that only a wrong length causes. The lengths are constants.
+// must panics on errors that only a wrong length causes, since lengths are constants.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

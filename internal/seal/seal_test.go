@@ -103,8 +103,8 @@ func TestNewRing_KeysMissingOrShort(t *testing.T) {
 	}
 }
 
-// FuzzOpen checks that no byte string opens that was not sealed, and that what
-// was sealed opens under its own name and under no other.
+// FuzzOpen checks that only sealed values open, and that they open under their own
+// name and no other.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte{}, []byte{}, "name", "name")
 	f.Add(make([]byte, overhead), []byte("x"), "name", "nam")
