@@ -14,7 +14,7 @@ import (
 )
 
 // TestBackChannelLogout has a row for each module of the OpenID Foundation's
-// back-channel plan; package jwt has more of what may be wrong with a token.
+// back-channel plan; package jwt tests more mistakes in a token.
 // https://openid.net/specs/openid-connect-backchannel-1_0.html
 func TestBackChannelLogout(t *testing.T) {
 	t.Parallel()
@@ -44,7 +44,7 @@ func TestBackChannelLogout(t *testing.T) {
 		})
 	}
 	for name, test := range map[string]func(*testing.T){
-		"P-rp-backchannel-rpinitlogout":                                      oneOfTwo,
+		"P-rp-backchannel-rpinitlogout":                                      oneSessionEnds,
 		"8.3 sub only ends every session of the person":                      func(t *testing.T) { ends(t, signintest.Alice().Subject, false, 3) },
 		"8.3 sid only ends one of three sessions":                            func(t *testing.T) { ends(t, "", true, 1) },
 		"8.3 sid and sub ends one of three sessions":                         func(t *testing.T) { ends(t, signintest.Alice().Subject, true, 1) },
@@ -77,8 +77,8 @@ func (a *app) refused(token string, status int, code signin.Code) {
 	}
 }
 
-// oneOfTwo also sends a claim and a parameter that the package does not know.
-func oneOfTwo(t *testing.T) {
+// oneSessionEnds also sends a parameter that the package does not know.
+func oneSessionEnds(t *testing.T) {
 	a := newApp(t, with{})
 	alice, bob := a.signedIn(signintest.Alice()), a.signedIn(signintest.Bob())
 	copied := alice.copyOf()
@@ -91,7 +91,7 @@ func oneOfTwo(t *testing.T) {
 		t.Errorf("Cache-Control: got %q; want no-store (section 2.8)", cc)
 	}
 	if got := bob.who(); got != signintest.Bob().Subject {
-		t.Errorf("Bob: got %q; want him signed in still", got)
+		t.Errorf("Bob: got %q; want him still signed in", got)
 	}
 	if alice.who() != notSignedIn || copied.who() != notSignedIn { // 5.8
 		t.Errorf("afterwards: got %q, with a copy of the cookies %q; want no user signed in", alice.who(), copied.who())
@@ -102,8 +102,8 @@ func oneOfTwo(t *testing.T) {
 	}
 }
 
-// ends sends a logout token that ends so many of three sessions of Alice's, and
-// none of Bob's.
+// ends sends a logout token that must end want of Alice's three sessions, and none of
+// Bob's.
 func ends(t *testing.T, sub string, withSID bool, want int) {
 	t.Helper()
 	a := newApp(t, with{})
@@ -120,7 +120,7 @@ func ends(t *testing.T, sub string, withSID bool, want int) {
 		}
 	}
 	if ended != want || bob.who() != signintest.Bob().Subject {
-		t.Errorf("got %d sessions ended, and %q; want %d, and Bob signed in still", ended, bob.who(), want)
+		t.Errorf("got %d sessions ended, and %q; want %d, and Bob still signed in", ended, bob.who(), want)
 	}
 }
 
@@ -133,7 +133,7 @@ func tokenTwice(t *testing.T) {
 	again := a.signedIn(signintest.Alice())
 	a.notify(token).want(t, http.StatusOK, "")
 	if got := again.who(); got != signintest.Alice().Subject {
-		t.Errorf("a session begun after the logout: got %q; want Alice still when the token is replayed", got)
+		t.Errorf("a session from after the logout, when the token is replayed: got %q; want still Alice", got)
 	}
 }
 
@@ -147,7 +147,7 @@ func anotherTenant(t *testing.T) {
 	here.refused(there.provider.LogoutToken(subject, sid), http.StatusBadRequest, signin.ErrBadRequest)
 	here.notify(here.provider.LogoutToken("", "unknown-sid")).want(t, http.StatusOK, "")
 	if got := alice.who(); got != subject {
-		t.Errorf("got %q; want Alice signed in still at the other tenant", got)
+		t.Errorf("got %q; want Alice still signed in at the other tenant", got)
 	}
 }
 
@@ -175,7 +175,7 @@ func withoutSharedState(t *testing.T) {
 	}
 }
 
-// A request that is not one form with one token changes nothing.
+// Only a form with exactly one token is accepted; any other request changes nothing.
 func TestBackChannelLogout_MalformedRequest(t *testing.T) {
 	t.Parallel()
 	const form = "application/x-www-form-urlencoded"
@@ -199,6 +199,6 @@ func TestBackChannelLogout_MalformedRequest(t *testing.T) {
 		})
 	}
 	if got := alice.who(); got != signintest.Alice().Subject || strings.Contains(a.log.String(), token) {
-		t.Errorf("got %q signed in; want Alice still, and no token in the log", got)
+		t.Errorf("got %q signed in; want still Alice, and no token in the log", got)
 	}
 }

@@ -70,7 +70,7 @@ func TestBrokenState(t *testing.T) {
 			got.want(t, http.StatusServiceUnavailable, "")
 			for _, c := range setCookies(t, got, false) {
 				if c != "signin.tx.* cleared" {
-					t.Errorf("callback: got cookie %q; want none but the attempt's, cleared", c)
+					t.Errorf("callback: got cookie %q; want only the transaction's, cleared", c)
 				}
 			}
 			if kinds := a.kinds(); !slices.Equal(kinds, []signin.EventKind{signin.EventSignedIn, signin.EventSignInFailed}) {
@@ -83,7 +83,7 @@ func TestBrokenState(t *testing.T) {
 			wantSignedIn(t, a.handler(), b.session(), bob)
 		})
 	}
-	t.Run("5.9 a code is not redeemed again if it could not be written that it is used", func(t *testing.T) {
+	t.Run("5.9 a code is not redeemed again if its use could not be written", func(t *testing.T) {
 		t.Parallel()
 		a, _, fail := fragile(t)
 		b := a.browser()

@@ -29,14 +29,14 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// A canary is an application that lives through every kind of trouble, while
-// all that it says is kept, and all that it must not say.
+// A canary is an application that goes through every kind of failure. All that it
+// says is recorded, and so are the secrets that it must not say.
 type canary struct {
 	*app
 	shared *mapState
 	dir    string        // of the session store; empty for cookies
-	json   *lockedBuffer // the log once more
-	told   *lockedBuffer // what handlers of the application write of what they are given
+	json   *lockedBuffer // the log in JSON
+	told   *lockedBuffer // what the application's handlers write about what they are given
 	keeps  sync.Mutex
 	own    []string    // secrets that the provider and the wire do not know of
 	echo   atomic.Bool // the provider repeats what it is sent
@@ -90,8 +90,8 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 	return c
 }
 
-// roundTrip is the way to the provider: while echo is on, each request with
-// credentials is refused with an answer that repeats all of it.
+// roundTrip sends a request to the provider. While echo is on, each request with
+// credentials is refused instead, with an answer that repeats all of it.
 func (c *canary) roundTrip(base http.RoundTripper, r *http.Request) (*http.Response, error) {
 	if !c.echo.Load() || r.Method != http.MethodPost && r.Header.Get("Authorization") == "" {
 		return base.RoundTrip(r)
@@ -119,7 +119,7 @@ func (c *canary) keep(secrets ...string) {
 	c.own = append(c.own, secrets...)
 }
 
-// tell writes down an error as programs print errors.
+// tell writes down an error in each way that programs print errors.
 func (c *canary) tell(err error) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		fmt.Fprintf(c.told, "%v\n%+v\n%#v\n%q\n", err, err, err, err)
@@ -131,8 +131,8 @@ func (c *canary) tell(err error) {
 	}
 }
 
-// tellAll writes down all that the package gives to a handler, except the
-// tokens, which it asks for and uses.
+// tellAll writes down everything that the package gives to a handler, except the
+// tokens, which it only asks for and uses.
 func (c *canary) tellAll(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	u, _ := signin.UserFrom(ctx)
@@ -181,7 +181,7 @@ func (c *canary) live(t *testing.T) {
 	c.clock.add(due)
 	b.get("/tell").want(t, http.StatusOK, "")
 
-	var ofTokens []signintest.Fault // of those that the provider sends or that APIs are sent
+	var ofTokens []signintest.Fault // faults of logout tokens, and of access tokens for APIs
 	for _, trouble := range faults.Names[signintest.Fault]() {
 		name := string(trouble)
 		if strings.HasSuffix(name, "-hang") || strings.HasSuffix(name, "-trickle") {
@@ -192,9 +192,9 @@ func (c *canary) live(t *testing.T) {
 			continue
 		}
 		c.provider.Inject(trouble)
-		c.browser().visit("/sign-in", alice) // to a page or an error
+		c.browser().visit("/sign-in", alice) // ends at a page or an error
 		c.clock.add(due)
-		b.get("/tell") // with old tokens, or new ones, or to a sign-in
+		b.get("/tell") // with old or new tokens, or a redirect to the sign-in
 		c.provider.Clear()
 		if b.who() != alice.Subject {
 			b.visit("/sign-in", alice)
@@ -273,7 +273,7 @@ func (c *canary) secrets() secrets {
 	return s
 }
 
-// said is all that was said or written anywhere, by where.
+// said returns everything that was said or written, by place.
 func (c *canary) said(t *testing.T) map[string]string {
 	t.Helper()
 	all := c.app.said()
@@ -301,14 +301,14 @@ func (c *canary) said(t *testing.T) map[string]string {
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	for name, inFiles := range canaryStores {
-		t.Run("9.5 no secret is shown in a life with all its failures, "+name, func(t *testing.T) {
+		t.Run("9.5 no secret is shown, whatever fails, "+name, func(t *testing.T) {
 			t.Parallel()
 			c := newCanary(t, inFiles)
 			c.live(t)
 			said, s := c.said(t), c.secrets()
 			if len(s.hidden) < 300 || len(s.cookies) < 100 || len(s.bound) < 100 || len(said) < 1000 ||
 				len(c.shared.ever()) < 20 || !strings.Contains(said["log"], "by the application") {
-				t.Errorf("got %d, %d and %d secrets, %d places; want those of a whole life", len(s.hidden), len(s.cookies), len(s.bound), len(said))
+				t.Errorf("got %d, %d and %d secrets, %d places; want more, as after all failures", len(s.hidden), len(s.cookies), len(s.bound), len(said))
 			}
 			search := s.search(c.provider.URL)
 			for _, place := range search(said) {

@@ -12,7 +12,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// merging merges userinfo, with all the claims there are.
+// merging merges userinfo, and asks for all claims.
 var merging = with{config: func(cfg *signin.Config) {
 	cfg.MergeUserInfo, cfg.Scopes = true, []string{"email", "phone", "address", "custom_data"}
 }}
@@ -21,9 +21,8 @@ func algorithm(name string) with {
 	return with{provider: []signintest.Option{signintest.WithAlgorithm(name)}}
 }
 
-// fapi is as far as this package follows FAPI 2.0: signatures by ES256 alone,
-// and userinfo asked for, as a resource that no request may reach after a
-// rejection.
+// fapi follows FAPI 2.0 as far as this package does: only ES256 signatures, and
+// userinfo as the resource that must not be asked for after a rejection.
 var fapi = with{
 	provider: []signintest.Option{signintest.WithAlgorithm("ES256")},
 	config: func(cfg *signin.Config) {
@@ -32,14 +31,14 @@ var fapi = with{
 	},
 }
 
-// relisted lets Alice sign in after the application has read the provider's
-// metadata anew.
+// relisted lets Alice sign in after a restarted application has read the provider's
+// metadata again.
 func relisted(a *app, b *browser) answer {
 	a.start()
 	return b.visit("/sign-in?return_to=%2Faccount", signintest.Alice())
 }
 
-// initiated lets a sign-in begin that another site has begun, for issuers.
+// initiated begins a sign-in as another site does, with the given values of iss.
 func initiated(issuers func(own string) []string) func(*app, *browser) answer {
 	return func(a *app, b *browser) answer {
 		q := url.Values{"iss": issuers(a.provider.Issuer), "target_link_uri": {a.server.URL + "/account"}}
@@ -47,7 +46,7 @@ func initiated(issuers func(own string) []string) func(*app, *browser) answer {
 	}
 }
 
-// onlyDiscovery wants nothing to be asked of an endpoint that a document names.
+// onlyDiscovery wants no request to an endpoint that the metadata name.
 func onlyDiscovery(t *testing.T, a *app) {
 	t.Helper()
 	last := a.wire.requests()[len(a.wire.requests())-1]
@@ -68,7 +67,7 @@ func unused(t *testing.T, a *app) {
 // plans (oidcc-client-test…) that apply to a client of the code flow, and what
 // the modules of FAPI 2.0 (fapi2-security-profile-id2-client-test-…) do to the
 // authorization response and the ID token, by name. A module of FAPI that
-// repeats one of the others is not in the table.
+// repeats another one is not in the table.
 //
 // https://openid.net/certification/connect_rp_testing/
 // https://openid.net/specs/fapi-security-profile-2_0-final.html
@@ -85,7 +84,7 @@ func TestConformance(t *testing.T) {
 		{name: "P-missing-iat", faults: fault(faults.IDTokenIssuedAtMissing), want: unbelieved},
 		{name: "P-missing-aud", faults: fault(faults.IDTokenAudienceMissing), want: unbelieved},
 		{
-			name:   "P-kid-absent-multiple-jwks with a signature by none of them",
+			name:   "P-kid-absent-multiple-jwks with a signature by neither key",
 			faults: fault(faults.IDTokenKeyIDMissing, faults.IDTokenSignatureInvalid), want: unbelieved,
 			try: func(a *app, b *browser) answer {
 				a.provider.RotateKey()
@@ -230,8 +229,7 @@ func conformsDiscovery(t *testing.T) {
 	out.want(t, http.StatusSeeOther, a.provider.URL)
 	a.provider.Visit(t, b.Client, out.Header.Get("Location"), signintest.Alice())
 	got := a.provider.Stats()
-	// Both documents may have been fetched ahead by now, from where they were
-	// found.
+	// By now both documents may have been fetched again, ahead of their expiry.
 	got.Discovery, got.Keys = min(got.Discovery, 1), min(got.Keys, 1)
 	want := signintest.Stats{
 		Discovery: 1, Keys: 1, Authorizations: 1, Exchanges: 1, Refreshes: 1, UserInfo: 2, Revocations: 1, EndSessions: 1,
@@ -267,8 +265,8 @@ func conformsRefresh(t *testing.T, w with, newKey bool) {
 	a.wantNoLeak(t)
 }
 
-// endsAtRefresh wants new tokens that are not to be believed to be dropped, and
-// the session ended with them.
+// endsAtRefresh wants a refresh with an ID token that lies to drop the new tokens,
+// and to end the session.
 func endsAtRefresh(t *testing.T, f signintest.Fault) {
 	t.Helper()
 	a, b := accepted(t, with{provider: []signintest.Option{signintest.WithRefreshRotation()}})
@@ -288,8 +286,8 @@ func endsAtRefresh(t *testing.T, f signintest.Fault) {
 	a.wantNoLeak(t)
 }
 
-// wantEnded wants Alice's session to have ended, in a browser and for a copy of
-// its cookies, and no refresh token to be left.
+// wantEnded wants Alice's session to have ended, in a browser and in a copy of it,
+// and no refresh token to be left.
 func wantEnded(t *testing.T, a *app, b, copied *browser) {
 	t.Helper()
 	if b.who() != notSignedIn || copied.who() != notSignedIn {
@@ -308,7 +306,7 @@ func signsOut(t *testing.T, on ...signintest.Fault) {
 	copied := b.copyOf()
 	out := b.do(http.MethodPost, "/sign-out")
 	out.want(t, http.StatusSeeOther, a.provider.URL)
-	wantEnded(t, a, b, copied) // before the provider has heard of it
+	wantEnded(t, a, b, copied) // before the browser goes to the provider
 	back := a.provider.Visit(t, b.Client, out.Header.Get("Location"), signintest.Alice())
 	if got := back.Request.URL; back.StatusCode != http.StatusOK || !strings.HasPrefix(got.String(), a.server.URL+"/") {
 		t.Errorf("arrived: got %s at %s; want the application", back.Status, got.Host)

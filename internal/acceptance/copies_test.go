@@ -14,7 +14,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// A thief has copied a cookie, and both browsers are in use.
+// A copy of a cookie that is used as often as the original works until the session
+// ends.
 func TestCopy_InUseUntilASignOut(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]func(*app, *browser){
@@ -35,7 +36,7 @@ func TestCopy_InUseUntilASignOut(t *testing.T) {
 			}
 			ends(a, owner)
 			if got := thief.who(); got != "not signed in" {
-				t.Errorf("the thief: got %q; want the thief signed out", got)
+				t.Errorf("the thief: got %q; want no user signed in", got)
 			}
 		})
 	}
@@ -60,7 +61,7 @@ func TestCopy_Stale(t *testing.T) {
 	t.Parallel()
 	a, clock := stoppedApp(t, with{provider: []signintest.Option{signintest.WithRefreshRotation()}})
 	owner, thief := staleCopy(t, a, clock)
-	clock.add(2 * time.Hour) // a refresh is due for the first request
+	clock.add(2 * time.Hour) // so that a refresh is due
 	before := a.provider.Stats().Refreshes
 	got := thief.get("/account")
 	got.want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
@@ -68,18 +69,19 @@ func TestCopy_Stale(t *testing.T) {
 		t.Errorf("got cookies %q; want none set", cookies)
 	}
 	if n := a.provider.Stats().Refreshes; n != before {
-		t.Errorf("got %d refreshes; want none with the copy's refresh token", n-before)
+		t.Errorf("got %d refreshes; want none, since the copy's refresh token must not be sent", n-before)
 	}
 	if kinds := a.kinds(); !slices.Contains(kinds, signin.EventStaleSession) || slices.Contains(kinds, signin.EventSessionEnded) {
 		t.Errorf("got events %v; want %v, and no session ended", kinds, signin.EventStaleSession)
 	}
 	if got := owner.who(); got != signintest.Alice().Subject {
-		t.Errorf("the owner: got %q; want Alice still", got)
+		t.Errorf("the owner: got %q; want still Alice", got)
 	}
 }
 
-// The stale cookie may be the owner's, who then signs in again.
-func TestCopy_SignInWithTheStaleOne(t *testing.T) {
+// The stale cookie may be the owner's. The owner's sign-in then ends the session for
+// the other browser.
+func TestCopy_SignInWithStaleCookie(t *testing.T) {
 	t.Parallel()
 	a, clock := stoppedApp(t, with{provider: []signintest.Option{signintest.WithRefreshRotation()}})
 	other, stale := staleCopy(t, a, clock)
@@ -227,7 +229,7 @@ func TestEnds_ClocksOfReplicasDiffer(t *testing.T) {
 				if got := b.who(); got != "not signed in" {
 					t.Errorf("got %q; want the session ended", got)
 				}
-				clock.add(41 * time.Second) // a replica that is ahead refuses sign-ins for that long
+				clock.add(41 * time.Second) // for so long, a replica that is ahead refuses sign-ins
 				if got := a.signedIn(signintest.Alice()).who(); got != "alice0000001" {
 					t.Errorf("a sign-in afterwards: got %q; want Alice", got)
 				}
@@ -245,6 +247,6 @@ func logoutAt(t *testing.T, auth *signin.Auth, token string) {
 	w := httptest.NewRecorder()
 	auth.BackChannelLogout()(w, r)
 	if w.Code != http.StatusOK {
-		t.Errorf("got %d %q; want the logout token obeyed", w.Code, w.Body)
+		t.Errorf("got %d %q; want 200", w.Code, w.Body)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// The page of a 403 names what a rule needs if that is one word.
+// The page of a 403 names the missing role if its name is one short word.
 func TestHasRole_MessageNamesTheRole(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
@@ -36,7 +36,7 @@ func TestACR_NotAClass(t *testing.T) {
 	}
 }
 
-// The page to which every sign-in leads by default is not named in the URL.
+// A guard does not name the page to which every sign-in leads by default.
 func TestRequireAuth_AfterSignInIsNotNamed(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{config: func(c *signin.Config) { c.Paths.AfterSignIn = "/home" }})

@@ -7,9 +7,8 @@ import (
 	"github.com/gosignin/signin/internal/faults"
 )
 
-// TestIDToken is about what the token and userinfo endpoints answer. It has a
-// row for each kind of mistake; package jwt has the others, and what else there
-// is about signatures and claims.
+// TestIDToken has a row for each kind of mistake in the answers of the token and
+// userinfo endpoints. Package jwt tests the other rules of signatures and claims.
 func TestIDToken(t *testing.T) {
 	t.Parallel()
 	rs256 := algorithm("RS256") // RSA keys are the usual victims of key confusion (RFC 8725, section 2.1)
@@ -19,7 +18,7 @@ func TestIDToken(t *testing.T) {
 			faults: fault(faults.IDTokenHS256Secret, faults.DiscoveryAlgNone), want: unbelieved,
 		},
 		{name: "3.1 a published key of an algorithm that the provider does not list", faults: fault(faults.IDTokenOtherAlgorithm), want: unbelieved},
-		{name: "3.1 jku in the header is ignored", faults: fault(faults.IDTokenHeaderJKU), want: unbelieved, also: noneFetched},
+		{name: "3.1 jku in the header is ignored", faults: fault(faults.IDTokenHeaderJKU), want: unbelieved, also: noHeaderURLFetched},
 		{name: "3.2 an untrusted extra audience", faults: fault(faults.IDTokenAudienceExtra), want: unbelieved},
 		{name: "3.4 at_hash wrong", faults: fault(faults.IDTokenAtHashWrong), want: unbelieved},
 		{name: "3.5 a token response without id_token", faults: fault(faults.TokensNoIDToken), want: unbelieved},
@@ -33,8 +32,8 @@ func TestIDToken(t *testing.T) {
 	})
 }
 
-// noneFetched wants nothing to be fetched from where a token's header points.
-func noneFetched(t *testing.T, a *app) {
+// noHeaderURLFetched wants no request to an address in a token's header.
+func noHeaderURLFetched(t *testing.T, a *app) {
 	t.Helper()
 	for _, s := range a.wire.requests() {
 		if strings.HasPrefix(s.url.Path, "/foreign") {

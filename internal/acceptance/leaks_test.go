@@ -36,14 +36,14 @@ func (a *app) overhear(base http.RoundTripper, r *http.Request) (*http.Response,
 	return resp, err
 }
 
-// secrets are what must be found in nothing that the application says.
+// secrets must not be found in anything that the application says.
 type secrets struct {
 	hidden  []string // what only provider and application may know
 	cookies []string // what only a browser may know, in Set-Cookie
-	bound   []string // what is in redirects to the provider and in names of cookies
+	bound   []string // what may be in redirects to the provider and in names of cookies
 }
 
-// secrets returns those that there are so far.
+// secrets returns the secrets so far.
 func (a *app) secrets() (s secrets) {
 	s.hidden = append(s.hidden, a.cfg.ClientSecret)
 	for _, key := range a.cfg.Keys {
@@ -70,11 +70,11 @@ func (a *app) secrets() (s secrets) {
 	return s
 }
 
-// hide adds secrets and, of JWTs, their parts.
+// hide adds secrets, and the parts of those that are JWTs.
 func (s *secrets) hide(all ...string) {
 	for _, secret := range all {
 		for _, part := range append(strings.Split(secret, "."), secret) {
-			// The head of a JWT says how it is signed, and is no secret.
+			// The header of a JWT says how it is signed, and is no secret.
 			head := strings.HasPrefix(part, "eyJ") && !strings.Contains(part, ".") && len(part) < 80
 			if len(part) >= opening && !head {
 				s.hidden = append(s.hidden, part)
@@ -83,7 +83,7 @@ func (s *secrets) hide(all ...string) {
 	}
 }
 
-// said is all that the application has said, by where.
+// said returns everything that the application has said, by place.
 func (a *app) said() map[string]string {
 	all := map[string]string{"log": a.log.String()}
 	a.mu.Lock()
@@ -94,7 +94,7 @@ func (a *app) said() map[string]string {
 	for i, e := range a.seen {
 		what := "answer"
 		if e.url.Path == "/user" {
-			what = "handlers" // it is written by a test, and a nonce is a claim
+			what = "handlers" // a test writes this page, with the nonce among the claims
 		}
 		all[fmt.Sprintf("%s %d, of %s", what, i, e.url.Path)] = e.body
 		for name, values := range e.header {
@@ -112,8 +112,8 @@ func (a *app) wantNoLeak(t *testing.T) {
 	}
 }
 
-// search returns what looks for the secrets and returns the places at which one
-// was found, sorted. A place's name begins with what it is.
+// search returns a function that looks for the secrets and returns the places, sorted,
+// at which it found one. The name of a place begins with its kind.
 func (s secrets) search(provider string) func(places map[string]string) (found []string) {
 	hidden, told := newFinder(s.hidden), newFinder(slices.Concat(s.hidden, s.cookies))
 	everything := newFinder(slices.Concat(s.hidden, s.cookies, s.bound))
@@ -141,14 +141,14 @@ func (s secrets) search(provider string) func(places map[string]string) (found [
 	}
 }
 
-// written are the ways in which a secret may be written in a text.
+// written returns the forms in which a secret may be in a text.
 func written(secret string) []string {
 	all := []string{
 		secret, url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(fmt.Sprintf("%q", secret), `"`),
 		hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))), fmt.Sprint([]byte(secret)),
 	}
 	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for before := range 3 { // what is in front of it shifts it
+		for before := range 3 { // the encoding depends on the number of bytes before it
 			// The first and the last characters may hold bits of others.
 			text := encoding.EncodeToString([]byte(strings.Repeat("x", before) + secret))
 			all = append(all, text[(before*8+5)/6:len(text)-1])
@@ -157,7 +157,7 @@ func written(secret string) []string {
 	return all
 }
 
-// unpacked are a text and what is in it under layers of base64 and gzip.
+// unpacked returns a text, and what is in it under layers of base64 and gzip.
 func unpacked(text string, layers int) []string {
 	all := []string{text}
 	if layers == 0 {
@@ -182,10 +182,10 @@ func unpacked(text string, layers int) []string {
 	return all
 }
 
-// A finder looks for many texts at once, by how they begin.
+// A finder looks for many texts at once. Its keys are how they begin.
 type finder map[string][]string
 
-// opening is how many bytes decide where to look closer. No secret is shorter.
+// opening is the length of a finder's keys. No secret is shorter.
 const opening = 12
 
 func newFinder(secrets []string) finder {
@@ -198,7 +198,7 @@ func newFinder(secrets []string) finder {
 	return f
 }
 
-// find returns what text holds of what is looked for, or "".
+// find returns the first of the finder's texts that is in text, or "".
 func (f finder) find(text string) string {
 	for i := range max(0, len(text)-opening+1) {
 		for _, form := range f[text[i:i+opening]] {
@@ -210,7 +210,7 @@ func (f finder) find(text string) string {
 	return ""
 }
 
-// wantFound plants a secret in each way, at each place, and wants it found.
+// wantFound checks that search finds a secret in each form at each place.
 func wantFound(t *testing.T, secret string, search func(map[string]string) []string) {
 	t.Helper()
 	var zipped bytes.Buffer
@@ -231,7 +231,7 @@ func wantFound(t *testing.T, secret string, search func(map[string]string) []str
 		"in gzip in base64":  {"signin=" + base64.RawURLEncoding.EncodeToString(zipped.Bytes()) + "; Path=/", everywhere[5:]},
 	} {
 		for _, place := range row.places {
-			found := search(map[string]string{place: "before " + row.text + " behind"})
+			found := search(map[string]string{place: "before " + row.text + " after"})
 			if len(found) != 1 || !strings.HasPrefix(found[0], place) {
 				t.Errorf("a secret %s, %s: got %q; want it found there", how, place, found)
 			}

@@ -53,8 +53,8 @@ func (n *nested) ask(h http.Handler, with, token, accept string) answer {
 	return knock(h, "/page", cookies, lines...)
 }
 
-// outcome is an answer in short: the subject that the handler has seen, or where the
-// answer redirects to, or its code and the scheme of its challenge.
+// outcome sums up an answer: the subject that the handler saw, or where the answer
+// redirects to, or its code and the scheme of its challenge.
 func (a answer) outcome() string {
 	switch a.StatusCode {
 	case http.StatusOK:
@@ -115,8 +115,8 @@ func TestNestedGuards(t *testing.T) {
 	for _, row := range []struct {
 		name                           string
 		guards                         chain
-		token                          claims // further ones
-		session, bearer, both, neither string // the outcome for a session, a token, both, and neither
+		token                          claims // added to the usual ones
+		session, bearer, both, neither string // the outcomes by what is sent
 	}{
 		{"bearer, load", chain{bearer, load}, nil, noToken, carol, carol, noToken},
 		{"bearer, rule, auth", chain{bearer, read, auth}, nil, noToken, carol, carol, noToken},
@@ -235,8 +235,8 @@ func TestNestedStepUps(t *testing.T) {
 			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
 		{"one guard with two rules of classes", rules{hour}, chain{require(class("pwd", "phr"), class("phr", "x"))},
 			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
-		// Neither rule says before it is asked what it demands, or Require would
-		// panic.
+		// all hides what the rules demand until they are asked; otherwise Require
+		// would panic.
 		{"one guard with classes that exclude each other", rules{hour}, chain{require(all(class("pwd")), all(class("phr")))}, forbidden, ""},
 		{"another rule, which no step-up meets", rules{hour}, chain{require(class("mfa")), require(minute, owner)}, forbidden, ""},
 		{"classes that exclude each other", rules{class("mfa")}, chain{n.auth.RequireAuth, require(class("phr"))}, forbidden, ""},

@@ -13,8 +13,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// A person whom the provider has suspended does not get to the handler by leaving
-// before the provider has said so.
+// A person whom the provider has suspended does not reach the handler by giving up
+// before the provider answers.
 func TestRefreshDue_ClientGoesAway(t *testing.T) {
 	t.Parallel()
 	for name, guard := range map[string]func(*app, http.Handler) http.Handler{
@@ -42,14 +42,14 @@ func TestRefreshDue_ClientGoesAway(t *testing.T) {
 			got := <-knocked
 			release()
 			if got.StatusCode == http.StatusOK || a.insideCalls() > 0 {
-				t.Errorf("got %d %q, and the handler called %d times; want it not to be", got.StatusCode, got.body, a.insideCalls())
+				t.Errorf("got %d %q, and the handler called %d times; want no 200 and no call", got.StatusCode, got.body, a.insideCalls())
 			}
 		})
 	}
 }
 
-// While the provider does not answer, people stay signed in for MaxOffline, and no
-// longer; then they wait for it, and go on.
+// While the provider does not answer, people stay signed in for MaxOffline. After
+// that they get 503, and go on when the provider is back.
 func TestMaxOffline(t *testing.T) {
 	t.Parallel()
 	a, clock := stoppedApp(t, with{config: func(c *signin.Config) { c.MaxOffline = 3 * time.Hour }})
@@ -60,7 +60,7 @@ func TestMaxOffline(t *testing.T) {
 		t.Errorf("within MaxOffline: got %q; want Alice", got)
 	}
 	clock.add(2 * time.Minute)
-	for range 2 { // the second while the provider is given a rest
+	for range 2 { // the second is during the back-off
 		for _, path := range []string{"/", "/account"} {
 			got := b.get(path)
 			if got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" || len(got.Header["Set-Cookie"]) > 0 {
@@ -76,8 +76,7 @@ func TestMaxOffline(t *testing.T) {
 	}
 }
 
-// Forged tokens with key IDs that there are not make neither an API nor the logout
-// endpoint look broken.
+// Forged tokens with unknown key IDs do not make an API look broken.
 func TestUnknownKeyID_WhileKeysMayNotBeFetched(t *testing.T) {
 	t.Parallel()
 	a, clock := stoppedApp(t, with{})
@@ -97,7 +96,7 @@ func TestUnknownKeyID_WhileKeysMayNotBeFetched(t *testing.T) {
 			t.Errorf("%d: got %d, Retry-After %q; want 401, with Retry-After while no fetch is allowed: %v", i, w.Code, w.Header().Get("Retry-After"), wantRetry)
 		}
 		if w := ask(good); w.Code != http.StatusOK {
-			t.Errorf("%d: got %d for a token whose key is known; want 200", i, w.Code)
+			t.Errorf("%d: a token by a known key: got %d; want 200", i, w.Code)
 		}
 	}
 	clock.add(6 * time.Second)

@@ -12,7 +12,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// TestProvider is about a provider in trouble.
+// TestProvider is about a provider that fails.
 func TestProvider(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -44,8 +44,8 @@ func unfollowed(t *testing.T, a *app) {
 	}
 }
 
-// recovers starts an application while the provider is in trouble: a user who
-// is signed in stays so, a sign-in is told to come back, and then it works.
+// recovers starts an application while the provider fails. A user who is signed in
+// stays so. A sign-in gets 503 with Retry-After, and works when the provider is back.
 func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) {
 	t.Helper()
 	a := newApp(t, with{recorded: true})
@@ -66,14 +66,14 @@ func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) 
 	refusal{http.StatusServiceUnavailable, code, 0}.wantError(t, a.errs(signin.EventSignInFailed))
 	wait, err := strconv.Atoi(got.Header.Get("Retry-After"))
 	if err != nil || wait < 1 || wait > 60 {
-		t.Fatalf("Retry-After: got %q; want seconds, and a minute at most", got.Header.Get("Retry-After"))
+		t.Fatalf("Retry-After: got %q; want seconds, at most 60", got.Header.Get("Retry-After"))
 	}
 	asked := len(a.wire.requests())
-	for range 1000 { // over a minute
+	for range 1000 { // spread over a minute
 		a.clock.add(time.Minute / 1000)
 		knock(a.handler(), "/sign-in", "").want(t, http.StatusServiceUnavailable, "")
 	}
-	// After 1, 2, 4, 8 and 16 seconds, and then each 30.
+	// After 1, 2, 4, 8 and 16 seconds, and then every 30.
 	if n := len(a.wire.requests()) - asked; n < 1 || n > 8 {
 		t.Errorf("requests to the provider during 1,000 sign-ins: got %d; want a handful", n)
 	}

@@ -43,12 +43,12 @@ func TestRefresh(t *testing.T) {
 			a.renamed(name)
 			clock.add(time.Hour)
 			shows(t, "refreshed", knock(a.handler(), "/name", old), name)
-			clock.add(time.Minute) // longer than the provider forgives
+			clock.add(time.Minute) // longer than the provider tolerates reuse
 			shows(t, "the old cookie", knock(a.handler(), "/name", old), name)
 			a.used(t, hour)
 		}
-		handed := b.get("/name")
-		wantCookies(t, "the old cookie", handed, false, "signin 86340")
+		again := b.get("/name")
+		wantCookies(t, "the old cookie", again, false, "signin 86340")
 		shows(t, "the new one", b.get("/name"), "Hour 3")
 		a.used(t, 3)
 	})
@@ -59,7 +59,7 @@ func TestRefresh(t *testing.T) {
 	t.Run("4.9 where a changed session cookie may be set", cookieWritable)
 }
 
-// refreshForMany sends a thousand requests at once with one session whose access
+// refreshForMany sends a thousand requests at once with one session. Its access
 // token is due or, after an hour, expired.
 func refreshForMany(t *testing.T, replicas int, after time.Duration) {
 	a, clock, _ := rotating(t, nil)
@@ -79,7 +79,7 @@ func refreshForMany(t *testing.T, replicas int, after time.Duration) {
 		done.Go(func() {
 			started.Done()
 			got := knock(pages[i%replicas], "/", cookies)
-			old := after < time.Hour && got.body == "Alice Example" // its token is still good
+			old := after < time.Hour && got.body == "Alice Example" // the old token is still good
 			if got.StatusCode != http.StatusOK || got.body != "New" && !old {
 				wrong <- got
 			}
@@ -214,7 +214,7 @@ func refreshAnswers(t *testing.T) {
 			a.used(t, requests)
 			a.provider.Clear()
 			clock.add(wait)
-			shows(t, "the provider is well", b.get("/name"), "New")
+			shows(t, "the provider works again", b.get("/name"), "New")
 			a.used(t, requests+1)
 		})
 	}
@@ -223,7 +223,7 @@ func refreshAnswers(t *testing.T) {
 // sharedStateFailsInARefresh tests what a browser gets. Package
 // internal/refresh tests the failure of each operation.
 func sharedStateFailsInARefresh(t *testing.T) {
-	t.Run("4.6 the cookie is still set, and this process keeps what could not be written", func(t *testing.T) {
+	t.Run("4.6 the cookie is still set, and this process holds what could not be written", func(t *testing.T) {
 		t.Parallel()
 		a, clock, shared := rotating(t, nil)
 		b := a.signedIn(signintest.Alice())
@@ -235,12 +235,12 @@ func sharedStateFailsInARefresh(t *testing.T) {
 		shows(t, "refreshed", got, "New")
 		wantCookies(t, "refreshed", got, false, "signin 86400")
 		shared.before(nil)
-		clock.add(5 * time.Second) // more than the back-off, and than the provider forgives
+		clock.add(5 * time.Second) // longer than the back-off, and than the provider tolerates reuse
 		shows(t, "the other tab", old.get("/name"), "New")
 		shows(t, "the first tab", b.get("/name"), "New")
 		a.used(t, 1)
 	})
-	t.Run("4.6 without a lock nothing is sent, and the handler does not run", func(t *testing.T) {
+	t.Run("4.6 without a lease nothing is sent, and the handler does not run", func(t *testing.T) {
 		t.Parallel()
 		a, clock, shared := rotating(t, nil)
 		b := a.signedIn(signintest.Alice())
@@ -274,8 +274,8 @@ func signOutMeanwhile(t *testing.T) {
 	})
 	got := knock(a.handler(), "/name", cookies)
 	a.used(t, 1)
-	// This is checked before the next request with the session, which would
-	// also revoke them.
+	// This is checked now, since the next request with the session would revoke
+	// them too.
 	if n := a.provider.LiveRefreshTokens(signintest.Alice().Subject); n != 0 {
 		t.Errorf("refresh tokens: got %d alive; want none", n)
 	}
@@ -286,8 +286,8 @@ func signOutMeanwhile(t *testing.T) {
 	a.wantSignedOut(t, other, cookies)
 }
 
-// cookieWritable tests that a changed cookie is set only in answers to some
-// requests. Package internal/requestkind tests which requests are for pages.
+// cookieWritable tests that a changed cookie is set only in answers to some kinds of
+// requests. Package internal/requestkind tests which.
 func cookieWritable(t *testing.T) {
 	t.Parallel()
 	a, clock, _ := rotating(t, nil)
@@ -300,9 +300,9 @@ func cookieWritable(t *testing.T) {
 		shows(t, dest, got, hour)
 		wantCookies(t, dest, got, false)
 		next := []string{"document", "empty"}[i]
-		handed := b.get("/name", "Sec-Fetch-Dest: "+next)
-		shows(t, next, handed, hour)
-		wantCookies(t, next+" after "+dest, handed, false, "signin 86400")
+		later := b.get("/name", "Sec-Fetch-Dest: "+next)
+		shows(t, next, later, hour)
+		wantCookies(t, next+" after "+dest, later, false, "signin 86400")
 		wantCookies(t, "once it has arrived", b.get("/name"), false)
 		a.used(t, i+1)
 	}

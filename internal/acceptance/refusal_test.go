@@ -18,8 +18,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// requests are kinds of requests that meet a guard, with the shape of their
-// refusal. Package requestkind knows many more of each.
+// requests are requests of each kind, with the shape of their refusal by a guard.
+// Package requestkind tests many more.
 var requests = []struct {
 	name, method string
 	header       string // lines
@@ -38,7 +38,7 @@ var requests = []struct {
 	{"DELETE", "DELETE", "Accept: text/html", "problem"},
 }
 
-// scheme is of 401 answers, which name one (RFC 9110, section 15.5.2).
+// scheme is the challenge of 401 answers, which must have one (RFC 9110, section 15.5.2).
 const scheme = `Cookie realm="sign-in"`
 
 // wantShape checks a refusal of /account?tab=1.
@@ -78,16 +78,16 @@ func (a *app) wantShape(t *testing.T, w *httptest.ResponseRecorder, shape string
 	}
 }
 
-// Every request that is refused has the shape of its kind, whatever session it
-// brings, and not a byte of the protected handler (7.2). A navigation, with
-// which every visit begins, is no event.
+// Every refusal has the shape for its kind of request, whatever session that brings,
+// and not a byte of the protected handler (7.2). The redirect of a navigation is not
+// an event, since every visit begins with one.
 func TestRefusal_NotSignedIn(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	g := &guarded{}
 	own := a.signedIn(signintest.Alice()).cookies()
 	bob := a.signedIn(signintest.Bob())
-	over := bob.cookies()
+	ended := bob.cookies()
 	bob.do(http.MethodPost, "/sign-out")
 	for _, presented := range []struct{ name, cookie string }{
 		{"nothing", ""},
@@ -95,7 +95,7 @@ func TestRefusal_NotSignedIn(t *testing.T) {
 		{"a session with one letter changed", own[:60] + string(own[60]^1) + own[61:]},
 		{"the session of another application", newApp(t, with{}).signedIn(signintest.Alice()).cookies()},
 		{"a session twice", own + "; " + own},
-		{"a copy of a session that was signed out", over},
+		{"a copy of a session that was signed out", ended},
 	} {
 		for _, k := range requests {
 			t.Run("7.1 "+k.name+" with "+presented.name, func(t *testing.T) {
@@ -132,9 +132,9 @@ func TestRefusal_NotSignedIn(t *testing.T) {
 	}
 }
 
-// What a request says of where it comes from, what it is, and where it goes,
-// changes nothing about whether it is let in.
-func TestGuard_ClaimsOfRequests(t *testing.T) {
+// Whether a request is let in does not depend on what it says about its origin, its
+// kind or its target.
+func TestGuard_HeadersAndTargetsDoNotDecide(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
 	cookies := a.signedIn(signintest.Alice()).cookies()
@@ -202,7 +202,7 @@ func TestCaching(t *testing.T) {
 		{"a sign-in begun", func() answer { return b.get("/sign-in") }, 303, true, never, "Cookie"},
 		{"a refreshed session", func() answer { a.clock.add(time.Hour); return in.get("/none") }, 200, true, never, "Accept-Encoding | Cookie"},
 		{"a sign-out", func() answer { return in.do("POST", "/sign-out") }, 303, true, never, "Cookie"},
-		{"a session that is over, on a page for all", func() answer { return old.get("/") }, 200, false, "", "Cookie"},
+		{"a session that has ended, on an open page", func() answer { return old.get("/") }, 200, false, "", "Cookie"},
 	} {
 		got := row.answer()
 		t.Run("7.5 "+row.name, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestRequire_NotMet(t *testing.T) {
 		code               signin.Code // of the event
 	}{
 		{"an unmet rule is 403, and no new sign-in", "/owners", page, signin.HasRole("owner"), 403, "", signin.ErrForbidden},
-		{"an unmet RuleFunc is 403 to a program, too", "/own", program,
+		{"an unmet RuleFunc is 403 to a program too", "/own", program,
 			signin.RuleFunc(func(*http.Request, *signin.User) error { return errOnPurpose }), 403, "", signin.ErrForbidden},
 		{"an unmet age is a new sign-in", "/fresh", page, signin.AuthenticatedWithin(time.Minute), 303, "/sign-in?max_age=60&return_to=%2Ffresh", signin.ErrStepUpRequired},
 		{"an unmet class is a new sign-in", "/vault", page, signin.ACR("mfa"), 303, "/sign-in?acr_values=mfa&return_to=%2Fvault", signin.ErrStepUpRequired},
@@ -249,9 +249,9 @@ func TestRequire_NotMet(t *testing.T) {
 				t.Errorf("protected handler: called %d times; want not a byte of it", g.calls)
 			}
 			if now := b.cookies(); now != held || b.who() != signintest.Alice().Subject || a.provider.Stats().Authorizations != asked {
-				t.Error("session: got another, or none, or a sign-in begun; want the one from before")
+				t.Error("got another session, or none, or a sign-in begun; want the session from before")
 			}
-			// A refusal is told by an event: it is no failure that the log should hold.
+			// A refusal is an event, and not a failure to be logged.
 			if refused := a.errs(signin.EventRefused); len(refused) != 1 || !errors.Is(refused[0], row.code) {
 				t.Errorf("events: got refusals %v; want one, %v", refused, row.code)
 			}
@@ -263,12 +263,11 @@ func TestRequire_NotMet(t *testing.T) {
 	}
 }
 
-// With Config.Pages the application writes every page, and nothing that is not
-// one. Headers are as for the package's page, about which package page knows
-// more.
+// With Config.Pages the application writes every page, and nothing else. The headers
+// are those of the package's own pages, which package page tests.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	var shown []*signin.Page // by the one request that is under way
+	var shown []*signin.Page // by the current request
 	own := with{config: func(c *signin.Config) {
 		c.Paths.AfterSignIn, c.Paths.AfterSignOut = "/home", "/bye"
 		c.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) {
@@ -295,7 +294,7 @@ func TestPages(t *testing.T) {
 		actions      []signin.Action
 		want         map[string]string
 	}{
-		{"a form that came too late", stranger, "POST", "/account", nil, 401, signin.ErrNotSignedIn, link("Sign in", "/sign-in"), challenge},
+		{"a form sent without a session", stranger, "POST", "/account", nil, 401, signin.ErrNotSignedIn, link("Sign in", "/sign-in"), challenge},
 		{"another method", stranger, "POST", "/callback", nil, 405, signin.ErrMethodNotAllowed, link("Back to the start", "/bye"), map[string]string{"Allow": "GET"}},
 		{"the question before a sign-out", stranger, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
 		{"a sign-out by a form of another site", alice, "POST", "/sign-out", []string{"Sec-Fetch-Site: cross-site"}, 403, signin.ConfirmSignOut, button, nil},
@@ -335,12 +334,12 @@ func TestPages(t *testing.T) {
 		})
 	}
 	if who := alice.who(); who != signintest.Alice().Subject || a.insideCalls() != 0 {
-		t.Errorf("got %q signed in, handlers called %d times; want Alice still, and none", who, a.insideCalls())
+		t.Errorf("got %q signed in, handlers called %d times; want still Alice, and no call", who, a.insideCalls())
 	}
 }
 
-// The message of a rule is the page's text, and not its title; no cause is on a
-// page.
+// The message of a rule is the page's text, and not its title. The page does not show
+// the cause.
 func TestPages_MessageOfARule(t *testing.T) {
 	t.Parallel()
 	var shown *signin.Page
@@ -354,11 +353,11 @@ func TestPages_MessageOfARule(t *testing.T) {
 	want := &signin.Page{Status: http.StatusLocked, Code: signin.ErrForbidden, Language: "en", Title: "This page is not open to you", Text: "Closed until <Monday>.",
 		Actions: []signin.Action{{Text: "Back to the start", URL: "/", Method: "GET"}}}
 	if !reflect.DeepEqual(shown, want) || a.insideCalls() != 0 {
-		t.Errorf("got page %+v, handler called %d times; want %+v, and none", shown, a.insideCalls(), want)
+		t.Errorf("got page %+v, handler called %d times; want %+v, and no call", shown, a.insideCalls(), want)
 	}
 }
 
-// A route that is called with another method does nothing at all.
+// A route does nothing if it is called with another method.
 func TestRoutes_OtherMethods(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
@@ -377,7 +376,7 @@ func TestRoutes_OtherMethods(t *testing.T) {
 		}
 	}
 	if got := a.kinds()[events:]; len(got) > 0 || a.provider.Stats().Authorizations != asked || b.who() != signintest.Alice().Subject {
-		t.Errorf("got events %q, %q signed in; want none, nothing asked of the provider, and Alice still", got, b.who())
+		t.Errorf("got events %q, %q signed in; want none, nothing asked of the provider, and still Alice", got, b.who())
 	}
 }
 

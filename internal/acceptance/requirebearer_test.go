@@ -25,7 +25,7 @@ func apiApp(t *testing.T, o with) *app {
 	t.Helper()
 	a := newApp(t, o)
 	say := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.account(httptest.NewRecorder(), r) // which counts
+		a.account(httptest.NewRecorder(), r) // counts the call
 		u, _ := signin.UserFrom(r.Context())
 		_ = json.NewEncoder(w).Encode(u)
 	})
@@ -166,7 +166,7 @@ func TestRequireBearerRefuses(t *testing.T) {
 			a.wantProblem(t, got, row.status, row.code, row.challenge)
 			kinds := a.kinds()
 			if refused := len(kinds) > 0 && kinds[len(kinds)-1] == signin.EventRefused; refused != (row.status < 500) {
-				t.Errorf("events: got %v; want a refusal last, unless something is broken", kinds)
+				t.Errorf("events: got %v; want a refusal last, unless the status is 503", kinds)
 			}
 			if retry := got.Header.Get("Retry-After"); (retry != "") != (row.status == 503) {
 				t.Errorf("Retry-After: got %q with %d", retry, row.status)
@@ -178,8 +178,8 @@ func TestRequireBearerRefuses(t *testing.T) {
 	}
 }
 
-// An Authorization header decides alone, even one without a token. TestNestedGuards has
-// tokens, good and bad.
+// If there is an Authorization header, it alone decides, even without a token.
+// TestNestedGuards has good and bad tokens.
 func TestRequireSessionOrBearer(t *testing.T) {
 	t.Parallel()
 	a := apiApp(t, with{})
@@ -208,7 +208,7 @@ func TestRequireBearer_TestUser(t *testing.T) {
 	}
 }
 
-// An empty name, as of an environment variable that is not set, gets no token.
+// An empty name, such as that of an environment variable that is not set, gets no token.
 func TestAccessToken_EmptyNames(t *testing.T) {
 	t.Parallel()
 	a, _, _ := granting(t, nil)
@@ -252,8 +252,8 @@ func TestHandleError(t *testing.T) {
 		{"an error of another package", errors.New("x"), page, http.StatusTeapot, "", ""},
 		{"a nil *Error", (*signin.Error)(nil), page, http.StatusTeapot, "", ""},
 		{"a user who is not signed in any more", &signin.Error{Code: signin.ErrNotSignedIn}, page, http.StatusSeeOther, toSignIn, ""},
-		{"the same as a code", signin.ErrNotSignedIn, page, http.StatusSeeOther, toSignIn, ""},
-		{"the same from a rule, of a user who is signed in", check(notSignedIn), page, http.StatusUnauthorized, "", "Please sign in"},
+		{"only its code", signin.ErrNotSignedIn, page, http.StatusSeeOther, toSignIn, ""},
+		{"the code from a rule, for a user who is signed in", check(notSignedIn), page, http.StatusUnauthorized, "", "Please sign in"},
 		{"inside the error of a client", &url.Error{Op: "Get", URL: "u", Err: &signin.Error{Code: signin.ErrNotMember, Message: "Not yours."}},
 			page, http.StatusForbidden, "", "Not yours."},
 		{"a code inside another error", fmt.Errorf("x: %w", signin.ErrSharedUnavailable), page, http.StatusServiceUnavailable, "", "try again"},

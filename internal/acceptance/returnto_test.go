@@ -11,11 +11,11 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// doors are the ways by which an address to return to comes in. Each returns
-// the path at which a sign-in then begins, "" if none does, and its options.
-var doors = []struct {
+// inputs are the ways to say where a sign-in leads. Each returns the path at which the
+// sign-in begins, or "" if none does, and its options.
+var inputs = []struct {
 	name  string
-	url   bool // it takes whole URLs, and not paths
+	url   bool // it takes URLs, and not paths
 	begin func(auth *signin.Auth, iss, value string) (path string, opts []signin.SignInOption)
 }{
 	{"the query of the sign-in route", false, func(_ *signin.Auth, _, v string) (string, []signin.SignInOption) {
@@ -47,22 +47,22 @@ var doors = []struct {
 	}},
 }
 
-// Package returnto judges the addresses; here are a few for each way in.
+// Package returnto tests the rule; here are a few addresses for each input.
 func TestReturnTo(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL, c.Paths.AfterSignIn = "https://app", "/home" }})
 	p, auth := a.provider, a.auth
 	p.RegisterRedirectURIs("https://app/callback")
 	const kept = "/ok?x=%E2%82%AC&u=https://e.test//x#f"
-	for _, door := range doors {
+	for _, input := range inputs {
 		values := map[string]string{kept: kept, "//e.test": "/home", `/\e.test`: "/home", "/sign-out": "/home", "/ok\r\nSet-Cookie:x": "/home"}
-		if door.url {
+		if input.url {
 			values = map[string]string{"https://app" + kept: kept, "https://e.test/x": "/home", kept: "/home", "https://app/sign-in": "/home"}
 		}
 		for value, want := range values {
-			t.Run(fmt.Sprintf("6 %s: %.40q", door.name, value), func(t *testing.T) {
+			t.Run(fmt.Sprintf("6 %s: %.40q", input.name, value), func(t *testing.T) {
 				t.Parallel()
-				begin, opts := door.begin(auth, p.Issuer, value)
+				begin, opts := input.begin(auth, p.Issuer, value)
 				if begin == "" && want == "/home" {
 					return // a mistake of the program, refused when it starts
 				}
@@ -72,15 +72,15 @@ func TestReturnTo(t *testing.T) {
 				mux.Handle("/callback", auth.Callback())
 				got := p.Visit(t, at("app", mux, p.NewClient()), "https://app"+begin, signintest.Bob()).Request.URL.String()
 				if got != "https://app"+want {
-					t.Errorf("got to %q; want https://app%s", got, want)
+					t.Errorf("got %q; want https://app%s", got, want)
 				}
 			})
 		}
 	}
 }
 
-// at is a client for which a host is served by h, and all others by the
-// network: an address needs no listener to be signed in at.
+// at lets h serve one host for a client; all others stay on the network. So a sign-in
+// at any address needs no listener.
 func at(host string, h http.Handler, client *http.Client) *http.Client {
 	network := client.Transport
 	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -98,8 +98,8 @@ func at(host string, h http.Handler, client *http.Client) *http.Client {
 	return client
 }
 
-// What a guard remembers is what the browser asked for, also where a router has
-// taken a prefix off (6).
+// A guard returns people to what the browser asked for, even if a router has removed
+// a prefix (6).
 func TestReturnTo_StripPrefix(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})
@@ -121,7 +121,7 @@ func TestWithRoutes(t *testing.T) {
 	tree.HandleFunc("/sign-in", func(http.ResponseWriter, *http.Request) { t.Error("got the tree's own /sign-in called") })
 	a.server.Config.Handler = a.auth.WithRoutes(tree)
 	b := a.browser()
-	// No user is asked to sign in but by a guard.
+	// Only a guard asks people to sign in.
 	for _, path := range []string{"/", "/any/page", "/sign-in/x", "/backchannel"} {
 		if got := b.get(path); got.body != notSignedIn {
 			t.Errorf("%s: got %q; want no user signed in", path, got.body)

@@ -25,7 +25,7 @@ func TestSessions(t *testing.T) {
 				b := a.signedIn(alice)
 				old := b.session()
 				b.signInAs(next).want(t, http.StatusSeeOther, "/")
-				if name == "cookies" { // the others have deleted the old session, or call it replaced
+				if name == "cookies" { // other stores have deleted the old session, or report it as replaced
 					wantCookies(t, "the old cookie", knock(a.handler(), "/", old), false)
 					if got := a.reasons(signin.EventSessionEnded); !slices.Equal(got, []string{"replaced"}) {
 						t.Errorf("events: got sessions ended for %q; want replaced, once", got)
@@ -35,7 +35,7 @@ func TestSessions(t *testing.T) {
 				wantSignedIn(t, a.handler(), b.session(), next)
 			})
 		}
-		t.Run("5.1 a planted cookie of the attacker's own session reads nothing afterwards, sessions in "+name, func(t *testing.T) {
+		t.Run("5.1 a planted cookie of the attacker's own session shows nothing of the victim's, sessions in "+name, func(t *testing.T) {
 			t.Parallel()
 			a := newApp(t, with{config: store(t.TempDir())})
 			attacker := a.signedIn(bob)
@@ -81,7 +81,7 @@ func TestSessions(t *testing.T) {
 		wantCookies(t, "signed in", b.signInAs(alice), false, "signin 86400", "signin.2 cleared", "signin.tx.* cleared")
 		wantSignedIn(t, a.handler(), b.session(), alice)
 	})
-	t.Run("5.6 a Cookie header of 1 MB", func(t *testing.T) { // internal/cookie shows that the work is bounded
+	t.Run("5.6 a Cookie header of 1 MB", func(t *testing.T) { // internal/cookie tests that the work is bounded
 		t.Parallel()
 		a := newApp(t, with{})
 		own := a.signedIn(alice).session()
@@ -91,7 +91,7 @@ func TestSessions(t *testing.T) {
 	t.Run("5.11 two Auths on one host with the same keys", twoAuths)
 }
 
-// wholeSession is a session from its sign-in to its sign-out.
+// wholeSession tests a session from its sign-in to its sign-out.
 func wholeSession(t *testing.T, store func(*signin.Config)) {
 	alice := signintest.Alice()
 	a, clock := stoppedApp(t, with{config: store})
@@ -109,7 +109,7 @@ func wholeSession(t *testing.T, store func(*signin.Config)) {
 	a.wantSignedOut(t, a.handler(), copied)
 }
 
-// cookieAttributes is a session's whole life, seen through Set-Cookie.
+// cookieAttributes checks each Set-Cookie of a session's whole life.
 func cookieAttributes(t *testing.T, secure bool) {
 	a, clock := stoppedApp(t, with{tls: secure, provider: []signintest.Option{signintest.WithAccessTokenLifetime(10 * time.Hour)}})
 	p := map[bool]string{true: "__Host-", false: ""}[secure]
@@ -120,17 +120,17 @@ func cookieAttributes(t *testing.T, secure bool) {
 	for range 4 {
 		b.get("/sign-in")
 	}
-	wantCookies(t, "sixth attempt", b.get("/sign-in"), secure, p+"signin.tx.* 600", p+"signin.tx.* cleared")
+	wantCookies(t, "sixth sign-in started", b.get("/sign-in"), secure, p+"signin.tx.* 600", p+"signin.tx.* cleared")
 	wantCookies(t, "callback", b.signInAs(large(signintest.Alice(), twoEach)), secure,
 		p+"signin 86400", p+"signin.2 86400", p+"signin.tx.* cleared")
 	wantCookies(t, "next request", b.get("/account"), secure)
 	clock.add(6 * time.Hour)
-	wantCookies(t, "use written", b.get("/account"), secure, p+"signin 86400", p+"signin.2 86400")
+	wantCookies(t, "last use written", b.get("/account"), secure, p+"signin 86400", p+"signin.2 86400")
 	clock.add(4 * time.Hour)
 	wantCookies(t, "refreshed", b.get("/account"), secure, p+"signin 86400", p+"signin.2 86400")
 	copied := b.copyOf()
 	wantCookies(t, "signed out", b.do(http.MethodPost, "/sign-out"), secure, p+"signin cleared", p+"signin.2 cleared")
-	wantCookies(t, "a copy, found ended", copied.get("/"), secure)
+	wantCookies(t, "a copy, whose session has ended", copied.get("/"), secure)
 }
 
 func keysRotate(t *testing.T) {
@@ -147,7 +147,7 @@ func keysRotate(t *testing.T) {
 	wantSignedIn(t, keys(second, first), old, alice)
 	a.wantSignedOut(t, keys(second), old)
 
-	clock.add(6 * time.Hour) // a session is written again now
+	clock.add(6 * time.Hour) // the next request writes the session again
 	written := func(h http.Handler) string {
 		for _, c := range knock(h, "/", old).Cookies() {
 			if c.Name == "signin" {
@@ -157,15 +157,15 @@ func keysRotate(t *testing.T) {
 		t.Fatal("use: got no cookie; want it written again")
 		return ""
 	}
-	// The last key only opens: replicas that do not know it yet must open what the
-	// new ones seal.
+	// The last key only opens: replicas that do not know it yet must be able to open
+	// what the new ones seal.
 	wantSignedIn(t, keys(first), written(keys(first, second)), alice)
 	renewed := written(keys(second, first))
 	wantSignedIn(t, keys(second), renewed, alice)
 	a.wantSignedOut(t, keys(first), renewed)
 }
 
-// twoAuths is staff and customers of one shop: one provider, one client, the same
+// twoAuths has staff and customers of one shop: one provider, one client, the same
 // keys, and two cookie names.
 func twoAuths(t *testing.T) {
 	t.Parallel()
@@ -190,8 +190,8 @@ func twoAuths(t *testing.T) {
 		"a customer behind customers, then staff":         {customers.Load(staff.RequireAuth(page)), customer, "/staff/in"},
 		"a customer behind staff's guard, then customers": {staff.RequireAuth(customers.Load(page)), customer, "/staff/in"},
 		"a worker behind a guard, then customers'":        {staff.RequireAuth(customers.RequireAuth(page)), worker, "/sign-in"},
-		"both, and the innermost speaks: customers":       {staff.RequireAuth(customers.RequireAuth(page)), customer + "; " + worker, alice.Subject},
-		"both, and the innermost speaks: staff":           {customers.RequireAuth(staff.RequireAuth(page)), customer + "; " + worker, bob.Subject},
+		"both, and the innermost decides: customers":      {staff.RequireAuth(customers.RequireAuth(page)), customer + "; " + worker, alice.Subject},
+		"both, and the innermost decides: staff":          {customers.RequireAuth(staff.RequireAuth(page)), customer + "; " + worker, bob.Subject},
 		"a customer inside Load of staff":                 {customers.RequireAuth(staff.Load(page)), customer, notSignedIn},
 		"a customer's cookie renamed":                     {staff.RequireAuth(page), strings.Replace(customer, "customers=", "staff=", 1), "/staff/in"},
 	} {
@@ -208,7 +208,7 @@ func twoAuths(t *testing.T) {
 			}
 		})
 	}
-	t.Run("5.11 a transaction of one Auth is no good for the other", func(t *testing.T) {
+	t.Run("5.11 a transaction of one Auth is refused by the other", func(t *testing.T) {
 		tx := ours.get("/sign-in").Cookies()[0]
 		state := strings.TrimPrefix(tx.Name, "customers.tx.")
 		renamed := worker + "; staff.tx." + state + "=" + tx.Value

@@ -57,9 +57,9 @@ func TestGuards_ResponseWriterIsNotWrapped(t *testing.T) {
 	}
 }
 
-// Shared state in memory is bounded, and anyone may fill it. When it is full,
-// some operations fail, but earlier ones are not undone. Package
-// internal/sharedstate tests what is dropped and what is kept.
+// Shared state in memory is bounded, and anyone can fill it. Then some operations
+// fail, but earlier ones are not undone. Package internal/sharedstate tests what is
+// dropped and what is kept.
 func TestSharedState_Flood(t *testing.T) {
 	t.Parallel()
 	var full *sharedstate.Memory
@@ -76,27 +76,27 @@ func TestSharedState_Flood(t *testing.T) {
 	}
 	alice, bob, x := signintest.Alice(), signintest.Bob(), signintest.XUser()
 	hers, his, theirs := a.signedIn(alice), a.signedIn(bob), a.signedIn(x)
-	over := []string{hers.session()}
+	ended := []string{hers.session()}
 	hers.leave(http.MethodPost, "").want(t, http.StatusSeeOther, a.provider.URL)
 	before := theirs.session()
 	clock.add(time.Hour)
-	wantSignedIn(t, a.handler(), before, x) // refreshed, and the new cookie never arrives
+	wantSignedIn(t, a.handler(), before, x) // is refreshed, but the new cookie never arrives
 	holds := func() {
 		t.Helper()
-		for _, cookies := range over {
+		for _, cookies := range ended {
 			a.wantSignedOut(t, a.handler(), cookies)
 		}
 		wantSignedIn(t, a.handler(), before, x)
 		a.used(t, 1) // the successor is still known
 	}
 
-	flood("u") // with sign-ins, as far as there is room
+	flood("u") // with sign-ins, as many as fit
 	visitor := a.browser()
 	visitor.signInAs(bob).want(t, http.StatusServiceUnavailable, "")
 	if visitor.cookie("signin") != "" {
 		t.Error("a sign-in that does not fit: got a session; want none")
 	}
-	over = append(over, his.session())
+	ended = append(ended, his.session())
 	a.notify(a.provider.LogoutToken(bob.Subject, "")).want(t, http.StatusOK, "")
 	holds()
 
@@ -108,20 +108,20 @@ func TestSharedState_Flood(t *testing.T) {
 	if !strings.Contains(got.body, "You are signed out in this browser only") {
 		t.Errorf("a sign-out that does not fit: got %q; want a page that says so", got.body)
 	}
-	flood("x") // and with ends of the provider's
+	flood("x") // and with ends by the provider
 	a.notify(a.provider.LogoutToken(x.Subject, "")).want(t, http.StatusServiceUnavailable, "")
-	wantSignedIn(t, a.handler(), before, x) // as the page has said
+	wantSignedIn(t, a.handler(), before, x) // as the page said
 
 	clock.add(time.Minute)
 	a.notify(a.provider.LogoutToken(x.Subject, "")).want(t, http.StatusOK, "")
-	for _, cookies := range append(over, before) {
+	for _, cookies := range append(ended, before) {
 		a.wantSignedOut(t, a.handler(), cookies)
 	}
 	visitor.signInAs(bob).want(t, http.StatusSeeOther, "/")
 }
 
-// A sign-in can be completed once. A callback that arrives while the provider
-// is down does not count.
+// A sign-in can be completed once, but a callback that arrives while the provider is
+// down does not use it up.
 func TestSharedState_CallbackWhileTheProviderIsDown(t *testing.T) {
 	t.Parallel()
 	a, clock, _ := refreshing(t, nil)

@@ -15,9 +15,9 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// badly asks for a token that must not be given, and checks how many token
+// wantTokenError asks for a token that must not be given, and checks how many token
 // requests that causes.
-func (a *app) badly(t *testing.T, when string, ctx context.Context, code signin.Code, requests int, opts ...signin.TokenOption) {
+func (a *app) wantTokenError(t *testing.T, when string, ctx context.Context, code signin.Code, requests int, opts ...signin.TokenOption) {
 	t.Helper()
 	before := a.provider.Stats().Refreshes
 	token, err := signin.AccessToken(ctx, opts...)
@@ -25,11 +25,11 @@ func (a *app) badly(t *testing.T, when string, ctx context.Context, code signin.
 	if got := a.provider.Stats().Refreshes - before; got != requests {
 		t.Errorf("%s: got %d token requests; want %d", when, got, requests)
 	}
-	a.silent(t, err)
+	a.wantNoSecretTold(t, err)
 }
 
-// silent checks that neither an error nor the log holds a secret.
-func (a *app) silent(t *testing.T, err error) {
+// wantNoSecretTold checks that neither an error nor the log holds a secret.
+func (a *app) wantNoSecretTold(t *testing.T, err error) {
 	t.Helper()
 	said := a.log.String() + fmt.Sprintf("%v %+v %#v", err, err, err)
 	for _, secret := range a.provider.Secrets() {
@@ -55,7 +55,7 @@ func TestAccessToken_NotSignedIn(t *testing.T) {
 	} {
 		behind(t, row.guard, row.cookies, func(ctx context.Context) {
 			for _, opts := range [][]signin.TokenOption{nil, {signin.ForResource(apiA)}, {signin.ForResource("urn:unknown")}} {
-				a.badly(t, name, ctx, row.code, 0, opts...)
+				a.wantTokenError(t, name, ctx, row.code, 0, opts...)
 			}
 		}, "Authorization: Bearer "+a.provider.AccessToken(signintest.Alice().Subject, apiA))
 	}
@@ -66,14 +66,14 @@ func TestAccessToken_NotSignedIn(t *testing.T) {
 				t.Fatalf("got error %v; want a token", err)
 			}
 			signOutWith(a.handler(), mine)
-			a.badly(t, "a new token", ctx, signin.ErrNotSignedIn, 0, signin.ForResource(apiA))
-			a.badly(t, "a token that is kept", ctx, signin.ErrNotSignedIn, 0, signin.ForResource(apiB))
+			a.wantTokenError(t, "a new token", ctx, signin.ErrNotSignedIn, 0, signin.ForResource(apiA))
+			a.wantTokenError(t, "a token that is kept", ctx, signin.ErrNotSignedIn, 0, signin.ForResource(apiB))
 		})
 	})
 }
 
-// A refusal is about one audience: the provider is asked again each time,
-// tokens for other audiences are not affected, and the session continues.
+// A refusal concerns one audience: the provider is asked again each time, tokens for
+// other audiences are not affected, and the session goes on.
 func TestAccessToken_Refused(t *testing.T) {
 	t.Parallel()
 	org, api := signin.ForOrganization("org_one"), signin.ForResource(apiC)
@@ -81,7 +81,7 @@ func TestAccessToken_Refused(t *testing.T) {
 		name     string
 		config   func(*signin.Config)
 		provider []signintest.Option
-		later    func(*signin.Config) // a deployment after the sign-in
+		later    func(*signin.Config) // changes made after the sign-in
 		fault    signintest.Fault
 		opts     []signin.TokenOption
 		code     signin.Code
@@ -126,7 +126,7 @@ func TestAccessToken_Refused(t *testing.T) {
 					if row.fault != "" {
 						a.provider.Inject(row.fault)
 					}
-					a.badly(t, row.name, ctx, row.code, row.requests, row.opts...)
+					a.wantTokenError(t, row.name, ctx, row.code, row.requests, row.opts...)
 					a.provider.Clear()
 					hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA))
 				}
@@ -161,14 +161,14 @@ func TestAccessToken_ProviderInTrouble(t *testing.T) {
 			a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 				hasToken(t, ctx, audience{Aud: apiB}, signin.ForResource(apiB))
 				row.begin(a, slow)
-				a.badly(t, row.name, ctx, row.code, row.seen, signin.ForResource(apiA))
+				a.wantTokenError(t, row.name, ctx, row.code, row.seen, signin.ForResource(apiA))
 				a.provider.Up()
 				a.provider.Clear()
 				clock.add(2*time.Second - 1)
-				a.badly(t, "within the back-off", ctx, signin.ErrProviderUnavailable, 0, signin.ForResource(apiA))
-				a.badly(t, "another audience", ctx, signin.ErrProviderUnavailable, 0, signin.ForOrganization("org_one"))
-				hasToken(t, ctx, audience{Aud: apiB}, signin.ForResource(apiB)) // which is kept
-				own(t, ctx)                                                     // which is still good
+				a.wantTokenError(t, "within the back-off", ctx, signin.ErrProviderUnavailable, 0, signin.ForResource(apiA))
+				a.wantTokenError(t, "another audience", ctx, signin.ErrProviderUnavailable, 0, signin.ForOrganization("org_one"))
+				hasToken(t, ctx, audience{Aud: apiB}, signin.ForResource(apiB)) // is kept
+				own(t, ctx)                                                     // is still good
 				clock.add(1)
 				hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA))
 			})
@@ -185,15 +185,15 @@ func TestAccessToken_OwnWhileTheProviderIsInTrouble(t *testing.T) {
 	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 		clock.add(time.Hour - 10*time.Second)
 		a.provider.Down()
-		own(t, ctx) // which is due, and still good
+		own(t, ctx) // is due, but still good
 		clock.add(10 * time.Second)
-		a.badly(t, "expired", ctx, signin.ErrProviderUnavailable, 0)
+		a.wantTokenError(t, "expired", ctx, signin.ErrProviderUnavailable, 0)
 		a.provider.Up()
 		clock.add(4*time.Second - 1)
-		a.badly(t, "within the back-off", ctx, signin.ErrProviderUnavailable, 0)
+		a.wantTokenError(t, "within the back-off", ctx, signin.ErrProviderUnavailable, 0)
 		clock.add(1)
-		a.provider.Inject(faults.TokenForbidden) // which is not about a membership here
-		a.badly(t, "403", ctx, signin.ErrProviderMisconfigured, 1)
+		a.provider.Inject(faults.TokenForbidden) // without an organization, not about a membership
+		a.wantTokenError(t, "403", ctx, signin.ErrProviderMisconfigured, 1)
 		a.provider.Clear()
 		clock.add(8 * time.Second)
 		if got := own(t, ctx); !got.Expiry.Equal(clock.now().Add(time.Hour)) {
@@ -220,9 +220,9 @@ func TestAccessToken_SessionEndedByTheProvider(t *testing.T) {
 				own(t, ctx)
 				clock.add(row.after)
 				a.provider.Suspend(signintest.Alice().Subject)
-				a.badly(t, "suspended", ctx, signin.ErrNotSignedIn, 1, row.opts...)
+				a.wantTokenError(t, "suspended", ctx, signin.ErrNotSignedIn, 1, row.opts...)
 				a.provider.Reinstate(signintest.Alice().Subject)
-				a.badly(t, "after it", ctx, signin.ErrNotSignedIn, 0, signin.ForResource(apiB))
+				a.wantTokenError(t, "after it", ctx, signin.ErrNotSignedIn, 0, signin.ForResource(apiB))
 			})
 			got := b.get("/account")
 			got.want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
@@ -252,27 +252,27 @@ func TestAccessToken_SharedStateBroken(t *testing.T) {
 						}
 						return nil
 					})
-					a.badly(t, op, ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
+					a.wantTokenError(t, op, ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
 					shared.before(nil)
 					clock.add(time.Minute)
 				}
 				hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA))
 				clock.add(time.Hour)
 				shared.before(func(string, string) error { return broken })
-				a.badly(t, "the session's own", ctx, signin.ErrSharedUnavailable, 0)
+				a.wantTokenError(t, "the session's own", ctx, signin.ErrSharedUnavailable, 0)
 			})
 		})
 	}
-	t.Run("if it cannot be written that the provider ended the session, the request fails", func(t *testing.T) {
+	t.Run("if the provider ends the session and that cannot be written, the request fails", func(t *testing.T) {
 		t.Parallel()
 		a, clock, shared := granting(t, nil)
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
 			shared.failing(func(op string) bool { return op == "add e" })
 			a.provider.Suspend(signintest.Alice().Subject)
-			a.badly(t, "suspended", ctx, signin.ErrSharedUnavailable, 1, signin.ForResource(apiA))
+			a.wantTokenError(t, "suspended", ctx, signin.ErrSharedUnavailable, 1, signin.ForResource(apiA))
 			shared.before(nil)
 			clock.add(2 * time.Second)
-			a.badly(t, "written", ctx, signin.ErrNotSignedIn, 1, signin.ForResource(apiA))
+			a.wantTokenError(t, "written", ctx, signin.ErrNotSignedIn, 1, signin.ForResource(apiA))
 		})
 	})
 }
@@ -288,8 +288,8 @@ func (l leased) Add(ctx context.Context, key string, value []byte, ttl time.Dura
 	return l.mapState.Add(ctx, key, value, ttl)
 }
 
-// If the replica that holds the lease waits for the provider, the error is not
-// about the shared state.
+// If another replica holds the lease, it is waiting for the provider, so the error is
+// about the provider and not about shared state.
 func TestAccessToken_AnotherReplicaHoldsTheLease(t *testing.T) {
 	t.Parallel()
 	a, _, shared := granting(t, nil)
@@ -298,7 +298,7 @@ func TestAccessToken_AnotherReplicaHoldsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		replica := a.another(t)
 		replica.within(t, cookies, func(ctx context.Context) {
-			replica.badly(t, "another replica has the lease", ctx, signin.ErrProviderUnavailable, 0, signin.ForResource(apiA))
+			replica.wantTokenError(t, "another replica has the lease", ctx, signin.ErrProviderUnavailable, 0, signin.ForResource(apiA))
 		})
 	})
 }
@@ -326,17 +326,17 @@ func TestAccessToken_NoRefreshToken(t *testing.T) {
 			}
 			clock.add(time.Hour - 1)
 			own(t, ctx)
-			a.badly(t, "a resource", ctx, signin.ErrProviderMisconfigured, 0, signin.ForResource(apiA))
-			a.badly(t, "an organization", ctx, signin.ErrProviderMisconfigured, 0, signin.ForOrganization("org_one"))
+			a.wantTokenError(t, "a resource", ctx, signin.ErrProviderMisconfigured, 0, signin.ForResource(apiA))
+			a.wantTokenError(t, "an organization", ctx, signin.ErrProviderMisconfigured, 0, signin.ForOrganization("org_one"))
 			clock.add(1)
-			a.badly(t, "expired", ctx, signin.ErrProviderMisconfigured, 0)
+			a.wantTokenError(t, "expired", ctx, signin.ErrProviderMisconfigured, 0)
 		})
 	})
 	t.Run("when the access token did not fit its cookie", func(t *testing.T) {
 		t.Parallel()
 		a, _, _ := granting(t, without(func(body map[string]any) { body["access_token"] = strings.Repeat("x", 8<<10) }))
 		a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-			a.badly(t, "its own", ctx, signin.ErrProviderMisconfigured, 0)
+			a.wantTokenError(t, "its own", ctx, signin.ErrProviderMisconfigured, 0)
 		})
 	})
 }
@@ -355,7 +355,7 @@ func TestAccessToken_CallerLeaves(t *testing.T) {
 		<-begun
 		leave()
 		err := <-left
-		wantCode(t, "the caller that left", nil, err, signin.ErrProviderUnavailable)
+		wantCode(t, "the caller who left", nil, err, signin.ErrProviderUnavailable)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v; want context.Canceled in it", err)
 		}

@@ -29,7 +29,7 @@ func spending(t *testing.T) (*app, *stopped, *mapState) {
 	return a, clock, shared
 }
 
-// spend visits the page that asks for tokens, which changes no cookie.
+// spend visits the page that asks for tokens, and wants no cookie changed.
 func (b *browser) spend(t *testing.T, apis ...string) {
 	t.Helper()
 	got := b.get("/spend?" + url.Values{"api": apis}.Encode())
@@ -37,9 +37,8 @@ func (b *browser) spend(t *testing.T, apis ...string) {
 	wantCookies(t, "spending", got, false)
 }
 
-// A refresh token that comes with a page's access tokens arrives after the
-// header of the page's answer has been sent, so the browser gets it with a
-// later answer.
+// A refresh token that comes with access tokens for a page arrives after the header
+// of the page's answer, so the browser gets it with a later answer.
 func TestRotation_DuringAPage(t *testing.T) {
 	t.Parallel()
 	t.Run("the next request carries the old cookie and gets the new generation", func(t *testing.T) {
@@ -56,7 +55,7 @@ func TestRotation_DuringAPage(t *testing.T) {
 			t.Error("the next request: got the same session; want the new generation")
 		}
 		wantCookies(t, "the one after", b.get("/account"), false)
-		clock.add(5 * time.Second) // longer than the provider forgives
+		clock.add(5 * time.Second) // longer than the provider tolerates reuse
 		b.spend(t, apiA, apiB)
 		a.used(t, 2)
 		for range 2 {
@@ -67,8 +66,8 @@ func TestRotation_DuringAPage(t *testing.T) {
 	})
 }
 
-// The handler of a stream runs for hours with the cookie that it began with, while
-// its browser sends nothing.
+// The handler of a stream runs for hours with the cookie with which it began, while
+// the browser sends nothing.
 func TestRotation_HandlerRunsForHours(t *testing.T) {
 	t.Parallel()
 	a, clock, _ := granting(t, nil, signintest.WithRefreshRotation())

@@ -21,8 +21,8 @@ const (
 	orgScope         = "urn:logto:scope:organizations"
 )
 
-// granting is an application that may have tokens for three resources, and for
-// the organizations of its users.
+// granting is an application that may get tokens for three resources, and for the
+// organizations of its users.
 func granting(t *testing.T, config func(*signin.Config), opts ...signintest.Option) (*app, *stopped, *mapState) {
 	t.Helper()
 	return refreshing(t, func(c *signin.Config) {
@@ -64,7 +64,7 @@ type audience struct {
 	Organization string `json:"organization_id"`
 }
 
-// hasToken asks for a token of Alice's and checks what it is for.
+// hasToken asks for a token of Alice and checks what it is for.
 func hasToken(t *testing.T, ctx context.Context, want audience, opts ...signin.TokenOption) *oauth2.Token {
 	t.Helper()
 	token, err := signin.AccessToken(ctx, opts...)
@@ -151,7 +151,7 @@ func TestAccessToken(t *testing.T) {
 	}
 }
 
-// How access tokens are kept and sealed is shown by internal/sharedstate.
+// Package internal/sharedstate tests how access tokens are kept and sealed.
 func TestAccessToken_SharedByReplicas(t *testing.T) {
 	t.Parallel()
 	a, _, shared := granting(t, nil)
@@ -179,7 +179,7 @@ func TestAccessToken_SharedByReplicas(t *testing.T) {
 	}
 	shared.values[keys[0]], shared.values[keys[1]] = shared.values[keys[1]], shared.values[keys[0]]
 	a.within(t, cookies, func(ctx context.Context) {
-		a.badly(t, "values of other keys", ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
+		a.wantTokenError(t, "values of other keys", ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
 	})
 }
 
@@ -205,7 +205,7 @@ func TestAccessToken_DidNotFitItsCookie(t *testing.T) {
 	if len(forms) != 1 || forms[0].Has("resource") || forms[0].Has("organization_id") {
 		t.Errorf("token requests: got %v; want one without an audience", forms)
 	}
-	clock.add(time.Hour) // the request that refreshes the session has its new token at hand
+	clock.add(time.Hour) // the next request refreshes the session, and so has the new token
 	a.within(t, cookies, func(ctx context.Context) {
 		if own(t, ctx).AccessToken == first {
 			t.Error("an hour later: got the first token; want a new one")
@@ -255,8 +255,8 @@ func TestTransport_HTTPClientWithoutATransport(t *testing.T) {
 	})
 }
 
-// An API that refuses every token, since its clock is wrong or it means harm, must
-// not turn calls into token requests, and those into generations of a session.
+// An API that refuses every token, by mistake or to do harm, must not cause a token
+// request for each call, and with that a new generation of the session.
 func TestTransport_APIRefusesEveryToken(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]signin.TokenOption{"a resource's": {signin.ForResource(apiA)}, "the session's own": nil} {
@@ -274,14 +274,14 @@ func TestTransport_APIRefusesEveryToken(t *testing.T) {
 					}
 				}
 			}
-			first := len(opts) // the token to begin with, of a resource
+			first := len(opts) // requests for the first token: one for a resource's
 			for range 2 {
 				a.within(t, b.session(), call)
 				a.used(t, first+1)
 			}
 			clock.add(time.Minute)
 			a.within(t, b.session(), call)
-			a.used(t, first+1+len(opts)) // the session's own is refused, and then the one in its place that is kept
+			a.used(t, first+1+len(opts)) // the session's own is replaced by the newer one that is kept
 			b.get("/account").want(t, http.StatusOK, "")
 		})
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// api is an API's server: it keeps what it was asked, and refuses some tokens.
+// api is the server of an API. It records calls, and refuses some tokens.
 type api struct {
 	*httptest.Server
 	answer http.HandlerFunc // after a token was accepted; nil for 200
@@ -62,7 +62,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// asked returns what the server was asked since the last time.
+// asked returns the calls since the last time.
 func (a *api) asked() []call {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,8 +84,8 @@ func calling(t *testing.T, opts ...signintest.Option) (*app, *stopped, *mapState
 	return granting(t, func(c *signin.Config) { c.HTTPClient = &http.Client{Transport: ownTransport} }, opts...)
 }
 
-// clientOf returns a client whose requests come from the user of a context, and
-// keep their own deadlines.
+// clientOf returns a client that sends requests as the user of a context. They keep
+// their own deadlines.
 func clientOf(ctx context.Context, origin string, opts ...signin.TokenOption) *http.Client {
 	tr := signin.Transport(origin, opts...)
 	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -130,8 +130,8 @@ func newRequest(t *testing.T, method, target string, body io.Reader) *http.Reque
 	return r
 }
 
-// Requests have the token of the context's user. Where Auths are nested, user and
-// HTTPClient are those of the innermost.
+// Requests have the token of the context's user. If Auths are nested, the user and
+// HTTPClient of the innermost one are used.
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	a, _, _ := calling(t)
@@ -169,7 +169,7 @@ func TestTransport(t *testing.T) {
 	}))), "/", session).want(t, http.StatusOK, "")
 	a.used(t, 2)
 
-	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))} // several people use one
+	c := &http.Client{Transport: signin.Transport(srv.URL, signin.ForResource(apiA))} // one for several people
 	for _, person := range []signintest.User{signintest.Alice(), signintest.XUser()} {
 		a.within(t, a.signedIn(person).session(), func(ctx context.Context) {
 			reads(t, c, newRequest(t, http.MethodGet, srv.URL, nil).WithContext(ctx))
@@ -228,7 +228,7 @@ func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 	})
 }
 
-// In a handler's unit test the token is the one of the test's user.
+// In a handler's unit test, requests have the token of the test's user.
 func TestTransport_TestUser(t *testing.T) {
 	t.Parallel()
 	srv := newAPI(t)
@@ -238,7 +238,7 @@ func TestTransport_TestUser(t *testing.T) {
 	ask := func(r *http.Request) (*http.Response, error) {
 		return c.Do(newRequest(t, http.MethodGet, srv.URL, nil).WithContext(r.Context()))
 	}
-	srv.refuse("given") // and there is no other
+	srv.refuse("given") // the only token
 	resp, err := ask(given)
 	if calls := srv.asked(); err != nil || resp.StatusCode != 401 || len(calls) != 1 || calls[0].authorization != "Bearer given" {
 		t.Errorf("refused: got %v, %v, %+v; want the API's refusal, after one request", resp, err, calls)
@@ -256,7 +256,7 @@ func TestTransport_TestUser(t *testing.T) {
 	}
 }
 
-// proxying is an Auth without a provider, for tests' users, with ownTransport for APIs.
+// proxying is an Auth without a provider, for test users, with ownTransport for APIs.
 func proxying(t *testing.T, base, cookieName string) *signin.Auth {
 	t.Helper()
 	return newAuth(t, signin.Config{
@@ -265,9 +265,9 @@ func proxying(t *testing.T, base, cookieName string) *signin.Auth {
 	})
 }
 
-// The token goes to its origin only, also where requests are redirected away and back.
-// The cookies of this application are not sent on: an API that got them could act as
-// the user in this application.
+// The token goes to its origin only, even if requests are redirected away and back.
+// This package's cookies are not passed on: an API that got them could act as the user
+// in this application.
 func TestTransport_RedirectedAndBack(t *testing.T) {
 	t.Parallel()
 	const https, http8080 = "https://app.example.test", "http://localhost:8080"
@@ -312,7 +312,7 @@ func TestTransport_RedirectedAndBack(t *testing.T) {
 						t.Fatalf("%s: got %v, %v; want 200", target, resp, err)
 					}
 					resp.Body.Close()
-					// A CheckRedirect must not find a token in it.
+					// CheckRedirect must not find a token in the answer's request.
 					if h := resp.Request.Header; h.Get("Authorization") != "" && h.Get("Authorization") != "Basic from-the-browser" {
 						t.Errorf("%s: got an answer to a request with %v; want the caller's", target, h)
 					}
@@ -375,7 +375,7 @@ func TestTransport_NoUser(t *testing.T) {
 				}
 			}
 			if len(row.targets) == 1 {
-				// Another origin needs no token, and the incoming one is not sent there.
+				// Another origin needs no token, and does not get the incoming one.
 				out := newRequest(t, http.MethodGet, other.URL, nil).WithContext(in.Context())
 				out.Header = in.Header.Clone()
 				reads(t, &http.Client{Transport: tr}, out)
@@ -388,7 +388,7 @@ func TestTransport_NoUser(t *testing.T) {
 	}
 }
 
-// settings.Origin has the table.
+// The table is in the tests of settings.Origin.
 func TestTransport_NotAnOrigin(t *testing.T) {
 	t.Parallel()
 	said := panicOf(func() { signin.Transport("https://u:p@api.example.com") })

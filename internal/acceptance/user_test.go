@@ -36,12 +36,12 @@ func TestUserFrom(t *testing.T) {
 			Subject: "alice0000001", Name: "Alice Example", Username: "alice", Email: "alice@example.test", EmailVerified: true,
 			PhoneNumber: "15550000001", Picture: "https://pictures.example.test/alice.png", Roles: []string{"admin", "editor"},
 			Organizations: []string{"org_one", "org_two"}, OrganizationRoles: []string{"org_one:owner", "org_two:member"}}},
-		{"null is nothing", signintest.XUser(), signin.User{Subject: "x00000000001", Name: "Xavier Example"}},
+		{"null is the zero value", signintest.XUser(), signin.User{Subject: "x00000000001", Name: "Xavier Example"}},
 		{"values of another type are absent", signintest.User{Subject: "s1", Claims: map[string]any{
 			"roles": "admin", "organizations": map[string]any{"org_one": true}, "organization_roles": []any{"org_one:owner", 1},
 			"email_verified": "true", "name": 5, "email": []string{"a@example.test"}, "picture": true}},
 			signin.User{Subject: "s1"}},
-		{"a claim in a claim is not the claim", signintest.User{Subject: "s2", Claims: map[string]any{
+		{"claims within claims do not count", signintest.User{Subject: "s2", Claims: map[string]any{
 			"custom": map[string]any{"sub": "alice0000001", "roles": []string{"admin"}, "email": "a@example.test", "email_verified": true}}},
 			signin.User{Subject: "s2"}},
 		{"an address that is not verified", signintest.User{Subject: "s3", Email: "a@example.test", Claims: map[string]any{"email_verified": false}},

@@ -18,7 +18,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// describing is an application that may see all of userinfo at Logto.
+// describing is granting with the scopes for all of Logto's userinfo.
 func describing(t *testing.T, config func(*signin.Config), opts ...signintest.Option) (*app, *stopped, *mapState) {
 	t.Helper()
 	return granting(t, func(c *signin.Config) {
@@ -97,8 +97,8 @@ func TestFetchUserInfo(t *testing.T) {
 	}
 }
 
-// What does not fit the application's type is an error of encoding/json that names
-// the claim, and nothing is returned that was decoded in part.
+// For a claim that does not fit the application's type there is an error of
+// encoding/json that names it, and nothing that was decoded in part.
 func TestFetchUserInfo_ClaimDoesNotFit(t *testing.T) {
 	t.Parallel()
 	a, _, _ := describing(t, nil)
@@ -144,7 +144,7 @@ func TestFetchUserInfo_BadAnswers(t *testing.T) {
 		{"without a subject", faults.UserInfoSubjectMissing, signin.ErrProviderRejected, 1, 0},
 		{"that is down", faults.UserInfo500, signin.ErrProviderUnavailable, 1, 0},
 		{"that redirects", faults.UserInfoRedirect, signin.ErrProviderMisconfigured, 1, 0},
-		{"that takes no token, tried twice and no more", faults.UserInfo401, signin.ErrProviderRejected, 2, 1},
+		{"that refuses every token, asked twice and no more", faults.UserInfo401, signin.ErrProviderRejected, 2, 1},
 		{"that the provider does not have", faults.DiscoveryNoUserInfo, signin.ErrProviderMisconfigured, 0, 0},
 	} {
 		t.Run("userinfo "+row.name, func(t *testing.T) {
@@ -158,8 +158,8 @@ func TestFetchUserInfo_BadAnswers(t *testing.T) {
 			}
 			a.used(t, row.refreshes)
 			a.provider.Clear()
-			a.silent(t, nil)
-			shows(t, "the next page", b.get("/account"), signintest.Alice().Subject) // it says nothing about the session
+			a.wantNoSecretTold(t, nil)
+			shows(t, "the next page", b.get("/account"), signintest.Alice().Subject) // the session goes on
 		})
 	}
 }
@@ -174,7 +174,7 @@ func TestFetchUserInfo_TokenRefused(t *testing.T) {
 			if form["resource"] != nil {
 				t.Errorf("got %v; want a request for userinfo's own token", form)
 			}
-			a.provider.Clear() // the new token is taken
+			a.provider.Clear() // so that the new token is accepted
 		})
 		if got := told[info](t, ctx); got.Subject != signintest.Alice().Subject {
 			t.Errorf("got %+v; want Alice", got)

@@ -15,8 +15,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// browser has cookies of the application and of the provider. Its tabs are
-// operations that use it at once.
+// browser has cookies of the application and of the provider. Operations that use it
+// at once are its tabs.
 type browser struct {
 	*world
 	name string
@@ -25,7 +25,7 @@ type browser struct {
 
 var atApp = &url.URL{Scheme: "http", Host: appHost, Path: "/"}
 
-// browser is a new browser. Unless it is empty, value is its session cookie.
+// browser returns a new browser. Unless it is empty, value is its session cookie.
 func (w *world) browser(name, value string) *browser {
 	jar, _ := cookiejar.New(nil) // which never fails
 	if value != "" {
@@ -51,7 +51,7 @@ func (b *browser) addCookies(r *http.Request) {
 	}
 }
 
-// do is one thing that a person does.
+// do does one thing that a person may do.
 func (b *browser) do(ctx context.Context, random *rand.Rand) {
 	switch n := random.IntN(20); {
 	case n < 5:
@@ -88,8 +88,8 @@ func (b *browser) ask(ctx context.Context, method, target string, made *session,
 		r.Header.Set(header[i], header[i+1])
 	}
 	b.addCookies(r)
-	// What was sent counts, and not what the jar holds later: another tab may have
-	// had an answer meanwhile.
+	// The cookie that was sent counts, and not what the jar holds later: another tab
+	// may have got an answer meanwhile.
 	value := ""
 	if c, err := r.Cookie(cookieName); err == nil {
 		value = c.Value

@@ -27,10 +27,10 @@ type session struct {
 	spent       map[string]bool      // refresh tokens that were rotated away
 	underWay    int                  // token requests
 	generations int                  // at the provider: token requests that have made a new one
-	due         map[string]time.Time // by audience: no token request comes before
+	due         map[string]time.Time // by audience: no token request may come before this
 
 	mayHaveEnded string // what may have ended it, or ""
-	ended        string // what has ended it and was answered, or ""
+	ended        string // what has ended it for certain, or ""
 	unwanted     bool   // its end was asked for, other than by a new sign-in
 	replaced     bool   // a new sign-in began with it
 	replaces     *cookie
@@ -77,12 +77,12 @@ func (l *logout) ends(s *session) bool {
 	return l.names(s) && (s.issued <= l.issued || s.issued <= l.issued+10 && s.authTime <= l.issued)
 }
 
-// ledger notes what happens, and what must not have.
+// ledger notes what happens, and the violations of what must hold.
 type ledger struct {
 	kind
 	mu           sync.Mutex // guards what follows
 	undiscovered bool       // a fault has hit a request for the metadata
-	keyIsNew     bool       // a fetch of the provider's keys that is under way does not bring the new one
+	keyIsNew     bool       // a fetch of the provider's keys that is under way may miss the new one
 	sessions     []*session
 	byNonce      map[string]*session
 	byToken      map[string]*session // refresh and access tokens
@@ -108,7 +108,7 @@ func (l *ledger) locked(f func()) {
 	f()
 }
 
-// violation notes that something happened that must not. l.mu is held.
+// violation notes something that must not happen. l.mu is held.
 func (l *ledger) violation(format string, args ...any) {
 	l.violations = append(l.violations, fmt.Sprintf(format, args...))
 }
@@ -139,8 +139,8 @@ func (l *ledger) signInBegun(nonce string, from, by time.Time) *session {
 	return s
 }
 
-// isShown notes that a request comes with a cookie. It returns what has certainly
-// ended the cookie's session before.
+// isShown notes that a request comes with a cookie, and returns the cookie and what
+// has certainly ended its session before.
 func (l *ledger) isShown(value string) (c *cookie, ended string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,7 +157,7 @@ func (l *ledger) checkPage(p page, sent *cookie, ended string) {
 	case p.User == "" && sent == nil:
 	case p.User == "":
 		l.counts["pages without a user"]++
-		if l.mayBeOver(sent.of) == "" && !sent.stale() {
+		if l.mayHaveEnded(sent.of) == "" && !sent.stale() {
 			l.violation("4: %s was signed out without a reason", sent.of.subject)
 		}
 	case sent == nil:
@@ -165,12 +165,12 @@ func (l *ledger) checkPage(p page, sent *cookie, ended string) {
 	case ended != "":
 		l.violation("1: a session is used after its end by %s", ended)
 	case p.Nonce != sent.of.nonce || p.User != sent.of.subject || p.Sub != p.User || p.Sid != sent.of.sid:
-		l.violation("2: a page says %s in a session of %s", p.User, sent.of.subject)
+		l.violation("2: a page in a session of %[2]s is for %[1]s", p.User, sent.of.subject)
 	case p.Error == "not_signed_in":
-		if l.mayBeOver(sent.of) == "" && !sent.stale() {
+		if l.mayHaveEnded(sent.of) == "" && !sent.stale() {
 			l.violation("4: a living session has no access token")
 		}
-	case p.Error != "" && !l.faulty && l.mayBeOver(sent.of) == "":
+	case p.Error != "" && !l.faulty && l.mayHaveEnded(sent.of) == "":
 		l.violation("4: there is no access token: %s", p.Error)
 	case p.Token != "":
 		l.counts["access tokens"]++
@@ -180,8 +180,8 @@ func (l *ledger) checkPage(p page, sent *cookie, ended string) {
 	}
 }
 
-// mayBeOver says why a session may be over, or "". l.mu is held.
-func (l *ledger) mayBeOver(s *session) string {
+// mayHaveEnded says what may have ended a session, or "". l.mu is held.
+func (l *ledger) mayHaveEnded(s *session) string {
 	if s.mayHaveEnded != "" {
 		return s.mayHaveEnded
 	}
@@ -227,15 +227,15 @@ func (l *ledger) mayBeLoggedOut(s *session) bool {
 	})
 }
 
-// stale reports whether a cookie may have been left behind: its browser has got
-// two later ones, each two hours after the other.
+// stale reports whether a cookie may be stale: its browser has got two later ones,
+// two hours apart.
 func (c *cookie) stale() bool {
 	return time.Since(c.at) >= 4*time.Hour && c.of.generations >= c.generations+2
 }
 
-// setCookie notes a cookie that an answer has set in place of the one that was
-// sent. The answer may have been on its way for long, so that all that is known
-// is that it is of a later generation.
+// setCookie notes a cookie that an answer has set in place of the one that was sent.
+// The answer may have been on its way for long, so all that is known is that the
+// cookie is of a later generation.
 func (l *ledger) setCookie(value string, s *session, sent *cookie) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -272,10 +272,10 @@ func (l *ledger) afterCallback(status int, made *session, subject string) {
 		if len(made.cookies) > 0 {
 			l.violation("4: a callback was answered %d with a session", status)
 		}
-		if l.mayBeOver(made) == "" && !l.suspended[subject] && !l.faulty && !l.keyIsNew {
+		if l.mayHaveEnded(made) == "" && !l.suspended[subject] && !l.faulty && !l.keyIsNew {
 			l.violation("4: a callback was answered %d", status)
 		}
-		// The application may give back what it received for this sign-in.
+		// The application may revoke what it received for this sign-in.
 		made.mayHaveEnded, made.unwanted = "a sign-in that failed", true
 		return
 	}
@@ -286,8 +286,8 @@ func (l *ledger) afterCallback(status int, made *session, subject string) {
 	if made.replaces == nil {
 		return
 	}
-	// A sign-out that could not be written, as its answer said, has removed the
-	// session from a store on the server, where the sign-in did not find it.
+	// A sign-out that could not be written has removed the session from a store on
+	// the server, so the sign-in did not find it to end it.
 	old := made.replaces.of
 	if lost := l.faulty && l.files && old.mayHaveEnded == signedOut; !lost {
 		old.ended = cmp.Or(old.ended, signedIn)
@@ -301,10 +301,10 @@ func (l *ledger) beforeSignOut(sent *cookie) {
 	if sent == nil {
 		return
 	}
-	// After another end, the sign-out is not to touch the grant, which may be that of
-	// a new session, unless it could not be found out.
-	over := l.hasEnded(sent.of)
-	sent.of.unwanted = sent.of.unwanted || over == "" || over == signedOut || l.faulty
+	// After another end, the sign-out must not revoke the grant, which may be that of
+	// a new session, unless a fault keeps it from learning of that end.
+	ended := l.hasEnded(sent.of)
+	sent.of.unwanted = sent.of.unwanted || ended == "" || ended == signedOut || l.faulty
 	sent.of.mayHaveEnded = signedOut
 }
 
@@ -344,7 +344,7 @@ func (l *ledger) tokenRequest(form url.Values) (answered func(status int, body [
 			s.underWay--
 		}
 		if status != http.StatusOK {
-			if s != nil && s.harm != "" { // for a token used twice, which the provider may have answered by revoking all
+			if s != nil && s.harm != "" { // the token was used twice, and the provider may have revoked the grant
 				l.revoked[s.sid] = time.Now()
 			}
 			return
@@ -383,8 +383,8 @@ func (l *ledger) refreshBegins(s *session, token string) {
 
 const (
 	tokenLife = time.Hour
-	// early is how long before its expiry a token is renewed, and two seconds that
-	// may be lost to rounding.
+	// early is how long before its expiry a token is renewed, plus two seconds that
+	// rounding may cost.
 	early = time.Minute + 2*time.Second
 )
 
@@ -415,7 +415,7 @@ func (l *ledger) received(s *session, form url.Values, got tokens, lost bool) {
 	s.due[audience] = now.Add(tokenLife - early)
 }
 
-// revocation notes that a refresh token is given back.
+// revocation notes that a refresh token is revoked.
 func (l *ledger) revocation(token string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -425,18 +425,18 @@ func (l *ledger) revocation(token string) {
 		return
 	}
 	if !s.unwanted && !l.mayBeLoggedOut(s) {
-		if why := l.mayBeOver(s); why == "" {
+		if why := l.mayHaveEnded(s); why == "" {
 			l.violation("1: the grant of a living session was revoked")
 		} else if l.isShared(s) {
-			l.violation("1: the grant of a living session was revoked with that of one that has ended: %s", why)
+			l.violation("1: the grant that a living session shares with an ended one was revoked: %s", why)
 		}
 	}
 	l.revoked[s.sid] = time.Now()
 	l.counts["revocations"]++
 }
 
-// faultAt notes that a fault hits a request to the provider: one that would revoke
-// a token, or would tell where tokens are revoked.
+// faultAt notes that a fault hits a request to the provider, which may be one that
+// revokes a token, or one that finds out where tokens are revoked.
 func (l *ledger) faultAt(path, token string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -449,7 +449,7 @@ func (l *ledger) faultAt(path, token string) {
 // isShared reports whether a living session has the same grant as s. l.mu is held.
 func (l *ledger) isShared(s *session) bool {
 	return slices.ContainsFunc(l.sessions, func(other *session) bool {
-		return other != s && other.sid == s.sid && l.mayBeOver(other) == "" && len(other.cookies) > 0
+		return other != s && other.sid == s.sid && l.mayHaveEnded(other) == "" && len(other.cookies) > 0
 	})
 }
 
@@ -477,14 +477,14 @@ func (l *ledger) end(o *logout) (answered func(status int)) {
 	}
 }
 
-// claims are those that tell sessions apart.
+// claims are the claims that tell sessions apart.
 type claims struct {
 	Nonce, Sub, Sid string
 	Iat             int64
 	AuthTime        int64 `json:"auth_time"`
 }
 
-// claimsOf returns the claims of a JWT, and nothing of another token.
+// claimsOf returns the claims of a JWT, and none of another token.
 func claimsOf(token string) (c claims) {
 	if parts := strings.Split(token, "."); len(parts) == 3 {
 		raw, _ := base64.RawURLEncoding.DecodeString(parts[1])

@@ -35,10 +35,10 @@ type waiter struct {
 	granted   chan turn
 }
 
-// turn is what happens to an operation that has waited.
+// turn says what happens to an operation that has waited.
 type turn struct {
 	fault bool
-	pick  int // of several kinds of faults, or of several replicas
+	pick  int // chooses among kinds of faults, or among replicas
 }
 
 type actorKey struct{}
@@ -81,7 +81,7 @@ func (s *scheduler) start(name string, do func(ctx context.Context)) {
 	}()
 }
 
-// patience is longer than all waits of the package in one run.
+// patience is longer than everything the package waits for in one run.
 const patience = 10 * time.Minute
 
 // run gives turns until all operations, and what they have started, have ended.
@@ -105,7 +105,7 @@ func (s *scheduler) run() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		time.Sleep(time.Millisecond) // no two operations have the same time
+		time.Sleep(time.Millisecond) // so that no two operations have the same time
 		synctest.Wait()
 		last = s.grant(last)
 	}

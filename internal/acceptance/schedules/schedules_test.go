@@ -18,7 +18,7 @@
 //     revoked.
 //  2. No request is given the user, the claims or an access token of another
 //     session.
-//  3. A session has one token request under way at a time, none sends a refresh
+//  3. A session has at most one token request under way. None sends a refresh
 //     token that was rotated away, and none comes before a token is due.
 //  4. A living session works: it is not signed out, has its access tokens, and
 //     is answered without an error unless a fault explains it. There is no
@@ -88,7 +88,7 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// runSeed runs one schedule and adds to counts what happened in it.
+// runSeed runs one schedule and adds what happened in it to counts.
 func runSeed(t *testing.T, k kind, seed uint64, counts map[string]int) {
 	opts := []signintest.Option{signintest.WithAlgorithm("ES256"), signintest.WithUsers(people()...)}
 	if k.rotating {
@@ -150,7 +150,7 @@ func (w *world) act() {
 	}
 }
 
-// operate is what an operator does at the provider meanwhile.
+// operate does what an operator of the provider may do meanwhile.
 func (w *world) operate() {
 	subject := people()[w.rand.IntN(2)].Subject
 	n, sids, at := w.rand.IntN(9), w.provider.SessionIDs(subject), w.rand.IntN(len(w.replicas))
@@ -186,7 +186,7 @@ func (w *world) operate() {
 func (w *world) settle() {
 	for _, s := range w.sessions { // even if no request comes with the session again
 		late := false
-		w.locked(func() { late = s.receivedLate && w.givenBack(s) && !w.faulty })
+		w.locked(func() { late = s.receivedLate && w.mustBeRevoked(s) && !w.faulty })
 		if late && w.alive(s.newest) {
 			w.violated("1: what session %d received after its end is alive", s.number)
 		}
@@ -201,7 +201,7 @@ func (w *world) settle() {
 	w.locked(func() { w.checkGrants(alive) })
 }
 
-// showAll shows every cookie that there has been.
+// showAll sends a request with every cookie that there has been.
 func (w *world) showAll() {
 	for _, s := range slices.Clone(w.sessions) {
 		for i, c := range slices.Clone(s.cookies) {
@@ -211,18 +211,18 @@ func (w *world) showAll() {
 	}
 }
 
-// givenBack reports whether the refresh token of a session is to have been revoked. A
-// session that was replaced shares its grant with the one in its place. A logout token
-// gives no token back, since the grant may be that of a new one. Nor does a sign-out
-// that comes after either, or after the provider's refusal. w.mu is held.
-func (w *world) givenBack(s *session) bool {
+// mustBeRevoked reports whether the refresh token of a session must have been revoked.
+// A session that was replaced shares its grant with the new one. A logout token revokes
+// nothing, since a new session may have the grant. Nor does a sign-out that comes after
+// either, or after a refusal by the provider. w.mu is held.
+func (w *world) mustBeRevoked(s *session) bool {
 	return s.ended == signedOut && !s.replaced && !w.mayBeLoggedOut(s) && !w.suspended[s.subject]
 }
 
 // checkGrants checks which refresh tokens are alive in the end. w.mu is held.
 func (w *world) checkGrants(alive map[string]bool) {
-	// A session's end that a store could not write, or a revocation endpoint that
-	// could not be discovered, leaves a refresh token alive.
+	// If a store could not write a session's end, or the revocation endpoint could not
+	// be discovered, a refresh token stays alive.
 	excused := w.faulty && (w.files || w.undiscovered)
 	mayLive := map[string]bool{} // by subject
 	bySid, harmed := map[string]int{}, false
@@ -232,7 +232,7 @@ func (w *world) checkGrants(alive map[string]bool) {
 		if s.newest == "" {
 			continue
 		}
-		gone := w.givenBack(s)
+		gone := w.mustBeRevoked(s)
 		if gone && alive[s.newest] && !s.kept && !excused {
 			w.violation("1: a refresh token is alive though its session, number %d, has ended: %s", s.number, w.hasEnded(s))
 		}

@@ -38,8 +38,8 @@ func people() []signintest.User {
 	return []signintest.User{alice, bob}
 }
 
-// world is an application in several replicas, its provider and some browsers,
-// with function calls between them in place of a network.
+// world is an application in several replicas, its provider and some browsers. They
+// reach each other by function calls in place of a network.
 type world struct {
 	*scheduler
 	*ledger
@@ -49,7 +49,7 @@ type world struct {
 	auths    []*signin.Auth // of the replicas
 }
 
-// newWorld is called within a bubble, with a provider that was made outside.
+// newWorld must be called within a bubble, with a provider that was made outside.
 func newWorld(t *testing.T, k kind, provider *signintest.Provider, random *rand.Rand, dir string) *world {
 	w := &world{
 		scheduler: &scheduler{rand: random, free: true, sticky: random.Float64()}, ledger: newLedger(k),
@@ -82,9 +82,8 @@ func newWorld(t *testing.T, k kind, provider *signintest.Provider, random *rand.
 	return w
 }
 
-// deploy starts the replicas. In a key rotation every second replica belongs to
-// the other deployment, from before or after the new key was added, or was
-// moved to the front.
+// deploy starts the replicas. During a key rotation, every second replica is of another
+// deployment: before and after the new key was added, or was moved to the front.
 func (w *world) deploy(t *testing.T, cfg signin.Config, n, rotation int) {
 	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	deployments := [][2][][]byte{{{one}, {one}}, {{one}, {one, two}}, {{one, two}, {two, one}}}[rotation]
@@ -103,7 +102,7 @@ func (w *world) deploy(t *testing.T, cfg signin.Config, n, rotation int) {
 	}
 }
 
-// page is what the application's pages say.
+// page is what a page of the application says.
 type page struct {
 	claims
 	User  string // the subject that UserFrom returns
@@ -214,7 +213,7 @@ func (w *world) toProvider(r *http.Request, form url.Values) (*http.Response, er
 	return resp, nil
 }
 
-// toApp lets a replica answer.
+// toApp lets one of the replicas answer.
 func (w *world) toApp(r *http.Request) (*http.Response, error) {
 	t := w.wait(r.Context(), "to the application's "+r.URL.Path)
 	resp, err := serve(w.replicas[t.pick%len(w.replicas)], r)
