@@ -70,8 +70,7 @@ func benchUser() signintest.User {
 	}
 }
 
-// opened is a session of this package: a handler behind RequireAuth and a
-// request that gets through to it.
+// opened is a session of this package, with a request that presents it.
 type opened struct {
 	auth    *signin.Auth
 	request *http.Request
@@ -116,7 +115,7 @@ func (o opened) handler(t testing.TB) http.Handler {
 	}))
 }
 
-// cookieStore is the baseline: the guard that tutorials tell applications to write.
+// cookieStore is the baseline: the guard that tutorials show.
 // It keeps the same data (tokens, times, and the verified claims) in gorilla's
 // CookieStore with hash and block key, encoded with gob, and puts the claims into the
 // request's context.
@@ -154,7 +153,7 @@ func cookieStore(t testing.TB, tokens tokenResponse) (http.Handler, *http.Reques
 	type key struct{}
 	guard := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// Get would find the session of the last turn in the context of the
+			// Get would find the session that the last turn left in the context of the
 			// benchmark's only request.
 			sess, err := store.New(r, "session")
 			claims, ok := sess.Values["claims"].(map[string]any)
@@ -208,7 +207,7 @@ func BenchmarkRequireAuth(b *testing.B) {
 	})
 }
 
-// jwtAccessToken has the form of a JWT of 870 bytes.
+// jwtAccessToken returns a token in the form of a JWT of 870 bytes.
 func jwtAccessToken() string {
 	part := func(n int) string { return base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xA5}, n)) }
 	return part(66) + "." + part(489) + "." + part(96)
@@ -235,8 +234,8 @@ func bearerRequest(t testing.TB, algorithm string) (http.Handler, *http.Request)
 	})), r
 }
 
-// BenchmarkRequireBearer compares a token, whose signature is checked each time, with
-// a session.
+// BenchmarkRequireBearer compares a session with a token, whose signature is checked
+// each time.
 func BenchmarkRequireBearer(b *testing.B) {
 	for _, algorithm := range []string{"ES384", "RS256"} {
 		h, r := bearerRequest(b, algorithm)

@@ -10,7 +10,7 @@ import (
 	"github.com/gosignin/signin"
 )
 
-// What replaces the calls of Logto's packages for Python and Go.
+// The counterparts of what Logto's packages for Python and Go offer.
 func Example_fromLogto() {
 	const api = "https://api.example.com"
 	cfg := signin.Config{
@@ -57,8 +57,8 @@ func Example_fromLogto() {
 		}
 		http.Redirect(w, r, location, http.StatusSeeOther)
 	})
-	mux.Handle("POST /leave", http.NewCrossOriginProtection().Handler(leave)) // or any site signs people out
-	use := func(any, error) {}                                                // what the application does with a value, and with a *signin.Error
+	mux.Handle("POST /leave", http.NewCrossOriginProtection().Handler(leave)) // otherwise any site could sign people out
+	use := func(any, error) {}                                                // what the application does with a value, or with a *signin.Error
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if user, ok := signin.UserFrom(ctx); ok {

@@ -92,10 +92,10 @@ func ExampleOneTimeToken() {
 
 // A sign-in that starts at an enterprise's portal. Logto takes the portal's SAML
 // assertion and sends the person to the "Client redirect URL" of its connector, with
-// ?ssoConnectorId=; from there this page sends them through an ordinary sign-in, so
-// that state, nonce and PKCE protect it. Do not choose "Directly sign-in using
-// IdP-initiated SSO" there: this application has not asked for such a response, and
-// the callback refuses it.
+// ?ssoConnectorId=. That URL is this page, which sends them through an ordinary
+// sign-in, so that state, nonce and PKCE protect it. Do not choose "Directly sign-in
+// using IdP-initiated SSO" there: the callback refuses responses that this application
+// has not asked for.
 func ExampleEnterpriseSSO() {
 	p := signintest.NewProvider(signintest.WithConnectors("sso:acme"))
 	defer p.Close()
@@ -128,11 +128,11 @@ func ExampleEnterpriseSSO() {
 	// 400 [] []
 }
 
-// A public page that greets people who are signed in at the provider already, and
-// asks others nothing. The provider is asked once: for five minutes after it has said
-// no, BeginSignIn returns ErrNotSignedIn. A browser that takes no cookies gets an error
-// page when it comes back, so this is not for a page that every visitor must be able
-// to read.
+// A public page that greets people who are already signed in at the provider, and asks
+// others nothing. The provider is asked once: for five minutes after it has said no,
+// BeginSignIn returns ErrNotSignedIn. A browser that takes no cookies gets an error
+// page when it comes back, so do not use this on a page that every visitor must be
+// able to read.
 func ExamplePrompt() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -162,7 +162,7 @@ func ExamplePrompt() {
 		}
 		http.Redirect(w, r, location, http.StatusSeeOther)
 	})))
-	// Wrong: guards send people to /sign-in, where they could not sign in any more.
+	// Wrong: guards send people to /sign-in, where they could then no longer sign in.
 	//
 	//	mux.HandleFunc("/sign-in", auth.SignIn(signin.Prompt("none")))
 

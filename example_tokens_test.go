@@ -21,7 +21,7 @@ import (
 // A user who is not signed in is sent to sign in; one who is not allowed gets 403.
 func ExampleAuth_Require() {
 	cfg := exampleConfig()
-	cfg.Scopes = []string{"roles"} // or no user has one
+	cfg.Scopes = []string{"roles"} // without it, users have no roles
 	auth, err := signin.New(cfg)
 	if err != nil {
 		log.Fatal(err)
@@ -85,7 +85,7 @@ func ExampleRule() {
 	// 403 org_three
 }
 
-// For what must not happen at a browser that was left open: the person signs in once
+// A page that must be safe in a browser that was left open: the person signs in once
 // more, and comes back.
 func ExampleAuthenticatedWithin() {
 	auth, err := signin.New(exampleConfig())
@@ -102,7 +102,7 @@ func ExampleAuthenticatedWithin() {
 	//	mux.Handle("POST /account/delete", fresh(remove))
 
 	now := time.Now()
-	for _, signedIn := range []time.Time{now, now.Add(-time.Hour), {}} { // at Logto the last, until max_age is asked for
+	for _, signedIn := range []time.Time{now, now.Add(-time.Hour), {}} { // the last is Logto's, until max_age is asked for
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/account/delete", nil)
 		r.Header.Set("Accept", "text/html")
 		mux.ServeHTTP(w, signintest.WithUser(r, &signin.User{AuthTime: signedIn}))
@@ -136,8 +136,8 @@ func ExampleAccessToken() {
 	// 500 This is not your fault: the people who run this application have to correct its settings.
 }
 
-// An API, called within one organization of the person: Logto puts what they may do
-// there into the token. Without ForResource the token is for the organization itself.
+// Calling an API within one organization of the person. Logto puts into the token what
+// they may do there. Without ForResource the token is for the organization itself.
 func ExampleForOrganization() {
 	const api = "https://api.example.com"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +177,7 @@ func ExampleForOrganization() {
 	// Output: 200 invoices for "Bearer token-within-org_one"
 }
 
-// An API, called as the person a request comes from.
+// Calling an API as the person who sent the request.
 func ExampleTransport() {
 	auth, err := signin.New(exampleConfig())
 	if err != nil {
@@ -215,7 +215,7 @@ func ExampleTransport() {
 	// Output: 200 three orders for "Bearer token-for-the-api"
 }
 
-// An API behind this application: a browser calls it with its session's cookie, which
+// An API behind this application. Browsers call it with their session's cookie, which
 // the proxy replaces by an access token.
 func ExampleTransport_reverseProxy() {
 	auth, err := signin.New(exampleConfig())
@@ -243,7 +243,7 @@ func ExampleTransport_reverseProxy() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", auth.RequireAuth(proxy))
-	// Browsers send the cookie along with requests of other sites too.
+	// Browsers send the cookie with requests from other sites too.
 	handler := http.NewCrossOriginProtection().Handler(mux)
 
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/api/orders", nil)
@@ -254,7 +254,7 @@ func ExampleTransport_reverseProxy() {
 	// Output: 200 /api/orders for "Bearer token-for-the-api", with cookies ["theme=dark"]
 }
 
-// What Logto says in userinfo only, at this moment. Each claim has its scope, which
+// Claims that Logto has in userinfo only, as they are now. Each has its scope, which
 // must be in Config.Scopes.
 func ExampleFetchUserInfo() {
 	type userInfo struct {
@@ -301,8 +301,8 @@ func ExampleFetchUserInfo() {
 	// Output: size 42, Naver's ID "n1", with Example Ltd.
 }
 
-// What the provider put into a token that this application got from it: to show it,
-// not to decide by it.
+// Reading a token that this application got from the provider: to show what is in it,
+// not to decide anything.
 func ExampleUnverifiedClaims() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -327,7 +327,7 @@ func ExampleAuth_RequireBearer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	const api = "https://api.example.com" // as it is called at the provider
+	const api = "https://api.example.com" // its name at the provider
 	orders := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := signin.UserFrom(r.Context())
 		fmt.Fprintf(w, "orders of %s", user.Subject)
@@ -351,8 +351,8 @@ func ExampleAuth_RequireBearer() {
 	// 401 Bearer error="invalid_token"
 }
 
-// One route for the pages of the application and for programs. What permits a
-// program is a scope of its token; what permits a person with a session is a role.
+// One route for the pages of the application and for programs. A program needs a scope
+// in its token; a person with a session needs a role.
 func ExampleAuth_RequireSessionOrBearer() {
 	p := signintest.NewProvider()
 	defer p.Close()
@@ -371,7 +371,7 @@ func ExampleAuth_RequireSessionOrBearer() {
 		return signin.HasRole("clerk").Check(r, u)
 	})
 	orders := auth.RequireSessionOrBearer(api, mayRead)(http.HandlerFunc(home))
-	// Sessions come in cookies, which browsers send along with requests of other sites too.
+	// Browsers send the session's cookie with requests from other sites too.
 	handler := http.NewCrossOriginProtection().Handler(orders)
 
 	person := signintest.WithUser(httptest.NewRequest("GET", "/orders", nil), &signin.User{Roles: []string{"clerk"}})

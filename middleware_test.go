@@ -13,9 +13,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// newShop is an application as its main would make it: a page that may know the user,
-// one that needs a user, and one that needs a role. Tests give it another Config than
-// main does.
+// newShop makes an application as its main would: a page that may know the user, one
+// that needs a user, and one that needs a role. Only the Config differs in tests.
 func newShop(cfg signin.Config) (http.Handler, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Scopes = []string{"email", "roles"}

@@ -22,9 +22,9 @@ var compiledExamples = []string{
 	"signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go",
 }
 
-// TestReadme checks that the README's snippets compile: the whole program is built,
-// and every other snippet is, line by line, in an Example, in the one that the mark
-// above it names if there is a mark.
+// TestReadme checks that the README's snippets compile. The whole program is built. The
+// lines of every other snippet are in an Example: if a mark above the snippet names
+// one, in that.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")
@@ -53,22 +53,22 @@ func TestReadme_Events(t *testing.T) {
 	readme := read(t, "README.md")
 	kinds := regexp.MustCompile(`EventKind += "(.+)"`).FindAllStringSubmatch(read(t, "store.go"), -1)
 	if len(kinds) < 9 {
-		t.Errorf("got %d kinds of events in store.go; want nine at least", len(kinds))
+		t.Errorf("got %d kinds of events in store.go; want at least 9", len(kinds))
 	}
 	for _, kind := range kinds {
 		if !strings.Contains(readme, "`"+kind[1]+"`") {
-			t.Errorf("README.md: got no event %s; want each kind", kind[1])
+			t.Errorf("README.md does not mention the event %s; want every kind", kind[1])
 		}
 	}
 }
 
-// TestReadmeTable checks the table for people who come from Logto's packages: the
-// code in its last column is in an Example.
+// TestReadmeTable checks that the code in the last column of the table for users of
+// Logto's packages is in an Example.
 func TestReadmeTable(t *testing.T) {
 	t.Parallel()
 	_, section, found := strings.Cut(read(t, "README.md"), "\n## From Logto's Python or Go package to this one\n")
 	if !found {
-		t.Fatal("got no section for people who come from Logto's packages")
+		t.Fatal("got no section for users of Logto's packages")
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	_, functions := compiled(t)
@@ -89,7 +89,7 @@ func TestReadmeTable(t *testing.T) {
 		for _, span := range code.FindAllString(cells[3], -1) {
 			found = true
 			if !strings.Contains(examples.String(), strings.Trim(span, "`")) {
-				t.Errorf("no Example has what the README's table says: %s", span)
+				t.Errorf("no Example has the code in the README's table: %s", span)
 			}
 		}
 	}
@@ -98,7 +98,7 @@ func TestReadmeTable(t *testing.T) {
 	}
 }
 
-// results is for .ci/run, which has put the output of "go test -json" there.
+// results is for .ci/run, which puts the output of "go test -json" there.
 var results = flag.String("results", "", "a `directory` with results of go test -json, in which the tests of docs/conformance.md must have passed")
 
 // proof is a test in docs/conformance.md: jwt.TestX/row, or TestX/row for one of
@@ -112,7 +112,7 @@ func TestConformance(t *testing.T) {
 	_, table, _ := strings.Cut(read(t, "docs/conformance.md"), "\n## ")
 	proofs := proof.FindAllStringSubmatch(table, -1)
 	if rows := strings.Count(table, "\n| ") - strings.Count(table, "\n| id |"); len(proofs) < rows {
-		t.Errorf("got %d tests for %d rows; want about one or more for each", len(proofs), rows)
+		t.Errorf("got %d tests for %d rows; want at least one for each", len(proofs), rows)
 	}
 	tests, passed := allTests(t), passedTests(t)
 	for _, p := range proofs {
@@ -122,12 +122,13 @@ func TestConformance(t *testing.T) {
 		}
 		name := regexp.MustCompile("^" + room + `\.` + p[2] + p[3])
 		if *results != "" && !slices.ContainsFunc(passed, name.MatchString) {
-			t.Errorf("%s: got no such test of %s that has passed; want one", p[0], room)
+			t.Errorf("%s: no such test of %s has passed; want one", p[0], room)
 		}
 	}
 }
 
-// passedTests returns the tests that have passed, each after its package's last name.
+// passedTests returns the names of the tests that have passed, each prefixed by the
+// last element of its package's path.
 func passedTests(t *testing.T) (passed []string) {
 	t.Helper()
 	if *results == "" {
@@ -148,7 +149,7 @@ func passedTests(t *testing.T) (passed []string) {
 	return passed
 }
 
-// allTests returns the sources of the tests of each package, by its last name.
+// allTests returns the sources of each package's tests, by the last element of its path.
 func allTests(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -164,8 +165,8 @@ func allTests(t *testing.T) map[string]string {
 	return all
 }
 
-// TestSecurity holds docs/security.md and docs/asvs.md to rows of docs/conformance.md,
-// to tests that exist, and to names of the code.
+// TestSecurity checks that the rows of docs/conformance.md, the tests, and the names in
+// the code that docs/security.md and docs/asvs.md cite all exist.
 func TestSecurity(t *testing.T) {
 	t.Parallel()
 	tests, sources, rows := allTests(t), allSources(t), read(t, "docs/conformance.md")
@@ -202,7 +203,7 @@ func TestSecurity(t *testing.T) {
 }
 
 // TestASVS checks that docs/asvs.md answers each requirement of the two chapters of
-// ASVS 5.0.0, in order, and that what it calls met has a proof.
+// ASVS 5.0.0 once, and that what it calls met has a proof.
 func TestASVS(t *testing.T) {
 	t.Parallel()
 	var want, got []string
@@ -217,17 +218,18 @@ func TestASVS(t *testing.T) {
 	for _, r := range row.FindAllStringSubmatch(read(t, "docs/asvs.md"), -1) {
 		got = append(got, r[1])
 		if (r[2] == "met" || r[2] == "setting") && !strings.Contains(r[3], "`") {
-			t.Errorf("%s is said to be met; want a proof", r[1])
+			t.Errorf("%s is called met without a proof; want one", r[1])
 		}
 	}
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		t.Errorf("docs/asvs.md: rows for %q are missing, or have another form; rows for %q are too many, or twice", without(want, got), without(got, want))
+		t.Errorf("docs/asvs.md: rows for %q are missing or malformed; rows for %q are not in ASVS, or a row is there twice", without(want, got), without(got, want))
 	}
 }
 
-// allSources returns the sources of each room, by its last name; the root's by "".
+// allSources returns the sources of each package, by the last element of its path; the
+// root's by "".
 func allSources(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -300,7 +302,7 @@ func builds(t *testing.T, source string) {
 		t.Errorf("the README's program does not compile: %v\n%s", err, out)
 	}
 	if formatted, err := format.Source([]byte(source)); err != nil || string(formatted) != source {
-		t.Errorf("the README's program is not as gofmt writes it (%v)", err)
+		t.Errorf("the README's program is not formatted by gofmt (%v)", err)
 	}
 }
 
@@ -335,7 +337,7 @@ func TestDesignArrows(t *testing.T) {
 	slices.Sort(listed)
 	slices.Sort(imported)
 	if !slices.Equal(listed, imported) {
-		t.Errorf("docs/design.md has %q, which are not in the code; the code has %q, which are not there",
+		t.Errorf("docs/design.md lists %q, which the code does not import; it lacks %q, which the code imports",
 			without(listed, imported), without(imported, listed))
 	}
 }

@@ -34,9 +34,9 @@ var apiScopes = map[string]string{
 	reportsAPI: "reports:read",
 }
 
-// An access token (https://www.rfc-editor.org/rfc/rfc9068) is asked for by the
-// application for one API, made by the provider, and judged by an API that
-// knows only the provider.
+// The application asks for an access token for one API
+// (https://www.rfc-editor.org/rfc/rfc9068), the provider makes it, and an API that
+// knows only the provider judges it.
 func TestTokensForAPIs(t *testing.T) {
 	t.Parallel()
 	for _, provider := range foreignsWithEachKey {
@@ -94,7 +94,8 @@ func withTokens(auth *signin.Auth) http.Handler {
 	return m
 }
 
-// token asks the application's page for a token, "" being the session's own.
+// token asks the application's page for a token for a resource, or for the session's
+// own if resource is empty.
 func (a *application) token(t *testing.T, v *visitor, resource string) grantedToken {
 	t.Helper()
 	at := v.visit(a.url + "/token?resource=" + url.QueryEscape(resource))
@@ -103,12 +104,12 @@ func (a *application) token(t *testing.T, v *visitor, resource string) grantedTo
 		t.Fatalf("the page with a token: got %d at %s, %v; want 200%s", at.status, at.url.Path, err, at.way())
 	}
 	if granted.Refresh != "" {
-		t.Error("an access token comes with the refresh token")
+		t.Error("got a refresh token with an access token; want none")
 	}
 	return granted
 }
 
-// wantTokenFor checks a JWT access token: what RFC 9068 demands, for one API.
+// wantTokenFor checks that an access token is what RFC 9068 demands, for one API.
 func wantTokenFor(t *testing.T, a *application, granted grantedToken, api, person string) {
 	t.Helper()
 	if granted.Token == "" {
@@ -154,17 +155,17 @@ func checkTokensInTurn(t *testing.T, server *httptest.Server, op foreign) {
 	}
 	wantResources(t, a, ordersAPI, reportsAPI)
 
-	// All are due now: the session's own with the request, the others when asked
-	// for.
+	// All are due now. The session's own is refreshed with the request, the others
+	// when they are asked for.
 	a.clock.move(untilRefresh)
 	checkAccount(t, a, v.visit(a.url+"/account"))
 	if next := a.token(t, v, ordersAPI); next.Token == orders.Token {
-		t.Error("a token that was due is not fetched again")
+		t.Error("a token that was due was not fetched again")
 	} else {
 		wantTokenFor(t, a, next, ordersAPI, "ada")
 	}
 	if next := a.token(t, v, ""); next.Token == own.Token || strings.Count(next.Token, ".") == 2 {
-		t.Error("the session's own token is not refreshed, or not opaque any more")
+		t.Error("the session's own token was not refreshed, or is no longer opaque")
 	}
 	wantResources(t, a, ordersAPI, reportsAPI, "", ordersAPI)
 	checkAccount(t, a, v.visit(a.url+"/account"))
@@ -183,16 +184,15 @@ func wantResources(t *testing.T, a *application, want ...string) {
 	}
 }
 
-// checkResourceConfiguredLater starts an application that knows one more API
-// than the one in which the session began. The person has not granted that API,
-// and the provider says so; providers differ in what becomes of the refresh
-// token.
+// checkResourceConfiguredLater starts an application that knows one more API than
+// the one in which the session began. The person has not granted that API, and the
+// provider says so. Providers differ in whether the refresh token survives that.
 func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op foreign) {
 	before := op
 	before.resources = []string{ordersAPI}
 	v := newVisitor(t)
 	serve(t, server, onServeMux, before, "").signIn(t, v, "ada")
-	// It has the same client, keys and cookie: cookies do not depend on the port.
+	// It has the same client and keys, and gets the cookie on another port too.
 	next, _ := listen()
 	a := serve(t, next, withTokens, op, "")
 	a.wantSignedIn(t, v, "ada")
@@ -214,14 +214,14 @@ func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op fore
 	wantResources(t, a, reportsAPI, ordersAPI)
 }
 
-// An api is an API without sessions. Its answers say who called.
+// An api is an API without sessions. Its answers name the caller.
 type api struct {
 	*httptest.Server
 	calls *transcript
 }
 
-// startAPI starts the orders API, which trusts op. As a program apart from the
-// application it has another Auth, with another client.
+// startAPI starts the orders API, which trusts op. It is another program than the
+// application, so it has another Auth, with another client.
 func startAPI(t *testing.T, op foreign) api {
 	t.Helper()
 	auth, err := signin.New(signin.Config{
@@ -250,7 +250,7 @@ func startAPI(t *testing.T, op foreign) api {
 	m.Handle("GET /orders", auth.RequireBearer(ordersAPI, signin.HasScope("orders:read"))(who))
 	m.Handle("GET /orders/cancel", auth.RequireBearer(ordersAPI, signin.HasScope("orders:write"))(who))
 	m.Handle("GET /orders/export", auth.RequireBearer(ordersAPI, signin.AllowMachines(), signin.HasScope("orders:read"))(who))
-	// An audience that no API should have: it is that of ID tokens.
+	// No API should have this audience: it is that of ID tokens.
 	m.Handle("GET /careless", auth.RequireBearer(op.clientID)(who))
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
@@ -262,7 +262,7 @@ type caller struct {
 	Machine         bool
 }
 
-// wantCaller checks that an answer of the API is to this caller.
+// wantCaller checks that an answer of the API names this caller.
 func wantCaller(t *testing.T, status int, body string, want caller) {
 	t.Helper()
 	var got caller
@@ -307,13 +307,13 @@ func checkGuard(t *testing.T, server *httptest.Server, op foreign) {
 		}
 	}
 	if got := orders.calls.String(); got != "" {
-		t.Errorf("the API's handler was reached by what it refuses: %q", got)
+		t.Errorf("the API's handler got requests that the guard refuses: %q", got)
 	}
 	status, _, body := orders.call(t, "/orders", good)
 	wantCaller(t, status, body, caller{Subject: "ada", Issuer: op.issuer})
 }
 
-// call sends token to the API, or none if it is empty.
+// call asks the API with a token, or without one if token is empty.
 func (s api) call(t *testing.T, path, token string) (status int, head http.Header, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
@@ -345,7 +345,7 @@ func checkMachines(t *testing.T, server *httptest.Server, op foreign) {
 		t.Errorf("a machine without AllowMachines: got %d and %q; want 403 and %s", status, body, signin.ErrForbidden)
 	}
 	if got := orders.calls.String(); got != "" {
-		t.Errorf("the API's handler was reached by a machine: %q", got)
+		t.Errorf("the API's handler got requests of a machine: %q", got)
 	}
 	status, _, body = orders.call(t, "/orders/export", token)
 	wantCaller(t, status, body, caller{Subject: machineID, Issuer: op.issuer, Machine: true})

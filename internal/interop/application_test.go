@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// refreshBefore makes a token due after half a minute, which is half its life
-	// and as early as an application refreshes at all. Tests cannot move the
-	// clocks of providers; they move the application's, by less than the clock
-	// skew that makes a token unacceptable.
+	// refreshBefore makes a token due after half a minute, which is half its life,
+	// and as early as any application refreshes. Tests cannot move the clocks of
+	// providers. They move the application's, by less than the difference of clocks
+	// at which a token is refused.
 	refreshBefore = accessTokenLifetime / 2
 	// untilRefresh is how far the application's clock moves until a fresh token is
 	// due.
@@ -37,7 +37,7 @@ type application struct {
 	logouts *logoutTokens
 }
 
-// A clock is the wall clock, moved ahead. The zero value is the wall clock.
+// A clock is the wall clock, moved ahead. The zero value is not moved.
 type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) Now() time.Time           { return time.Now().Add(time.Duration(c.ahead.Load())) }
@@ -109,8 +109,8 @@ func serve(t *testing.T, server *httptest.Server, mount func(*signin.Auth) http.
 	return a
 }
 
-// signIn opens the account page as a visitor who is not signed in and passes
-// the provider as person.
+// signIn opens the account page as a visitor who is not signed in, and signs in as
+// person at the provider.
 func (a *application) signIn(t *testing.T, v *visitor, person string) *page {
 	t.Helper()
 	at := v.passProvider(v.visit(a.url+"/account"), a.op.issuer, person)
@@ -131,7 +131,7 @@ func (a *application) wantSignedOut(t *testing.T, v *visitor) {
 	}
 }
 
-// wantSignedIn checks that the visitor is person to the application.
+// wantSignedIn checks that the visitor is signed in to the application as person.
 func (a *application) wantSignedIn(t *testing.T, v *visitor, person string) {
 	t.Helper()
 	if at := v.visit(a.url + "/"); at.status != http.StatusOK || !strings.Contains(at.body, person+" is signed in") {

@@ -11,7 +11,7 @@ import (
 )
 
 // Of the providers here only oidc-provider has back-channel logout;
-// luikyv/go-oidc v0.23.0 has not. An application cannot reach sessions in
+// luikyv/go-oidc v0.23.0 does not. An application cannot reach sessions in
 // cookies, so it has to remember which of them have ended.
 func TestBackChannelLogout_SessionsInCookies(t *testing.T) {
 	t.Parallel()
@@ -37,8 +37,8 @@ func TestBackChannelLogout_SessionsInCookies(t *testing.T) {
 			news.wantSignedOut(t, ada)
 			shop.wantSignedOut(t, thief)
 			shop.wantSignedOut(t, ada)
-			// The logout token names one session of the provider, so the same person
-			// stays signed in with another browser.
+			// The logout token names one session at the provider, so the same person
+			// stays signed in in another browser.
 			shop.wantSignedIn(t, elsewhere, "ada")
 			shop.wantSignedIn(t, grace, "grace")
 			checkLogoutToken(t, news)
@@ -74,7 +74,7 @@ func (l *logoutTokens) note(next http.Handler) http.Handler {
 	})
 }
 
-// checkLogoutToken checks that one logout token has come to a, that it names a
+// checkLogoutToken checks that a has received one logout token, that it names a
 // session, and how it is signed.
 func checkLogoutToken(t *testing.T, a *application) {
 	t.Helper()
@@ -85,7 +85,7 @@ func checkLogoutToken(t *testing.T, a *application) {
 		t.Fatalf("logout tokens: got %d; want 1", len(sent))
 	}
 	if got := header(t, sent[0])["alg"]; got != string(a.op.alg) {
-		t.Errorf("the logout token is signed with %v; want %s", got, a.op.alg)
+		t.Errorf("the logout token is signed by %v; want %s", got, a.op.alg)
 	}
 	if sid, _ := claims(t, sent[0])["sid"].(string); sid == "" {
 		t.Error("the logout token names no session")

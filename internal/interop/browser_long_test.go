@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// In a browser, cookies, SameSite and Sec-Fetch-* are the browser's own and not
-// this project's idea of them.
+// In a real browser, cookies, SameSite and Sec-Fetch-* are what browsers make of
+// them, and not what this project's tests assume.
 func TestInABrowser_SignInAndOut(t *testing.T) {
 	for _, provider := range foreigns {
 		t.Run(provider.name, func(t *testing.T) {

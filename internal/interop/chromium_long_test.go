@@ -23,8 +23,8 @@ import (
 // browserPatience is how long one test may use its browser.
 const browserPatience = 5 * time.Minute
 
-// A tab is one tab of a Chromium that belongs to one test. Only the goroutine
-// of the test may use it.
+// A tab is one tab of a test's own Chromium. Only the goroutine of the test may
+// use it.
 type tab struct {
 	t      *testing.T
 	ctx    context.Context
@@ -128,15 +128,14 @@ func (b *tab) load(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open opens address as if typed.
+// open opens address as if it were typed.
 func (b *tab) open(address string) {
 	b.t.Helper()
 	b.load("open a page", chromedp.Navigate(address))
 }
 
-// goBack presses the back button this many times at once. It does not wait for
-// a response, since the browser may show a page from memory. Then there is no
-// status.
+// goBack presses the back button so many times at once. It does not wait for a
+// response, since the browser may show a page from memory. There is no status then.
 func (b *tab) goBack(pages int) {
 	b.t.Helper()
 	shown := func(e devtools.EventFrameNavigated) bool { return e.Frame.ParentID == "" }
@@ -170,8 +169,7 @@ func (b *tab) press(label string) {
 	b.load("press "+label, chromedp.Click(named(label)))
 }
 
-// named finds the link or button with this label, which ends before any small
-// print.
+// named finds the link or button whose text, without that of elements in it, is label.
 func named(label string) chromedp.Search {
 	return chromedp.Search(fmt.Sprintf(`//a[normalize-space(text())=%[1]q] | //button[normalize-space(text())=%[1]q]`, label))
 }
@@ -270,7 +268,7 @@ func (b *tab) wantWidth(name string, want int) {
 // clickFirstButton presses the button of the page's first form.
 var clickFirstButton = chromedp.Click(chromedp.CSS(`form button, form input[type=submit], button[form]`))
 
-// asksForName tells whether the page has a field for a name.
+// asksForName reports whether the page has a field for a name.
 func (b *tab) asksForName() bool {
 	b.t.Helper()
 	asks, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.querySelector("input[name=login]") !== null`))
@@ -294,5 +292,5 @@ func (b *tab) passProvider(issuer, person string) {
 		}
 		b.load("press on at the provider", clickFirstButton)
 	}
-	b.t.Fatalf("%s asks without end", issuer)
+	b.t.Fatalf("%s asks again and again", issuer)
 }

@@ -113,7 +113,7 @@ func signInInOtherWays(_ *testing.T, p *exampleProgram, b *tab) {
 
 func pagesBehindRules(_ *testing.T, p *exampleProgram, b *tab) {
 	b.open(p.url + "/sign-in")
-	for _, who := range []string{"Alice Example", "Bob Example"} { // Bob may not see most pages
+	for _, who := range []string{"Alice Example", "Bob Example"} { // Bob is refused most pages
 		b.press(who)
 		for _, page := range []string{
 			"/orders", "/admin", "/organizations", "/organizations/org_one", "/organizations/org_one/settings", "/organizations/org_two/settings",
@@ -141,7 +141,7 @@ func deleteAccount(_ *testing.T, p *exampleProgram, b *tab) {
 }
 
 // Going back after a sign-in leads to the provider's page, which says that the
-// sign-in is over, and from there to the application. After a sign-out,
+// sign-in is over, and going back again leads to the application. After a sign-out,
 // Chromium may show the account page from memory in spite of no-store, but
 // reloading it requires a sign-in.
 func goBackTwice(_ *testing.T, p *exampleProgram, b *tab) {

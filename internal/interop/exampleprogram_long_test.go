@@ -14,18 +14,17 @@ import (
 	"time"
 )
 
-// examplePatience is how long the example may take to start, or to end: more than
-// it gives the requests that are under way, on a machine that has other things to
-// do.
+// examplePatience is how long the example may take to start, or to end. That is
+// longer than it waits for requests under way, even on a busy machine.
 const examplePatience = time.Minute
 
-// An exampleProgram is the application in example/ with its provider for tests,
-// or that in example/replicas, running as after a fresh clone.
+// An exampleProgram is the program in example/ or in example/replicas, with its
+// provider for tests, running as after a fresh clone.
 type exampleProgram struct {
 	t    *testing.T
-	url  string // what it said to open
+	url  string // the address that it says to open
 	said *transcript
-	// stop sends it what Ctrl-C sends, and waits until it has ended.
+	// stop interrupts it, as Ctrl-C does, and waits until it has ended.
 	stop func() error
 }
 
@@ -74,7 +73,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 		}
 		_, _ = io.Copy(io.Discard, stdout)
 	})
-	// Interrupted, it ends the Redis that it has started; killed, it could not.
+	// An interrupted program ends the Redis that it has started; a killed one cannot.
 	hurry := time.AfterFunc(examplePatience, func() { _ = program.Process.Signal(os.Interrupt) })
 	p.stop = sync.OnceValue(func() error {
 		kill := time.AfterFunc(examplePatience, func() { _ = program.Process.Kill() })
@@ -82,7 +81,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 		if err := program.Process.Signal(os.Interrupt); err != nil {
 			return err
 		}
-		// Wait closes the pipe, which must be empty then.
+		// Wait closes the pipe, so all of it must have been read.
 		reading.Wait()
 		return program.Wait()
 	})

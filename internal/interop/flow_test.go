@@ -15,7 +15,7 @@ import (
 	"github.com/gosignin/signin/internal/interop/form"
 )
 
-// maxHops is after how many redirects a visitor gives up, as browsers do.
+// maxHops is the number of redirects after which a visitor gives up, as browsers do.
 const maxHops = 20
 
 // A visitor is a person's browser without its screen: it keeps cookies, follows
@@ -24,8 +24,8 @@ const maxHops = 20
 type visitor struct {
 	t      *testing.T
 	client *http.Client
-	// holdAt, unless empty, is a path at which the visitor does not follow a
-	// redirect: the page returned has this address and no status.
+	// holdAt, unless empty, is a path to which the visitor does not follow a
+	// redirect: the page returned has that address, and no status.
 	holdAt string
 }
 
@@ -83,7 +83,7 @@ func (p *page) way() string {
 	return b.String()
 }
 
-// visit opens address as if typed.
+// visit opens address as if it were typed.
 func (v *visitor) visit(address string) *page {
 	v.t.Helper()
 	return v.navigate(nil, http.MethodGet, v.parse(address), nil)
@@ -129,7 +129,7 @@ func (v *visitor) passProvider(from *page, issuer, person string) *page {
 		}
 		at = v.submit(at, url.Values{"login": {person}, "password": {"any"}})
 	}
-	v.t.Fatalf("%s asks without end", issuer)
+	v.t.Fatalf("%s asks again and again", issuer)
 	return nil
 }
 
@@ -228,8 +228,8 @@ func (v *visitor) parse(address string) *url.URL {
 	return u
 }
 
-// fetchSite is the value of Sec-Fetch-Site for a navigation that from starts,
-// nil being the address bar, and that has been redirected along chain
+// fetchSite returns the value of Sec-Fetch-Site for a navigation that starts at from,
+// or in the address bar if from is nil, and that has been redirected along chain
 // (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
 func fetchSite(from *url.URL, chain []*url.URL) string {
 	if from == nil {
@@ -247,7 +247,7 @@ func fetchSite(from *url.URL, chain []*url.URL) string {
 	return site
 }
 
-// ownTransport is for clients of tests. Every httptest.Server that closes also
-// closes the idle connections of http.DefaultTransport, and so breaks requests
-// of tests that run at the same time.
+// ownTransport is for clients in tests. An httptest.Server that closes also closes
+// the idle connections of http.DefaultTransport, and so breaks requests of other
+// tests that run at the same time.
 var ownTransport = http.DefaultTransport.(*http.Transport).Clone()

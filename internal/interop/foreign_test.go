@@ -13,25 +13,25 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// accessTokenLifetime is what every provider here gives an access token.
+// accessTokenLifetime is how long access tokens of every provider here live.
 const accessTokenLifetime = time.Minute
 
-// edDSA is a name that luikyv/go-oidc has no constant for, though it signs with
-// it.
+// edDSA is an algorithm for which luikyv/go-oidc has no constant, though it signs
+// with it.
 const edDSA goidc.SignatureAlgorithm = jose.EdDSA
 
-// A foreign is a running provider from outside this project, and the client
-// that is registered there.
+// A foreign is a running provider from another project, and the client that is
+// registered there.
 type foreign struct {
 	issuer, clientID, clientSecret string
-	// alg is what the provider signs ID tokens with.
+	// alg is the algorithm with which the provider signs ID tokens.
 	alg goidc.SignatureAlgorithm
-	// needsConsentPrompt tells that this provider gives a refresh token only to
+	// needsConsentPrompt means that this provider gives a refresh token only to
 	// applications that ask for consent.
 	needsConsentPrompt bool
-	// spendsOnRefusal tells that this provider counts a refresh token as used even
-	// if it answers invalid_target, and so does not replace it. The next use is
-	// then the second, which ends the grant.
+	// spendsOnRefusal means that this provider counts a refresh token as used even if
+	// it answers invalid_target, which brings no new one. The next use then counts as
+	// the second, which ends the grant.
 	spendsOnRefusal bool
 	// resources and scopes are what an application asks for in addition.
 	resources, scopes []string
@@ -48,7 +48,7 @@ type foreignProvider struct {
 var (
 	// foreigns are for tests in which signatures do not matter.
 	foreigns = signingWith(goidc.ES256)
-	// foreignsWithEachKey are for those in which they do.
+	// foreignsWithEachKey are for tests in which they do.
 	foreignsWithEachKey = signingWith(keyAlgorithms...)
 )
 

@@ -22,8 +22,8 @@ import (
 // (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1). See nodeSecret.
 const luikyvSecret = "a-secret-for-one-test"
 
-// luikyvCookie tells the provider who is signed in there. It asks for a name
-// again only after a sign-out that has reached it.
+// luikyvCookie tells the provider who is signed in there. The provider asks for a
+// name again only after a sign-out has reached it.
 const luikyvCookie = "provider_session"
 
 // luikyvForAPI marks the context of a request that names a resource, for the
@@ -33,8 +33,7 @@ type luikyvForAPI struct{}
 // startLuikyv starts github.com/luikyv/go-oidc with one confidential client for
 // each application: PKCE required, refresh tokens that rotate on each use,
 // revocation, end of session, tokens for APIs, and everything signed with alg.
-// It returns what each application has to know, in the order of their base
-// URLs.
+// It returns what each application needs to know, in the order of baseURLs.
 func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string) []foreign {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -97,8 +96,8 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 		oidcprovider.WithResourceIndicators(ordersAPI, reportsAPI),
 		oidcprovider.WithOpaqueTokens(nil),
 		oidcprovider.WithTokenOptions(func(ctx context.Context, grant *goidc.Grant, _ *goidc.Client) goidc.TokenOptions {
-			// With APIs, only tokens for them are JWTs. Without, every token is one, and
-			// userinfo accepts it.
+			// If the grant has APIs, only tokens for them are JWTs. If not, every token is
+			// a JWT, and userinfo accepts it.
 			if len(grant.Resources) > 0 && ctx.Value(luikyvForAPI{}) == nil {
 				return goidc.NewOpaqueTokenOptions(int(accessTokenLifetime.Seconds()))
 			}
@@ -120,9 +119,9 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 		t.Fatalf("start luikyv/go-oidc: %v", err)
 	}
 	handler := op.Handler()
-	// One request at a time: v0.23.0 changes grants of its store without the
-	// store's lock, while a request of another application may read them. The race
-	// detector would report that.
+	// One request at a time: v0.23.0 changes grants in its store without the store's
+	// lock, while a request from another application may read them. The race detector
+	// would report that.
 	var turn sync.Mutex
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		turn.Lock()
@@ -137,7 +136,7 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 	return known
 }
 
-// luikyvPages are the pages that this provider does not have itself.
+// luikyvPages are the pages that this provider leaves to its user.
 type luikyvPages struct{ issuer string }
 
 var luikyvPage = template.Must(template.New("").Parse(`<!doctype html>
@@ -187,8 +186,8 @@ func (luikyvPages) signOut(w http.ResponseWriter, _ *http.Request, _ *goidc.Logo
 	return goidc.StatusSuccess, nil
 }
 
-// asLocalhost replaces the loopback address in address by its name, which is
-// another site to a browser.
+// asLocalhost replaces the loopback address in address by localhost, which browsers
+// take for another site.
 func asLocalhost(t *testing.T, address string) string {
 	t.Helper()
 	_, port, found := strings.Cut(address, "http://127.0.0.1:")

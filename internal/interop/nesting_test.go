@@ -103,7 +103,7 @@ func nestingApp(t *testing.T) (p *signintest.Provider, auth *signin.Auth, sessio
 	return p, auth, strings.Join(pairs, "; ")
 }
 
-// nestedOutcome is the subject that the handler saw, a redirect's Location, or
+// nestedOutcome returns the subject that the handler saw, a redirect's Location, or
 // a refusal's code and the scheme of its challenge.
 func nestedOutcome(h http.Handler, header http.Header) string {
 	r, w := httptest.NewRequest(http.MethodGet, "/in/page", nil), httptest.NewRecorder()

@@ -15,22 +15,21 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 )
 
-// nodeSecret changes with form encoding, which RFC 6749 asks for before Basic
-// authentication
-// (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
+// nodeSecret is not the same after form encoding, which RFC 6749 asks for before
+// Basic authentication (https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
 const nodeSecret = "s3cret+/%:&="
 
 // startNodeProvider starts npm's oidc-provider with one confidential client for
 // each application: PKCE required, refresh tokens that rotate on each use,
 // revocation, end of session with logout tokens, tokens for APIs, its own
 // sign-in pages, and everything signed with alg. It returns what each
-// application has to know, in the order of their base URLs.
+// application needs to know, in the order of baseURLs.
 func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string) []foreign {
 	t.Helper()
 	if _, err := os.Stat("node_modules/oidc-provider"); err != nil {
 		t.Fatalf("oidc-provider is not installed, run npm ci in this directory: %v", err)
 	}
-	// With two keys, the application has to find that of an ID token.
+	// With two keys, the application has to find the one that signed an ID token.
 	other := goidc.ES256
 	if alg == other {
 		other = goidc.RS256
@@ -64,10 +63,10 @@ func startNodeProvider(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...s
 			alg:          alg,
 			clientID:     c["clientID"],
 			clientSecret: nodeSecret,
-			// oidc-provider, as Logto, gives a refresh token only if consent was asked
+			// Like Logto, oidc-provider gives a refresh token only if consent was asked
 			// for: https://openid.net/specs/openid-connect-core-1_0.html#OfflineAccess.
 			needsConsentPrompt: true,
-			// 9.13.3 rotates the token before it looks at the resource.
+			// Version 9.13.3 rotates the token before it looks at the resource.
 			spendsOnRefusal: true,
 		})
 	}

@@ -34,19 +34,19 @@ func startRedis(t testing.TB) *redisServer {
 	s := &redisServer{t: t}
 	var err error
 	for range 10 {
-		// Below the ports that the kernel assigns, so that no connection takes it
-		// while the server is down. Another server may have it.
+		// The port is below those that the kernel assigns, so that no connection takes
+		// it while the server is down. Another server may already have it.
 		s.addr = fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
 		if err = s.start(); err == nil {
 			t.Cleanup(s.kill)
 			return s
 		}
 	}
-	t.Fatalf("redis-server, of the package of that name: %v", err)
+	t.Fatalf("redis-server, from the package of that name: %v", err)
 	return nil
 }
 
-// start starts it, empty, and waits until it answers.
+// start starts the server without data, and waits until it answers.
 func (s *redisServer) start() error {
 	host, port, _ := net.SplitHostPort(s.addr)
 	s.process = exec.Command("redis-server", "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", s.t.TempDir())
@@ -75,7 +75,7 @@ func (s *redisServer) kill() {
 	}
 }
 
-// client is how tests look at what the server has.
+// client returns a client with which tests look at the server's data.
 func (s *redisServer) client() *redis.Client {
 	return newClient(s.t, at("tcp", s.addr, new(atomic.Int64)), patient)
 }
@@ -129,8 +129,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// patient is how long a store waits for a Redis that works, and impatient for
-// one that hangs.
+// patient is how long a store waits for a Redis that works, and impatient how long
+// it waits for one that hangs.
 const patient, impatient = time.Minute, 200 * time.Millisecond
 
 var storeKey = []byte(strings.Repeat("s", 32))
@@ -145,9 +145,9 @@ func newClient(t testing.TB, d dialer, wait time.Duration) *redis.Client {
 	return c
 }
 
-// newRediStore is boj/redistore with a limit; a negative one leaves the
-// default. It ignores the constructor's error: if the server is down, it
-// returns a store too.
+// newRediStore returns a boj/redistore with a limit; a negative one leaves the
+// default. It ignores the error of the constructor, which returns a store even if
+// the server is down.
 func newRediStore(t testing.TB, d dialer, wait time.Duration, limit int) *redistore.RediStore {
 	p := &redigo.Pool{MaxIdle: 16, IdleTimeout: time.Minute, Dial: func() (redigo.Conn, error) {
 		return redigo.Dial("tcp", "", redigo.DialContextFunc(d), redigo.DialReadTimeout(wait), redigo.DialWriteTimeout(wait))

@@ -20,8 +20,7 @@ func TestCallback_ForeignProvider(t *testing.T) {
 	}
 }
 
-// checkRefusal lets a person refuse at the provider what the application asks
-// for.
+// checkRefusal lets a person refuse consent at the provider.
 func checkRefusal(t *testing.T, a *application, v *visitor) {
 	t.Helper()
 	at := v.cancelAtProvider(v.visit(a.url+"/account"), "ada")
@@ -35,8 +34,8 @@ func checkRefusal(t *testing.T, a *application, v *visitor) {
 	a.signIn(t, v, "ada")
 }
 
-// checkCodeOfAnotherBrowser presents a code to a browser that has another PKCE
-// verifier, so that the provider refuses it.
+// checkCodeOfAnotherBrowser gives a browser a code that belongs to another PKCE
+// verifier than its own, so that the provider refuses it.
 func checkCodeOfAnotherBrowser(t *testing.T, a *application, v *visitor) {
 	t.Helper()
 	a.signIn(t, v, "ada")
@@ -54,7 +53,7 @@ func checkCodeOfAnotherBrowser(t *testing.T, a *application, v *visitor) {
 		t.Errorf("code exchanges: got %d; want one that the provider refuses", len(e))
 	}
 	if slices.ContainsFunc(at.hops[0].cookies, func(c *http.Cookie) bool { return c.Name == "signin" }) {
-		t.Error("the answer sets a session")
+		t.Error("the answer sets a session cookie")
 	}
 	a.wantSignedIn(t, v, "ada")
 }

@@ -99,9 +99,8 @@ func checkSignIn(t *testing.T, a *application, v *visitor) {
 	checkUserInfo(t, a, a.wire.of("authorization_code"))
 }
 
-// checkRefresh lets the access token become due twice. Both providers replace
-// the refresh token at each use, so the second refresh works only with what the
-// first has brought.
+// checkRefresh lets the access token become due twice. Both providers replace the
+// refresh token at each use, so the second refresh needs the token from the first.
 func checkRefresh(t *testing.T, a *application, v *visitor) {
 	t.Helper()
 	for i := range 2 {
@@ -150,8 +149,8 @@ func checkSignOut(t *testing.T, a *application, v *visitor) {
 	}
 }
 
-// checkAccount checks that the account page says all that the provider has told
-// of ada in the ID token and at userinfo.
+// checkAccount checks that the account page shows all that the provider said about
+// ada in the ID token and at userinfo.
 func checkAccount(t *testing.T, a *application, at *page) {
 	t.Helper()
 	want := "subject=ada\nissuer=" + a.op.issuer + "\nname=Person ada\nemail=ada@example.com\npicture=https://example.com/ada.png\n"
@@ -160,8 +159,8 @@ func checkAccount(t *testing.T, a *application, at *page) {
 	}
 }
 
-// checkSignature checks with which algorithm ID tokens are signed. The
-// application verifies the signature.
+// checkSignature checks which algorithm signed the ID tokens. The application
+// verifies the signatures.
 func checkSignature(t *testing.T, a *application, tokens []exchange) {
 	t.Helper()
 	for _, e := range tokens {
@@ -185,7 +184,7 @@ func checkUserInfo(t *testing.T, a *application, token []exchange) {
 	}
 }
 
-// copyOf is a browser with a copy of v's cookies for the application.
+// copyOf returns a browser with a copy of v's cookies for the application.
 func copyOf(t *testing.T, v *visitor, application string) *visitor {
 	t.Helper()
 	u, err := url.Parse(application)

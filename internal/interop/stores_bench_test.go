@@ -49,7 +49,7 @@ func newContender(name, cookieName, cookie string, guarded http.Handler, trips *
 	return contender{name, guarded, r, trips, want}
 }
 
-// contenders are all stores of the README, on one Redis, with a session each.
+// contenders returns all stores of the README, on one Redis, with a session each.
 func contenders(t testing.TB, server *redisServer) []contender {
 	t.Helper()
 	var all []contender
@@ -57,7 +57,7 @@ func contenders(t testing.TB, server *redisServer) []contender {
 	for _, row := range []struct {
 		name  string
 		store func(dialer) sessions.Store // nil: cookies
-		redis bool                        // Config.Shared is redisstore's, and else memory
+		redis bool                        // Config.Shared is redisstore's, or else in memory
 		want  int64
 	}{
 		{"cookies, memory", nil, false, 0},
@@ -97,9 +97,9 @@ func wantUser(t testing.TB) http.Handler {
 	})
 }
 
-// handWritten is a guard as tutorials show it. It keeps the same data (tokens,
-// times and verified claims) in a store, encoded with gob and not sealed, and
-// does not learn of sign-outs elsewhere.
+// handWritten returns a guard as tutorials show it. It keeps the same data (tokens,
+// times and verified claims) in a store, encoded with gob and not sealed, and does
+// not know of sign-outs elsewhere.
 func handWritten(t testing.TB, store sessions.Store, w *wire) (guarded http.Handler, cookie string) {
 	t.Helper()
 	tokens := w.of("authorization_code")[0].tokens
@@ -128,7 +128,7 @@ func handWritten(t testing.TB, store sessions.Store, w *wire) (guarded http.Hand
 		sess, err := store.New(r, "session")
 		known, ok := sess.Values["claims"].(map[string]any)
 		if err != nil || !ok {
-			t.Errorf("got no claims, error %v; want them", err)
+			t.Errorf("got no claims, error %v; want the claims", err)
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), key{}, known))

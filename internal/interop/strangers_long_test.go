@@ -13,8 +13,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// 100,000 sign-ins that are declined, and as many with an invented code, leave
-// nothing in Redis. A sign-out in the middle is written.
+// 100,000 declined sign-ins, and as many with an invented code, leave nothing in
+// Redis. A sign-out among them is written.
 func TestStrangers_LeaveNothingInRedis(t *testing.T) {
 	const strangers = 100_000
 	server := startRedis(t)
@@ -53,7 +53,7 @@ func TestStrangers_LeaveNothingInRedis(t *testing.T) {
 			before++ // its end
 		}
 	}
-	// The lease of the sign-in's own callback may have lapsed meanwhile.
+	// The lease of Alice's callback may have expired meanwhile.
 	if after := entries(); after != before && after != before-1 {
 		t.Errorf("got %d entries; want %d, as before", after, before)
 	}

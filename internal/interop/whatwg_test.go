@@ -28,12 +28,12 @@ func startWHATWG(tb testing.TB) *whatwg {
 // A destination is where a browser goes, or an Error.
 type destination struct{ Origin, Pathname, Href, Error string }
 
-// resolve tells where a browser at base goes if it is redirected to location.
+// resolve returns where a browser at base goes if it is redirected to location.
 func (o *whatwg) resolve(tb testing.TB, base, location string) (to destination) {
 	tb.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	// encoding/json puts U+FFFD for what is not UTF-8, as browsers do.
+	// encoding/json replaces what is not UTF-8 by U+FFFD, as browsers do.
 	line, err := json.Marshal([]string{base, location})
 	if err == nil {
 		_, err = o.node.in.Write(append(line, '\n'))
@@ -51,7 +51,7 @@ func (o *whatwg) resolve(tb testing.TB, base, location string) (to destination) 
 	return to
 }
 
-// site is an application as far as return_to is concerned.
+// site is what return_to depends on in an application.
 type site struct {
 	base   string
 	routes []string
@@ -123,8 +123,8 @@ func (s site) judge(tb testing.TB, o *whatwg, value string) bool {
 	return taken
 }
 
-// The values of section 6 of CONFORMANCE.md: those that are not followed, and
-// those that are kept to the byte.
+// The values of section 6 of docs/conformance.md: those that are not followed, and
+// those that are kept byte for byte.
 var (
 	section6 = []string{
 		"//e.test", "///e.test", `/\e.test`, `\\e.test`, `\/e.test`, "/\t/e.test", "/\n/e.test", "/\t\\e.test", " //e.test", "\x00//e.test", "https://e.test",
@@ -178,7 +178,7 @@ func openRedirects() (all []string) {
 	return append(append(all, section6...), section6Kept...)
 }
 
-// Section 6 of CONFORMANCE.md, judged by the URL parser of browsers.
+// Section 6 of docs/conformance.md, judged by the URL parser of browsers.
 func TestReturnToForTheParserOfBrowsers(t *testing.T) {
 	t.Parallel()
 	o := startWHATWG(t)
@@ -190,8 +190,8 @@ func TestReturnToForTheParserOfBrowsers(t *testing.T) {
 			if s.judge(t, o, value) {
 				taken++
 			}
-			// Most values lead away if they are followed as they are. Otherwise this
-			// test would prove nothing.
+			// Most values must lead away if they are followed as they are, or this test
+			// would prove nothing.
 			if to := o.resolve(t, s.base+"/callback", value); to.Error == "" && to.Origin != u.Scheme+"://"+u.Host {
 				away++
 			}

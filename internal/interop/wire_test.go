@@ -18,8 +18,8 @@ type exchange struct {
 	path   string
 	form   url.Values
 	client string // the user name of Basic authentication
-	secret string // and its password, with RFC 6749's encoding undone
-	bearer string // the access token of a Bearer authentication
+	secret string // and the password, with RFC 6749's encoding undone
+	bearer string // the access token of Bearer authentication
 	status int
 	tokens struct {
 		AccessToken  string `json:"access_token"`
@@ -28,7 +28,7 @@ type exchange struct {
 	}
 }
 
-// A wire carries the application's requests to its provider and remembers them.
+// A wire sends the application's requests to its provider and records them.
 // The zero value is ready, and it is safe for concurrent use.
 type wire struct {
 	mu        sync.Mutex
