@@ -96,8 +96,8 @@ func startLuikyv(t *testing.T, alg goidc.SignatureAlgorithm, baseURLs ...string)
 		oidcprovider.WithResourceIndicators(ordersAPI, reportsAPI),
 		oidcprovider.WithOpaqueTokens(nil),
 		oidcprovider.WithTokenOptions(func(ctx context.Context, grant *goidc.Grant, _ *goidc.Client) goidc.TokenOptions {
-			// If the grant has APIs, only tokens for them are JWTs. If not, every token is
-			// a JWT, and userinfo accepts it.
+			// If the grant has APIs, only tokens for them are JWTs. If not, every token
+			// is a JWT, and userinfo accepts it.
 			if len(grant.Resources) > 0 && ctx.Value(luikyvForAPI{}) == nil {
 				return goidc.NewOpaqueTokenOptions(int(accessTokenLifetime.Seconds()))
 			}

@@ -102,8 +102,8 @@ func (l *Sessions) standing(r *http.Request, s *session.Session) (ended, kept bo
 	return false, l.Limits.Ended(s, l.Now()) != "" && standing.Newest()
 }
 
-// Revoke revokes the refresh token of a session that is given up, whether or not
-// that succeeds. The Source logs a failure.
+// Revoke revokes the refresh token of a session that is not used any more. If that
+// fails, the Source logs it, and nothing else happens.
 func (l *Sessions) Revoke(ctx context.Context, s *session.Session) {
 	_ = l.Refresh.Source.Revoke(context.WithoutCancel(ctx), s)
 }

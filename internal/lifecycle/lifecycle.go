@@ -190,8 +190,8 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	return s, nil
 }
 
-// write saves a session that has changed, if the answer may carry its cookie. If
-// not, a later request does. ended is not zero if the session has ended meanwhile.
+// write saves a session that has changed, if the answer may carry its cookie;
+// otherwise a later request does. ended is not zero if the session has ended meanwhile.
 func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *session.Session, now time.Time) (written bool, ended sharedstate.Reason, err error) {
 	seen := l.Limits.Unwritten(s, now)
 	if s == &k.opened && !seen || !requestkind.CookieWritable(r) {
