@@ -46,8 +46,8 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead) {
 			return
 		}
-		if !requestkind.MayStart(r) {
-			a.refuseNotSignedIn(w, r)
+		if kind := requestkind.Of(r); !requestkind.MayStart(r, kind) {
+			a.refuseNotSignedIn(w, r, kind)
 			return
 		}
 		req, tx, err := a.client.FromQuery(r.URL.Query(), *params, returnTo)
@@ -682,7 +682,7 @@ func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bo
 		u = new(User)
 	}
 	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
-		a.refuseNotSignedIn(w, r)
+		a.refuseNotSignedIn(w, r, requestkind.Of(r))
 		return true
 	}
 	a.refuse(w, r, u, e)
@@ -709,10 +709,10 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error)
 	a.emit(r.Context(), Event{Kind: EventRefused, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
 	noStore(w)
 	if e.stepUp != nil {
-		a.sendToSignIn(w, r, e)
+		a.sendToSignIn(w, r, e, requestkind.Of(r))
 		return
 	}
-	a.show(w, r, e)
+	a.show(w, r, e, requestkind.Of(r))
 }
 
 // refuseBearer answers a program, with a challenge that says what would help. u
@@ -734,31 +734,28 @@ func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *
 }
 
 // refuseNotSignedIn answers a request of a user who is not signed in, in the
-// form that its sender can use. Headers decide nothing but that form.
-func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request) {
-	if requestkind.Of(r) != requestkind.Navigation { // which is how every visit begins
+// form that its sender can use. Headers decide nothing but that form, the kind.
+func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, kind requestkind.Kind) {
+	if kind != requestkind.Navigation { // which is how every visit begins
 		a.emit(r.Context(), Event{Kind: EventRefused, Err: ErrNotSignedIn})
 	}
 	noStore(w)
-	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil))
+	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil), kind)
 }
 
 // sendToSignIn answers a request whose sender has to sign in first, or again.
-func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
-	kind := requestkind.Of(r)
+func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, kind requestkind.Kind) {
 	// If every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
-	if e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
-		kind = requestkind.Program
-	}
-	switch kind {
-	case requestkind.Navigation:
+	quiet := e.stepUp == nil && a.ordinary.Silent() && a.transactions.IsQuiet(r)
+	switch {
+	case kind == requestkind.Navigation && !quiet:
 		target := r.RequestURI               // what the browser sent: it survives http.StripPrefix
 		if !strings.HasPrefix(target, "/") { // absolute form, or a request made by a test
 			target = r.URL.RequestURI()
 		}
 		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
-	case requestkind.HTMX:
+	case kind == requestkind.HTMX && !quiet:
 		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
 		if err != nil {
 			target = ""
@@ -774,7 +771,7 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error) {
 		}
 		shown := *e
 		shown.wayOn = a.signInURL(target, e.stepUp)
-		a.show(w, r, &shown)
+		a.show(w, r, &shown, kind)
 	}
 }
 
@@ -807,13 +804,13 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 	a.log.LogAttrs(r.Context(), e.level(), "signin: request failed", attrs...)
 	noStore(w)
-	a.show(w, r, e)
+	a.show(w, r, e, requestkind.Of(r))
 }
 
 // show answers a request with an error: a page for a person, a problem document
 // for a program.
-func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
-	if requestkind.Of(r) == requestkind.Program {
+func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error, kind requestkind.Kind) {
+	if kind == requestkind.Program {
 		p := e.problem()
 		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
 			p.SignIn = a.absolute(cmp.Or(e.wayOn, a.paths.SignIn))
