@@ -50,6 +50,10 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.refuseNotSignedIn(w, r, kind)
 			return
 		}
+		if err := authflow.CheckQuery(r.URL.RawQuery); err != nil {
+			a.fail(w, r, newError(ErrBadRequest, err))
+			return
+		}
 		req, tx, err := a.client.FromQuery(r.URL.Query(), *params, returnTo)
 		if err != nil {
 			a.fail(w, r, newError(ErrBadRequest, err))

@@ -36,6 +36,9 @@ import (
 // maxLength limits what the cookie of a transaction must hold.
 const maxLength = 2048
 
+// maxURL is how long a URL may be: it leaves room for the longest host name.
+const maxURL = 2 * maxLength
+
 // Rule is the rule of one application. It is immutable and safe for concurrent use.
 // The zero Rule has no route and no origin: its URL method refuses everything.
 type Rule struct {
@@ -120,6 +123,9 @@ func (r Rule) read(p string) error {
 // or an address in a header of the browser. If the URL is at the application's
 // origin and has no user name, [Rule.Path] judges the rest. Any other URL is refused.
 func (r Rule) URL(s string) (string, error) {
+	if len(s) > maxURL {
+		return "", errors.New("signin: the URL to return to is longer than 4096 bytes")
+	}
 	scheme, rest, _ := strings.Cut(s, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {

@@ -217,6 +217,10 @@ func testURL(t *testing.T) {
 			t.Errorf("URL(%q) at %s: got %q, %v; want %q", tt.value, tt.base, got, err, tt.want)
 		}
 	}
+	// Nothing is copied of a header of any length.
+	if _, err := rule(t, at, routes...).URL("https://app.example.com/" + strings.Repeat("x", 4096)); err == nil || !strings.Contains(err.Error(), "4096") {
+		t.Errorf("more than 4 KB: got %v; want an error that says so", err)
+	}
 	for _, value := range []string{"", "/x", "://", ":///x", "https://app/x"} {
 		if got, err := new(returnto.Rule).URL(value); err == nil {
 			t.Errorf("URL(%q) of the zero Rule: got %q; want an error", value, got)
