@@ -32,7 +32,7 @@ func TestHostileHeaders(t *testing.T) {
 		{"9.2 65 HX-Request are a program's", "GET", "/account", "Hx-Request", "true," + elements, false, 401},
 		{"9.2 a program begins no sign-in", "GET", "/sign-in", "Accept", pages, false, 401},
 		{"9.2 a person with such a header is let in", "GET", "/account", "Accept", pages, true, 200},
-		{"9.2 a session among 513 cookies is none", "GET", "/account", "Cookie", session + strings.Repeat("; a=b", 512), false, 303},
+		{"9.2 a session among 257 cookies is none", "GET", "/account", "Cookie", session + strings.Repeat("; a=b", 256), false, 303},
 		{"9.2 a session before a megabyte is none", "GET", "/both", "Cookie", session + "; a=" + strings.Repeat("b", megabyte), false, 303},
 		{"9.2 a session among 100 cookies is one", "GET", "/account", "Cookie", session + strings.Repeat("; a=b", 99), false, 200},
 		{"9.2 a megabyte of token is malformed", "GET", "/api", "Authorization", "Bearer " + strings.Repeat("a.", megabyte/2), false, 400},

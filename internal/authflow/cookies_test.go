@@ -200,8 +200,8 @@ func TestKeep_PlantedCookies(t *testing.T) {
 		cookies []string
 		deleted int
 	}{
-		{"2.6 500, and the person's behind them", append(planted(500, "x"), genuine), 8},
-		{"2.6 the person's before them", append([]string{genuine}, planted(500, "x")...), 8},
+		{"2.6 200, and the person's behind them", append(planted(200, "x"), genuine), 8},
+		{"2.6 the person's before them", append([]string{genuine}, planted(200, "x")...), 8},
 		{"2.6 eight, each of 4 KB", append(planted(8, strings.Repeat("A", 4000)), genuine), 8},
 		{"2.6 sixteen hide six of the person's", slices.Concat(planted(16, "x"), six, []string{genuine}), 8},
 		{"2.6 fifteen hide all but one", slices.Concat(planted(15, "x"), six, []string{genuine}), 8},
@@ -248,7 +248,7 @@ func TestIsQuiet(t *testing.T) {
 		"behind three":                {0, strings.Repeat(name+"=AAAA; ", 3) + own, true},
 		"four forged":                 {0, strings.Repeat(name+"=AAAA; ", 4), true}, // it may be behind them
 		"three forged":                {0, strings.Repeat(name+"=AAAA; ", 3), false},
-		"among more than are read":    {0, strings.Repeat("a=b; ", 512) + own, true},
+		"among more than are read":    {0, strings.Repeat("a=b; ", 256) + own, true},
 		"beside another name":         {0, name + "x=AAAA", false},
 		"a second before its end":     {5*time.Minute - time.Second, own, true},
 		"at its end":                  {5 * time.Minute, own, false},

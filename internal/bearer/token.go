@@ -16,7 +16,7 @@ const b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+
 // maxHeader is how long the header's value may be. A longer one is not read: the
 // token would be too long, or behind spaces that no client sends.
 const (
-	maxToken  = 64 << 10
+	maxToken  = 32 << 10 // more takes longer to parse than many signatures to check
 	maxHeader = len(scheme+" ") + maxToken
 )
 
@@ -25,7 +25,7 @@ var (
 	// ErrScheme is answered like a request without a token, since the client has
 	// not tried to present one: https://www.rfc-editor.org/rfc/rfc6750#section-3
 	ErrScheme = errors.New("signin: the Authorization header is of another scheme than Bearer")
-	ErrSyntax = errors.New("signin: the Authorization header holds no token of 64 KB at the most")
+	ErrSyntax = errors.New("signin: the Authorization header holds no token of 32 KB at the most")
 	// With two headers, a proxy might judge one and the application read the other.
 	ErrRepeated = errors.New("signin: more than one Authorization header")
 )

@@ -6,7 +6,7 @@
 // origin (a sibling domain, a page served over http) has set one of the cookies,
 // and nothing tells which. Such a request has no session.
 //
-// A Cookie header of more than 64 KB or 512 cookies holds none of ours: Chromium and
+// A Cookie header of more than 64 KB or 256 cookies holds none of ours: Chromium and
 // Firefox keep 180 cookies of a domain and its subdomains, and proxies refuse such a
 // header, most of them at 8 KB. It is tempting to read its beginning. But a browser
 // sends first what another origin has set for a longer path. If our own cookie came
@@ -58,7 +58,8 @@ func Split(value string) (first, second string, err error) {
 // What is read of a Cookie header.
 const (
 	maxHeader  = 64 << 10 // bytes
-	maxCookies = 512
+	maxCookies = 256
+	maxBlanks  = 512 // around names and values
 )
 
 // Size returns the length of a Cookie header, as if its lines were one.
@@ -78,43 +79,60 @@ type pairs struct {
 	pair  string // the current one, without blanks before it
 	line  string // what is left of the current line
 	lines []string
-	left  int  // how many more are read
-	over  bool // the header is too large
+	// How many more pairs and blanks are read.
+	left, blanks int
+	over         bool // the header is too large
 }
 
 func read(lines []string) pairs {
 	if len(lines) > maxCookies || Size(lines) > maxHeader {
 		return pairs{over: true}
 	}
-	return pairs{lines: lines, left: maxCookies}
+	return pairs{lines: lines, left: maxCookies, blanks: maxBlanks}
 }
 
 // next moves on to the next pair, and reports whether there is one. Pairs may be
 // empty.
 func (p *pairs) next() bool {
-	for p.line == "" {
-		if len(p.lines) == 0 {
-			return false
-		}
+	for p.line == "" && len(p.lines) > 0 {
 		p.line, p.lines = p.lines[0], p.lines[1:]
 	}
-	if p.left == 0 {
-		p.over = true
+	p.over = p.over || p.line != "" && p.left == 0
+	if p.line == "" || p.over {
 		return false
 	}
 	p.left--
 	p.pair, p.line, _ = strings.Cut(p.line, ";")
-	for p.pair != "" && strings.IndexByte(blanks, p.pair[0]) >= 0 { // TrimLeft would double the time of Find
+	for !p.over && p.pair != "" && p.skips(p.pair[0]) { // TrimLeft would double the time of Find
 		p.pair = p.pair[1:]
 	}
+	return !p.over
+}
+
+// skips reports whether b is a blank, and counts it.
+func (p *pairs) skips(b byte) bool {
+	switch b {
+	default:
+		return false
+	case ' ', '\t', '\r', '\n': // blanks
+	}
+	p.blanks--
+	p.over = p.over || p.blanks < 0
 	return true
 }
 
-// split returns the name and the value of a pair. A name without "=" is a cookie with
-// an empty value, as for net/http.
-func split(pair string) (name, value string) {
-	name, value, _ = strings.Cut(strings.TrimRight(pair, blanks), "=")
-	return strings.TrimRight(name, blanks), value
+// split returns the name and the value of the current pair. A name without "=" is a
+// cookie with an empty value, as for net/http.
+func (p *pairs) split() (name, value string) {
+	name, value, _ = strings.Cut(p.trimRight(p.pair), "=")
+	return p.trimRight(name), value
+}
+
+func (p *pairs) trimRight(s string) string {
+	for !p.over && s != "" && p.skips(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // Scan calls found with each cookie of a Cookie header whose name begins with prefix,
@@ -126,7 +144,7 @@ func Scan(lines []string, prefix string, found func(name, value string) bool) bo
 		if !strings.HasPrefix(p.pair, prefix) {
 			continue
 		}
-		if name, value := split(p.pair); strings.HasPrefix(name, prefix) && !found(name, value) {
+		if name, value := p.split(); strings.HasPrefix(name, prefix) && !found(name, value) {
 			return true
 		}
 	}
@@ -176,12 +194,12 @@ func Find(lines []string, name string) Found {
 	var first, second string
 	var firsts, seconds int
 	p := read(lines)
-	for p.next() {
-		pair, ok := strings.CutPrefix(p.pair, name) // the second name begins with the first
-		if !ok {
-			continue
+	for firsts < 2 && seconds < 2 && p.next() {
+		rest, ok := strings.CutPrefix(p.pair, name)
+		if !ok || rest != "" && rest[0] == secondSuffix[0] && !strings.HasPrefix(rest, secondSuffix) {
+			continue // most of ours are transactions, which do not have to be split
 		}
-		switch suffix, value := split(pair); suffix {
+		switch found, value := p.split(); strings.TrimPrefix(found, name) {
 		case "":
 			first = value
 			firsts++
