@@ -474,3 +474,53 @@ func TestBudgets_HostileHeaders(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkHostileHeaders sends headers over HTTP/1.1 and HTTP/2, to a guarded and to
+// a bare handler: the difference is what the guard costs. HTTP/2 sends a line that is
+// repeated in one byte.
+func BenchmarkHostileHeaders(b *testing.B) {
+	o := openSession(b, "")
+	mux := http.NewServeMux()
+	mux.Handle("/bare", bare)
+	mux.Handle("/guarded", o.auth.RequireAuth(bare))
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		srv := httptest.NewUnstartedServer(mux)
+		srv.EnableHTTP2 = version == "HTTP/2.0"
+		srv.StartTLS()
+		b.Cleanup(srv.Close)
+		client := srv.Client()
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		for _, row := range []struct {
+			name, header string
+			lines        []string
+		}{
+			{"ordinary", "Accept", []string{"text/html"}},
+			{"Accept of a megabyte", "Accept", []string{strings.Repeat("text/html;q=0,", 1_000_000/14)}},
+			{"270 lines of Accept", "Accept", slices.Repeat([]string{strings.Repeat("a,", 1850)}, 270)},
+			{"Sec-Fetch-Dest of a megabyte", "Sec-Fetch-Dest", []string{strings.Repeat("a,", 500_000)}},
+			{"20,000 cookies", "Cookie", []string{strings.Repeat("signin=x; ", 20_000)}}, // HTTP/2 sends each by itself
+			{"Authorization of a megabyte", "Authorization", []string{"Bearer " + strings.Repeat("a", 1_000_000)}},
+		} {
+			for _, path := range []string{"/bare", "/guarded"} {
+				b.Run(version+path+" "+row.name, func(b *testing.B) {
+					r, err := http.NewRequest(http.MethodGet, srv.URL+path, nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					r.Header[row.header] = row.lines
+					for b.Loop() {
+						resp, err := client.Do(r)
+						if err != nil {
+							b.Fatal(err)
+						}
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+						if resp.Proto != version || resp.StatusCode == http.StatusRequestHeaderFieldsTooLarge {
+							b.Fatalf("got %s, %s; want %s, and the handler's answer", resp.Proto, resp.Status, version)
+						}
+					}
+				})
+			}
+		}
+	}
+}
