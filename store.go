@@ -761,22 +761,34 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	if media, _, err := mime.ParseMediaType(media); err != nil || media != "application/x-www-form-urlencoded" {
 		return "", errors.New("signin: a logout request is not a form")
 	}
-	// It is tempting to call ParseForm, but that also parses the query, of any length.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutBody))
-	if err != nil {
-		return "", errors.New("signin: a logout request cannot be read")
-	}
-	if err := authflow.CheckQuery(string(body)); err != nil {
-		return "", err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return "", errors.New("signin: a logout request is not a form that can be read")
+	form := r.PostForm // if a handler around this one has parsed it
+	if form == nil {
+		var err error
+		if form, err = logoutForm(w, r); err != nil {
+			return "", err
+		}
 	}
 	if tokens := form["logout_token"]; len(tokens) == 1 {
 		return tokens[0], nil
 	}
 	return "", errors.New("signin: a logout request has no logout token, or several")
+}
+
+// logoutForm parses the body of a logout request. It is tempting to call ParseForm,
+// but that also parses the query, of any length.
+func logoutForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutBody))
+	if err != nil {
+		return nil, errors.New("signin: a logout request cannot be read")
+	}
+	if err := authflow.CheckQuery(string(body)); err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("signin: a logout request is not a form that can be read")
+	}
+	return form, nil
 }
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and
