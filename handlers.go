@@ -760,19 +760,13 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 		}
 		returnto.Location(w, a.signInURL(target, e.stepUp), http.StatusSeeOther)
 	case kind == requestkind.HTMX && !quiet:
-		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
-		if err != nil {
-			target = ""
-		}
+		target := a.returnTo.Local(r.Header.Get("HX-Current-URL"))
 		w.Header().Set("HX-Redirect", a.signInURL(target, e.stepUp))
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
 		// The person goes on at the page that sent the form.
-		target, err := a.returnTo.URL(r.Header.Get("Referer"))
-		if err != nil {
-			target = ""
-		}
+		target := a.returnTo.Local(r.Header.Get("Referer"))
 		shown := *e
 		shown.wayOn = a.signInURL(target, e.stepUp)
 		a.show(w, r, &shown, kind)

@@ -249,7 +249,9 @@ func TestIsQuiet(t *testing.T) {
 		"four forged":                 {0, strings.Repeat(name+"=AAAA; ", 4), true}, // it may be behind them
 		"three forged":                {0, strings.Repeat(name+"=AAAA; ", 3), false},
 		"among more than are read":    {0, strings.Repeat("a=b; ", 256) + own, true},
-		"beside another name":         {0, name + "x=AAAA", false},
+		"beside other names":          {0, strings.Repeat(name+"x=AAAA; ", 4), false},
+		"before a forged one":         {0, own + "; " + name + "=AAAA", true},
+		"five forged":                 {0, strings.Repeat(name+"=AAAA; ", 5), true},
 		"a second before its end":     {5*time.Minute - time.Second, own, true},
 		"at its end":                  {5 * time.Minute, own, false},
 		"forged":                      {0, name + "=AAAA", false},

@@ -98,7 +98,7 @@ func (p *pairs) next() bool {
 		p.line, p.lines = p.lines[0], p.lines[1:]
 	}
 	p.over = p.over || p.line != "" && p.left == 0
-	if p.line == "" || p.over {
+	if p.line == "" {
 		return false
 	}
 	p.left--
@@ -117,7 +117,7 @@ func (p *pairs) skips(b byte) bool {
 	case ' ', '\t', '\r', '\n': // blanks
 	}
 	p.blanks--
-	p.over = p.over || p.blanks < 0
+	p.over = p.blanks < 0
 	return true
 }
 
@@ -136,16 +136,17 @@ func (p *pairs) trimRight(s string) string {
 }
 
 // Scan calls found with each cookie of a Cookie header whose name begins with prefix,
-// until it returns false. It does not allocate. It returns false if the header turns
-// out to be too large; then none of the cookies is ours.
+// which has no blanks and no "=", until it returns false. It does not allocate. It
+// returns false if the header turns out to be too large; then none of the cookies is
+// ours.
 func Scan(lines []string, prefix string, found func(name, value string) bool) bool {
 	p := read(lines)
 	for p.next() {
 		if !strings.HasPrefix(p.pair, prefix) {
 			continue
 		}
-		if name, value := p.split(); strings.HasPrefix(name, prefix) && !found(name, value) {
-			return true
+		if name, value := p.split(); !found(name, value) {
+			break
 		}
 	}
 	return !p.over
@@ -222,18 +223,17 @@ func Find(lines []string, name string) Found {
 
 // Without returns a Cookie header as one line without the cookies whose names are
 // dropped, or nil if no cookie is left. It separates cookies as net/http does, and
-// does not change those that stay.
+// does not change those that stay. A header that is too large is dropped whole.
 func Without(lines []string, dropped func(name string) bool) []string {
 	var kept []string
-	for _, line := range lines {
-		for pair := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(pair, "=")
-			if pair = strings.Trim(pair, blanks); pair != "" && !dropped(strings.Trim(name, blanks)) {
-				kept = append(kept, pair)
-			}
+	p := read(lines)
+	for p.next() {
+		name, _ := p.split()
+		if pair := strings.TrimRight(p.pair, blanks); pair != "" && !dropped(name) {
+			kept = append(kept, pair)
 		}
 	}
-	if kept == nil {
+	if kept == nil || p.over {
 		return nil
 	}
 	return []string{strings.Join(kept, "; ")}

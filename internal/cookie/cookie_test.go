@@ -95,6 +95,7 @@ var sized = []struct {
 	{"5.6 256 cookies", []string{strings.Repeat("a=b;", 255) + own}, true},
 	{"5.6 257 cookies", []string{strings.Repeat("a=b;", 256) + own}, false},
 	{"5.6 257 cookies, in a line each", append(slices.Repeat([]string{"a=b"}, 256), own), false},
+	{"5.6 256 empty lines", append(make([]string, 256), own), false},
 	{"5.6 257 empty ones", []string{strings.Repeat(";", 256) + own}, false},
 	{"5.6 ours and 256 others behind it", []string{own + strings.Repeat(";a=b", 256)}, false},
 	{"5.6 512 blanks", []string{strings.Repeat(" ", 250) + "a=b;\t" + name + strings.Repeat(" ", 250) + "=v" + strings.Repeat("\t", 11)}, true},
@@ -143,6 +144,22 @@ func TestOnly(t *testing.T) {
 	}
 }
 
+func TestScan(t *testing.T) {
+	t.Parallel()
+	lines := []string{"a.b=1; a=2; a.=3", " a.c = 4 ;xa.d=5; a.e"}
+	for stop, want := range map[string]string{"": "a.=3 a.b=1 a.c= 4 a.e=", "a.b": "a.b=1", "a.c": "a.=3 a.b=1 a.c= 4"} {
+		var got []string
+		whole := cookie.Scan(lines, "a.", func(name, value string) bool {
+			got = append(got, name+"="+value)
+			return name != stop
+		})
+		slices.Sort(got)
+		if strings.Join(got, " ") != want || !whole {
+			t.Errorf("until %q: got %q, whole %t; want %s", stop, got, whole, want)
+		}
+	}
+}
+
 // TestFind_Allocations reads as much as is read of a header.
 func TestFind_Allocations(t *testing.T) {
 	for _, row := range sized {
@@ -162,6 +179,7 @@ var withouts = []struct {
 }{
 	{"no line", nil, nil},
 	{"an empty line", []string{""}, nil},
+	{"more than 256 cookies", []string{strings.Repeat("a=b;", 256) + "c=d"}, nil},
 	{"all of ours", []string{name + "=.v; " + second + "=w", name + ".tx.state=x; " + name + ".quiet=y"}, nil},
 	{"ours twice", []string{name + "=v; a=b; " + name + "=w"}, []string{"a=b"}},
 	// https://www.rfc-editor.org/rfc/rfc6265#section-5.4
