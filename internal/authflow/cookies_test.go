@@ -198,16 +198,17 @@ func TestKeep_PlantedCookies(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		cookies []string
-		deleted int
+		deleted int // in all
+		own     int // of the six
 	}{
-		{"2.6 200, and the person's behind them", append(planted(200, "x"), genuine), 8},
-		{"2.6 the person's before them", append([]string{genuine}, planted(200, "x")...), 8},
-		{"2.6 eight, each of 4 KB", append(planted(8, strings.Repeat("A", 4000)), genuine), 8},
-		{"2.6 sixteen hide six of the person's", slices.Concat(planted(16, "x"), six, []string{genuine}), 8},
-		{"2.6 fifteen hide all but one", slices.Concat(planted(15, "x"), six, []string{genuine}), 8},
-		{"2.6 those of the person that are too many go before them", slices.Concat(six, planted(9, "x"), []string{genuine}), 8},
-		{"2.6 names that an answer would repeat", []string{prefix + strings.Repeat("x", 28) + "=x", genuine}, 0},
-		{"2.6 names that are no state", []string{prefix + "1/x=x", prefix + "é=x", prefix + "=x", genuine}, 1},
+		{"2.6 200, and the person's behind them", append(planted(200, "x"), genuine), 8, 0},
+		{"2.6 the person's before them", append([]string{genuine}, planted(200, "x")...), 8, 0},
+		{"2.6 eight, each of 4 KB", append(planted(8, strings.Repeat("A", 4000)), genuine), 8, 0},
+		{"2.6 sixteen hide six of the person's", slices.Concat(planted(16, "x"), six, []string{genuine}), 8, 0},
+		{"2.6 eleven leave five to be looked at", slices.Concat(planted(11, "x"), six, []string{genuine}), 8, 1},
+		{"2.6 those of the person that are too many go before them", slices.Concat(six, planted(9, "x"), []string{genuine}), 8, 3},
+		{"2.6 names that an answer would repeat", []string{prefix + strings.Repeat("x", 28) + "=x", genuine}, 0, 0},
+		{"2.6 names that are no state", []string{prefix + "1/x=x", prefix + "é=x", prefix + "=x", genuine}, 1, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -218,6 +219,14 @@ func TestKeep_PlantedCookies(t *testing.T) {
 			size := len(strings.Join(set, ""))
 			if len(set) != row.deleted+1 || !strings.HasPrefix(set[0], prefix+added.State+"=") || size > 1600 {
 				t.Errorf("got %d cookies in %d bytes, %q; want the new one and %d deleted, in 1,600 bytes", len(set), size, set, row.deleted)
+			}
+			own := 0
+			for _, line := range set {
+				name, _, _ := strings.Cut(line, "=")
+				own += strings.Count(strings.Join(six, "; "), name+"=")
+			}
+			if own != row.own {
+				t.Errorf("got %d of the person's deleted; want %d", own, row.own)
 			}
 			if slices.ContainsFunc(set, func(line string) bool { return strings.HasPrefix(line, prefix+first.State+"=") }) {
 				t.Error("the person's newest transaction is deleted; want it kept")
