@@ -123,11 +123,7 @@ func (r Rule) read(p string) error {
 // or an address in a header of the browser. If the URL is at the application's
 // origin and has no user name, [Rule.Path] judges the rest. Any other URL is refused.
 func (r Rule) URL(s string) (string, error) {
-	target := r.Local(s)
-	if target == "" {
-		return "", errors.New("signin: the URL to return to is not at this application's origin, or is longer than 4096 bytes")
-	}
-	return r.Path(target)
+	return r.Path(r.Local(s)) // which refuses an empty path
 }
 
 // Local returns what follows the application's origin in a URL, and "" for any other
