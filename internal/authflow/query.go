@@ -54,7 +54,11 @@ func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 
 // demand adds to r what a guard's step-up demands.
 func (r *Request) demand(q url.Values, logto bool) error {
-	asked := Demand{ACR: strings.Fields(q.Get("acr_values"))}
+	classes := q.Get("acr_values")
+	if len(classes) > maxValue { // Check would refuse them, one by one
+		return errors.New("signin: acr_values is longer than 1024 bytes")
+	}
+	asked := Demand{ACR: strings.Fields(classes)}
 	if maxAge := q.Get("max_age"); maxAge != "" {
 		seconds, err := strconv.ParseUint(maxAge, 10, 31)
 		if err != nil {
