@@ -7,13 +7,16 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/sessions"
 
@@ -279,6 +282,263 @@ func TestBudgets(t *testing.T) {
 		t.Logf("%s: %d", row.what, row.got)
 		if row.got > row.most {
 			t.Errorf("%s: got %d; want at most %d", row.what, row.got, row.most)
+		}
+	}
+}
+
+// megabyte is what net/http lets through in all headers of a request, less what an
+// ordinary request has.
+const megabyte = 1<<20 - 8<<10
+
+// query stands for a request's query among its headers.
+const query = "?"
+
+// hostile are values of headers: as large as net/http lets them through, and as large
+// as this package reads them.
+func hostile(name, base string) map[string][]string {
+	repeated := func(s string, size int) string { return strings.Repeat(s, size/len(s)) }
+	elements, bound := []string{"a,", "text/html;q=0,", "text/event-stream,", `"`, ";", " ", ",", "true,", "%25"}, 4<<10
+	switch name {
+	case "Cookie":
+		elements, bound = []string{"a;", "a=b; ", "signin=x;", "signin.tx.1x=x;", "signin.tx.1x;", ";", " ", "=", "signin"}, 64<<10
+	case "Authorization":
+		elements, bound = []string{"Bearer ", "a.", "a", " ", "=", ","}, 32<<10
+	}
+	all := map[string][]string{}
+	for _, e := range elements {
+		all[e+" in a line of a megabyte"] = []string{repeated(e, megabyte)}
+		all[e+" in lines"] = slices.Repeat([]string{e}, megabyte/(len(name)+len(e)+32)) // HTTP/2 counts 32 more
+		all[e+" in what is read"] = []string{repeated(e, bound)}
+		all[e+" 250 times"] = []string{strings.Repeat(e, 250)}
+		all[e+" 63 times"] = []string{strings.Repeat(e, 63)}
+	}
+	switch name {
+	case "Accept":
+		parameters := ""
+		for i := range 500 {
+			parameters += fmt.Sprintf(";a%d=b", i)
+		}
+		all["HTML with 500 parameters"] = []string{"text/html" + parameters}
+		all["HTML with 20 parameters"] = []string{"text/html" + parameters[:115]}
+	case "Cookie":
+		var planted strings.Builder
+		for i := range 250 {
+			fmt.Fprintf(&planted, "signin.tx.1%026d=%s;", i, strings.Repeat("A", 80))
+		}
+		all["250 transactions"] = []string{planted.String()}
+		all["15 transactions of 4 KB"] = []string{strings.ReplaceAll(planted.String()[:15*119], "A", strings.Repeat("A", 50))}
+		all["a session, and blanks"] = []string{"signin=x" + repeated(" ", 60<<10)}
+		all["two of 30 KB"] = []string{"signin=." + repeated("A", 30<<10) + "; signin.2=" + repeated("A", 30<<10)}
+		all["a session of 6 KB"] = []string{"signin=." + repeated("A", 3199) + "; signin.2=" + repeated("A", 3196)}
+	case "Hx-Current-Url", "Referer":
+		all["an address of 2 KB"] = []string{base + "/" + repeated("%25", 2<<10)}
+		all["an address of 4 KB"] = []string{base + "?" + repeated("%2", 4<<10)}
+	case query:
+		for _, parameter := range []string{"return_to=%2Fa", "max_age=1", "acr_values=a+b", "state=a", "code=a", "target_link_uri=" + base} {
+			all[parameter+" in 2 KB"] = []string{parameter + repeated("%25", 2<<10)}
+			all[parameter+" in 16 KB"] = []string{parameter + repeated("+%25", 16<<10-64)}
+			all[parameter+" 64 times"] = []string{repeated(parameter+"&", 64*len(parameter+"&"))}
+		}
+	case "Authorization":
+		maps.Copy(all, hostileTokens())
+	}
+	return all
+}
+
+// hostileTokens are Authorization headers that look like tokens.
+func hostileTokens() map[string][]string {
+	all := map[string][]string{}
+	b64 := base64.RawURLEncoding.EncodeToString
+	members := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"%d":0,`, i)
+		}
+		return b.String()
+	}
+	const header = `{"alg":"ES384","typ":"at+jwt","kid":"x"}`
+	for name, parts := range map[string][2]string{
+		"a header of 60 members":         {`{"alg":"ES384",` + members(60) + `"typ":"at+jwt"}`, `{"iss":"x"}`},
+		"a deep header":                  {strings.Repeat(`{"a":`, 700) + "0" + strings.Repeat("}", 700), `{}`},
+		"a payload of 500 members":       {header, `{` + members(500) + `"iss":"x"}`},
+		"a deep payload":                 {header, strings.Repeat("[", 11<<10) + strings.Repeat("]", 11<<10)},
+		"an audience of 500":             {header, `{"iss":"x","aud":[` + strings.Repeat(`"",`, 500) + `""]}`},
+		"a scope of 10,000":              {header, `{"iss":"x","scope":"` + strings.Repeat("a ", 10000) + `"}`},
+		"a payload of escapes":           {header, `{"iss":"` + strings.Repeat(`\u0061`, 3500) + `"}`},
+		"a number of 20,000 digits":      {header, `{"iss":"x","exp":` + strings.Repeat("1", 20000) + `}`},
+		"a payload of names in capitals": {header, `{` + strings.ToUpper(strings.ReplaceAll(members(500), `":`, `a":`)) + `"iss":"x"}`},
+		"500 members and escapes":        {header, `{` + members(500) + `"iss":"` + strings.Repeat(`\u0061`, 2800) + `"}`},
+	} {
+		token := b64([]byte(parts[0])) + "." + b64([]byte(parts[1])) + "."
+		all[name] = []string{"Bearer " + token + b64(bytes.Repeat([]byte{1}, 96))}
+		all[name+" and a long signature"] = []string{"Bearer " + token + strings.Repeat("A", max(0, 32<<10-len(token))/4*4)}
+	}
+	return all
+}
+
+// route is a handler, and an ordinary request to it.
+type route struct {
+	name    string
+	handler http.Handler
+	request *http.Request
+	base    string // of the application
+}
+
+// routes are those of an application, with requests as a browser or a program sends
+// them.
+func routes(t testing.TB) []route {
+	o := openSession(t, "")
+	base := strings.TrimSuffix(o.request.URL.String(), "/")
+	es384, es384Request := bearerRequest(t, "ES384")
+	browser := func(method, target string, session bool) *http.Request {
+		r := httptest.NewRequest(method, target, nil)
+		r.Header = http.Header{
+			"Accept":     {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"},
+			"Connection": {"keep-alive"}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
+		}
+		if session {
+			r.Header["Cookie"] = o.request.Header["Cookie"]
+		}
+		return r
+	}
+	htmx := browser("GET", "/", false)
+	htmx.Header.Set("Hx-Request", "true")
+	htmx.Header.Set("Hx-Current-Url", base+"/account?tab=orders")
+	form := browser("POST", "/", false)
+	form.Header.Set("Referer", base+"/account?tab=orders")
+	logout := httptest.NewRequest("POST", "/backchannel-logout", nil)
+	logout.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	rs256, rs256Request := bearerRequest(t, "RS256")
+	return []route{
+		{"Load", o.auth.Load(bare), browser("GET", "/", true), base},
+		{"RequireAuth, signed in", o.auth.RequireAuth(bare), browser("GET", "/", true), base},
+		{"RequireAuth, not signed in", o.auth.RequireAuth(bare), browser("GET", "/account", false), base},
+		{"RequireAuth, htmx", o.auth.RequireAuth(bare), htmx, base},
+		{"RequireAuth, a form", o.auth.RequireAuth(bare), form, base},
+		{"RequireBearer, ES384", es384, es384Request, base},
+		{"RequireBearer, RS256", rs256, rs256Request, base},
+		{"RequireSessionOrBearer", o.auth.RequireSessionOrBearer("https://api.example.com")(bare), browser("GET", "/", true), base},
+		{"sign-in", o.auth.SignIn(), browser("GET", "/sign-in?return_to=%2Faccount", false), base},
+		{"callback", o.auth.Callback(), browser("GET", "/callback?state=1x&code=c", false), base},
+		{"sign-out", o.auth.SignOut(), browser("POST", "/sign-out", true), base}, // the last one with this session
+		{"back-channel logout", o.auth.BackChannelLogout(), logout, base},
+	}
+}
+
+// readHeaders are the headers that decide anything, in canonical form.
+var readHeaders = []string{
+	"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose", "X-Moz", "X-Requested-With",
+	"Hx-Request", "Hx-Current-Url", "Referer", "Origin", "Connection", "Upgrade", "Content-Type", "Cookie", "Authorization", query,
+}
+
+// cost is the least time that a handler takes for a request: of several turns, so that
+// a busy machine does not matter.
+func cost(h http.Handler, r *http.Request) time.Duration {
+	w := &discard{http.Header{}}
+	least := time.Hour
+	for n, turn := 1, 0; turn < 3; {
+		start := time.Now()
+		for range n {
+			clear(w.h)
+			h.ServeHTTP(w, r)
+		}
+		took := time.Since(start)
+		if took < 50*time.Microsecond && n < 1<<12 {
+			n *= 2
+			continue
+		}
+		least = min(least, took/time.Duration(n))
+		turn++
+	}
+	return least
+}
+
+// TestBudgets_HostileHeaders checks that no header costs ten times as much as an
+// ordinary request does, without the bare handler: a usual request to the same route,
+// or that of a person who is signed in.
+func TestBudgets_HostileHeaders(t *testing.T) {
+	if !*budgets {
+		t.Skip("needs -budgets")
+	}
+	all := routes(t)
+	signedIn := cost(all[0].handler, all[0].request)
+	for _, route := range all {
+		guard := func(r *http.Request) time.Duration { return cost(route.handler, r) - cost(bare, r) }
+		// To refuse takes less than to let a person in.
+		ordinary := max(signedIn, min(guard(route.request), guard(route.request), guard(route.request)))
+		for _, name := range readHeaders {
+			if name == "Authorization" && route.name == "RequireSessionOrBearer" {
+				continue // with it, the request is one of RequireBearer
+			}
+			worst, which := 0.0, ""
+			for what, lines := range hostile(name, route.base) {
+				r := route.request.Clone(route.request.Context())
+				if r.Header[name] = lines; name == query {
+					r.URL.RawQuery = lines[0]
+					r.RequestURI = r.URL.Path + "?" + lines[0]
+				}
+				ratio := float64(guard(r)) / float64(ordinary)
+				for try := 0; ratio > 10 && try < 10; try++ { // another program may have had the processor
+					ratio = min(ratio, float64(guard(r))/float64(ordinary))
+				}
+				if ratio > worst {
+					worst, which = ratio, what
+				}
+			}
+			t.Logf("%s: %s: %.1f times an ordinary request of %v (%s)", route.name, name, worst, ordinary, which)
+			if worst > 10 {
+				t.Errorf("%s: %s: got %.1f times the cost of an ordinary request, by %s; want at most 10", route.name, name, worst, which)
+			}
+		}
+	}
+}
+
+// BenchmarkHostileHeaders sends headers over HTTP/1.1 and HTTP/2, to a guarded and to
+// a bare handler: the difference is what the guard costs. HTTP/2 sends a line that is
+// repeated in one byte.
+func BenchmarkHostileHeaders(b *testing.B) {
+	o := openSession(b, "")
+	mux := http.NewServeMux()
+	mux.Handle("/bare", bare)
+	mux.Handle("/guarded", o.auth.RequireAuth(bare))
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		srv := httptest.NewUnstartedServer(mux)
+		srv.EnableHTTP2 = version == "HTTP/2.0"
+		srv.StartTLS()
+		b.Cleanup(srv.Close)
+		client := srv.Client()
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		for _, row := range []struct {
+			name, header string
+			lines        []string
+		}{
+			{"ordinary", "Accept", []string{"text/html"}},
+			{"Accept of a megabyte", "Accept", []string{strings.Repeat("text/html;q=0,", 1_000_000/14)}},
+			{"270 lines of Accept", "Accept", slices.Repeat([]string{strings.Repeat("a,", 1850)}, 270)},
+			{"Sec-Fetch-Dest of a megabyte", "Sec-Fetch-Dest", []string{strings.Repeat("a,", 500_000)}},
+			{"20,000 cookies", "Cookie", []string{strings.Repeat("signin=x; ", 20_000)}}, // HTTP/2 sends each by itself
+			{"Authorization of a megabyte", "Authorization", []string{"Bearer " + strings.Repeat("a", 1_000_000)}},
+		} {
+			for _, path := range []string{"/bare", "/guarded"} {
+				b.Run(version+path+" "+row.name, func(b *testing.B) {
+					r, err := http.NewRequest(http.MethodGet, srv.URL+path, nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					r.Header[row.header] = row.lines
+					for b.Loop() {
+						resp, err := client.Do(r)
+						if err != nil {
+							b.Fatal(err)
+						}
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+						if resp.Proto != version || resp.StatusCode == http.StatusRequestHeaderFieldsTooLarge {
+							b.Fatalf("got %s, %s; want %s, and the handler's answer", resp.Proto, resp.Status, version)
+						}
+					}
+				})
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -45,14 +46,18 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead) {
 			return
 		}
+		if err := authflow.CheckQuery(r.URL.RawQuery); err != nil {
+			a.fail(w, r, newError(ErrBadRequest, err))
+			return
+		}
 		req, tx, err := a.client.FromQuery(r.URL.Query(), *params, returnTo)
 		if err != nil {
 			a.fail(w, r, newError(ErrBadRequest, err))
 			return
 		}
-		tx.Route = a.routeOf(r)
-		if !requestkind.MayStart(r) {
-			a.refuseNotSignedIn(w, r, tx.Route, tx.Asked)
+		tx.Start = a.startAt(a.seen(r))
+		if kind := requestkind.Of(r); !requestkind.MayStart(r, kind) {
+			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Start)
 			return
 		}
 		if !tx.Asked.IsZero() {
@@ -73,7 +78,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		location, failed := a.begin(w, r, req, tx)
 		if failed != nil {
 			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
-			failed.start = tx.StartURL()
+			failed.start = tx.Start
 			a.fail(w, r, failed)
 			return
 		}
@@ -81,23 +86,31 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// routeOf returns the path of a route that starts sign-ins, as the browser sees it.
-func (a *Auth) routeOf(r *http.Request) string {
-	path, _, _ := strings.Cut(a.seen(r), "?")
-	if _, err := a.returnTo.Requested(path); err != nil { // for a wildcard pattern, perhaps
-		return a.paths.SignIn
+// startAt returns where the page of a sign-in that fails leads back to: the route or
+// the page that began it, with its query, as far as a link can open that. It is never
+// another route, which may demand less.
+func (a *Auth) startAt(page string) string {
+	if len(page) > maxStart {
+		page, _, _ = strings.Cut(page, "?")
 	}
-	return path
-}
-
-// pageOf returns the address of a page of the application that begins a sign-in, to
-// lead back to. A page that is not opened by GET cannot be opened by a link.
-func (a *Auth) pageOf(r *http.Request) string {
-	page := a.seen(r)
-	if _, err := a.returnTo.Requested(page); err != nil || r.Method != http.MethodGet {
+	if _, err := a.returnTo.Requested(page); err != nil || len(page) > maxStart {
 		return a.paths.AfterSignIn
 	}
 	return page
+}
+
+// maxStart limits what the cookie of a transaction must hold besides return_to.
+const maxStart = 512
+
+// openPage returns the page that the sender of a request has open, or "".
+func (a *Auth) openPage(r *http.Request, kind requestkind.Kind) string {
+	switch kind {
+	case requestkind.Navigation:
+		return a.seen(r)
+	case requestkind.HTMX:
+		return a.returnTo.Local(r.Header.Get("HX-Current-URL"))
+	}
+	return a.returnTo.Local(r.Header.Get("Referer")) // of a form
 }
 
 // seen returns path and query of a request as the browser has sent them, before
@@ -106,7 +119,10 @@ func (a *Auth) seen(r *http.Request) string {
 	if strings.HasPrefix(r.RequestURI, "/") {
 		return a.returnTo.Seen(r.RequestURI)
 	}
-	return a.returnTo.Seen(r.URL.RequestURI()) // absolute form, or a request made by a test
+	if s := r.URL.RequestURI(); strings.HasPrefix(s, "/") { // absolute form, or a request made by a test
+		return a.returnTo.Seen(s)
+	}
+	return ""
 }
 
 // refusePersonal refuses options that are for one person.
@@ -141,7 +157,7 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if params.Silent() && a.transactions.IsQuiet(r) {
 		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
-	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Page: a.pageOf(r)})
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(a.openPage(r, requestkind.Of(r)))})
 	if failed != nil {
 		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed
@@ -206,7 +222,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	}
 	location, failed := a.conclude(w, r, tx, response)
 	if failed != nil {
-		failed.start = tx.StartURL()
+		failed.start = cmp.Or(failed.start, tx.Start)
 	}
 	return location, failed
 }
@@ -722,7 +738,7 @@ func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bo
 		u = new(User)
 	}
 	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
-		a.refuseNotSignedIn(w, r, a.paths.SignIn, authflow.Demand{})
+		a.refuseNotSignedIn(w, r, requestkind.Of(r), authflow.Demand{}, "")
 		return true
 	}
 	a.refuse(w, r, u, e)
@@ -749,10 +765,10 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, u *User, e *Error)
 	a.emit(r.Context(), Event{Kind: EventRefused, Subject: u.Subject, ProviderSessionID: u.ProviderSessionID, Err: e})
 	noStore(w)
 	if e.stepUp != nil {
-		a.sendToSignIn(w, r, e, a.paths.SignIn, *e.stepUp)
+		a.sendToSignIn(w, r, e, requestkind.Of(r), *e.stepUp, "")
 		return
 	}
-	a.show(w, r, e)
+	a.show(w, r, e, requestkind.Of(r))
 }
 
 // refuseBearer answers a program, with a challenge that says what would help. u
@@ -774,54 +790,49 @@ func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *
 }
 
 // refuseNotSignedIn answers a request of a user who is not signed in, in the
-// form that its sender can use. Headers decide nothing but that form. The sign-in
-// starts at route, and asked is what the guard demands besides.
-func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, route string, asked authflow.Demand) {
-	if requestkind.Of(r) != requestkind.Navigation { // which is how every visit begins
+// form that its sender can use. Headers decide nothing but that form, the kind. asked
+// is what the guard demands besides, and start where the sign-in starts, if that is not
+// the ordinary route.
+func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, kind requestkind.Kind, asked authflow.Demand, start string) {
+	if kind != requestkind.Navigation { // which is how every visit begins
 		a.emit(r.Context(), Event{Kind: EventRefused, Err: ErrNotSignedIn})
 	}
 	noStore(w)
-	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil), route, asked)
+	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil), kind, asked, start)
 }
 
 // sendToSignIn answers a request whose sender has to sign in first, or again.
-func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, route string, asked authflow.Demand) {
-	kind := requestkind.Of(r)
+func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, kind requestkind.Kind, asked authflow.Demand, start string) {
 	// If every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
-	if asked.IsZero() && a.ordinary.Silent() && a.transactions.IsQuiet(r) {
-		kind = requestkind.Program
-	}
-	switch kind {
-	case requestkind.Navigation:
-		returnto.Location(w, a.startURL(route, a.seen(r), asked), http.StatusSeeOther)
-	case requestkind.HTMX:
-		target, err := a.returnTo.URL(r.Header.Get("HX-Current-URL"))
-		if err != nil {
-			target = ""
-		}
-		w.Header().Set("HX-Redirect", a.startURL(route, target, asked))
+	quiet := asked.IsZero() && a.ordinary.Silent() && a.transactions.IsQuiet(r)
+	start = cmp.Or(start, a.startURL(a.openPage(r, kind), asked))
+	switch {
+	case kind == requestkind.Navigation && !quiet:
+		returnto.Location(w, start, http.StatusSeeOther)
+	case kind == requestkind.HTMX && !quiet:
+		w.Header().Set("HX-Redirect", start)
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
-		// The person goes on at the page that sent the form.
-		target, err := a.returnTo.URL(r.Header.Get("Referer"))
-		if err != nil {
-			target = ""
-		}
 		shown := *e
-		shown.start = a.startURL(route, target, asked)
-		a.show(w, r, &shown)
+		shown.start = start
+		a.show(w, r, &shown, kind)
 	}
 }
 
-// startURL returns the address of a route that starts a sign-in, or a step-up, which
-// comes back to target.
-func (a *Auth) startURL(route, target string, asked authflow.Demand) string {
-	if _, err := a.returnTo.Path(target); err != nil || target == a.paths.AfterSignIn {
-		target = ""
+// startURL returns the address of the ordinary route, which starts a sign-in, or a
+// step-up, and comes back to target.
+func (a *Auth) startURL(target string, asked authflow.Demand) string {
+	q := url.Values{}
+	asked.Set(q)
+	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
+		q.Set("return_to", target)
 	}
-	return authflow.StartURL(route, target, asked)
+	if len(q) == 0 {
+		return a.paths.SignIn
+	}
+	return a.paths.SignIn + "?" + q.Encode()
 }
 
 // absolute returns the address of a path of the application.
@@ -837,13 +848,13 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 	a.log.LogAttrs(r.Context(), e.level(), "signin: request failed", attrs...)
 	noStore(w)
-	a.show(w, r, e)
+	a.show(w, r, e, requestkind.Of(r))
 }
 
 // show answers a request with an error: a page for a person, a problem document
 // for a program.
-func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error) {
-	if requestkind.Of(r) == requestkind.Program {
+func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error, kind requestkind.Kind) {
+	if kind == requestkind.Program {
 		p := e.problem()
 		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
 			p.SignIn = a.absolute(e.wayOn(a, page.ToSignIn))

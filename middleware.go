@@ -71,6 +71,7 @@ import (
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
@@ -371,7 +372,7 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 			a.fail(w, r, c.err)
 			return
 		case !c.signedIn:
-			a.refuseNotSignedIn(w, r, a.paths.SignIn, g.demand)
+			a.refuseNotSignedIn(w, r, requestkind.Of(r), g.demand, "")
 			return
 		}
 		if len(g.rules) > 0 {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -605,7 +606,7 @@ func (a *Auth) SignOut() http.HandlerFunc {
 			a.confirmSignOut(w, r, http.StatusOK)
 			return
 		}
-		if err := a.sameSite.Check(r); err != nil {
+		if err := a.fromHere(r); err != nil {
 			a.emit(r.Context(), Event{Kind: EventRefused, Err: newError(ErrForbidden, err)})
 			a.confirmSignOut(w, r, http.StatusForbidden)
 			return
@@ -617,6 +618,17 @@ func (a *Auth) SignOut() http.HandlerFunc {
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
+}
+
+// maxOrigin is longer than the origin of any site: a host name has 253 bytes.
+const maxOrigin = 512
+
+// fromHere returns an error if another site has caused a request.
+func (a *Auth) fromHere(r *http.Request) error {
+	if len(r.Header.Get("Origin")) > maxOrigin {
+		return errors.New("signin: the Origin header is longer than the origin of any site")
+	}
+	return a.sameSite.Check(r)
 }
 
 // confirmSignOut shows a page with one button.
@@ -713,6 +725,7 @@ func isDown(err error) bool {
 // between the clocks, so their IDs need not be known for longer.
 const (
 	maxLogoutBody = 16 << 10
+	maxMediaType  = 256
 	logoutTime    = 5 * time.Minute
 	// logoutTimeout limits the handling of one: it may wait for the next fetch of
 	// keys, and for the lease of each of the two ends that it writes.
@@ -753,17 +766,41 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 
 // logoutToken reads the one parameter of a logout request (section 2.5).
 func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
+	media := r.Header.Get("Content-Type")
+	if len(media) > maxMediaType {
+		return "", errors.New("signin: a logout request has a Content-Type of more than 256 bytes")
+	}
+	if media, _, err := mime.ParseMediaType(media); err != nil || media != "application/x-www-form-urlencoded" {
 		return "", errors.New("signin: a logout request is not a form")
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
-	if err := r.ParseForm(); err != nil {
-		return "", errors.New("signin: a logout request is not a form that can be read")
+	form := r.PostForm // if a handler around this one has parsed it
+	if form == nil {
+		var err error
+		if form, err = logoutForm(w, r); err != nil {
+			return "", err
+		}
 	}
-	if tokens := r.PostForm["logout_token"]; len(tokens) == 1 {
+	if tokens := form["logout_token"]; len(tokens) == 1 {
 		return tokens[0], nil
 	}
 	return "", errors.New("signin: a logout request has no logout token, or several")
+}
+
+// logoutForm parses the body of a logout request. It is tempting to call ParseForm,
+// but that also parses the query, of any length.
+func logoutForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutBody))
+	if err != nil {
+		return nil, errors.New("signin: a logout request cannot be read")
+	}
+	if err := authflow.CheckQuery(string(body)); err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("signin: a logout request is not a form that can be read")
+	}
+	return form, nil
 }
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and

@@ -192,6 +192,8 @@ func TestBackChannelLogout_MalformedRequest(t *testing.T) {
 		"two tokens":                       {form, "logout_token=TOKEN&logout_token=TOKEN"},
 		"a form malformed after the token": {form, "logout_token=TOKEN&x=%zz"},
 		"64 KB and more":                   {form, "logout_token=TOKEN&x=" + strings.Repeat("x", 64<<10)},
+		"65 parameters":                    {form, "logout_token=TOKEN" + strings.Repeat("&x", 64)},
+		"a media type of 257 bytes":        {form + "; charset=" + strings.Repeat("x", 257-len(form+"; charset=")), "logout_token=TOKEN"},
 		"an ID token":                      {form, "logout_token=" + idToken},
 	} {
 		t.Run("8.3 a malformed logout request is 400: "+name, func(t *testing.T) {

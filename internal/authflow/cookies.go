@@ -26,6 +26,19 @@ const (
 	// roomForReturnTo is the length of the Cookie header up to which there is room
 	// for another cookie with a long ReturnTo.
 	roomForReturnTo = 5 << 10
+	// maxLooked is how many cookies that are named like transactions are opened when
+	// another begins, and maxDeleted how many an answer deletes. Another origin can
+	// plant hundreds: a sibling domain, whose cookies this host cannot delete at all.
+	// The transaction of a callback is found by its name, wherever it is among them.
+	maxLooked, maxDeleted = 16, 8
+	// maxQuiet is how many cookies of SetQuiet's name are opened.
+	maxQuiet = 4
+	// maxState is the length of a state. A longer name is not ours, and would make an
+	// answer long that deletes it.
+	maxState = 26
+	// remembered is for how long the browser keeps the cookie of a transaction, so that
+	// one that took too long can be started again where it began.
+	remembered = 24 * time.Hour
 	// skew is how far the clocks of two replicas may be apart.
 	skew = time.Minute
 )
@@ -52,25 +65,26 @@ func NewTransactions(ring *seal.Ring, cookies cookie.Writer, cookieName string, 
 }
 
 // Find returns the transaction that a browser has under way for a state, or
-// ErrNoTransaction.
+// ErrNoTransaction. If it is too old, it is returned beside the error, and good only
+// for knowing where to start again.
 func (t *Transactions) Find(r *http.Request, state string) (*Transaction, error) {
-	cookies := r.CookiesNamed(t.prefix + state)
-	if len(cookies) != 1 { // another origin has set one of two, and nothing tells which
+	name := t.prefix + state
+	value, ok := cookie.Only(r.Header["Cookie"], name)
+	if !ok { // another origin has set one of two, and nothing tells which
 		return nil, ErrNoTransaction
 	}
-	return t.open(cookies[0])
+	return t.open(name, value)
 }
 
-func (t *Transactions) open(c *http.Cookie) (*Transaction, error) {
+func (t *Transactions) open(name, value string) (*Transaction, error) {
 	tx := &Transaction{}
-	if t.unseal(c, tx) != nil || tx.MaxAge < 0 || tx.MaxAge%time.Second != 0 {
+	if t.unseal(name, value, tx) != nil || tx.MaxAge < 0 || tx.MaxAge%time.Second != 0 {
 		return nil, ErrNoTransaction
 	}
+	tx.State = strings.TrimPrefix(name, t.prefix)
 	if age := t.now().Sub(tx.Began); age > Lifetime || age < -skew {
-		return nil, ErrNoTransaction
+		return tx, ErrNoTransaction
 	}
-	tx.State = strings.TrimPrefix(c.Name, t.prefix)
-	tx.Repeated = Repeated(tx.State)
 	return tx, nil
 }
 
@@ -79,52 +93,70 @@ func (t *Transactions) open(c *http.Cookie) (*Transaction, error) {
 func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction) {
 	kept, name := *tx, t.prefix+tx.State
 	value := t.seal(name, kept)
-	if len(value) > maxBytes || len(strings.Join(r.Header["Cookie"], "; ")) > roomForReturnTo {
+	if len(value) > maxBytes || cookie.Size(r.Header["Cookie"]) > roomForReturnTo {
 		kept.ReturnTo = ""
 		value = t.seal(name, kept)
 	}
-	t.cookies.Set(w, name, value, Lifetime)
-	t.makeRoom(w, append(r.Cookies(), &http.Cookie{Name: name, Value: value}))
+	t.cookies.Set(w, name, value, remembered)
+	all, junk := t.underWay(r)
+	all = append(all, underWay{tx, len(name) + len(value)})
+	t.makeRoom(w, all, junk)
 }
+
+// underWay is a transaction, with the size of its cookie.
+type underWay struct {
+	*Transaction
+	size int
+}
+
+// underWay returns the transactions of a browser, and the names of cookies that are
+// named like them and do not open.
+func (t *Transactions) underWay(r *http.Request) (all []underWay, junk []string) {
+	cookie.Scan(r.Header["Cookie"], t.prefix, func(name, value string) bool {
+		state := name[len(t.prefix):]
+		if len(state) > maxState || strings.Trim(state, letters) != "" {
+			return true
+		}
+		if tx, err := t.open(name, value); err == nil {
+			all = append(all, underWay{tx, len(name) + len(value)})
+		} else {
+			junk = append(junk, name)
+		}
+		return len(all)+len(junk) < maxLooked
+	})
+	return all, junk
+}
+
+// letters are the characters of a state, and lower-case ones.
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // Remove deletes the cookie of a transaction.
 func (t *Transactions) Remove(w http.ResponseWriter, state string) {
 	t.cookies.Unset(w, t.prefix+state)
 }
 
-// makeRoom deletes cookies of transactions until proxies take the rest: first those
-// that do not open, then those that another site started, then the oldest. The last
-// of the cookies is the new one. It is deleted itself if another site started it
-// and the person all the others: a site that opens windows must not push out what
-// the person has begun.
-func (t *Transactions) makeRoom(w http.ResponseWriter, cookies []*http.Cookie) {
-	type underWay struct {
-		*Transaction
-		size int
-	}
-	var all []underWay
+// makeRoom deletes cookies of transactions until proxies take the rest: those that
+// another site started, then the oldest, and those that do not open. The last of all
+// is the new one. It is deleted itself if another site started it and the person all
+// the others: a site that opens windows must not push out what the person has begun.
+func (t *Transactions) makeRoom(w http.ResponseWriter, all []underWay, junk []string) {
 	total := 0
-	for _, c := range cookies {
-		if !strings.HasPrefix(c.Name, t.prefix) {
-			continue
-		}
-		tx, err := t.open(c)
-		if err != nil {
-			t.cookies.Unset(w, c.Name)
-			continue
-		}
-		size := len(c.Name) + len(c.Value)
-		all = append(all, underWay{tx, size})
-		total += size
+	for _, u := range all {
+		total += u.size
 	}
 	// The sort is stable: the new one counts as the newest even if another began in
 	// the same millisecond.
 	slices.SortStableFunc(all, func(x, y underWay) int { return x.Began.Compare(y.Began) })
+	var gone []string
 	for len(all) > maxUnderWay || len(all) > 1 && total > maxBytes {
 		i := max(0, slices.IndexFunc(all, func(u underWay) bool { return u.Foreign }))
 		total -= all[i].size
-		t.Remove(w, all[i].State)
+		gone = append(gone, t.prefix+all[i].State)
 		all = slices.Delete(all, i, i+1)
+	}
+	gone = append(gone, junk...)
+	for _, name := range gone[:min(len(gone), maxDeleted)] {
+		t.cookies.Unset(w, name)
 	}
 }
 
@@ -137,12 +169,21 @@ func (t *Transactions) SetQuiet(w http.ResponseWriter) {
 	t.cookies.Set(w, t.quiet, t.seal(t.quiet, t.now().Add(quietTime)), quietTime)
 }
 
-// IsQuiet reports whether a silent sign-in has just failed in a browser.
+// IsQuiet reports whether a silent sign-in has just failed in a browser. It is true
+// if that cannot be told because another origin has planted cookies, since a redirect
+// could be followed by the same one forever.
 func (t *Transactions) IsQuiet(r *http.Request) bool {
-	return slices.ContainsFunc(r.CookiesNamed(t.quiet), func(c *http.Cookie) bool {
+	quiet, seen := false, 0
+	whole := cookie.Scan(r.Header["Cookie"], t.quiet, func(name, value string) bool {
+		if name != t.quiet {
+			return true
+		}
 		var until time.Time
-		return t.unseal(c, &until) == nil && t.now().Before(until)
+		quiet = t.unseal(name, value, &until) == nil && t.now().Before(until)
+		seen++
+		return !quiet && seen < maxQuiet
 	})
+	return quiet || seen == maxQuiet || !whole
 }
 
 // seal returns the value of the cookie that holds v.
@@ -155,15 +196,15 @@ func (t *Transactions) seal(name string, v any) string {
 }
 
 // unseal reads the value of a cookie into v.
-func (t *Transactions) unseal(c *http.Cookie, v any) error {
-	if len(c.Value) > maxBytes {
+func (t *Transactions) unseal(name, value string, v any) error {
+	if len(value) > maxBytes {
 		return ErrNoTransaction // Keep sets no cookie that long
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(c.Value)
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(value)
 	if err != nil {
 		return err
 	}
-	plain, err := t.ring.Box(c.Name).Open(nil, sealed)
+	plain, err := t.ring.Box(name).Open(nil, sealed)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package authflow_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -177,6 +179,65 @@ func TestCasesCrowded(t *testing.T) {
 	}
 }
 
+// planted returns cookies that another origin has named like transactions.
+func planted(n int, value string) (cookies []string) {
+	for i := range n {
+		cookies = append(cookies, fmt.Sprintf("%s1%026d=%s", prefix, i, value))
+	}
+	return cookies
+}
+
+func TestKeep_PlantedCookies(t *testing.T) {
+	t.Parallel()
+	all, first := at(t, start), begun(t)
+	genuine := pair(all, first)
+	var six []string // of the person
+	for range 6 {
+		six = append(six, pair(all, begun(t)))
+	}
+	for _, row := range []struct {
+		name    string
+		cookies []string
+		deleted int // in all
+		own     int // of the six
+	}{
+		{"2.6 200, and the person's behind them", append(planted(200, "x"), genuine), 8, 0},
+		{"2.6 the person's before them", append([]string{genuine}, planted(200, "x")...), 8, 0},
+		{"2.6 eight, each of 4 KB", append(planted(8, strings.Repeat("A", 4000)), genuine), 8, 0},
+		{"2.6 sixteen hide six of the person's", slices.Concat(planted(16, "x"), six, []string{genuine}), 8, 0},
+		{"2.6 eleven leave five to be looked at", slices.Concat(planted(11, "x"), six, []string{genuine}), 8, 1},
+		{"2.6 those of the person that are too many go before them", slices.Concat(six, planted(9, "x"), []string{genuine}), 8, 3},
+		{"2.6 names that an answer would repeat", []string{prefix + strings.Repeat("x", 28) + "=x", genuine}, 0, 0},
+		{"2.6 names that are no state", []string{prefix + "1/x=x", prefix + "é=x", prefix + "=x", genuine}, 1, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			w, added := httptest.NewRecorder(), begun(t)
+			r := browser(row.cookies...)
+			all.Keep(w, r, added)
+			set := w.Header()["Set-Cookie"]
+			size := len(strings.Join(set, ""))
+			if len(set) != row.deleted+1 || !strings.HasPrefix(set[0], prefix+added.State+"=") || size > 1600 {
+				t.Errorf("got %d cookies in %d bytes, %q; want the new one and %d deleted, in 1,600 bytes", len(set), size, set, row.deleted)
+			}
+			own := 0
+			for _, line := range set {
+				name, _, _ := strings.Cut(line, "=")
+				own += strings.Count(strings.Join(six, "; "), name+"=")
+			}
+			if own != row.own {
+				t.Errorf("got %d of the person's deleted; want %d", own, row.own)
+			}
+			if slices.ContainsFunc(set, func(line string) bool { return strings.HasPrefix(line, prefix+first.State+"=") }) {
+				t.Error("the person's newest transaction is deleted; want it kept")
+			}
+			if got, err := all.Find(r, first.State); err != nil || got.State != first.State {
+				t.Errorf("the person's transaction: got %v, %v; want it found", got, err)
+			}
+		})
+	}
+}
+
 func TestIsQuiet(t *testing.T) {
 	t.Parallel()
 	const name = cookieName + ".quiet"
@@ -193,6 +254,13 @@ func TestIsQuiet(t *testing.T) {
 	}{
 		"just set":                    {0, own, true},
 		"beside a forged one":         {0, name + "=AAAA; " + own, true},
+		"behind three":                {0, strings.Repeat(name+"=AAAA; ", 3) + own, true},
+		"four forged":                 {0, strings.Repeat(name+"=AAAA; ", 4), true}, // it may be behind them
+		"three forged":                {0, strings.Repeat(name+"=AAAA; ", 3), false},
+		"among more than are read":    {0, strings.Repeat("a=b; ", 256) + own, true},
+		"beside other names":          {0, strings.Repeat(name+"x=AAAA; ", 4), false},
+		"before a forged one":         {0, own + "; " + name + "=AAAA", true},
+		"five forged":                 {0, strings.Repeat(name+"=AAAA; ", 5), true},
 		"a second before its end":     {5*time.Minute - time.Second, own, true},
 		"at its end":                  {5 * time.Minute, own, false},
 		"forged":                      {0, name + "=AAAA", false},

@@ -16,7 +16,7 @@ import (
 // Anyone can write such a URL. It can only ask for more than the route does, and a
 // return_to that may not be followed is ignored.
 func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Request, *Transaction, error) {
-	req, tx := &route, &Transaction{ReturnTo: returnTo, Repeated: q.Has(withoutCookies)}
+	req, tx := &route, &Transaction{ReturnTo: returnTo}
 	if path, err := c.ReturnTo.Path(q.Get("return_to")); err == nil {
 		tx.ReturnTo = path
 	}
@@ -52,11 +52,18 @@ func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 	return nil
 }
 
+// maxClasses limits what a link can put into the cookie of a transaction.
+const maxClasses = 512
+
 // demand returns what a query asks for besides the demand of r, and makes sure that
 // the provider can ask the person.
 func (r *Request) demand(q url.Values, logto bool) (Demand, error) {
+	classes := q.Get("acr_values")
+	if len(classes) > maxClasses {
+		return Demand{}, errors.New("signin: acr_values is longer than 512 bytes")
+	}
 	asked := Demand{}
-	if classes := strings.Fields(q.Get("acr_values")); len(classes) > 0 {
+	if classes := strings.Fields(classes); len(classes) > 0 {
 		asked.ACR = classes
 	}
 	if maxAge := q.Get("max_age"); maxAge != "" {

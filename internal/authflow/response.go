@@ -23,14 +23,25 @@ type Response struct {
 }
 
 const (
-	maxQuery = 16 << 10
-	maxCode  = 4096 // some providers put a token of 2 KB into the code
-	maxOther = 512
+	maxQuery      = 16 << 10
+	maxParameters = 64
+	maxCode       = 4096 // some providers put a token of 2 KB into the code
+	maxOther      = 512
 )
+
+// CheckQuery returns an error if a query, or the body of a form, is longer than 16 KB
+// or has more than 64 parameters. net/http lets a megabyte through, and net/url
+// makes ten thousand values of it.
+func CheckQuery(raw string) error {
+	if len(raw) > maxQuery || strings.Count(raw, "&") >= maxParameters {
+		return errors.New("signin: the query or form is longer than 16 KB, or has more than 64 parameters")
+	}
+	return nil
+}
 
 // ParseResponse parses the raw query of a request. Its errors repeat nothing of it.
 func ParseResponse(rawQuery string) (*Response, error) {
-	if len(rawQuery) > maxQuery {
+	if CheckQuery(rawQuery) != nil {
 		return nil, errors.New("signin: authorization response is too long")
 	}
 	// It is tempting to call URL.Query, which ignores malformed parts of a query.

@@ -25,6 +25,8 @@ var queries = []struct {
 	{"2.5 a code of 4,096 bytes", "state=s&code=" + long[:4096], answered{Code: long[:4096], State: "s"}},
 	{"2.5 a query of 16 KB", response + "&x=" + long[len(response)+3:], answered{Code: "c", State: "s"}},
 	{"2.5 a query of a byte more", response + "&x=" + long[len(response)+2:], answered{}},
+	{"2.5 a query of 64 parameters", response + strings.Repeat("&", 62), answered{Code: "c", State: "s"}},
+	{"2.5 a query of one more", response + strings.Repeat("&", 63), answered{}},
 	{"2.5 two codes", response + "&code=c", answered{}},
 	{"2.5 two states", response + "&state=s", answered{}},
 	{"2.5 two issuers", response + "&iss=a&iss=b", answered{}},

@@ -3,8 +3,6 @@ package authflow
 import (
 	"crypto/rand"
 	"encoding/json"
-	"net/url"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -20,20 +18,15 @@ type Transaction struct {
 
 	ReturnTo string `json:",omitzero"` // a path; empty for the default
 	Foreign  bool   `json:",omitzero"` // another site sent the person here
-	// Route is the path of the route that began the sign-in, and Page the address of
-	// the application's own page that did. One of them is set. A sign-in that fails is
-	// started again there and nowhere else: another route asks for something else.
-	Route string `json:",omitzero"`
-	Page  string `json:",omitzero"`
+	// Start is the address of the route or page that began the sign-in. If the sign-in
+	// fails, its page links to it, since another route may demand less.
+	Start string `json:",omitzero"`
 	// Asked is what the query asks of the authentication besides what the route
 	// demands, as a guard's redirect does.
 	Asked Demand `json:",omitzero"`
 	// Subject is the sub that the ID token must have, for a step-up of a person who
 	// is signed in; empty if it may have any.
 	Subject string `json:",omitzero"`
-	// Repeated says that this sign-in follows one that came back without its cookies.
-	Repeated bool `json:"-"`
-
 	// Client.Start sets the others.
 
 	State    string `json:"-"` // it is in the cookie's name
@@ -44,22 +37,8 @@ type Transaction struct {
 	Demand        // what the route or page demands of the authentication
 }
 
-// A state begins with one of these. Unlike a cookie, it comes back even if the
-// browser blocks cookies.
-const (
-	once     = "1"
-	repeated = "2"
-)
-
-// Repeated reports whether a state is that of a repeated transaction. A forged one
-// only leads to another page.
-func Repeated(state string) bool { return strings.HasPrefix(state, repeated) }
-
 func (tx *Transaction) begin(req *Request, now time.Time) {
-	tx.State = once + rand.Text()
-	if tx.Repeated {
-		tx.State = repeated + rand.Text()
-	}
+	tx.State = rand.Text()
 	tx.Nonce = rand.Text()
 	tx.Verifier = oauth2.GenerateVerifier()
 	tx.Began = now.UTC().Truncate(time.Millisecond)
@@ -67,68 +46,33 @@ func (tx *Transaction) begin(req *Request, now time.Time) {
 	tx.Demand = req.Demand
 }
 
-// note is what shared state keeps of a transaction for a reload of the callback.
-type note struct {
+// Note is what shared state keeps of a sign-in that has finished, for a reload of the
+// callback.
+type Note struct {
+	// Subject is the person who has signed in. To other browsers a note tells nothing:
+	// the address of a callback is in histories and in the logs of proxies.
+	Subject string
+	// ReturnTo is where the person goes on. A long one is not kept.
 	ReturnTo string `json:",omitzero"`
-	Route    string `json:",omitzero"`
-	Page     string `json:",omitzero"`
-	Asked    Demand `json:",omitzero"`
+	// Unmet says that the authentication was not what the query asked for.
+	Unmet bool `json:",omitzero"`
 }
 
-// maxNote limits what one sign-in adds to shared state.
-const maxNote = 1 << 10
+// maxNote is how long a ReturnTo may be that a Note keeps.
+const maxNote = 256
 
-// Note returns what shared state keeps for a reload of the callback: where to return
-// to, and where to start again. After a long ReturnTo, a reload leads to the default.
-func (tx *Transaction) Note() []byte {
-	n := note{tx.ReturnTo, tx.Route, tx.Page, tx.Asked}
-	if len(n.ReturnTo) > maxNote/4 {
+// Encode returns the note in the form that shared state keeps.
+func (n Note) Encode() []byte {
+	if len(n.ReturnTo) > maxNote {
 		n.ReturnTo = ""
 	}
-	b, _ := json.Marshal(n) // strings and numbers can always be encoded
-	if len(b) > maxNote {
-		return nil
-	}
+	b, _ := json.Marshal(n) // strings can always be encoded
 	return b
 }
 
-// ReadNote returns a transaction with what [Transaction.Note] has kept of it.
-func ReadNote(b []byte) *Transaction {
-	var n note
-	_ = json.Unmarshal(b, &n) // if there is none, or it is not one, nothing is known
-	return &Transaction{ReturnTo: n.ReturnTo, Route: n.Route, Page: n.Page, Asked: n.Asked}
+// ReadNote returns the note that Encode has encoded.
+func ReadNote(b []byte) Note {
+	var n Note
+	_ = json.Unmarshal(b, &n) // if it is none, nothing is known
+	return n
 }
-
-// StartURL returns the path that starts this sign-in again, with all that was asked
-// of it, or "" if it is not known.
-func (tx *Transaction) StartURL() string {
-	if tx.Page != "" || tx.Route == "" {
-		return tx.Page
-	}
-	return StartURL(tx.Route, tx.ReturnTo, tx.Asked)
-}
-
-// StartURL returns the address of a route that starts sign-ins, with a query for
-// [Client.FromQuery].
-func StartURL(route, returnTo string, asked Demand) string {
-	q := url.Values{}
-	asked.Set(q)
-	if returnTo != "" {
-		q.Set("return_to", returnTo)
-	}
-	if len(q) == 0 {
-		return route
-	}
-	return route + "?" + q.Encode()
-}
-
-// WithoutCookies marks an address of [StartURL]: the sign-in before it came back
-// without its cookies. If this one does too, the browser blocks them.
-func WithoutCookies(start string) string {
-	if strings.Contains(start, "?") {
-		return start + "&" + withoutCookies + "=1"
-	}
-	return start + "?" + withoutCookies + "=1"
-}
-
-const withoutCookies = "without_cookies"

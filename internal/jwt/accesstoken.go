@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"log/slog"
@@ -88,6 +89,9 @@ func (v *Verifier) AccessToken(ctx context.Context, raw, audience string) (*Acce
 // access checks that the claims of a token are those of an access token for an
 // API. It does not verify the signature.
 func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
+	if bytes.Count(t.payload, comma) > maxClaims {
+		return nil, fault("its claims have more than 512 commas")
+	}
 	c, err := parseClaims(t.payload)
 	if err != nil {
 		return nil, err

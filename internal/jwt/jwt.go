@@ -20,6 +20,7 @@
 package jwt
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -38,6 +39,13 @@ const (
 	// maxHeader is how long its header may be, in base64. This package and go-jose
 	// read it several times before the signature is checked.
 	maxHeader = 8 << 10
+	// maxMembers is how many commas a header has, and maxClaims how many the claims
+	// of a token that anyone may send: each member of an object, and each element of a
+	// list, costs as much as a hundred bytes of text. They are read before the signature
+	// is checked.
+	maxMembers, maxClaims = 64, 512
+	// maxLogout is how long a logout token may be, in bytes. Logto's has 600.
+	maxLogout = 8 << 10
 )
 
 // fault says what is wrong with a token, in a fixed text that cannot contain
@@ -83,6 +91,8 @@ type token struct {
 	payload            []byte
 }
 
+var comma = []byte{','}
+
 // parse decodes a token. Encrypted tokens, which have five parts, and tokens in
 // a JSON form are refused before anything is decoded.
 func parse(raw string) (*token, error) {
@@ -100,6 +110,9 @@ func parse(raw string) (*token, error) {
 		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil || part == "" {
 			return nil, errForm
 		}
+	}
+	if bytes.Count(decoded[0], comma) > maxMembers {
+		return nil, errForm
 	}
 	header, err := document.Parse(decoded[0])
 	if err != nil {

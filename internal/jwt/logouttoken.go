@@ -40,6 +40,9 @@ type LogoutToken struct {
 // The numbers are the steps listed there. The caller has to check that its ID
 // has not been seen before.
 func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, error) {
+	if len(raw) > maxLogout {
+		return nil, errForm
+	}
 	now := v.now()
 	// The type is only recommended, and Keycloak says "JWT".
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken

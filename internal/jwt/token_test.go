@@ -193,6 +193,26 @@ func TestVerifier_Size(t *testing.T) {
 	}
 }
 
+// Members and elements that anyone may send are counted by their commas.
+func TestVerifier_ManyMembers(t *testing.T) {
+	t.Parallel()
+	list := func(text string, commas int) string { // adds a claim with as many elements as it takes
+		return text[:len(text)-1] + `,"x":[0` + strings.Repeat(",0", commas-strings.Count(text, ",")-1) + "]}"
+	}
+	for commas, want := range map[int]outcome{64: good, 65: rejected} {
+		for _, k := range kinds {
+			k.want(t, everyKey(), signEd(list(k.header(""), commas), k.payload(nil)), want)
+		}
+	}
+	for commas, want := range map[int]outcome{512: good, 513: rejected} {
+		accessToken.want(t, everyKey(), signEd(accessToken.header(""), list(accessToken.payload(nil), commas)), want)
+		idToken.want(t, everyKey(), signEd(idToken.header(""), list(idToken.payload(nil), commas)), good)
+	}
+	small := len(logoutToken.token(m{"x": ""}))
+	logoutToken.want(t, everyKey(), logoutToken.token(m{"x": strings.Repeat("x", (8<<10-small)/4*3)}), good)
+	logoutToken.want(t, everyKey(), logoutToken.token(m{"x": strings.Repeat("x", (8<<10-small)/4*3+4)}), rejected)
+}
+
 // https://www.rfc-editor.org/rfc/rfc7518#section-3.1: each algorithm verifies
 // what go-jose has signed with it, and rejects it if one bit differs.
 func TestVerifier_Algorithms(t *testing.T) {

@@ -129,6 +129,61 @@ var requests = []struct {
 	{"HTML inside quotes that begin on another line", "GET", []string{`Accept: a/b;x="y`, "Accept: text/html"}, program, 0},
 	{"HTML with a parameter in quotes", "GET", []string{`Accept: text/html;level="1"`}, program, 0},
 	{"HX-Request twice", "GET", and(fetch, "HX-Request: true", "HX-Request: true"), program, 0},
+	{"HTML refused, and then accepted: the first decides", "GET", []string{"Accept: text/html;q=0, text/html"}, program, 0},
+	{"an event stream refused, and then accepted", "GET", and(typed, "Accept: text/event-stream;q=0, text/event-stream"), page, 0},
+	{"types as long as text/html", "GET", []string{"Accept: image/png, image/gif;q=0.5"}, program, 0},
+	{"a type that begins like text/html", "GET", []string{"Accept: text/htmlx"}, program, 0},
+	{"HTML with parameters of 128 bytes", "GET", []string{"Accept: text/html;a=" + strings.Repeat("b", 116)}, page, 0},
+	{"HTML with a byte more", "GET", []string{"Accept: text/html;a=" + strings.Repeat("b", 117)}, program, 0},
+	{"4 KB of Accept", "GET", []string{"Accept: text/html", "Accept: " + strings.Repeat("a", 4086)}, page, 0},
+	{"64 elements of Accept", "GET", []string{"Accept: text/html" + strings.Repeat(",a", 62), "Accept: a"}, page, 0},
+}
+
+// large are headers beyond what is read of one.
+var large = map[string][]string{
+	"a byte more than 4 KB":           {strings.Repeat("a", 4097)},
+	"4 KB in two lines, and a comma":  {strings.Repeat("a", 2048), strings.Repeat("a", 2048)},
+	"65 elements":                     {strings.Repeat("a,", 64)},
+	"65 elements in two lines":        {strings.Repeat(",", 63), "a"},
+	"65 lines":                        make([]string, 65),
+	"a megabyte, as net/http lets it": {strings.Repeat("text/html;q=0,", 1<<20/14)},
+}
+
+// readNames are the headers that are read.
+var readNames = []string{
+	"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose", "X-Moz",
+	"X-Requested-With", "Hx-Request", "Upgrade", "Connection",
+}
+
+// TestLargeHeaders lets one header of a person's request, of an old browser's, of
+// htmx's and of a client that says nothing be too large.
+func TestLargeHeaders(t *testing.T) {
+	t.Parallel()
+	for _, lines := range [][]string{link, old, and(fetch, "HX-Request: true"), nil} {
+		for _, name := range readNames {
+			for what, values := range large {
+				r := request("GET", lines...)
+				r.Header[name] = values
+				got := answers(r)
+				want := answer{kind: program, crossSite: name == "Sec-Fetch-Site", writable: name != "Sec-Fetch-Dest"}
+				// What SameOriginNavigation does not read says nothing about where a
+				// request comes from.
+				want.ours = got.ours && !strings.HasPrefix(name, "Sec-") && name != "Purpose" && name != "X-Moz"
+				if got != want {
+					t.Errorf("%q: %s of %s: got %+v; want %+v", lines, name, what, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestOf_Allocations(t *testing.T) {
+	for _, lines := range [][]string{link, image, {acceptAll}, and(old, upgrading, "HX-Request: true")} {
+		r := request("GET", lines...)
+		if n := testing.AllocsPerRun(10, func() { answers(r) }); n > 0 {
+			t.Errorf("%q: got %v allocations; want none", lines, n)
+		}
+	}
 }
 
 func TestCases(t *testing.T) {
@@ -189,7 +244,7 @@ func TestMayStart(t *testing.T) {
 	t.Parallel()
 	for _, row := range requests {
 		want := row.kind == page || row.also&unclear != 0
-		if got := requestkind.MayStart(request(row.method, row.lines...)); got != want {
+		if got := answers(request(row.method, row.lines...)).start; got != want {
 			t.Errorf("%s: got %t; want %t", row.name, got, want)
 		}
 	}
@@ -200,14 +255,10 @@ func TestMayStart(t *testing.T) {
 // (https://www.rfc-editor.org/rfc/rfc9110#section-5.3), a request must count as a
 // person's only if it says so, and a prefetch must start nothing.
 func FuzzOf(f *testing.F) {
-	names := []string{
-		"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose",
-		"Purpose", "X-Moz", "X-Requested-With", "HX-Request", "Upgrade", "Connection",
-	}
 	for _, row := range requests {
 		r := request(row.method, row.lines...)
-		joined := make([]string, len(names))
-		for i, name := range names {
+		joined := make([]string, len(readNames))
+		for i, name := range readNames {
 			joined[i] = strings.Join(r.Header.Values(name), ",")
 		}
 		f.Add(row.method, strings.Join(joined, "\n"))
@@ -215,10 +266,10 @@ func FuzzOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, lines string) {
 		r := &http.Request{Method: method, Header: http.Header{}}
 		other := &http.Request{Method: method, Header: http.Header{}}
-		for i, line := range strings.SplitN(lines, "\n", len(names)) {
+		for i, line := range strings.SplitN(lines, "\n", len(readNames)) {
 			if line != "" {
-				r.Header.Set(names[i], line)
-				other.Header[http.CanonicalHeaderKey(names[i])] = strings.Split(line, ",")
+				r.Header.Set(readNames[i], line)
+				other.Header[http.CanonicalHeaderKey(readNames[i])] = strings.Split(line, ",")
 			}
 		}
 		got := answers(r)
@@ -248,7 +299,7 @@ type answer struct {
 
 func answers(r *http.Request) answer {
 	return answer{
-		requestkind.Of(r), requestkind.MayStart(r), requestkind.SameOriginNavigation(r),
+		requestkind.Of(r), requestkind.MayStart(r, requestkind.Of(r)), requestkind.SameOriginNavigation(r),
 		requestkind.CrossSite(r), requestkind.CookieWritable(r),
 	}
 }

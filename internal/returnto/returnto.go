@@ -38,6 +38,9 @@ import (
 // maxLength limits what the cookie of a transaction must hold.
 const maxLength = 2048
 
+// maxURL is how long a URL may be: it leaves room for the longest host name.
+const maxURL = 2 * maxLength
+
 // Rule is the rule of one application. It is immutable and safe for concurrent use.
 // The zero Rule has no route and no origin: its URL method refuses everything.
 type Rule struct {
@@ -94,8 +97,8 @@ func (r Rule) OnHost(s string) (string, error) {
 // Requested returns s if it can be a path that was requested from this application,
 // so that a link may lead back there. The sign-in routes are such paths.
 func (r Rule) Requested(s string) (string, error) {
-	if _, err := plain(s); err != nil {
-		return "", err
+	if _, err := plain(s); err != nil || strings.Contains(s, "#") { // no request has a fragment
+		return "", errors.New("signin: no link can lead to this path")
 	}
 	return s, nil
 }
@@ -178,6 +181,15 @@ func (r Rule) noRoute(p string) error {
 // or an address in a header of the browser. If the URL is at the application's
 // origin and has no user name, [Rule.Path] judges the rest. Any other URL is refused.
 func (r Rule) URL(s string) (string, error) {
+	return r.Path(r.Local(s)) // which refuses an empty path
+}
+
+// Local returns what follows the application's origin in a URL, and "" for any other
+// URL. [Rule.Path] has to judge it.
+func (r Rule) Local(s string) string {
+	if len(s) > maxURL {
+		return "" // and nothing of it is copied
+	}
 	scheme, rest, _ := strings.Cut(s, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -186,13 +198,13 @@ func (r Rule) URL(s string) (string, error) {
 	// The authority is compared and not parsed: text that differs from the origin
 	// ("app@e.test", `e.test\@app`) is not the origin.
 	if origin(scheme, rest[:end]) != r.origin {
-		return "", errors.New("signin: the URL to return to is not at this application's origin")
+		return ""
 	}
 	target := rest[end:]
 	if !strings.HasPrefix(target, "/") {
 		target = "/" + target
 	}
-	return r.Path(target)
+	return target
 }
 
 // Location redirects to an address of this application or of the provider, which the
@@ -233,20 +245,35 @@ func origin(scheme, host string) string {
 // once more), with slashes for backslashes, and in lower case. It is for comparing
 // only.
 func reading(p string) string {
-	b := make([]byte, 0, len(p))
+	b, n := []byte(p), 0
 	for i := range len(p) {
-		b = append(b, p[i])
+		b[n] = p[i]
+		n++
 		// A decoded character may complete an escape before it: %2%35 becomes %25,
 		// which becomes %. Each turn shortens b, so the time is linear.
-		for n := len(b); n >= 3 && b[n-3] == '%'; n = len(b) {
-			s, err := url.PathUnescape(string(b[n-3:]))
-			if err != nil {
+		for n >= 3 && b[n-3] == '%' {
+			high, low := digit(b[n-2]), digit(b[n-1]) // url.PathUnescape takes twenty times as long
+			if high < 0 || low < 0 {
 				break
 			}
-			b = append(b[:n-3], s...)
+			n -= 2
+			b[n-1] = byte(high<<4 | low)
 		}
 	}
+	b = b[:n]
 	return strings.ToLower(strings.ReplaceAll(string(b), `\`, "/"))
+}
+
+// digit returns the value of a hexadecimal digit, or -1.
+func digit(c byte) int {
+	lower := c | 0x20
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= lower && lower <= 'f':
+		return int(lower-'a') + 10
+	}
+	return -1
 }
 
 // control reports whether c is a C0 control character or DEL. Browsers remove tabs

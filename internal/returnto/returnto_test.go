@@ -267,6 +267,12 @@ func testURL(t *testing.T) {
 			t.Errorf("URL(%q) at %s: got %q, %v; want %q", tt.value, tt.base, got, err, tt.want)
 		}
 	}
+	const long = "https://app.example.com/"
+	for size, want := range map[int]int{4096: 4096 - len(long) + 1, 4097: 0} {
+		if got := rule(t, at, routes...).Local(long + strings.Repeat("x", size-len(long))); len(got) != want {
+			t.Errorf("an address of %d bytes: got a path of %d; want %d", size, len(got), want)
+		}
+	}
 	for _, value := range []string{"", "/x", "://", ":///x", "https://app/x"} {
 		if got, err := new(returnto.Rule).URL(value); err == nil {
 			t.Errorf("URL(%q) of the zero Rule: got %q; want an error", value, got)

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -220,7 +219,7 @@ func (st *Store) Remove(w http.ResponseWriter, r *http.Request) error {
 func unsetSecond(cookies cookie.Writer, w http.ResponseWriter, r *http.Request, name string) {
 	second := cookie.Second(name)
 	cookie.Withdraw(w, second)
-	if strings.Contains(strings.Join(r.Header["Cookie"], ";"), second+"=") {
+	if cookie.Has(r.Header["Cookie"], second) {
 		cookies.Unset(w, second)
 	}
 }
