@@ -534,7 +534,8 @@ func tokenError(ctx context.Context, err error) *Error {
 //
 // It also works for [net/http/httputil.ReverseProxy], whose requests have the
 // context of the incoming ones. Use Rewrite and SetURL there, because a request
-// whose Host is not that of its URL gets no token.
+// whose Host is not that of its URL gets no token. Nor does one whose URL is opaque
+// or names a user.
 //
 // The Authorization header is removed from every request, and so are the
 // cookies of each Auth that the incoming request has passed; cookies of another
