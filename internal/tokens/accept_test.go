@@ -102,7 +102,7 @@ func TestAccept_UserInfo(t *testing.T) {
 		{"a claim that is null in the ID token", object{"name": json.RawMessage("null")}, object{"name": "Info"}, ``},
 		{"a claim of the ID token in another case", object{"name": "Token"}, object{"Name": "Info"}, ``},
 		{"claims of the protocol", nil, object{
-			"iss": "x", "aud": "x", "exp": 1, "iat": 1, "nonce": "x", "sid": "x", "auth_time": 1, "acr": "x", "azp": "x",
+			"iss": "x", "aud": "x", "exp": 1, "iat": 1, "nonce": "x", "sid": "x", "auth_time": 1, "acr": "x", "azp": "x", "amr": []string{"x"}, "at_hash": "x", "jti": "x", "nbf": 1,
 		}, ``},
 		{"one in another case", object{"sid": nil}, object{"SID": "y"}, ``},
 		{"that the address of the ID token is verified", object{"email": "a@test"}, object{"email_verified": true}, ``},
@@ -130,5 +130,21 @@ func TestAccept_UserInfo(t *testing.T) {
 			t.Errorf("userinfo %s: got no error; want one", name)
 		}
 		f.quiet(err)
+	}
+}
+
+// What a handler fetches must not contradict what a rule has looked at.
+func TestWithoutToken(t *testing.T) {
+	for info, want := range map[string]string{
+		`{"sub":"alice", "name":"A"}`: `{"sub":"alice", "name":"A"}`,
+		`{"sub":"alice","acr":"x","ACR":"x","amr":["x"],"auth_time":1,"sid":"x"}`: `{"sub":"alice"}`,
+		`{"sub":"alice","iss":"x","aud":"x","exp":1,"nonce":"x","\u017fid":"x"}`:  `{"sub":"alice"}`,
+	} {
+		if got, err := tokens.WithoutToken([]byte(info)); err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v; want %s", info, got, err, want)
+		}
+	}
+	if got, err := tokens.WithoutToken([]byte("[]")); err == nil {
+		t.Errorf("a list: got %s; want an error", got)
 	}
 }

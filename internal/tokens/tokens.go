@@ -143,12 +143,10 @@ func final(err error, ends func(*provider.Error) bool) error {
 }
 
 // nonceOf returns the nonce of the sign-in, to which a refreshed ID token is held.
-func nonceOf(s *session.Session) string {
-	var claims struct {
-		Nonce string `json:"nonce"`
-	}
-	_ = json.Unmarshal([]byte(s.Claims.Payload()), &claims) // it has been verified
-	return cmp.Or(claims.Nonce, s.Nonce)
+// That of the last ID token was held to it, too.
+func nonceOf(s *session.Session) (nonce string) {
+	_ = json.Unmarshal(membersOf([]byte(s.Claims.Payload()))["nonce"], &nonce)
+	return cmp.Or(nonce, s.Nonce)
 }
 
 // unknownLife is how long a token is kept whose provider does not say how long
