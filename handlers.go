@@ -205,15 +205,20 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 
 const (
 	// callbackTimeout is longer than all that a callback waits for, with its time-outs:
-	// discovery, keys, the token and the userinfo request.
-	callbackTimeout = 80 * time.Second
+	// discovery, its turn, keys, the token and the userinfo request.
+	callbackTimeout = 100 * time.Second
 	callbackLease   = callbackTimeout + 10*time.Second
 	// markLife is for how long a callback's outcome is known: as long as its
 	// transaction may live.
 	markLife = 2 * authflow.Lifetime
-	// A request that brings the same response again looks so often, and for so long,
-	// whether the first has finished.
-	again, againFor = 50 * time.Millisecond, 10 * time.Second
+	// A request that brings the same response again looks for so long whether the first
+	// has finished: first after so little, and then ever less often, since each look
+	// asks shared state. Not more than maxReloads wait at once.
+	againFor, againFirst, againLast = 10 * time.Second, 50 * time.Millisecond, time.Second
+	maxReloads                      = 256
+	// giveBackTimeout is how long the page for a sign-in that has failed waits until
+	// what was granted is given back.
+	giveBackTimeout = 3 * time.Second
 )
 
 // retryAfter is when to try again if the provider does not say.

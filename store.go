@@ -400,30 +400,74 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
 	}
-	got, err := a.provider.Exchange(ctx, code, tx.Verifier)
-	if err != nil {
-		return "", true, exchangeError(err)
-	}
-	a.transactions.Remove(w, tx.State)
-	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, nil, markLife); err != nil {
-		return "", false, newError(ErrSharedUnavailable, err)
-	}
-	s, failed := a.accept(ctx, tx, got)
+	got, failed := a.redeem(w, r, tx, code)
 	if failed == nil {
-		failed = a.answered(ctx, tx, s)
-	}
-	if failed == nil {
-		failed = sessionError(r, a.sessions.Start(w, r, s, tx.Began))
+		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began))
 	}
 	if failed != nil {
-		return "", true, failed
+		a.giveBack(r, got)
+		return "", !got.unmarked, failed
 	}
 	// If it cannot be written, a reload does not go on by itself.
 	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, tx.Note(), markLife); err != nil {
 		a.log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
 	}
-	a.emit(ctx, about(s, Event{Kind: EventSignedIn}))
+	a.emit(ctx, about(got.session, Event{Kind: EventSignedIn}))
 	return a.orHome(tx.ReturnTo), true, nil
+}
+
+// granted is what a provider has given for an authorization code.
+type granted struct {
+	tokens   *provider.Tokens // nil if it has given nothing
+	session  *session.Session // nil if they were not believed
+	unmarked bool             // that the code is used up could not be written
+}
+
+// redeem gives an authorization code to the provider, when it is this callback's turn,
+// and makes a session of the answer that is not started yet. If the turn does not come,
+// the code and the transaction can be used again.
+func (a *Auth) redeem(w http.ResponseWriter, r *http.Request, tx *authflow.Transaction, code string) (got granted, failed *Error) {
+	ctx := r.Context()
+	admitted, leave, err := a.provider.Admit(ctx)
+	if err != nil {
+		return got, providerError(err)
+	}
+	defer leave()
+	got.tokens, err = admitted.Exchange(ctx, code, tx.Verifier)
+	if got.tokens == nil {
+		return got, exchangeError(err)
+	}
+	a.transactions.Remove(w, tx.State)
+	if unwritten := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, nil, markLife); unwritten != nil {
+		got.unmarked = true
+		return got, newError(ErrSharedUnavailable, unwritten)
+	}
+	if err != nil {
+		return got, exchangeError(err)
+	}
+	if got.session, failed = a.accept(ctx, admitted, tx, got.tokens); failed == nil {
+		failed = a.answered(tx, got.session)
+	}
+	return got, failed
+}
+
+// giveBack revokes what was granted to a sign-in that has failed, unless a session of
+// this browser may rest on it. That is done also if the client has gone, and not for
+// long: nothing here depends on it.
+func (a *Auth) giveBack(r *http.Request, got granted) {
+	if got.tokens == nil || got.tokens.RefreshToken == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), giveBackTimeout)
+	defer cancel()
+	subject := ""
+	if got.session != nil {
+		subject = got.session.Claims.Text(session.Subject)
+	}
+	live, err := a.sessions.Live(r.WithContext(ctx))
+	if err == nil && a.tokens.MayRevoke(live, subject) {
+		a.tokens.GiveBack(ctx, got.tokens.RefreshToken)
+	}
 }
 
 // broughtAgain answers a request that brings a response with which another is under
@@ -431,7 +475,13 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (string, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
-	for {
+	select {
+	case a.reloads <- struct{}{}:
+		defer func() { <-a.reloads }()
+	default:
+		return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and too many wait for such"))
+	}
+	for pause := againFirst; ; pause = min(2*pause, againLast) {
 		standing, err := a.shared.LookAtCallback(ctx, tx.State)
 		switch {
 		case standing.Progress == sharedstate.Finished:
@@ -444,7 +494,7 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 		select {
 		case <-ctx.Done():
 			return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and has not finished"))
-		case <-time.After(again):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -496,8 +546,8 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 }
 
 // accept makes a session of what the provider has given for a code.
-func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
-	s, err := a.tokens.Accept(ctx, got, jwt.Expect{
+func (a *Auth) accept(ctx context.Context, admitted *provider.Client, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
+	s, err := a.tokens.Accept(ctx, admitted, got, jwt.Expect{
 		Nonce: tx.Nonce, MaxAge: tx.MaxAge, MaxAgeAsked: tx.MaxAgeAsked, ACR: tx.ACR,
 	})
 	var pe *provider.Error
@@ -514,11 +564,10 @@ func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provid
 }
 
 // answered checks that the right person has answered a step-up.
-func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *session.Session) *Error {
+func (a *Auth) answered(tx *authflow.Transaction, s *session.Session) *Error {
 	if tx.Subject == "" || s.Claims.Text(session.Subject) == tx.Subject {
 		return nil
 	}
-	a.sessions.Revoke(ctx, s)
 	return a.stepUpFailed(tx, errors.New("signin: another person has answered the step-up"))
 }
 

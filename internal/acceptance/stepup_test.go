@@ -77,7 +77,7 @@ func TestStepUp_NotMet(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			a := stepUpApp(t, with{recorded: true})
+			a := stepUpApp(t, with{recorded: true, config: otherProvider})
 			b := a.browser()
 			b.visit("/sign-in", signintest.Alice())
 			held, copied := b.session(), b.copyOf()

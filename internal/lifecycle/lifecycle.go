@@ -268,8 +268,8 @@ func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Sessi
 
 // Start makes s the browser's session, and ends the one that it has presented;
 // if Start fails before, that one is left as it is. began is when the sign-in
-// began. ErrEnded means that the person's sessions were ended meanwhile; nothing is
-// given back then, since the grant may be that of another sign-in.
+// began. ErrEnded means that the person's sessions were ended meanwhile. What was
+// granted is the caller's to give back if Start fails.
 func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time) error {
 	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
 	person, err := l.State.Person(ctx, subject)

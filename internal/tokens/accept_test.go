@@ -28,11 +28,16 @@ func described(s *session.Session) string {
 // accept does what a callback does with a code.
 func accept(t *testing.T, src *tokens.Source, want jwt.Expect) (*session.Session, error) {
 	t.Helper()
-	got, err := src.Provider.Exchange(t.Context(), "the-code", "the-verifier")
+	admitted, leave, err := src.Provider.Admit(t.Context())
+	if err != nil {
+		t.Fatalf("Admit: got error %v; want none", err)
+	}
+	defer leave()
+	got, err := admitted.Exchange(t.Context(), "the-code", "the-verifier")
 	if err != nil {
 		t.Fatalf("Exchange: got error %v; want none", err)
 	}
-	return src.Accept(t.Context(), got, want)
+	return src.Accept(t.Context(), admitted, got, want)
 }
 
 func TestAccept(t *testing.T) {
@@ -146,5 +151,30 @@ func TestWithoutToken(t *testing.T) {
 	}
 	if got, err := tokens.WithoutToken([]byte("[]")); err == nil {
 		t.Errorf("a list: got %s; want an error", got)
+	}
+}
+
+func TestMayRevoke(t *testing.T) {
+	f, _ := newFake(t)
+	live := f.session(nil, "") // Alice's
+	for _, row := range []struct {
+		name    string
+		logto   bool
+		live    *session.Session
+		subject string
+		want    bool
+	}{
+		{"no session in the browser", false, nil, "alice", true},
+		{"no session in the browser, and an ID token that is not believed", false, nil, "", true},
+		{"a session of the same person, which may rest on the same grant", false, live, "alice", false},
+		{"a session of another person, who has another grant", false, live, "bob", true},
+		{"a session, and an ID token that is not believed: it may be the same person", false, live, "", false},
+		{"Logto, and no session", true, nil, "alice", false},
+		{"Logto, and a session of another person: the browser has one grant", true, live, "bob", false},
+	} {
+		src := tokens.Source{Logto: row.logto}
+		if got := src.MayRevoke(row.live, row.subject); got != row.want {
+			t.Errorf("%s: got %t; want %t", row.name, got, row.want)
+		}
 	}
 }

@@ -9,16 +9,17 @@ import (
 	"slices"
 
 	"github.com/gosignin/signin/internal/document"
+	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/session"
 )
 
 // userInfo returns the claims that only userinfo has, as a JSON object; empty
 // if there are none, or they were not asked for.
-func (src *Source) userInfo(ctx context.Context, accessToken, payload, subject string) (string, error) {
+func (src *Source) userInfo(ctx context.Context, from *provider.Client, accessToken, payload, subject string) (string, error) {
 	if !src.UserInfo {
 		return "", nil
 	}
-	info, err := src.Provider.UserInfo(ctx, accessToken, subject)
+	info, err := from.UserInfo(ctx, accessToken, subject)
 	if err != nil {
 		return "", err
 	}
