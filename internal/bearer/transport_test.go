@@ -327,3 +327,12 @@ func TestRoundTrip_TokenRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestRoundTrip_NoURL(t *testing.T) {
+	t.Parallel()
+	a := &api{}
+	tr, s := transport(t, a, origin, "one")
+	if _, err := tr.RoundTrip(&http.Request{Header: http.Header{}}); err != nil || len(a.sent) != 1 || len(s.refused) != 0 {
+		t.Errorf("got %v, %d requests, %d tokens; want it left to the base", err, len(a.sent), len(s.refused))
+	}
+}
