@@ -22,6 +22,7 @@ import (
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/testuser"
+	"github.com/gosignin/signin/internal/tokens"
 )
 
 // User is the person who sent a request, as the provider's verified ID token
@@ -42,7 +43,7 @@ type User struct {
 	ProviderSessionID string
 
 	Name     string
-	Username string // "username", or else "preferred_username"
+	Username string // "username", or else "preferred_username"; with MergeUserInfo, those of the ID token first
 	Email    string // with the scope "email"
 	// EmailVerified is true only if the provider says so with a boolean.
 	EmailVerified bool
@@ -64,8 +65,9 @@ type User struct {
 	Scopes []string
 
 	// ACR is the class of the person's authentication, and AuthTime is its
-	// time. A provider need not send either. Logto sends AuthTime only if
-	// [MaxAge] was asked for.
+	// time, both as the sign-in's ID token said; a refresh does not change them.
+	// A provider need not send either. Logto sends AuthTime only if [MaxAge] was
+	// asked for.
 	ACR      string
 	AuthTime time.Time
 
@@ -88,7 +90,8 @@ type User struct {
 // another Auth's Load is between the guard and the handler.
 //
 // Claims are those of the last verified ID token, from the sign-in or the last
-// refresh. A role that was taken away later is still among them.
+// refresh; "sid", "auth_time", "acr" and "amr" are those of the sign-in. A role
+// that was taken away later is still among them.
 func UserFrom(ctx context.Context) (*User, bool) {
 	if v := testuser.From(ctx); v != nil {
 		u, _ := v.User.(*User)
@@ -534,7 +537,8 @@ func tokenError(ctx context.Context, err error) *Error {
 //
 // It also works for [net/http/httputil.ReverseProxy], whose requests have the
 // context of the incoming ones. Use Rewrite and SetURL there, because a request
-// whose Host is not that of its URL gets no token.
+// whose Host is not that of its URL gets no token. Nor does one whose URL is opaque
+// or names a user.
 //
 // The Authorization header is removed from every request, and so are the
 // cookies of each Auth that the incoming request has passed; cookies of another
@@ -611,7 +615,8 @@ func (t *userTransport) token(ctx context.Context, refused string) (string, erro
 // FetchUserInfo asks the provider's userinfo endpoint about the person who sent
 // a request. Each call is one request to the provider. The answer is decoded
 // into a type of the application, by the rules of [encoding/json]. An answer
-// about another person is refused.
+// about another person is refused. Claims that only a verified token can say,
+// such as "acr", "auth_time" and "sid", are not in it; see [ClaimsAs].
 //
 // Logto has claims that are in userinfo only, each with its scope:
 // "custom_data", "identities" (by connector target: "naver", "x"),
@@ -660,7 +665,7 @@ func userInfo(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, providerError(err)
 	}
-	return raw, nil
+	return tokens.WithoutToken(raw)
 }
 
 // testUserInfo returns the userinfo of a test's user: the fields, and the

@@ -218,7 +218,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	}
 	tx, err := a.transactions.Find(r, response.State)
 	if err != nil {
-		return a.withoutTransaction(w, r, response.State)
+		return a.withoutTransaction(w, r, response.State, tx)
 	}
 	location, failed := a.conclude(w, r, tx, response)
 	if failed != nil {
@@ -261,15 +261,20 @@ func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Tra
 
 const (
 	// callbackTimeout is longer than all that a callback waits for, with its time-outs:
-	// discovery, keys, the token and the userinfo request.
-	callbackTimeout = 80 * time.Second
+	// discovery, its turn, keys, the token and the userinfo request.
+	callbackTimeout = 100 * time.Second
 	callbackLease   = callbackTimeout + 10*time.Second
 	// markLife is for how long a callback's outcome is known: as long as its
 	// transaction may live.
 	markLife = 2 * authflow.Lifetime
-	// A request that brings the same response again looks so often, and for so long,
-	// whether the first has finished.
-	again, againFor = 50 * time.Millisecond, 10 * time.Second
+	// A request that brings the same response again looks for so long whether the first
+	// has finished: first after so little, and then ever less often, since each look
+	// asks shared state. Not more than maxReloads wait at once.
+	againFor, againFirst, againLast = 10 * time.Second, 50 * time.Millisecond, time.Second
+	maxReloads                      = 256
+	// giveBackTimeout is how long the page for a sign-in that has failed waits until
+	// what was granted is given back.
+	giveBackTimeout = 3 * time.Second
 )
 
 // retryAfter is when to try again if the provider does not say.
@@ -511,7 +516,8 @@ const (
 	// ErrSignInExpired (400): this browser has no sign-in under way for the
 	// response it brought, or the sign-in took too long.
 	ErrSignInExpired Code = "sign_in_expired"
-	// ErrCookiesBlocked (400): two sign-ins in a row came back without cookies.
+	// ErrCookiesBlocked (400): the browser came back from the provider without any
+	// cookie: it blocks them, or the sign-in was begun in another browser.
 	ErrCookiesBlocked Code = "cookies_blocked"
 	// ErrDeclined (403): the person or the provider declined the sign-in.
 	ErrDeclined Code = "declined"

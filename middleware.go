@@ -254,6 +254,7 @@ type Auth struct {
 	cookieName   string // of the session; the others begin with it and a dot
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
+	reloads      chan struct{} // full when no more requests may wait for a callback
 
 	log     *slog.Logger
 	onEvent func(context.Context, Event)
@@ -272,6 +273,7 @@ func New(cfg Config) (*Auth, error) {
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
 		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, pages: cfg.Pages,
 		log: cmp.Or(cfg.Logger, slog.Default()), now: cfg.Now,
+		reloads: make(chan struct{}, maxReloads),
 	}
 	if a.now == nil {
 		a.now = time.Now

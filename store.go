@@ -397,38 +397,84 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case err != nil:
 		return "", true, newError(ErrSharedUnavailable, err)
 	case standing.Progress == sharedstate.Finished:
-		return a.orHome(tx.ReturnTo), true, nil
+		location, failed = a.goOn(standing.Note, nil)
+		return location, true, failed
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
 	}
-	got, err := a.provider.Exchange(ctx, code, tx.Verifier)
-	if err != nil {
-		return "", true, exchangeError(err)
-	}
-	a.transactions.Remove(w, tx.State)
-	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, tx.Note(), markLife); err != nil {
-		return "", false, newError(ErrSharedUnavailable, err)
-	}
-	s, failed := a.accept(ctx, tx, got)
-	var unmet *Error
+	got, failed := a.redeem(r, tx, code)
 	if failed == nil {
-		unmet, failed = a.answered(ctx, tx, s)
-	}
-	if failed == nil {
-		failed = sessionError(r, a.sessions.Start(w, r, s, tx.Began))
+		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began))
 	}
 	if failed != nil {
-		return "", true, failed
+		a.giveBack(r, got)
+		return "", !got.unmarked, failed
 	}
+	a.transactions.Remove(w, tx.State)
+	note := authflow.Note{Subject: got.session.Claims.Text(session.Subject), ReturnTo: tx.ReturnTo, Unmet: got.unmet != nil}
 	// If this cannot be written, a reload does not go on by itself.
-	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, tx.Note(), markLife); err != nil {
+	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, note.Encode(), markLife); err != nil {
 		a.log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
 	}
-	a.emit(ctx, about(s, Event{Kind: EventSignedIn}))
-	if unmet != nil {
-		a.emit(ctx, about(s, Event{Kind: EventRefused, Err: unmet}))
+	a.emit(ctx, about(got.session, Event{Kind: EventSignedIn}))
+	if got.unmet != nil {
+		a.emit(ctx, about(got.session, Event{Kind: EventRefused, Err: got.unmet}))
 	}
-	return a.orHome(tx.ReturnTo), true, unmet
+	return a.orHome(tx.ReturnTo), true, got.unmet
+}
+
+// granted is what a provider has given for an authorization code.
+type granted struct {
+	tokens   *provider.Tokens // nil if it has given nothing
+	session  *session.Session // nil if they were not believed
+	unmet    *Error           // that the session is not what the query asked for
+	unmarked bool             // that the code is used up could not be written
+}
+
+// redeem gives an authorization code to the provider, when it is this callback's turn,
+// and makes a session of the answer that is not started yet. If the turn does not come,
+// the code and the transaction can be used again.
+func (a *Auth) redeem(r *http.Request, tx *authflow.Transaction, code string) (got granted, failed *Error) {
+	ctx := r.Context()
+	admitted, leave, err := a.provider.Admit(ctx)
+	if err != nil {
+		return got, providerError(err)
+	}
+	defer leave()
+	got.tokens, err = admitted.Exchange(ctx, code, tx.Verifier)
+	if got.tokens == nil {
+		return got, exchangeError(err)
+	}
+	if unwritten := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, nil, markLife); unwritten != nil {
+		got.unmarked = true
+		return got, newError(ErrSharedUnavailable, unwritten)
+	}
+	if err != nil {
+		return got, exchangeError(err)
+	}
+	if got.session, failed = a.accept(ctx, admitted, tx, got.tokens); failed == nil {
+		got.unmet, failed = a.answered(r, tx, got.session)
+	}
+	return got, failed
+}
+
+// giveBack revokes what was granted to a sign-in that has failed, unless a session of
+// this browser may rest on it. It does so even if the client has gone, but not for
+// long, since nothing here depends on it.
+func (a *Auth) giveBack(r *http.Request, got granted) {
+	if got.tokens == nil || got.tokens.RefreshToken == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), giveBackTimeout)
+	defer cancel()
+	subject := ""
+	if got.session != nil {
+		subject = got.session.Claims.Text(session.Subject)
+	}
+	live, err := a.sessions.Live(r.WithContext(ctx))
+	if err == nil && a.tokens.MayRevoke(live, subject) {
+		a.tokens.GiveBack(ctx, got.tokens.RefreshToken)
+	}
 }
 
 // broughtAgain answers a request whose response another request is exchanging. It
@@ -436,11 +482,17 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (string, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
-	for {
+	select {
+	case a.reloads <- struct{}{}:
+		defer func() { <-a.reloads }()
+	default:
+		return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and too many wait for such"))
+	}
+	for pause := againFirst; ; pause = min(2*pause, againLast) {
 		standing, err := a.shared.LookAtCallback(ctx, tx.State)
 		switch {
 		case standing.Progress == sharedstate.Finished:
-			return a.orHome(tx.ReturnTo), nil
+			return a.goOn(standing.Note, nil)
 		case err != nil && ctx.Err() == nil:
 			return "", newError(ErrSharedUnavailable, err)
 		case err == nil && !standing.Leased:
@@ -449,41 +501,53 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 		select {
 		case <-ctx.Done():
 			return "", newError(ErrSignInExpired, errors.New("signin: another request brought this response, and has not finished"))
-		case <-time.After(again):
+		case <-time.After(pause):
 		}
 	}
 }
 
-// withoutTransaction answers a response for which this browser has no transaction.
-// If its sign-in is finished (a reload, the back button), the person goes on. If not,
-// a page leads back to the route that began it. It is tempting to start the sign-in
-// again from here, but only the route knows what it asks for.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
+// withoutTransaction answers a response for which this browser has no transaction under
+// way; old is one that took too long, or nil. If the sign-in has finished (a reload, the
+// back button), the person goes on. If not, a page leads back to where it began, or to
+// the start page if that is not known. It is tempting to start the sign-in again from
+// here, but what its route demands is not known here.
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string, old *authflow.Transaction) (string, *Error) {
 	standing, err := a.shared.LookAtCallback(r.Context(), state)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
-	was := authflow.ReadNote(standing.Note)
 	if standing.Progress == sharedstate.Finished {
-		_, c := a.load(w, r)
+		loaded, c := a.load(w, r)
 		if c.err != nil {
 			return "", c.err
 		}
-		if c.signedIn {
-			return a.orHome(was.ReturnTo), nil
+		if u, ok := UserFrom(loaded.Context()); ok {
+			return a.goOn(standing.Note, u)
 		}
 	}
 	e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
-	e.start = was.StartURL()
-	switch {
-	case standing.Progress == sharedstate.Exchanged || was.Page != "": // it has failed, or began at a page of the application
-	case authflow.Repeated(state):
+	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
 		e = newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
-		fallthrough
-	default:
-		e.start = authflow.WithoutCookies(cmp.Or(was.StartURL(), a.paths.SignIn))
+	}
+	e.start = a.paths.AfterSignIn
+	if old != nil {
+		e.start = old.Start
 	}
 	return "", e
+}
+
+// goOn is the answer to a response of a sign-in that has finished: to the browser that
+// has its transaction, or in which u is signed in. Another person must not learn where
+// the sign-in led.
+func (a *Auth) goOn(kept []byte, u *User) (string, *Error) {
+	note := authflow.ReadNote(kept)
+	switch {
+	case u != nil && u.Subject != note.Subject:
+		return a.paths.AfterSignIn, nil
+	case note.Unmet:
+		return "", a.unmet(note.ReturnTo, errors.New("signin: this sign-in has not met what was asked for"))
+	}
+	return a.orHome(note.ReturnTo), nil
 }
 
 // declined answers an error response.
@@ -506,8 +570,8 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 }
 
 // accept makes a session from what the provider has given for a code.
-func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
-	s, err := a.tokens.Accept(ctx, got, jwt.Expect{Nonce: tx.Nonce})
+func (a *Auth) accept(ctx context.Context, admitted *provider.Client, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
+	s, err := a.tokens.Accept(ctx, admitted, got, jwt.Expect{Nonce: tx.Nonce})
 	switch {
 	case err == nil:
 		s.ID = session.NewID()
@@ -518,28 +582,43 @@ func (a *Auth) accept(ctx context.Context, tx *authflow.Transaction, got *provid
 	return nil, exchangeError(err)
 }
 
-// answered checks who has signed in, and how. What the route demands must be met. If
-// what the query asked for in addition is not met, a step-up fails; any other sign-in
-// succeeds, and unmet refuses only the page that asked.
-func (a *Auth) answered(ctx context.Context, tx *authflow.Transaction, s *session.Session) (unmet, failed *Error) {
+// answered checks who has signed in, and how. What the route demands must be met. If a
+// step-up does not meet what its query asked for, it fails. If this browser presents no
+// session, the person signs in all the same, as by a plain visit to the route, and unmet
+// is the answer.
+func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Session) (unmet, failed *Error) {
 	authTime, acr := s.Claims.Time(session.AuthTime), s.Claims.Text(session.ACR)
-	if err := tx.Demand.Met(authTime, acr, a.now()); err != nil {
-		return nil, newError(ErrProviderRejected, err)
-	}
-	if tx.Subject != "" && s.Claims.Text(session.Subject) != tx.Subject {
-		a.sessions.Revoke(ctx, s)
+	asked := tx.Asked.Met(authTime, acr, a.now())
+	switch demanded := tx.Demand.Met(authTime, acr, a.now()); {
+	case tx.Subject != "" && s.Claims.Text(session.Subject) != tx.Subject:
 		return nil, newError(ErrStepUpFailed, errors.New("signin: the step-up was answered by another person"))
-	}
-	err := tx.Asked.Met(authTime, acr, a.now())
-	switch {
-	case err == nil:
+	case demanded != nil && tx.Asked.IsZero():
+		return nil, newError(ErrProviderRejected, demanded)
+	case demanded != nil:
+		return nil, newError(ErrStepUpFailed, demanded)
+	case asked == nil:
 		return nil, nil
-	case tx.Subject != "":
-		return nil, newError(ErrStepUpFailed, err)
 	}
-	unmet = newError(ErrStepUpFailed, err)
-	unmet.ofRule, unmet.Message = true, "You are signed in, but not in the way that this page needs."
-	return unmet, nil
+	live, err := a.sessions.Live(r) // it may be newer than this sign-in
+	switch {
+	case err != nil:
+		return nil, sessionError(r, err)
+	case tx.Subject != "" || live != nil:
+		failed = newError(ErrStepUpFailed, asked)
+		failed.start = a.orHome(tx.ReturnTo)
+		return nil, failed
+	}
+	return a.unmet(tx.ReturnTo, asked), nil
+}
+
+// unmet is the refusal for a person who has signed in, but not as the query asked. Its
+// page leads to the page that they were going to. A guard there asks again; if there is
+// none, a link of a stranger's has asked.
+func (a *Auth) unmet(returnTo string, cause error) *Error {
+	e := newError(ErrStepUpFailed, cause)
+	e.ofRule, e.start = true, a.orHome(returnTo)
+	e.Message = "You are signed in, but the sign-in service did not confirm you in the way that this page needs."
+	return e
 }
 
 // EventKind says what an [Event] is about.

@@ -62,7 +62,7 @@ func TestHostileHeaders(t *testing.T) {
 			}
 		})
 	}
-	comes(t, a.handler(), session, signintest.Alice())
+	wantSignedIn(t, a.handler(), session, signintest.Alice())
 	if len(a.errs(signin.EventSignedOut)) > 0 {
 		t.Error("got a sign-out; want none")
 	}

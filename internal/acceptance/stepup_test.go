@@ -77,7 +77,7 @@ func TestStepUp_NotMet(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			a := stepUpApp(t, with{recorded: true})
+			a := stepUpApp(t, with{recorded: true, config: otherProvider})
 			b := a.browser()
 			b.visit("/sign-in", signintest.Alice())
 			held, copied := b.session(), b.copyOf()
@@ -96,7 +96,8 @@ func TestStepUp_NotMet(t *testing.T) {
 			if n := a.provider.Stats().Authorizations - asked; n != 1 || a.insideCalls() != 0 {
 				t.Errorf("the provider was asked %d times, the handler called %d times; want once and never", n, a.insideCalls())
 			}
-			if row.want == unmet && (!strings.HasSuffix(got.action(t), "&return_to="+url.QueryEscape(row.page)) || !strings.Contains(got.body, "confirm that it is you")) {
+			start, _ := url.QueryUnescape(got.action(t))
+			if row.want == unmet && (!strings.HasSuffix(start, row.page) || !strings.Contains(got.body, "confirm that it is you")) {
 				t.Errorf("got %q; want a page that leads back to %s", got.body, row.page)
 			}
 			if b.who() != signintest.Alice().Subject || b.session() != held || copied.who() != signintest.Alice().Subject {
@@ -203,11 +204,26 @@ func TestStepUp_NotSignedIn(t *testing.T) {
 		a.provider.Inject(row.fault)
 		b = a.browser()
 		got = b.visit(row.page, signintest.Alice())
-		if got.StatusCode != http.StatusForbidden || got.Request.URL.Path != "/callback" || got.action(t) != row.start || b.who() != signintest.Alice().Subject {
-			t.Errorf("%s, unmet: got %s, a link to %q, %s signed in; want 403, %q and Alice", row.page, got.Status, got.action(t), b.who(), row.start)
+		if got.StatusCode != http.StatusForbidden || got.Request.URL.Path != "/callback" || got.action(t) != row.page || b.who() != signintest.Alice().Subject {
+			t.Errorf("%s, unmet: got %s, a link to %q, %s signed in; want 403, the page and Alice", row.page, got.Status, got.action(t), b.who())
+		}
+		if again := b.get(got.Request.URL.String()); again.StatusCode != http.StatusForbidden || again.action(t) != row.page {
+			t.Errorf("%s, unmet, reloaded: got %s; want the same page", row.page, again.Status)
 		}
 		if logged := a.log.String(); a.insideCalls() != 1 || strings.Contains(logged, "level=ERROR") || len(a.errs(signin.EventRefused)) != 1 {
 			t.Errorf("%s, unmet: got %q, handler called %d times; want no error logged, and one refusal", row.page, logged, a.insideCalls())
+		}
+	}
+	// A session that has begun meanwhile is not replaced by one that falls short.
+	for _, other := range []signintest.User{signintest.Alice(), signintest.Bob()} {
+		a := stepUpApp(t, with{})
+		b := a.browser()
+		late := b.respond(a.provider, "/sign-in?acr_values=mfa&return_to=%2Fvault", other)
+		b.get(b.respond(a.provider, "/sign-in", signintest.Alice())).want(t, http.StatusSeeOther, "/")
+		held := b.session()
+		b.get(late).want(t, http.StatusForbidden, "")
+		if b.session() != held || b.who() != signintest.Alice().Subject {
+			t.Errorf("answered late by %s: got %q signed in; want Alice, with her session", other.Subject, b.who())
 		}
 	}
 	// A session that has ended does not tie the sign-in to its person.

@@ -113,7 +113,7 @@ func TestStart_Transaction(t *testing.T) {
 	req := &request{Demand: with(minute, "mfa"), Prompt: []string{"none"}}
 	c := logto()
 	c.Now = func() time.Time { return start.Add(time.Microsecond).In(time.FixedZone("", 3600)) }
-	want := transaction{ReturnTo: "/x", Foreign: true, Route: "/in", Asked: acr("mfa"), Subject: "alice"}
+	want := transaction{ReturnTo: "/x", Foreign: true, Start: "/in?x", Asked: acr("mfa"), Subject: "alice"}
 	got := want
 	query(t, c, &got, req, endpoint, nil)
 	want.State, want.Nonce, want.Verifier = got.State, got.Nonce, got.Verifier
@@ -121,49 +121,32 @@ func TestStart_Transaction(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
-	repeated := transaction{Repeated: true}
-	query(t, c, &repeated, req, endpoint, nil)
-	a, b := got, repeated
-	if a.State[1:] == b.State[1:] || a.Nonce == b.Nonce || a.Verifier == b.Verifier || a.Nonce == a.State[1:] {
+	var b transaction
+	query(t, c, &b, req, endpoint, nil)
+	a := got
+	if a.State == b.State || a.Nonce == b.Nonce || a.Verifier == b.Verifier || a.Nonce == a.State {
 		t.Errorf("got %+v and %+v; want no value twice", a, b)
 	}
 	// https://www.rfc-editor.org/rfc/rfc7636#section-4.1: at least 43 characters. 128
 	// bits or more for the others, at five a character.
-	if len(a.Verifier) != 43 || len(a.Nonce) != 26 || len(a.State) != 27 {
-		t.Errorf("got lengths %d %d %d; want 43 26 27", len(a.Verifier), len(a.Nonce), len(a.State))
-	}
-	if authflow.Repeated(a.State) || !authflow.Repeated(b.State) || authflow.Repeated("") {
-		t.Errorf("got states %q and, repeated, %q; want them told apart", a.State, b.State)
+	if len(a.Verifier) != 43 || len(a.Nonce) != 26 || len(a.State) != 26 {
+		t.Errorf("got lengths %d %d %d; want 43 26 26", len(a.Verifier), len(a.Nonce), len(a.State))
 	}
 }
 
-func TestTransaction_StartURL(t *testing.T) {
+func TestNote(t *testing.T) {
 	t.Parallel()
-	long := "/" + strings.Repeat("x", 1100)
-	for _, row := range []struct {
-		name        string
-		tx          transaction
-		start, note string // where it starts again, and from its note
-	}{
-		{name: "unknown"},
-		{"a route", transaction{Route: "/in", Demand: acr("mfa"), Nonce: "n"}, "/in", "/in"},
-		{"a route with what was asked", transaction{Route: "/in", ReturnTo: "/x?y", Asked: with(minute, "a", "b")},
-			"/in?acr_values=a+b&max_age=60&return_to=%2Fx%3Fy", "/in?acr_values=a+b&max_age=60&return_to=%2Fx%3Fy"},
-		{"a page", transaction{Page: "/magic?token=t", ReturnTo: "/x"}, "/magic?token=t", "/magic?token=t"},
-		{"a long return_to", transaction{Route: "/in", ReturnTo: long}, "/in?return_to=%2F" + long[1:], "/in"},
-		{"a long page", transaction{Page: long}, long, ""},
+	long := authflow.Note{Subject: "alice", ReturnTo: "/" + strings.Repeat("x", 256), Unmet: true}
+	for want, n := range map[authflow.Note]authflow.Note{
+		{Subject: "alice", ReturnTo: "/x?y"}: {Subject: "alice", ReturnTo: "/x?y"},
+		{Subject: "alice", Unmet: true}:      long, // without its return_to
+		{}:                                   {},
 	} {
-		note := authflow.ReadNote(row.tx.Note())
-		if start, again := row.tx.StartURL(), note.StartURL(); start != row.start || again != row.note {
-			t.Errorf("%s: got %q, and from its note %q; want %q and %q", row.name, start, again, row.start, row.note)
-		}
-		if note.ReturnTo != row.tx.ReturnTo && len(row.tx.ReturnTo) < 200 {
-			t.Errorf("%s: got %q to return to from the note; want %q", row.name, note.ReturnTo, row.tx.ReturnTo)
+		if got := authflow.ReadNote(n.Encode()); got != want {
+			t.Errorf("%+v: got %+v; want %+v", n, got, want)
 		}
 	}
-	for start, want := range map[string]string{"/in": "/in?without_cookies=1", "/in?x=y": "/in?x=y&without_cookies=1"} {
-		if got := authflow.WithoutCookies(start); got != want {
-			t.Errorf("WithoutCookies(%q): got %q; want %q", start, got, want)
-		}
+	if got := authflow.ReadNote([]byte("no note")); got != (authflow.Note{}) {
+		t.Errorf("got %+v; want nothing", got)
 	}
 }

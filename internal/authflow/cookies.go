@@ -38,7 +38,7 @@ const (
 	maxState = 26
 	// remembered is for how long the browser keeps the cookie of a transaction, so that
 	// one that took too long can be started again where it began.
-	remembered = 24 * time.Hour
+	remembered = time.Hour
 	// skew is how far the clocks of two replicas may be apart.
 	skew = time.Minute
 )

@@ -129,7 +129,6 @@ var asked = []struct {
 	other       bool // a provider that is not Logto
 }{
 	{name: "no query"},
-	{name: "a sign-in after one without cookies", query: "without_cookies=1"},
 	{name: "a return_to", query: "return_to=/x?y", returnTo: "/x?y"},
 	{name: "a return_to that may not be followed", query: "return_to=//evil.test"},
 	{name: "parameters of a request", query: "login_hint=x&prompt=none&target_link_uri=https://app.test/x&scope=y"},
@@ -191,7 +190,7 @@ func TestFromQuery(t *testing.T) {
 				}
 				return
 			}
-			want := transaction{ReturnTo: "/home", Asked: row.asked, Repeated: strings.Contains(row.query, "without_cookies")}
+			want := transaction{ReturnTo: "/home", Asked: row.asked}
 			if row.returnTo != "" {
 				want.ReturnTo = row.returnTo
 			}

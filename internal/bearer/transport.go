@@ -12,7 +12,7 @@ import (
 // Transport sends requests to one origin with a bearer token, and all others
 // without. It is safe for concurrent use if its fields are not changed.
 type Transport struct {
-	Base   http.RoundTripper
+	Base   http.RoundTripper // gets the token, and must not send it elsewhere
 	Origin *url.URL
 	// Token returns a token for a request's context, other than the refused one.
 	// refused is empty at the first attempt.
@@ -54,11 +54,16 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // maxDrain limits how many bytes of a refusal are read before it is closed.
 const maxDrain = 64 << 10
 
-// isOrigin compares scheme, host and port
-// (https://www.rfc-editor.org/rfc/rfc6454#section-5). A request whose Host header
-// names another host is for another site at the same address.
+// isOrigin reports whether a request goes to the origin, and nowhere else: scheme,
+// host and port are the same (https://www.rfc-editor.org/rfc/rfc6454#section-5), in
+// the Host header too, since one that names another host is for another site at the
+// same address. With Opaque, net/http sends a request line that may name any host. A
+// user in the URL asks for other credentials than a token.
 func (t *Transport) isOrigin(r *http.Request) bool {
-	return r.URL != nil && sameOrigin(r.URL, t.Origin) && (r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin))
+	if r.URL == nil || r.URL.Opaque != "" || r.URL.User != nil || !sameOrigin(r.URL, t.Origin) {
+		return false
+	}
+	return r.Host == "" || sameOrigin(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}, t.Origin)
 }
 
 // sameOrigin ignores the case of ASCII letters only: strings.EqualFold takes the

@@ -125,7 +125,7 @@ func TestRoundTrip_Origin(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, origin, target string
-		host                 string // the Host header; "" if the request has none
+		host                 string // the Host header, or "opaque" and URL.Opaque; "" for neither
 		has                  bool
 	}{
 		{"the origin itself", origin, "https://api.test", "", true},
@@ -135,7 +135,13 @@ func TestRoundTrip_Origin(t *testing.T) {
 		{"another case", "https://API.test", "https://api.TEST/", "", true},
 		{"another port in both", "https://api.test:8443", "https://api.test:8443/", "", true},
 		{"an address of IPv6", "http://[::1]:80", "http://[::1]/", "", true},
-		{"user and password beside the host", origin, "https://u:p@api.test/", "", true},
+		{"an address of IPv6 with its zone", "http://[fe80::1%25a]", "http://[fe80::1%25a]:80/", "", true},
+		{"an address of IPv6 with another zone", "http://[fe80::1%25a]", "http://[fe80::1%25b]/", "", false},
+		{"user and password beside the host", origin, "https://u:p@api.test/", "", false},
+		{"an opaque URL, whose request line names another host", origin, "https://api.test/", "opaque //evil.test/", false},
+		{"an opaque URL, whose request line names the same host", origin, "https://api.test/", "opaque //api.test/", false},
+		{"an opaque URL that is a path", origin, "https://api.test/", "opaque /x", false},
+		{"a name in its ASCII form for one that is not", "https://b\u00fccher.test", "https://xn--bcher-kva.test/", "", false},
 		{"another scheme on the same port", origin, "http://api.test:443/", "", false},
 		{"another port", origin, "https://api.test:8443/", "", false},
 		{"the port of the other scheme", origin, "https://api.test:80/", "", false},
@@ -150,6 +156,9 @@ func TestRoundTrip_Origin(t *testing.T) {
 		{"the origin in the Host header alone", origin, "https://evil.test/", "api.test", false},
 		{"another host in the Host header", origin, "https://api.test/", "evil.test", false},
 		{"another port in the Host header", origin, "https://api.test/", "api.test:8443", false},
+		{"a user in the Host header", origin, "https://api.test/", "api.test:443@evil.test", false},
+		{"a path in the Host header", origin, "https://api.test/", "api.test/evil.test", false},
+		{"a dot at the end of the Host header", origin, "https://api.test/", "api.test.", false},
 		{"the origin in the Host header too", origin, "https://api.test/", "API.test:443", true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -157,7 +166,11 @@ func TestRoundTrip_Origin(t *testing.T) {
 			a := &api{takes: "one"}
 			tr, s := transport(t, a, row.origin, "one", "two")
 			r, body := request(t, row.target, "hello")
-			r.Host = row.host
+			if _, opaque, ok := strings.Cut(row.host, "opaque "); ok {
+				r.URL.Opaque = opaque
+			} else {
+				r.Host = row.host
+			}
 			r.Header.Set("Authorization", "Basic mine")
 			status, header, refused := http.StatusUnauthorized, []string{"Basic mine"}, []string(nil)
 			if row.has {
@@ -312,5 +325,14 @@ func TestRoundTrip_TokenRefused(t *testing.T) {
 				t.Errorf("got the refusal read %t, closed %d times; want it read and closed", refusal.ended, refusal.closed)
 			}
 		})
+	}
+}
+
+func TestRoundTrip_NoURL(t *testing.T) {
+	t.Parallel()
+	a := &api{}
+	tr, s := transport(t, a, origin, "one")
+	if _, err := tr.RoundTrip(&http.Request{Header: http.Header{}}); err != nil || len(a.sent) != 1 || len(s.refused) != 0 {
+		t.Errorf("got %v, %d requests, %d tokens; want it left to the base", err, len(a.sent), len(s.refused))
 	}
 }

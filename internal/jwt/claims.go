@@ -35,7 +35,7 @@ type claims struct{ document.Object }
 func parseClaims(payload []byte) (claims, error) {
 	object, err := document.Parse(payload,
 		"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources",
-		"azp", "sid", "auth_time", "acr", "jti", "events",
+		"azp", "sid", "auth_time", "acr", "amr", "jti", "events",
 		"client_id", "cid", "organization_id", "scope", "scp", "cnf", "c_hash", "s_hash", "typ", "token_use")
 	return claims{object}, err
 }

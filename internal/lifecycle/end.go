@@ -102,8 +102,18 @@ func (l *Sessions) standing(r *http.Request, s *session.Session) (ended, kept bo
 	return false, l.Limits.Ended(s, l.Now()) != "" && standing.Newest()
 }
 
-// Revoke revokes the refresh token of a session that is not used any more. If that
-// fails, the Source logs it, and nothing else happens.
-func (l *Sessions) Revoke(ctx context.Context, s *session.Session) {
-	_ = l.Refresh.Source.Revoke(context.WithoutCancel(ctx), s)
+// Live returns the session that a request presents if it goes on in any generation, or
+// if it is not known whether it does; nil if there is none. It changes nothing, and an
+// error means that the store failed.
+func (l *Sessions) Live(r *http.Request) (*session.Session, error) {
+	s := new(session.Session)
+	found, err := l.Store.Load(r, s)
+	if !found || err != nil || l.isLongEnded(s) {
+		return nil, err
+	}
+	standing, err := l.State.Look(r.Context(), s)
+	if err == nil && (standing.Ended != 0 || standing.Newest() && l.Limits.Ended(s, l.Now()) != "") {
+		return nil, nil
+	}
+	return s, nil
 }

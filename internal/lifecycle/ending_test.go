@@ -158,3 +158,43 @@ func TestLoad_SavedAndStoreFails(t *testing.T) {
 		})
 	}
 }
+
+// A callback asks so whether what it was granted may be given back. What it cannot
+// know counts as live.
+func TestLive(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		s       *session.Session
+		arrange arranging
+		fails   string
+		live    bool
+		err     error
+	}{
+		{name: "no session"},
+		{name: "one that goes on", s: good(), live: true},
+		{name: "one that was signed out", s: good(), arrange: func(t *testing.T, w *world, s *session.Session) { w.end(t, s, sharedstate.SignedOut) }},
+		{name: "one that is idle", s: good(seen(24 * time.Hour))},
+		{
+			name: "one that is idle here, and goes on in a newer generation", s: good(seen(24 * time.Hour)),
+			arrange: func(t *testing.T, w *world, s *session.Session) { w.succeed(t, s) }, live: true,
+		},
+		{name: "one past its lifetime by any clock", s: good(seen(14*24*time.Hour + 11*time.Minute)), fails: "get"},
+		{name: "one of which shared state cannot tell", s: good(), fails: "get", live: true},
+		{name: "one that cannot be read", s: good(), fails: "read", err: errDown},
+	} {
+		bubble(t, c.name, true, func(t *testing.T, w *world) {
+			r := httptest.NewRequest("GET", "/callback", nil)
+			if c.s != nil {
+				r = w.browserWith(t, c.s).request(t, "document")
+			}
+			if c.arrange != nil {
+				c.arrange(t, w, c.s)
+			}
+			w.fail(c.fails)
+			got, err := w.Live(r)
+			if (got != nil) != c.live || !errors.Is(err, c.err) {
+				t.Errorf("got %v, %v; want a session: %t, and %v", got, err, c.live, c.err)
+			}
+		})
+	}
+}

@@ -35,7 +35,7 @@ var pages = map[string]Page{
 	"declined":               text(http.StatusForbidden, ToSignIn, "The sign-in was not completed", "It was cancelled or declined; you can try again whenever you like.", "Try again"),
 	"bad_callback":           text(http.StatusBadRequest, ToSignIn, "This sign-in could not be finished", "It was started somewhere else, or has already ended: please start again here.", "Sign in"),
 	"sign_in_expired":        text(http.StatusBadRequest, ToSignIn, "This sign-in could not be finished", "It took too long, or was begun in another browser or at another address of this site: please start again.", "Start again"),
-	"cookies_blocked":        text(http.StatusBadRequest, ToSignIn, "Your browser blocks cookies", "You cannot be signed in without them: allow cookies for this site, then try again.", "Try again"),
+	"cookies_blocked":        text(http.StatusBadRequest, ToSignIn, "Your browser sent no cookies", "A sign-in needs them: allow cookies for this site, or go back to the browser in which you began, then try again.", "Try again"),
 	"session_too_large":      text(http.StatusInternalServerError, ToOutside, "You could not be signed in", "Your account carries more information than this application can keep: please tell the people who run it.", "Back to the start"),
 	"store_unavailable":      text(http.StatusServiceUnavailable, ToSignIn, "We cannot look up your session right now", "Something on our side is not answering: please try again in a moment.", "Try again"),
 	"shared_unavailable":     text(http.StatusServiceUnavailable, ToSignIn, "We cannot look up your session right now", "Something on our side is not answering: please try again in a moment.", "Try again"),

@@ -125,6 +125,12 @@ func FuzzAnswers(f *testing.F) {
 		if err == nil && exchanged.IDToken == "" {
 			t.Errorf("%d %s: redeemed without an ID token", status, body)
 		}
+		if err != nil && exchanged != nil {
+			if refresh, _ := said.Text("refresh_token"); refresh == "" || *exchanged != (provider.Tokens{RefreshToken: refresh}) {
+				t.Errorf("%d %s: got tokens %+v with error %v", status, body, *exchanged, err)
+			}
+			exchanged = nil
+		}
 		tokens, refreshErr := c.Refresh(ctx, "r1", nil)
 		for _, got := range []*provider.Tokens{exchanged, tokens} {
 			if got != nil {

@@ -43,7 +43,8 @@ type Config struct {
 	// secret shared with the provider, or with a published key taken for one.
 	SigningAlgs []string
 	// HTTPClient sends the requests. Nil means a new client, not
-	// http.DefaultClient. It is copied; CheckRedirect and Timeout are replaced.
+	// http.DefaultClient. It is copied; CheckRedirect and Timeout are replaced, and
+	// an *http.Transport is cloned for callbacks.
 	HTTPClient *http.Client
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
@@ -62,6 +63,7 @@ type Client struct {
 	metadata *document.Cache[Metadata]
 	verifier *jwt.Verifier
 	waiting  chan struct{} // full when no more logout tokens may wait
+	entrance *entrance
 }
 
 // New makes a Client. It sends no request and cannot fail. An error of the
@@ -74,6 +76,7 @@ func New(cfg Config) *Client {
 	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient), waiting: make(chan struct{}, maxWaiting)}
 	c.metadata = document.NewCache(cfg.Now, staleWait, c.discover)
 	c.verifier = &jwt.Verifier{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys, Now: cfg.Now}
+	c.entrance = entranceFor(c)
 	return c
 }
 
@@ -138,7 +141,8 @@ func coolingDown(err error) *document.Error {
 	return nil
 }
 
-// maxWaiting is how many logout tokens wait at a time for a fetch of the keys.
+// maxWaiting is how many logout tokens wait at a time for a fetch of the keys, and how
+// many callbacks to be admitted.
 const maxWaiting = 1000
 
 // patiently verifies a token once more when the keys may be fetched: others may have

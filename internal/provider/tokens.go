@@ -68,7 +68,8 @@ func (Tokens) LogValue() slog.Value { return slog.StringValue("[tokens]") }
 
 // Exchange redeems an authorization code with its PKCE verifier
 // (https://www.rfc-editor.org/rfc/rfc7636#section-4.5). The error for an answer
-// without an ID token is Rejected.
+// without an ID token is Rejected. With an error there may be a refresh token, and
+// nothing else: the code is used up then, and the token is there to be revoked.
 func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, error) {
 	tokens, err := c.token(ctx, opExchange, url.Values{
 		"grant_type":    {"authorization_code"},
@@ -76,14 +77,17 @@ func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, 
 		"redirect_uri":  {c.cfg.RedirectURL},
 		"code_verifier": {verifier},
 	})
-	if err != nil {
+	if err == nil && tokens.IDToken == "" {
+		// https://openid.net/specs/openid-connect-core-1_0.html#TokenResponse
+		err = rejected(opExchange, fault("the answer has no ID token"))
+	}
+	switch {
+	case err == nil:
+		return tokens, nil
+	case tokens == nil || tokens.RefreshToken == "":
 		return nil, err
 	}
-	// https://openid.net/specs/openid-connect-core-1_0.html#TokenResponse
-	if tokens.IDToken == "" {
-		return nil, rejected(opExchange, fault("the answer has no ID token"))
-	}
-	return tokens, nil
+	return &Tokens{RefreshToken: tokens.RefreshToken}, err
 }
 
 // Refresh uses a refresh token. params may add parameters (resource,
@@ -94,7 +98,11 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, params url.Va
 	maps.Copy(form, params)
 	form.Set("grant_type", "refresh_token")
 	form.Set("refresh_token", refreshToken)
-	return c.token(ctx, opRefresh, form)
+	tokens, err := c.token(ctx, opRefresh, form)
+	if err != nil {
+		return nil, err
+	}
+	return tokens, nil
 }
 
 // Revoke revokes a refresh token, and with it the whole grant if the provider
@@ -150,7 +158,8 @@ func (c *Client) post(ctx context.Context, op, endpoint, auth string, form url.V
 	return c.do(ctx, op, http.MethodPost, endpoint, header, strings.NewReader(form.Encode()))
 }
 
-// parseTokens reads an answer of the token endpoint.
+// parseTokens reads an answer of the token endpoint. With an error it returns what
+// tokens it has found.
 func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if !a.ok() {
 		return nil, refusal(op, a)
@@ -163,28 +172,30 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if members.Has("error") {
 		return nil, refusal(op, a)
 	}
-	tokens := new(Tokens)
+	tokens := &Tokens{Expiry: expiry(members["expires_in"], now)}
+	malformed := false
 	for name, to := range map[string]*string{
 		"access_token":  &tokens.AccessToken,
 		"refresh_token": &tokens.RefreshToken,
 		"id_token":      &tokens.IDToken,
 	} {
-		*to, err = members.Text(name)
-		if err != nil || !document.Printable(*to) {
-			return nil, unavailable(op, errTokenAnswer)
+		text, err := members.Text(name)
+		if err != nil || !document.Printable(text) {
+			malformed = true
+			continue
 		}
+		*to = text
 	}
-	if tokens.AccessToken == "" {
-		return nil, unavailable(op, errTokenAnswer)
+	// It is only informative, so a wrong type (some send a list) counts as absent.
+	tokens.Scope, _ = members.Text("scope")
+	if malformed || tokens.AccessToken == "" {
+		return tokens, unavailable(op, errTokenAnswer)
 	}
 	// https://www.rfc-editor.org/rfc/rfc6749#section-7.1: a token of another type
 	// must not be used as if it were a bearer's.
 	if typ, _ := members.Text("token_type"); !strings.EqualFold(typ, "Bearer") {
-		return nil, rejected(op, fault("the token type is not Bearer"))
+		return tokens, rejected(op, fault("the token type is not Bearer"))
 	}
-	// It is only informative, so a wrong type (some send a list) counts as absent.
-	tokens.Scope, _ = members.Text("scope")
-	tokens.Expiry = expiry(members["expires_in"], now)
 	return tokens, nil
 }
 

@@ -221,7 +221,7 @@ func testBase(t *testing.T) {
 			t.Errorf("Seen(%q): got %q; want %q", tt.value, got, tt.seen)
 		}
 	}
-	for value, want := range map[string]bool{"/app/sign-in": true, "/ok?x": true, "//e.test/sign-in": false, "/../sign-in": false} {
+	for value, want := range map[string]bool{"/app/sign-in": true, "/ok?x": true, "//e.test/sign-in": false, "/../sign-in": false, "/ok#x": false, "": false} {
 		if _, err := r.Requested(value); (err == nil) != want {
 			t.Errorf("Requested(%q): got %v; want it accepted: %t", value, err, want)
 		}

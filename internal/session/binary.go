@@ -14,11 +14,12 @@ var ErrMalformed = errors.New("signin: malformed session")
 
 // version is raised whenever the binary form changes, also when a claim or a
 // text is added. Sessions of another version are malformed.
-const version = 3
+const version = 4
 
 const (
 	flagAccessExpiry = 1 << iota // the access token's expiry is known
 	flagNumber                   // there is a Number
+	flagReplaces                 // extra names claims that the payload names too
 )
 
 // maxSize is the maximum length of the binary form. Two bytes suffice for an
@@ -58,6 +59,9 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 	}
 	if s.Number != (Number{}) {
 		flags |= flagNumber
+	}
+	if s.Claims.replaces {
+		flags |= flagReplaces
 	}
 	start := len(dst)
 	dst = append(dst, version, flags)
@@ -147,7 +151,7 @@ func (s *Session) Decode(b []byte) error {
 	if r.bad || len(r.b) > 0 {
 		return ErrMalformed
 	}
-	s.Claims = Claims{json: bytes.Clone(indexed[:payload+extra]), payload: payload}
+	s.Claims = Claims{json: bytes.Clone(indexed[:payload+extra]), payload: payload, replaces: b[1]&flagReplaces != 0}
 	var space [256]byte // usually enough
 	texts[textScope] = appendScope(space[:0], scopes, texts[textScope])
 	return s.take(indexed, &places, &texts)

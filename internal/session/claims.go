@@ -21,7 +21,7 @@ const (
 	SessionID
 	Name
 	Picture
-	Username // or else "preferred_username"
+	Username // or else "preferred_username" of the same source
 	Email
 	EmailVerified
 	PhoneNumber
@@ -46,14 +46,23 @@ type Claims struct {
 	// json is the token's payload and, behind it, the extra claims.
 	json    []byte
 	payload int // its length
+	// replaces says that extra names claims which the payload names too.
+	replaces bool
 	// values holds the values of the claims, one after another: a string decoded,
 	// any other type as its JSON. ends says where each of them ends.
 	values string
 	ends   [numClaims]uint16
 }
 
+// OfSignIn are the claims that say which session the provider has begun, and when and
+// how the person authenticated. They are true of the sign-in, whatever a later token
+// says.
+func OfSignIn() []string { return []string{"sid", "auth_time", "acr", "amr"} }
+
 // ParseClaims reads the claims of a token's payload, a JSON object, and of extra,
-// another one, or empty. If both have a claim, the payload's counts.
+// another one, or empty. If both have a claim, the payload's counts, since it is
+// signed. But those of [OfSignIn] are extra's, even if they are null there: extra
+// has them only where a refreshed token disagrees with the sign-in's.
 func ParseClaims(payload, extra string) (Claims, error) {
 	if len(payload)+len(extra) > maxSize {
 		return Claims{}, ErrTooLarge
@@ -69,13 +78,13 @@ func ParseClaims(payload, extra string) (Claims, error) {
 		}
 	}
 	c := Claims{json: []byte(payload + extra), payload: len(payload)}
+	for name := range more {
+		_, twice := token[name]
+		c.replaces = c.replaces || twice
+	}
 	var values strings.Builder
 	for claim, name := range names {
-		found := []json.RawMessage{token[name], more[name]}
-		if Claim(claim) == Username {
-			found = append(found, token["preferred_username"], more["preferred_username"])
-		}
-		values.WriteString(first(Claim(claim), found))
+		values.WriteString(first(Claim(claim), sources(Claim(claim), name, token, more)))
 		if values.Len() > maxSize { // what is not UTF-8 grows when it is decoded
 			return Claims{}, ErrTooLarge
 		}
@@ -83,6 +92,22 @@ func ParseClaims(payload, extra string) (Claims, error) {
 	}
 	c.values = values.String()
 	return c, nil
+}
+
+// sources returns where a claim may be found, the best first. What is signed comes
+// first, with all its names: a claim of userinfo must not replace another that means
+// the same.
+func sources(claim Claim, name string, token, more map[string]json.RawMessage) []json.RawMessage {
+	switch claim {
+	case Username:
+		const other = "preferred_username"
+		return []json.RawMessage{token[name], token[other], more[name], more[other]}
+	case SessionID, ACR, AuthTime:
+		if kept, ok := more[name]; ok {
+			return []json.RawMessage{kept}
+		}
+	}
+	return []json.RawMessage{token[name], more[name]}
 }
 
 // members decodes a JSON object. Unlike encoding/json, it refuses an object that
@@ -135,9 +160,12 @@ func (c *Claims) Payload() string { return string(c.json[:c.payload]) }
 // for none.
 func (c *Claims) Extra() string { return string(c.json[c.payload:]) }
 
-// JSON returns all claims as one JSON object. The bytes are shared, and must
-// not be changed.
+// JSON returns all claims as one JSON object, each once. The bytes are shared, and
+// must not be changed.
 func (c *Claims) JSON() []byte {
+	if c.replaces {
+		return c.merged()
+	}
 	payload, extra := c.json[:c.payload:c.payload], c.json[c.payload:]
 	claims, others := inside(payload), inside(extra)
 	switch {
@@ -147,6 +175,16 @@ func (c *Claims) JSON() []byte {
 		return extra[:len(extra):len(extra)]
 	}
 	return bytes.Join([][]byte{[]byte("{"), claims, []byte(","), others, []byte("}")}, nil)
+}
+
+// merged is JSON where payload and extra name the same claims: of these, it has only
+// extra's.
+func (c *Claims) merged() []byte {
+	all := make(map[string]json.RawMessage)
+	_ = json.Unmarshal(c.json[:c.payload], &all) // ParseClaims has read both
+	_ = json.Unmarshal(c.json[c.payload:], &all)
+	text, _ := json.Marshal(all)
+	return text
 }
 
 // inside returns what is between the braces of a JSON object.

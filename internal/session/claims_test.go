@@ -33,6 +33,8 @@ func TestClaims_JSON(t *testing.T) {
 		{`{"sub":"a"}`, `{ }`, `{"sub":"a"}`},
 		{`{}`, `{"n":1}`, `{"n":1}`},
 		{`{"sub":"u"} `, `{"a":{"b":[]}}`, `{"sub":"u","a":{"b":[]}}`},
+		// What a refreshed token says of the sign-in, and what the sign-in's has said.
+		{`{"acr":"new","amr":["new"],"sub":"u"}`, `{"acr":null,"amr":["old"],"n":1}`, `{"acr":null,"amr":["old"],"n":1,"sub":"u"}`},
 	} {
 		c := parse(row.payload, row.extra)
 		if got := string(c.JSON()); got != row.want || !json.Valid([]byte(got)) {

@@ -79,8 +79,8 @@ func FuzzPack(f *testing.F) {
 }
 
 // FuzzParseClaims compares with encoding/json: each claim is the ID token's if that
-// has the right type, or else userinfo's. It is the same when it is written and
-// read.
+// has the right type, or else userinfo's; those of the sign-in the other way round. It
+// is the same when it is written and read.
 func FuzzParseClaims(f *testing.F) {
 	for _, claims := range [][2]string{
 		{`{"sub":"u1", "sid" : "s1","name":"Zoë"}`},
@@ -103,6 +103,12 @@ func FuzzParseClaims(f *testing.F) {
 		{`{"sub":"u1","preferred_username":"p"}`},
 		{`{"sub":"u1","preferred_username":"\u0070","username":"u"}`},
 		{`{"sub":"u1","preferred_username":"\u0070","username":null}`},
+		// But not over one that is signed.
+		{`{"sub":"u1","preferred_username":"signed"}`, `{"username":"evil"}`},
+		{`{"sub":"u1"}`, `{"username":"u","preferred_username":"p"}`},
+		// What was said of the sign-in, and what is said at a refresh.
+		{`{"sid":"new","acr":"new"}`, `{"sid":"old","acr":null}`},
+		{`{"sid":"new","acr":"new"}`, `{"sid":1}`},
 		// Found by fuzzing.
 		{`{"":""}`, "\n\n{\n\"n\":\"]nf\\uADDax\"}"},
 	} {
@@ -127,8 +133,13 @@ func FuzzParseClaims(f *testing.F) {
 			return // a number that no float64 can hold
 		}
 		found := func(names ...string) (values []any) {
-			for _, name := range names {
-				values = append(values, all[0][name], all[1][name])
+			for _, source := range all {
+				for _, name := range names {
+					values = append(values, source[name])
+				}
+			}
+			if kept, ok := all[1][names[0]]; ok && slices.Contains(session.OfSignIn(), names[0]) {
+				return []any{kept}
 			}
 			return values
 		}

@@ -28,11 +28,16 @@ func described(s *session.Session) string {
 // accept does what a callback does with a code.
 func accept(t *testing.T, src *tokens.Source, want jwt.Expect) (*session.Session, error) {
 	t.Helper()
-	got, err := src.Provider.Exchange(t.Context(), "the-code", "the-verifier")
+	admitted, leave, err := src.Provider.Admit(t.Context())
+	if err != nil {
+		t.Fatalf("Admit: got error %v; want none", err)
+	}
+	defer leave()
+	got, err := admitted.Exchange(t.Context(), "the-code", "the-verifier")
 	if err != nil {
 		t.Fatalf("Exchange: got error %v; want none", err)
 	}
-	return src.Accept(t.Context(), got, want)
+	return src.Accept(t.Context(), admitted, got, want)
 }
 
 func TestAccept(t *testing.T) {
@@ -102,7 +107,7 @@ func TestAccept_UserInfo(t *testing.T) {
 		{"a claim that is null in the ID token", object{"name": json.RawMessage("null")}, object{"name": "Info"}, ``},
 		{"a claim of the ID token in another case", object{"name": "Token"}, object{"Name": "Info"}, ``},
 		{"claims of the protocol", nil, object{
-			"iss": "x", "aud": "x", "exp": 1, "iat": 1, "nonce": "x", "sid": "x", "auth_time": 1, "acr": "x", "azp": "x",
+			"iss": "x", "aud": "x", "exp": 1, "iat": 1, "nonce": "x", "sid": "x", "auth_time": 1, "acr": "x", "azp": "x", "amr": []string{"x"}, "at_hash": "x", "jti": "x", "nbf": 1,
 		}, ``},
 		{"one in another case", object{"sid": nil}, object{"SID": "y"}, ``},
 		{"that the address of the ID token is verified", object{"email": "a@test"}, object{"email_verified": true}, ``},
@@ -130,5 +135,46 @@ func TestAccept_UserInfo(t *testing.T) {
 			t.Errorf("userinfo %s: got no error; want one", name)
 		}
 		f.quiet(err)
+	}
+}
+
+// What a handler fetches must not contradict what a rule has looked at.
+func TestWithoutToken(t *testing.T) {
+	for info, want := range map[string]string{
+		`{"sub":"alice", "name":"A"}`: `{"sub":"alice", "name":"A"}`,
+		`{"sub":"alice","acr":"x","ACR":"x","amr":["x"],"auth_time":1,"sid":"x"}`: `{"sub":"alice"}`,
+		`{"sub":"alice","iss":"x","aud":"x","exp":1,"nonce":"x","\u017fid":"x"}`:  `{"sub":"alice"}`,
+	} {
+		if got, err := tokens.WithoutToken([]byte(info)); err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v; want %s", info, got, err, want)
+		}
+	}
+	if got, err := tokens.WithoutToken([]byte("[]")); err == nil {
+		t.Errorf("a list: got %s; want an error", got)
+	}
+}
+
+func TestMayRevoke(t *testing.T) {
+	f, _ := newFake(t)
+	live := f.session(nil, "") // Alice's
+	for _, row := range []struct {
+		name    string
+		logto   bool
+		live    *session.Session
+		subject string
+		want    bool
+	}{
+		{"no session in the browser", false, nil, "alice", true},
+		{"no session in the browser, and an ID token that is not believed", false, nil, "", true},
+		{"a session of the same person, which may rest on the same grant", false, live, "alice", false},
+		{"a session of another person, who has another grant", false, live, "bob", true},
+		{"a session, and an ID token that is not believed: it may be the same person", false, live, "", false},
+		{"Logto, and no session", true, nil, "alice", false},
+		{"Logto, and a session of another person: the browser has one grant", true, live, "bob", false},
+	} {
+		src := tokens.Source{Logto: row.logto}
+		if got := src.MayRevoke(row.live, row.subject); got != row.want {
+			t.Errorf("%s: got %t; want %t", row.name, got, row.want)
+		}
 	}
 }

@@ -1,33 +1,38 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/gosignin/signin/internal/document"
+	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/session"
 )
 
 // userInfo returns the claims that only userinfo has, as a JSON object; empty
 // if there are none, or they were not asked for.
-func (src *Source) userInfo(ctx context.Context, accessToken, payload, subject string) (string, error) {
+func (src *Source) userInfo(ctx context.Context, from *provider.Client, accessToken, payload, subject string) (string, error) {
 	if !src.UserInfo {
 		return "", nil
 	}
-	info, err := src.Provider.UserInfo(ctx, accessToken, subject)
+	info, err := from.UserInfo(ctx, accessToken, subject)
 	if err != nil {
 		return "", err
 	}
 	return extraClaims(payload, info)
 }
 
+var errNoObject = errors.New("signin: userinfo is not an object")
+
 // extraClaims returns what userinfo may add to the claims of an ID token.
 func extraClaims(payload string, info []byte) (string, error) {
 	var extra, token map[string]json.RawMessage
 	if err := errors.Join(json.Unmarshal(info, &extra), json.Unmarshal([]byte(payload), &token)); err != nil {
-		return "", errors.New("signin: userinfo is not an object")
+		return "", errNoObject
 	}
 	taken := takenClaims(token)
 	maps.DeleteFunc(extra, func(name string, _ json.RawMessage) bool { return taken[document.Fold(name)] })
@@ -48,8 +53,8 @@ func object(claims map[string]json.RawMessage) (string, error) {
 // replace "email" in a struct.
 func takenClaims(token map[string]json.RawMessage) map[string]bool {
 	taken := make(map[string]bool)
-	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time", "acr", "azp"} {
-		taken[document.Fold(name)] = true
+	for _, name := range append(ofToken(), "sub") {
+		taken[name] = true
 	}
 	for name := range token {
 		taken[document.Fold(name)] = true
@@ -64,32 +69,55 @@ func takenClaims(token map[string]json.RawMessage) map[string]bool {
 	return taken
 }
 
-// keepFromSignIn returns the claims of a refresh with those about the sign-in
-// itself that they lack. A refreshed ID token need not repeat them, and they are
-// still true: a logout token that names the provider session (sid) must find this
-// one, and when and how the person authenticated does not change by a refresh.
+// ofToken are the claims that only a verified token can say, of itself or of the
+// sign-in; in the form of [document.Fold].
+func ofToken() []string {
+	return append(session.OfSignIn(), "iss", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash", "jti")
+}
+
+// WithoutToken returns userinfo without claims that only a verified token can say. A
+// handler that asks for them must not read other values than those of the session.
+func WithoutToken(info []byte) ([]byte, error) {
+	var claims map[string]json.RawMessage
+	if json.Unmarshal(info, &claims) != nil {
+		return nil, errNoObject
+	}
+	before := len(claims)
+	maps.DeleteFunc(claims, func(name string, _ json.RawMessage) bool { return slices.Contains(ofToken(), document.Fold(name)) })
+	if len(claims) == before {
+		return info, nil // as it came
+	}
+	return json.Marshal(claims)
+}
+
+// keepFromSignIn returns the claims of a refresh with those of [session.OfSignIn] as
+// the session has had them before, absent ones included. A refreshed ID token need not
+// repeat them, and must not change them: a logout token that names the provider's
+// session (sid) must find this one, and since no one authenticates
+// at a refresh, it must not open what is behind a step-up. (Keycloak states the newest
+// authentication in the whole browser.)
 // https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 func keepFromSignIn(before *session.Claims, after session.Claims) (session.Claims, error) {
-	kept := make(map[string]json.RawMessage)
-	for name, claim := range map[string]session.Claim{"sid": session.SessionID, "auth_time": session.AuthTime, "acr": session.ACR} {
-		value := before.Text(claim)
-		switch {
-		case value == "" || after.Text(claim) != "":
-		case claim == session.AuthTime:
-			kept[name] = json.RawMessage(value) // a number
-		default:
-			kept[name], _ = json.Marshal(value) // strings always can
+	was, is, kept := membersOf(before.JSON()), membersOf([]byte(after.Payload())), membersOf([]byte(after.Extra()))
+	for _, name := range session.OfSignIn() {
+		delete(kept, name)
+		then, now := cmp.Or(string(was[name]), null), cmp.Or(string(is[name]), null)
+		if then != now {
+			kept[name] = json.RawMessage(then)
 		}
-	}
-	if len(kept) == 0 {
-		return after, nil
-	}
-	if extra := after.Extra(); extra != "" {
-		_ = json.Unmarshal([]byte(extra), &kept) // ParseClaims has read it
 	}
 	extra, err := object(kept)
 	if err != nil {
 		return after, err
 	}
 	return session.ParseClaims(after.Payload(), extra)
+}
+
+const null = "null"
+
+// membersOf decodes claims that were parsed before, or are absent.
+func membersOf(claims []byte) map[string]json.RawMessage {
+	members := make(map[string]json.RawMessage)
+	_ = json.Unmarshal(claims, &members)
+	return members
 }

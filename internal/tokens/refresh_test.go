@@ -172,7 +172,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		f.answersID(object{"name": "New"})
 		f.info = reply{body: object{"sub": "alice"}}
 		row.answer(f)
-		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old"}, row.extra))
+		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old", "sid": "s1"}, row.extra))
 		wantNewTokens(t, row.name, next, err)
 		if got := next.Claims.Extra(); got != row.want || !strings.Contains(next.Claims.Payload(), `"name":"`+row.claims+`"`) {
 			t.Errorf("%s: got extra %.100q, claims %s; want %.100q beside the name %s", row.name, got, next.Claims.Payload(), row.want, row.claims)
@@ -203,10 +203,16 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 		{"beside what userinfo says", object{"sid": "s1", "auth_time": then}, object{"sid": nil},
 			object{"custom_data": json.Number("12345678901234567890")},
 			object{"sid": "s1", "auth_time": json.Number("1799990000"), "custom_data": json.Number("12345678901234567890")}},
-		{"not those that it has", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": "s2", "auth_time": now.Unix(), "acr": "three"},
-			nil, object{"sid": "s2", "auth_time": json.Number("1800000000"), "acr": "three"}},
-		{"only those that it lacks", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": "s1", "acr": "three"},
-			nil, object{"sid": "s1", "auth_time": json.Number("1799990000"), "acr": "three"}},
+		{"not those that it has", object{"sid": "s1", "auth_time": then, "acr": "two", "amr": []string{"pwd"}},
+			object{"sid": "s2", "auth_time": now.Unix(), "acr": "three", "amr": []string{"pwd", "otp"}}, nil,
+			object{"sid": "s1", "auth_time": json.Number("1799990000"), "acr": "two", "amr": []any{"pwd"}}},
+		{"not those that the sign-in lacks", nil, object{"sid": "s2", "auth_time": now.Unix(), "acr": "three", "amr": []string{"otp"}},
+			nil, object{"sid": nil, "auth_time": nil, "acr": nil, "amr": nil}},
+		{"not those of userinfo", object{"sid": "s1"}, object{"sid": "s1"},
+			object{"sid": "s2", "auth_time": now.Unix(), "acr": "three", "ACR": "four", "amr": []string{"otp"}, "exp": 1, "nonce": "x"},
+			object{"sid": "s1", "auth_time": nil, "acr": nil, "ACR": nil, "amr": nil, "exp": json.Number("1800003600"), "nonce": nonce}},
+		{"one that is changed beside one that is missing", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": "s1", "acr": "three"},
+			nil, object{"sid": "s1", "auth_time": json.Number("1799990000"), "acr": "two"}},
 		{"nothing that was not there", object{"sid": nil}, object{"sid": nil}, nil, object{"sid": nil, "auth_time": nil, "acr": nil}},
 		{"no other claim", object{"sid": "s1", "name": "Old", "email": "a@test"}, object{"sid": nil}, nil, object{"sid": "s1", "name": nil, "email": nil}},
 		{"with characters that JSON escapes", object{"sid": `s"<1>\`, "acr": "a\nb"}, object{"sid": nil}, nil, object{"sid": `s"<1>\`, "acr": "a\nb"}},
@@ -223,12 +229,18 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 			wantNewTokens(t, row.name, next, err)
 			claims := claimsOf(t, next)
 			for name, want := range row.want {
-				if claims[name] != want {
+				if !reflect.DeepEqual(claims[name], want) {
 					t.Errorf("%s: got %s %#v; want %#v", row.name, name, claims[name], want)
 				}
 			}
 			if sid, _ := row.want["sid"].(string); next.Claims.Text(session.SessionID) != sid {
 				t.Errorf("%s: got provider session %q; want %q, or its logout tokens find nothing", row.name, next.Claims.Text(session.SessionID), sid)
+			}
+			if acr, _ := row.want["acr"].(string); next.Claims.Text(session.ACR) != acr || next.Claims.Time(session.AuthTime).After(r.Created) {
+				t.Errorf("%s: got acr %q, auth_time %v; want those of the sign-in", row.name, next.Claims.Text(session.ACR), next.Claims.Time(session.AuthTime))
+			}
+			if got, want := next.IDToken(), f.tokens.body.(object)["id_token"]; got != want {
+				t.Errorf("%s: got ID token %q; want it as it came, for the sign-out", row.name, got)
 			}
 			next.RefreshToken = "old-refresh"
 			r = next

@@ -43,10 +43,11 @@ type Source struct {
 }
 
 // Accept makes a session without an ID of what the provider has given for an
-// authorization code. Errors are the provider package's, and [session.ErrTooLarge].
-func (src *Source) Accept(ctx context.Context, got *provider.Tokens, want jwt.Expect) (*session.Session, error) {
+// authorization code. It asks through admitted, which [provider.Client.Admit] has
+// returned. Errors are the provider package's, and [session.ErrTooLarge].
+func (src *Source) Accept(ctx context.Context, admitted *provider.Client, got *provider.Tokens, want jwt.Expect) (*session.Session, error) {
 	want.AccessToken = got.AccessToken
-	id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, want)
+	id, err := admitted.VerifyIDToken(ctx, got.IDToken, want)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (src *Source) Accept(ctx context.Context, got *provider.Tokens, want jwt.Ex
 	}
 	take(s, got)
 	payload := src.takeIDToken(s, id)
-	extra, err := src.userInfo(ctx, got.AccessToken, payload, id.Subject)
+	extra, err := src.userInfo(ctx, admitted, got.AccessToken, payload, id.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 		}
 		payload, described.Nonce = src.takeIDToken(&described, id), nonce
 	}
-	extra, unknown := src.userInfo(ctx, got.AccessToken, payload, subject)
+	extra, unknown := src.userInfo(ctx, src.Provider, got.AccessToken, payload, subject)
 	if unknown != nil {
 		if unknown = final(unknown, (*provider.Error).AnotherPerson); errors.Is(unknown, refresh.ErrFinal) {
 			return next, unknown
@@ -143,12 +144,10 @@ func final(err error, ends func(*provider.Error) bool) error {
 }
 
 // nonceOf returns the nonce of the sign-in, to which a refreshed ID token is held.
-func nonceOf(s *session.Session) string {
-	var claims struct {
-		Nonce string `json:"nonce"`
-	}
-	_ = json.Unmarshal([]byte(s.Claims.Payload()), &claims) // it has been verified
-	return cmp.Or(claims.Nonce, s.Nonce)
+// That of the last ID token was held to it, too.
+func nonceOf(s *session.Session) (nonce string) {
+	_ = json.Unmarshal(membersOf([]byte(s.Claims.Payload()))["nonce"], &nonce)
+	return cmp.Or(nonce, s.Nonce)
 }
 
 // unknownLife is how long a token is kept whose provider does not say how long
@@ -190,16 +189,46 @@ func (src *Source) Fetch(ctx context.Context, s *session.Session, audience sessi
 	return token, &next, nil
 }
 
+// MayRevoke reports whether what a sign-in that failed was granted may be given back:
+// not if a session may rest on the same grant, which would end with it. live is the
+// session that the browser presents, nil for none, and subject whom the sign-in's ID
+// token is about, empty if that was not verified: then it may be anyone. At Logto all
+// sessions of a browser share one grant, also those that the browser does not present.
+func (src *Source) MayRevoke(live *session.Session, subject string) bool {
+	switch {
+	case src.Logto:
+		return false
+	case live == nil:
+		return true
+	}
+	return subject != "" && live.Claims.Text(session.Subject) != subject
+}
+
+// GiveBack revokes the refresh token of a sign-in that has failed, as callbacks ask the
+// provider: few at a time, over their own connections.
+func (src *Source) GiveBack(ctx context.Context, refreshToken string) {
+	admitted, leave, err := src.Provider.Admit(ctx)
+	if err == nil {
+		defer leave()
+		err = admitted.Revoke(ctx, refreshToken)
+	}
+	src.logRevoked(ctx, err)
+}
+
 // Revoke gives a refresh token back to the provider, and logs a failure.
 func (src *Source) Revoke(ctx context.Context, s *session.Session) error {
 	if s.RefreshToken == "" {
 		return nil
 	}
 	err := src.Provider.Revoke(ctx, s.RefreshToken)
+	src.logRevoked(ctx, err)
+	return err
+}
+
+func (src *Source) logRevoked(ctx context.Context, err error) {
 	if err != nil {
 		src.Log.WarnContext(ctx, "signin: a refresh token could not be revoked", "error", err)
 	}
-	return err
 }
 
 // take puts the tokens of a response into a session, but for the ID token.

@@ -1,0 +1,265 @@
+package acceptance_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
+	"github.com/gosignin/signin/signintest"
+)
+
+// What a sign-in was granted that fails after the code was redeemed is given back,
+// unless a session of the browser may rest on it.
+func TestFailedSignIn_Grant(t *testing.T) {
+	t.Parallel()
+	alice, bob := signintest.Alice(), signintest.Bob()
+	wrong := func(a *app, _ *browser, _ *mapState) { a.provider.Inject(faults.IDTokenNonceWrong) }
+	ended := func(a *app, _ *browser, _ *mapState) { _ = a.auth.EndSessions(t.Context(), alice.Subject) }
+	failing := func(op string) func(*app, *browser, *mapState) {
+		return func(_ *app, _ *browser, shared *mapState) {
+			shared.failing(func(got string) bool { return got == op })
+		}
+	}
+	for name, row := range map[string]struct {
+		logto  bool
+		before string // who is signed in in the browser
+		fails  func(*app, *browser, *mapState)
+		gone   bool // its client has gone away
+		given  bool // Alice's grant is given back
+	}{
+		"an ID token that is not believed":                           {fails: wrong, given: true},
+		"no ID token":                                                {fails: func(a *app, _ *browser, _ *mapState) { a.provider.Inject(faults.TokensNoIDToken) }, given: true},
+		"no access token":                                            {fails: func(a *app, _ *browser, _ *mapState) { a.provider.Inject(faults.TokensNoAccessToken) }, given: true},
+		"userinfo that fails":                                        {fails: func(a *app, _ *browser, _ *mapState) { a.provider.Inject(faults.UserInfo500) }, given: true},
+		"her sessions were ended meanwhile":                          {fails: ended, given: true},
+		"her sessions were ended meanwhile, the browser's too":       {before: alice.Subject, fails: ended, given: true},
+		"that the code is used up cannot be written":                 {fails: failing("set u"), given: true},
+		"another person's session that cannot be replaced":           {before: bob.Subject, fails: failing("add e"), given: true},
+		"her own session that cannot be replaced":                    {before: alice.Subject, fails: failing("add e")},
+		"an ID token that is not believed, beside a session":         {before: bob.Subject, fails: wrong},
+		"an ID token that is not believed, beside an ended session":  {before: alice.Subject, fails: endedWrong, given: true},
+		"an ID token that is not believed, at Logto":                 {logto: true, fails: wrong},
+		"an ID token that is not believed, and the client goes away": {fails: wrong, gone: true, given: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shared := new(mapState)
+			a, clock := stoppedApp(t, with{recorded: true, config: func(c *signin.Config) {
+				if c.Shared, c.MergeUserInfo = shared, true; !row.logto {
+					otherProvider(c)
+				}
+			}})
+			b := a.browser()
+			if row.before == alice.Subject {
+				b.signInAs(alice)
+			} else if row.before != "" {
+				b.signInAs(bob)
+			}
+			clock.add(time.Minute)
+			back, err := url.Parse(b.respond(a.provider, "/sign-in", alice))
+			if err != nil {
+				t.Fatal(err)
+			}
+			clock.add(time.Second)
+			alive := a.provider.LiveRefreshTokens(alice.Subject)
+			row.fails(a, b, shared)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if row.gone {
+				cancel()
+			}
+			w, r := httptest.NewRecorder(), a.request(http.MethodGet, back.RequestURI(), "Cookie: "+b.cookies())
+			if a.handler().ServeHTTP(w, r.WithContext(ctx)); w.Code < 400 {
+				t.Fatalf("got %d; want the sign-in to fail", w.Code)
+			}
+			want := alive + 1
+			if row.given {
+				want = 0 // with those of an ended session on the same grant
+			}
+			if got := a.provider.LiveRefreshTokens(alice.Subject); got != want {
+				t.Errorf("her refresh tokens: got %d alive; want %d", got, want)
+			}
+			a.wantNoLeak(t)
+		})
+	}
+}
+
+// endedWrong ends the browser's session, whose cookie it keeps, and injects a fault.
+func endedWrong(a *app, b *browser, _ *mapState) {
+	signOutWith(a.handler(), b.session())
+	a.provider.Inject(faults.IDTokenNonceWrong)
+}
+
+// crowd is a transport to a provider whose token requests with a code wait until they
+// are released, and that counts them.
+type crowd struct {
+	http.RoundTripper
+	entered, released chan struct{}
+
+	mu                sync.Mutex
+	inside, most, all int
+}
+
+func (c *crowd) enter(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inside += n
+	c.all, c.most = c.all+max(n, 0), max(c.most, c.inside)
+}
+
+func (c *crowd) asked() (most, all int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most, c.all
+}
+
+func (c *crowd) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPost {
+		if err := r.ParseForm(); err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
+	}
+	if r.PostForm.Has("code") {
+		c.enter(1)
+		defer c.enter(-1)
+		c.entered <- struct{}{}
+		select {
+		case <-c.released:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// Three hundred people come back from the provider at once, and meanwhile others use
+// their sessions.
+func TestCallback_ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	c := &crowd{RoundTripper: ownTransport, entered: make(chan struct{}, 400), released: make(chan struct{})}
+	a, clock := stoppedApp(t, with{config: func(cfg *signin.Config) { cfg.HTTPClient = &http.Client{Transport: c} }})
+	close(c.released)
+	owner := a.signedIn(signintest.Bob())
+	clock.add(time.Hour) // a refresh is due
+	<-c.entered
+	c.released = make(chan struct{})
+	before := a.provider.Stats()
+	var all sync.WaitGroup
+	for range 300 {
+		b := a.browser()
+		back := strings.TrimPrefix(b.responded(), a.server.URL)
+		all.Go(func() {
+			got := knock(a.handler(), back, b.cookies())
+			if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/account" {
+				t.Errorf("got %s; want the sign-in to succeed", got.Status)
+			}
+		})
+	}
+	for range 32 {
+		<-c.entered
+	}
+	wantSignedIn(t, a.handler(), owner.session(), signintest.Bob())
+	if s := a.provider.Stats(); s.Refreshes-before.Refreshes != 1 || s.Exchanges != before.Exchanges {
+		t.Errorf("got %d refreshes and %d exchanges; want one, while the others wait", s.Refreshes-before.Refreshes, s.Exchanges-before.Exchanges)
+	}
+	close(c.released)
+	all.Wait()
+	s := a.provider.Stats()
+	if most, _ := c.asked(); most != 32 || s.Exchanges-before.Exchanges != 300 || s.Discovery-before.Discovery > 1 || s.Keys-before.Keys > 1 {
+		t.Errorf("got %d exchanges at once, %+v; want 32, 300 in all, and each document fetched once", most, s)
+	}
+}
+
+// A callback whose turn does not come uses nothing up, and reloads of one that waits
+// cost little.
+func TestCallback_TurnThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const issuer = "https://op.example.test"
+		c := &crowd{entered: make(chan struct{}, 400), released: make(chan struct{}), RoundTripper: roundTrip(func(r *http.Request) (*http.Response, error) {
+			w := httptest.NewRecorder()
+			w.Header().Set("Content-Type", "application/json")
+			if r.PostForm.Has("code") {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
+				return w.Result(), nil
+			}
+			err := json.NewEncoder(w).Encode(map[string]string{
+				"issuer": issuer, "authorization_endpoint": issuer + "/a", "token_endpoint": issuer + "/t", "jwks_uri": issuer + "/k",
+			})
+			return w.Result(), err
+		})}
+		shared := new(mapState)
+		auth := newAuth(t, signin.Config{
+			Issuer: issuer, ClientID: "app", ClientSecret: "secret", BaseURL: "http://localhost:8080", Logger: quiet(),
+			Shared: shared, HTTPClient: &http.Client{Transport: c}, Keys: [][]byte{storeKey},
+		})
+		begin := func() (back, cookies string) {
+			got := knock(auth.SignIn(), "/sign-in", "")
+			u, err := got.Location()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx := got.Cookies()[0]
+			return "/callback?code=x&state=" + u.Query().Get("state"), tx.Name + "=" + tx.Value
+		}
+		// A token request times out after ten seconds. At the twentieth, the last of these
+		// 96 begins.
+		for i := range 96 {
+			if i == 32 {
+				time.Sleep(5 * time.Second)
+			}
+			back, cookies := begin()
+			go knock(auth.Callback(), back, cookies)
+		}
+		time.Sleep(time.Second)
+		back, cookies := begin()
+		began, looks := time.Now(), len(shared.asked())
+		turned := make(chan answer)
+		go func() { turned <- knock(auth.Callback(), back, cookies) }()
+		synctest.Wait()
+		reloads := make(chan time.Duration, 300)
+		for range 300 {
+			go func() {
+				knock(auth.Callback(), back, cookies).want(t, http.StatusBadRequest, "")
+				reloads <- time.Since(began)
+			}()
+		}
+		synctest.Wait()
+		if n := len(reloads); n != 300-256 {
+			t.Errorf("reloads: got %d answered at once; want all but 256", n)
+		}
+		for range 300 {
+			if took := <-reloads; took > 10*time.Second {
+				t.Errorf("a reload: got an answer after %v; want it in ten seconds", took)
+			}
+		}
+		if got := len(shared.asked()) - looks; got > 16*256 {
+			t.Errorf("reloads: got %d looks at shared state; want 16 each at the most", got)
+		}
+		late := <-turned
+		late.untouched(t, http.StatusServiceUnavailable, signin.ErrProviderUnavailable)
+		_, sent := c.asked()
+		if after := late.Header.Get("Retry-After"); after != "5" || time.Since(began) != 20*time.Second || sent != 96 {
+			t.Errorf("got Retry-After %q after %v, %d token requests; want 5 after 20s, and the code not sent", after, time.Since(began), sent)
+		}
+		close(c.released)
+		synctest.Wait()
+		knock(auth.Callback(), back, cookies).want(t, http.StatusBadRequest, "")
+		if _, all := c.asked(); all != 97 {
+			t.Errorf("a reload: got %d token requests; want the code sent at last", all-96)
+		}
+	})
+}
