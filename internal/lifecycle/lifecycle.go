@@ -224,7 +224,8 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 }
 
 // removeIfEnded removes what was saved of a session that has ended meanwhile: a
-// sign-out may have removed it from the store before it was saved again.
+// sign-out may have removed it from the store before it was saved again, which gave
+// it another place there.
 func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *session.Session) (sharedstate.Reason, error) {
 	standing, err := l.State.Look(r.Context(), s)
 	switch {
@@ -234,23 +235,10 @@ func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *sess
 	case standing.Ended == 0:
 		return 0, nil
 	}
-	err = l.Store.Forget(returned(w, r))
-	l.Store.Withdraw(w)
-	if err != nil {
+	if err := l.Store.TakeBack(w, r); err != nil {
 		return 0, &failure{ErrStore, err}
 	}
 	return standing.Ended, nil
-}
-
-// returned is r as a browser sends it again that has got the cookies of its answer:
-// a session that was removed before it was saved has another place in the store.
-func returned(w http.ResponseWriter, r *http.Request) *http.Request {
-	again := r.Clone(r.Context())
-	again.Header.Del("Cookie")
-	for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
-		again.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
-	}
-	return again
 }
 
 // save gives a session to the store. If it fails, no session cookie is set.
@@ -304,8 +292,9 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	if found && !l.isLongOver(&old) {
 		// The cookie may be stale: then this ends the session for its other holder.
 		if err := l.State.EndSession(ctx, old.ID, sharedstate.Replaced); err != nil {
-			l.Store.Withdraw(w)
-			return &failure{ErrShared, err}
+			r, cancel := patient(r)
+			defer cancel()
+			return &failure{ErrShared, errors.Join(err, l.Store.TakeBack(w, r))}
 		}
 	}
 	// Last, since it cannot be taken back. What is left behind has ended, so a

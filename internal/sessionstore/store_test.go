@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -105,12 +106,13 @@ func TestSave_ServerSideStore(t *testing.T) {
 	w := httptest.NewRecorder()
 	cookie.Writer{Secure: true}.Set(w, name, "x", time.Minute) // earlier in this answer
 	for i, fresh := range []bool{true, false, true} {
+		store.options = nil
 		if err := v.Save(w, request(name+"=id1"), small(), day, fresh); err != nil {
 			t.Fatalf("Save: got error %v; want none", err)
 		}
 		wantCookies(t, w, set(name)) // and none that deletes an old one
 		want := sessions.Options{Path: "/", MaxAge: 86400, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-		if got := store.options[i]; !reflect.DeepEqual(got, want) || len(store.kept) != 1+i/2 {
+		if got := store.options[len(store.options)-1]; !reflect.DeepEqual(got, want) || len(store.kept) != 1+i/2 {
 			t.Errorf("got options %+v, %d sessions; want %+v, and a new session only if it is fresh", got, len(store.kept), want)
 		}
 	}
@@ -163,29 +165,34 @@ func (e codecErr) IsInternal() bool { return e.internal }
 // not look like a store that is broken.
 func TestStore_Broken(t *testing.T) {
 	t.Parallel()
-	gone := &fs.PathError{Op: "open", Path: "/var/lib/session_SECRETKEY", Err: fs.ErrNotExist}
+	gone := &fs.PathError{Op: "open", Path: filepath.Join(t.TempDir(), "session_SECRETKEY"), Err: fs.ErrNotExist}
+	nowhere := &fs.PathError{Op: "open", Path: filepath.Join(t.TempDir(), "none", "session_SECRETKEY"), Err: fs.ErrNotExist}
 	refused := &fs.PathError{Op: "open", Path: "/var/lib/session_SECRETKEY", Err: fs.ErrPermission}
 	socket := &net.OpError{Op: "dial", Net: "unix", Err: syscall.ENOENT}
 	for _, row := range []struct {
 		name  string
 		store *faulty
 		fails string // of Load, Save, Forget, Check
+		saves int    // with Load, twice
 	}{
-		{"it works", &faulty{}, ""},
-		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget"},
-		{"New may not read a file", &faulty{newErr: refused}, "Load Save Forget"},
-		{"a server that is down, on a Unix socket", &faulty{newErr: socket}, "Load Save Forget"},
-		{"a CookieStore without keys", &faulty{newErr: forgedError()}, "Load Save Forget"},
-		{"a codec that fails", &faulty{newErr: codecErr{internal: true}}, "Load Save Forget"},
-		{"a forged cookie", &faulty{newErr: fmt.Errorf("store: %w", forgedError(hashKey, nil, hashKey, nil))}, ""},
-		{"a forged cookie, and another key does not work", &faulty{newErr: codecErr{decode: true, internal: true}}, ""},
-		{"a cookie that is too long", &faulty{newErr: codecErr{}}, ""},
-		{"a file that is gone", &faulty{newErr: gone}, ""},
-		{"a file that is gone, and Save fails", &faulty{newErr: gone, saveErr: errBroken}, "Load Save Forget Check"},
-		{"a session that is gone, and Save fails", &faulty{newErr: fs.ErrNotExist, saveErr: errBroken}, "Save Check"},
-		{"Save fails", &faulty{saveErr: errBroken}, "Save Check"},
-		{"Save may not write a file", &faulty{saveErr: refused}, "Save Check"},
-		{"deleting fails", &faulty{deleteErr: errBroken}, "Forget Check"},
+		{"it works", &faulty{}, "", 0},
+		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget Check", 0},
+		{"New may not read a file", &faulty{newErr: refused}, "Load Save Forget Check", 0},
+		{"a server that is down, on a Unix socket", &faulty{newErr: socket}, "Load Save Forget Check", 0},
+		{"a CookieStore without keys", &faulty{newErr: forgedError()}, "Load Save Forget Check", 0},
+		{"a codec that fails", &faulty{newErr: codecErr{internal: true}}, "Load Save Forget Check", 0},
+		{"a forged cookie", &faulty{newErr: fmt.Errorf("store: %w", forgedError(hashKey, nil, hashKey, nil))}, "Check", 0},
+		{"a forged cookie, and another key does not work", &faulty{newErr: codecErr{decode: true, internal: true}}, "Check", 0},
+		{"a cookie that is too long", &faulty{newErr: codecErr{}}, "Check", 0},
+		{"a file that is gone", &faulty{newErr: gone}, "Check", 0},
+		{"a file that is gone, and Save fails", &faulty{newErr: gone, saveErr: errBroken}, "Save Check", 0},
+		{"a directory that is not this machine's", &faulty{newErr: nowhere}, "Check", 4},
+		{"a directory that is gone", &faulty{newErr: nowhere, saveErr: nowhere}, "Load Save Forget Check", 2},
+		{"a session that is gone, and Save fails", &faulty{newErr: fs.ErrNotExist, saveErr: errBroken}, "Save Check", 0},
+		{"Save fails", &faulty{saveErr: errBroken}, "Save Check", 0},
+		{"Save may not write a file", &faulty{saveErr: refused}, "Save Check", 0},
+		{"deleting fails", &faulty{deleteErr: errBroken}, "Forget Check", 0},
+		{"it forgets what it is told", &faulty{forgets: true}, "Check", 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -199,8 +206,9 @@ func TestStore_Broken(t *testing.T) {
 					t.Errorf("%s: got error %v; want one: %t", call, err, fails)
 				case err == nil:
 				case errors.Is(err, sessionstore.ErrTooLarge), !strings.HasPrefix(err.Error(), "signin: "),
-					strings.Contains(err.Error(), "SECRETKEY"):
-					t.Errorf("%s: got error %v; want the store's, without a session's key", call, err)
+					strings.Contains(err.Error(), "SECRETKEY"), !strings.Contains(err.Error(), "(*sessionstore_test.faulty)"):
+					t.Errorf("%s: got error %v; want the store's, with its kind and without a session's key", call, err)
+				case call == "Check" && strings.Contains(err.Error(), "does not give back"):
 				case !slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) }):
 					t.Errorf("%s: got error %v; want the cause wrapped", call, err)
 				}
@@ -212,6 +220,9 @@ func TestStore_Broken(t *testing.T) {
 			check("Load", err)
 			_, err = load(v) // some stores find a session without a cookie
 			check("Load", err)
+			if row.store.saves != row.saves {
+				t.Errorf("Load: got %d saves; want %d", row.store.saves, row.saves)
+			}
 			check("Save", v.Save(httptest.NewRecorder(), r, small(), day, false))
 			check("Save", v.Save(httptest.NewRecorder(), r, small(), day, true))
 			check("Forget", v.Forget(r))
@@ -290,6 +301,137 @@ func TestLoad_OneTextForASession(t *testing.T) {
 		}
 		for _, last := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
 			check(value[:len(value)-1] + string(last))
+		}
+	}
+}
+
+// nameless is a store that gives no IDs, renamed is a store of another kind, and
+// moving gives a session a new ID whenever it is saved.
+type (
+	nameless struct{ *faulty }
+	renamed  struct{ *faulty }
+	moving   struct{ *faulty }
+)
+
+func (s nameless) New(r *http.Request, name string) (*sessions.Session, error) {
+	kept, err := s.faulty.New(r, name)
+	kept.ID = ""
+	return kept, err
+}
+
+func (s nameless) Save(r *http.Request, w http.ResponseWriter, kept *sessions.Session) error {
+	with := *kept
+	if c, err := r.Cookie(kept.Name()); err == nil && !kept.IsNew {
+		with.ID = c.Value
+	}
+	return s.faulty.Save(r, w, &with)
+}
+
+func (s moving) Save(r *http.Request, w http.ResponseWriter, kept *sessions.Session) error {
+	if kept.Options.MaxAge > 0 {
+		delete(s.kept, kept.ID)
+		kept.ID = ""
+	}
+	return s.faulty.Save(r, w, kept)
+}
+
+// raw is what a store has for a browser, and put replaces it, as a person can do who
+// may read the store, and write to it.
+func raw(t *testing.T, store sessions.Store, had string) string {
+	t.Helper()
+	kept, err := store.New(request(had), name)
+	text, ok := kept.Values["signin"].(string)
+	if err != nil || !ok {
+		t.Fatalf("got %v, %v; want a session", kept.Values, err)
+	}
+	return text
+}
+
+func put(t *testing.T, store sessions.Store, had, text string) (now string) {
+	t.Helper()
+	r, w := request(had), httptest.NewRecorder()
+	kept, err := store.New(r, name)
+	kept.Values["signin"], kept.Options = text, &sessions.Options{MaxAge: 60}
+	if err := errors.Join(err, store.Save(r, w, kept)); err != nil {
+		t.Fatal(err)
+	}
+	return cookies(w)[0]
+}
+
+// A value opens in its own place only, whoever copies it: from store to store, or from
+// one session of a store to another. A store that gives no IDs is one place.
+func TestLoad_ValueMoved(t *testing.T) {
+	t.Parallel()
+	memory := newFaulty()
+	stores := map[string]sessions.Store{
+		"the default": &sessionstore.Cookies{}, "CookieStore": sessions.NewCookieStore(hashKey), "no IDs": nameless{newFaulty()},
+		"FilesystemStore": sessions.NewFilesystemStore(t.TempDir(), hashKey), "in memory": memory, "of another kind": renamed{memory},
+	}
+	over := func(kind, name, base string) *sessionstore.Store {
+		store := stores[kind]
+		if kind == "the default" {
+			store = nil
+		}
+		return sessionstore.New(store, name, ring(t, 1, base), true)
+	}
+	onePlace := []string{"the default", "CookieStore", "no IDs"}
+	for from, source := range stores {
+		victims := save(t, over(from, name, base), small(), true)[0]
+		stolen := raw(t, source, victims)
+		for to, target := range stores {
+			v := over(to, name, base)
+			own := save(t, v, sized(50, 96, 20), true)[0]
+			got, err := load(v, put(t, target, own, stolen))
+			if want := from == to && slices.Contains(onePlace, to); (got != nil) != want || err != nil {
+				t.Errorf("from %q to %q: got a session %t, %v; want one: %t", from, to, got != nil, err, want)
+			}
+		}
+		wantSession(t, over(from, name, base), small(), victims)
+		wantNone(t, over(from, name, "https://other.test"), victims)
+		wantNone(t, over(from, name, base+"/app"), victims)
+		wantNone(t, over(from, "another", base), strings.Replace(victims, name, "another", 1))
+	}
+	// The same ID in a store of another kind.
+	wantNone(t, over("of another kind", name, base), save(t, over("in memory", name, base), small(), true)...)
+}
+
+// A session is sealed for the ID that the store gives an empty one.
+func TestSave_PlaceOfASession(t *testing.T) {
+	t.Parallel()
+	store := newFaulty()
+	v := newStore(t, store)
+	first := save(t, v, small(), true)
+	copied := raw(t, store, first[0])
+	second := save(t, v, small(), true, first...)
+	if err := v.Forget(request(first...)); err != nil || len(store.kept) != 1 {
+		t.Errorf("got %d sessions, %v; want the new one alone", len(store.kept), err)
+	}
+	wantNone(t, v, put(t, store, second[0], copied))
+
+	w := httptest.NewRecorder()
+	if err := v.Save(w, request(), small(), day, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.TakeBack(w, request(second...)); err != nil || len(store.kept) != 1 || len(w.Header()["Set-Cookie"]) > 0 {
+		t.Errorf("TakeBack: got %d sessions, %v; want what was saved removed, and nothing else", len(store.kept), err)
+	}
+	refusing, changing, unnamed := newFaulty(), newFaulty(), newFaulty()
+	for _, row := range []struct {
+		what  string
+		store sessions.Store
+		kept  *faulty
+		fails bool
+		left  int // of Save and Check
+	}{
+		{"works", store, store, false, len(store.kept) + 1},
+		{"refuses what is not empty", &picky{faulty: refusing, err: errBroken}, refusing, true, 0},
+		{"gives another ID with each save", moving{changing}, changing, true, 0},
+		{"gives no IDs", nameless{unnamed}, unnamed, false, 1},
+	} {
+		v := newStore(t, row.store)
+		err, wrong := v.Save(httptest.NewRecorder(), request(), small(), day, true), v.Check(t.Context())
+		if (err != nil) != row.fails || (wrong != nil) != row.fails || len(row.kept.kept) != row.left {
+			t.Errorf("a store that %s: Save: %v, Check: %v, %d sessions; want errors: %t, and %d", row.what, err, wrong, len(row.kept.kept), row.fails, row.left)
 		}
 	}
 }
