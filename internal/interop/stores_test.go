@@ -212,7 +212,7 @@ func TestCasesStoresOnRedis(t *testing.T) {
 		"5.10 a whole session": wholeSession,
 		"5.1 a planted store cookie reads nothing after a sign-in":            plantedCookie,
 		"5.1 a session that is deleted during its refresh gets another ID":    deletedMeanwhile,
-		"5.3 a value that is copied or moved opens nowhere":                  valueMoved,
+		"5.3 a value that is copied or moved opens nowhere":                   valueMoved,
 		"5.9 a server that is killed, and comes back empty":                   serverKilled,
 		"5.9 a server that hangs":                                             serverHangs,
 		"5.9 a server whose Unix socket does not exist":                       socketGone,
