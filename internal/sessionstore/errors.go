@@ -37,12 +37,12 @@ func (st *Store) isForged(r *http.Request, err error) bool {
 		return false
 	}
 	var file *fs.PathError
-	return !errors.As(err, &file) || isDir(filepath.Dir(file.Path)) || st.accepts(r)
+	return !errors.As(err, &file) || exists(filepath.Dir(file.Path)) || st.accepts(r)
 }
 
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // mayBeRefusal reports whether an error may mean that a value is too long for the
