@@ -105,7 +105,8 @@ type Config struct {
 	// "https://app.example.com" or "https://example.com/app". Redirect URIs are
 	// made from it and from nothing else. It needs https, except on loopback
 	// (localhost, *.localhost, 127.0.0.0/8, ::1). People must use this very host
-	// name, since cookies belong to it: 127.0.0.1 is not localhost.
+	// name, since cookies belong to it: 127.0.0.1 is not localhost. Sessions are
+	// sealed for it: a change signs everybody out.
 	BaseURL string
 	// Keys seal sessions: 32 bytes or more each, from a random source ("openssl
 	// rand -hex 32"), used as they are. The first seals, all open. To rotate
@@ -144,7 +145,8 @@ type Config struct {
 	// Store keeps the sealed sessions. Default: cookies, of about 1 KB in all,
 	// which is enough for nearly every application. A server-side store is for
 	// tokens that do not fit 6 KB of cookies: hundreds of roles, or large JWT
-	// access tokens.
+	// access tokens. Any store for gorilla/sessions will do that keeps the ID which
+	// it has given a session; [Auth.Diagnose] finds out.
 	Store sessions.Store
 	// Shared keeps what all replicas of the application must know. Default: memory
 	// of this process, which suits one process only. When the process ends, its

@@ -185,7 +185,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
 		a.transport = cfg.HTTPClient.Transport
 	}
-	ring, err := seal.NewRing(keys, "transaction", a.issuer, a.clientID)
+	ring, err := seal.NewRing(keys, "transaction", a.issuer, a.clientID, a.base.String())
 	if err := errors.Join(err, a.openSessions(cfg, name, keys, l, ahead)); err != nil {
 		return err
 	}
@@ -222,9 +222,9 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 	// An entry that ends a session, or leads to its successor, must live for as
 	// long as any cookie that it is about can be used.
 	ttl := max(l.Idle, authflow.Lifetime) + sharedstate.Clocks
-	ring, err := seal.NewRing(keys, "session", a.issuer, a.clientID)
+	ring, err := seal.NewRing(keys, "session", a.issuer, a.clientID, a.base.String())
 	state, err2 := sharedstate.New(sharedstate.Config{
-		Store: shared, Keys: keys, Issuer: a.issuer, Client: a.clientID, TTL: ttl, PersonTTL: l.Max + sharedstate.Clocks,
+		Store: shared, Keys: keys, Issuer: a.issuer, Client: a.clientID, Base: a.base.String(), TTL: ttl, PersonTTL: l.Max + sharedstate.Clocks,
 		SinceTTL: authflow.Lifetime + sharedstate.Clocks, Now: a.now,
 	})
 	if err := errors.Join(err, err2); err != nil {
@@ -232,7 +232,7 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 	}
 	a.shared = state
 	a.sessions = &lifecycle.Sessions{
-		Store:   sessionstore.New(cfg.Store, name, ring.Box(name), a.cookies.Secure),
+		Store:   sessionstore.New(cfg.Store, name, ring, a.cookies.Secure),
 		State:   state,
 		Refresh: refresh.New(refresh.Config{State: state, Source: a.tokens, Observer: observer{a}, Ahead: ahead, Keep: ttl, Now: a.now}),
 		Limits:  l, Log: a.log, Now: a.now,
@@ -901,11 +901,15 @@ func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	return nil
 }
 
-// Diagnose checks that the provider can be reached and discovered now, that shared
-// state can be written, read and deleted, and that the store can be written and
-// deleted. The error joins an *[Error] for each check that failed. It is for
-// operators. It is tempting to use it as a readiness probe, but then a provider that
-// is down takes the application down too, even for people who are signed in.
+// Diagnose checks that the provider can be reached and discovered now, and that
+// shared state and the store work, by writing, reading and removing an entry and a
+// session. The error joins an *[Error] for each check that failed.
+//
+// Call it when the application starts, and log its error: [New] does no I/O, so a
+// store whose directory is missing would show itself only to the first user who
+// comes back from the provider. It is tempting to use it as a readiness probe, but
+// then a provider that is down takes the application down too, even for people who
+// are signed in.
 func (a *Auth) Diagnose(ctx context.Context) error {
 	var errs []error
 	if err := a.provider.Reach(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -246,6 +247,9 @@ func TestDiagnose(t *testing.T) {
 			[]signin.Code{signin.ErrSharedUnavailable}},
 		{"store and shared state are broken", func(c *signin.Config, _ *signintest.Provider) { broken(c) },
 			[]signin.Code{signin.ErrStoreUnavailable, signin.ErrSharedUnavailable}},
+		{"the store has no directory", func(c *signin.Config, _ *signintest.Provider) {
+			c.Store = sessions.NewFilesystemStore(filepath.Join(t.TempDir(), "none"), make([]byte, 32))
+		}, []signin.Code{signin.ErrStoreUnavailable}},
 		{"nothing works", func(c *signin.Config, p *signintest.Provider) { broken(c); p.Down() },
 			[]signin.Code{signin.ErrProviderUnavailable, signin.ErrStoreUnavailable, signin.ErrSharedUnavailable}},
 	} {

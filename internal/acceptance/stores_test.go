@@ -23,6 +23,39 @@ func TestStores(t *testing.T) {
 	t.Run("5.10 claims that grow at a refresh beyond what the store holds", claimsGrowAtARefresh)
 	signOutReaches(t)
 	refreshTokenOnce(t)
+	t.Run("5.3 two hosts with one client, one key and one shared state", twoHosts)
+}
+
+// twoHosts: what one host has made is good there alone, and ends reach both.
+func twoHosts(t *testing.T) {
+	t.Parallel()
+	alice, bob := signintest.Alice(), signintest.Bob()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Shared = new(mapState) }})
+	here := a.handler()
+	had, others, b := a.signedIn(alice).session(), a.signedIn(bob).session(), a.browser()
+	back := strings.TrimPrefix(b.responded(), a.server.URL)
+	a.cfg.BaseURL = "http://localhost:1"
+	a.start()
+	there := a.handler()
+
+	a.wantSignedOut(t, there, had)
+	before := a.provider.Stats().Exchanges
+	knock(there, back, b.cookies()).want(t, http.StatusBadRequest, "")
+	if got := a.provider.Stats().Exchanges; got != before {
+		t.Errorf("a response at another host than its sign-in: got %d exchanges; want none", got-before)
+	}
+	knock(here, back, b.cookies()).want(t, http.StatusSeeOther, "/account")
+	knock(here, back, had).want(t, http.StatusSeeOther, "/account") // a reload
+	knock(there, back, "").want(t, http.StatusBadRequest, "")
+
+	wantSignedIn(t, here, had, alice)
+	wantSignedIn(t, here, others, bob)
+	a.notify(a.provider.LogoutToken(alice.Subject, "")).want(t, http.StatusOK, "")
+	if err := a.auth.EndSessions(t.Context(), bob.Subject); err != nil {
+		t.Errorf("EndSessions: got error %v; want none", err)
+	}
+	a.wantSignedOut(t, here, had)
+	a.wantSignedOut(t, here, others)
 }
 
 // storeLimits holds the README's column of sizes: so many bytes of claims let a

@@ -65,8 +65,8 @@ func NewTransactions(ring *seal.Ring, cookies cookie.Writer, cookieName string, 
 }
 
 // Find returns the transaction that a browser has under way for a state, or
-// ErrNoTransaction. If it is too old, it is returned beside the error, and good only
-// for knowing where to start again.
+// ErrNoTransaction. One that has just become too old is returned beside the error, to
+// know where to start again.
 func (t *Transactions) Find(r *http.Request, state string) (*Transaction, error) {
 	name := t.prefix + state
 	value, ok := cookie.Only(r.Header["Cookie"], name)
@@ -82,7 +82,10 @@ func (t *Transactions) open(name, value string) (*Transaction, error) {
 		return nil, ErrNoTransaction
 	}
 	tx.State = strings.TrimPrefix(name, t.prefix)
-	if age := t.now().Sub(tx.Began); age > Lifetime || age < -skew {
+	switch age := t.now().Sub(tx.Began); {
+	case age > remembered || age < -skew:
+		return nil, ErrNoTransaction
+	case age > Lifetime:
 		return tx, ErrNoTransaction
 	}
 	return tx, nil

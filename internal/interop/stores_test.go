@@ -212,6 +212,7 @@ func TestCasesStoresOnRedis(t *testing.T) {
 		"5.10 a whole session": wholeSession,
 		"5.1 a planted store cookie reads nothing after a sign-in":            plantedCookie,
 		"5.1 a session that is deleted during its refresh gets another ID":    deletedMeanwhile,
+		"5.3 a value that is copied or moved opens nowhere":                   valueMoved,
 		"5.9 a server that is killed, and comes back empty":                   serverKilled,
 		"5.9 a server that hangs":                                             serverHangs,
 		"5.9 a server whose Unix socket does not exist":                       socketGone,
@@ -300,6 +301,34 @@ func plantedCookie(t *testing.T, store redisStore) {
 			t.Errorf("planted, %s: got %d keys more in Redis; want only the victim's", what, got-before)
 		}
 	}
+}
+
+// A person who may write to Redis copies the value of another over their own, and one
+// who may read it uses it as a cookie where the same keys run with cookies.
+func valueMoved(t *testing.T, store redisStore) {
+	alice, bob := signintest.Alice(), signintest.Bob()
+	k, server := keep(t, store)
+	bobs := k.signIn(bob, "")
+	own, _ := onlyKey(t, server)
+	alices := k.signIn(alice, "")
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", "signin="+alices)
+	kept, err := k.cfg.Store.New(r, "signin")
+	for key, value := range server.everything() {
+		if key != own && err == nil {
+			err = server.client().Set(t.Context(), own, value, time.Hour).Err()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.wantSignedOut(k.handler, bobs)
+	k.wantUser(k.handler, alices, alice)
+	if err := k.auth().Diagnose(t.Context()); err != nil || len(server.everything()) != 2 {
+		t.Errorf("Diagnose: got %v, and %d keys; want none of its own left", err, len(server.everything()))
+	}
+	k.cfg.Store = nil
+	k.wantSignedOut(k.another(), kept.Values["signin"].(string))
 }
 
 // A session is deleted from the store between the moments in which a request

@@ -116,7 +116,7 @@ func newOffice(t *testing.T, seed uint64, life time.Duration) *office {
 		t.Fatal(err)
 	}
 	o.sessions = &lifecycle.Sessions{
-		Store: sessionstore.New(nil, "signin", ring.Box("signin"), false), State: state, Limits: limits,
+		Store: sessionstore.New(nil, "signin", ring, false), State: state, Limits: limits,
 		Refresh: refresh.New(refresh.Config{State: state, Source: o, Observer: o, Ahead: time.Minute, Keep: keep, Now: now}),
 		Log:     slog.New(slog.DiscardHandler), Now: now,
 	}

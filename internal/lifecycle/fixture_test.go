@@ -56,7 +56,7 @@ type world struct {
 	// before is called before each operation of store, shared state and provider.
 	// Its error becomes the operation's.
 	before func(ctx context.Context, operation string) error
-	box    *seal.Box
+	ring   *seal.Ring
 	memory *sharedstate.Memory
 	// successors are the names of those that were written.
 	successors []string
@@ -92,9 +92,9 @@ func newWorld(t *testing.T, onServer bool) *world {
 	if onServer {
 		store = serverSide{w, map[string]map[any]any{}}
 	}
-	w.box = ring.Box(cookieName)
+	w.ring = ring
 	w.Sessions = &lifecycle.Sessions{
-		Store:   sessionstore.New(store, cookieName, w.box, true),
+		Store:   sessionstore.New(store, cookieName, w.ring, true),
 		State:   state,
 		Refresh: refresh.New(refresh.Config{State: state, Source: provider{w}, Observer: provider{w}, Ahead: ahead, Keep: time.Minute, Now: time.Now}),
 		Limits:  session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour, Offline: maxOffline},
@@ -106,7 +106,7 @@ func newWorld(t *testing.T, onServer bool) *world {
 
 // keepIn keeps sessions in another store.
 func (w *world) keepIn(store sessions.Store) {
-	w.Store = sessionstore.New(store, cookieName, w.box, true)
+	w.Store = sessionstore.New(store, cookieName, w.ring, true)
 }
 
 // do notes an operation, and returns the error that it is to fail with.

@@ -223,7 +223,8 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 }
 
 // removeIfEnded removes a session that was saved but has ended meanwhile: a
-// sign-out may have removed it from the store before it was saved again.
+// sign-out may have removed it from the store before it was saved again, which gave
+// it another place there.
 func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *session.Session) (sharedstate.Reason, error) {
 	standing, err := l.State.Look(r.Context(), s)
 	switch {
@@ -233,23 +234,10 @@ func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *sess
 	case standing.Ended == 0:
 		return 0, nil
 	}
-	err = l.Store.Forget(returned(w, r))
-	l.Store.Withdraw(w)
-	if err != nil {
+	if err := l.Store.TakeBack(w, r); err != nil {
 		return 0, &failure{ErrStore, err}
 	}
 	return standing.Ended, nil
-}
-
-// returned is r as a browser would send it with the cookies of its answer: a session
-// that was removed before it was saved again has another place in the store.
-func returned(w http.ResponseWriter, r *http.Request) *http.Request {
-	again := r.Clone(r.Context())
-	again.Header.Del("Cookie")
-	for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
-		again.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
-	}
-	return again
 }
 
 // save gives a session to the store. If it fails, no session cookie is set.
@@ -303,8 +291,9 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	if found && !l.isLongEnded(&old) {
 		// The cookie may be stale: then this ends the session for the other browser.
 		if err := l.State.EndSession(ctx, old.ID, sharedstate.Replaced); err != nil {
-			l.Store.Withdraw(w)
-			return &failure{ErrShared, err}
+			r, cancel := patient(r)
+			defer cancel()
+			return &failure{ErrShared, errors.Join(err, l.Store.TakeBack(w, r))}
 		}
 	}
 	// Done last, since it cannot be undone. What is left behind has ended, so a

@@ -36,8 +36,8 @@ func TestStart(t *testing.T) {
 		finds    string // what a copy of the old cookies finds
 		err      []error
 	}{
-		{name: "there was no session", cookie: started, did: "save"},
-		{name: "there was one, on the server", old: good(), cookie: started, did: "save, add e, delete"},
+		{name: "there was no session", cookie: started, did: "save, save"},
+		{name: "there was one, on the server", old: good(), cookie: started, did: "save, save, add e, delete"},
 		{name: "there was one, in cookies", inCookie: true, old: good(), cookie: started, did: "add e", finds: "token 0: replaced"},
 		{
 			name: "there was a stale cookie: its session is ended where there is a newer one", inCookie: true, old: good(),
@@ -67,14 +67,18 @@ func TestStart(t *testing.T) {
 
 		// The old session is as it was.
 		{name: "the new one cannot be saved", old: good(), fails: "save", nth: 1, did: "save", finds: "token 0", err: []error{lifecycle.ErrStore, errDown}},
+		{
+			name: "the new one cannot be saved under its ID: nothing is left there", old: good(), fails: "save", nth: 2,
+			did: "save, save, delete", finds: "token 0", err: []error{lifecycle.ErrStore, errDown},
+		},
 		{name: "the new one does not fit", inCookie: true, old: good(), claims: large(), finds: "token 0", err: []error{lifecycle.ErrTooLarge}},
 		{
-			name: "the old one cannot be ended", old: good(), fails: "add e", nth: 1,
-			did: "save, add e", finds: "token 0", err: []error{lifecycle.ErrShared, errDown},
+			name: "the old one cannot be ended: the new one is removed", old: good(), fails: "add e", nth: 1,
+			did: "save, save, add e, delete", finds: "token 0", err: []error{lifecycle.ErrShared, errDown},
 		},
 		{
 			name: "the old one cannot be removed: it is over all the same", old: good(), fails: "delete", nth: 1,
-			cookie: started, did: "save, add e, delete, logged", finds: "token 0: replaced",
+			cookie: started, did: "save, save, add e, delete, logged", finds: "token 0: replaced",
 		},
 	} {
 		bubble(t, c.name, !c.inCookie, func(t *testing.T, w *world) {

@@ -1,6 +1,10 @@
 // Package seal is the key ring: it seals bytes so that only a holder of its
 // keys can read or change them, and opens them again.
 //
+//	ring, err := seal.NewRing(keys, "session", issuer, client, baseURL)
+//	sealed := ring.Box(cookieName, place).Seal(nil, plain)
+//	plain, err = ring.Box(cookieName, place).Open(nil, sealed)
+//
 // The cipher is AES-256-GCM with random nonces. HKDF-SHA256 derives a key for
 // each purpose from each configured key, so a value sealed for one purpose
 // never opens for another, even if its additional data is the same.
@@ -18,6 +22,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // MinKey is the length a configured key must have, in bytes.
@@ -30,19 +35,20 @@ var ErrOpen = errors.New("signin: sealed value does not open")
 // Ring holds the keys of one purpose. It is immutable and safe for concurrent
 // use.
 type Ring struct {
-	aeads                   []cipher.AEAD // the first seals, all open
-	purpose, issuer, client string
+	aeads []cipher.AEAD // the first seals, all open
+	data  []byte        // what begins the additional data of each box
 }
 
-// NewRing derives the keys for a purpose. Every sealed value is bound to the issuer
-// and the client, so two applications that share keys cannot open each other's
-// values.
-func NewRing(keys [][]byte, purpose, issuer, client string) (*Ring, error) {
+// NewRing derives the keys for a purpose. Every sealed value is bound to its owner:
+// the issuer, the client, and what else tells applications apart that share keys.
+// None of them can open another's values.
+func NewRing(keys [][]byte, purpose string, owner ...string) (*Ring, error) {
 	derived, err := Derive(keys, purpose)
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{purpose: purpose, issuer: issuer, client: client}
+	// The count tells the owner's parts from those of a box.
+	r := &Ring{data: appendParts([]byte{byte(len(owner))}, append([]string{purpose}, owner...))}
 	for _, key := range derived {
 		r.aeads = append(r.aeads, must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(key)))))
 	}
@@ -71,22 +77,32 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// Box seals and opens values under one name: a cookie's, or a key's of shared
-// state. It is immutable and safe for concurrent use.
+// Box seals and opens the values of one place. It is immutable and safe for
+// concurrent use.
 type Box struct {
 	aeads []cipher.AEAD
 	data  []byte
 }
 
-// Box returns the box of a name. A value moved to another name does not open.
-func (r *Ring) Box(name string) *Box {
-	// Each part is prefixed by its length, so that "ab","c" is not "a","bc".
-	var data []byte
-	for _, part := range []string{r.purpose, name, r.issuer, r.client} {
+// Box returns the box of a place: the name of a cookie, or of an entry in shared
+// state, and what else says where a value is kept. A value that is moved to another
+// place does not open.
+func (r *Ring) Box(place ...string) *Box {
+	return &Box{aeads: r.aeads, data: appendParts(slices.Clip(r.data), place)}
+}
+
+// appendParts appends each part after its length, so that "ab","c" is not "a","bc".
+func appendParts(data []byte, parts []string) []byte {
+	size := 0
+	for _, part := range parts {
+		size += 4 + len(part)
+	}
+	data = slices.Grow(data, size)
+	for _, part := range parts {
 		data = binary.BigEndian.AppendUint32(data, uint32(len(part)))
 		data = append(data, part...)
 	}
-	return &Box{aeads: r.aeads, data: data}
+	return data
 }
 
 // Seal appends the sealed form of plain to dst. The two must not overlap.

@@ -22,6 +22,16 @@ func box(t *testing.T, purpose, name, issuer, client string, keys ...[]byte) *se
 	return r.Box(name)
 }
 
+// ring has the first key, for sessions.
+func ring(t *testing.T, owner ...string) *seal.Ring {
+	t.Helper()
+	r, err := seal.NewRing([][]byte{key(1)}, "session", owner...)
+	if err != nil {
+		t.Fatalf("NewRing: got error %v; want none", err)
+	}
+	return r
+}
+
 func wantOpen(t *testing.T, box *seal.Box, sealed []byte, want string) {
 	t.Helper()
 	before := bytes.Clone(sealed)
@@ -67,12 +77,15 @@ func TestCases(t *testing.T) {
 		wantClosed(t, own, append(bytes.Clone(sealed), 0))
 	})
 	for name, other := range map[string]*seal.Box{
-		"5.3 another key does not open":     box(t, "session", "name", "https://op", "app", key(2)),
-		"5.3 another name does not open":    box(t, "session", "nam", "https://op", "app", key(1)),
-		"5.3 another issuer does not open":  box(t, "session", "name", "https://op/", "app", key(1)),
-		"5.3 another client does not open":  box(t, "session", "name", "https://op", "apps", key(1)),
-		"5.3 another purpose does not open": box(t, "transaction", "name", "https://op", "app", key(1)),
-		"5.3 parts do not run together":     box(t, "session", "nameht", "tps://op", "app", key(1)),
+		"5.3 another key does not open":                box(t, "session", "name", "https://op", "app", key(2)),
+		"5.3 another name does not open":               box(t, "session", "nam", "https://op", "app", key(1)),
+		"5.3 another issuer does not open":             box(t, "session", "name", "https://op/", "app", key(1)),
+		"5.3 another client does not open":             box(t, "session", "name", "https://op", "apps", key(1)),
+		"5.3 another purpose does not open":            box(t, "transaction", "name", "https://op", "app", key(1)),
+		"5.3 parts do not run together":                box(t, "session", "nameht", "tps://op", "app", key(1)),
+		"5.3 another place does not open":              ring(t, "https://op", "app").Box("name", "elsewhere"),
+		"5.3 a part of the owner is none of the place": ring(t, "https://op").Box("app", "name"),
+		"5.3 one owner more does not open":             ring(t, "https://op", "app", "").Box("name"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -40,7 +40,7 @@ func TestSave_Cookies(t *testing.T) {
 		wantCookies(t, w, row.want...)
 	}
 	w := httptest.NewRecorder()
-	plain := sessionstore.New(nil, "signin", box(t, 1, "signin"), false)
+	plain := sessionstore.New(nil, "signin", ring(t, 1, base), false)
 	if err := plain.Save(w, request(), small(), day, true); err != nil {
 		t.Errorf("without https: got error %v; want none", err)
 	}
@@ -191,14 +191,14 @@ func TestLoad_CookieHeaders(t *testing.T) {
 	add(v, small(), "{one}")
 	add(v, large(), "{first}", "{second}")
 	add(v, sized(3100, 96, 20), "{other first}", "{other second}")
-	add(sessionstore.New(nil, "another", box(t, 1, "another"), true), small(), "{renamed}")
-	add(sessionstore.New(nil, name, box(t, 2, name), true), small(), "{another key}")
+	add(sessionstore.New(nil, "another", ring(t, 1, base), true), small(), "{renamed}")
+	add(sessionstore.New(nil, name, ring(t, 2, base), true), small(), "{another key}")
 	plain, err := small().Append(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	words = append(words, "{clear}", base64.RawURLEncoding.EncodeToString(plain))
-	words = append(words, "{text}", base64.RawURLEncoding.EncodeToString(box(t, 1, name).Seal(nil, []byte("something"))))
+	words = append(words, "{text}", base64.RawURLEncoding.EncodeToString(ring(t, 1, base).Box(name, "cookies", "").Seal(nil, []byte("something"))))
 	for header, want := range map[string]*session.Session{
 		"a=b; {name}={one}; c=d":                 small(),
 		"{name}={one}; {name2}={second}":         small(), // left behind by a larger session

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
+	"os"
 	"path/filepath"
 )
 
@@ -22,19 +24,25 @@ type codecError interface {
 // isForged reports whether an error means that the store has not written a cookie, or
 // that the cookie's session is gone. Otherwise the store is broken. The error for a
 // cookie that is too long is of no kind, since securecookie keeps only its text.
-func (st *Store) isForged(ctx context.Context, err error) bool {
+func (st *Store) isForged(r *http.Request, err error) bool {
 	var codec codecError
 	if errors.As(err, &codec) {
 		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
 	}
 	// ErrNotExist is also the error for the socket of a server that is down, and for
-	// every session's file if the directory is gone.
+	// every session's file if the directory is gone. Old cookies are many, so as long
+	// as there is a directory nothing is written to find that out.
 	var network *net.OpError
 	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &network) {
 		return false
 	}
 	var file *fs.PathError
-	return !errors.As(err, &file) || st.Check(ctx) == nil
+	return !errors.As(err, &file) || exists(filepath.Dir(file.Path)) || st.accepts(r)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // mayBeRefusal reports whether an error may mean that a value is too long for the
@@ -47,10 +55,10 @@ func mayBeRefusal(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// storeError returns an error that says what a store failed to do, or nil if err is
-// nil. It cuts off a file's name, since that is the session's key in the store and
-// the error goes to a log.
-func storeError(doing string, err error) error {
+// failure returns an error that says what a store failed to do, which kind it is,
+// and which directory it is in; nil if err is nil. It cuts off a file's name, since
+// that is the session's key in the store and the error goes to a log.
+func (st *Store) failure(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -58,5 +66,5 @@ func storeError(doing string, err error) error {
 	if errors.As(err, &path) {
 		err = &fs.PathError{Op: path.Op, Path: filepath.Dir(path.Path), Err: path.Err}
 	}
-	return fmt.Errorf("signin: %s the session store: %w", doing, err)
+	return fmt.Errorf("signin: %s the session store (%s): %w", doing, st.kind, err)
 }

@@ -20,22 +20,23 @@ import (
 
 const (
 	name = "__Host-signin"
+	base = "https://app.test"
 	day  = 24 * time.Hour // for which sessions are saved
 )
 
-func box(t testing.TB, key byte, name string) *seal.Box {
+func ring(t testing.TB, key byte, base string) *seal.Ring {
 	t.Helper()
-	ring, err := seal.NewRing([][]byte{bytes.Repeat([]byte{key}, 32)}, "session", "https://op.test", "app")
+	ring, err := seal.NewRing([][]byte{bytes.Repeat([]byte{key}, 32)}, "session", "https://op.test", "app", base)
 	if err != nil {
 		t.Fatalf("NewRing: got error %v; want none", err)
 	}
-	return ring.Box(name)
+	return ring
 }
 
 // newStore returns a Store over a gorilla store, or over Cookies if it is nil.
 func newStore(t testing.TB, store sessions.Store) *sessionstore.Store {
 	t.Helper()
-	return sessionstore.New(store, name, box(t, 1, name), true)
+	return sessionstore.New(store, name, ring(t, 1, base), true)
 }
 
 // small returns a session that fits one cookie.
@@ -159,7 +160,9 @@ var errBroken = errors.New("no route to host")
 // faulty is a store in memory that fails where it is told to.
 type faulty struct {
 	newErr, saveErr, deleteErr error
+	forgets                    bool // the values of what is saved
 
+	saves   int
 	kept    map[string]map[any]any
 	options []sessions.Options // of what was saved
 	deleted []string
@@ -184,7 +187,7 @@ func (s *faulty) New(r *http.Request, name string) (*sessions.Session, error) {
 }
 
 func (s *faulty) Save(_ *http.Request, w http.ResponseWriter, kept *sessions.Session) error {
-	if kept.Options.MaxAge < 0 {
+	if s.saves++; kept.Options.MaxAge < 0 {
 		if s.deleteErr != nil {
 			return s.deleteErr
 		}
@@ -202,7 +205,9 @@ func (s *faulty) Save(_ *http.Request, w http.ResponseWriter, kept *sessions.Ses
 		s.last++
 		kept.ID = fmt.Sprintf("id%d", s.last)
 	}
-	s.kept[kept.ID] = kept.Values
+	if s.kept[kept.ID] = kept.Values; s.forgets {
+		s.kept[kept.ID] = map[any]any{}
+	}
 	s.options = append(s.options, *kept.Options)
 	http.SetCookie(w, sessions.NewCookie(kept.Name(), kept.ID, kept.Options))
 	return nil

@@ -1,7 +1,7 @@
 // Package sessionstore keeps sealed sessions in a gorilla sessions.Store: one that
 // the application has chosen, or Cookies, the default.
 //
-//	store := sessionstore.New(nil, "signin", box, true)
+//	store := sessionstore.New(nil, "signin", ring, true)
 //	var s session.Session
 //	found, err := store.Load(r, &s) // an error means that the store is broken
 //	...
@@ -10,6 +10,13 @@
 // All sessions are stored and loaded through this package. The store gets only
 // sealed values, and a value that does not open is not a session. A store that is
 // broken is an error, and never "no session".
+//
+// A value is sealed for the place where it is kept: cookies, or a kind of store and
+// the ID that the store gives it. A person who may write to the store gains nothing
+// by copying the value of another person over their own, and one who may read it
+// has nothing that is good as a cookie. To know the ID before the value is sealed,
+// an empty session is saved first. A store that gives no ID, like gorilla's
+// CookieStore, is a place by itself.
 package sessionstore
 
 import (
@@ -36,7 +43,9 @@ var ErrTooLarge = errors.New("signin: the session is too large")
 // Store keeps sealed sessions. It is safe for concurrent use.
 type Store struct {
 	name    string
-	box     *seal.Box
+	kind    string // of the store: its Go type
+	ring    *seal.Ring
+	noID    *seal.Box // for the sessions of a store that gives no IDs
 	store   sessions.Store
 	cookies cookie.Writer
 	buffers sync.Pool
@@ -47,15 +56,17 @@ type buffers struct{ sealed, plain []byte }
 
 // New returns a Store over a gorilla store, or over Cookies if store is nil. The name
 // is that of the session cookie.
-func New(store sessions.Store, name string, box *seal.Box, secure bool) *Store {
+func New(store sessions.Store, name string, ring *seal.Ring, secure bool) *Store {
 	cookies := cookie.Writer{Secure: secure}
+	kind := fmt.Sprintf("%T", store)
 	if store == nil {
+		kind = "cookies"
 		store = &Cookies{Writer: cookies}
 	} else {
 		store = unambiguous{store}
 	}
 	return &Store{
-		name: name, box: box, store: store, cookies: cookies,
+		name: name, kind: kind, ring: ring, noID: ring.Box(name, kind, ""), store: store, cookies: cookies,
 		buffers: sync.Pool{New: func() any { return new(buffers) }},
 	}
 }
@@ -85,6 +96,14 @@ func (u unambiguous) New(r *http.Request, name string) (*sessions.Session, error
 	return u.Store.New(r, name)
 }
 
+// box returns the box of what the store keeps under an ID.
+func (st *Store) box(id string) *seal.Box {
+	if id == "" { // with the default store, of which each request costs nothing more
+		return st.noID
+	}
+	return st.ring.Box(st.name, st.kind, id)
+}
+
 // valueKey is the key of the sealed session among the values of a gorilla session.
 // The sealed session is text, since some stores keep JSON.
 const valueKey = "signin"
@@ -97,15 +116,15 @@ const valueKey = "signin"
 func (st *Store) Load(r *http.Request, s *session.Session) (found bool, err error) {
 	kept, err := st.store.New(r, st.name)
 	switch {
-	case err != nil && st.isForged(r.Context(), err):
+	case err != nil && st.isForged(r, err):
 		return false, nil
 	case err != nil:
-		return false, storeError("reading", err)
+		return false, st.failure("reading", err)
 	}
 	text, _ := kept.Values[valueKey].(string)
 	b := st.buffers.Get().(*buffers)
 	defer st.buffers.Put(b)
-	return b.open(st.box, text, s), nil
+	return b.open(st.box(kept.ID), text, s), nil
 }
 
 // open reads a session from its text, and reports whether it is one of ours.
@@ -150,7 +169,7 @@ func (st *Store) Save(w http.ResponseWriter, r *http.Request, s *session.Session
 	case errors.Is(err, ErrTooLarge):
 		return err
 	}
-	return storeError("writing", err)
+	return st.failure("writing", err)
 }
 
 func tooLarge(err error) bool {
@@ -162,28 +181,86 @@ func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session
 	if err != nil {
 		return err
 	}
-	text := base64.RawURLEncoding.EncodeToString(st.box.Seal(nil, plain))
 	kept, err := st.store.New(r, st.name)
-	if err != nil && !st.isForged(r.Context(), err) {
+	if err != nil && !st.isForged(r, err) {
 		return err
 	}
-	if fresh || err != nil || kept.IsNew { // a new session may have the ID of a deleted one
-		kept = sessions.NewSession(st.store, st.name) // without an ID: the store makes one
+	made := fresh || err != nil || kept.IsNew // a new session may have the ID of a deleted one
+	if made {
+		if kept, err = st.reserve(r, age); err != nil {
+			return err
+		}
 	}
-	kept.Values = map[any]any{valueKey: text}
+	id := kept.ID
+	kept.Values = map[any]any{valueKey: base64.RawURLEncoding.EncodeToString(st.box(id).Seal(nil, plain))}
 	kept.Options = st.options(age)
 	cookie.Withdraw(w, st.name) // the store would add its cookie to an earlier one
-	err = st.store.Save(r, w, kept)
-	if err == nil || errors.Is(err, cookie.ErrTooLarge) || !mayBeRefusal(err) || st.Check(r.Context()) != nil {
+	err = st.write(w, r, kept, made)
+	if err == nil && kept.ID != id {
+		err = errMoved
+	}
+	if err != nil && (made || kept.ID != id) {
+		_ = st.drop(r, kept) // the error that is returned says more
+	}
+	return err
+}
+
+// errMoved says why no session can be kept: it was sealed for another ID.
+var errMoved = errors.New("it gives a session another ID whenever it is saved; set Config.Store to one that keeps the ID")
+
+// write saves a session, and finds out whether a store that refuses it always will.
+// made says that the store has just accepted an empty session.
+func (st *Store) write(w http.ResponseWriter, r *http.Request, kept *sessions.Session, made bool) error {
+	err := st.store.Save(r, w, kept)
+	if err == nil || errors.Is(err, cookie.ErrTooLarge) || !mayBeRefusal(err) || !made && !st.accepts(r) {
 		return err
 	}
 	// The store accepts an empty session, so it has keys and its server
 	// answers. If it refuses the session again, the problem is not temporary.
 	if err = st.store.Save(r, w, kept); err != nil && mayBeRefusal(err) {
 		return fmt.Errorf("%w: the session store refuses %d bytes; raise its limit, or set Config.Store to another: %w",
-			ErrTooLarge, len(text), err)
+			ErrTooLarge, len(kept.Values[valueKey].(string)), err)
 	}
 	return err
+}
+
+// reserve saves an empty session, which has an ID then, and returns it. It lives for
+// a minute, unless it is saved again.
+func (st *Store) reserve(r *http.Request, age time.Duration) (*sessions.Session, error) {
+	kept, w := st.unsaved(), answer{}
+	kept.Options = st.options(min(age, time.Minute))
+	if err := st.store.Save(r, w, kept); err != nil {
+		return nil, err
+	}
+	kept.IsNew = false // some stores insert or update by that
+	if kept.ID == "" { // only its cookie leads to it, and to save it again makes another
+		return st.unsaved(), st.drop(returned(w, r), kept)
+	}
+	return kept, nil
+}
+
+// unsaved is a new session without an ID, for which the store makes one.
+func (st *Store) unsaved() *sessions.Session {
+	kept := sessions.NewSession(st.store, st.name)
+	kept.IsNew = true
+	return kept
+}
+
+// dropTimeout is how long deleting what is left of a failure may take.
+const dropTimeout = 4 * time.Second
+
+// drop deletes a session from the store, also if the client has gone away.
+func (st *Store) drop(r *http.Request, kept *sessions.Session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dropTimeout)
+	defer cancel()
+	kept.Values, kept.Options = map[any]any{}, st.options(-1)
+	return st.store.Save(r.WithContext(ctx), answer{}, kept)
+}
+
+// accepts reports whether the store keeps an empty session and deletes it.
+func (st *Store) accepts(r *http.Request) bool {
+	kept, err := st.reserve(r, time.Minute)
+	return err == nil && st.drop(r, kept) == nil
 }
 
 // Forget deletes the session that the store has for the cookie of a request. An
@@ -195,14 +272,14 @@ func (st *Store) Forget(r *http.Request) error {
 		store = u.Store // it finds one of two sessions; deleting one is better than none
 	}
 	kept, err := store.New(r, st.name)
-	if err != nil && st.isForged(r.Context(), err) || err == nil && kept.IsNew {
+	if err != nil && st.isForged(r, err) || err == nil && kept.IsNew {
 		return nil
 	}
 	if err == nil {
 		kept.Options = st.options(-1)
-		err = st.store.Save(r, nowhere{}, kept)
+		err = st.store.Save(r, answer{}, kept)
 	}
-	return storeError("deleting from", err)
+	return st.failure("deleting from", err)
 }
 
 // Remove deletes a session from the browser and from the store.
@@ -230,16 +307,39 @@ func (st *Store) Withdraw(w http.ResponseWriter) {
 	cookie.Withdraw(w, cookie.Second(st.name))
 }
 
-// Check writes a session to the store and deletes it.
-func (st *Store) Check(ctx context.Context) error {
-	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
-	kept := sessions.NewSession(st.store, st.name+"-check")
-	kept.Options = st.options(time.Minute)
-	if err := st.store.Save(r, nowhere{}, kept); err != nil {
-		return storeError("writing", err)
+// TakeBack undoes a Save of this answer.
+func (st *Store) TakeBack(w http.ResponseWriter, r *http.Request) error {
+	err := st.Forget(returned(w, r))
+	st.Withdraw(w)
+	return err
+}
+
+// returned is r as a browser sends it again that has got the cookies of its answer.
+func returned(w http.ResponseWriter, r *http.Request) *http.Request {
+	again := r.Clone(r.Context())
+	again.Header.Del("Cookie")
+	for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
+		again.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
-	kept.Options = st.options(-1)
-	return storeError("deleting from", st.store.Save(r, nowhere{}, kept))
+	return again
+}
+
+// Check saves a session, reads it, and removes it. The session has expired, so it
+// signs no user in even if it is left behind.
+func (st *Store) Check(ctx context.Context) error {
+	began := time.Unix(0, 0)
+	s := &session.Session{ID: session.NewID(), Created: began, LastSeen: began}
+	w, r := answer{}, (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
+	if err := st.Save(w, r, s, time.Minute, true); err != nil {
+		return err
+	}
+	r = returned(w, r)
+	got := new(session.Session)
+	_, err := st.Load(r, got)
+	if err == nil && got.ID != s.ID {
+		err = st.failure("reading", errors.New("it does not give back what was written to it"))
+	}
+	return errors.Join(err, st.Forget(r))
 }
 
 // options returns the options for every save, since a store's own may lack HttpOnly
@@ -250,9 +350,9 @@ func (st *Store) options(age time.Duration) *sessions.Options {
 	}
 }
 
-// nowhere is a ResponseWriter for answers of a store that the browser must not get.
-type nowhere struct{}
+// answer is the header of an answer that no browser gets.
+type answer http.Header
 
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (nowhere) WriteHeader(int)             {}
+func (a answer) Header() http.Header       { return http.Header(a) }
+func (answer) Write(b []byte) (int, error) { return len(b), nil }
+func (answer) WriteHeader(int)             {}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -105,12 +106,13 @@ func TestSave_ServerSideStore(t *testing.T) {
 	w := httptest.NewRecorder()
 	cookie.Writer{Secure: true}.Set(w, name, "x", time.Minute) // earlier in this answer
 	for i, fresh := range []bool{true, false, true} {
+		store.options = nil
 		if err := v.Save(w, request(name+"=id1"), small(), day, fresh); err != nil {
 			t.Fatalf("Save: got error %v; want none", err)
 		}
 		wantCookies(t, w, set(name)) // and none that deletes an old one
 		want := sessions.Options{Path: "/", MaxAge: 86400, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-		if got := store.options[i]; !reflect.DeepEqual(got, want) || len(store.kept) != 1+i/2 {
+		if got := store.options[len(store.options)-1]; !reflect.DeepEqual(got, want) || len(store.kept) != 1+i/2 {
 			t.Errorf("got options %+v, %d sessions; want %+v, and a new session only if it is fresh", got, len(store.kept), want)
 		}
 	}
@@ -163,29 +165,35 @@ func (e codecErr) IsInternal() bool { return e.internal }
 // not look like a store that is broken.
 func TestStore_Broken(t *testing.T) {
 	t.Parallel()
-	gone := &fs.PathError{Op: "open", Path: "/var/lib/session_SECRETKEY", Err: fs.ErrNotExist}
+	gone := &fs.PathError{Op: "open", Path: filepath.Join(t.TempDir(), "session_SECRETKEY"), Err: fs.ErrNotExist}
+	nowhere := &fs.PathError{Op: "open", Path: filepath.Join(t.TempDir(), "none", "session_SECRETKEY"), Err: fs.ErrNotExist}
 	refused := &fs.PathError{Op: "open", Path: "/var/lib/session_SECRETKEY", Err: fs.ErrPermission}
 	socket := &net.OpError{Op: "dial", Net: "unix", Err: syscall.ENOENT}
 	for _, row := range []struct {
 		name  string
 		store *faulty
 		fails string // of Load, Save, Forget, Check
+		saves int    // with Load, twice
 	}{
-		{"it works", &faulty{}, ""},
-		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget"},
-		{"New may not read a file", &faulty{newErr: refused}, "Load Save Forget"},
-		{"a server that is down, on a Unix socket", &faulty{newErr: socket}, "Load Save Forget"},
-		{"a CookieStore without keys", &faulty{newErr: forgedError()}, "Load Save Forget"},
-		{"a codec that fails", &faulty{newErr: codecErr{internal: true}}, "Load Save Forget"},
-		{"a forged cookie", &faulty{newErr: fmt.Errorf("store: %w", forgedError(hashKey, nil, hashKey, nil))}, ""},
-		{"a forged cookie, and another key does not work", &faulty{newErr: codecErr{decode: true, internal: true}}, ""},
-		{"a cookie that is too long", &faulty{newErr: codecErr{}}, ""},
-		{"a file that is gone", &faulty{newErr: gone}, ""},
-		{"a file that is gone, and Save fails", &faulty{newErr: gone, saveErr: errBroken}, "Load Save Forget Check"},
-		{"a session that is gone, and Save fails", &faulty{newErr: fs.ErrNotExist, saveErr: errBroken}, "Save Check"},
-		{"Save fails", &faulty{saveErr: errBroken}, "Save Check"},
-		{"Save may not write a file", &faulty{saveErr: refused}, "Save Check"},
-		{"deleting fails", &faulty{deleteErr: errBroken}, "Forget Check"},
+		{"it works", &faulty{}, "", 0},
+		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget Check", 0},
+		{"New may not read a file", &faulty{newErr: refused}, "Load Save Forget Check", 0},
+		{"a server that is down, on a Unix socket", &faulty{newErr: socket}, "Load Save Forget Check", 0},
+		{"a CookieStore without keys", &faulty{newErr: forgedError()}, "Load Save Forget Check", 0},
+		{"a codec that fails", &faulty{newErr: codecErr{internal: true}}, "Load Save Forget Check", 0},
+		{"a forged cookie", &faulty{newErr: fmt.Errorf("store: %w", forgedError(hashKey, nil, hashKey, nil))}, "Check", 0},
+		{"a forged cookie, and another key does not work", &faulty{newErr: codecErr{decode: true, internal: true}}, "Check", 0},
+		{"a cookie that is too long", &faulty{newErr: codecErr{}}, "Check", 0},
+		{"a file that is gone", &faulty{newErr: gone}, "Check", 0},
+		{"a file that is gone, and Save fails", &faulty{newErr: gone, saveErr: errBroken}, "Save Check", 0},
+		{"a directory that is not this machine's", &faulty{newErr: nowhere}, "Check", 4},
+		{"the same, and deleting fails", &faulty{newErr: nowhere, deleteErr: errBroken}, "Load Save Forget Check", 4},
+		{"a directory that is gone", &faulty{newErr: nowhere, saveErr: nowhere}, "Load Save Forget Check", 2},
+		{"a session that is gone, and Save fails", &faulty{newErr: fs.ErrNotExist, saveErr: errBroken}, "Save Check", 0},
+		{"Save fails", &faulty{saveErr: errBroken}, "Save Check", 0},
+		{"Save may not write a file", &faulty{saveErr: refused}, "Save Check", 0},
+		{"deleting fails", &faulty{deleteErr: errBroken}, "Forget Check", 0},
+		{"it forgets what it is told", &faulty{forgets: true}, "Check", 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -199,8 +207,9 @@ func TestStore_Broken(t *testing.T) {
 					t.Errorf("%s: got error %v; want one: %t", call, err, fails)
 				case err == nil:
 				case errors.Is(err, sessionstore.ErrTooLarge), !strings.HasPrefix(err.Error(), "signin: "),
-					strings.Contains(err.Error(), "SECRETKEY"):
-					t.Errorf("%s: got error %v; want the store's, without a session's key", call, err)
+					strings.Contains(err.Error(), "SECRETKEY"), !strings.Contains(err.Error(), "(*sessionstore_test.faulty)"):
+					t.Errorf("%s: got error %v; want the store's, with its kind and without a session's key", call, err)
+				case call == "Check" && row.store.saveErr == nil && strings.Contains(err.Error(), "does not give back"):
 				case !slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) }):
 					t.Errorf("%s: got error %v; want the cause wrapped", call, err)
 				}
@@ -212,6 +221,9 @@ func TestStore_Broken(t *testing.T) {
 			check("Load", err)
 			_, err = load(v) // some stores find a session without a cookie
 			check("Load", err)
+			if row.store.saves != row.saves {
+				t.Errorf("Load: got %d saves; want %d", row.store.saves, row.saves)
+			}
 			check("Save", v.Save(httptest.NewRecorder(), r, small(), day, false))
 			check("Save", v.Save(httptest.NewRecorder(), r, small(), day, true))
 			check("Forget", v.Forget(r))

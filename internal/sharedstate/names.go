@@ -39,39 +39,60 @@ const (
 // NameLen is the length of every name.
 const NameLen = 2 + 20
 
+// everywhere reports whether entries of a kind are known to all applications of a
+// client: an end of a person's sessions, or of the provider's, reaches those of all
+// hosts. All others are an application's own, even if a stranger brings to one host
+// the state of a callback at another.
+func (k Kind) everywhere() bool {
+	switch k {
+	case EndedProviderSession, EndedSubject, EndedWithoutSID, Number, Since, EndLease, LogoutToken:
+		return true
+	}
+	return false
+}
+
 // namer makes the names of entries. A name is a hash of a secret that is derived
 // from one of Config.Keys, so that neither another deployment on the same store nor
 // a person who may write to it can name any entry of ours.
 type namer struct {
 	// secrets are in the order of Config.Keys: the first names what is written, and
 	// reading looks under the names of all.
-	secrets [][]byte
+	secrets []secret
 	// fixed is an order of secrets that all replicas share: see State.add.
 	fixed []int
 }
 
-func newNamer(keys [][]byte, issuer, client string) (namer, error) {
+// secret is what names are hashes of: those that the applications of a client have in
+// common, and the application's own.
+type secret struct{ common, own [32]byte }
+
+func newNamer(keys [][]byte, issuer, client, base string) (namer, error) {
 	secrets, err := seal.Derive(keys, "shared names")
 	if err != nil {
 		return namer{}, err
 	}
-	n := namer{secrets: make([][]byte, len(secrets)), fixed: make([]int, len(secrets))}
+	n := namer{secrets: make([]secret, len(secrets)), fixed: make([]int, len(secrets))}
 	in := binary.BigEndian.AppendUint32(nil, uint32(len(issuer)))
 	in = append(append(in, issuer...), client...)
-	for i, secret := range secrets {
-		sum := sha256.Sum256(append(secret, in...))
-		n.secrets[i], n.fixed[i] = sum[:], i
+	for i, of := range secrets {
+		common := sha256.Sum256(append(of, in...))
+		n.secrets[i] = secret{common, sha256.Sum256(append(common[:], base...))}
+		n.fixed[i] = i
 	}
 	slices.SortFunc(n.fixed, func(i, j int) int {
-		return cmp.Or(bytes.Compare(n.secrets[i], n.secrets[j]), cmp.Compare(i, j))
+		return cmp.Or(bytes.Compare(n.secrets[i].common[:], n.secrets[j].common[:]), cmp.Compare(i, j))
 	})
 	return n, nil
 }
 
 // names returns the names of an entry, in the order of Config.Keys.
 func (n *namer) names(kind Kind, value []byte) (all []string) {
-	for _, secret := range n.secrets {
-		all = append(all, string(appendName(nil, kind, hash(secret, kind, value))))
+	for _, s := range n.secrets {
+		key := &s.own
+		if kind.everywhere() {
+			key = &s.common
+		}
+		all = append(all, string(appendName(nil, kind, hash(key, kind, value))))
 	}
 	return all
 }
@@ -79,8 +100,8 @@ func (n *namer) names(kind Kind, value []byte) (all []string) {
 // ofSession returns the names of an entry about a session, or about one of its
 // generations.
 func (n *namer) ofSession(kind Kind, id session.ID, generation uint64) (all []string) {
-	for _, secret := range n.secrets {
-		all = append(all, string(appendSessionName(nil, kind, hash(secret, "session", id[:]), generation)))
+	for _, s := range n.secrets {
+		all = append(all, string(appendSessionName(nil, kind, hash(&s.own, "session", id[:]), generation)))
 	}
 	return all
 }
@@ -99,9 +120,9 @@ func appendName(dst []byte, kind Kind, sum [32]byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(append(dst, kind[0], '.'), sum[:15])
 }
 
-func hash(secret []byte, kind Kind, value []byte) [32]byte {
+func hash(secret *[32]byte, kind Kind, value []byte) [32]byte {
 	var space [128]byte // enough for what providers send; what is longer allocates
-	in := append(space[:0], secret...)
+	in := append(space[:0], secret[:]...)
 	in = append(in, kind...)
 	in = append(in, 0) // ends the kind
 	return sha256.Sum256(append(in, value...))
@@ -121,13 +142,13 @@ func (n *namer) deciding(names []string, s *session.Session) []string {
 	if text := s.Claims.Text(session.SessionID); text != "" {
 		withoutSID, sid = EndedProviderSession, []byte(text)
 	}
-	for _, secret := range n.secrets {
-		sum := hash(secret, "session", s.ID[:])
+	for i := range n.secrets {
+		sum, common := hash(&n.secrets[i].own, "session", s.ID[:]), &n.secrets[i].common
 		all = appendSessionName(all, Successor, sum, s.Generation)
 		all = appendSessionName(all, EndedSession, sum, 0)
-		all = appendName(all, Number, hash(secret, Number, subject))
-		all = appendName(all, EndedSubject, hash(secret, EndedSubject, subject))
-		all = appendName(all, withoutSID, hash(secret, withoutSID, sid))
+		all = appendName(all, Number, hash(common, Number, subject))
+		all = appendName(all, EndedSubject, hash(common, EndedSubject, subject))
+		all = appendName(all, withoutSID, hash(common, withoutSID, sid))
 	}
 	for joined := string(all); joined != ""; joined = joined[NameLen:] {
 		names = append(names, joined[:NameLen])

@@ -42,6 +42,8 @@ type Config struct {
 	Store          Store
 	Keys           [][]byte
 	Issuer, Client string
+	// Base is the BaseURL of the application: see Kind.everywhere.
+	Base string
 	// TTL is how long an entry that ends or moves on a session is kept: as long as
 	// any cookie of that session can still be of use.
 	TTL time.Duration
@@ -66,7 +68,7 @@ type State struct {
 
 // New returns the State of one client at one issuer.
 func New(cfg Config) (*State, error) {
-	namer, err := newNamer(cfg.Keys, cfg.Issuer, cfg.Client)
+	namer, err := newNamer(cfg.Keys, cfg.Issuer, cfg.Client, cfg.Base)
 	values, err2 := seal.NewRing(cfg.Keys, "shared", cfg.Issuer, cfg.Client)
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
