@@ -114,26 +114,6 @@ func TestRegisterPage(t *testing.T) {
 	same(t, "again", again.status, 400)
 }
 
-func TestConnectorPage(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	address, page := a.page(t, "direct_sign_in", "social:naver")
-	if !strings.Contains(page.raw, "Naver: continue as "+signintest.NaverUser().Name) || strings.Contains(page.raw, "Bob") {
-		t.Error("got a page other than Naver's")
-	}
-	cancel := regexp.MustCompile(`<a href="(/sign-in\?[^"]+)">Cancel`).FindStringSubmatch(page.raw)
-	back := a.get(t, a.p.URL+cancel[1], "")
-	back.shows(t, "Cancel", 200, "Continue with Naver")
-	link := regexp.MustCompile(`<a class="button" href="([^"]+)">Continue with X`).FindStringSubmatch(back.raw)
-	a.get(t, a.p.URL+link[1], "").shows(t, "X", 200, "X: continue as Xavier Example")
-	unknown := a.get(t, strings.Replace(address, "social:naver", "social:unknown", 1), "")
-	if !strings.HasPrefix(unknown.header.Get("Location"), a.p.URL+"/sign-in?") {
-		t.Errorf("unknown connector: got %d; want the sign-in page", unknown.status)
-	}
-	_, at := a.fill(t, address, url.Values{"user": {signintest.NaverUser().Subject}})
-	same(t, "a button", at.Path, "/callback")
-}
-
 func TestPages_WithoutASignIn(t *testing.T) {
 	t.Parallel()
 	a := start(t)
