@@ -1,7 +1,6 @@
 package sharedstate_test
 
 import (
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,32 +50,4 @@ func TestCallback(t *testing.T) {
 		time.Sleep(time.Hour)
 		at("as old as a transaction can be", "state", sharedstate.CallbackStanding{})
 	})
-}
-
-func TestLookAtCallback_MarkWithoutProgress(t *testing.T) {
-	s := newShared()
-	st := open(t, s)
-	noError(t, st.MarkCallback(t.Context(), "state", sharedstate.Exchanged, nil, time.Hour))
-	name := s.keys("u")[0]
-	s.values[name] = sealed(t, name, nil)
-	if got, err := st.LookAtCallback(t.Context(), "state"); !errors.Is(err, sharedstate.ErrBroken) {
-		t.Errorf("got %+v, %v; want ErrBroken", got, err)
-	}
-}
-
-func TestLogoutToken_Used(t *testing.T) {
-	s := newShared()
-	st := open(t, s)
-	for i, want := range []bool{false, true, true} {
-		if used, err := st.LogoutTokenUsed(t.Context(), "j1"); used != want || err != nil {
-			t.Errorf("look %d: got %t, %v; want %t", i, used, err, want)
-		}
-		noError(t, st.UseLogoutToken(t.Context(), "j1", time.Minute))
-	}
-	if used, err := st.LogoutTokenUsed(t.Context(), "j2"); used || err != nil {
-		t.Errorf("another: got %t, %v; want it unused", used, err)
-	}
-	if got := s.ttls[s.keys("j")[0]]; got != time.Minute {
-		t.Errorf("got it kept for %v; want a minute", got)
-	}
 }

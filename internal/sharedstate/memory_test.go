@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,7 +11,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
@@ -254,42 +252,6 @@ func TestMemory_ManyExpireTogether(t *testing.T) {
 	}
 }
 
-// In half an hour 20,000 entries come, for a few hundred of which there is room, and
-// among them a few sign-outs. None of these is refused, and what must not be lost is
-// there until it expires, if it was accepted.
-func TestMemory_Flood(t *testing.T) {
-	const n = 20_000
-	m, c := newMemory(sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 10})
-	random := rand.New(rand.NewPCG(1, 2))
-	kept, refused := map[string]time.Duration{}, map[string]int{} // until when; by class
-	for i := range n {
-		class, ttl := "ntuuu"[random.IntN(5):][:1], time.Duration(1+random.IntN(20))*time.Minute
-		if i%100 == 0 {
-			class = "x"
-		}
-		switch err := m.Set(t.Context(), keyOf(class, i), make([]byte, random.IntN(100)), ttl); {
-		case err != nil && !errors.Is(err, sharedstate.ErrFull):
-			t.Fatalf("Set: got error %v; want none, or ErrFull", err)
-		case err != nil:
-			refused[class]++
-		case class == "x" || class == "n":
-			kept[keyOf(class, i)] = time.Duration(c.Load()) + ttl
-		}
-		c.Add(int64(30*time.Minute) / n)
-		if i%(n/8) != n/8-1 {
-			continue
-		}
-		for key, until := range kept {
-			if got := get(t, m, key)[0] != "<nil>"; got != (until > time.Duration(c.Load())) {
-				t.Fatalf("after %d writes: %s: got it there %v; want it until it expires", i, key, got)
-			}
-		}
-	}
-	if refused["x"] != 0 || refused["u"] == 0 || refused["u"]/3 <= refused["n"] {
-		t.Errorf("got refused %v; want no sign-out, and sign-ins to give way to sessions", refused)
-	}
-}
-
 // Time is what has passed: a clock that is set forward by a day, for a
 // moment, must not forget a sign-out; nor may one that is set back keep it for long.
 func TestMemory_ClockIsSet(t *testing.T) {
@@ -342,27 +304,6 @@ func TestMemory_FullAndLogoutToken(t *testing.T) {
 	if _, err := st.AddSuccessor(t.Context(), v, successorTo(v, "r")); !errors.Is(err, sharedstate.ErrFull) {
 		t.Errorf("a successor: got %v; want ErrFull", err)
 	}
-}
-
-// One account can sign in, and out, any number of times. When its sign-ins have filled
-// their room sign-outs still fit, and when these have filled theirs, the ends of others.
-func TestMemory_FullOfEndedSessions(t *testing.T) {
-	m, _ := newMemory(sharedstate.Limits{Entries: 512, Bytes: 1 << 20})
-	st := open(t, m)
-	for i := range 100 {
-		err := st.EndSession(t.Context(), session.ID{byte(i)}, sharedstate.Replaced)
-		if full := errors.Is(err, sharedstate.ErrFull); full != (i >= 48) {
-			t.Fatalf("replaced session %d: got %v; want room for 48", i, err)
-		}
-	}
-	for i := range 100 {
-		err := st.EndSession(t.Context(), session.ID{byte(i), 1}, sharedstate.SignedOut)
-		if full := errors.Is(err, sharedstate.ErrFull); full != (i >= 8) {
-			t.Fatalf("sign-out %d: got %v; want room for 8", i, err)
-		}
-	}
-	noError(t, st.EndPerson(t.Context(), "u2"))
-	noError(t, st.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u3"}, start))
 }
 
 // When sign-ins have filled their room, what sessions and sign-outs need is written,
