@@ -274,27 +274,3 @@ func TestNestedStepUps(t *testing.T) {
 		})
 	}
 }
-
-// The event of a refusal names the token's user if the token is good, and never
-// the user of the session that was also sent.
-func TestNestedGuards_EventOfARefusal(t *testing.T) {
-	t.Parallel()
-	n := newNested(t, with{})
-	admin, bearer := signin.HasRole("admin"), n.auth.RequireBearer(ordersAPI)
-	for _, row := range []struct {
-		name             string
-		inner            middleware
-		claims           map[string]any
-		subject, session string
-	}{
-		{"Require", n.auth.Require(admin), map[string]any{"sid": "hers"}, "carol0000001", "hers"},
-		{"RequireBearer", n.auth.RequireBearer(ordersAPI, admin), map[string]any{"sid": "hers"}, "carol0000001", "hers"},
-		{"a bad token", bearer, map[string]any{"sid": "hers", "exp": 1}, "", ""},
-	} {
-		got := n.ask(below(http.HandlerFunc(who), n.auth.Load, bearer, n.auth.Load, row.inner), "both", n.token(row.claims), "text/html")
-		last := n.events[len(n.events)-1]
-		if got.StatusCode < 400 || last.Kind != signin.EventRefused || last.Subject != row.subject || last.ProviderSessionID != row.session {
-			t.Errorf("%s: got %d, %+v; want a refusal of %q, session %q", row.name, got.StatusCode, last, row.subject, row.session)
-		}
-	}
-}

@@ -151,38 +151,6 @@ func TestAccessToken(t *testing.T) {
 	}
 }
 
-// How access tokens are kept and sealed is shown by internal/sharedstate.
-func TestAccessToken_SharedByReplicas(t *testing.T) {
-	t.Parallel()
-	a, _, shared := granting(t, nil)
-	cookies := a.signedIn(signintest.Alice()).session()
-	tokens := func(a *app) (all string) {
-		t.Helper()
-		a.within(t, cookies, func(ctx context.Context) {
-			all = hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken +
-				hasToken(t, ctx, audience{Aud: "urn:logto:organization:org_one"}, signin.ForOrganization("org_one")).AccessToken
-		})
-		return all
-	}
-	first := tokens(a)
-	shared.asked()
-	if tokens(a.another(t)) != first {
-		t.Error("another replica: got other tokens; want the same")
-	}
-	a.used(t, 2)
-	if got := slices.Max(shared.asked()); got > 6 {
-		t.Errorf("Get: got a call for %d keys; want 6 at the most", got)
-	}
-	keys := shared.keys('t')
-	if len(keys) != 2 {
-		t.Fatalf("tokens in shared state: got %q; want 2", keys)
-	}
-	shared.values[keys[0]], shared.values[keys[1]] = shared.values[keys[1]], shared.values[keys[0]]
-	a.within(t, cookies, func(ctx context.Context) {
-		a.badly(t, "values of other keys", ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
-	})
-}
-
 // A session in cookies keeps its own access token only if it fits.
 func TestAccessToken_DidNotFitItsCookie(t *testing.T) {
 	t.Parallel()
@@ -236,53 +204,6 @@ func TestForOrganization_ResourceOfLogto(t *testing.T) {
 			if got := a.provider.AuthorizationRequests()[0].Asked["resource"]; !slices.Equal(got, row.want) {
 				t.Errorf("resource: got %q; want %q", got, row.want)
 			}
-		})
-	}
-}
-
-func TestTransport_HTTPClientWithoutATransport(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t)
-	srv := newAPI(t)
-	cookies := a.signedIn(signintest.Alice()).session()
-	a.cfg.HTTPClient = &http.Client{}
-	a.another(t).within(t, cookies, func(ctx context.Context) {
-		status, body := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL+"/orders", nil))
-		if calls := srv.asked(); status != http.StatusOK || body != "welcome" || len(calls) != 1 ||
-			calls[0].authorization != "Bearer "+own(t, ctx).AccessToken {
-			t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
-		}
-	})
-}
-
-// An API that refuses every token, since its clock is wrong or it means harm, must
-// not turn calls into token requests, and those into generations of a session.
-func TestTransport_APIRefusesEveryToken(t *testing.T) {
-	t.Parallel()
-	for name, opts := range map[string][]signin.TokenOption{"a resource's": {signin.ForResource(apiA)}, "the session's own": nil} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, clock, _ := calling(t, signintest.WithRefreshRotation())
-			srv := newAPI(t)
-			srv.all = true
-			b := a.signedIn(signintest.Alice())
-			call := func(ctx context.Context) {
-				for range 20 {
-					status, said := reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil))
-					if status != http.StatusUnauthorized || said != "refused" {
-						t.Errorf("got %d %q; want what the API says", status, said)
-					}
-				}
-			}
-			first := len(opts) // the token to begin with, of a resource
-			for range 2 {
-				a.within(t, b.session(), call)
-				a.used(t, first+1)
-			}
-			clock.add(time.Minute)
-			a.within(t, b.session(), call)
-			a.used(t, first+1+len(opts)) // the session's own is refused, and then the one in its place that is kept
-			b.get("/account").want(t, http.StatusOK, "")
 		})
 	}
 }
