@@ -1,6 +1,0 @@
-//go:build !long
-
-package schedules_test
-
-// seeds is how many schedules there are of each kind.
-const seeds = 25
