@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -149,37 +148,6 @@ func TestAccessToken(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A session in cookies keeps its own access token only if it fits.
-func TestAccessToken_DidNotFitItsCookie(t *testing.T) {
-	t.Parallel()
-	var forms []url.Values
-	a, clock, _ := granting(t, func(c *signin.Config) {
-		c.HTTPClient = &http.Client{Transport: tokens(func(body map[string]any) {
-			body["access_token"] = body["access_token"].(string) + strings.Repeat("x", 3000)
-		})}
-	})
-	cookies := a.signedIn(large(signintest.Alice(), 2000)).session()
-	a.provider.OnTokenRequest(func(form url.Values) { forms = append(forms, form) })
-	var first string
-	a.within(t, cookies, func(ctx context.Context) { first = own(t, ctx).AccessToken })
-	a.within(t, cookies, func(ctx context.Context) {
-		if token := own(t, ctx).AccessToken; token != first || len(token) < 3000 {
-			t.Errorf("got %q; want the large token, the same each time", token)
-		}
-	})
-	a.used(t, 1)
-	if len(forms) != 1 || forms[0].Has("resource") || forms[0].Has("organization_id") {
-		t.Errorf("token requests: got %v; want one without an audience", forms)
-	}
-	clock.add(time.Hour) // the request that refreshes the session has its new token at hand
-	a.within(t, cookies, func(ctx context.Context) {
-		if own(t, ctx).AccessToken == first {
-			t.Error("an hour later: got the first token; want a new one")
-		}
-	})
-	a.used(t, 2)
 }
 
 func TestForOrganization_ResourceOfLogto(t *testing.T) {
