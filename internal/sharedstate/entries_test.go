@@ -1,6 +1,7 @@
 package sharedstate_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,4 +51,15 @@ func TestCallback(t *testing.T) {
 		time.Sleep(time.Hour)
 		at("as old as a transaction can be", "state", sharedstate.CallbackStanding{})
 	})
+}
+
+func TestLookAtCallback_MarkWithoutProgress(t *testing.T) {
+	s := newShared()
+	st := open(t, s)
+	noError(t, st.MarkCallback(t.Context(), "state", sharedstate.Exchanged, nil, time.Hour))
+	name := s.keys("u")[0]
+	s.values[name] = sealed(t, name, nil)
+	if got, err := st.LookAtCallback(t.Context(), "state"); !errors.Is(err, sharedstate.ErrBroken) {
+		t.Errorf("got %+v, %v; want ErrBroken", got, err)
+	}
 }
