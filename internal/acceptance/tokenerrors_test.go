@@ -92,6 +92,7 @@ func TestAccessToken_Refused(t *testing.T) {
 		{name: "a resource that was configured after the sign-in",
 			later: func(c *signin.Config) { c.Resources = append([]string{"urn:new"}, c.Resources...) },
 			opts:  []signin.TokenOption{signin.ForResource("urn:new")}, code: signin.ErrUnknownResource, requests: 1},
+		{name: "a resource without a name", opts: []signin.TokenOption{signin.ForResource("")}, code: signin.ErrUnknownResource},
 		{name: "an organization without a name", opts: []signin.TokenOption{signin.ForOrganization("")}, code: signin.ErrNotMember},
 		{name: "an organization that the user does not belong to",
 			opts: []signin.TokenOption{signin.ForOrganization("org_three"), api}, code: signin.ErrNotMember, requests: 1},

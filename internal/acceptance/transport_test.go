@@ -320,6 +320,45 @@ func TestTransport_RedirectedAndBack(t *testing.T) {
 	}
 }
 
+// A request without a user fails wherever it goes, and its body is closed: a mistake in
+// the application must not look like an answer.
+func TestTransport_NoUser(t *testing.T) {
+	t.Parallel()
+	a, _, _ := calling(t)
+	origin, other := newAPI(t), newAPI(t)
+	tr := signin.Transport(origin.URL, signin.ForResource(apiA))
+	for code, guard := range map[signin.Code]middleware{signin.ErrInternal: func(h http.Handler) http.Handler { return h }, signin.ErrNotSignedIn: a.auth.Load} {
+		behind(t, guard, "", func(ctx context.Context) {
+			for _, target := range []string{origin.URL, other.URL} {
+				body, end := io.Pipe()
+				end.Close()
+				resp, err := tr.RoundTrip(newRequest(t, http.MethodPost, target, body).WithContext(ctx))
+				if _, closed := body.Read(nil); resp != nil || !errors.Is(err, code) || closed != io.ErrClosedPipe {
+					t.Errorf("%s: got %v, %v, reading the body: %v; want no answer, and the body closed", code, resp, err, closed)
+				}
+			}
+		})
+	}
+	if calls := append(origin.asked(), other.asked()...); len(calls) > 0 {
+		t.Errorf("got %+v; want no request", calls)
+	}
+}
+
+func TestTransport_HTTPClientWithoutATransport(t *testing.T) {
+	t.Parallel()
+	a, _, _ := calling(t)
+	srv := newAPI(t)
+	cookies := a.signedIn(signintest.Alice()).session()
+	a.cfg.HTTPClient = &http.Client{}
+	a.another(t).within(t, cookies, func(ctx context.Context) {
+		status, body := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL+"/orders", nil))
+		if calls := srv.asked(); status != http.StatusOK || body != "welcome" || len(calls) != 1 ||
+			calls[0].authorization != "Bearer "+own(t, ctx).AccessToken {
+			t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
+		}
+	})
+}
+
 // settings.Origin has the table.
 func TestTransport_NotAnOrigin(t *testing.T) {
 	t.Parallel()
