@@ -63,3 +63,11 @@ func TestLookAtCallback_MarkWithoutProgress(t *testing.T) {
 		t.Errorf("got %+v, %v; want ErrBroken", got, err)
 	}
 }
+
+func TestUseLogoutToken_Kept(t *testing.T) {
+	s := newShared()
+	noError(t, open(t, s).UseLogoutToken(t.Context(), "j1", time.Minute))
+	if got := s.ttls[s.keys("j")[0]]; got != time.Minute {
+		t.Errorf("got it kept for %v; want a minute", got)
+	}
+}
