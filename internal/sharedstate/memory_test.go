@@ -11,6 +11,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/sharedstate"
 )
 
@@ -304,6 +305,27 @@ func TestMemory_FullAndLogoutToken(t *testing.T) {
 	if _, err := st.AddSuccessor(t.Context(), v, successorTo(v, "r")); !errors.Is(err, sharedstate.ErrFull) {
 		t.Errorf("a successor: got %v; want ErrFull", err)
 	}
+}
+
+// One account can sign in, and out, any number of times. When its sign-ins have filled
+// their room sign-outs still fit, and when these have filled theirs, the ends of others.
+func TestMemory_FullOfEndedSessions(t *testing.T) {
+	m, _ := newMemory(sharedstate.Limits{Entries: 512, Bytes: 1 << 20})
+	st := open(t, m)
+	for i := range 100 {
+		err := st.EndSession(t.Context(), session.ID{byte(i)}, sharedstate.Replaced)
+		if full := errors.Is(err, sharedstate.ErrFull); full != (i >= 48) {
+			t.Fatalf("replaced session %d: got %v; want room for 48", i, err)
+		}
+	}
+	for i := range 100 {
+		err := st.EndSession(t.Context(), session.ID{byte(i), 1}, sharedstate.SignedOut)
+		if full := errors.Is(err, sharedstate.ErrFull); full != (i >= 8) {
+			t.Fatalf("sign-out %d: got %v; want room for 8", i, err)
+		}
+	}
+	noError(t, st.EndPerson(t.Context(), "u2"))
+	noError(t, st.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u3"}, start))
 }
 
 // When sign-ins have filled their room, what sessions and sign-outs need is written,
