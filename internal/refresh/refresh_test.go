@@ -48,6 +48,16 @@ func TestRefresh_Group(t *testing.T) {
 	})
 }
 
+func TestRefresh_DueAtOnce(t *testing.T) {
+	bubble(t, "an access token that expires at once is asked for once", func(t *testing.T, w *world) {
+		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
+			return generation(s.Generation + 1), nil
+		}
+		refreshes(t, w.replica(), generation(0), true, "1")
+		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
+	})
+}
+
 // What came of a flight is not the answer to everyone who waited for it.
 func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
 	for _, row := range []struct {
