@@ -57,22 +57,6 @@ func TestFront_Turns(t *testing.T) {
 	}
 }
 
-func TestFront_ConcurrentRequests(t *testing.T) {
-	t.Parallel()
-	front := front(behind(t, 3, func(http.ResponseWriter, *http.Request) {}), quiet())
-	answers := make(chan string)
-	for range 30 {
-		go func() { answers <- get(front, "/").Header().Get("X-Replica") }()
-	}
-	got := map[string]int{}
-	for range 30 {
-		got[<-answers]++
-	}
-	if got["1"] != 10 || got["2"] != 10 || got["3"] != 10 {
-		t.Errorf("got %v; want ten answers from each", got)
-	}
-}
-
 func TestFront_PassesRequestsAndAnswersUnchanged(t *testing.T) {
 	t.Parallel()
 	urls := behind(t, 1, func(w http.ResponseWriter, r *http.Request) {
