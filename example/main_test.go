@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -136,106 +135,51 @@ func TestRun_ProviderForTests(t *testing.T) {
 
 func TestRun_Logto(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct{ name, resource, orders string }{
-		{"without an API", "", "There is no API yet"},
-		{"with an API", "https://orders.example.test", "<dd>read:orders</dd>"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			logto := signintest.NewProvider(signintest.WithClient("app-id", "app-secret"))
-			t.Cleanup(logto.Close)
-			p := start(t, []string{"-addr", "127.0.0.1:0"}, map[string]string{
-				"LOGTO_ENDPOINT": logto.URL, "LOGTO_APP_ID": "app-id", "LOGTO_APP_SECRET": "app-secret",
-				"SIGNIN_KEY": strings.Repeat("0123456789abcdef", 4), "API_RESOURCE": row.resource,
-			})
-			for _, want := range []string{logto.URL, "App ID app-id", p.url + "/callback\n"} {
-				if said := p.stdout.String(); !strings.Contains(said, want) {
-					t.Errorf("stdout: got %q; want %q in it", said, want)
-				}
-			}
-			if strings.Contains(p.stdout.String(), "app-secret") {
-				t.Error("stdout has the secret")
-			}
-			logto.RegisterRedirectURIs(p.url + "/callback")
-			user := signintest.Bob()
-			user.Permissions = map[string][]string{row.resource: {"read:orders"}}
-			resp, err := logto.SignIn(t, nil, p.url, user).Get(p.url + "/orders")
-			wantPage(t, resp, err, row.orders)
-			if got := p.stderr.String(); got != "" {
-				t.Errorf("stderr: got %q; want nothing", got)
-			}
-		})
+	logto := signintest.NewProvider(signintest.WithClient("app-id", "app-secret"))
+	t.Cleanup(logto.Close)
+	p := start(t, []string{"-addr", "127.0.0.1:0"}, map[string]string{
+		"LOGTO_ENDPOINT": logto.URL, "LOGTO_APP_ID": "app-id", "LOGTO_APP_SECRET": "app-secret",
+		"SIGNIN_KEY": strings.Repeat("0123456789abcdef", 4), "API_RESOURCE": "https://orders.example.test",
+	})
+	logto.RegisterRedirectURIs(p.url + "/callback")
+	user := signintest.Bob()
+	user.Permissions = map[string][]string{"https://orders.example.test": {"read:orders"}}
+	resp, err := logto.SignIn(t, nil, p.url, user).Get(p.url + "/orders")
+	wantPage(t, resp, err, "<dd>read:orders</dd>")
+	if said := p.stdout.String(); !strings.Contains(said, logto.URL) || strings.Contains(said, "app-secret") || p.stderr.String() != "" {
+		t.Errorf("got %q and %q; want the endpoint, no secret, and nothing on stderr", said, p.stderr)
 	}
 }
 
+// What each mistake is, packages app and settings know.
 func TestRun_Errors(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	const key = "0123456789abcdef0123456789abcdef"
-	logto := func(endpoint, key, base string) map[string]string {
-		return map[string]string{"LOGTO_ENDPOINT": endpoint, "LOGTO_APP_ID": "id",
-			"LOGTO_APP_SECRET": "secret", "SIGNIN_KEY": key, "BASE_URL": base}
-	}
+	closed, w := io.Pipe()
+	closed.Close()
 	for _, row := range []struct {
-		name string
-		args []string
-		env  map[string]string
-		code int
-		want string
+		name   string
+		args   []string
+		env    map[string]string
+		stdout io.Writer
+		want   string
 	}{
-		{"a mistake in the flags", []string{"-port", "3000"}, nil, 2, "flag provided but not defined: -port"},
-		{"the endpoint is the issuer", nil, logto("https://tenant.logto.app/oidc", key, ""), 2,
-			`signin: Config.LogtoEndpoint (LOGTO_ENDPOINT) is "https://tenant.logto.app/oidc"; needs the endpoint alone, such as https://tenant.logto.app`},
-		{"the key is short", nil, logto("https://tenant.logto.app", "short", ""), 2,
-			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more: openssl rand -hex 32"},
-		{"the key is missing and the base URL is not on loopback", nil,
-			logto("https://tenant.logto.app", "", "https://app.example.com"), 2,
-			"signin: Config.Keys (SIGNIN_KEY) are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"},
-		{"the base URL has plain http", nil, logto("https://tenant.logto.app", key, "http://app.example.com"), 2,
-			`signin: Config.BaseURL (BASE_URL) is "http://app.example.com"; needs https, since http is accepted on loopback only`},
-		{"the API has a fragment", nil, map[string]string{"API_RESOURCE": "https://api.example.com#orders"}, 2,
+		{"a mistake in the flags", []string{"-port", "3000"}, nil, io.Discard, "flag provided but not defined: -port"},
+		{"a mistake in Config", nil, map[string]string{"API_RESOURCE": "https://api.example.com#orders"}, io.Discard,
 			`signin: Config.Resources (API_RESOURCE) has "https://api.example.com#orders"; needs absolute URIs without a fragment`},
-		{"the provider for tests would be open to other machines", []string{"-provider-addr", ":3001"}, nil, 2,
-			`-provider-addr is ":3001"; needs an address such as 127.0.0.1:3001 that only this machine reaches, since there is no password`},
-		{"another program is at the address", []string{"-addr", l.Addr().String()}, nil, 1,
-			"listen tcp " + l.Addr().String() + ": bind: address already in use; choose another address with -addr"},
+		{"an address that it cannot take", []string{"-addr", "127.0.0.1:99999"}, nil, io.Discard,
+			"listen tcp: address 99999: invalid port; choose another address with -addr"},
+		{"an address for the provider that it cannot take", []string{"-provider-addr", "127.0.0.1:99999"}, nil, io.Discard,
+			"listen tcp: address 99999: invalid port; choose another address with -provider-addr"},
+		{"stdout is closed", nil, nil, w, "io: read/write on closed pipe"},
+		{"stdout is closed to the help", []string{"-help"}, nil, w, "io: read/write on closed pipe"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel() // if there is no error, it ends at once
-			var stdout, stderr bytes.Buffer
-			err := run(ctx, slices.Concat(anywhere, row.args), lookup(row.env), &stdout, io.Discard)
-			if code := app.Report(err, &stderr); code != row.code || stderr.String() != row.want+"\n" {
-				t.Errorf("got exit code %d and %q; want %d and %q", code, &stderr, row.code, row.want)
-			}
-			if stdout.Len() > 0 {
-				t.Errorf("stdout: got %q; want nothing", &stdout)
+			var stderr bytes.Buffer
+			app.Report(run(t.Context(), slices.Concat(anywhere, row.args), lookup(row.env), row.stdout, io.Discard), &stderr)
+			if stderr.String() != row.want+"\n" {
+				t.Errorf("got %q; want %q", &stderr, row.want)
 			}
 		})
-	}
-}
-
-func TestRun_Help(t *testing.T) {
-	t.Parallel()
-	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-help"}, lookup(nil), &stdout, &stderr); err != nil ||
-		stdout.String() != usage+app.Help || stderr.Len() > 0 {
-		t.Errorf("got error %v, %q and %q; want none, the help and nothing", err, &stdout, &stderr)
-	}
-}
-
-func TestRun_OutputClosed(t *testing.T) {
-	t.Parallel()
-	r, w := io.Pipe()
-	r.Close()
-	for _, args := range [][]string{anywhere, {"-help"}} {
-		if err := run(t.Context(), args, lookup(nil), w, io.Discard); !errors.Is(err, io.ErrClosedPipe) {
-			t.Errorf("run %v: got error %v; want %v", args, err, io.ErrClosedPipe)
-		}
 	}
 }

@@ -175,16 +175,3 @@ func TestAdd_AnswerIsLost(t *testing.T) {
 		}
 	})
 }
-
-// All other operations may be sent twice without harm.
-func TestOperations_AnswerIsLost(t *testing.T) {
-	t.Parallel()
-	n := startNode(t)
-	for i := range operations(n.client(), patience) {
-		w, times := first(func(sent []byte) bool { return bytes.Contains(sent, []byte("signin:")) })
-		op := operations(n.client(w.through), patience)[i]
-		if err := op.do(t.Context()); err != nil || times.Load() < 2 {
-			t.Errorf("%s: got error %v after %d tries; want none after a second one", op.name, err, times.Load())
-		}
-	}
-}

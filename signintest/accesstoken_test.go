@@ -1,10 +1,7 @@
 package signintest_test
 
 import (
-	"maps"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/gosignin/signin/signintest"
 )
@@ -99,55 +96,5 @@ func TestRefresh_ResourcesAndOrganizations(t *testing.T) {
 			same(t, "organization", org, test.org)
 			same(t, "userinfo", a.get(t, a.p.Issuer+"/me", access).outcome(), "401 invalid_token")
 		})
-	}
-}
-
-func TestSetUser_ChangesPermissions(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	user := signintest.Alice()
-	q := a.params("scope", "openid offline_access"+permissions, "resource", api)
-	tokens := a.exchange(t, a.authorize(t, nil, user, q).Get("code"), "resource", api)
-	same(t, "at the sign-in", tokens.text("scope"), "read:orders write:orders")
-	token := tokens.text("refresh_token")
-	user.Permissions[api][0] = "changed" // the provider has a copy
-	same(t, "before SetUser", a.refresh(t, token, "resource", api).text("scope"), "read:orders write:orders")
-	user.Permissions = map[string][]string{api: {"read:orders"}}
-	a.p.SetUser(user)
-	same(t, "after SetUser", a.refresh(t, token, "resource", api).text("scope"), "read:orders")
-}
-
-func TestAccessToken_MadeWithoutASignIn(t *testing.T) {
-	t.Parallel()
-	a := start(t, signintest.WithNow(newClock().Now), signintest.WithAccessTokenLifetime(5*time.Minute))
-	alice, inOrgOne, client := signintest.Alice().Subject, inOrganization+"org_one", a.cfg.ClientID
-	refresh := a.refreshTokenFor(t, signintest.Alice(), "openid offline_access read:orders write:orders", api)
-	issued := part(t, a.refresh(t, refresh, "resource", api).text("access_token"), 1)
-	made := part(t, a.p.AccessToken(alice, api, "read:orders", "write:orders"), 1)
-	if issued["jti"] == made["jti"] || made["jti"] == nil {
-		t.Errorf("got jti %v twice", issued["jti"])
-	}
-	delete(issued, "jti")
-	delete(made, "jti")
-	if !maps.Equal(issued, made) || number(made["exp"])-number(made["iat"]) != 300 {
-		t.Errorf("got %v; want %v as from the token endpoint, for five minutes", made, issued)
-	}
-	for name, test := range map[string]struct {
-		token                       string
-		sub, clientID, aud, scopeIs string
-	}{
-		"of a person, without scope":   {a.p.AccessToken(alice, api), alice, client, api, ""},
-		"of a person without account":  {a.p.AccessToken("stranger", api, "a"), "stranger", client, api, "a"},
-		"for an organization":          {a.p.AccessToken(alice, inOrgOne, "read:members"), alice, client, inOrgOne, "read:members"},
-		"of a program":                 {a.p.MachineToken("a-job", api, "read:orders"), "a-job", "a-job", api, "read:orders"},
-		"of a program in organization": {a.p.MachineToken("a-job", inOrgOne), "a-job", "a-job", inOrgOne, ""},
-	} {
-		got := part(t, test.token, 1)
-		if got["sub"] != test.sub || got["client_id"] != test.clientID || got["aud"] != test.aud || got["scope"] != test.scopeIs {
-			t.Errorf("%s: got %v; want %+v", name, got, test)
-		}
-		if err := a.verifyFor(t, test.aud, test.token); err != nil || !slices.Contains(a.p.Secrets(), test.token) {
-			t.Errorf("%s: go-oidc: got %v; want it accepted, and among the secrets", name, err)
-		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,33 +43,6 @@ func newHandler(cfg signin.Config) (http.Handler, error) {
 	return auth.WithRoutes(mux), nil
 }
 
-func TestStart_EveryUserAtOnce(t *testing.T) {
-	t.Parallel()
-	for name, opts := range map[string][]signintest.Option{"http": nil, "https": {signintest.WithTLS()}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			app := signintest.Start(t, newHandler, opts...)
-			if !strings.HasPrefix(app.URL, name+"://127.0.0.1:") {
-				t.Errorf("got %s; want %s on loopback", app.URL, name)
-			}
-			var wait sync.WaitGroup
-			for _, user := range []signintest.User{
-				signintest.Alice(), signintest.Bob(), signintest.NaverUser(), signintest.XUser(), {Subject: "new", Name: "New User"},
-			} {
-				browser := app.Browser(user)
-				for range 3 {
-					wait.Go(func() {
-						got := get(t, browser, app.URL+"/account?x=1")
-						got.shows(t, user.Subject, 200, "Hello, "+user.Name)
-						same(t, "address", got.at, app.URL+"/account?x=1")
-					})
-				}
-			}
-			wait.Wait()
-		})
-	}
-}
-
 func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	var conn net.Conn // to the provider
@@ -86,40 +58,6 @@ func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("got the provider running after the test")
 	}
-}
-
-// A sign-in and a step-up after it take more redirects than net/http follows.
-func TestBrowser_Redirects(t *testing.T) {
-	t.Parallel()
-	app := signintest.Start(t, newHandler)
-	got := get(t, app.Browser(signintest.Bob()), app.URL+"/delete")
-	got.shows(t, "a step-up", 200, "Hello, Bob Example")
-	same(t, "address", got.at, app.URL+"/delete")
-	var n int
-	loop := signintest.Start(t, func(signin.Config) (http.Handler, error) {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n++
-			http.Redirect(w, r, "/", http.StatusSeeOther)
-		}), nil
-	})
-	resp, err := loop.Browser(signintest.Bob()).Get(loop.URL)
-	if err == nil || n != 21 {
-		t.Errorf("got %v, %v after %d requests; want an error after 21", resp, err, n)
-	}
-}
-
-func TestBrowser_SignsOutAndInAgain(t *testing.T) {
-	t.Parallel()
-	app := signintest.Start(t, newHandler)
-	browser := app.Browser(signintest.Bob())
-	for range 2 {
-		get(t, browser, app.URL+"/account")
-	}
-	same(t, "exchanges for two requests of one session", app.Provider.Stats().Exchanges, 1)
-	signOut := send(t, browser, newRequest(t, http.MethodPost, app.URL+"/sign-out", nil))
-	same(t, "the address after the sign-out", signOut.at, app.URL+"/")
-	same(t, "sessions at the provider", len(app.Provider.SessionIDs(signintest.Bob().Subject)), 0)
-	get(t, browser, app.URL+"/account").shows(t, "the next page", 200, "Hello, Bob Example")
 }
 
 // echo answers with what a browser sends beside cookies, and redirects to where

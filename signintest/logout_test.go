@@ -70,33 +70,6 @@ func receiver(t *testing.T, p *signintest.Provider, status int) (app *httptest.S
 	return app, got
 }
 
-func TestEndSession_SendsLogoutTokens(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	app, got := receiver(t, a.p, 200)
-	client := a.p.NewClient()
-	tokens := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
-	sid, _ := part(t, tokens.text("id_token"), 1)["sid"].(string)
-
-	q := url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL + "/"}}
-	for range 2 { // the second time without a session
-		get(t, client, a.p.Issuer+"/session/end?"+q.Encode())
-	}
-	deliveries := a.p.LogoutDeliveries()
-	if len(deliveries) != 2 {
-		t.Fatalf("got %d deliveries; want one to each of two applications", len(deliveries))
-	}
-	same(t, "the first address", deliveries[0].URL, a.URL+"/backchannel-logout")
-	same(t, "the second address", deliveries[1].URL, app.URL+"/backchannel-logout")
-	same(t, "its answer", deliveries[1].Status, 200)
-	token := <-got
-	same(t, "sub", token.Subject, signintest.Bob().Subject)
-	same(t, "sid", token.SessionID, sid)
-	same(t, "sessions", len(a.p.SessionIDs(signintest.Bob().Subject)), 0)
-	same(t, "refresh, which offline access allows", a.refresh(t, tokens.text("refresh_token")).outcome(), "200")
-	same(t, "requests counted", a.p.Stats().EndSessions, 2)
-}
-
 func TestLogout_NamesUserOrSession(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()

@@ -131,23 +131,6 @@ func TestClose_EndsAnswersThatHang(t *testing.T) {
 	}
 }
 
-func TestRotateKey(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	first := a.signIn(t, signintest.Bob()).text("id_token")
-	a.p.RotateKey()
-	second := a.signIn(t, signintest.Bob()).text("id_token")
-	if part(t, first, 0)["kid"] == part(t, second, 0)["kid"] {
-		t.Error("got the same key after RotateKey")
-	}
-	same(t, "the first token", a.verifyFor(t, a.cfg.ClientID, first), nil)
-	same(t, "the second token", a.verifyFor(t, a.cfg.ClientID, second), nil)
-	a.p.RotateKey()
-	if a.verifyFor(t, a.cfg.ClientID, first) == nil {
-		t.Error("got the first token accepted; want its key gone after two rotations")
-	}
-}
-
 func TestWithAddr(t *testing.T) {
 	t.Parallel()
 	for range 20 { // another listener may take the address in between

@@ -1,7 +1,6 @@
 package signintest_test
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
 	"github.com/gosignin/signin"
@@ -235,18 +233,6 @@ func number(claim any) int64 {
 	n, _ := claim.(json.Number)
 	i, _ := n.Int64()
 	return i
-}
-
-// verifyFor verifies a token for an audience with go-oidc.
-func (a *party) verifyFor(t *testing.T, audience, token string) error {
-	t.Helper()
-	ctx := oidc.ClientContext(context.Background(), a.client())
-	op, err := oidc.NewProvider(ctx, a.p.Issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = op.VerifierContext(ctx, &oidc.Config{ClientID: audience, Now: a.cfg.Now}).Verify(ctx, token)
-	return err
 }
 
 // clock is the provider's clock, which tests advance.

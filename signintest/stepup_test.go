@@ -74,18 +74,6 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
-// A relying party may not take the newest ID token for a newer sign-in.
-func TestRefresh_RepeatsWhatTheSignInSaid(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	a := start(t, signintest.WithNow(c.Now), signintest.WithACR("gold"))
-	token := a.signIn(t, signintest.Bob(), "max_age", "60", "acr_values", "gold").text("refresh_token")
-	c.Advance(time.Hour)
-	tokens := a.refresh(t, token)
-	same(t, "auth_time", a.age(t, tokens), "1h0m0s")
-	same(t, "acr", part(t, tokens.text("id_token"), 1)["acr"], "gold")
-}
-
 func TestWithACR(t *testing.T) {
 	t.Parallel()
 	known := start(t, signintest.WithACR("gold", "silver"), signintest.WithACR("bronze"))

@@ -1,82 +1,13 @@
 package signintest_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/gosignin/signin/signintest"
 )
-
-func TestIDToken_Claims(t *testing.T) {
-	t.Parallel()
-	a := start(t, signintest.WithNow(newClock().Now), signintest.WithAccessTokenLifetime(5*time.Minute))
-	for _, test := range []struct {
-		user signintest.User
-		want map[string]any
-	}{
-		{signintest.Alice(), map[string]any{
-			"sub": "alice0000001", "name": "Alice Example", "username": "alice", "email": "alice@example.test",
-			"email_verified": true, "phone_number": "15550000001", "phone_number_verified": true,
-			"created_at": json.Number("1735787045678"), "updated_at": json.Number("1735787045678"),
-			"iss": a.p.Issuer, "aud": a.cfg.ClientID, "nonce": "the-nonce",
-			"iat": json.Number("1772600767"), "exp": json.Number("1772601067"),
-		}},
-		{signintest.XUser(), map[string]any{ // empty attributes are null
-			"name": "Xavier Example", "username": nil, "picture": nil, "email": nil, "email_verified": false,
-			"phone_number": nil, "phone_number_verified": false,
-		}},
-	} {
-		tokens := a.signIn(t, test.user, "scope", "openid profile email phone")
-		same(t, "expires_in", tokens.body["expires_in"], 300.0)
-		claims := part(t, tokens.text("id_token"), 1)
-		for claim, want := range test.want {
-			if got, there := claims[claim]; !there || got != want {
-				t.Errorf("%s: %s: got %v (there: %v); want %v", test.user.Subject, claim, got, there, want)
-			}
-		}
-	}
-}
-
-func TestClaims_NeedTheirScopes(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	user := signintest.Alice()
-	user.Claims = map[string]any{
-		"address": map[string]any{"country": "KR"}, "custom_data": map[string]any{"a": 1}, "identities": map[string]any{},
-		"sso_identities": []string{}, "organization_data": []string{}, "acr": "urn:example:mfa",
-	}
-	claimsOf := map[string]string{ // by scope
-		"":        "sub acr",
-		"profile": "name picture username created_at updated_at",
-		"email":   "email email_verified",
-		"phone":   "phone_number phone_number_verified",
-		"address": "address", "roles": "roles",
-		"custom_data": "custom_data", "identities": "identities", "sso_identities": "sso_identities",
-		"urn:logto:scope:organizations":      "organizations",
-		"urn:logto:scope:organization_roles": "organization_roles",
-		"urn:logto:scope:organization_data":  "organization_data",
-	}
-	const userInfoOnly = "custom_data identities sso_identities organization_data"
-	for asked := range claimsOf {
-		tokens := a.signIn(t, user, "scope", "openid "+asked)
-		id := part(t, tokens.text("id_token"), 1)
-		info := a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).body
-		for scope, claims := range claimsOf {
-			for claim := range strings.FieldsSeq(claims) {
-				want := scope == "" || scope == asked
-				_, inUserInfo := info[claim]
-				_, inIDToken := id[claim]
-				same(t, asked+": userinfo has "+claim, inUserInfo, want)
-				same(t, asked+": the ID token has "+claim, inIDToken, want && !strings.Contains(userInfoOnly, claim))
-			}
-		}
-	}
-}
 
 func TestExchange_Refused(t *testing.T) {
 	t.Parallel()
@@ -100,18 +31,6 @@ func TestExchange_Refused(t *testing.T) {
 	same(t, "a used code", a.exchange(t, used).outcome(), refused)
 	same(t, "the grant of a used code", a.refresh(t, first.text("refresh_token")).outcome(), refused)
 	same(t, "grants revoked", a.p.Stats().RevokedForReuse, 1)
-}
-
-func TestSecrets(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	code := a.authorize(t, nil, signintest.Bob(), a.params()).Get("code")
-	tokens, secrets := a.exchange(t, code), a.p.Secrets()
-	same(t, "client secret", slices.Contains(secrets, a.cfg.ClientSecret), true)
-	same(t, "code", slices.Contains(secrets, code), true)
-	for _, name := range []string{"access_token", "refresh_token", "id_token"} {
-		same(t, name, slices.Contains(secrets, tokens.text(name)), true)
-	}
 }
 
 func TestClientAuthentication(t *testing.T) {

@@ -2,15 +2,8 @@ package app
 
 import (
 	"encoding/json"
-	"errors"
-	"log/slog"
-	"net"
 	"net/http"
-	"strings"
 	"testing"
-
-	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/signintest"
 )
 
 func TestAPI_Tokens(t *testing.T) {
@@ -27,18 +20,13 @@ func TestAPI_Tokens(t *testing.T) {
 	}{
 		{"no token", "GET", "", 401, `Bearer realm=""`, ""},
 		{"text that is not a token", "GET", "Bearer x", 401, `Bearer error="invalid_token"`, ""},
-		{"a token for another API", "GET", bearer("https://other.example.com", "read:orders"), 401,
-			`Bearer error="invalid_token"`, ""},
-		{"a token without a scope", "GET", bearer(ordersAPI), 403,
-			`Bearer error="insufficient_scope", scope="read:orders"`, ""},
+		{"a token for another API", "GET", bearer("https://other.example.com", "read:orders"), 401, `Bearer error="invalid_token"`, ""},
+		{"a token without a scope", "GET", bearer(ordersAPI), 403, `Bearer error="insufficient_scope", scope="read:orders"`, ""},
 		{"a token with only the other scope", "POST", bearer(ordersAPI, "read:orders"), 403,
 			`Bearer error="insufficient_scope", scope="write:orders"`, ""},
-		{"a machine's token", "GET", "Bearer " + a.provider.MachineToken("cron", ordersAPI, "read:orders"),
-			403, "", ""},
-		{"a token with the scope to read", "GET", bearer(ordersAPI, "read:orders"), 200, "",
-			"Two orders: tea, biscuits."},
-		{"a token with the scope to write", "POST", bearer(ordersAPI, "write:orders"), 201, "",
-			"One more order: tea. (It only says so.)"},
+		{"a machine's token", "GET", "Bearer " + a.provider.MachineToken("cron", ordersAPI, "read:orders"), 403, "", ""},
+		{"a token with the scope to read", "GET", bearer(ordersAPI, "read:orders"), 200, "", "Two orders: tea, biscuits."},
+		{"a token with the scope to write", "POST", bearer(ordersAPI, "write:orders"), 201, "", "One more order: tea. (It only says so.)"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,41 +48,11 @@ func TestAPI_Tokens(t *testing.T) {
 			}
 			if c := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != row.status ||
 				c != row.challenge || got.Done != row.done {
-				t.Errorf("got %d, %q and %q; want %d, %q and %q", resp.StatusCode, c, got.Done, row.status,
-					row.challenge, row.done)
+				t.Errorf("got %d, %q and %q; want %d, %q and %q", resp.StatusCode, c, got.Done, row.status, row.challenge, row.done)
 			}
 			if seen := got.Subject == "alice0000001"; seen != (row.done != "") || seen == (got.Detail != "") {
 				t.Errorf("got subject %q and detail %q; want one of them", got.Subject, got.Detail)
 			}
 		})
-	}
-}
-
-func TestStartAPI_EndFreesTheAddress(t *testing.T) {
-	t.Parallel()
-	provider := signintest.NewProvider()
-	t.Cleanup(provider.Close)
-	cfg := provider.Config("http://localhost:3000")
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	for range 50 { // the end may come before the server accepts connections
-		s := &Settings{APIResource: ordersAPI}
-		end, err := s.StartAPI(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		end()
-		if c, err := net.Dial("tcp", strings.TrimPrefix(s.APIURL, "http://")); err == nil {
-			c.Close()
-			t.Fatalf("%s after the end: got a connection; want none", s.APIURL)
-		}
-	}
-}
-
-func TestStartAPI_InvalidConfig(t *testing.T) {
-	t.Parallel()
-	end, err := (&Settings{APIResource: ordersAPI}).StartAPI(signin.Config{LogtoEndpoint: "nowhere",
-		ClientID: "id", ClientSecret: "secret"})
-	if end != nil || !errors.As(err, new(Mistake)) || !strings.Contains(err.Error(), "LOGTO_ENDPOINT") {
-		t.Errorf("got error %v; want a mistake in LOGTO_ENDPOINT", err)
 	}
 }

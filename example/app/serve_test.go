@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -42,17 +41,5 @@ func TestServe_FinishesRequestUnderWay(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("Serve: got error %v; want none", err)
-	}
-}
-
-func TestServe_ListenerClosed(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	if err := Serve(t.Context(), l, http.NotFoundHandler()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Serve: got error %v; want %v", err, net.ErrClosed)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -58,22 +57,6 @@ func TestFront_Turns(t *testing.T) {
 	}
 }
 
-func TestFront_ConcurrentRequests(t *testing.T) {
-	t.Parallel()
-	front := front(behind(t, 3, func(http.ResponseWriter, *http.Request) {}), quiet())
-	answers := make(chan string)
-	for range 30 {
-		go func() { answers <- get(front, "/").Header().Get("X-Replica") }()
-	}
-	got := map[string]int{}
-	for range 30 {
-		got[<-answers]++
-	}
-	if got["1"] != 10 || got["2"] != 10 || got["3"] != 10 {
-		t.Errorf("got %v; want ten answers from each", got)
-	}
-}
-
 func TestFront_PassesRequestsAndAnswersUnchanged(t *testing.T) {
 	t.Parallel()
 	urls := behind(t, 1, func(w http.ResponseWriter, r *http.Request) {
@@ -118,24 +101,11 @@ func TestFront_ReplicaDown(t *testing.T) {
 	}{{200, ""}, {502, "Replica 2 does not answer. Reload the page to ask the next one.\n"}, {200, ""}} {
 		w := get(front, "/")
 		if w.Code != want.code || w.Body.String() != want.body || w.Header().Get("X-Replica") != fmt.Sprint(i%2+1) {
-			t.Errorf("request %d: got %d %q from %q; want %d %q", i+1, w.Code, w.Body,
-				w.Header().Get("X-Replica"), want.code, want.body)
+			t.Errorf("request %d: got %d %q from %q; want %d %q", i+1, w.Code, w.Body, w.Header().Get("X-Replica"), want.code, want.body)
 		}
 	}
 	if got := logged.String(); strings.Count(got, "\n") != 1 ||
 		!strings.Contains(got, "no answer from a replica") || !strings.Contains(got, "replica=2") {
 		t.Errorf("log: got %q; want one line about replica 2", got)
-	}
-}
-
-func TestFront_BrowserGone(t *testing.T) {
-	t.Parallel()
-	var logged bytes.Buffer
-	front := front(behind(t, 1, func(http.ResponseWriter, *http.Request) {}), slog.New(slog.NewTextHandler(&logged, nil)))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	ask(front, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
-	if got := logged.String(); got != "" {
-		t.Errorf("log: got %q; want nothing", got)
 	}
 }

@@ -2,18 +2,12 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -25,11 +19,7 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// The test binary is the program itself where it is called by its name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "replicas" {
-		main()
-	}
 	logging.Disable() // some tests end Redis, and its client would log that
 	os.Exit(m.Run())
 }
@@ -161,8 +151,7 @@ func (p *running) everywhere(c *http.Client, path string, want func(answer) bool
 		got := p.send(c, path, nil)
 		replicas = append(replicas, got.replica)
 		if !want(got) {
-			p.t.Errorf("%s from replica %s: got %d to %q; want %s\n%s", path, got.replica, got.status,
-				got.location, wanted, got.body)
+			p.t.Errorf("%s from replica %s: got %d to %q; want %s\n%s", path, got.replica, got.status, got.location, wanted, got.body)
 		}
 	}
 	if slices.Sort(replicas); !slices.Equal(replicas, []string{"1", "2", "3"}) {
@@ -297,123 +286,6 @@ func TestReplicas_RedisDown(t *testing.T) {
 	p.wantSignedIn(alice, "Alice Example")
 }
 
-// A replica goes on until its request under way is answered, and so does Redis.
-func TestRun_FinishesSignInUnderWay(t *testing.T) {
-	t.Parallel()
-	p, logto := start(t, testRedis(t).addr)
-	stopped := make(chan error, 1)
-	logto.OnTokenRequest(func(url.Values) {
-		go func() { stopped <- p.stop() }()
-		for { // until the front has closed its listener
-			c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
-			if err != nil {
-				return
-			}
-			c.Close()
-		}
-	})
-	c := newBrowser(t)
-	c.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-		if r.URL.String() == p.url+"/" { // where the callback leads, and where no server is any more
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}
-	resp, err := c.Get(p.url + "/sign-in")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	resp, err = c.PostForm(resp.Request.URL.String(), url.Values{"user": {signintest.Alice().Subject}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	session := slices.ContainsFunc(resp.Cookies(), func(c *http.Cookie) bool { return c.Name == "signin" && c.Value != "" })
-	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" || !session {
-		t.Errorf("callback: got %d to %q, session %t; want 303 to / with a session", resp.StatusCode,
-			resp.Header.Get("Location"), session)
-	}
-	if err := <-stopped; err != nil {
-		t.Errorf("run: got error %v; want none", err)
-	}
-}
-
-// The program in a separate process, without settings: it starts a provider and a
-// Redis for the replicas, makes a key, and leaves nothing behind.
-func TestProgram_WithoutSettings(t *testing.T) {
-	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "") // t.TempDir is too long for the path of a Unix socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path, temporary := filepath.Join(dir, "replicas"), filepath.Join(dir, "tmp")
-	if err := errors.Join(os.Symlink(self, path), os.Mkdir(temporary, 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	program := exec.Command(path, append([]string{"-replicas", "2"}, anywhere...)...)
-	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=",
-		"API_RESOURCE=", "BASE_URL=",
-		"SIGNIN_KEY=", "TMPDIR="+temporary, "GOCOVERDIR="+dir)
-	stdout, stderr := newOutput(), new(output)
-	program.Stdout, program.Stderr = stdout, stderr
-	bind(program)
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- program.Wait() }()
-	p := &running{t: t}
-	select {
-	case p.url = <-stdout.opened:
-	case err := <-ended:
-		t.Fatalf("got %v; want a line with the address to open\n%s", err, stderr)
-	}
-	c := newBrowser(t)
-	resp, err := c.Get(p.url + "/sign-in")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp, err = c.PostForm(resp.Request.URL.String(),
-		url.Values{"user": {signintest.Alice().Subject}}); err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	for range 2 {
-		got := p.send(c, "/account", nil)
-		if got.status != http.StatusOK || !strings.Contains(got.body, "Alice Example") ||
-			!strings.Contains(got.body, "came from replica "+got.replica+" of 2.") {
-			t.Errorf("account from replica %s: got %d; want 200 with Alice's name\n%s", got.replica,
-				got.status, got.body)
-		}
-	}
-	if err := program.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("after an interrupt: got %v; want a clean end", err)
-	}
-	if got := stderr.String(); strings.Count(got, "\n") != 1 ||
-		!strings.Contains(got, "all users are signed out when this process ends") {
-		t.Errorf("stderr: got %q; want one line that says that sessions end with the program", got)
-	}
-	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
-		t.Errorf("temporary files: got %v, %v; want none left", left, err)
-	}
-	for _, address := range regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindAllString(stdout.String(), -1) {
-		if conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://")); err == nil {
-			conn.Close()
-			t.Errorf("%s after the program: got a connection; want none", address)
-		}
-	}
-}
-
 func TestRun_Errors(t *testing.T) {
 	t.Parallel()
 	redis := testRedis(t).addr
@@ -429,20 +301,10 @@ func TestRun_Errors(t *testing.T) {
 		code   int
 		want   string // how the line begins
 	}{
-		{"an unknown flag", []string{"-port", "1"}, nil, io.Discard, 2, "flag provided but not defined: -port"},
-		{"no replicas", []string{"-replicas", "0"}, nil, io.Discard, 2,
-			"-replicas is 0; needs a number from 1 to 9"},
-		{"too many replicas", []string{"-replicas", "10"}, nil, io.Discard, 2,
-			"-replicas is 10; needs a number from 1 to 9"},
+		{"no replicas", []string{"-replicas", "0"}, nil, io.Discard, 2, "-replicas is 0; needs a number from 1 to 9"},
 		{"no Redis at the address", []string{"-redis", "127.0.0.1:1"}, nil, io.Discard, 1,
 			"no Redis answers at 127.0.0.1:1: dial tcp 127.0.0.1:1: "},
-		{"another server at Redis's address", []string{"-redis", foreign}, nil, io.Discard, 1,
-			"no Redis answers at " + foreign + ": "},
 		{"the front's address is taken", []string{"-addr", foreign}, nil, io.Discard, 1, "listen tcp " + foreign},
-		{"the provider would be open to other machines", []string{"-provider-addr", ":0"}, nil, io.Discard,
-			2, `-provider-addr is ":0"`},
-		{"the key is short", nil, map[string]string{"SIGNIN_KEY": "short"}, io.Discard, 2,
-			"signin: Config.Keys[0] (SIGNIN_KEY) has 5 bytes; needs 32 or more"},
 		{"the API has a fragment", nil,
 			map[string]string{"API_RESOURCE": "https://api.example.com#orders", "SIGNIN_KEY": key}, io.Discard, 2, "signin: Config.Resources (API_RESOURCE) has "},
 		{"stdout is closed", nil, map[string]string{"SIGNIN_KEY": key}, w, 1, io.ErrClosedPipe.Error()},
@@ -450,8 +312,7 @@ func TestRun_Errors(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			err := run(t.Context(), slices.Concat([]string{"-redis", redis}, anywhere, row.args),
-				lookup(row.env), row.stdout, io.Discard)
+			err := run(t.Context(), slices.Concat([]string{"-redis", redis}, anywhere, row.args), lookup(row.env), row.stdout, io.Discard)
 			if code := app.Report(err, &stderr); code != row.code {
 				t.Errorf("exit code: got %d; want %d", code, row.code)
 			}
@@ -459,57 +320,5 @@ func TestRun_Errors(t *testing.T) {
 				t.Errorf("stderr: got %q; want one line that begins with %q", got, row.want)
 			}
 		})
-	}
-}
-
-func TestProgram_NoRedisServer(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	var stdout, stderr bytes.Buffer
-	const want = "redis-server is missing: install it (on Debian: apt-get install redis-server), or give the address of a Redis with -redis\n"
-	if code := program(nil, &stdout, &stderr); code != 1 || stdout.Len() > 0 || stderr.String() != want {
-		t.Errorf("got exit code %d, %q and %q; want 1, nothing and %q", code, &stdout, &stderr, want)
-	}
-}
-
-func TestOpenRedis_Errors(t *testing.T) {
-	for _, row := range []struct {
-		name, script string // of a program named redis-server
-		interrupted  bool
-		tmp, want    string
-	}{
-		{"the server ends", "#!/bin/sh\necho out of memory\n", false, "",
-			"redis-server has ended:\nout of memory\n"},
-		{"the server cannot be started", "#!/no/such/interpreter\n", false, "", "no such file"},
-		{"an interrupt while the server starts", "#!/bin/sh\nexec sleep 100\n", true, "", "context canceled"},
-		{"there is no temporary directory", "#!/bin/sh\n", false, "/no/such/directory", "/no/such/directory"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			path, tmp := t.TempDir(), t.TempDir()
-			if err := os.WriteFile(filepath.Join(path, "redis-server"), []byte(row.script), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			t.Setenv("PATH", path+":"+os.Getenv("PATH"))
-			t.Setenv("TMPDIR", cmp.Or(row.tmp, tmp))
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			if row.interrupted {
-				cancel()
-			}
-			if _, err := openRedis(ctx, ""); err == nil || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("got error %v; want %q", err, row.want)
-			}
-			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-				t.Errorf("temporary files: got %v, %v; want none left", left, err)
-			}
-		})
-	}
-}
-
-func TestProgram_Help(t *testing.T) {
-	t.Parallel()
-	var stdout, stderr bytes.Buffer
-	if code := program([]string{"-help"}, &stdout, &stderr); code != 0 ||
-		stdout.String() != usage+app.Help+advice || stderr.Len() > 0 {
-		t.Errorf("got exit code %d, %q and %q; want 0, the help and nothing", code, &stdout, &stderr)
 	}
 }

@@ -77,17 +77,12 @@ func TestNew_Mistakes(t *testing.T) {
 		{"nothing is set", func(c cfg) { *c = signin.Config{Logger: quiet()} },
 			[]string{"LogtoEndpoint", "ClientID", "ClientSecret", "BaseURL", "Keys"}},
 		{"two providers", func(c cfg) { c.Issuer = "https://op.example.test" }, []string{"Issuer"}},
-		{"an endpoint with the issuer's path", func(c cfg) { c.LogtoEndpoint += "/oidc" }, []string{"LogtoEndpoint"}},
-		{"an issuer with a slash at its end", func(c cfg) { c.LogtoEndpoint, c.Issuer = "", "https://op.example.test/" }, nil},
 		{"an address with a password", func(c cfg) { c.BaseURL = "https://me:hunter2@app.example.test" }, []string{"BaseURL"}},
-		{"a host with a zone", func(c cfg) { c.BaseURL = "https://[fe80::1%25eth0]" }, []string{"BaseURL"}},
 		{"a path to return to, and no BaseURL", func(c cfg) {
 			c.BaseURL, c.SignInOptions = "", []signin.SignInOption{signin.ReturnTo("/x")}
 		}, []string{"BaseURL"}},
 		{"no keys", func(c cfg) { c.Keys = nil }, []string{"Keys"}},
-		{"no keys on a host whose name looks like loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "https://localhost.example.test" }, []string{"Keys"}},
 		{"no keys on loopback", func(c cfg) { c.Keys, c.BaseURL = nil, "http://localhost:8080" }, nil},
-		{"a second key of 31 bytes", func(c cfg) { c.Keys = append(c.Keys, make([]byte, 31)) }, []string{"Keys[1]"}},
 		{"a one-time token for every sign-in", func(c cfg) { c.SignInOptions = []signin.SignInOption{signin.OneTimeToken("t", "a@example.test")} }, []string{"SignInOptions"}},
 		{"an option for Logto with Issuer", func(c cfg) {
 			c.LogtoEndpoint, c.Issuer, c.SignInOptions = "", "https://op.example.test", []signin.SignInOption{signin.Social("naver")}

@@ -198,6 +198,9 @@ func TestEndMeanwhile_RefusesTheSignIn(t *testing.T) {
 			if got.StatusCode != http.StatusBadRequest || b.who() != "not signed in" {
 				t.Errorf("got %d, and %q signed in; want 400 and no session", got.StatusCode, b.who())
 			}
+			if n := a.provider.Stats().Revocations; n != 0 {
+				t.Errorf("got %d revocations; want none, since the grant may be that of another sign-in", n)
+			}
 		})
 	}
 }

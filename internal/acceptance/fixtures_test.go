@@ -496,16 +496,3 @@ func (m *mapState) asked() []int {
 	m.gets = nil
 	return gets
 }
-
-// keys returns the keys of one kind, sorted.
-func (m *mapState) keys(kind byte) (keys []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for key := range m.values {
-		if key[0] == kind {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}

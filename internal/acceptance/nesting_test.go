@@ -121,22 +121,17 @@ func TestNestedGuards(t *testing.T) {
 		{"bearer, load", chain{bearer, load}, nil, noToken, carol, carol, noToken},
 		{"bearer, rule, auth", chain{bearer, read, auth}, nil, noToken, carol, carol, noToken},
 		{"bearer, load, a rule that only the session meets", chain{bearer, load, admin}, nil, noToken, forbidden, forbidden, noToken},
-		{"bearer, load, the same bearer with a rule", chain{bearer, load, a.RequireBearer(ordersAPI, signin.HasScope("write"))}, nil,
-			noToken, "forbidden Bearer", "forbidden Bearer", noToken},
 		{"the same bearer three times", chain{bearer, bearer, bearer}, nil, noToken, carol, carol, noToken},
 		{"bearer, rule, another audience", chain{bearer, read, other}, nil, noToken, badToken, badToken, noToken},
-		{"bearer, another audience of the token, the first one", chain{bearer, other, bearer}, twoAPIs, noToken, carol, carol, noToken},
 
 		{"either, rule, auth", chain{either, a.Require(signin.AnyOf(signin.HasRole("admin"), signin.HasScope("read"))), auth}, nil,
 			alice, carol, carol, toSignIn},
 		{"either, auth, a rule that only the session meets", chain{either, auth, admin}, nil, alice, forbidden, forbidden, toSignIn},
-		{"either, load, either", chain{either, load, either}, nil, alice, carol, carol, toSignIn},
 		{"either, auth, bearer", chain{either, auth, bearer}, nil, noToken, carol, carol, toSignIn},
 
 		{"load, bearer, rule", chain{load, bearer, read}, nil, noToken, carol, carol, noToken},
 		{"auth, bearer, load", chain{auth, bearer, load}, nil, noToken, toSignIn, carol, toSignIn},
 		{"a rule that only the session meets, bearer, auth", chain{admin, bearer, auth}, nil, noToken, toSignIn, carol, toSignIn},
-		{"auth, load, rule", chain{auth, load, admin}, nil, alice, toSignIn, alice, toSignIn},
 		{"either, a bad token", chain{either, auth, load}, claims{"iss": "https://e.test"}, alice, badToken, badToken, toSignIn},
 
 		// A bearer guard below another judges the same token by its own rules.
@@ -151,17 +146,14 @@ func TestNestedGuards(t *testing.T) {
 		// if the header has been removed.
 		{"bearer, headers gone, auth", chain{bearer, strip, auth}, nil, noToken, carol, carol, noToken},
 		{"bearer, headers gone, another audience", chain{bearer, strip, other}, twoAPIs, noToken, noToken, noToken, noToken},
-		{"bearer, headers gone, either", chain{bearer, strip, either}, nil, noToken, carol, carol, noToken},
 		{"a machine, headers gone, either without machines", chain{withMachines, strip, either}, machine,
 			noToken, forbidden, forbidden, noToken},
 		{"auth, headers gone, rule", chain{auth, strip, admin}, nil, alice, toSignIn, alice, toSignIn},
 
 		// A guard lets in callers of its own Auth only.
 		{"bearer, another Auth's load, load", chain{bearer, n.staff.Load, load}, nil, noToken, carol, carol, noToken},
-		{"bearer, another Auth's load, rule", chain{bearer, n.staff.Load, read}, nil, noToken, carol, carol, noToken},
 		{"bearer, load, another Auth's auth", chain{bearer, load, n.staff.RequireAuth}, nil, noToken, toStaff, toStaff, noToken},
 		{"another Auth's bearer, load, auth", chain{staffBearer, load, auth}, nil, noToken, toSignIn, alice, noToken},
-		{"another Auth's bearer, load, bearer", chain{staffBearer, load, bearer}, nil, noToken, carol, carol, noToken},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -220,30 +212,20 @@ func TestNestedStepUps(t *testing.T) {
 		{"the middle one is not met", rules{class("mfa", "phr")}, chain{require(minute), require(class("phr"))},
 			"acr_values=mfa+phr&max_age=60", `acr_values="mfa phr", max_age="60"`},
 		{"the outermost is not met", rules{minute}, chain{require(class("mfa"))}, "max_age=60", `max_age="60"`},
-		{"guards without rules between", rules{hour}, chain{n.auth.Load, n.auth.RequireAuth, require(admin), require(class("phr"))},
-			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
-		{"another Auth between", rules{hour}, chain{n.staff.Load, require(class("phr"))},
-			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
 		{"alternatives, of which the first that holds demands a time", rules{anyOf(age(20*time.Minute), hour, admin)},
 			chain{require(class("phr"))}, "acr_values=phr&max_age=1200", `acr_values="phr", max_age="1200"`},
-		{"alternatives, of which the one that holds demands a class", rules{anyOf(class("mfa"), owner)}, chain{require(minute)},
-			"acr_values=mfa&max_age=60", `acr_values="mfa", max_age="60"`},
 		{"alternatives, of which the one that holds demands nothing", rules{anyOf(class("phr"), admin)}, chain{require(minute)},
 			"max_age=60", `max_age="60"`},
 		{"an alternative that holds excludes the class", rules{anyOf(class("mfa"), owner)}, chain{require(class("phr"))}, forbidden, ""},
 		{"an alternative that fails is met in part", rules{hour}, chain{require(anyOf(all(age(20*time.Minute), owner), class("phr")))},
 			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
-		{"one guard with two rules of classes", rules{hour}, chain{require(class("pwd", "phr"), class("phr", "x"))},
-			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
-		// all hides what the rules demand until they are asked; otherwise Require
-		// would panic.
+		// Neither rule says before it is asked what it demands, or Require would
+		// panic.
 		{"one guard with classes that exclude each other", rules{hour}, chain{require(all(class("pwd")), all(class("phr")))}, forbidden, ""},
 		{"another rule, which no step-up meets", rules{hour}, chain{require(class("mfa")), require(minute, owner)}, forbidden, ""},
 		{"classes that exclude each other", rules{class("mfa")}, chain{n.auth.RequireAuth, require(class("phr"))}, forbidden, ""},
 		{"classes that exclude each other, all three of them", rules{class("mfa", "phr")},
 			chain{require(class("mfa", "pwd")), require(class("phr", "pwd"))}, forbidden, ""},
-		{"classes that exclude each other, and a time", rules{class("mfa")}, chain{require(hour), require(minute, class("phr"))},
-			forbidden, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -272,29 +254,5 @@ func TestNestedStepUps(t *testing.T) {
 				t.Errorf("a token: got %q and %q; want %q and %q", got.outcome(), c, bearer, challenge)
 			}
 		})
-	}
-}
-
-// The event of a refusal names the token's user if the token is good, and never
-// the user of the session that was also sent.
-func TestNestedGuards_EventOfARefusal(t *testing.T) {
-	t.Parallel()
-	n := newNested(t, with{})
-	admin, bearer := signin.HasRole("admin"), n.auth.RequireBearer(ordersAPI)
-	for _, row := range []struct {
-		name             string
-		inner            middleware
-		claims           map[string]any
-		subject, session string
-	}{
-		{"Require", n.auth.Require(admin), map[string]any{"sid": "hers"}, "carol0000001", "hers"},
-		{"RequireBearer", n.auth.RequireBearer(ordersAPI, admin), map[string]any{"sid": "hers"}, "carol0000001", "hers"},
-		{"a bad token", bearer, map[string]any{"sid": "hers", "exp": 1}, "", ""},
-	} {
-		got := n.ask(below(http.HandlerFunc(who), n.auth.Load, bearer, n.auth.Load, row.inner), "both", n.token(row.claims), "text/html")
-		last := n.events[len(n.events)-1]
-		if got.StatusCode < 400 || last.Kind != signin.EventRefused || last.Subject != row.subject || last.ProviderSessionID != row.session {
-			t.Errorf("%s: got %d, %+v; want a refusal of %q, session %q", row.name, got.StatusCode, last, row.subject, row.session)
-		}
 	}
 }

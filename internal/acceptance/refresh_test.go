@@ -16,8 +16,7 @@ import (
 )
 
 // Package internal/refresh tests every order of concurrent refreshes, fetches
-// of access tokens, and a session's end. The schedules test the same for the
-// whole package.
+// of access tokens, and a session's end.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

@@ -338,26 +338,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// The message of a rule is the page's text, and not its title. The page does not show
-// the cause.
-func TestPages_MessageOfARule(t *testing.T) {
-	t.Parallel()
-	var shown *signin.Page
-	a := newApp(t, with{config: func(c *signin.Config) {
-		c.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) { shown = p; w.WriteHeader(p.Status) }
-	}})
-	a.mount("/closed", a.auth.Require(signin.RuleFunc(func(*http.Request, *signin.User) error {
-		return &signin.Error{Code: signin.ErrForbidden, Status: http.StatusLocked, Message: "Closed until <Monday>.", Err: errOnPurpose}
-	}))(http.HandlerFunc(a.account)))
-	a.signedIn(signintest.Alice()).get("/closed").want(t, http.StatusLocked, "")
-	want := &signin.Page{Status: http.StatusLocked, Code: signin.ErrForbidden, Language: "en", Title: "This page is not open to you", Text: "Closed until <Monday>.",
-		Actions: []signin.Action{{Text: "Back to the start", URL: "/", Method: "GET"}}}
-	if !reflect.DeepEqual(shown, want) || a.insideCalls() != 0 {
-		t.Errorf("got page %+v, handler called %d times; want %+v, and no call", shown, a.insideCalls(), want)
-	}
-}
-
-// A route does nothing if it is called with another method.
+// A route that is called with another method does nothing at all.
 func TestRoutes_OtherMethods(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})

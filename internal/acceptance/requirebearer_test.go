@@ -1,7 +1,6 @@
 package acceptance_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -206,21 +205,6 @@ func TestRequireBearer_TestUser(t *testing.T) {
 			t.Errorf("%+v: got %d %q; want %d", u, w.Code, w.Body, status)
 		}
 	}
-}
-
-// An empty name, such as that of an environment variable that is not set, gets no token.
-func TestAccessToken_EmptyNames(t *testing.T) {
-	t.Parallel()
-	a, _, _ := granting(t, nil)
-	a.within(t, a.signedIn(signintest.Alice()).session(), func(ctx context.Context) {
-		for _, opts := range [][]signin.TokenOption{
-			{signin.ForResource("")}, {signin.ForOrganization("")}, {signin.ForResource(apiA), signin.ForOrganization("")},
-		} {
-			if token, err := signin.AccessToken(ctx, opts...); err == nil {
-				t.Errorf("got %v; want an error", token)
-			}
-		}
-	})
 }
 
 // A handler answers an error of this package as its guard would.

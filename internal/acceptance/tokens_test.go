@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -151,69 +150,6 @@ func TestAccessToken(t *testing.T) {
 	}
 }
 
-// Package internal/sharedstate tests how access tokens are kept and sealed.
-func TestAccessToken_SharedByReplicas(t *testing.T) {
-	t.Parallel()
-	a, _, shared := granting(t, nil)
-	cookies := a.signedIn(signintest.Alice()).session()
-	tokens := func(a *app) (all string) {
-		t.Helper()
-		a.within(t, cookies, func(ctx context.Context) {
-			all = hasToken(t, ctx, audience{Aud: apiA}, signin.ForResource(apiA)).AccessToken +
-				hasToken(t, ctx, audience{Aud: "urn:logto:organization:org_one"}, signin.ForOrganization("org_one")).AccessToken
-		})
-		return all
-	}
-	first := tokens(a)
-	shared.asked()
-	if tokens(a.another(t)) != first {
-		t.Error("another replica: got other tokens; want the same")
-	}
-	a.used(t, 2)
-	if got := slices.Max(shared.asked()); got > 6 {
-		t.Errorf("Get: got a call for %d keys; want 6 at the most", got)
-	}
-	keys := shared.keys('t')
-	if len(keys) != 2 {
-		t.Fatalf("tokens in shared state: got %q; want 2", keys)
-	}
-	shared.values[keys[0]], shared.values[keys[1]] = shared.values[keys[1]], shared.values[keys[0]]
-	a.within(t, cookies, func(ctx context.Context) {
-		a.wantTokenError(t, "values of other keys", ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
-	})
-}
-
-// A session in cookies keeps its own access token only if it fits.
-func TestAccessToken_DidNotFitItsCookie(t *testing.T) {
-	t.Parallel()
-	var forms []url.Values
-	a, clock, _ := granting(t, func(c *signin.Config) {
-		c.HTTPClient = &http.Client{Transport: tokens(func(body map[string]any) {
-			body["access_token"] = body["access_token"].(string) + strings.Repeat("x", 3000)
-		})}
-	})
-	cookies := a.signedIn(large(signintest.Alice(), 2000)).session()
-	a.provider.OnTokenRequest(func(form url.Values) { forms = append(forms, form) })
-	var first string
-	a.within(t, cookies, func(ctx context.Context) { first = own(t, ctx).AccessToken })
-	a.within(t, cookies, func(ctx context.Context) {
-		if token := own(t, ctx).AccessToken; token != first || len(token) < 3000 {
-			t.Errorf("got %q; want the large token, the same each time", token)
-		}
-	})
-	a.used(t, 1)
-	if len(forms) != 1 || forms[0].Has("resource") || forms[0].Has("organization_id") {
-		t.Errorf("token requests: got %v; want one without an audience", forms)
-	}
-	clock.add(time.Hour) // the next request refreshes the session, and so has the new token
-	a.within(t, cookies, func(ctx context.Context) {
-		if own(t, ctx).AccessToken == first {
-			t.Error("an hour later: got the first token; want a new one")
-		}
-	})
-	a.used(t, 2)
-}
-
 func TestForOrganization_ResourceOfLogto(t *testing.T) {
 	t.Parallel()
 	const all = "urn:logto:resource:organizations"
@@ -236,53 +172,6 @@ func TestForOrganization_ResourceOfLogto(t *testing.T) {
 			if got := a.provider.AuthorizationRequests()[0].Asked["resource"]; !slices.Equal(got, row.want) {
 				t.Errorf("resource: got %q; want %q", got, row.want)
 			}
-		})
-	}
-}
-
-func TestTransport_HTTPClientWithoutATransport(t *testing.T) {
-	t.Parallel()
-	a, _, _ := calling(t)
-	srv := newAPI(t)
-	cookies := a.signedIn(signintest.Alice()).session()
-	a.cfg.HTTPClient = &http.Client{}
-	a.another(t).within(t, cookies, func(ctx context.Context) {
-		status, body := reads(t, clientOf(ctx, srv.URL), newRequest(t, http.MethodGet, srv.URL+"/orders", nil))
-		if calls := srv.asked(); status != http.StatusOK || body != "welcome" || len(calls) != 1 ||
-			calls[0].authorization != "Bearer "+own(t, ctx).AccessToken {
-			t.Errorf("got %d %q for %+v; want one request with the token", status, body, calls)
-		}
-	})
-}
-
-// An API that refuses every token, by mistake or to do harm, must not cause a token
-// request for each call, and with that a new generation of the session.
-func TestTransport_APIRefusesEveryToken(t *testing.T) {
-	t.Parallel()
-	for name, opts := range map[string][]signin.TokenOption{"a resource's": {signin.ForResource(apiA)}, "the session's own": nil} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, clock, _ := calling(t, signintest.WithRefreshRotation())
-			srv := newAPI(t)
-			srv.all = true
-			b := a.signedIn(signintest.Alice())
-			call := func(ctx context.Context) {
-				for range 20 {
-					status, said := reads(t, clientOf(ctx, srv.URL, opts...), newRequest(t, http.MethodGet, srv.URL, nil))
-					if status != http.StatusUnauthorized || said != "refused" {
-						t.Errorf("got %d %q; want what the API says", status, said)
-					}
-				}
-			}
-			first := len(opts) // requests for the first token: one for a resource's
-			for range 2 {
-				a.within(t, b.session(), call)
-				a.used(t, first+1)
-			}
-			clock.add(time.Minute)
-			a.within(t, b.session(), call)
-			a.used(t, first+1+len(opts)) // the session's own is replaced by the newer one that is kept
-			b.get("/account").want(t, http.StatusOK, "")
 		})
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -127,34 +125,5 @@ func TestClaimsAs(t *testing.T) {
 	})
 	if got, err := signin.ClaimsAs[claims](t.Context()); !errors.Is(err, signin.ErrInternal) || got.Subject != "" {
 		t.Errorf("without a guard: got %+v, %v; want ErrInternal", got, err)
-	}
-}
-
-func TestGuards_TestUser(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, with{})
-	session := a.signedIn(signintest.Alice()).cookies()
-	sue := &signin.User{Subject: "sue", Claims: json.RawMessage(`{"sub":"sue"}`)}
-	for _, row := range []struct {
-		name   string
-		user   *signin.User
-		status int
-		load   string
-	}{
-		{"a user", sue, http.StatusOK, "sue"},
-		{"no user, where the request has a session", nil, http.StatusUnauthorized, notSignedIn},
-	} {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.Header.Set("Cookie", session)
-		r = signintest.WithUser(r, row.user)
-		w, loaded := httptest.NewRecorder(), httptest.NewRecorder()
-		a.auth.Load(a.auth.RequireAuth(http.HandlerFunc(who))).ServeHTTP(w, r)
-		a.auth.Load(http.HandlerFunc(who)).ServeHTTP(loaded, r)
-		if w.Code != row.status || loaded.Body.String() != row.load {
-			t.Errorf("%s: got %d from RequireAuth, %q from Load; want %d, %q", row.name, w.Code, loaded.Body, row.status, row.load)
-		}
-		if _, err := signin.ClaimsAs[map[string]any](r.Context()); (err == nil) != (row.user != nil) {
-			t.Errorf("%s: ClaimsAs: got error %v", row.name, err)
-		}
 	}
 }

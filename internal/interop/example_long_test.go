@@ -23,8 +23,6 @@ func TestInABrowser_Example(t *testing.T) {
 	}{
 		{"sign-in and sign-out", signInAndOut},
 		{"direct sign-in, and sign-up", signInInOtherWays},
-		{"pages behind scopes, roles and organizations", pagesBehindRules},
-		{"the account is deleted right after a sign-in, without another one", deleteAccount},
 		{"the back button", goBackTwice},
 		{"a typed sign-out address", typedSignOut},
 		{"an unknown address, and a forged answer", lostPages},
@@ -109,35 +107,6 @@ func signInInOtherWays(_ *testing.T, p *exampleProgram, b *tab) {
 		b.wantTidy("example-account-" + way.value)
 		b.press("Sign out")
 	}
-}
-
-func pagesBehindRules(_ *testing.T, p *exampleProgram, b *tab) {
-	b.open(p.url + "/sign-in")
-	for _, who := range []string{"Alice Example", "Bob Example"} { // Bob is refused most pages
-		b.press(who)
-		for _, page := range []string{
-			"/orders", "/admin", "/organizations", "/organizations/org_one", "/organizations/org_one/settings", "/organizations/org_two/settings",
-		} {
-			b.open(p.url + page)
-			b.wantTidy("example" + strings.ReplaceAll(page, "/", "-") + "-" + who[:3])
-		}
-		b.open(p.url + "/orders")
-		b.press("Place an order")
-		b.wantTidy("example-order-" + who[:3])
-		b.open(p.url + "/")
-		b.press("Sign out")
-		b.press("Sign in")
-	}
-}
-
-func deleteAccount(_ *testing.T, p *exampleProgram, b *tab) {
-	p.signIn(b)
-	b.press("Delete your account")
-	b.wantPage(p.url+"/account/delete", http.StatusOK, "Delete your account?")
-	b.wantTidy("example-delete")
-	b.press("Delete my account")
-	b.wantPage(p.url+"/account/delete", http.StatusOK, "Nothing was deleted")
-	b.wantTidy("example-deleted")
 }
 
 // Going back after a sign-in leads to the provider's page, which says that the

@@ -133,32 +133,6 @@ func TestHeld_SomeDoNotFit(t *testing.T) {
 	})
 }
 
-// The refresh token that only this process has is revoked, even if the sign-out
-// found the successor missing and shared state fails after that.
-func TestHeld_SignedOutMeanwhile(t *testing.T) {
-	for operation, at := range map[string]string{"the successor cannot be written": "add n", "it is written, and a look fails after that": "get"} {
-		bubble(t, operation, func(t *testing.T, w *world) {
-			s := generation(0)
-			w.interfere(func(_ context.Context, o, _ string) error {
-				if o == "add n" {
-					w.interfere(nil)
-					w.signOut(t, s)
-					w.interfere(fails(at))
-					return fails(at)(context.Background(), o, "")
-				}
-				return nil
-			})
-			refreshes(t, w.replica(), s, true, "1 unknown")
-			w.interfere(nil)
-			wait(2 * time.Second)
-			w.used(t, "token 0")
-			if !w.hasRevoked("token 1") {
-				t.Errorf("got %q revoked; want token 1", w.revoked)
-			}
-		})
-	}
-}
-
 // After that no cookie of the generation before it is of use.
 func TestHeld_Expiry(t *testing.T) {
 	bubble(t, "after Config.Keep", func(t *testing.T, w *world) {

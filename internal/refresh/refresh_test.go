@@ -48,19 +48,13 @@ func TestRefresh_Group(t *testing.T) {
 	})
 }
 
-func TestRefresh_Generations(t *testing.T) {
+func TestRefresh_DueAtOnce(t *testing.T) {
 	bubble(t, "an access token that expires at once is asked for once", func(t *testing.T, w *world) {
 		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
 			return generation(s.Generation + 1), nil
 		}
 		refreshes(t, w.replica(), generation(0), true, "1")
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok"})
-	})
-	bubble(t, "a successor that is due is refreshed", func(t *testing.T, w *world) {
-		s := generation(0)
-		w.write(t, s, generation(1))
-		refreshes(t, w.replica(), s, true, "2")
-		w.want(t, []string{"token 1"}, nil, []string{"2 ok"})
 	})
 }
 
@@ -242,48 +236,6 @@ func TestRefresh_ObserverPanics(t *testing.T) {
 		refreshes(t, w.replica(), generation(0), true, "1")
 		w.want(t, []string{"token 0"}, nil, []string{"1 ok", "1 failed"})
 	})
-}
-
-// What was received for a session that was signed out is revoked. After any other
-// end the grant may be that of a new sign-in.
-func TestRefresh_EndedMeanwhile(t *testing.T) {
-	for _, row := range []struct {
-		name    string
-		end     func(*testing.T, *world, *session.Session)
-		want    string
-		revoked []string
-	}{
-		{"signed out", func(t *testing.T, w *world, s *session.Session) { w.signOut(t, s) }, "ended s", []string{"token 1"}},
-		{"replaced by a new sign-in", func(t *testing.T, w *world, s *session.Session) { w.end(t, s, sharedstate.Replaced) }, "ended r", nil},
-		{"signed out once more, after it was replaced", func(t *testing.T, w *world, s *session.Session) {
-			w.end(t, s, sharedstate.Replaced)
-			w.signOut(t, s)
-		}, "ended s", []string{"token 1"}},
-		{"ended by the application", func(t *testing.T, w *world, _ *session.Session) {
-			noError(t, w.state.EndPerson(t.Context(), "u1"))
-		}, "ended a", nil},
-		{"ended by a logout token", func(t *testing.T, w *world, _ *session.Session) {
-			noError(t, w.state.EndByProvider(t.Context(), sharedstate.Ended{SessionID: "s1"}, time.Now()))
-		}, "ended l", nil},
-	} {
-		bubble(t, row.name, func(t *testing.T, w *world) {
-			w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) {
-				row.end(t, w, s)
-				w.after = func(_ context.Context, operation, _ string) error {
-					if operation == "get" {
-						wait(lease + time.Second) // what the lease leaves does not matter
-					}
-					return nil
-				}
-				return fresh(s), nil
-			}
-			refreshes(t, w.replica(), generation(0), true, row.want)
-			w.want(t, []string{"token 0"}, row.revoked, nil)
-			if got := w.names["add n"]; got != nil {
-				t.Errorf("got a successor under %q; want none", got)
-			}
-		})
-	}
 }
 
 func TestRefresh_ProviderEndsSession(t *testing.T) {

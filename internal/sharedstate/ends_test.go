@@ -111,40 +111,6 @@ func TestEndPerson_Number(t *testing.T) {
 	wantEnded(t, "no entry any more, and no number noted", st, never, 0)
 }
 
-// A sign-in under way has no number yet. It learns that its person's sessions were
-// ended, at whatever moment that happened.
-func TestEndPerson_SignInUnderWay(t *testing.T) {
-	began := time.Now().Add(-time.Minute)
-	for name, row := range map[string]struct {
-		at      int  // the operation of the sign-in, before which EndPerson runs whole
-		refused bool // the sign-in; or its session is ended
-	}{
-		"before the callback reads": {0, true},
-		"before it reads again":     {1, true},
-		"after it has read again":   {2, false},
-	} {
-		s := newShared()
-		ends, operation := open(t, s), 0
-		st := open(t, stepping{s, func() {
-			if operation == row.at {
-				noError(t, ends.EndPerson(t.Context(), "u1"))
-			}
-			operation++
-		}})
-		p, err := st.Person(t.Context(), "u1")
-		noError(t, err)
-		same, err := st.Same(t.Context(), "u1", p)
-		noError(t, err)
-		if refused := !same || p.Since.After(began); refused != row.refused {
-			t.Errorf("%s: got refused %t (since %v, same %t); want %t", name, refused, p.Since, same, row.refused)
-		}
-		v := changed(with(t, both), func(v *session.Session) { v.Number = p.Number })
-		if got, err := st.Look(t.Context(), v); err != nil || !row.refused && got.Ended == 0 {
-			t.Errorf("%s: got %+v, %v; want the sign-in refused, or its session ended", name, got, err)
-		}
-	}
-}
-
 // In whatever order the reads of a callback and the writes of EndPerson happen, the
 // sign-in is refused or its session has ended.
 func TestEndPerson_AnyOrder(t *testing.T) {

@@ -64,18 +64,9 @@ func TestLookAtCallback_MarkWithoutProgress(t *testing.T) {
 	}
 }
 
-func TestLogoutToken_Used(t *testing.T) {
+func TestUseLogoutToken_Kept(t *testing.T) {
 	s := newShared()
-	st := open(t, s)
-	for i, want := range []bool{false, true, true} {
-		if used, err := st.LogoutTokenUsed(t.Context(), "j1"); used != want || err != nil {
-			t.Errorf("look %d: got %t, %v; want %t", i, used, err, want)
-		}
-		noError(t, st.UseLogoutToken(t.Context(), "j1", time.Minute))
-	}
-	if used, err := st.LogoutTokenUsed(t.Context(), "j2"); used || err != nil {
-		t.Errorf("another: got %t, %v; want it unused", used, err)
-	}
+	noError(t, open(t, s).UseLogoutToken(t.Context(), "j1", time.Minute))
 	if got := s.ttls[s.keys("j")[0]]; got != time.Minute {
 		t.Errorf("got it kept for %v; want a minute", got)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,42 +250,6 @@ func TestMemory_ManyExpireTogether(t *testing.T) {
 		if got := m.Len(); got != n/6+2 {
 			t.Errorf("%s: after %d writes: got %d entries; want those alone", name, n/6, got)
 		}
-	}
-}
-
-// In half an hour 20,000 entries come, for a few hundred of which there is room, and
-// among them a few sign-outs. None of these is refused, and what must not be lost is
-// there until it expires, if it was accepted.
-func TestMemory_Flood(t *testing.T) {
-	const n = 20_000
-	m, c := newMemory(sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 10})
-	random := rand.New(rand.NewPCG(1, 2))
-	kept, refused := map[string]time.Duration{}, map[string]int{} // until when; by class
-	for i := range n {
-		class, ttl := "ntuuu"[random.IntN(5):][:1], time.Duration(1+random.IntN(20))*time.Minute
-		if i%100 == 0 {
-			class = "x"
-		}
-		switch err := m.Set(t.Context(), keyOf(class, i), make([]byte, random.IntN(100)), ttl); {
-		case err != nil && !errors.Is(err, sharedstate.ErrFull):
-			t.Fatalf("Set: got error %v; want none, or ErrFull", err)
-		case err != nil:
-			refused[class]++
-		case class == "x" || class == "n":
-			kept[keyOf(class, i)] = time.Duration(c.Load()) + ttl
-		}
-		c.Add(int64(30*time.Minute) / n)
-		if i%(n/8) != n/8-1 {
-			continue
-		}
-		for key, until := range kept {
-			if got := get(t, m, key)[0] != "<nil>"; got != (until > time.Duration(c.Load())) {
-				t.Fatalf("after %d writes: %s: got it there %v; want it until it expires", i, key, got)
-			}
-		}
-	}
-	if refused["x"] != 0 || refused["u"] == 0 || refused["u"]/3 <= refused["n"] {
-		t.Errorf("got refused %v; want no sign-out, and sign-ins to give way to sessions", refused)
 	}
 }
 
