@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -191,8 +192,14 @@ func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op fore
 	before.resources = []string{ordersAPI}
 	v := newVisitor(t)
 	serve(t, server, onServeMux, before, "").signIn(t, v, "ada")
-	// It has the same client and keys, and gets the cookie on another port too.
-	next, _ := listen()
+	server.Close()
+	l, err := net.Listen("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := httptest.NewUnstartedServer(nil)
+	_ = next.Listener.Close()
+	next.Listener = l
 	a := serve(t, next, withTokens, op, "")
 	a.wantSignedIn(t, v, "ada")
 
