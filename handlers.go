@@ -27,7 +27,8 @@ import (
 // Guards that want a step-up send people here too, with ?max_age= (seconds) or
 // ?acr_values=: the query can only ask for more than the options do. A user who
 // is signed in stays signed in: if another person answers, the callback
-// refuses, and the session is kept.
+// refuses, and the session is kept. A demand that the options exclude cannot be met
+// here: the answer is 400.
 //
 // A provider may start a sign-in here as well, with ?iss= and target_link_uri
 // (OpenID Connect Core 1.0, section 4); a foreign iss is refused.
@@ -141,7 +142,8 @@ func refusePersonal(p *authflow.Request) error {
 // not mount another handler at Config.Paths.SignIn.
 //
 // BeginSignIn reads nothing from the query, and does not check that the request
-// is a navigation: call it for GET. A [ReturnTo] that is not a path of this
+// is a navigation: call it for GET. The page of a sign-in that fails leads back to the
+// page that called it. A [ReturnTo] that is not a path of this
 // application is an error here, while the route ignores such a query.
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,

@@ -12,9 +12,8 @@
 //	}
 //	returnto.Location(w, target, http.StatusSeeOther)
 //
-// A path outside of BaseURL's path belongs to another application on the host.
-//
-// A path is judged as browsers parse it, https://url.spec.whatwg.org/#url-parsing,
+// A path is followed only below BaseURL's path, since the rest of the host may belong to
+// another application. It is judged as browsers parse it, https://url.spec.whatwg.org/#url-parsing,
 // and not as net/url does: a browser takes a backslash for a slash, and drops tabs,
 // line feeds, and spaces at the ends. A path is followed only if no browser, proxy
 // or router on the way can read another host or one of the sign-in routes in it. It
@@ -53,7 +52,7 @@ type Rule struct {
 // browser sees them, that take part in signing in and out. They and the paths below
 // them are refused: "/sign-in/naver" is usually one more sign-in.
 func New(base *url.URL, routes []string) Rule {
-	r := Rule{origin: origin(base.Scheme, base.Host), base: base.EscapedPath()}
+	r := Rule{origin: origin(base.Scheme, base.Host), base: base.Path}
 	for _, route := range routes {
 		r.routes = append(r.routes, path.Clean("/"+reading(route)))
 	}
@@ -68,17 +67,23 @@ func (r Rule) Path(s string) (string, error) {
 	if _, err := r.OnHost(s); err != nil {
 		return "", err
 	}
-	// Exactly, since "/App" and "/%61pp" may be another application. There is no dot
-	// segment that leads out again.
+	// Exactly, since "/App" and "/%61pp" may be another application. Dot segments, which
+	// could lead out again, have been refused.
 	if !r.below(s) {
 		return "", errors.New("signin: return_to is not below the path of BaseURL")
 	}
 	return s, nil
 }
 
+// below reports whether s is below BaseURL's path, as that is configured or as browsers
+// encode it.
 func (r Rule) below(s string) bool {
-	rest, ok := strings.CutPrefix(s, r.base)
-	return ok && (rest == "" || strings.IndexByte("/?#", rest[0]) >= 0)
+	return isBelow(s, r.base, "/?#") || isBelow(s, (&url.URL{Path: r.base}).EscapedPath(), "/?#")
+}
+
+func isBelow(s, base, ends string) bool {
+	rest, ok := strings.CutPrefix(s, base)
+	return ok && (rest == "" || strings.IndexByte(ends, rest[0]) >= 0)
 }
 
 // OnHost is [Rule.Path] for a path that the application has configured: it may lead
@@ -95,7 +100,7 @@ func (r Rule) OnHost(s string) (string, error) {
 }
 
 // Requested returns s if it can be a path that was requested from this application,
-// so that a link may lead back there. The sign-in routes are such paths.
+// so that a link may lead back there. Unlike [Rule.Path], it accepts the sign-in routes.
 func (r Rule) Requested(s string) (string, error) {
 	if _, err := plain(s); err != nil || strings.Contains(s, "#") { // no request has a fragment
 		return "", errors.New("signin: no link can lead to this path")
@@ -104,12 +109,15 @@ func (r Rule) Requested(s string) (string, error) {
 }
 
 // Seen returns a path that this application was asked for as the browser has sent it.
-// If a proxy has cut off the path of BaseURL, it is put back.
+// If a proxy has cut off the path of BaseURL, it is put back. A path below it in another
+// spelling has not been cut, and neither has a route that is configured elsewhere.
 func (r Rule) Seen(s string) string {
-	if r.below(s) {
+	p, _, _ := strings.Cut(s, "?")
+	p = path.Clean("/" + reading(p))
+	if r.below(s) || isBelow(p, reading(r.base), "/") || r.noRoute(p) != nil {
 		return s
 	}
-	return r.base + s
+	return (&url.URL{Path: r.base}).EscapedPath() + s
 }
 
 // plain returns the path in s, as [reading] returns it, if all parsers on the way
@@ -145,7 +153,7 @@ func plain(s string) (string, error) {
 		return "", errors.New("signin: return_to begins with two slashes and so names a host")
 	case strings.ContainsFunc(p, control):
 		return "", errors.New("signin: return_to contains an encoded control character")
-	case strings.Contains(p+"/", "/./"), strings.Contains(p+"/", "/../"):
+	case hasDots(p):
 		// Browsers read "/app//../sign-out" as "/app/sign-out", but path.Clean (and
 		// so ServeMux) reads it as "/sign-out"; and "/.//e.test" becomes a path that
 		// begins with two slashes. Browsers resolve such segments before they send a
@@ -155,24 +163,33 @@ func plain(s string) (string, error) {
 	return path.Clean(p), nil // removes repeated slashes, and those at the end
 }
 
-// noRoute refuses the sign-in routes, as [plain] returns them. A proxy may cut off
-// the path of BaseURL, the application once more, and the rest may be a route.
+// hasDots reports whether a path has a dot segment. Some servers cut off the
+// parameters of a segment first, and read "..;x" as "..".
+func hasDots(p string) bool {
+	for segment := range strings.SplitSeq(p, "/") {
+		if name, _, _ := strings.Cut(segment, ";"); name == "." || name == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// noRoute refuses the sign-in routes, in a path as [plain] returns it. A proxy and then
+// the application may each cut off BaseURL's path, so the path is judged after each cut.
 func (r Rule) noRoute(p string) error {
 	base := reading(r.base)
 	for {
 		for _, route := range r.routes {
 			// A router, or a proxy that decodes paths, may cut off the rest from one
 			// of these characters on.
-			rest, ok := strings.CutPrefix(p, route)
-			if ok && (rest == "" || strings.IndexByte("/;?#", rest[0]) >= 0) {
+			if isBelow(p, route, "/;?#") {
 				return errors.New("signin: return_to is one of the sign-in routes")
 			}
 		}
-		rest, ok := strings.CutPrefix(p, base)
-		if !ok || base == "" || !strings.HasPrefix(rest, "/") {
+		if base == "" || !strings.HasPrefix(p, base+"/") {
 			return nil
 		}
-		p = rest
+		p = p[len(base):]
 	}
 }
 

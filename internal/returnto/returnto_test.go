@@ -182,7 +182,7 @@ func checkFollowed(t *testing.T, value string) {
 // testBase is about an application at /app: the rest of the host may be another's.
 func testBase(t *testing.T) {
 	t.Parallel()
-	r := rule(t, base+"/app", "/app/sign-in", "/app/sign-out")
+	r := rule(t, base+"/app", "/app/sign-in", "/app/sign-out", "/login")
 	for _, tt := range []struct {
 		value  string
 		path   bool // may be followed
@@ -198,10 +198,13 @@ func testBase(t *testing.T) {
 		{"/other", false, true, "/app/other"},
 		{"/apple", false, true, "/app/apple"},
 		{"/app;x/ok", false, true, "/app/app;x/ok"},
-		{"/App/ok", false, true, "/app/App/ok"},
-		{"/%61pp/ok", false, true, "/app/%61pp/ok"},
-		{"//app/ok", false, false, "/app//app/ok"},
-		{"/app%2Fok", false, true, "/app/app%2Fok"},
+		{"/App/ok", false, true, "/App/ok"},
+		{"/%61pp/ok", false, true, "/%61pp/ok"},
+		{"/login?x", false, false, "/login?x"}, // a route elsewhere
+		{"//app/ok", false, false, "//app/ok"},
+		{"/app%2Fok", false, true, "/app%2Fok"},
+		{"/app/..;/other", false, false, "/app/..;/other"},
+		{"/app/%2e%2e;x=y/other", false, false, "/app/%2e%2e;x=y/other"},
 		{"/app/../other", false, false, "/app/../other"},
 		{"/app/%2e%2e/other", false, false, "/app/%2e%2e/other"},
 		{`/app/..\other`, false, false, `/app/..\other`},
@@ -216,6 +219,12 @@ func testBase(t *testing.T) {
 		}
 		if got := r.Seen(tt.value); got != tt.seen {
 			t.Errorf("Seen(%q): got %q; want %q", tt.value, got, tt.seen)
+		}
+	}
+	korean := rule(t, base+"/설정")
+	for value, want := range map[string]bool{"/설정/x": true, "/%EC%84%A4%EC%A0%95/x": true, "/%ec%84%a4%ec%a0%95/x": false, "/설": false} {
+		if _, err := korean.Path(value); (err == nil) != want {
+			t.Errorf("%q below /설정: got %v; want it followed: %t", value, err, want)
 		}
 	}
 	for value, want := range map[string]bool{"/app/sign-in": true, "/ok?x": true, "//e.test/sign-in": false, "/../sign-in": false, "/ok#x": false, "": false} {
