@@ -436,9 +436,9 @@ func LoginHint(hint string) SignInOption {
 // applications show no screen for it.
 //
 // After a silent sign-in has failed, "none" is not tried again for five
-// minutes: the route sends people straight back. Mount a silent route beside
-// the one at Config.Paths.SignIn, where people could not sign in otherwise. An
-// open page that tries by itself uses [Auth.BeginSignIn], and shows itself when
+// minutes: the route sends people straight back. Mount a silent route in addition
+// to the one at Config.Paths.SignIn: if that were silent, people could not sign
+// in. An open page that tries by itself uses [Auth.BeginSignIn], and shows itself when
 // the error is [ErrNotSignedIn]; if it sent people to the route instead, they
 // would come straight back to it and be sent there again.
 func Prompt(values ...string) SignInOption {

@@ -219,7 +219,7 @@ type ProviderConfig struct {
 
 // Paths are paths of the application, as the browser sees them.
 type Paths struct {
-	// The routes: mount the handler named beside each path there. They default to
+	// The routes: mount the handler that a field names at its path. They default to
 	// /sign-in, /callback, /sign-out and /backchannel-logout under BaseURL's path.
 	SignIn            string // [Auth.SignIn]
 	Callback          string // [Auth.Callback]

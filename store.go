@@ -100,7 +100,7 @@ func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, err
 func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
-		c.add("Issuer", errors.New("is set beside LogtoEndpoint; set one of them"))
+		c.add("Issuer", errors.New("is set, and so is LogtoEndpoint; set only one of them"))
 	case cfg.LogtoEndpoint != "":
 		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, settings.LogtoIssuer)
 	case cfg.Issuer != "":

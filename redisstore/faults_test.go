@@ -32,7 +32,7 @@ func slow(o *redis.Options) {
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = time.Hour, time.Hour, time.Hour, time.Hour
 }
 
-// operation is one call, and the error it returned. A value beside an error
+// operation is one call, and the error it returned. A value returned with an error
 // counts as a mistake.
 type operation struct {
 	name string
@@ -49,7 +49,7 @@ func operations(client redis.UniversalClient, timeout time.Duration) []operation
 		session.ID, session.Options.MaxAge = aCookie, maxAge
 		err := store.Save(r, w, session)
 		if cookies := w.Header()["Set-Cookie"]; err != nil && cookies != nil {
-			return fmt.Errorf("cookies %q beside the error %v", cookies, err)
+			return fmt.Errorf("cookies %q with the error %v", cookies, err)
 		}
 		return err
 	}
@@ -57,7 +57,7 @@ func operations(client redis.UniversalClient, timeout time.Duration) []operation
 		{"Get", func(ctx context.Context) error {
 			values, err := shared.Get(ctx, "a", "b", "c", "d")
 			if (values == nil) != (err != nil) {
-				return fmt.Errorf("values %q beside the error %v", values, err)
+				return fmt.Errorf("values %q with the error %v", values, err)
 			}
 			return err
 		}},
@@ -65,7 +65,7 @@ func operations(client redis.UniversalClient, timeout time.Duration) []operation
 		{"Add", func(ctx context.Context) error {
 			ok, err := shared.Add(ctx, "b", []byte("v"), time.Minute)
 			if ok && err != nil {
-				return fmt.Errorf("true beside the error %v", err)
+				return fmt.Errorf("true with the error %v", err)
 			}
 			return err
 		}},
@@ -73,7 +73,7 @@ func operations(client redis.UniversalClient, timeout time.Duration) []operation
 		{"New", func(ctx context.Context) error {
 			session, err := store.Get(requestWith("name", aCookie).WithContext(ctx), "name")
 			if session == nil || err != nil && (!session.IsNew || session.ID != "" || len(session.Values) != 0) {
-				return fmt.Errorf("session %+v beside the error %v", session, err)
+				return fmt.Errorf("session %+v with the error %v", session, err)
 			}
 			return err
 		}},
@@ -106,7 +106,7 @@ func fails(_ operation, err error) string {
 	return ""
 }
 
-// failsWith wants an error that says why.
+// failsWith checks that there is an error, and that it says why.
 func failsWith(why string) func(operation, error) string {
 	return func(op operation, err error) string {
 		if want := fails(op, err); want != "" || !strings.Contains(err.Error(), why) {

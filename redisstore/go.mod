@@ -3,7 +3,7 @@ module github.com/gosignin/signin/redisstore
 go 1.26.0
 
 // Both modules are released together, under one version number; in a checkout
-// the one beside this one is meant.
+// the one in the parent directory is used.
 replace github.com/gosignin/signin => ../
 
 require (

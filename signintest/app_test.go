@@ -60,8 +60,8 @@ func TestStart_ApplicationThatDoesNotStart(t *testing.T) {
 	}
 }
 
-// echo answers with what a browser sends beside cookies, and redirects to where
-// a query says.
+// echo answers with what a browser sends except cookies, and redirects to where the
+// query says.
 func echo(signin.Config) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if onward := r.URL.Query().Get("onward"); onward != "" {

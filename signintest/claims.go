@@ -97,8 +97,8 @@ func orEmpty(list []string) []string {
 	return list
 }
 
-// idToken returns the ID token for a grant of a, beside accessToken. p.mu is
-// held. authCode is empty at a refresh.
+// idToken returns the ID token for a grant of a, issued with accessToken. p.mu
+// is held. authCode is empty at a refresh.
 func (p *Provider) idToken(u User, a *authorization, accessToken, authCode string) string {
 	claims := userClaims(u, a.scopes)
 	maps.DeleteFunc(claims, func(name string, _ any) bool { return slices.Contains(userInfoOnly, name) })

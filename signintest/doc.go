@@ -53,8 +53,8 @@
 //
 // In one place it differs from Logto. It gives a token for an organization only
 // if the authorization request had "urn:logto:resource:organizations" among its
-// resources, beside the scope "urn:logto:scope:organizations", and otherwise
-// answers 403 insufficient_scope. Logto may look at the scope alone, and then
+// resources, and the scope "urn:logto:scope:organizations"; otherwise it answers
+// 403 insufficient_scope. Logto may look at the scope alone, and then
 // gives a token that permits nothing.
 //
 // It can also be used with a browser. Its pages need no JavaScript, and say that

@@ -72,8 +72,8 @@ func WithLogto137() Option { return func(s *settings) { s.logto137 = true } }
 // that uses the metadata finds it.
 func WithRandomPaths() Option { return func(s *settings) { s.randomPaths = true } }
 
-// WithConnectors adds to the connectors that direct_sign_in may name, beside
-// "social:naver" and "social:x", such as "social:github" or "sso:acme".
+// WithConnectors adds to the connectors that direct_sign_in may name, which
+// are "social:naver" and "social:x" by default, such as "social:github" or "sso:acme".
 func WithConnectors(names ...string) Option {
 	return func(s *settings) { s.connectors = append(s.connectors, names...) }
 }

@@ -275,7 +275,7 @@ func (p *Provider) now() time.Time {
 	return time.Now()
 }
 
-// The endpoints that no fault replaces, beside those that package faults names.
+// The endpoints that no fault replaces. Package faults names the others.
 const (
 	atAuthorize  = "authorize"
 	atEndSession = "end session"

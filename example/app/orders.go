@@ -37,7 +37,7 @@ type apiAnswer struct {
 	Request   string // such as "GET http://127.0.0.1:4321/orders"
 	Status    string // such as "200 OK"
 	OK        bool
-	Challenge string // what would help, for programs (RFC 6750)
+	Challenge string // tells a program what the API wants instead (RFC 6750)
 	reply
 }
 
@@ -77,8 +77,8 @@ func askAPI(r *http.Request, api *http.Client, address string) (a apiAnswer, err
 	return a, err
 }
 
-// explain returns what a page says about a failed call that needs the person's
-// token, and its status. Errors of package signin have a sentence for people.
+// explain returns the status and the text of a page about a failed call that needs
+// the person's token. Errors of package signin have a sentence for people.
 func explain(err error) (status int, sentence string) {
 	slog.Warn("call failed", "error", err)
 	var e *signin.Error

@@ -3,7 +3,7 @@ module github.com/gosignin/signin/example/replicas
 go 1.26.0
 
 // All modules are released together, under one version number; in a checkout
-// those beside this one are meant.
+// the ones next to this module are used.
 replace (
 	github.com/gosignin/signin => ../..
 	github.com/gosignin/signin/redisstore => ../../redisstore

@@ -44,14 +44,14 @@ func TestBackChannelLogout(t *testing.T) {
 		})
 	}
 	for name, test := range map[string]func(*testing.T){
-		"P-rp-backchannel-rpinitlogout":                                      oneSessionEnds,
-		"8.3 sub only ends every session of the person":                      func(t *testing.T) { ends(t, signintest.Alice().Subject, false, 3) },
-		"8.3 sid only ends one of three sessions":                            func(t *testing.T) { ends(t, "", true, 1) },
-		"8.3 sid and sub ends one of three sessions":                         func(t *testing.T) { ends(t, signintest.Alice().Subject, true, 1) },
-		"8.3 jti twice is 200 and nothing more":                              tokenTwice,
-		"8.3 another tenant's sid, and an unknown one, end nothing here":     anotherTenant,
-		"8.3 keys that cannot be fetched are 503":                            withoutKeys,
-		"8.3 shared state that fails is 503, and the token works afterwards": withoutSharedState,
+		"P-rp-backchannel-rpinitlogout":                                  oneSessionEnds,
+		"8.3 sub only ends every session of the person":                  func(t *testing.T) { ends(t, signintest.Alice().Subject, false, 3) },
+		"8.3 sid only ends one of three sessions":                        func(t *testing.T) { ends(t, "", true, 1) },
+		"8.3 sid and sub ends one of three sessions":                     func(t *testing.T) { ends(t, signintest.Alice().Subject, true, 1) },
+		"8.3 jti twice is 200 and nothing more":                          tokenTwice,
+		"8.3 another tenant's sid, and an unknown one, end nothing here": anotherTenant,
+		"8.3 keys cannot be fetched: 503":                                withoutKeys,
+		"8.3 shared state fails: 503, and the token works afterwards":    withoutSharedState,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,8 +102,8 @@ func oneSessionEnds(t *testing.T) {
 	}
 }
 
-// ends sends a logout token that must end want of Alice's three sessions, and none of
-// Bob's.
+// ends sends a logout token, and checks how many of Alice's three sessions it ends.
+// Bob's must go on.
 func ends(t *testing.T, sub string, withSID bool, want int) {
 	t.Helper()
 	a := newApp(t, with{})
@@ -133,7 +133,7 @@ func tokenTwice(t *testing.T) {
 	again := a.signedIn(signintest.Alice())
 	a.notify(token).want(t, http.StatusOK, "")
 	if got := again.who(); got != signintest.Alice().Subject {
-		t.Errorf("a session from after the logout, when the token is replayed: got %q; want still Alice", got)
+		t.Errorf("the token again, after a new sign-in: got %q; want Alice still signed in", got)
 	}
 }
 

@@ -196,10 +196,10 @@ func TestCheck_AnswersAsTheGuard(t *testing.T) {
 	token := m.token(map[string]any{"acr": "mfa", "auth_time": m.clock.now().Unix()})
 	callers := map[string]http.Header{
 		"a person": {"Cookie": {session}, "Accept": {"text/html"}}, "a program": {"Cookie": {session}},
-		"HTMX":                     {"Cookie": {session}, "Hx-Request": {"true"}, "Hx-Current-Url": {m.server.URL + "/list"}},
-		"a form":                   {"Cookie": {session}, "Accept": {"text/html"}, "Referer": {m.server.URL + "/form"}},
-		"a token":                  {"Authorization": {token}, "Accept": {"text/html"}},
-		"a token beside a session": {"Authorization": {token}, "Cookie": {session}, "Accept": {"text/html"}},
+		"HTMX":                  {"Cookie": {session}, "Hx-Request": {"true"}, "Hx-Current-Url": {m.server.URL + "/list"}},
+		"a form":                {"Cookie": {session}, "Accept": {"text/html"}, "Referer": {m.server.URL + "/form"}},
+		"a token":               {"Authorization": {token}, "Accept": {"text/html"}},
+		"a token and a session": {"Authorization": {token}, "Cookie": {session}, "Accept": {"text/html"}},
 	}
 	fails := func(err error) signin.Rule {
 		return signin.RuleFunc(func(*http.Request, *signin.User) error { return err })

@@ -93,7 +93,7 @@ func TestBrokenState(t *testing.T) {
 		b.get(back).want(t, http.StatusServiceUnavailable, "")
 		fail("")
 		ctx, leave := context.WithCancel(t.Context())
-		leave() // it would wait for the first
+		leave() // otherwise the request would wait for the outcome of the first one
 		r := a.request(http.MethodGet, strings.TrimPrefix(back, a.server.URL), "Cookie: "+second.cookies()).WithContext(ctx)
 		a.handler().ServeHTTP(httptest.NewRecorder(), r)
 		if n := a.provider.Stats().Exchanges; n != 1 {
@@ -112,7 +112,7 @@ func TestBrokenState(t *testing.T) {
 	})
 	key := []byte(strings.Repeat("k", 32))
 	for name, value := range map[string]string{
-		"no base64":         "%%%",
+		"not base64":        "%%%",
 		"another key's":     signedBy([]byte(strings.Repeat("o", 32))),
 		"a missing session": signedBy(key), // of a FilesystemStore, whose file is gone
 		"5,000 bytes":       strings.Repeat("x", 5000),

@@ -21,8 +21,8 @@ func algorithm(name string) with {
 	return with{provider: []signintest.Option{signintest.WithAlgorithm(name)}}
 }
 
-// fapi follows FAPI 2.0 as far as this package does: only ES256 signatures, and
-// userinfo as the resource that must not be asked for after a rejection.
+// fapi follows FAPI 2.0 as far as this package does. It accepts only ES256, and asks
+// for userinfo, so that [unused] can show that nothing is asked after a rejection.
 var fapi = with{
 	provider: []signintest.Option{signintest.WithAlgorithm("ES256")},
 	config: func(cfg *signin.Config) {
@@ -46,7 +46,7 @@ func initiated(issuers func(own string) []string) func(*app, *browser) answer {
 	}
 }
 
-// onlyDiscovery wants no request to an endpoint that the metadata name.
+// onlyDiscovery checks that no request went to an endpoint listed in the metadata.
 func onlyDiscovery(t *testing.T, a *app) {
 	t.Helper()
 	last := a.wire.requests()[len(a.wire.requests())-1]
@@ -55,7 +55,7 @@ func onlyDiscovery(t *testing.T, a *app) {
 	}
 }
 
-// unused wants no access token to be used after a rejection.
+// unused checks that no access token was used after a rejection.
 func unused(t *testing.T, a *app) {
 	t.Helper()
 	if got, want := a.provider.Stats().UserInfo, a.signIns(); got != want {
@@ -63,11 +63,11 @@ func unused(t *testing.T, a *app) {
 	}
 }
 
-// TestConformance has the modules of the OpenID Foundation's relying-party
-// plans (oidcc-client-test…) that apply to a client of the code flow, and what
-// the modules of FAPI 2.0 (fapi2-security-profile-id2-client-test-…) do to the
-// authorization response and the ID token, by name. A module of FAPI that
-// repeats another one is not in the table.
+// TestConformance has a subtest named after each module of the OpenID Foundation's
+// relying-party plans (oidcc-client-test…) that applies to a client of the code flow,
+// and after each module of FAPI 2.0 (fapi2-security-profile-id2-client-test-…) that
+// changes the authorization or token response. Modules of FAPI that repeat another
+// one are left out.
 //
 // https://openid.net/certification/connect_rp_testing/
 // https://openid.net/specs/fapi-security-profile-2_0-final.html
@@ -207,7 +207,7 @@ func conformsUserInfo(t *testing.T) {
 	})
 	t.Run("P-scope-userinfo-claims", func(t *testing.T) {
 		if scope := a.lastRequest().Asked.Get("scope"); scope != "openid profile offline_access email phone address custom_data" {
-			t.Errorf("scope: got %q; want those of Config beside the usual ones", scope)
+			t.Errorf("scope: got %q; want the usual ones and those of Config", scope)
 		}
 		address, _ := got["address"].(map[string]any)
 		if got["name"] != alice.Name || got["email"] != alice.Email || got["phone_number"] != alice.Phone || address["locality"] != "Basel" {
@@ -265,8 +265,8 @@ func conformsRefresh(t *testing.T, w with, newKey bool) {
 	a.wantNoLeak(t)
 }
 
-// endsAtRefresh wants a refresh with an ID token that lies to drop the new tokens,
-// and to end the session.
+// endsAtRefresh checks that a refresh whose ID token lies ends the session, and that
+// the new tokens are dropped.
 func endsAtRefresh(t *testing.T, f signintest.Fault) {
 	t.Helper()
 	a, b := accepted(t, with{provider: []signintest.Option{signintest.WithRefreshRotation()}})
@@ -281,13 +281,13 @@ func endsAtRefresh(t *testing.T, f signintest.Fault) {
 	wantEnded(t, a, b, copied)
 	i := slices.Index(a.kinds(), signin.EventSessionEnded)
 	if i < 0 || a.events[i].Reason != "provider" || a.events[i].Subject != signintest.Alice().Subject {
-		t.Errorf("events: got %v; want one that the provider has ended Alice's session", a.kinds())
+		t.Errorf("events: got %v; want one that says that the provider ended Alice's session", a.kinds())
 	}
 	a.wantNoLeak(t)
 }
 
-// wantEnded wants Alice's session to have ended, in a browser and in a copy of it,
-// and no refresh token to be left.
+// wantEnded checks that Alice's session has ended, in a browser and in a copy of it,
+// and that no refresh token is left.
 func wantEnded(t *testing.T, a *app, b, copied *browser) {
 	t.Helper()
 	if b.who() != notSignedIn || copied.who() != notSignedIn {
@@ -298,8 +298,8 @@ func wantEnded(t *testing.T, a *app, b, copied *browser) {
 	}
 }
 
-// signsOut wants the session ended here and at the provider, and the person
-// back in the application, whatever state comes back with them.
+// signsOut checks that a sign-out ends the session here and at the provider, and
+// leads back to the application, whatever state the provider sends along.
 func signsOut(t *testing.T, on ...signintest.Fault) {
 	t.Helper()
 	a, b := accepted(t, with{}, on...)
@@ -312,7 +312,7 @@ func signsOut(t *testing.T, on ...signintest.Fault) {
 		t.Errorf("arrived: got %s at %s; want the application", back.Status, got.Host)
 	}
 	if sent := back.Request.URL.Query().Has("state"); sent != slices.Contains(on, faults.EndSessionStateWrong) {
-		t.Errorf("state came back: got %t; want what the module does", sent)
+		t.Errorf("state came back: got %t; want it only from the module that changes it", sent)
 	}
 	if left := a.provider.SessionIDs(signintest.Alice().Subject); len(left) != 0 {
 		t.Errorf("sessions at the provider: got %d; want none", len(left))

@@ -46,8 +46,8 @@ func TestFailedSignIn_Grant(t *testing.T) {
 		"that the code is used up cannot be written":                 {fails: failing("set u"), given: true},
 		"another person's session that cannot be replaced":           {before: bob.Subject, fails: failing("add e"), given: true},
 		"her own session that cannot be replaced":                    {before: alice.Subject, fails: failing("add e")},
-		"an ID token that is not believed, beside a session":         {before: bob.Subject, fails: wrong},
-		"an ID token that is not believed, beside an ended session":  {before: alice.Subject, fails: endedWrong, given: true},
+		"an ID token that is not believed, with a session":           {before: bob.Subject, fails: wrong},
+		"an ID token that is not believed, with an ended session":    {before: alice.Subject, fails: endedWrong, given: true},
 		"an ID token that is not believed, at Logto":                 {logto: true, fails: wrong},
 		"an ID token that is not believed, and the client goes away": {fails: wrong, gone: true, given: true},
 	} {

@@ -290,7 +290,7 @@ func setCookies(t *testing.T, a answer, secure bool) []string {
 		all = append(all, attemptName.ReplaceAllString(c.Name, ".tx.*")+" "+life)
 	}
 	if len(all) > 0 && (a.Header.Get("Cache-Control") != "private, no-store" || a.Header.Get("CDN-Cache-Control") != "no-store") {
-		t.Errorf("cache headers beside Set-Cookie: got %q, %q; want private, no-store and no-store",
+		t.Errorf("cache headers of an answer with Set-Cookie: got %q, %q; want private, no-store and no-store",
 			a.Header.Get("Cache-Control"), a.Header.Get("CDN-Cache-Control"))
 	}
 	slices.Sort(all)

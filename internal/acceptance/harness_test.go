@@ -1,7 +1,7 @@
 // Package acceptance_test tests package signin from outside, as an application
 // uses it and a browser sees it. This file is the harness; it has
 //
-//   - [newApp], an application beside a provider of package signintest, with a
+//   - [newApp], an application and its provider of package signintest, with a
 //     clock, a log and a list of events; [app.start] starts it anew, and
 //     [app.mount] adds pages
 //   - [app.browser] and [app.signedIn], browsers with cookies, which stop at
@@ -86,7 +86,7 @@ func (l *lockedBuffer) String() string {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// app is an application with a provider beside it.
+// app is an application and its provider.
 type app struct {
 	mux      *http.ServeMux
 	t        *testing.T
@@ -544,7 +544,7 @@ func (a answer) untouched(t *testing.T, status int, code signin.Code) {
 	}
 }
 
-// wantHeader compares headers; "" wants none.
+// wantHeader compares headers; "" means that the header must be absent.
 func wantHeader(t *testing.T, got http.Header, want map[string]string) {
 	t.Helper()
 	for name, value := range want {
@@ -702,8 +702,8 @@ func (want refusal) wantError(t *testing.T, failures []error) {
 	}
 }
 
-// wantLogged wants one line about the refusal, and no other that reports a
-// mistake.
+// wantLogged checks that the log has one line about the refusal, and no other that
+// reports a mistake.
 func (want refusal) wantLogged(t *testing.T, log string) {
 	t.Helper()
 	var wrong []string
@@ -717,7 +717,7 @@ func (want refusal) wantLogged(t *testing.T, log string) {
 	}
 }
 
-// accepted lets Alice sign in with faults switched on, and wants her to arrive.
+// accepted lets Alice sign in with faults switched on, and checks that she arrives.
 func accepted(t *testing.T, w with, on ...signintest.Fault) (*app, *browser) {
 	t.Helper()
 	w.recorded = true

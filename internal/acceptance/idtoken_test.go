@@ -32,7 +32,7 @@ func TestIDToken(t *testing.T) {
 	})
 }
 
-// noHeaderURLFetched wants no request to an address in a token's header.
+// noHeaderURLFetched checks that no request went to an address in a token's header.
 func noHeaderURLFetched(t *testing.T, a *app) {
 	t.Helper()
 	for _, s := range a.wire.requests() {

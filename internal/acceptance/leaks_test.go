@@ -104,7 +104,7 @@ func (a *app) said() map[string]string {
 	return all
 }
 
-// wantNoLeak wants no secret to be in anything that the application has said.
+// wantNoLeak checks that no secret is in anything that the application has said.
 func (a *app) wantNoLeak(t *testing.T) {
 	t.Helper()
 	for _, place := range a.secrets().search(a.provider.URL)(a.said()) {

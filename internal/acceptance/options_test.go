@@ -23,8 +23,8 @@ func beyondFlow(q url.Values) string {
 	return q.Encode()
 }
 
-// Every option arrives at the provider, beside prompt=consent, without which Logto
-// gives no refresh token.
+// Every option arrives at the provider, together with prompt=consent, without which
+// Logto gives no refresh token.
 func TestSignInOption(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{})

@@ -34,7 +34,7 @@ func TestProvider(t *testing.T) {
 	}.run(t)
 }
 
-// unfollowed wants no request to go where a redirect pointed.
+// unfollowed checks that no request went where a redirect pointed.
 func unfollowed(t *testing.T, a *app) {
 	t.Helper()
 	for _, s := range a.wire.requests() {

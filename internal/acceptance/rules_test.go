@@ -132,11 +132,11 @@ func TestRules_Impossible(t *testing.T) {
 		"a class, and another in AnyOf": func() {
 			a.auth.RequireBearer(api, signin.ACR("mfa"), signin.AnyOf(signin.ACR("phr"), signin.ACR("pwd")))
 		},
-		"a time below zero":           func() { signin.AuthenticatedWithin(-time.Second) },
-		"no audience":                 func() { a.auth.RequireBearer("") },
-		"the client ID":               func() { a.auth.RequireBearer(a.cfg.ClientID) },
-		"an organization without ID":  func() { a.auth.RequireBearer("urn:logto:organization:") },
-		"no audience beside sessions": func() { a.auth.RequireSessionOrBearer("") },
+		"a time below zero":          func() { signin.AuthenticatedWithin(-time.Second) },
+		"no audience":                func() { a.auth.RequireBearer("") },
+		"the client ID":              func() { a.auth.RequireBearer(a.cfg.ClientID) },
+		"an organization without ID": func() { a.auth.RequireBearer("urn:logto:organization:") },
+		"no audience with sessions":  func() { a.auth.RequireSessionOrBearer("") },
 	} {
 		if said := panicOf(mount); !strings.HasPrefix(said, "signin: ") {
 			t.Errorf("%s: got %q; want a panic that says what is wrong", name, said)

@@ -58,9 +58,9 @@ func twoHosts(t *testing.T) {
 	a.wantSignedOut(t, here, others)
 }
 
-// storeLimits holds the README's column of sizes: so many bytes of claims let a
-// user sign in, beside an opaque access token and a refresh token, and a twentieth
-// more do not.
+// storeLimits holds the README's column of sizes: a user can sign in with
+// that many bytes of claims, an opaque access token and a refresh token, but not with
+// a twentieth more.
 func storeLimits(t *testing.T) {
 	files := func(limit int) sessions.Store {
 		store := sessions.NewFilesystemStore(t.TempDir(), storeKey)

@@ -157,9 +157,9 @@ func TestForOrganization_ResourceOfLogto(t *testing.T) {
 		change func(*signin.Config)
 		want   []string
 	}{
-		"with the scope, beside others": {func(c *signin.Config) { c.Scopes, c.Resources = []string{orgScope}, []string{apiA} }, []string{apiA, all}},
-		"not twice":                     {func(c *signin.Config) { c.Scopes, c.Resources = []string{orgScope}, []string{all, apiA} }, []string{all, apiA}},
-		"not with another scope":        {func(c *signin.Config) { c.Scopes = []string{"urn:logto:scope:organization_roles"} }, nil},
+		"with the scope and others": {func(c *signin.Config) { c.Scopes, c.Resources = []string{orgScope}, []string{apiA} }, []string{apiA, all}},
+		"not twice":                 {func(c *signin.Config) { c.Scopes, c.Resources = []string{orgScope}, []string{all, apiA} }, []string{all, apiA}},
+		"not with another scope":    {func(c *signin.Config) { c.Scopes = []string{"urn:logto:scope:organization_roles"} }, nil},
 		"not at another provider": {func(c *signin.Config) {
 			c.Scopes = []string{orgScope}
 			otherProvider(c)

@@ -65,8 +65,8 @@ func NewTransactions(ring *seal.Ring, cookies cookie.Writer, cookieName string, 
 }
 
 // Find returns the transaction that a browser has under way for a state, or
-// ErrNoTransaction. One that has just become too old is returned beside the error, to
-// know where to start again.
+// ErrNoTransaction. One that has just become too old is returned with the error, so
+// that the caller knows where to start again.
 func (t *Transactions) Find(r *http.Request, state string) (*Transaction, error) {
 	name := t.prefix + state
 	value, ok := cookie.Only(r.Header["Cookie"], name)

@@ -28,8 +28,8 @@ func TestKeep_FoundAgain(t *testing.T) {
 		{"ampersands, which queries are full of", "/?" + strings.Repeat("&", 2046), 0, true},
 		{"more than returnto lets pass", "/" + strings.Repeat("x", 5000), 0, false},
 		{"quotes, which take two bytes each", "/" + strings.Repeat(`"`, 2047), 0, false},
-		{"beside 5 KB of cookies", "/x", 5 << 10, true},
-		{"beside a byte more", "/x", 5<<10 + 1, false},
+		{"with 5 KB of other cookies", "/x", 5 << 10, true},
+		{"with a byte more of them", "/x", 5<<10 + 1, false},
 	} {
 		tx := begun(t, func(tx *transaction) {
 			tx.ReturnTo, tx.Foreign, tx.Asked, tx.Subject, tx.Silent = row.returnTo, true, acr("mfa"), "alice", true
@@ -253,12 +253,12 @@ func TestIsQuiet(t *testing.T) {
 		want   bool
 	}{
 		"just set":                    {0, own, true},
-		"beside a forged one":         {0, name + "=AAAA; " + own, true},
-		"behind three":                {0, strings.Repeat(name+"=AAAA; ", 3) + own, true},
+		"after a forged one":          {0, name + "=AAAA; " + own, true},
+		"after three":                 {0, strings.Repeat(name+"=AAAA; ", 3) + own, true},
 		"four forged":                 {0, strings.Repeat(name+"=AAAA; ", 4), true}, // it may be behind them
 		"three forged":                {0, strings.Repeat(name+"=AAAA; ", 3), false},
 		"among more than are read":    {0, strings.Repeat("a=b; ", 256) + own, true},
-		"beside other names":          {0, strings.Repeat(name+"x=AAAA; ", 4), false},
+		"only other names":            {0, strings.Repeat(name+"x=AAAA; ", 4), false},
 		"before a forged one":         {0, own + "; " + name + "=AAAA", true},
 		"five forged":                 {0, strings.Repeat(name+"=AAAA; ", 5), true},
 		"a second before its end":     {5*time.Minute - time.Second, own, true},

@@ -70,7 +70,7 @@ func extra(names ...string) request {
 	return r
 }
 
-// check wants one mistake, and no value repeated that may be personal or secret.
+// check expects one mistake, which repeats no value that may be personal or secret.
 func check(t *testing.T, what string, req request, logto bool, want string) {
 	t.Helper()
 	err := req.Check(logto)

@@ -46,8 +46,8 @@ var authorizations = []struct {
 	{"a letter beyond ASCII", []string{"Bearer é"}, "", bearer.ErrSyntax},
 
 	{"the same line twice", []string{"Bearer x", "Bearer x"}, "", bearer.ErrRepeated},
-	{"Basic beside it", []string{"Bearer x", "Basic dTpw"}, "", bearer.ErrRepeated},
-	{"an empty line beside it", []string{"", "Bearer x"}, "", bearer.ErrRepeated},
+	{"Basic after it", []string{"Bearer x", "Basic dTpw"}, "", bearer.ErrRepeated},
+	{"an empty line before it", []string{"", "Bearer x"}, "", bearer.ErrRepeated},
 }
 
 func TestToken(t *testing.T) {

@@ -137,7 +137,7 @@ func TestRoundTrip_Origin(t *testing.T) {
 		{"an address of IPv6", "http://[::1]:80", "http://[::1]/", "", true},
 		{"an address of IPv6 with its zone", "http://[fe80::1%25a]", "http://[fe80::1%25a]:80/", "", true},
 		{"an address of IPv6 with another zone", "http://[fe80::1%25a]", "http://[fe80::1%25b]/", "", false},
-		{"user and password beside the host", origin, "https://u:p@api.test/", "", false},
+		{"user and password before the host", origin, "https://u:p@api.test/", "", false},
 		{"an opaque URL, whose request line names another host", origin, "https://api.test/", "opaque //evil.test/", false},
 		{"an opaque URL, whose request line names the same host", origin, "https://api.test/", "opaque //api.test/", false},
 		{"an opaque URL that is a path", origin, "https://api.test/", "opaque /x", false},

@@ -10,7 +10,7 @@ package faults
 
 // Faults of the authorization endpoint, and of its codes.
 const (
-	// IgnoreMaxAge: max_age is ignored, and so is the prompt "login" beside it. A
+	// IgnoreMaxAge: max_age is ignored, and so is the prompt "login" sent with it. A
 	// browser with a session is sent back with it, however old it is; auth_time is
 	// the old one (2.9: a step-up is refused, once, and does not loop).
 	IgnoreMaxAge = "ignore-max-age"

@@ -553,7 +553,7 @@ func refreshedOnce(t *testing.T, store redisStore) {
 	})
 }
 
-// The README says how many bytes of claims fit a store, beside an opaque access
+// The README says how many bytes of claims fit a store together with an opaque access
 // token and a refresh token. A twentieth more do not fit.
 func TestStores_LargestClaims(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ func TestVerifier_AccessTokenFields(t *testing.T) {
 		})},
 		{claimsCase{name: "a machine by client_id", changes: m{"sub": "robot", "client_id": "robot"}}, machine("robot")},
 		{claimsCase{name: "a machine by azp", changes: m{"sub": "robot", "client_id": nil, "azp": "robot"}}, machine("robot")},
-		{claimsCase{name: "a machine by azp beside client_id", changes: m{"sub": "robot", "azp": "robot"}}, machine("spa")},
+		{claimsCase{name: "a machine by azp, with client_id", changes: m{"sub": "robot", "azp": "robot"}}, machine("spa")},
 		{claimsCase{name: "a machine by cid of Okta", typ: "JWT", changes: m{"sub": "robot", "client_id": nil, "cid": "robot", "scp": []string{"read"}}}, machine("", "read")},
 
 		{claimsCase{name: "scope empty", changes: m{"scope": ""}}, scopes()},

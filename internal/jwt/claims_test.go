@@ -233,7 +233,7 @@ func logoutTokenCases() []claimsCase {
 		return func(string) string { return idToken.payload(changes) }
 	}
 	return []claimsCase{
-		{name: "an audience beside this client", changes: m{"aud": []string{clientID, "other"}}, why: "aud is"},
+		{name: "another audience after this client", changes: m{"aud": []string{clientID, "other"}}, why: "aud is"},
 		{name: "azp of another client", changes: m{"azp": "other"}, why: "azp is"},
 		{name: "8.3 no exp, as of Logto 1.37, Hydra and Glewlwyd", changes: m{"exp": nil}},
 		{name: "8.3 no exp, and no iat", changes: m{"exp": nil, "iat": nil}, why: "iat is absent"},
@@ -255,7 +255,7 @@ func logoutTokenCases() []claimsCase {
 		{name: "the event text", changes: event(""), why: notLogout},
 		{name: "the event a list", changes: event([]any{}), why: notLogout},
 		{name: "the event with members", changes: event(m{"reason": "x"})},
-		{name: "the event beside another", changes: m{"events": m{logoutEvent: m{}, "urn:other": m{}}}},
+		{name: "the event and another", changes: m{"events": m{logoutEvent: m{}, "urn:other": m{}}}},
 		{name: "the event with its slashes escaped", changes: m{"events": raw(`{"http:\/\/schemas.openid.net\/event\/backchannel-logout":{}}`)}},
 		{name: "the event twice", changes: m{"events": raw(`{"` + logoutEvent + `":{},"` + logoutEvent + `":{}}`)}, why: notLogout},
 		{name: "a member of the event twice", changes: event(raw(`{"a":1,"a":2}`)), why: notLogout},

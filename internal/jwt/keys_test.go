@@ -43,7 +43,7 @@ func keyCases() []keyCase {
 		{"an Ed25519 key with the kid", []any{public(edKey().Public(), "rsa")}, "rsa", rejected},
 		{"a symmetric key", []any{m{"kty": "oct", "kid": "rsa", "k": "AAAA"}}, "rsa", rejected},
 		{"a private key", []any{public(rsaKey(), "rsa")}, "rsa", rejected},
-		{"unknown and malformed keys beside it", []any{
+		{"unknown and malformed keys in the same set", []any{
 			m{"kty": "XYZ"}, m{"kty": 1}, 7, nil, m{"kty": "EC", "crv": "secp256k1"}, m{"kty": "OKP", "crv": "Ed448", "x": "AA"},
 			m{"kty": "RSA", "n": "!", "e": "AQAB"}, m{"KTY": "RSA", "n": "AQAB", "E": "AQAB"}, public(ours, "rsa"),
 		}, "rsa", good},

@@ -299,8 +299,8 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// Whenever a request refreshes the session beside a sign-out, the refresh token that
-// is left is given back.
+// If a request refreshes the session during a sign-out, at any moment, the refresh
+// token that is left is revoked.
 func TestEnd_RefreshedBeforeEachOperation(t *testing.T) {
 	for at := int32(1); at <= 4; at++ {
 		bubble(t, fmt.Sprint("before operation ", at), false, func(t *testing.T, w *world) {

@@ -49,7 +49,7 @@ func problem(method string, p page.Problem) *httptest.ResponseRecorder {
 	return w
 }
 
-// checkBody wants some texts in a body once, and others not at all.
+// checkBody checks that some texts are in a body exactly once, and others not at all.
 func checkBody(t *testing.T, w *httptest.ResponseRecorder, once, never []string) {
 	t.Helper()
 	body := w.Body.String()

@@ -60,7 +60,7 @@ func pour(w io.Writer, sent *atomic.Int64) {
 }
 
 // 9.2: of a gigabyte that a provider sends, one megabyte is read. No test runs
-// beside this one, since it would use the same heap.
+// in parallel with this one, since they would share the heap.
 func TestClient_MemoryForAnswers(t *testing.T) {
 	part := new(bytes.Buffer)
 	zip := gzip.NewWriter(part)

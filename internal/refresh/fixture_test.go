@@ -377,8 +377,8 @@ type outcome struct {
 }
 
 // String describes an outcome: "1" is generation 1, "ended s" and "lost" are the
-// end. The provider has "failed", or it is "unknown" what has become of the session,
-// perhaps beside a generation. A scope is beside its generation.
+// end. "failed" says that the provider failed, and "unknown" that the session's fate
+// is not known; either may follow a generation. A scope follows its generation.
 func (o outcome) String() string {
 	var said []string
 	if s := o.session; s != nil {

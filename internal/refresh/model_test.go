@@ -581,8 +581,8 @@ func (st *stage) last(what string) int {
 	return -1
 }
 
-// checkSignIn is what must hold for a sign-in and EndSessions beside it: it is
-// ended or refused if it has noted an older number, and otherwise it lives.
+// checkSignIn checks a sign-in during which EndSessions was called: it must be ended
+// or refused if it has noted an older number, and must live otherwise.
 func (st *stage) checkSignIn(e *ending) {
 	st.t.Helper()
 	other := slices.IndexFunc(st.endings, func(e *ending) bool { return e.end == endSessions })

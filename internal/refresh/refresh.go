@@ -143,8 +143,8 @@ func (g *Group) Due(s *session.Session) bool { return s.Due(g.Now(), g.Ahead) }
 //
 // For a session that has ended, Over holds for the error. An error that ErrFailed
 // marks is passing. Any other says that the outcome is unknown: the caller went
-// away (the flight goes on), or shared state failed. A session beside an error is
-// the newest generation, which could not be written to shared state yet; the browser
+// away (the flight goes on), or shared state failed. A session returned with an error
+// is the newest generation, which could not be written to shared state yet; the browser
 // should get it. It may be due, or have expired: it is refreshed once it is written.
 func (g *Group) Refresh(ctx context.Context, s *session.Session, must bool) (*session.Session, error) {
 	f, err := g.join(ctx, errand{id: s.ID, refresh: true}, s, must)

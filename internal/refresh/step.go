@@ -217,7 +217,7 @@ func (g *Group) refused(ctx context.Context, s *session.Session, err error) (*se
 }
 
 // keep writes the successor, unless the session has ended meanwhile. If it
-// cannot be written, it is held in this process and returned beside the error.
+// cannot be written, it is held in this process and returned with the error.
 func (g *Group) keep(ctx context.Context, s, next *session.Session) (*session.Session, error) {
 	standing, err := g.State.Look(ctx, s)
 	switch {

@@ -32,7 +32,7 @@ func (g *Group) NewestAndShown(ctx context.Context, s *session.Session, standing
 }
 
 // Last returns the newest generation of a session, whether or not it has ended:
-// the one whose refresh token is alive. Beside an error of shared state it is the
+// the one whose refresh token is alive. With an error of shared state it is the
 // newest that is known.
 func (g *Group) Last(ctx context.Context, s *session.Session) (*session.Session, error) {
 	for {

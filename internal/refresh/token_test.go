@@ -203,7 +203,7 @@ func TestToken_CallersLeaveQueue(t *testing.T) {
 			left = append(left, ask(ctx, g, s, resource(fmt.Sprint("urn:", i))))
 		}
 		synctest.Wait()
-		stays := ask(t.Context(), g, s, resource("urn:7")) // beside one who leaves
+		stays := ask(t.Context(), g, s, resource("urn:7")) // waits with the one who leaves
 		synctest.Wait()
 		leave()
 		for _, l := range left {

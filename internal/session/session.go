@@ -54,8 +54,8 @@ type Session struct {
 	Created    time.Time // when the sign-in was completed
 	LastSeen   time.Time // when the session was last written as in use
 	Generation uint64    // counts the session's refreshes
-	Claims     Claims    // of the verified ID token, and of userinfo beside it
-	// IDHeader and IDSignature are the rest of the ID token, beside its claims,
+	Claims     Claims    // of the verified ID token, and those added by userinfo
+	// IDHeader and IDSignature are the rest of the ID token, without its claims,
 	// decoded. They are empty where they were left out to save room.
 	IDHeader, IDSignature string
 	RefreshToken          string

@@ -66,8 +66,8 @@ func put(t *testing.T, store sessions.Store, had, text string) (now string) {
 	return cookies(w)[0]
 }
 
-// A value opens in its own place only, whoever copies it: from store to store, or from
-// one session of a store to another. A store that gives no IDs is one place.
+// A value opens only in its own place, and not when it was copied from store to store,
+// or from one session of a store to another. A store that gives no IDs is one place.
 func TestLoad_ValueMoved(t *testing.T) {
 	t.Parallel()
 	memory := newFaulty()

@@ -34,7 +34,7 @@ func pairs(f func(name string, a, b [][]byte)) {
 		for at := range steps {
 			for _, to := range []int{at - 1, at, at + 1} {
 				if to >= 0 && to < len(steps) {
-					f(fmt.Sprintf("rotation %d, step %d beside step %d", i, at, to), steps[at], steps[to])
+					f(fmt.Sprintf("rotation %d, step %d, with another replica at step %d", i, at, to), steps[at], steps[to])
 				}
 			}
 		}
@@ -393,7 +393,7 @@ func TestRotation_SuccessorWrittenHalfWay(t *testing.T) {
 				for _, beside := range steps[max(0, at-1):min(len(steps), at+2)] {
 					got, _, err := follows(t, open(t, s, beside...), v)
 					if err != nil || got.RefreshToken != "next" {
-						t.Errorf("rotation %d, step %d, write %d lost: got %+v, %v beside it; want the successor", i, at, nth, got, err)
+						t.Errorf("rotation %d, step %d, write %d lost: got %+v, %v from another replica; want the successor", i, at, nth, got, err)
 					}
 				}
 				if added, err := open(t, s, keys...).AddSuccessor(t.Context(), v, successorTo(v, "another")); added || err != nil {
@@ -407,7 +407,7 @@ func TestRotation_SuccessorWrittenHalfWay(t *testing.T) {
 					noError(t, err)
 				}
 				if added, err := open(t, s, keys...).AddSuccessor(t.Context(), v, next); added && nth < len(keys) || err != nil {
-					t.Errorf("rotation %d, step %d, beside another: got added %t, %v; want it not to be", i, at, added, err)
+					t.Errorf("rotation %d, step %d, after another's: got added %t, %v; want it not to be", i, at, added, err)
 				}
 			}
 		}

@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Whatever cannot be read or written is an error, with nothing beside it.
+// If anything cannot be read or written, only an error is returned.
 func TestState_StoreFails(t *testing.T) {
 	ctx, down := t.Context(), errors.New("connection refused")
 	none := func(err error) (any, error) { return nil, err }
@@ -92,7 +92,7 @@ func TestState_StoreFails(t *testing.T) {
 		s.fail[operation] = down
 		got, err := call(open(t, s), with(t, both))
 		if !errors.Is(err, down) || !strings.HasPrefix(err.Error(), "signin: ") || got != nil && !reflect.ValueOf(got).IsZero() {
-			t.Errorf("%s: got %+v, %v; want the failure wrapped, and nothing beside it", name, got, err)
+			t.Errorf("%s: got %+v, %v; want the failure wrapped, and nothing else", name, got, err)
 		}
 		if operation != "Get" {
 			continue

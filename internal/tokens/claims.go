@@ -48,7 +48,7 @@ func object(claims map[string]json.RawMessage) (string, error) {
 	return string(text), err
 }
 
-// takenClaims are those that userinfo, which is not signed, may not bring beside
+// takenClaims are those that userinfo, which is not signed, may not add to
 // an ID token, in the form in which encoding/json compares names: "Email" would
 // replace "email" in a struct.
 func takenClaims(token map[string]json.RawMessage) map[string]bool {

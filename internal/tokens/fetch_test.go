@@ -18,7 +18,7 @@ import (
 func TestFetch(t *testing.T) {
 	for name, row := range map[string]struct {
 		audience session.Audience
-		form     url.Values // beside the refresh token
+		form     url.Values // in addition to the refresh token
 	}{
 		"the provider's own endpoints": {},
 		"a resource":                   {session.Audience{Resource: "https://api.test"}, url.Values{"resource": {"https://api.test"}}},

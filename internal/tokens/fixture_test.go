@@ -182,7 +182,7 @@ func (f *fake) wantRevoked(tokens ...string) {
 	}
 }
 
-// session returns a session whose ID token has these claims beside sub, and whose
+// session returns a session whose ID token has sub and these claims, and whose
 // tokens are "old-refresh" and "old-access".
 func (f *fake) session(claims object, extra string) *session.Session {
 	f.t.Helper()

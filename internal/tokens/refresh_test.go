@@ -154,7 +154,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 			f.answers(object{"id_token": nil})
 			f.info = reply{status: 500}
 		}, old, old, "Old"},
-		{"userinfo fails: what may be beside the new ID token stays", func(f *fake) {
+		{"userinfo fails: what may be added to the new ID token stays", func(f *fake) {
 			f.answersID(object{"name": "New", "email": "b@test"})
 			f.info = reply{status: 500}
 		}, old, `{"custom_data":1}`, "New"},
@@ -164,7 +164,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		{"more claims than a session can keep", func(f *fake) {
 			f.info = reply{body: object{"sub": "alice", "custom_data": strings.Repeat("x", 70_000)}}
 		}, `{"custom_data":1}`, `{"custom_data":1}`, "Old"},
-		{"more claims than a session can keep beside its tokens", func(f *fake) {
+		{"more claims than a session can keep with its tokens", func(f *fake) {
 			f.info = reply{body: object{"sub": "alice", "custom_data": strings.Repeat("x", 59_750)}}
 		}, `{"custom_data":1}`, `{"custom_data":1}`, "Old"},
 	} {
@@ -175,7 +175,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old", "sid": "s1"}, row.extra))
 		wantNewTokens(t, row.name, next, err)
 		if got := next.Claims.Extra(); got != row.want || !strings.Contains(next.Claims.Payload(), `"name":"`+row.claims+`"`) {
-			t.Errorf("%s: got extra %.100q, claims %s; want %.100q beside the name %s", row.name, got, next.Claims.Payload(), row.want, row.claims)
+			t.Errorf("%s: got extra %.100q, claims %s; want %.100q, and the name %s", row.name, got, next.Claims.Payload(), row.want, row.claims)
 		}
 		want := "without new claims"
 		if strings.HasPrefix(row.name, "more claims") {
@@ -200,7 +200,7 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 	}{
 		{"those that a refreshed ID token lacks", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": nil},
 			nil, object{"sid": "s1", "auth_time": json.Number("1799990000"), "acr": "two"}},
-		{"beside what userinfo says", object{"sid": "s1", "auth_time": then}, object{"sid": nil},
+		{"with claims of userinfo", object{"sid": "s1", "auth_time": then}, object{"sid": nil},
 			object{"custom_data": json.Number("12345678901234567890")},
 			object{"sid": "s1", "auth_time": json.Number("1799990000"), "custom_data": json.Number("12345678901234567890")}},
 		{"not those that it has", object{"sid": "s1", "auth_time": then, "acr": "two", "amr": []string{"pwd"}},
@@ -211,7 +211,7 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 		{"not those of userinfo", object{"sid": "s1"}, object{"sid": "s1"},
 			object{"sid": "s2", "auth_time": now.Unix(), "acr": "three", "ACR": "four", "amr": []string{"otp"}, "exp": 1, "nonce": "x"},
 			object{"sid": "s1", "auth_time": nil, "acr": nil, "ACR": nil, "amr": nil, "exp": json.Number("1800003600"), "nonce": nonce}},
-		{"one that is changed beside one that is missing", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": "s1", "acr": "three"},
+		{"one that is changed, and one that is missing", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": "s1", "acr": "three"},
 			nil, object{"sid": "s1", "auth_time": json.Number("1799990000"), "acr": "two"}},
 		{"nothing that was not there", object{"sid": nil}, object{"sid": nil}, nil, object{"sid": nil, "auth_time": nil, "acr": nil}},
 		{"no other claim", object{"sid": "s1", "name": "Old", "email": "a@test"}, object{"sid": nil}, nil, object{"sid": "s1", "name": nil, "email": nil}},

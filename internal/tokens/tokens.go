@@ -119,7 +119,7 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 		}
 		extra = s.Claims.Extra()
 		if got.IDToken != "" && extra != "" {
-			// No more than may be beside the new ID token.
+			// Keep only what may be added to the new ID token.
 			extra, _ = extraClaims(payload, []byte(extra))
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Of oneIn people, one has a second browser beside theirs.
+// One person in oneIn has a second browser.
 const oneIn = 10
 
 // What a copy of a person's cookies is for.
