@@ -75,8 +75,9 @@ func TestDocumentedUser(t *testing.T) {
 	})
 }
 
-// The user needs each command that the documentation lists. That one command of
-// a pipeline is refused is an error, even if another says that a key is absent.
+// The user needs each command that the documentation lists. If one
+// command of a pipeline is refused, that is an error, even if another one says that
+// a key is absent.
 func TestDocumentedUser_WithoutOneCommand(t *testing.T) {
 	t.Parallel()
 	if user := aclUser(t); len(user) != 9 {
@@ -110,7 +111,7 @@ func TestDocumentedUser_ServerRefusesWhatTheClientSendsByItself(t *testing.T) {
 		n.do(aclUser(t)...)
 		wantAll(t, t.Context(), operations(n.client(asUser), patience), works)
 	})
-	t.Run("options that need more, as the documentation says", func(t *testing.T) {
+	t.Run("options that need more commands, as documented", func(t *testing.T) {
 		t.Parallel()
 		n := startNode(t)
 		n.do(aclUser(t)...)

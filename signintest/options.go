@@ -41,7 +41,7 @@ func WithClient(id, secret string) Option {
 }
 
 // WithClientAuthMethods limits how a client may authenticate, and what the
-// metadata say about it: "client_secret_basic" or "client_secret_post". By
+// metadata says about it: "client_secret_basic" or "client_secret_post". By
 // default both are accepted.
 func WithClientAuthMethods(methods ...string) Option {
 	return func(s *settings) { s.authMethods = slices.Clone(methods) }

@@ -54,7 +54,7 @@ func TestClientAuthentication(t *testing.T) {
 		"a wrong secret":               {a, encodedID, "wrong", nil, "401 invalid_client"},
 		"another client in the form":   {a, "", "", url.Values{"client_id": {"x"}, "client_secret": {secret}}, "401 invalid_client"},
 		"no client":                    {a, "", "", nil, "401 invalid_client"},
-		"a client ID of wrong escapes": {a, "%zz", encodedSecret, nil, "401 invalid_client"},
+		"a client ID with bad escapes": {a, "%zz", encodedSecret, nil, "401 invalid_client"},
 	} {
 		r := newRequest(t, http.MethodPost, test.at.p.Issuer+"/token", test.form)
 		if test.user != "" {
@@ -105,7 +105,7 @@ func TestWithRefreshRotation(t *testing.T) {
 	if first == second || second == third || third == "" {
 		t.Fatal("got the same refresh token; want a new one with each answer")
 	}
-	// A token that is refused is not used.
+	// A refused request does not use up the token.
 	same(t, "another resource", a.refresh(t, third, "resource", "https://other.example").outcome(), "400 invalid_target")
 	c.Advance(3 * time.Second)
 	same(t, "a used token within the grace", a.refresh(t, first).outcome(), "200")

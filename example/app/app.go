@@ -32,7 +32,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 }).ParseFS(files, "pages/*.html"))
 
-// view is what every page knows.
+// view is the data that every page has.
 type view struct {
 	Title   string
 	User    *signin.User // nil if the user is not signed in
@@ -105,7 +105,7 @@ func name(u *signin.User) string {
 	return "friend"
 }
 
-// list returns "a, b", or "none" without words.
+// list returns "a, b", or "none" if there are no words.
 func list(words []string) string { return cmp.Or(strings.Join(words, ", "), "none") }
 
 // initial is shown in place of a picture that is missing or does not load.

@@ -21,7 +21,7 @@ const Help = `
 Environment:
 
   LOGTO_ENDPOINT, LOGTO_APP_ID, LOGTO_APP_SECRET
-                  a Logto to sign in with; all of them or none
+                  the Logto to sign in with; all of them or none
   API_RESOURCE    what Logto calls the API of the orders page, such as
                   https://api.example.com; without it that page has no API
   SIGNIN_KEY      seals the sessions (openssl rand -hex 32); without it they
@@ -47,7 +47,7 @@ func ReadSettings(flags *flag.FlagSet, args []string, getenv func(string) string
 		Endpoint: getenv("LOGTO_ENDPOINT"), AppID: getenv("LOGTO_APP_ID"), AppSecret: getenv("LOGTO_APP_SECRET"),
 		BaseURL: strings.TrimRight(getenv("BASE_URL"), "/"), APIResource: getenv("API_RESOURCE"),
 	}
-	// A Logto refuses every sign-in that asks for an API it does not know. The
+	// Logto refuses every sign-in that asks for an API it does not know. The
 	// provider for tests accepts any API.
 	if s.APIResource == "" && s.Endpoint == "" {
 		s.APIResource = "https://api.example.com"
@@ -122,7 +122,7 @@ func (s *Settings) Advice(endpoint string) string {
 	if s.Endpoint == "" {
 		return "People sign in at a provider for tests, " + endpoint + ": no account, no password.\n" +
 			"Alice may open every page, Bob only some. Their orders are at an API, " + s.APIURL + ".\n" +
-			"For a Logto, set LOGTO_ENDPOINT, LOGTO_APP_ID and LOGTO_APP_SECRET.\n"
+			"To use Logto, set LOGTO_ENDPOINT, LOGTO_APP_ID and LOGTO_APP_SECRET.\n"
 	}
 	api := "the identifier that you choose; then start this with API_RESOURCE set to it"
 	if s.APIResource != "" {

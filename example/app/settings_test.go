@@ -31,7 +31,7 @@ func settings(t *testing.T, args ...string) *Settings {
 	return s
 }
 
-// occupied is an address where something listens until the test ends.
+// occupied returns an address that is in use until the test ends.
 func occupied(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,8 +71,8 @@ func TestReadSettings_APIResource(t *testing.T) {
 	for _, row := range []struct{ name, endpoint, resource, want string }{
 		{"the provider for tests has an API", "", "", "https://api.example.com"},
 		{"the provider for tests takes any API", "", "https://orders.example.test", "https://orders.example.test"},
-		{"a Logto may have no API", "https://tenant.logto.app", "", ""},
-		{"a Logto has the API that is set", "https://tenant.logto.app", "https://orders.example.test", "https://orders.example.test"},
+		{"Logto may have no API", "https://tenant.logto.app", "", ""},
+		{"Logto has the API that is set", "https://tenant.logto.app", "https://orders.example.test", "https://orders.example.test"},
 	} {
 		env := map[string]string{"API_RESOURCE": row.resource}
 		if row.endpoint != "" {

@@ -237,8 +237,8 @@ func TestReplicas_SignOutReachesAll(t *testing.T) {
 }
 
 // The token for the API is in Redis, so one request to the provider is enough for
-// all replicas. And the application takes its own forms although the front changes
-// Host.
+// all replicas. The application also accepts its own forms, although the front
+// changes Host.
 func TestReplicas_APITokenIsShared(t *testing.T) {
 	t.Parallel()
 	p, logto := start(t, testRedis(t).addr)
@@ -274,11 +274,11 @@ func TestReplicas_RedisDown(t *testing.T) {
 			return strings.Contains(line, " level=ERROR ") && strings.Contains(line, replica)
 		})
 		if n < 0 {
-			t.Errorf("stderr: got %q; want an error of %s", lines, replica)
+			t.Errorf("stderr: got %q; want an error from %s", lines, replica)
 		}
 	}
 	if len(lines) != 3 {
-		t.Errorf("stderr: got %q; want one line of each replica", lines)
+		t.Errorf("stderr: got %q; want one line from each replica", lines)
 	}
 	if err := redis.start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -236,7 +236,7 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"all is well", func(*signin.Config, *signintest.Provider) {}, nil},
 		{"all is well with a store", func(c *signin.Config, _ *signintest.Provider) { c.Store = sessions.NewCookieStore(make([]byte, 32)) }, nil},
-		{"the metadata are those of another issuer", func(_ *signin.Config, p *signintest.Provider) { p.Inject(faults.DiscoveryIssuerWrong) },
+		{"the metadata is that of another issuer", func(_ *signin.Config, p *signintest.Provider) { p.Inject(faults.DiscoveryIssuerWrong) },
 			[]signin.Code{signin.ErrProviderMisconfigured}},
 		{"shared state forgets", func(c *signin.Config, _ *signintest.Provider) { c.Shared = forgetful{} },
 			[]signin.Code{signin.ErrSharedUnavailable}},

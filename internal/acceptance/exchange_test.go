@@ -247,7 +247,7 @@ func TestCallback_TurnThatDoesNotCome(t *testing.T) {
 			}
 		}
 		if got := len(shared.asked()) - looks; got > 16*256 {
-			t.Errorf("reloads: got %d looks at shared state; want 16 each at the most", got)
+			t.Errorf("reloads: got %d looks at shared state; want at most 16 each", got)
 		}
 		late := <-turned
 		late.untouched(t, http.StatusServiceUnavailable, signin.ErrProviderUnavailable)

@@ -45,7 +45,8 @@ func unfollowed(t *testing.T, a *app) {
 }
 
 // recovers starts an application while the provider fails. A user who is signed in
-// stays so. A sign-in gets 503 with Retry-After, and works when the provider is back.
+// stays signed in. A sign-in gets 503 with Retry-After, and works when the provider
+// is back.
 func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) {
 	t.Helper()
 	a := newApp(t, with{recorded: true})

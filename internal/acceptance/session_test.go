@@ -154,19 +154,19 @@ func keysRotate(t *testing.T) {
 				return c.Name + "=" + c.Value
 			}
 		}
-		t.Fatal("use: got no cookie; want it written again")
+		t.Fatal("got no cookie; want the session written again")
 		return ""
 	}
-	// The last key only opens: replicas that do not know it yet must be able to open
-	// what the new ones seal.
+	// The last key only opens. Replicas that do not have it yet must be able to open
+	// what replicas that have it seal.
 	wantSignedIn(t, keys(first), written(keys(first, second)), alice)
 	renewed := written(keys(second, first))
 	wantSignedIn(t, keys(second), renewed, alice)
 	a.wantSignedOut(t, keys(first), renewed)
 }
 
-// twoAuths has staff and customers of one shop: one provider, one client, the same
-// keys, and two cookie names.
+// twoAuths tests a shop that has an Auth for staff and one for customers, with one
+// provider, one client, the same keys, and two cookie names.
 func twoAuths(t *testing.T) {
 	t.Parallel()
 	alice, bob := signintest.Alice(), signintest.Bob()

@@ -30,7 +30,7 @@ type Client struct {
 // the authorization request:
 // https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 // The endpoint and the supported scopes are from the provider's metadata;
-// supported is nil if the metadata list no scopes.
+// supported is nil if the metadata lists no scopes.
 func (c *Client) Start(tx *Transaction, req *Request, endpoint string, supported []string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {

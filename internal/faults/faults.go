@@ -65,7 +65,7 @@ type Facts struct {
 	Now                    func() time.Time
 	Closing                <-chan struct{} // closed when the provider ends, so that hanging answers end
 	Spare                  func() Key      // a key of Algorithm that only a fault publishes
-	Other                  func() Key      // a key of an algorithm that the metadata do not list
+	Other                  func() Key      // a key of an algorithm that the metadata does not list
 }
 
 // ForeignKeysPath is the path below [Facts.URL] that the jku or x5u header of a

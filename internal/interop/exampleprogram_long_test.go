@@ -47,7 +47,7 @@ func startExample(t *testing.T, path string, flags ...string) *exampleProgram {
 	t.Helper()
 	program := exec.Command(path, append([]string{"-addr", "127.0.0.1:0", "-provider-addr", "127.0.0.1:0"}, flags...)...)
 	program.Dir = filepath.Join("..", "..")
-	// There may be settings for a Logto in the environment. With a key the program
+	// There may be settings for Logto in the environment. With a key the program
 	// has nothing to warn of.
 	program.Env = append(os.Environ(), "LOGTO_ENDPOINT=", "LOGTO_APP_ID=", "LOGTO_APP_SECRET=", "API_RESOURCE=", "BASE_URL=",
 		"SIGNIN_KEY="+strings.Repeat("k", 64))

@@ -190,7 +190,7 @@ func TestMetadata_UnknownCertificate(t *testing.T) {
 	}
 }
 
-// New metadata are used after an hour, unless they are bad or take longer than
+// New metadata is used after an hour, unless it is bad or takes longer than
 // half a second. The keys are fetched again only if their address changes.
 func TestMetadata_Changes(t *testing.T) {
 	t.Parallel()

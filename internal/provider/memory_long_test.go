@@ -37,13 +37,13 @@ func wantBounded(t *testing.T, sent *atomic.Int64, f func()) {
 	took := time.Since(began)
 	runtime.ReadMemStats(&after)
 	if allocated := (after.TotalAlloc - before.TotalAlloc) >> 20; allocated > 64 {
-		t.Errorf("%d MB were allocated; want 64 at the most", allocated)
+		t.Errorf("%d MB were allocated; want at most 64", allocated)
 	}
 	if received := sent.Load() >> 20; received > 32 {
-		t.Errorf("%d MB were received; want 32 at the most", received)
+		t.Errorf("%d MB were received; want at most 32", received)
 	}
 	if took > 10*time.Second {
-		t.Errorf("it took %v; want 10s at the most", took)
+		t.Errorf("it took %v; want at most 10s", took)
 	}
 }
 

@@ -38,7 +38,7 @@ type Config struct {
 	// RedirectURL is the registered redirect URI, sent again with the code.
 	RedirectURL string
 	// SigningAlgs pins the algorithms of ID tokens and logout tokens. If it is
-	// empty, those that the provider's metadata list are pinned. In either case
+	// empty, those that the provider's metadata lists are pinned. In either case
 	// "none", HMAC and unknown names are left out: no token may be signed with a
 	// secret shared with the provider, or with a published key taken for one.
 	SigningAlgs []string

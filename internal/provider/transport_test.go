@@ -75,7 +75,7 @@ func TestClient_LargeAnswers(t *testing.T) {
 }
 
 // 9.2: a request ends after ten seconds, and a revocation after three, whether
-// its own answer is slow or the metadata are. The HTTP client given cannot
+// its own answer is slow or the metadata is. The HTTP client given cannot
 // change that, and is not changed.
 func TestClient_SlowAnswers(t *testing.T) {
 	t.Parallel()

@@ -16,8 +16,8 @@ const errUserInfoSubject = fault("sub is absent, or not the person expected")
 // UserInfo fetches the claims about a person. subject is the sub of the
 // person's verified ID token. An answer about another person is Rejected, since
 // access tokens can be swapped
-// (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse). So
-// is an answer that is not plain JSON, since a signed one would have to be
+// (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse). An
+// answer that is not plain JSON is Rejected too: a signed one would have to be
 // verified. The result is a JSON object whose member names are unique.
 func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (json.RawMessage, error) {
 	meta, err := c.Metadata(ctx)

@@ -207,7 +207,7 @@ func wanted(element string) bool {
 	return !ok || err == nil && q > 0
 }
 
-// All lines of a header together have this size at the most, as if they were one
+// All lines of a header together have at most this size, as if they were one
 // (https://www.rfc-editor.org/rfc/rfc9110#section-5.3). The elements include empty
 // ones.
 const (

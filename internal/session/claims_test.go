@@ -33,7 +33,7 @@ func TestClaims_JSON(t *testing.T) {
 		{`{"sub":"a"}`, `{ }`, `{"sub":"a"}`},
 		{`{}`, `{"n":1}`, `{"n":1}`},
 		{`{"sub":"u"} `, `{"a":{"b":[]}}`, `{"sub":"u","a":{"b":[]}}`},
-		// What a refreshed token says of the sign-in, and what the sign-in's has said.
+		// A refreshed token's claims about the sign-in, and those of the sign-in's token.
 		{`{"acr":"new","amr":["new"],"sub":"u"}`, `{"acr":null,"amr":["old"],"n":1}`, `{"acr":null,"amr":["old"],"n":1,"sub":"u"}`},
 	} {
 		c := parse(row.payload, row.extra)
@@ -41,7 +41,7 @@ func TestClaims_JSON(t *testing.T) {
 			t.Errorf("%q and %q: got %q; want %q", row.payload, row.extra, got, row.want)
 		}
 		if got := c.Payload() + c.Extra(); got != row.payload+row.extra {
-			t.Errorf("%q and %q: got %q; want them again", row.payload, row.extra, got)
+			t.Errorf("%q and %q: got %q; want both unchanged", row.payload, row.extra, got)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestParseClaims_Refused(t *testing.T) {
 		if _, err := session.ParseClaims(row.payload, row.extra); err == nil {
 			t.Errorf("%s: got claims; want an error", row.name)
 		} else if errors.Is(err, session.ErrTooLarge) != row.tooLarge {
-			t.Errorf("%s: got %v; want ErrTooLarge exactly for what is too large", row.name, err)
+			t.Errorf("%s: got %v; want ErrTooLarge only for claims that are too large", row.name, err)
 		}
 	}
 }
