@@ -269,13 +269,13 @@ const (
 	// markLife is for how long a callback's outcome is known: as long as its
 	// transaction may live.
 	markLife = 2 * authflow.Lifetime
-	// A request that brings the same response again looks for so long whether the first
-	// has finished: first after so little, and then ever less often, since each look
-	// asks shared state. Not more than maxReloads wait at once.
+	// A request that brings the same response again looks whether the first one has
+	// finished: first after againFirst, then less and less often, since each look asks
+	// shared state, and at most for againFor. At most maxReloads wait at once.
 	againFor, againFirst, againLast = 10 * time.Second, 50 * time.Millisecond, time.Second
 	maxReloads                      = 256
 	// giveBackTimeout is how long the page for a sign-in that has failed waits until
-	// what was granted is given back.
+	// its grant is revoked.
 	giveBackTimeout = 3 * time.Second
 )
 

@@ -100,7 +100,7 @@ func (p *Provider) showRegister(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// showConnector shows the page of the other side, such as Naver, X or a company.
+// showConnector shows the page of a connector's service, such as Naver or a company.
 func (p *Provider) showConnector(w http.ResponseWriter, r *http.Request) {
 	in, ok := p.open(w, r)
 	if !ok {

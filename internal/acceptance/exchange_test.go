@@ -18,8 +18,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// What a sign-in was granted that fails after the code was redeemed is given back,
-// unless a session of the browser may rest on it.
+// If a sign-in fails after its code was redeemed, its grant is revoked, unless a
+// session of the browser may rest on it.
 func TestFailedSignIn_Grant(t *testing.T) {
 	t.Parallel()
 	alice, bob := signintest.Alice(), signintest.Bob()
@@ -35,7 +35,7 @@ func TestFailedSignIn_Grant(t *testing.T) {
 		before string // who is signed in in the browser
 		fails  func(*app, *browser, *mapState)
 		gone   bool // its client has gone away
-		given  bool // Alice's grant is given back
+		given  bool // Alice's grant is revoked
 	}{
 		"an ID token that is not believed":                           {fails: wrong, given: true},
 		"no ID token":                                                {fails: func(a *app, _ *browser, _ *mapState) { a.provider.Inject(faults.TokensNoIDToken) }, given: true},
@@ -43,7 +43,7 @@ func TestFailedSignIn_Grant(t *testing.T) {
 		"userinfo that fails":                                        {fails: func(a *app, _ *browser, _ *mapState) { a.provider.Inject(faults.UserInfo500) }, given: true},
 		"her sessions were ended meanwhile":                          {fails: ended, given: true},
 		"her sessions were ended meanwhile, the browser's too":       {before: alice.Subject, fails: ended, given: true},
-		"that the code is used up cannot be written":                 {fails: failing("set u"), given: true},
+		"the use of the code cannot be written":                      {fails: failing("set u"), given: true},
 		"another person's session that cannot be replaced":           {before: bob.Subject, fails: failing("add e"), given: true},
 		"her own session that cannot be replaced":                    {before: alice.Subject, fails: failing("add e")},
 		"an ID token that is not believed, with a session":           {before: bob.Subject, fails: wrong},
@@ -100,8 +100,8 @@ func endedWrong(a *app, b *browser, _ *mapState) {
 	a.provider.Inject(faults.IDTokenNonceWrong)
 }
 
-// crowd is a transport to a provider whose token requests with a code wait until they
-// are released, and that counts them.
+// crowd is a transport that counts token requests with a code, and holds them until
+// they are released.
 type crowd struct {
 	http.RoundTripper
 	entered, released chan struct{}
@@ -215,8 +215,8 @@ func TestCallback_TurnThatDoesNotCome(t *testing.T) {
 			tx := got.Cookies()[0]
 			return "/callback?code=x&state=" + u.Query().Get("state"), tx.Name + "=" + tx.Value
 		}
-		// A token request times out after ten seconds. At the twentieth, the last of these
-		// 96 begins.
+		// 32 token requests run at once, and each times out after ten seconds. So the last
+		// 32 of these 96 begin after twenty.
 		for i := range 96 {
 			if i == 32 {
 				time.Sleep(5 * time.Second)

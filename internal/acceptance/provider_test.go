@@ -76,7 +76,7 @@ func recovers(t *testing.T, spoil func(*signintest.Provider), code signin.Code) 
 	}
 	// After 1, 2, 4, 8 and 16 seconds, and then every 30.
 	if n := len(a.wire.requests()) - asked; n < 1 || n > 8 {
-		t.Errorf("requests to the provider during 1,000 sign-ins: got %d; want a handful", n)
+		t.Errorf("requests to the provider during 1,000 sign-ins: got %d; want 1 to 8", n)
 	}
 	a.provider.Up()
 	a.provider.Clear()

@@ -39,7 +39,7 @@ func TestStepUp(t *testing.T) {
 		t.Fatalf("got %s at %s, handler called %d times; want the page", got.Status, got.Request.URL.Path, a.insideCalls())
 	}
 	if sent := a.lastRequest(); sent.Effective.Get("max_age") != "300" || sent.Effective.Get("prompt") != "login consent" {
-		t.Errorf("got max_age %q and prompt %q; want 300, and Logto asked to ask again", sent.Effective.Get("max_age"), sent.Effective.Get("prompt"))
+		t.Errorf("got max_age %q and prompt %q; want 300, and login consent", sent.Effective.Get("max_age"), sent.Effective.Get("prompt"))
 	}
 	if b.session() == before {
 		t.Error("got the old session; want a new one")
@@ -57,8 +57,8 @@ func TestStepUp(t *testing.T) {
 	b.get("/delete").want(t, http.StatusSeeOther, "/sign-in?max_age=300")
 }
 
-// A step-up cannot loop: each attempt that does not help ends in one page of
-// the callback, and each further one takes a click.
+// A step-up cannot loop: each attempt that does not help ends at a page of the
+// callback, and another attempt takes a click.
 func TestStepUp_NotMet(t *testing.T) {
 	t.Parallel()
 	unmet := refusal{http.StatusForbidden, signin.ErrStepUpFailed, 1}
@@ -144,9 +144,9 @@ func TestStepUp_NotANavigation(t *testing.T) {
 	}
 }
 
-// Logto states the time of an authentication only if asked, other providers its
-// class too: a step-up for one rule must also ask for what another rule demands,
-// even if that is met already.
+// Logto states the time of an authentication only if asked, and other providers do
+// the same with its class. So a step-up for one rule must also ask for what another
+// rule demands, even if that is met already.
 func TestStepUp_DemandThatIsMet(t *testing.T) {
 	t.Parallel()
 	mfa := []signintest.Option{signintest.WithACR("mfa")}
@@ -182,8 +182,8 @@ func TestStepUp_DemandThatIsMet(t *testing.T) {
 }
 
 // A guard's demand is part of the first sign-in, so that a password is typed once. If
-// the provider does not meet it, the person is signed in as by a plain visit of the
-// route, and a page says so. Anyone can write such a URL, so no operator is woken.
+// the provider does not meet it, the person is signed in all the same, and gets a page
+// with 403. Anyone can write such a URL, so that is not logged as an error.
 func TestStepUp_NotSignedIn(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -214,7 +214,7 @@ func TestStepUp_NotSignedIn(t *testing.T) {
 			t.Errorf("%s, unmet: got %q, handler called %d times; want no error logged, and one refusal", row.page, logged, a.insideCalls())
 		}
 	}
-	// A session that has begun meanwhile is not replaced by one that falls short.
+	// A session that has begun meanwhile is not replaced by one that does not meet it.
 	for _, other := range []signintest.User{signintest.Alice(), signintest.Bob()} {
 		a := stepUpApp(t, with{})
 		b := a.browser()
@@ -244,6 +244,6 @@ func TestStepUp_BrokenStore(t *testing.T) {
 	fail("store new once")
 	b.get("/sign-in?max_age=60").untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
 	if n := len(a.provider.AuthorizationRequests()); n != asked || b.who() != signintest.Alice().Subject {
-		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice still", n, b.who(), asked)
+		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice", n, b.who(), asked)
 	}
 }

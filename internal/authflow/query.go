@@ -38,7 +38,7 @@ func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Reque
 // https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin
 func (c *Client) initiated(q url.Values, req *Request, tx *Transaction) error {
 	if iss := q["iss"]; len(iss) != 1 || iss[0] != c.Issuer {
-		return errors.New("signin: a sign-in of another issuer was to be started")
+		return errors.New("signin: iss is not this provider's issuer, or is there twice")
 	}
 	if path, err := c.ReturnTo.URL(q.Get("target_link_uri")); err == nil {
 		tx.ReturnTo = path

@@ -141,9 +141,9 @@ var asked = []struct {
 		route: request{LoginHint: "lee"}, want: request{LoginHint: "lee"}},
 	{name: "a provider's hint, and a magic link", query: "login_hint=kim" + byIssuer,
 		route: request{OneTimeToken: "t", OneTimeEmail: "a@b.c"}, want: request{OneTimeToken: "t", OneTimeEmail: "a@b.c"}},
-	{name: "another issuer's start", query: "iss=https://evil.test", wrong: "a sign-in of another issuer"},
-	{name: "an issuer that is empty", query: "iss=", wrong: "a sign-in of another issuer"},
-	{name: "two issuers", query: byIssuer + byIssuer, wrong: "a sign-in of another issuer"},
+	{name: "another issuer", query: "iss=https://evil.test", wrong: "iss is not this provider's"},
+	{name: "an empty issuer", query: "iss=", wrong: "iss is not this provider's"},
+	{name: "two issuers", query: byIssuer + byIssuer, wrong: "iss is not this provider's"},
 
 	{name: "a maximum age", query: "max_age=60", want: request{Prompt: []string{"login"}}, asked: minute},
 	{name: "a maximum age of zero", query: "max_age=0", want: request{Prompt: []string{"login"}}, asked: zero},

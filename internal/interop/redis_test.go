@@ -22,7 +22,7 @@ import (
 )
 
 // A redisServer is a redis-server on a free port of 127.0.0.1. When it ends,
-// its data are lost.
+// its data is lost.
 type redisServer struct {
 	t       testing.TB
 	addr    string

@@ -159,8 +159,8 @@ func TestLoad_SavedAndStoreFails(t *testing.T) {
 	}
 }
 
-// A callback asks so whether what it was granted may be given back. What it cannot
-// know counts as live.
+// A callback asks Live whether it may revoke its grant. What it cannot know counts as
+// live.
 func TestLive(t *testing.T) {
 	for _, c := range []struct {
 		name    string

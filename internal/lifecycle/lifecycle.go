@@ -256,7 +256,7 @@ func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Sessi
 // Start makes s the browser's session, and then ends the one that the browser
 // presented; if Start fails before that, the old one is left as it is. began is when
 // the sign-in began. ErrEnded means that the person's sessions were ended meanwhile.
-// If Start fails, the caller gives back what was granted.
+// If Start fails, the caller revokes what was granted.
 func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time) error {
 	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
 	person, err := l.State.Person(ctx, subject)

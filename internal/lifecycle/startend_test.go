@@ -104,8 +104,8 @@ func TestStart(t *testing.T) {
 }
 
 // EndSessions and logout tokens end sign-ins that are under way, and not those
-// that begin later. What was granted to one that is refused is not given back: the grant
-// may be that of a later one.
+// that begin later. The grant of a sign-in that is refused is not revoked here, since a
+// later one may share it.
 func TestStart_EndedMeanwhile(t *testing.T) {
 	endPerson := func(t *testing.T, w *world) { noError(t, w.State.EndPerson(context.Background(), "u1")) }
 	logoutToken := func(ago time.Duration) func(*testing.T, *world) {

@@ -61,7 +61,7 @@ type answer struct {
 	body      []byte
 }
 
-// ok reports whether the status is one of success.
+// ok reports whether the status is 2xx.
 func (a answer) ok() bool { return a.status/100 == 2 }
 
 // do sends a request for JSON. It returns an error if the request fails, and

@@ -491,7 +491,7 @@ func (st *stage) twoLeases() bool {
 	return false
 }
 
-// check is what must hold after each order.
+// check checks what must hold after each order.
 func (st *stage) check() {
 	st.t.Helper()
 	for _, r := range st.requests {
@@ -526,7 +526,7 @@ func (st *stage) written() (all []*ending) {
 	return all
 }
 
-// checkSent is what must hold for all token requests: a refresh token is used
+// checkSent checks what must hold for all token requests: a refresh token is used
 // once, and no two are used at once.
 func (st *stage) checkSent() {
 	st.t.Helper()
@@ -542,7 +542,7 @@ func (st *stage) checkSent() {
 	}
 }
 
-// checkParty is what must hold for one request.
+// checkParty checks what must hold for one request.
 func (st *stage) checkParty(r *requesting) {
 	st.t.Helper()
 	isFetch := r.audience != ""
@@ -611,7 +611,7 @@ func (st *stage) checkSignIn(e *ending) {
 	}
 }
 
-// checkGoesOn is what must hold after an order without an end.
+// checkGoesOn checks what must hold after an order without an end.
 func (st *stage) checkGoesOn() {
 	st.t.Helper()
 	if st.asked > 0 && len(st.w.sent) != st.asked {
@@ -645,12 +645,12 @@ func (st *stage) handedOut() []*session.Session {
 	return all
 }
 
-// checkReached is what must hold for each cookie: it leads to the newest
-// generation, whatever the hint says.
+// checkReached checks that each cookie leads to the newest generation, whatever the
+// hint says.
 func (st *stage) checkReached() {
 	st.t.Helper()
 	if st.budget.faults > 0 && st.w.standing(st.t, st.cookies[0]).Ended != 0 {
-		return // what could not be written before the end is given back
+		return // what could not be written before the end is revoked
 	}
 	group, cookies := st.w.replica(), st.handedOut()
 	newest, _ := group.Last(st.t.Context(), st.cookies[0])
@@ -677,7 +677,7 @@ func (st *stage) checkReached() {
 	}
 }
 
-// checkEnded is what must hold once an end has been reported as written.
+// checkEnded checks what must hold once an end has been reported as written.
 func (st *stage) checkEnded() {
 	st.t.Helper()
 	if got := st.w.standing(st.t, st.cookies[0]); got.Ended == 0 {
@@ -699,7 +699,7 @@ func (st *stage) checkEnded() {
 	}
 }
 
-// checkRevoked is what must hold once a sign-out has been reported as written:
+// checkRevoked checks what must hold once a sign-out has been reported as written:
 // what was received for the session is revoked. Where it had ended otherwise
 // before, what a request received then is not.
 func (st *stage) checkRevoked() {

@@ -189,11 +189,11 @@ func (src *Source) Fetch(ctx context.Context, s *session.Session, audience sessi
 	return token, &next, nil
 }
 
-// MayRevoke reports whether what a sign-in that failed was granted may be given back:
-// not if a session may rest on the same grant, which would end with it. live is the
-// session that the browser presents, nil for none, and subject whom the sign-in's ID
-// token is about, empty if that was not verified: then it may be anyone. At Logto all
-// sessions of a browser share one grant, also those that the browser does not present.
+// MayRevoke reports whether the grant of a sign-in that failed may be revoked: not if
+// another session may rest on it, and would end with it. live is the session that the
+// browser presents, or nil. subject is the sub of the sign-in's ID token, or empty if
+// the token was not verified, and may be about anyone. At Logto all sessions of a
+// browser share one grant, even those that the browser does not present.
 func (src *Source) MayRevoke(live *session.Session, subject string) bool {
 	switch {
 	case src.Logto:

@@ -21,7 +21,7 @@ type session struct {
 	from, by            time.Time // the sign-in began between these
 	issued, authTime    int64     // of the sign-in's ID token
 	cookies             []*cookie // the oldest first
-	made                time.Time // when there was the first cookie
+	made                time.Time // when its first cookie was set
 
 	newest      string               // refresh token
 	spent       map[string]bool      // refresh tokens that were rotated away
@@ -77,7 +77,7 @@ func (l *logout) ends(s *session) bool {
 	return l.names(s) && (s.issued <= l.issued || s.issued <= l.issued+10 && s.authTime <= l.issued)
 }
 
-// ledger notes what happens, and the violations of what must hold.
+// ledger notes what happens, and what should not have happened.
 type ledger struct {
 	kind
 	mu           sync.Mutex // guards what follows
@@ -113,12 +113,12 @@ func (l *ledger) violation(format string, args ...any) {
 	l.violations = append(l.violations, fmt.Sprintf(format, args...))
 }
 
-// violated is violation for callers that do not hold l.mu.
+// violated calls violation with l.mu held.
 func (l *ledger) violated(format string, args ...any) {
 	l.locked(func() { l.violation(format, args...) })
 }
 
-// unlessExplained is violated, unless a fault or a new key explains it.
+// unlessExplained notes a violation unless a fault or a new key explains it.
 func (l *ledger) unlessExplained(format string, args ...any) {
 	l.locked(func() {
 		if !l.faulty && !l.keyIsNew {
@@ -208,7 +208,7 @@ func (l *ledger) hasEnded(s *session) string {
 		case o.done.IsZero():
 		case o.issued != 0 && s.issued != 0 && o.ends(s):
 			return loggedOut
-		// A sign-in that is under way may have the number that is written last.
+		// A sign-in under way may note the number that EndSessions has just written.
 		case o.issued == 0 && o.names(s) && !s.made.IsZero() && s.made.Before(o.begun):
 			return endedAll
 		}
@@ -484,7 +484,7 @@ type claims struct {
 	AuthTime        int64 `json:"auth_time"`
 }
 
-// claimsOf returns the claims of a JWT, and none of another token.
+// claimsOf returns the claims of a token, or none if it is not a JWT.
 func claimsOf(token string) (c claims) {
 	if parts := strings.Split(token, "."); len(parts) == 3 {
 		raw, _ := base64.RawURLEncoding.DecodeString(parts[1])

@@ -13,8 +13,8 @@ import (
 )
 
 // A redisServer is the Redis that the replicas share. It writes each command to
-// disk before it answers, so that it loses data only when the soak deletes
-// them. Only one goroutine may use it at a time.
+// disk before it answers, so that data is lost only when the soak deletes
+// it. Only one goroutine may use it at a time.
 type redisServer struct {
 	addr    string
 	data    string // its directory
@@ -54,7 +54,7 @@ func (s *redisServer) start() error {
 	return err
 }
 
-// kill ends the server as a power cut does. Its data stay.
+// kill ends the server as a power cut does. Its data stays.
 func (s *redisServer) kill() {
 	if s.process != nil {
 		s.process.kill()
