@@ -109,7 +109,7 @@ func ExampleEnterpriseSSO() {
 	mux.HandleFunc("/sso", func(w http.ResponseWriter, r *http.Request) {
 		location, err := auth.BeginSignIn(w, r,
 			signin.EnterpriseSSO(r.FormValue("ssoConnectorId")),
-			signin.Prompt("login")) // or Logto goes on with the user who is signed in there
+			signin.Prompt("login")) // otherwise Logto goes on with the user who is signed in there
 		if err != nil {
 			http.Error(w, "This link does not work.", http.StatusBadRequest)
 			return

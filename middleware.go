@@ -90,8 +90,8 @@ type Config struct {
 	// except on loopback. For any other provider, set Issuer instead; to set both
 	// is a mistake.
 	LogtoEndpoint string
-	// Issuer is a provider's issuer identifier, to the byte as its discovery
-	// document states it (OpenID Connect Discovery 1.0, section 4.3). It needs
+	// Issuer is a provider's issuer identifier, exactly as its discovery document
+	// states it (OpenID Connect Discovery 1.0, section 4.3). It needs
 	// https, except on localhost, 127.0.0.0/8 and ::1.
 	Issuer string
 	// ClientID and ClientSecret are what the provider calls this application:
@@ -139,14 +139,14 @@ type Config struct {
 	SignInOptions []SignInOption
 	// MergeUserInfo fetches the userinfo endpoint at each sign-in and refresh,
 	// one request each, and adds what the ID token lacks to the claims. A
-	// sign-in fails if it fails; a refresh keeps the claims that there are.
+	// sign-in fails if it fails; a refresh then keeps the claims it had.
 	MergeUserInfo bool
 
 	// Store keeps the sealed sessions. Default: cookies, of about 1 KB in all,
 	// which is enough for nearly every application. A server-side store is for
 	// tokens that do not fit 6 KB of cookies: hundreds of roles, or large JWT
-	// access tokens. Any store for gorilla/sessions will do that keeps the ID which
-	// it has given a session; [Auth.Diagnose] finds out.
+	// access tokens. Any store for gorilla/sessions will do if it keeps the ID that
+	// it has given a session; [Auth.Diagnose] finds out whether it does.
 	Store sessions.Store
 	// Shared keeps what all replicas of the application must know. Default: memory
 	// of this process, which suits one process only. When the process ends, its

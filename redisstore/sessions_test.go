@@ -91,8 +91,8 @@ func (s system) keysUnder(prefix string) []string {
 	return slices.DeleteFunc(s.keys(), func(key string) bool { return !strings.HasPrefix(key, prefix) })
 }
 
-// sessionsContract is what gorilla's sessions.Store promises, and what
-// applications rely on.
+// sessionsContract tests what gorilla's sessions.Store promises and applications
+// rely on.
 func sessionsContract(t *testing.T, s system) {
 	t.Run("a session's life", func(t *testing.T) { sessionLife(t, s) })
 	t.Run("lifetimes and cookies", func(t *testing.T) { sessionCookies(t, s) })
@@ -183,7 +183,7 @@ func sessionCookies(t *testing.T, system system) {
 	}
 }
 
-// Row 5.1 of CONFORMANCE.md, and anything else that an attacker may put into a
+// Row 5.1 of docs/conformance.md, and anything else that an attacker may put into a
 // cookie.
 func noSessions(t *testing.T, system system) {
 	s, prefix := system.freshStore()

@@ -239,7 +239,7 @@ func (p *Provider) tooOld(s *session, params url.Values) bool {
 }
 
 // acrFor returns the first class of authentication that params ask for and this
-// provider knows. acr_values is in the order of preference.
+// provider knows. acr_values is in order of preference.
 // https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 func (p *Provider) acrFor(params url.Values) string {
 	for _, value := range strings.Fields(params.Get("acr_values")) {
@@ -294,12 +294,12 @@ func (p *Provider) codeFor(s *session, params url.Values) url.Values {
 	return url.Values{"code": {value}}
 }
 
-// response is e as parameters of an authorization response.
+// response returns e as parameters of an authorization response.
 func (e *oauthError) response() url.Values {
 	return url.Values{"error": {e.code}, "error_description": {e.description}}
 }
 
-// respond sends answer to the client's redirect URI, errors too, always with
+// respond sends answer, which may be an error, to the client's redirect URI, and adds
 // the issuer. https://www.rfc-editor.org/rfc/rfc9207#section-2
 func (p *Provider) respond(w http.ResponseWriter, r *http.Request, params, answer url.Values) {
 	if state := params.Get("state"); state != "" {

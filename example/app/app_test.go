@@ -30,7 +30,7 @@ type running struct {
 	endAPI   func()
 }
 
-// application has no API if resource is empty.
+// application starts an application, without an API if resource is empty.
 func application(t *testing.T, resource string) *running {
 	t.Helper()
 	a := &running{settings: &Settings{APIResource: resource, providerAddr: "127.0.0.1:0"}}
@@ -127,8 +127,8 @@ func (a *running) browserOf(t *testing.T, user signintest.User) *http.Client {
 	return client
 }
 
-// browserBefore returns a browser in which Alice has signed in, without a word of the
-// provider when that was: she has to confirm who she is, as after some time.
+// browserBefore returns a browser in which Alice has signed in, at a time that the
+// provider did not state. So she has to confirm who she is, as if that were long ago.
 func (a *running) browserBefore(t *testing.T) *http.Client {
 	t.Helper()
 	a.provider.Inject(faults.IDTokenAuthTimeMissing)

@@ -49,7 +49,7 @@ func newMint(t *testing.T, o with) *mint {
 	return m
 }
 
-// token returns an Authorization header with a token of Carol, who has the scope read.
+// token returns an Authorization header with a token of Carol, who has the scope "read".
 // The further claims are added to the usual ones, or replace them.
 func (m *mint) token(further map[string]any) string {
 	m.t.Helper()

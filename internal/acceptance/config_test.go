@@ -173,7 +173,7 @@ func TestNew_ConfigChangedAfterwards(t *testing.T) {
 func TestConfig_Defaults(t *testing.T) {
 	t.Parallel()
 	for life, config := range map[time.Duration]func(*signin.Config){
-		24 * time.Hour:      nil, // if it is not used
+		24 * time.Hour:      nil, // the idle time-out ends it first
 		14 * 24 * time.Hour: func(c *signin.Config) { c.IdleTimeout = 1000 * time.Hour },
 	} {
 		b := newApp(t, with{config: config}).signedIn(signintest.Alice())

@@ -12,7 +12,7 @@ import (
 )
 
 // inputs are the ways to say where a sign-in leads. Each returns the path at which the
-// sign-in begins, or "" if none does, and its options.
+// sign-in begins, or "" if no sign-in begins, and its options.
 var inputs = []struct {
 	name  string
 	url   bool // it takes URLs, and not paths

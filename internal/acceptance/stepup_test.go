@@ -182,7 +182,7 @@ func TestStepUp_DemandThatIsMet(t *testing.T) {
 }
 
 // A guard's demand is part of the first sign-in, so that a password is typed once. If
-// the provider does not meet it, the person is signed in all the same, and gets a page
+// the provider does not meet it, the person is signed in nevertheless, and gets a page
 // with 403. Anyone can write such a URL, so that is not logged as an error.
 func TestStepUp_NotSignedIn(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ const b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+
 // maxHeader is how long the header's value may be. A longer one is not read: the
 // token would be too long, or behind spaces that no client sends.
 const (
-	maxToken  = 32 << 10 // more takes longer to parse than many signatures to check
+	maxToken  = 32 << 10 // parsing a longer token takes longer than checking many signatures
 	maxHeader = len(scheme+" ") + maxToken
 )
 

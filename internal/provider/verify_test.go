@@ -37,9 +37,9 @@ var verifications = []verification{
 	}},
 }
 
-// A token that breaks a rule is Rejected. One by an unknown key is not while the
-// keys may not be fetched: a bearer is told so, and the provider's own tokens wait
-// for the next fetch.
+// A token that breaks a rule is Rejected. While the keys may not be fetched again, an
+// access token signed with an unknown key is Unavailable instead, and the provider's
+// own tokens wait for the next fetch.
 func TestVerify_GoodAndBadTokens(t *testing.T) {
 	t.Parallel()
 	for _, v := range verifications {
@@ -77,7 +77,7 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 	}
 }
 
-// Anyone may send logout tokens by unknown keys. Only so many of them wait.
+// Anyone can send logout tokens signed with unknown keys. At most 1,000 of them wait.
 func TestVerify_ManyLogoutTokensByUnknownKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -43,7 +43,7 @@ const (
 	// Navigation is a person who opens a page. Only this kind may begin a sign-in.
 	Navigation
 	// Form is a person who sends a form. The form cannot be sent again after a
-	// sign-in, so a page has to explain.
+	// sign-in, so a page has to say that.
 	Form
 	// HTMX is a request of htmx, boosted links included. htmx follows HX-Redirect
 	// with the whole page (https://htmx.org/headers/hx-redirect/). It follows
@@ -160,7 +160,7 @@ func upgrade(h http.Header) bool {
 
 // accepts reports whether the sender accepts HTML and event streams by their names
 // (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1). Wildcards do not count,
-// since every program sends "*/*". The first element of a name decides.
+// since every program sends "*/*". Of two elements for one type, the first decides.
 func accepts(h http.Header) (html, stream bool) {
 	quotes := false
 	var htmlSeen, streamSeen bool
@@ -248,7 +248,7 @@ func tooLarge(lines []string) bool {
 	return count > maxElements
 }
 
-// elements are those of a header: its lines are split at their commas
+// elements iterates over a header: its lines are split at their commas
 // (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1), and empty elements are left
 // out. Quoted strings are split as well; no browser sends any in the headers that
 // are read here.
@@ -281,7 +281,7 @@ func (e *elements) next() bool {
 	return false
 }
 
-// has reports whether a header has a value. One that is too large has.
+// has reports whether a header has a value. It is true for one that is too large.
 func has(h http.Header, name string) bool {
 	e := read(h, name)
 	return e.next() || e.large
@@ -298,8 +298,8 @@ func single(h http.Header, name string) string {
 	return ""
 }
 
-// contains reports whether a header has an element of some kind. One that is too
-// large may have any.
+// contains reports whether a header has an element of some kind. It is true for a
+// header that is too large.
 func contains(h http.Header, name string, kind func(element string) bool) bool {
 	e := read(h, name)
 	for e.next() {

@@ -41,9 +41,9 @@ func NewID() (id ID) {
 	return id
 }
 
-// Number tells the sessions of a person that began before all of them were ended
-// from those that began later. The zero Number is that of a person whose sessions
-// were never ended.
+// Number changes when all sessions of a person are ended, so that those that began
+// before can be told from later ones. The zero Number is that of a person whose
+// sessions were never ended.
 type Number [8]byte
 
 // Session is what a session keeps. Times are kept in seconds.

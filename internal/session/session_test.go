@@ -128,7 +128,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// A refresh token whose provider has not answered since the access token expired.
+// The provider has not answered a refresh since the access token expired.
 func TestLimits_Adrift(t *testing.T) {
 	expiry := time.Unix(1_700_000_000, 0)
 	l := session.Limits{Offline: 8 * time.Hour}
@@ -279,8 +279,8 @@ func TestDecode_Malformed(t *testing.T) {
 	for n := range b {
 		refused[strconv.Itoa(n)+" bytes of it"] = b[:n]
 	}
-	// The places of claims are behind version, flags, ID, Number, and seven numbers
-	// of these lengths.
+	// The places of claims come after version, flags, ID, Number, and seven numbers of
+	// these lengths.
 	places := 2 + len(session.ID{}) + len(session.Number{}) + 5 + 1 + 2 + 2 + 1 + 2 + 2
 	for name, change := range map[string][]byte{
 		"a claim before the beginning":    {1, 1},

@@ -52,8 +52,8 @@ func TestStore_GorillaStores(t *testing.T) {
 			next.RefreshToken = "later"
 			had = save(t, v, next, false, had...)
 			wantSession(t, v, next, had...)
-			// Of two cookies neither is read, but the session that the store finds is
-			// deleted.
+			// If there are two cookies, neither is read, but the session that the store
+			// finds is deleted.
 			wantRemoved(t, v, had[0]+"; "+name+"=planted")
 			wantRemoved(t, v, had...) // which may not be there any more
 			wantRemoved(t, v, name+"=forged")
@@ -173,7 +173,7 @@ func TestStore_Broken(t *testing.T) {
 		name  string
 		store *faulty
 		fails string // of Load, Save, Forget, Check
-		saves int    // with Load, twice
+		saves int    // made by two calls of Load
 	}{
 		{"it works", &faulty{}, "", 0},
 		{"New fails", &faulty{newErr: errBroken}, "Load Save Forget Check", 0},
@@ -283,7 +283,7 @@ func TestLoad_OneTextForASession(t *testing.T) {
 	for size := range 3 {
 		had := save(t, v, sized(50, 96, 20+size), true)
 		_, id, _ := strings.Cut(had[0], "=")
-		value := store.kept[id]["signin"].(string) // some stores keep JSON
+		value := store.kept[id]["signin"].(string) // not []byte, since some stores keep JSON
 		check := func(text string) {
 			t.Helper()
 			store.kept[id] = map[any]any{"signin": text}

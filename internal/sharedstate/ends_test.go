@@ -45,7 +45,7 @@ func TestEndSession_Reasons(t *testing.T) {
 	}
 }
 
-// What says most of a session's end is told, whatever else has ended it.
+// If several things have ended a session, the most specific one is reported.
 func TestLook_SeveralEnds(t *testing.T) {
 	for name, row := range map[string]struct {
 		ends []func(st *sharedstate.State, v *session.Session) error
@@ -479,6 +479,6 @@ func TestEndByProvider_OneOfTwoFails(t *testing.T) {
 	}
 	wantEnded(t, "the session without sid", st, with(t, withoutID), sharedstate.ByProvider)
 	if got := len(s.keys("e")) + len(s.keys("x")); got != 2 {
-		t.Errorf("got %d entries; want two ends, and the lease given back", got)
+		t.Errorf("got %d entries; want two ends, and the lease released", got)
 	}
 }

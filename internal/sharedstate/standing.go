@@ -31,7 +31,7 @@ func (st *State) look(ctx context.Context, s *session.Session, other []string) (
 	space := st.spaces.Get().(*[]string)
 	names := st.namer.deciding((*space)[:0], s)
 	defer func() {
-		clear(names) // each keeps the whole string alive
+		clear(names) // each name keeps a whole string alive
 		*space = names[:0]
 		st.spaces.Put(space)
 	}()
@@ -91,7 +91,7 @@ func (st *State) judge(s *session.Session, names []string, values [][]byte) (sta
 	switch {
 	case err != nil:
 		return Standing{}, err
-	case standing.Ended != 0: // the session's own end says most
+	case standing.Ended != 0: // the session's own end takes precedence
 	case len(numbers) > 0 && number != s.Number:
 		standing.Ended = ByApplication
 	case byProvider:

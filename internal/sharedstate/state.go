@@ -44,14 +44,14 @@ type Config struct {
 	Issuer, Client string
 	// Base is the BaseURL of the application: see Kind.everywhere.
 	Base string
-	// TTL is how long an entry that ends or moves on a session is kept: as long as
-	// any cookie of that session can still be of use.
+	// TTL is how long an end, mark or successor of a session is kept: as long as any
+	// cookie of that session can still be of use.
 	TTL time.Duration
 	// PersonTTL is how long an end of all sessions of a person is kept: as long as
 	// any session lives.
 	PersonTTL time.Duration
 	// SinceTTL is how long the time of such an end is kept: as long as a sign-in may
-	// take. A clock that is ahead refuses sign-ins for no longer.
+	// take. A clock that is ahead makes sign-ins fail for at most that long.
 	SinceTTL time.Duration
 	Now      func() time.Time
 }
@@ -63,7 +63,7 @@ type State struct {
 	namer  namer
 	values *seal.Ring
 
-	spaces sync.Pool // for the names of what decides about a session
+	spaces sync.Pool // for the names of the entries that decide about a session
 }
 
 // New returns the State of one client at one issuer.
@@ -141,8 +141,8 @@ func (st *State) set(ctx context.Context, doing string, names []string, plain []
 
 // add writes an entry unless it exists, and reports whether it wrote it.
 //
-// While Config.Keys are rotated, replicas have other keys or another order, and two
-// of them may add the same entry at once. So it is added under all of its
+// While Config.Keys are rotated, replicas have different keys, or the same in a
+// different order, and two of them may add the same entry at once. So it is added under all of its
 // names, in an order that is the same everywhere: of two replicas that have a key
 // in common, one fails at the first name that both have.
 func (st *State) add(ctx context.Context, doing string, names []string, plain []byte, ttl time.Duration) (bool, error) {
@@ -191,7 +191,7 @@ func (st *State) Check(ctx context.Context) error {
 		return errors.New("signin: shared state does not give back what was written to it")
 	}
 	if plain, err := st.open(found[0]); err != nil || !bytes.Equal(plain, probe) {
-		return errors.New("signin: shared state does not give back what was written to it, but something else")
+		return errors.New("signin: shared state gives back something other than what was written to it")
 	}
 	return st.remove(ctx, "deleting from", names)
 }
