@@ -384,8 +384,8 @@ type route struct {
 	base    string // of the application
 }
 
-// routes are those of an application, with requests as a browser or a program sends
-// them.
+// routes returns the routes of an application, with requests as a browser or a program
+// sends them.
 func routes(t testing.TB) []route {
 	o := openSession(t, "")
 	base := strings.TrimSuffix(o.request.URL.String(), "/")

@@ -136,7 +136,7 @@ func ExampleConfig_pages() {
 	cfg.Pages = func(w http.ResponseWriter, r *http.Request, p *signin.Page) {
 		if ko, ok := korean[p.Code]; ok && strings.HasPrefix(r.Header.Get("Accept-Language"), "ko") { // or golang.org/x/text/language
 			p.Language, p.Title, p.Text = "ko", ko.Title, ko.Text
-			p.Actions[0].Text = ko.Actions[0].Text // the main one: where it leads stays
+			p.Actions[0].Text = ko.Actions[0].Text // the main one; it still leads to the same place
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // no other site frames the sign-out button

@@ -104,7 +104,7 @@ func TestRun_ProviderForTests(t *testing.T) {
 	}
 	resp.Body.Close()
 	if at := resp.Request.URL; !strings.Contains(p.stdout.String(), "http://"+at.Host) || at.Path != "/sign-in" {
-		t.Fatalf("sign-in: got to %s; want to the provider in %q", at, p.stdout)
+		t.Fatalf("sign-in: got to %s; want the provider's address in %q", at, p.stdout)
 	}
 	resp, err = c.PostForm(resp.Request.URL.String(), url.Values{"user": {signintest.Alice().Subject}})
 	wantPage(t, resp, err, "Hello, Alice Example")
@@ -151,7 +151,7 @@ func TestRun_Logto(t *testing.T) {
 	}
 }
 
-// What each mistake is, packages app and settings know.
+// Packages app and settings test which mistakes there are.
 func TestRun_Errors(t *testing.T) {
 	t.Parallel()
 	closed, w := io.Pipe()
@@ -171,7 +171,7 @@ func TestRun_Errors(t *testing.T) {
 		{"an address for the provider that it cannot take", []string{"-provider-addr", "127.0.0.1:99999"}, nil, io.Discard,
 			"listen tcp: address 99999: invalid port; choose another address with -provider-addr"},
 		{"stdout is closed", nil, nil, w, "io: read/write on closed pipe"},
-		{"stdout is closed to the help", []string{"-help"}, nil, w, "io: read/write on closed pipe"},
+		{"stdout is closed, with -help", []string{"-help"}, nil, w, "io: read/write on closed pipe"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

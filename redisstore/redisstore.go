@@ -14,9 +14,9 @@
 //	})
 //
 // The client may be one of a single node, of Sentinel or of a Cluster. Several
-// applications may use one Redis, even with one prefix: the keys are hashes
-// with a secret that is made of Config.Keys, issuer and client, or of random
-// values.
+// applications may use one Redis, even with one prefix: the keys are hashes,
+// either of random values or with a secret derived from Config.Keys, issuer and
+// client.
 //
 // # What the server needs
 //
@@ -40,8 +40,8 @@
 //
 // Options of the client may need more: DB needs +select, and ClientName needs
 // +client|setname. The server may refuse whatever else the client sends;
-// +client|setinfo, which Redis has since 7.2, keeps these refusals out of ACL
-// LOG.
+// +client|setinfo, which Redis has had since 7.2, keeps these refusals out of
+// ACL LOG.
 //
 // # What a failover can lose
 //
@@ -59,7 +59,7 @@
 //   - a lease: two replicas may use one refresh token at once. Providers that
 //     tolerate no reuse end the session.
 //   - in a Cluster, the successor of a session but not the mark before it, which
-//     is on another node: a cookie from before that leads nowhere, and its
+//     is on another node: a cookie of an earlier generation leads nowhere, and its
 //     browser has to sign in again.
 //   - a session of [Sessions] that had just begun: its owner signs in again.
 //

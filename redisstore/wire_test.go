@@ -25,7 +25,7 @@ type wire struct {
 	lose func(sent []byte) bool
 	// see, if set, is called before anything is sent.
 	see func(sent []byte)
-	// hold, if set, is waited for before anything is read.
+	// Nothing is read until hold is closed, if it is set.
 	hold chan struct{}
 	// alter changes what has been read, in place.
 	alter func(read []byte)
@@ -125,7 +125,7 @@ func first(condition func([]byte) bool) (*wire, *atomic.Int32) {
 }
 
 // The client sends a command again if its answer has not arrived. Add must then
-// see that the value that is there is what its first try has written.
+// recognize the value that its first try has written.
 func TestAdd_AnswerIsLost(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)

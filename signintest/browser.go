@@ -173,8 +173,8 @@ func asNavigation(r *http.Request) *http.Request {
 }
 
 // site returns the Sec-Fetch-Site of a request. A navigation starts at the
-// address bar or, for a form, at a page of the same origin; after redirects the
-// value is that of the most distant site so far.
+// address bar or, for a form, at a page of the same origin; after redirects it
+// is the value for the most distant site so far.
 func site(r *http.Request) string {
 	if r.Response == nil {
 		if r.Method == http.MethodGet {

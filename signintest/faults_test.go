@@ -17,8 +17,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-// What each fault changes is tested in package faults. Here, each kind of
-// effect reaches the client, and ends with Clear.
+// Package faults tests what each fault changes. This tests that each kind of effect
+// reaches the client, and ends with Clear.
 func TestInject_EachKindOfEffect(t *testing.T) {
 	t.Parallel()
 	bob := signintest.Bob()
@@ -124,7 +124,7 @@ func TestInject_KeysThatSign(t *testing.T) {
 	}
 }
 
-// What the documentation of each exported fault says comes of it.
+// Each exported fault has the outcome that its documentation describes.
 func TestInject_OutcomeInAnApplication(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

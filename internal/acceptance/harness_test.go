@@ -17,7 +17,7 @@
 //   - [fragile], an application whose session store and shared state fail on
 //     demand; [flaky] and [forgetful] are such a store and such shared state
 //
-// What else tests of sessions and tokens need is in fixtures_test.go.
+// More helpers for tests of sessions and tokens are in fixtures_test.go.
 package acceptance_test
 
 import (
@@ -515,7 +515,7 @@ func (a answer) want(t *testing.T, status int, location string) {
 	}
 }
 
-// titles are those of the pages for the codes that tests ask for.
+// titles has the titles of the pages for the codes that tests ask for.
 var titles = map[signin.Code]string{
 	signin.ErrNotSignedIn:           "Please sign in",
 	signin.ErrMethodNotAllowed:      "This page does not work that way",

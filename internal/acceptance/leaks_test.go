@@ -182,7 +182,7 @@ func unpacked(text string, layers int) []string {
 	return all
 }
 
-// A finder looks for many texts at once. Its keys are how they begin.
+// A finder looks for many texts at once. Its keys are their first characters.
 type finder map[string][]string
 
 // opening is the length of a finder's keys. No secret is shorter.

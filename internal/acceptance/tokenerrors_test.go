@@ -163,7 +163,8 @@ func TestAccessToken_OwnWhileTheProviderIsInTrouble(t *testing.T) {
 	})
 }
 
-// What fails in shared state is not the provider's, and not the caller's who waits.
+// A failure of shared state is reported as such, and not as one of the provider or of
+// the caller.
 func TestAccessToken_SharedStateBroken(t *testing.T) {
 	t.Parallel()
 	a, clock, shared := granting(t, nil)
@@ -175,7 +176,7 @@ func TestAccessToken_SharedStateBroken(t *testing.T) {
 			shared.before(func(string, string) error { return broken })
 			a.wantTokenError(t, name, ctx, signin.ErrSharedUnavailable, 0, signin.ForResource(apiA))
 		}
-		// An end by the provider that cannot be written is no end.
+		// If an end by the provider cannot be written, the session has not ended.
 		shared.failing(func(op string) bool { return op == "add e" })
 		a.provider.Suspend(signintest.Alice().Subject)
 		clock.add(time.Minute)

@@ -57,7 +57,7 @@ func TestDemand_AndOr(t *testing.T) {
 	}
 }
 
-// What a query asks for is asked besides. It takes nothing from the route's demand.
+// A query adds to the route's demand, and takes nothing from it.
 func TestDemand_Besides(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

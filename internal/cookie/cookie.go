@@ -10,8 +10,9 @@
 // Firefox keep 180 cookies of a domain and its subdomains, and proxies refuse such a
 // header, most of them at 8 KB. It is tempting to read its beginning. But a browser
 // sends first what another origin has set for a longer path. If our own cookie came
-// after the end, the planted one would be the only one of its name. Who can plant
-// that many cookies can sign people out, but that takes only one of the same name.
+// after the end, the planted one would be the only one of its name. An attacker
+// who can plant that many cookies can sign people out, but one cookie of the same
+// name is enough for that.
 package cookie
 
 import (
@@ -74,7 +75,7 @@ func Size(lines []string) int {
 // blanks are the characters that net/http cuts off around a pair and its name.
 const blanks = " \t\r\n"
 
-// pairs are those of a Cookie header.
+// pairs iterates over the pairs of a Cookie header.
 type pairs struct {
 	pair  string // the current one, without blanks before it
 	line  string // what is left of the current line
@@ -136,9 +137,9 @@ func (p *pairs) trimRight(s string) string {
 }
 
 // Scan calls found with each cookie of a Cookie header whose name begins with prefix,
-// which has no blanks and no "=", until it returns false. It does not allocate. It
-// returns false if the header turns out to be too large; then none of the cookies is
-// ours.
+// which has no blanks and no "=", until found returns false. It does not allocate.
+// Scan returns false if the header turns out to be too large; then none of the
+// cookies is ours.
 func Scan(lines []string, prefix string, found func(name, value string) bool) bool {
 	p := read(lines)
 	for p.next() {
@@ -166,8 +167,8 @@ func Only(lines []string, name string) (value string, ok bool) {
 	return value, whole && n == 1
 }
 
-// Has reports whether a request has a cookie of a name. It may have one if its Cookie
-// header is too large.
+// Has reports whether a request has a cookie of a name. It is true if the Cookie
+// header is too large to tell.
 func Has(lines []string, name string) bool {
 	has := false
 	whole := Scan(lines, name, func(found, _ string) bool {

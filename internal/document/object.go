@@ -74,7 +74,7 @@ func Parse(data []byte, exact ...string) (Object, error) {
 	return o, nil
 }
 
-// Fold maps all names that encoding/json takes for the same to one of them. A
+// Fold maps all names that encoding/json treats as equal to one of them. A
 // name of lower-case ASCII letters, as most are, is mapped to itself.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {

@@ -41,7 +41,7 @@ func Example_redistore() {
 	}}
 	store, err := redistore.NewRediStoreWithPool(pool, []byte(os.Getenv("STORE_KEY")))
 	if err != nil {
-		log.Fatal(err) // it asks Redis: your application does not start without
+		log.Fatal(err) // it asks Redis: your application does not start without it
 	}
 	store.SetMaxLength(64 << 10) // 4 KB otherwise
 	cfg.Store = store

@@ -235,7 +235,7 @@ func logoutTokenCases() []claimsCase {
 	return []claimsCase{
 		{name: "another audience after this client", changes: m{"aud": []string{clientID, "other"}}, why: "aud is"},
 		{name: "azp of another client", changes: m{"azp": "other"}, why: "azp is"},
-		{name: "8.3 no exp, as of Logto 1.37, Hydra and Glewlwyd", changes: m{"exp": nil}},
+		{name: "8.3 no exp, as from Logto 1.37, Hydra and Glewlwyd", changes: m{"exp": nil}},
 		{name: "8.3 no exp, and no iat", changes: m{"exp": nil, "iat": nil}, why: "iat is absent"},
 
 		{name: "8.3 no jti", changes: m{"jti": nil}, why: "jti is"},
@@ -366,8 +366,8 @@ func unmarkedCases() (cases []claimsCase) {
 	return cases
 }
 
-// TestVerifier_ClockSkew moves the clock between two seconds, where most claims
-// cannot follow it.
+// TestVerifier_ClockSkew also sets the clock between two seconds, since most claims
+// are whole seconds.
 func TestVerifier_ClockSkew(t *testing.T) {
 	t.Parallel()
 	offsets := func(k kind) map[string]map[int64]outcome {
@@ -456,7 +456,7 @@ func TestVerifier_ErrorsDoNotQuoteTokens(t *testing.T) {
 	}
 }
 
-// The audience of an access token is checked before anything of the token.
+// The audience of an access token is checked before anything in the token.
 func TestVerifier_AudienceThatIsNotAnAPI(t *testing.T) {
 	t.Parallel()
 	f := newFake()

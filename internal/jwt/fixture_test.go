@@ -212,7 +212,7 @@ func (k kind) payload(changes m) string {
 	return string(must(json.Marshal(claims)))
 }
 
-// header is that of a token by the key "ed", with more members.
+// header returns the header of a token by the key "ed", with more members.
 func (k kind) header(members string) string {
 	return fmt.Sprintf(`{"alg":"EdDSA","kid":"ed","typ":%q%s}`, k.typ, members)
 }

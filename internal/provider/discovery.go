@@ -47,8 +47,8 @@ type Metadata struct {
 	keys                      *jwt.KeySet
 }
 
-// Reach fetches the metadata, even if they are cached, and reports whether they
-// can be used. The other methods go on using the cached ones.
+// Reach fetches the metadata, even if it is cached, and reports whether it can be
+// used. The other methods go on using the cached metadata.
 func (c *Client) Reach(ctx context.Context) error {
 	_, err := c.discover(ctx)
 	return err

@@ -17,7 +17,7 @@ import (
 	"github.com/gosignin/signin/internal/provider"
 )
 
-// FuzzMetadata checks metadata that are accepted: they name the exact issuer,
+// FuzzMetadata checks metadata that is accepted: it names the exact issuer,
 // and each endpoint, as encoding/json and net/url read it, is an https URL, or
 // one of this machine if the issuer is. Errors about other metadata quote
 // nothing of them.

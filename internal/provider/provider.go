@@ -80,7 +80,7 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// staleWait is how long a caller waits for new metadata before the old are
+// staleWait is how long a caller waits for new metadata before the old is
 // used.
 const staleWait = 500 * time.Millisecond
 

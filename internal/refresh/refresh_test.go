@@ -58,7 +58,7 @@ func TestRefresh_DueAtOnce(t *testing.T) {
 	})
 }
 
-// What came of a flight is not the answer to everyone who waited for it.
+// The outcome of a flight is not the right answer for every caller that waited for it.
 func TestRefresh_FlightOfAnotherCaller(t *testing.T) {
 	for _, row := range []struct {
 		name      string

@@ -106,7 +106,7 @@ func FuzzParseClaims(f *testing.F) {
 		// But not over one that is signed.
 		{`{"sub":"u1","preferred_username":"signed"}`, `{"username":"evil"}`},
 		{`{"sub":"u1"}`, `{"username":"u","preferred_username":"p"}`},
-		// What was said of the sign-in, and what is said at a refresh.
+		// A refreshed token's claims about the sign-in, and those that were kept.
 		{`{"sid":"new","acr":"new"}`, `{"sid":"old","acr":null}`},
 		{`{"sid":"new","acr":"new"}`, `{"sid":1}`},
 		// Found by fuzzing.

@@ -43,8 +43,8 @@ func (s moving) Save(r *http.Request, w http.ResponseWriter, kept *sessions.Sess
 	return s.faulty.Save(r, w, kept)
 }
 
-// raw is what a store has for a browser, and put replaces it, as a person can do who
-// may read the store, and write to it.
+// raw returns what a store has for a browser, and put replaces it, as a person with
+// read and write access to the store can.
 func raw(t *testing.T, store sessions.Store, had string) string {
 	t.Helper()
 	kept, err := store.New(request(had), name)
@@ -103,7 +103,7 @@ func TestLoad_ValueMoved(t *testing.T) {
 	wantNone(t, over("of another kind", name, base), save(t, over("in memory", name, base), small(), true)...)
 }
 
-// A session is sealed for the ID that the store gives an empty one.
+// A store first gets an empty session, and the real one is sealed for its ID.
 func TestSave_PlaceOfASession(t *testing.T) {
 	t.Parallel()
 	store := newFaulty()

@@ -207,8 +207,8 @@ func TestMemory_Room(t *testing.T) {
 	}
 }
 
-// What has expired and is still held is as good as gone. A write drops more than
-// it adds, but does not pay for dropping all of it.
+// An entry that has expired counts as gone, even while it is still held. A write drops
+// more entries than it adds, but does not have to drop all of them.
 func TestMemory_ManyExpireTogether(t *testing.T) {
 	const n = 20_000
 	const most, early = n - n/8, n - n/8 - (n-n/8)/8

@@ -295,8 +295,8 @@ func sealed(t *testing.T, name string, plain []byte) []byte {
 	return ring.Box(name).Seal(nil, plain)
 }
 
-// What opens, but has not the form that this version writes, is broken as well: it is
-// not taken for something else.
+// A value that opens, but does not have the form that this version writes, is broken
+// as well: it is not taken for something else.
 func TestRead_ValueOfAnotherForm(t *testing.T) {
 	forms := [][]byte{{}, {1, 2, 3}, {0x80, 0x80}, bytes.Repeat([]byte{0xff}, 9), bytes.Repeat([]byte{1}, 300)}
 	for _, e := range everything() {

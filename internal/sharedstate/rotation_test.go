@@ -41,7 +41,7 @@ func pairs(f func(name string, a, b [][]byte)) {
 	}
 }
 
-// What one replica writes another reads, whichever of the two has been restarted.
+// Each replica reads what the other writes, whichever of the two has been restarted.
 func TestRotation_Read(t *testing.T) {
 	pairs(func(name string, a, b [][]byte) {
 		for _, e := range everything() {

@@ -80,7 +80,7 @@ func TestRefresh(t *testing.T) {
 }
 
 // The session ends, and what was received is revoked. Package jwt tests which ID
-// tokens are refused; these show what they are held to.
+// tokens are refused. These rows show which values they are compared with.
 func TestRefresh_AnotherPerson(t *testing.T) {
 	for name, row := range map[string]struct {
 		token, info object
@@ -149,7 +149,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		want   string // after
 		claims string // the name in the ID token
 	}{
-		{"keys cannot be had: new tokens, old claims", func(f *fake) { f.keys = 500 }, old, old, "Old"},
+		{"keys cannot be fetched: new tokens, old claims", func(f *fake) { f.keys = 500 }, old, old, "Old"},
 		{"no ID token, and userinfo fails: the claims stay", func(f *fake) {
 			f.answers(object{"id_token": nil})
 			f.info = reply{status: 500}
@@ -224,7 +224,7 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 			row.info["sub"] = "alice"
 		}
 		r := f.session(row.before, "")
-		for range 3 { // what was kept is elsewhere the second time
+		for range 3 { // the second time, the kept claims are in another place
 			next, err := s.Refresh(t.Context(), r)
 			wantNewTokens(t, row.name, next, err)
 			claims := claimsOf(t, next)
@@ -256,7 +256,7 @@ func TestRefresh_NonceIsRemembered(t *testing.T) {
 	next, err := s.Refresh(t.Context(), f.session(nil, ""))
 	wantNewTokens(t, "without a nonce", next, err)
 	plain, err := next.Append(nil)
-	kept := new(session.Session) // as it comes back from where it is kept
+	kept := new(session.Session) // as it is read back
 	if err := errors.Join(err, kept.Decode(plain)); err != nil {
 		t.Fatalf("got error %v; want none", err)
 	}

@@ -97,8 +97,8 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 
 // describe returns next with the claims of a refreshed ID token, if there is one,
 // and of userinfo. The error says which of these could not be fetched; then the
-// claims are those of s, as far as they may be. If it wraps [refresh.ErrFinal],
-// the answer is not to be believed, and the session is over.
+// claims of s stay, as far as they may. If the error wraps [refresh.ErrFinal], the
+// answer is not to be believed, and the session is over.
 func (src *Source) describe(ctx context.Context, s *session.Session, next session.Session, got *provider.Tokens) (session.Session, error) {
 	described := next
 	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
