@@ -23,8 +23,8 @@ var compiledExamples = []string{
 }
 
 // TestReadme checks that the README's snippets compile. The whole program is built. The
-// lines of every other snippet are in an Example: if a mark above the snippet names
-// one, in that.
+// lines of every other snippet must be in an Example, which a mark above the snippet
+// may name.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")

@@ -232,7 +232,7 @@ func TestEnds_ClocksOfReplicasDiffer(t *testing.T) {
 				if got := b.who(); got != "not signed in" {
 					t.Errorf("got %q; want the session ended", got)
 				}
-				clock.add(41 * time.Second) // for so long, a replica that is ahead refuses sign-ins
+				clock.add(41 * time.Second) // a replica that is ahead refuses sign-ins for that long
 				if got := a.signedIn(signintest.Alice()).who(); got != "alice0000001" {
 					t.Errorf("a sign-in afterwards: got %q; want Alice", got)
 				}

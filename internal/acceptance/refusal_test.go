@@ -78,8 +78,8 @@ func (a *app) wantShape(t *testing.T, w *httptest.ResponseRecorder, shape string
 	}
 }
 
-// Every refusal has the shape for its kind of request, whatever session that brings,
-// and not a byte of the protected handler (7.2). The redirect of a navigation is not
+// Every refusal has the shape for its kind of request, whatever session the request
+// brings, and not a byte of the protected handler's page (7.2). The redirect of a navigation is not
 // an event, since every visit begins with one.
 func TestRefusal_NotSignedIn(t *testing.T) {
 	t.Parallel()
@@ -114,7 +114,7 @@ func TestRefusal_NotSignedIn(t *testing.T) {
 						t.Errorf("events: got %q; want %d refusals", refused, want)
 					}
 					if g.calls > 0 || strings.Contains(w.Body.String(), "INSIDE") {
-						t.Fatalf("%s: got the protected handler called; want not a byte of it", around)
+						t.Fatalf("%s: got the protected handler called, or its page; want neither", around)
 					}
 				}
 			})
@@ -246,7 +246,7 @@ func TestRequire_NotMet(t *testing.T) {
 			got := b.get(row.path, row.accept)
 			got.want(t, row.status, row.location)
 			if g.calls != 0 || strings.Contains(got.body, "INSIDE") {
-				t.Errorf("protected handler: called %d times; want not a byte of it", g.calls)
+				t.Errorf("protected handler: called %d times; want none, and not a byte of its page", g.calls)
 			}
 			if now := b.cookies(); now != held || b.who() != signintest.Alice().Subject || a.provider.Stats().Authorizations != asked {
 				t.Error("got another session, or none, or a sign-in begun; want the session from before")

@@ -132,7 +132,7 @@ func TestRequireBearerRefuses(t *testing.T) {
 		{"another scheme", "/api", fixed("Basic YTpi"), 401, signin.ErrNotSignedIn, noToken},
 		{"no token after the scheme", "/api", fixed("Bearer "), 400, signin.ErrBadRequest, badRequest},
 		{"two headers", "/api", fixed("Bearer abcdef", "Bearer abcdef"), 400, signin.ErrBadRequest, badRequest},
-		{"a token that is no JWT", "/api", fixed("Bearer abcdef"), 401, signin.ErrInvalidToken, badToken},
+		{"a token that is not a JWT", "/api", fixed("Bearer abcdef"), 401, signin.ErrInvalidToken, badToken},
 		{"another API's token", "/api", token("https://other.example.com"), 401, signin.ErrInvalidToken, badToken},
 		{"another organization's token", "/api/org", token("urn:logto:organization:org_two"), 401, signin.ErrInvalidToken, badToken},
 		{"an ID token", "/api", func(a *app) []string {

@@ -172,14 +172,14 @@ func TestRequire(t *testing.T) {
 		{"an Error with status and message", here, rules{fails(&signin.Error{
 			Code: signin.ErrStoreUnavailable, Status: http.StatusServiceUnavailable, Message: "The members cannot be listed.",
 		})}, 503, "The members cannot be listed"},
-		{"an Error whose status is no error", here, rules{fails(&signin.Error{Code: signin.ErrNotMember, Status: 200})}, 403, "organization"},
+		{"an Error whose status is not an error", here, rules{fails(&signin.Error{Code: signin.ErrNotMember, Status: 200})}, 403, "organization"},
 		{"an Error with a code of the application", here, rules{fails(&signin.Error{Code: "mine", Message: "Ask <b>later</b>."})}, 403, "Ask"},
 		{"an Error with a code of the application and a status", here, rules{fails(&signin.Error{Code: "mine", Status: 503})},
 			503, "our mistake"},
 		{"a code", here, rules{fails(signin.ErrNotMember)}, 403, "organization"},
 		{"a code inside another error", here, rules{fails(fmt.Errorf("secret: %w", signin.ErrBadRequest))}, 400, "not right"},
 		{"a code of the application", here, rules{fails(signin.Code("mine"))}, 403, "no access here"},
-		{"a code that is no error", here, rules{fails(signin.ConfirmSignOut)}, 403, "no access here"},
+		{"a code that is not an error", here, rules{fails(signin.ConfirmSignOut)}, 403, "no access here"},
 		{"a nil Error", here, rules{fails((*signin.Error)(nil))}, 403, "no access here"},
 
 		{"an organization of the user", "/in/org_two/books", rules{member}, 200, "INSIDE"},

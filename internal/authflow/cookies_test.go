@@ -208,7 +208,7 @@ func TestKeep_PlantedCookies(t *testing.T) {
 		{"2.6 eleven leave five to be looked at", slices.Concat(planted(11, "x"), six, []string{genuine}), 8, 1},
 		{"2.6 those of the person that are too many go before them", slices.Concat(six, planted(9, "x"), []string{genuine}), 8, 3},
 		{"2.6 names that an answer would repeat", []string{prefix + strings.Repeat("x", 27) + "=x", genuine}, 0, 0},
-		{"2.6 names that are no state", []string{prefix + "1/x=x", prefix + "é=x", prefix + "=x", genuine}, 1, 0},
+		{"2.6 names that are not a state", []string{prefix + "1/x=x", prefix + "é=x", prefix + "=x", genuine}, 1, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

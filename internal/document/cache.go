@@ -18,13 +18,13 @@ const (
 	// soon in use again after a brief failure.
 	firstBackOff = time.Second
 	maxBackOff   = 30 * time.Second
-	// coolDown is how long after an extra fetch no other one is made.
+	// coolDown is how long after an extra fetch another one is refused.
 	coolDown = 5 * time.Second
 )
 
 // ErrCoolingDown is the cause of an Error if a document is not fetched because
 // an extra fetch was made less than five seconds ago.
-const ErrCoolingDown = fault("fetched less than five seconds ago, and not again yet")
+const ErrCoolingDown = fault("fetched less than five seconds ago; it is too early to fetch it again")
 
 // Error says that a document is not available at the moment.
 type Error struct {

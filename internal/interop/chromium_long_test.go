@@ -134,7 +134,7 @@ func (b *tab) open(address string) {
 	b.load("open a page", chromedp.Navigate(address))
 }
 
-// goBack presses the back button so many times at once. It does not wait for a
+// goBack goes back several pages at once, as the back button does. It does not wait for a
 // response, since the browser may show a page from memory. There is no status then.
 func (b *tab) goBack(pages int) {
 	b.t.Helper()

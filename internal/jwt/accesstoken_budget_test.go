@@ -21,7 +21,7 @@ func TestAccessTokenAllocations(t *testing.T) {
 		v, raw := f.Verifier(), accessToken.signedBy(alg, c.key, "k", nil)
 		accessToken.want(t, v, raw, good)
 		if got := testing.AllocsPerRun(100, func() { v.AccessToken(context.Background(), raw, api) }); got > c.limit {
-			t.Errorf("%s: got %v allocations; want %v at most", alg, got, c.limit)
+			t.Errorf("%s: got %v allocations; want at most %v", alg, got, c.limit)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func (f *fake) Down(down bool) {
 	f.down = down
 }
 
-// wantHits fails unless the keys were fetched so often.
+// wantHits fails unless the keys were fetched that often.
 func (f *fake) wantHits(t *testing.T, want int) {
 	t.Helper()
 	f.mu.Lock()

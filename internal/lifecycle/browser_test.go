@@ -42,7 +42,7 @@ type office struct {
 	sessions *lifecycle.Sessions
 	life     time.Duration // of access tokens
 	failing  *rand.Rand
-	broken   int // of a hundred writes to shared state, so many fail
+	broken   int // how many of a hundred writes to shared state fail
 
 	jar     string
 	keeps   []string // what the jar was before, for a crash

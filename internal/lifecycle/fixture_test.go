@@ -433,7 +433,7 @@ func refreshToken(s *session.Session) string {
 	return s.RefreshToken
 }
 
-// noError ends the test with an error.
+// noError ends the test if err is not nil.
 func noError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -187,7 +187,7 @@ func (f *fake) Keys(keys ...any) {
 	f.keys = keys
 }
 
-// wantHits fails unless a path was requested so often.
+// wantHits fails unless a path was requested that often.
 func (f *fake) wantHits(t *testing.T, path string, want int) {
 	t.Helper()
 	f.mu.Lock()

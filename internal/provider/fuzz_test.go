@@ -20,7 +20,7 @@ import (
 // FuzzMetadata checks metadata that is accepted: it names the exact issuer,
 // and each endpoint, as encoding/json and net/url read it, is an https URL, or
 // one of this machine if the issuer is. Errors about other metadata quote
-// nothing of them.
+// nothing of it.
 func FuzzMetadata(f *testing.F) {
 	for _, u := range []string{issuer, loopbackIssuer} {
 		for _, c := range metadataCases(u) {

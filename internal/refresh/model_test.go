@@ -29,7 +29,7 @@ import (
 type scenario struct {
 	name      string
 	newest    uint64 // generation, when the parties begin
-	behind    uint64 // so many generations before it is the first party's cookie, as if an answer was lost
+	behind    uint64 // how many generations older the first party's cookie is, as if an answer was lost
 	refreshes int
 	again     bool     // each refreshes once more what it got: access tokens expire at once
 	fetches   []string // audiences
@@ -52,7 +52,7 @@ const (
 	endSessions end = "EndSessions"
 	logoutToken end = "logout token"
 	// A sign-in replaces the session. It began before the other parties, or so late
-	// that it was under way at no other's beginning.
+	// that no other party began while it was under way.
 	signIn      end = "sign-in"
 	signInLater end = "later sign-in"
 )
@@ -268,7 +268,7 @@ type ending struct {
 	name    string
 	err     error            // if it is nil, the end is written
 	session *session.Session // of a sign-in
-	refused bool             // the sign-in was, since it is older than EndSessions
+	refused bool             // the sign-in was refused, since it is older than EndSessions
 }
 
 // play plays one order.
@@ -330,8 +330,8 @@ func (st *stage) add(name, audience string) *requesting {
 	return r
 }
 
-// beforeOperation waits for the turn of the party. What is written in the
-// background has none.
+// beforeOperation waits for the turn of the party. Writes in the background have no
+// turn.
 func (st *stage) beforeOperation(ctx context.Context, operation, _ string) error {
 	if who(ctx) == "" {
 		return st.scheduler.background()
@@ -516,7 +516,7 @@ func (st *stage) check() {
 
 func (e end) isSignOut() bool { return e == signOut || e == signOutHere }
 
-// written are the ends that are reported as written.
+// written returns the ends that are reported as written.
 func (st *stage) written() (all []*ending) {
 	for _, e := range st.endings {
 		if e.err == nil && !e.refused {
@@ -634,7 +634,7 @@ func (st *stage) checkGoesOn() {
 	st.checkSent()
 }
 
-// handedOut is each session whose cookie a browser may have.
+// handedOut returns each session whose cookie a browser may have.
 func (st *stage) handedOut() []*session.Session {
 	all := slices.Clone(st.cookies)
 	for _, r := range st.requests {
@@ -700,8 +700,8 @@ func (st *stage) checkEnded() {
 }
 
 // checkRevoked checks what must hold once a sign-out has been reported as written:
-// what was received for the session is revoked. Where it had ended otherwise
-// before, what a request received then is not.
+// what was received for the session is revoked. If it had ended in another way before
+// that, what a request received then is not revoked.
 func (st *stage) checkRevoked() {
 	st.t.Helper()
 	if !slices.ContainsFunc(st.written(), func(e *ending) bool { return e.end.isSignOut() }) {

@@ -27,8 +27,8 @@ type step struct {
 }
 
 const (
-	tick  = "tick"  // so much time that a party which waits looks again
-	lapse = "lapse" // so much time that all leases end: those that wait were stopped
+	tick  = "tick"  // enough time for a party that waits to look again
+	lapse = "lapse" // enough time for all leases to end: those that wait were stopped
 )
 
 // budget is how often something may happen in one order.

@@ -49,10 +49,10 @@ func TestNewest(t *testing.T) {
 		newest(t, g, s, w.standing(t, s), "ended s", 2)
 		var ended *refresh.Ended
 		if _, err := g.Newest(t.Context(), s, w.standing(t, s)); !errors.As(err, &ended) || ended.Session != s {
-			t.Errorf("got %v; want the one that was brought, at no cost", ended)
+			t.Errorf("got %v; want the session that the request brought", ended)
 		}
 	})
-	bubble(t, "where it has gone on is lost", func(t *testing.T, w *world) {
+	bubble(t, "its successors are lost", func(t *testing.T, w *world) {
 		s := generation(0)
 		w.chain(t, s, 3)
 		w.forget(t)

@@ -104,7 +104,7 @@ func TestEndPerson_Number(t *testing.T) {
 	wantEnded(t, "another person", st, with(t, `{"sub":"u2","sid":"s1"}`), 0)
 	wantEnded(t, "a person named as the session is", st, with(t, `{"sub":"s1","sid":"u1"}`), 0)
 	if got := slices.Sorted(maps.Values(s.ttls)); !slices.Equal(got, []time.Duration{sinceTTL, personTTL}) {
-		t.Errorf("got entries kept for %v; want when it was for %v, the number for %v", got, sinceTTL, personTTL)
+		t.Errorf("got entries kept for %v; want the time for %v, the number for %v", got, sinceTTL, personTTL)
 	}
 	s.forget("x") // as old as any session can be
 	wantEnded(t, "no entry any more", st, second, 0)
@@ -148,7 +148,8 @@ func TestEndPerson_AnyOrder(t *testing.T) {
 	}
 }
 
-// Whatever fails of EndPerson is an error, and nothing is written out of order.
+// If a step of EndPerson fails, the error is returned, and nothing is written out of
+// order.
 func TestEndPerson_AnyOperationFails(t *testing.T) {
 	down := errors.New("connection refused")
 	for failing := range 4 {
@@ -185,7 +186,7 @@ func TestSame_Broken(t *testing.T) {
 	}
 }
 
-// What expires while a sign-in is under way must not refuse it.
+// An end that expires while a sign-in is under way must not refuse it.
 func TestSame_Expired(t *testing.T) {
 	s := newShared()
 	st := open(t, s)
@@ -321,8 +322,8 @@ func wantEndAt(t *testing.T, what string, st *sharedstate.State, at time.Time) {
 	wantEnded(t, what+": issued a second later", st, issued(at.Add(time.Second)), 0)
 }
 
-// slow is shared state in memory, some of whose operations take long. It does not look
-// at its context, but for a write that takes long.
+// slow is shared state in memory, some of whose operations take long. It looks at its
+// context only during a write that takes long.
 type slow struct {
 	*sharedstate.Memory
 	takes map[string]time.Duration // by operation, before it happens
@@ -400,8 +401,8 @@ func writerStalls(t *testing.T, name string, first *slow, takes time.Duration) {
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() { err = open(t, first).EndByProvider(t.Context(), who, early) })
-	// The others come when the lease has lapsed. The second has its own while the first
-	// comes to life, and the third as soon as it may.
+	// The others come when the lease has lapsed. The second holds a lease when the first
+	// goes on, and the third takes one as soon as it can.
 	time.Sleep(20*time.Second + time.Millisecond)
 	wg.Go(func() {
 		err := sharedstate.ErrBusy
@@ -422,16 +423,16 @@ func writerStalls(t *testing.T, name string, first *slow, takes time.Duration) {
 	stalled := max(first.takes["Add"], first.takes["Get"], first.takes["Set"], first.after["Add"], first.after["Get"])
 	tooLate := stalled > 9*time.Second && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sharedstate.ErrBusy))
 	if err != nil && !tooLate {
-		t.Errorf("%s: got error %v; want one only of a writer that is too late", name, err)
+		t.Errorf("%s: got error %v; want one only from a writer that is too late", name, err)
 	}
 }
 
-// A writer that gets no lease in two seconds says so, and the provider comes again.
+// A writer that gets no lease in two seconds says so, and the provider tries again.
 func TestEndByProvider_Busy(t *testing.T) {
 	for name, row := range map[string]struct {
-		holds time.Duration // another the lease
+		holds time.Duration // how long another writer holds the lease
 		who   sharedstate.Ended
-		leave time.Duration // the request; 0 if it does not
+		leave time.Duration // when the client leaves; 0 if it stays
 		want  error
 		took  time.Duration // at most
 	}{

@@ -122,7 +122,7 @@ func (s *shared) forget(letter string) {
 
 func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
-// open returns the State of the usual client; without keys, with one.
+// open returns the State of the usual client, with one key if none are given.
 func open(t testing.TB, s sharedstate.Store, keys ...[]byte) *sharedstate.State {
 	t.Helper()
 	return openAs(t, s, issuer, client, keys...)
@@ -158,7 +158,7 @@ func successorTo(s *session.Session, refreshToken string) *session.Session {
 	return &next
 }
 
-// changed returns a copy of s with something else.
+// changed returns a changed copy of s.
 func changed(s *session.Session, change func(*session.Session)) *session.Session {
 	other := *s
 	change(&other)
@@ -192,7 +192,7 @@ func wantEnded(t *testing.T, what string, st *sharedstate.State, s *session.Sess
 	}
 }
 
-// noError ends the test with an error.
+// noError ends the test if err is not nil.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

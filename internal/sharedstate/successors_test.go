@@ -99,15 +99,15 @@ func TestFollow(t *testing.T) {
 					most = hinted
 				}
 				if s.rounds > most {
-					t.Errorf("%d generations, hint %s, from %d back: got %d round trips; want %d at most", n, what, back, s.rounds, most)
+					t.Errorf("%d generations, hint %s, from %d back: got %d round trips; want at most %d", n, what, back, s.rounds, most)
 				}
 			}
 		}
 	}
 }
 
-// A session whose successor is gone has not ended, but where it goes on is lost. That
-// is no guest, and not the newest generation either.
+// If a successor is gone, the session has not ended, but its newest generation is lost.
+// So it counts neither as signed out nor as the newest generation.
 func TestFollow_Lost(t *testing.T) {
 	for name, row := range map[string]struct {
 		n    int

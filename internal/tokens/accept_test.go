@@ -71,7 +71,8 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// Package jwt tests which ID tokens are refused; these show what they are held to.
+// Package jwt tests which ID tokens are refused. These rows show which values they are
+// compared with.
 func TestAccept_Refused(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -81,7 +82,7 @@ func TestAccept_Refused(t *testing.T) {
 	}{
 		{"an ID token of another sign-in", func(f *fake) { f.answers(nil) }, "another", provider.Rejected},
 		{"an ID token with the hash of another access token", func(f *fake) { f.answersID(object{"at_hash": atHash("x")}) }, nonce, provider.Rejected},
-		{"the keys cannot be had", func(f *fake) { f.answers(nil); f.keys = 500 }, nonce, provider.Unavailable},
+		{"the keys cannot be fetched", func(f *fake) { f.answers(nil); f.keys = 500 }, nonce, provider.Unavailable},
 	} {
 		f, s := newFake(t)
 		row.answer(f)
@@ -125,7 +126,7 @@ func TestAccept_UserInfo(t *testing.T) {
 	}
 	for name, info := range map[string]reply{
 		"of another person": {body: object{"sub": "mallory"}}, "without a subject": {body: object{"name": "x"}},
-		"that is no object": {body: []string{"alice"}}, "that fails": {status: 500}, "that is refused": {status: 401},
+		"that is not an object": {body: []string{"alice"}}, "that fails": {status: 500}, "that is refused": {status: 401},
 	} {
 		f, s := newFake(t, withUserInfo)
 		f.answers(nil)

@@ -216,7 +216,7 @@ func (f *fake) quiet(err error) {
 	}
 }
 
-// wantKind checks what kind of error of the provider package an error is.
+// wantKind checks the kind of an error of package provider.
 func wantKind(t *testing.T, what string, err error, kind provider.Kind) {
 	t.Helper()
 	var pe *provider.Error

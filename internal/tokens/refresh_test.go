@@ -159,7 +159,7 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 			f.info = reply{status: 500}
 		}, old, `{"custom_data":1}`, "New"},
 		{"userinfo does not take the token", func(f *fake) { f.info = reply{status: 401} }, old, old, "New"},
-		{"userinfo is no object", func(f *fake) { f.info = reply{body: "x"} }, old, old, "New"},
+		{"userinfo is not an object", func(f *fake) { f.info = reply{body: "x"} }, old, old, "New"},
 		{"userinfo fails, and there were no other claims", func(f *fake) { f.info = reply{status: 500} }, "", "", "New"},
 		{"more claims than a session can keep", func(f *fake) {
 			f.info = reply{body: object{"sub": "alice", "custom_data": strings.Repeat("x", 70_000)}}

@@ -19,8 +19,8 @@ const (
 	// slack is by how much the package may be early or late, since it keeps the
 	// times of a token in whole seconds.
 	slack = 600 * time.Millisecond
-	// moment is how long before a kill an answer may have come that the killed
-	// replica had not stored yet.
+	// moment is how long before a kill an answer may have come without being
+	// stored.
 	moment = time.Second
 )
 
@@ -288,8 +288,8 @@ func (a *auditor) forgotten(s *session) bool {
 		s.over.After(forgot) && s.began.Before(back) && s.good.Before(back)
 }
 
-// whyLost names why a person was asked to sign in whose session had not been
-// ended.
+// whyLost names why a person whose session had not been ended was asked to sign
+// in.
 func (a *auditor) whyLost(s *session) cause {
 	if a.forgotten(s) {
 		return byForgetting
@@ -340,7 +340,7 @@ func (a *auditor) fateOf(t *thief) string {
 	return t.fate
 }
 
-// puzzle describes what has no named cause, with all that has the same grant.
+// puzzle describes an outcome without a named cause, and all chains of the same grant.
 func (a *auditor) puzzle(what string, c *chain) {
 	a.tell("UNEXPLAINED: %s", what)
 	if c == nil {

@@ -20,7 +20,7 @@ import (
 const (
 	// patience is how long a person waits for an answer.
 	patience = 5 * time.Second
-	// maxHops is after how many redirects and forms a visit gives up.
+	// maxHops is how many redirects and forms a visit follows.
 	maxHops = 20
 )
 
@@ -52,7 +52,7 @@ type answer struct {
 	cookies  []*http.Cookie
 }
 
-// event is what the package told the application of the request.
+// event returns what the package told the application about the request.
 func (a answer) event() string { return a.header.Get(eventHeader) }
 
 // moves reports whether the answer has a session cookie.
@@ -60,7 +60,7 @@ func (a answer) moves() bool {
 	return slices.ContainsFunc(a.cookies, func(c *http.Cookie) bool { return isSession(c.Name) && c.MaxAge >= 0 })
 }
 
-// navigation is a browser's request of a kind: "document" for a page that the
+// navigation returns a browser's request of a kind: "document" for a page that the
 // person opens, "empty" for a fetch of that page, "image" for an image in it.
 func navigation(to *url.URL, kind string) *http.Request {
 	r := &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Header: http.Header{}}

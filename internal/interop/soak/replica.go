@@ -25,8 +25,8 @@ import (
 const (
 	// replicaFlag makes this program one replica of the application.
 	replicaFlag = "-replica"
-	// incarnationHeader names the incarnation, which is one process of one
-	// replica, that sends a request to the provider, or an answer.
+	// incarnationHeader names the incarnation (one process of one replica) that
+	// sends a request to the provider, or an answer.
 	incarnationHeader = "Soak-Incarnation"
 	// cookieName is that of the session. No cookie of the provider begins with it.
 	cookieName = "soak"
@@ -34,9 +34,9 @@ const (
 	accountPath = "/account"
 	// everywherePath is behind RequireAuth and ends all sessions of a person.
 	everywherePath = "/sign-out-everywhere"
-	// eventHeader says what the package told the application of a request.
+	// eventHeader says what the package told the application about a request.
 	eventHeader = "Soak-Event"
-	// staleEvent is what it tells of a cookie that its browser left behind.
+	// staleEvent is what it says about a cookie that its browser left behind.
 	staleEvent = string(signin.EventStaleSession)
 )
 
@@ -55,7 +55,7 @@ type replicaSettings struct {
 // clientSettings are the application's registration at the provider.
 type clientSettings struct {
 	LogtoEndpoint, Issuer, ID, Secret string
-	// Consent tells that the provider gives a refresh token only if the
+	// Consent says that the provider gives a refresh token only if the
 	// application asks for consent.
 	Consent bool
 }
@@ -91,8 +91,8 @@ func serveReplica() error {
 	return nil
 }
 
-// auth configures package signin as an application does that has several
-// replicas.
+// auth configures package signin as an application with several replicas
+// does.
 func (s *replicaSettings) auth(log *slog.Logger) (*signin.Auth, error) {
 	client := redis.NewClient(&redis.Options{Addr: s.Redis, ContextTimeoutEnabled: true})
 	gate, err := url.Parse(s.Gate)
