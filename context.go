@@ -615,7 +615,7 @@ func (t *userTransport) token(ctx context.Context, refused string) (string, erro
 // FetchUserInfo asks the provider's userinfo endpoint about the person who sent
 // a request. Each call is one request to the provider. The answer is decoded
 // into a type of the application, by the rules of [encoding/json]. An answer
-// about another person is refused. Claims that only a verified token can say,
+// about another person is refused. Claims that only a verified token can state,
 // such as "acr", "auth_time" and "sid", are not in it; see [ClaimsAs].
 //
 // Logto has claims that are in userinfo only, each with its scope:

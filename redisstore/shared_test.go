@@ -35,10 +35,10 @@ func TestShared(t *testing.T) {
 	sharedContract(t, startNode(t).system())
 }
 
-// sharedContract is what signin.SharedState asks for.
+// sharedContract tests what signin.SharedState asks for.
 func sharedContract(t *testing.T, s system) {
 	t.Run("Get, Set, Add, Delete", func(t *testing.T) { keepsValues(t, s) })
-	t.Run("of fifty at once one adds", func(t *testing.T) { addsOnce(t, s) })
+	t.Run("one of fifty at once adds", func(t *testing.T) { addsOnce(t, s) })
 	t.Run("times to live", func(t *testing.T) { timesToLive(t, s) })
 	t.Run("any bytes in a value", func(t *testing.T) { keepsBytes(t, s) })
 	t.Run("values of other programs", func(t *testing.T) { foreignValues(t, s) })
@@ -76,7 +76,7 @@ func add(t *testing.T, s *redisstore.Shared, key, value string, want bool) {
 	}
 }
 
-// absent is how wantValues is told that a key has no value.
+// absent tells wantValues that a key has no value.
 const absent = "\x00absent"
 
 func wantValues(t *testing.T, s *redisstore.Shared, keys []string, want ...string) {
@@ -144,8 +144,8 @@ func addsOnce(t *testing.T, system system) {
 	wantValues(t, s, []string{"key"}, winner.Load().(string))
 }
 
-// wantLeft checks how long a key has left to live that was written with ttl
-// after before.
+// wantLeft checks the remaining life of a key that was written with ttl, not earlier
+// than before.
 func (s system) wantLeft(t *testing.T, what, key string, ttl time.Duration, before time.Time) {
 	t.Helper()
 	left, err := s.operator.PTTL(t.Context(), key).Result()

@@ -79,7 +79,7 @@ func (a *party) keys(t *testing.T, address string) (set jose.JSONWebKeySet) {
 	return set
 }
 
-// An ID token that is signed with the wrong key is signed rightly: only the key
+// An ID token that is signed with the wrong key has a correct signature: only the key
 // is a reason to refuse it.
 func TestInject_KeysThatSign(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func TestInject_KeysThatSign(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := signed.Verify(row.key(t, a, token)); err != nil {
-				t.Errorf("got %v; want a right signature", err)
+				t.Errorf("got %v; want a correct signature", err)
 			}
 		})
 	}

@@ -353,7 +353,7 @@ func crowdedByOthers(t *testing.T) {
 		b.get("/sign-in", linkThere...).want(t, http.StatusSeeOther, a.provider.URL)
 	}
 	if got := len(b.attempts()); got > 5 {
-		t.Errorf("transaction cookies: got %d; want five at most", got)
+		t.Errorf("transaction cookies: got %d; want at most five", got)
 	}
 	for n, back := range mine {
 		b.get(back).want(t, http.StatusSeeOther, "/account")

@@ -181,8 +181,8 @@ func (k *keeper) wantSignedOut(h http.Handler, cookie string) {
 	}
 }
 
-// wantBroken checks what an application says that cannot look up a session, and
-// that it signs no one out.
+// wantBroken checks that an application that cannot look up a session says so, and
+// signs no one out.
 func (k *keeper) wantBroken(cookie string) {
 	k.t.Helper()
 	before := k.inside.Load()
@@ -203,7 +203,7 @@ func (k *keeper) wantBroken(cookie string) {
 	}
 }
 
-// The numbers are those of the rows in CONFORMANCE.md.
+// The numbers are those of the rows in docs/conformance.md.
 func TestCasesStoresOnRedis(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T, redisStore){
@@ -216,7 +216,7 @@ func TestCasesStoresOnRedis(t *testing.T) {
 		"5.9 a server that is killed, and comes back empty":                   serverKilled,
 		"5.9 a server that hangs":                                             serverHangs,
 		"5.9 a server whose Unix socket does not exist":                       socketGone,
-		"5.9 a forged cookie is no error of the store":                        forgedCookie,
+		"5.9 a forged cookie is not an error of the store":                    forgedCookie,
 		"5.12 no token is in Redis":                                           noTokensInRedis,
 		"5.8 what a sign-out reaches with and without a common Config.Shared": signOutReaches,
 	} {
@@ -303,8 +303,9 @@ func plantedCookie(t *testing.T, store redisStore) {
 	}
 }
 
-// A person who may write to Redis copies the value of another over their own, and one
-// who may read it uses it as a cookie where the same keys run with cookies.
+// A person with write access to Redis copies another's value over their own, and one
+// with read access sends a value as a cookie to an application that has the same keys
+// and keeps sessions in cookies.
 func valueMoved(t *testing.T, store redisStore) {
 	alice, bob := signintest.Alice(), signintest.Bob()
 	k, server := keep(t, store)
@@ -518,8 +519,8 @@ func callbackTenTimes(t *testing.T, store redisStore) {
 	})
 }
 
-// The cookie from before the refresh stays good until a sign-out, which it ends
-// together with the new one.
+// The cookie from before the refresh works until a sign-out, which ends it together
+// with the new one.
 func refreshedOnce(t *testing.T, store redisStore) {
 	inTwoProcesses(t, store, func(k *keeper, both []http.Handler) {
 		alice, refreshed := signintest.Alice(), make(chan string, 50)
@@ -655,7 +656,7 @@ func noTokensInRedis(t *testing.T, store redisStore) {
 
 var base64Run = regexp.MustCompile(`[A-Za-z0-9+/_-]{8,}`)
 
-// holds reports whether data contain one of the secrets, in clear or below
+// holds reports whether data contains one of the secrets, in clear or below
 // layers of base64. encoding/gob and JSON leave strings as they are.
 func holds(data []byte, secrets []string, layers int) bool {
 	if slices.ContainsFunc(secrets, func(s string) bool { return bytes.Contains(data, []byte(s)) }) {

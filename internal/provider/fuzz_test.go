@@ -78,7 +78,7 @@ func wantPlain(t *testing.T, err error) *provider.Error {
 	}
 	text := strings.Replace(e.Error(), e.OAuthCode, "", 1)
 	if len(text) > 160 || !document.Printable(text) || e.RetryAfter < 0 || e.RetryAfter > time.Hour {
-		t.Errorf("got error %q, retry after %v; want fixed words, and an hour at most", text, e.RetryAfter)
+		t.Errorf("got error %q, retry after %v; want fixed words, and at most an hour", text, e.RetryAfter)
 	}
 	if len(e.OAuthCode) > 64 || !document.Printable(e.OAuthCode) || strings.ContainsAny(e.OAuthCode, `"\`) {
 		t.Errorf("got code %q; want one of RFC 6749", e.OAuthCode)

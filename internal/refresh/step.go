@@ -63,8 +63,8 @@ type lease struct {
 	lost  bool // another may have it
 }
 
-// takeLease takes the lease of a session; nil if it is taken. It notes the time
-// first, since this process may be stopped before it learns that it has the lease.
+// takeLease takes the lease of a session, or returns nil if another has it. It notes
+// the time first, since this process may be stopped before it learns that it has the lease.
 func (g *Group) takeLease(ctx context.Context, s *session.Session) (*lease, error) {
 	taken := g.Now()
 	held, err := g.State.TakeLease(ctx, s, Lease)

@@ -13,8 +13,8 @@ import (
 // tokens for others may be asked for at once.
 var ErrRefused = errors.New("signin: the provider gives no token for this audience")
 
-// ErrResting means that the provider has just failed, and is given time.
-var ErrResting = errors.New("signin: the provider has just failed, and is given time")
+// ErrResting means that the provider has just failed, and is given time to recover.
+var ErrResting = errors.New("signin: the provider has just failed, and is given time to recover")
 
 // errMovedOn means that others have refreshed a session too often for it to be
 // followed.

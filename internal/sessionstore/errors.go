@@ -30,8 +30,8 @@ func (st *Store) isForged(r *http.Request, err error) bool {
 		return codec.IsDecode() || !codec.IsUsage() && !codec.IsInternal()
 	}
 	// ErrNotExist is also the error for the socket of a server that is down, and for
-	// every session's file if the directory is gone. Old cookies are many, so as long
-	// as there is a directory nothing is written to find that out.
+	// every session's file if the directory is gone. There are many old cookies, so nothing is
+	// written to find out which it is, as long as the directory exists.
 	var network *net.OpError
 	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &network) {
 		return false

@@ -18,8 +18,8 @@ const (
 	Finished  Progress = 'f' // there is a session
 )
 
-// TakeCallback takes the lease on the callback with a state; nil if it is taken.
-// Before the provider has redeemed a code, a callback leaves nothing else.
+// TakeCallback takes the lease on the callback with a state, or returns nil if another
+// request has it. Before the provider has redeemed a code, a callback leaves nothing else.
 func (st *State) TakeCallback(ctx context.Context, state string, lease time.Duration) (*Held, error) {
 	return st.take(ctx, st.namer.names(Callback, []byte(state)), nil, lease)
 }
@@ -95,7 +95,7 @@ func (st *State) KeepToken(ctx context.Context, id session.ID, audience session.
 	return st.set(ctx, "writing an access token to", st.tokenNames(id, audience), token.Append(nil), ttl)
 }
 
-// tokenNames are where a session's access token for an audience is kept. The length
+// tokenNames returns the names of a session's access token for an audience. The length
 // separates the resource from the organization.
 func (st *State) tokenNames(id session.ID, audience session.Audience) []string {
 	value := binary.AppendUvarint(bytes.Clone(id[:]), uint64(len(audience.Resource)))

@@ -233,7 +233,8 @@ type Held struct {
 	inside time.Time // until then no other process can have it, however long requests take
 }
 
-// TakeLease takes the lease on a generation of a session; nil if it is taken.
+// TakeLease takes the lease on a generation of a session, or returns nil if another
+// has it.
 func (st *State) TakeLease(ctx context.Context, s *session.Session, lease time.Duration) (*Held, error) {
 	return st.take(ctx, st.namer.ofSession(Lease, s.ID, s.Generation), random(), lease)
 }

@@ -38,7 +38,7 @@ func TestAddSuccessor(t *testing.T) {
 	}
 }
 
-// Of a row of successors only the last holds tokens. The others are marks, which
+// In a chain of successors only the last holds tokens. The others are marks, which
 // cost little, since a stream may leave hundreds of them.
 func TestAddSuccessor_LeavesMarks(t *testing.T) {
 	for _, keys := range [][][]byte{{key(1)}, {key(1), key(2)}} {
@@ -149,7 +149,7 @@ func nameOfSuccessor(t *testing.T, v *session.Session, generation uint64) string
 	return s.asked[0]
 }
 
-// What opens, but is not the next generation of this session, is broken.
+// A value that opens, but is not the next generation of this session, is broken.
 func TestFollow_AnotherSession(t *testing.T) {
 	for name, change := range map[string]func(*session.Session){
 		"another session":           func(s *session.Session) { s.ID[0]++ },
@@ -184,7 +184,7 @@ func TestFollow_CutSession(t *testing.T) {
 	}
 }
 
-// Where a session has ended is read with its newest generation.
+// The end of a session is read together with its newest generation.
 func TestFollow_Ended(t *testing.T) {
 	st, v := open(t, newShared()), with(t, both)
 	chain(t, st, v, 2)
@@ -197,7 +197,7 @@ func TestFollow_Ended(t *testing.T) {
 	}
 	st = open(t, newShared())
 	if got, now, shown, err := st.Follow(t.Context(), v, sharedstate.Standing{}); got != v || err != nil || !now.Plain() || shown != (sharedstate.Shown{}) {
-		t.Errorf("without a successor: got %+v, %+v, %+v, %v; want it again", got, now, shown, err)
+		t.Errorf("without a successor: got %+v, %+v, %+v, %v; want the same generation", got, now, shown, err)
 	}
 }
 
@@ -252,7 +252,7 @@ func TestFollow_SeveralServers(t *testing.T) {
 	}
 }
 
-// TestShow holds what is kept to the rule: settled = max(settled, min(p, older)),
+// TestShow checks what is kept against the rule: settled = max(settled, min(p, older)),
 // older = newer, newer = the newest, once in two hours.
 func TestShow(t *testing.T) {
 	type shown = sharedstate.Shown
@@ -271,8 +271,8 @@ func TestShow(t *testing.T) {
 			{time.Second, 5, 8, shown{0, 5, 8}},
 			{3 * time.Hour, 6, 12, shown{5, 8, 12}},
 			{time.Hour, 12, 13, shown{5, 8, 12}},
-			{2 * time.Hour, 4, 13, shown{5, 12, 13}},      // a copy that is on its way never takes back
-			{2 * time.Hour, 300, 301, shown{12, 13, 301}}, // nor does a tab settle more than it has shown
+			{2 * time.Hour, 4, 13, shown{5, 12, 13}},      // a late copy moves nothing back
+			{2 * time.Hour, 300, 301, shown{12, 13, 301}}, // a tab settles no more than was shown
 			{2 * time.Hour, 13, 400, shown{13, 301, 400}},
 		} {
 			time.Sleep(row.wait)

@@ -38,7 +38,7 @@ func First(page string) (Form, bool) {
 	return Form{}, false
 }
 
-// add adds a control's value to the form; of the buttons only the first.
+// add adds a control's value to the form, but only that of the first button.
 func (f *Form) add(control *html.Node) {
 	switch {
 	case control.DataAtom == atom.Button && !f.button:
