@@ -93,7 +93,7 @@ func clientOf(ctx context.Context, origin string, opts ...signin.TokenOption) *h
 	})}
 }
 
-// withValues is a context with the values of another besides its own.
+// withValues is a context with the values of another in addition to its own.
 type withValues struct {
 	context.Context
 	others context.Context
@@ -181,7 +181,7 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// Package bearer has what an API may say. However many requests it refuses at once, the
+// Package bearer tests what an API may say. However many requests it refuses at once, the
 // provider is asked for one new token.
 func TestTransport_TokenRefusedByTheAPI(t *testing.T) {
 	t.Parallel()
@@ -359,7 +359,7 @@ func TestTransport_HTTPClientWithoutATransport(t *testing.T) {
 	})
 }
 
-// settings.Origin has the table.
+// Package settings tests which origins are allowed.
 func TestTransport_NotAnOrigin(t *testing.T) {
 	t.Parallel()
 	said := panicOf(func() { signin.Transport("https://u:p@api.example.com") })

@@ -33,8 +33,8 @@ const (
 	maxLooked, maxDeleted = 16, 8
 	// maxQuiet is how many cookies of SetQuiet's name are opened.
 	maxQuiet = 4
-	// maxState is the length of a state. A longer name is not ours, and would make an
-	// answer long that deletes it.
+	// maxState is the length of a state. A longer name is not ours, and an answer that
+	// deletes it would be long.
 	maxState = 26
 	// remembered is for how long the browser keeps the cookie of a transaction, so that
 	// one that took too long can be started again where it began.
@@ -43,8 +43,8 @@ const (
 	skew = time.Minute
 )
 
-// ErrNoTransaction means that a browser has no transaction for a state: it never
-// had one, the transaction is too old, or the cookie is not one of ours.
+// ErrNoTransaction means that a browser has no transaction for a state: it never had
+// one, the transaction is too old, or the cookie is not one of ours.
 var ErrNoTransaction = errors.New("signin: no sign-in under way for this state: it took too long, was finished already, or was begun at another host than Config.BaseURL's")
 
 // Transactions keeps the transactions of a browser in sealed cookies, each named
@@ -138,10 +138,10 @@ func (t *Transactions) Remove(w http.ResponseWriter, state string) {
 	t.cookies.Unset(w, t.prefix+state)
 }
 
-// makeRoom deletes cookies of transactions until proxies take the rest: those that
-// another site started, then the oldest, and those that do not open. The last of all
-// is the new one. It is deleted itself if another site started it and the person all
-// the others: a site that opens windows must not push out what the person has begun.
+// makeRoom deletes cookies of transactions until proxies accept the rest: first those
+// that another site started, then the oldest, and those that do not open. The new one
+// comes last. But if another site started it, and the person all the others, it is
+// deleted: a site that opens windows must not push out what the person has begun.
 func (t *Transactions) makeRoom(w http.ResponseWriter, all []underWay, junk []string) {
 	total := 0
 	for _, u := range all {

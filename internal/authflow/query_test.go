@@ -28,7 +28,7 @@ func TestDemand_AndOr(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name          string
-		a, b, and, or demand // the zero demand as and: impossible
+		a, b, and, or demand // and is zero if no demand is both
 	}{
 		{"an age in the second", demand{}, minute, minute, demand{}},
 		{"an age in the first", minute, demand{}, minute, demand{}},
@@ -62,7 +62,7 @@ func TestDemand_Besides(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name               string
-		route, asked, want demand // the zero demand as want: impossible
+		route, asked, want demand // want is zero if no demand is both
 	}{
 		{"nothing on the route", demand{}, with(minute, "mfa"), with(minute, "mfa")},
 		{"nothing in the query", with(minute, "mfa"), demand{}, with(minute, "mfa")},

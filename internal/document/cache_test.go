@@ -132,7 +132,7 @@ func TestCache_ClockSetBack(t *testing.T) {
 }
 
 // 9.1: while the provider is down it is asked after 1, 2, 4, … 30 seconds, and
-// every caller is told how long to wait. After a success that begins again.
+// every caller is told how long to wait. After a success this begins again.
 func TestCache_BackOff(t *testing.T) {
 	bubble(t, 0, func(t *testing.T, s *source, c *document.Cache[int]) {
 		s.err = errDown
@@ -215,7 +215,7 @@ func TestCache_OldDocumentNotUsed(t *testing.T) {
 func TestCache_OldDocumentUsed(t *testing.T) {
 	const stale = 500 * time.Millisecond
 	bubble(t, stale, func(t *testing.T, s *source, c *document.Cache[int]) {
-		s.takes = time.Second // without an old document it is waited for
+		s.takes = time.Second // if there is no old document, Get waits for the new one
 		want(t, 1)(c.Get(t.Context()))
 		time.Sleep(24 * time.Hour)
 		s.takes, s.err = 10*time.Second, errDown

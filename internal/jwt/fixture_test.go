@@ -146,7 +146,7 @@ func (f *fake) fetch(context.Context) ([]byte, error) {
 	return json.Marshal(m{"keys": f.keys})
 }
 
-// Verifier returns one with these algorithms pinned, or without any with all.
+// Verifier returns a Verifier with these algorithms pinned, or all if none are given.
 func (f *fake) Verifier(algorithms ...string) *jwt.Verifier {
 	if len(algorithms) == 0 {
 		algorithms = settings.Asymmetric()
@@ -161,7 +161,7 @@ func (f *fake) verifierBy(keys *jwt.KeySet) *jwt.Verifier {
 	}
 }
 
-// everyKey is a verifier with all keys, for which it is always now.
+// everyKey returns a verifier with all keys, whose clock always says now.
 var everyKey = sync.OnceValue(func() *jwt.Verifier { return newFake().Verifier() })
 
 // kind is a kind of token. verified says whether a token was returned.

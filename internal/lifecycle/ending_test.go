@@ -46,12 +46,12 @@ type another struct {
 	left int // sessions in the store
 }
 
-// party is the key in a context for which of the two requests it is.
+// party is the context key that tells the two requests apart.
 type party struct{}
 
-// loadBeside loads a session in a FilesystemStore. Before the kth operation of that
-// it waits for the request that ends the session, which waits in turn before its
-// nth one, until the session is loaded. It returns how many operations they had.
+// loadBeside loads a session in a FilesystemStore while another request ends it. The
+// load stops before its kth operation. The other request then runs up to its nth
+// operation, and goes on when the load has finished. Both counts are returned.
 func loadBeside(t *testing.T, w *world, changes func(*session.Session), other another, k, n int32) (loading, ending int32) {
 	t.Helper()
 	dir := t.TempDir()
@@ -74,7 +74,7 @@ func loadBeside(t *testing.T, w *world, changes func(*session.Session), other an
 	rec, known := httptest.NewRecorder(), new(lifecycle.Known)
 	go func() {
 		defer close(loaded)
-		// An error is that it has ended.
+		// An error means that the session has ended.
 		_, _ = w.Load(rec, b.request(t, "").WithContext(context.WithValue(t.Context(), party{}, 0)), known)
 	}()
 	select {
@@ -125,7 +125,8 @@ func TestLoad_EndedMeanwhile(t *testing.T) {
 	}
 }
 
-// Where it cannot be known, or not be removed, the request does not go on.
+// If it is not known whether the session has ended, or it cannot be removed, the
+// request does not go on.
 func TestLoad_SavedAndStoreFails(t *testing.T) {
 	for _, c := range []struct {
 		name, fails string
@@ -179,7 +180,7 @@ func TestLive(t *testing.T) {
 			arrange: func(t *testing.T, w *world, s *session.Session) { w.succeed(t, s) }, live: true,
 		},
 		{name: "one past its lifetime by any clock", s: good(seen(14*24*time.Hour + 11*time.Minute)), fails: "get"},
-		{name: "one of which shared state cannot tell", s: good(), fails: "get", live: true},
+		{name: "one whose end is not known", s: good(), fails: "get", live: true},
 		{name: "one that cannot be read", s: good(), fails: "read", err: errDown},
 	} {
 		bubble(t, c.name, true, func(t *testing.T, w *world) {

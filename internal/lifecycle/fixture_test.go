@@ -30,7 +30,7 @@ import (
 
 const (
 	cookieName = "__Host-signin"
-	ahead      = time.Minute // of an access token's expiry, a session is refreshed
+	ahead      = time.Minute // how long before its access token expires a session is refreshed
 	maxOffline = 8 * time.Hour
 )
 
@@ -127,10 +127,10 @@ func (w *world) do(ctx context.Context, operation string) error {
 	return before(ctx, operation)
 }
 
-// fail makes the next one of an operation fail; "" is none.
+// fail makes the next operation of a kind fail; "" means none.
 func (w *world) fail(operation string) { w.failNth(operation, 1) }
 
-// failNth makes the nth one of an operation from now on fail, and no other.
+// failNth makes the nth operation of a kind from now on fail, and no other.
 func (w *world) failNth(operation string, nth int32) {
 	var done atomic.Int32
 	w.mu.Lock()

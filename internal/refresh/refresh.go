@@ -10,7 +10,7 @@
 //
 // A rotating refresh token may be used once. If it is used twice, providers
 // take it for stolen and end the whole grant: opening two tabs would sign the
-// person out. So in one process all callers who want the same share one flight,
+// person out. So in one process all callers who want the same thing share one flight,
 // and among replicas only the holder of a lease asks the provider. The answer is
 // kept, sealed, as the successor of the generation that was refreshed, for
 // requests that still carry the old cookie.
@@ -141,7 +141,7 @@ func (g *Group) Due(s *session.Session) bool { return s.Due(g.Now(), g.Ahead) }
 // Refresh refreshes a session and returns its newest generation. If must is false,
 // s is still good: then a caller who is not the first does not wait, and gets s back.
 //
-// For a session that has ended, Over holds for the error. An error that ErrFailed
+// If the session has ended, Over reports true for the error. An error that ErrFailed
 // marks is passing. Any other says that the outcome is unknown: the caller went
 // away (the flight goes on), or shared state failed. A session returned with an error
 // is the newest generation, which could not be written to shared state yet; the browser

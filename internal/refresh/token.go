@@ -42,7 +42,7 @@ func (g *Group) fits(t *session.Token, want Wanted) bool {
 // It is the one kept in shared state, if that fits, or a new one; equal calls
 // share it.
 //
-// For a session that has ended, Over holds for the error. ErrRefused says that there
+// If the session has ended, Over reports true for the error. ErrRefused says that there
 // is no token for this audience; ErrResting and all others are passing.
 func (g *Group) Token(ctx context.Context, s *session.Session, want Wanted) (*session.Token, *session.Session, error) {
 	standing, kept, err := g.look(ctx, s, want)

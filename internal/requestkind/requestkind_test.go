@@ -53,8 +53,8 @@ var (
 	old = []string{acceptPage}
 )
 
-// unclear and ours are further answers about a request: MayStart is true though the
-// client does not say what it is, and SameOriginNavigation is true.
+// Further answers about a request. unclear: MayStart is true, although the client does
+// not say what it is. ours: SameOriginNavigation is true.
 const (
 	unclear = 1 << iota
 	ours
@@ -155,8 +155,8 @@ var readNames = []string{
 	"X-Requested-With", "Hx-Request", "Upgrade", "Connection",
 }
 
-// TestLargeHeaders lets one header of a person's request, of an old browser's, of
-// htmx's and of a client that says nothing be too large.
+// TestLargeHeaders makes one header too large, in requests of a person, an old browser,
+// htmx, and a client that says nothing.
 func TestLargeHeaders(t *testing.T) {
 	t.Parallel()
 	for _, lines := range [][]string{link, old, and(fetch, "HX-Request: true"), nil} {

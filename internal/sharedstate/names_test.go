@@ -122,8 +122,8 @@ func everything() []kept {
 	}, both})
 }
 
-// Names and values show nothing to who may read the store, and tell operators and a
-// Memory what an entry is for.
+// Names and values show nothing to a person who can read the store, except what an
+// entry is for: operators and a Memory need that.
 func TestNames_ShowOnlyTheKind(t *testing.T) {
 	for _, e := range everything() {
 		s := newShared()
@@ -212,7 +212,7 @@ func TestNames_Distinct(t *testing.T) {
 }
 
 // Another deployment on the same store has other keys, or another provider or
-// client. It sees nothing, and does harm to nothing.
+// client. It sees nothing, and harms nothing.
 func TestNames_TwoDeployments(t *testing.T) {
 	for name, other := range map[string]func(s sharedstate.Store) *sharedstate.State{
 		"other keys":     func(s sharedstate.Store) *sharedstate.State { return open(t, s, key(8), key(9)) },
@@ -301,7 +301,7 @@ func TestRead_ValueOfAnotherForm(t *testing.T) {
 	forms := [][]byte{{}, {1, 2, 3}, {0x80, 0x80}, bytes.Repeat([]byte{0xff}, 9), bytes.Repeat([]byte{1}, 300)}
 	for _, e := range everything() {
 		if slices.Contains([]string{"a lease", "the lease of a callback", "the mark of a callback", "a logout token that was used", "an access token"}, e.name) {
-			continue // of no form, or of any, or fetched again
+			continue // they have no form, or any, or are fetched again
 		}
 		s := newShared()
 		st, v := open(t, s), with(t, e.v)
