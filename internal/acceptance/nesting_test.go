@@ -219,8 +219,8 @@ func TestNestedStepUps(t *testing.T) {
 		{"an alternative that holds excludes the class", rules{anyOf(class("mfa"), owner)}, chain{require(class("phr"))}, forbidden, ""},
 		{"an alternative that fails is met in part", rules{hour}, chain{require(anyOf(all(age(20*time.Minute), owner), class("phr")))},
 			"acr_values=phr&max_age=3600", `acr_values="phr", max_age="3600"`},
-		// Neither rule says before it is asked what it demands, or Require would
-		// panic.
+		// These rules do not say in advance what they demand. If they did, Require
+		// would panic.
 		{"one guard with classes that exclude each other", rules{hour}, chain{require(all(class("pwd")), all(class("phr")))}, forbidden, ""},
 		{"another rule, which no step-up meets", rules{hour}, chain{require(class("mfa")), require(minute, owner)}, forbidden, ""},
 		{"classes that exclude each other", rules{class("mfa")}, chain{n.auth.RequireAuth, require(class("phr"))}, forbidden, ""},

@@ -310,7 +310,7 @@ func FuzzWithout(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		got := cookie.Without([]string{a, b}, ours)
 		if strings.Count(a+b, ";") > 250 || strings.Count(a+b, " ") > 400 || len(a+b) > 60<<10 {
-			return // net/http reads no header of more than 3,000 cookies, and Find none of 256
+			return // net/http reads at most 3,000 cookies, and Find at most 256
 		}
 		if found := cookie.Find(got, name); found.Present {
 			t.Fatalf("got %q; want none of ours, and Find finds %+v", got, found)

@@ -94,8 +94,8 @@ func numberOf(values [][]byte) (number session.Number, err error) {
 // Person is what a callback reads about the person who signs in.
 type Person struct {
 	Number session.Number
-	// Since is when the sessions of the person were ended last; zero if they were
-	// not, or long ago.
+	// Since is when the sessions of the person were last ended, or zero if that
+	// never happened or was long ago.
 	Since time.Time
 	since []byte // its value, which tells it from a later one
 }
