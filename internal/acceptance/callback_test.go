@@ -250,7 +250,9 @@ func elsewhere(t *testing.T) {
 	back := b.respond(a.provider, "/sign-in?return_to=%2Faccount%3Fsecret", signintest.Alice())
 	b.get(back).want(t, http.StatusSeeOther, "/account?secret")
 	b.get(back).want(t, http.StatusSeeOther, "/account?secret")
-	a.signedIn(signintest.Bob()).get(back).want(t, http.StatusSeeOther, "/")
+	if got := a.signedIn(signintest.Bob()).get(back); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/" {
+		t.Errorf("got %s to %q; want the start page", got.Status, got.Header.Get("Location"))
+	}
 }
 
 // A sign-in that fails never goes on with less than its route asks for: the page, and
@@ -266,7 +268,9 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 		response          func(*app, url.Values)
 	}{
 		{"declined", strong, strong, "", decline},
-		{"declined on a page of the application", "/magic?to=x", "/magic?to=x", "", decline},
+		{"declined on a page of the application", "/magic/?to=x", "/magic/?to=x", "", decline},
+		{"declined on a page to which no link can lead", "/magic/%00", "/", "", decline},
+		{"declined on a page whose address is long", "/magic/" + strings.Repeat("x", 600), "/", "", decline},
 		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in?return_to=%2F%2Fe.test", "", decline},
 		{"declined, after a query that no link needs", strong + "&x=" + strings.Repeat("x", 500), "/sign-in/strong", "", decline},
 		{"too late", strong, strong, "", func(a *app, _ url.Values) { a.clock.add(11 * time.Minute) }},
@@ -281,7 +285,7 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
 			a.mount("/sign-in/strong", strict)
 			a.mount("/staff/", http.StripPrefix("/staff", strict))
-			a.mount("/magic", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a.mount("/magic/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				location, _ := a.auth.BeginSignIn(w, r, signin.ACRValues("mfa"))
 				http.Redirect(w, r, location, http.StatusSeeOther)
 			}))
@@ -301,6 +305,9 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 				if start := got.action(t); got.StatusCode < 400 || start != row.want || a.signIns() != 0 {
 					t.Errorf("%s: got %s and a link to %q; want an error, and %q", visit, got.Status, start, row.want)
 				}
+			}
+			if n := a.provider.Stats().Exchanges; n > 1 {
+				t.Errorf("got %d token requests; want one at most", n)
 			}
 			if n := a.provider.Stats().Authorizations; n != 1 || b.who() != notSignedIn {
 				t.Errorf("got %d authorization requests, and %q signed in; want one, and no user", n, b.who())

@@ -246,4 +246,12 @@ func TestStepUp_BrokenStore(t *testing.T) {
 	if n := len(a.provider.AuthorizationRequests()); n != asked || b.who() != signintest.Alice().Subject {
 		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice still", n, b.who(), asked)
 	}
+	// Nor may one that falls short replace a session that cannot be read.
+	back := b.respond(a.provider, "/sign-in?acr_values=mfa", signintest.Alice())
+	fail("store new")
+	b.get(back).untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
+	fail("")
+	if got := b.who(); got != signintest.Alice().Subject {
+		t.Errorf("got %q signed in; want Alice still", got)
+	}
 }
