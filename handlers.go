@@ -159,7 +159,12 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if params.Silent() && a.transactions.IsQuiet(r) {
 		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
-	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(a.openPage(r, requestkind.Of(r)))})
+	kind := requestkind.Of(r)
+	page := a.openPage(r, kind)
+	if kind != requestkind.Navigation { // a form may be on the sign-out page, and a link to that signs out
+		page, _ = a.returnTo.Path(page)
+	}
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(page)})
 	if failed != nil {
 		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed

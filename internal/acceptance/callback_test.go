@@ -267,6 +267,8 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 	}{
 		{"declined", strong, strong, "", decline},
 		{"declined on a page of the application", "/magic?to=x", "/magic?to=x", "", decline},
+		{"declined, begun by a form on a page", "/form-on/account?x", "/account?x", "", decline},
+		{"declined, begun by a form on the sign-out page", "/form-on/sign-out", "/", "", decline},
 		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in?return_to=%2F%2Fe.test", "", decline},
 		{"declined, after a query that no link needs", strong + "&x=" + strings.Repeat("x", 500), "/sign-in/strong", "", decline},
 		{"too late", strong, strong, "", func(a *app, _ url.Values) { a.clock.add(11 * time.Minute) }},
@@ -281,9 +283,15 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
 			a.mount("/sign-in/strong", strict)
 			a.mount("/staff/", http.StripPrefix("/staff", strict))
-			a.mount("/magic", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begin := func(w http.ResponseWriter, r *http.Request) {
 				location, _ := a.auth.BeginSignIn(w, r, signin.ACRValues("mfa"))
 				http.Redirect(w, r, location, http.StatusSeeOther)
+			}
+			a.mount("/magic", http.HandlerFunc(begin))
+			a.mount("/form-on/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.Method = http.MethodPost
+				r.Header.Set("Referer", a.server.URL+strings.TrimPrefix(r.RequestURI, "/form-on"))
+				begin(w, r)
 			}))
 			if row.fault != "" {
 				a.provider.Inject(row.fault)

@@ -198,9 +198,9 @@ func (r Rule) noRoute(p string) error {
 }
 
 // URL judges an absolute URL: the target_link_uri of a sign-in that the provider
-// starts (https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin),
-// or an address in a header of the browser. If the URL is at the application's
-// origin and has no user name, [Rule.Path] judges the rest. Any other URL is refused.
+// starts (https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin).
+// If the URL is at the application's origin and has no user name, [Rule.Path] judges
+// the rest. Any other URL is refused.
 func (r Rule) URL(s string) (string, error) {
 	return r.Path(r.Local(s)) // which refuses an empty path
 }
