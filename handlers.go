@@ -205,6 +205,9 @@ func (a *Auth) Callback() http.HandlerFunc {
 		noStore(w)
 		location, err := a.callback(w, r)
 		if err != nil {
+			// It is tempting to lead to the ordinary route, but the one that began the sign-in
+			// may demand more.
+			err.start = cmp.Or(err.start, a.paths.AfterSignIn)
 			if !err.ofRule {
 				a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: err})
 			}
@@ -224,11 +227,14 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		return "", newError(ErrBadCallback, err)
 	}
 	tx, err := a.transactions.Find(r, response.State)
-	if err != nil {
-		return a.withoutTransaction(w, r, response.State, tx)
+	var location string
+	var failed *Error
+	if err == nil {
+		location, failed = a.conclude(w, r, tx, response)
+	} else {
+		location, failed = a.withoutTransaction(w, r, response.State)
 	}
-	location, failed := a.conclude(w, r, tx, response)
-	if failed != nil {
+	if failed != nil && tx != nil { // which may have taken too long
 		failed.start = cmp.Or(failed.start, tx.Start)
 	}
 	return location, failed

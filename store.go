@@ -507,11 +507,10 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 }
 
 // withoutTransaction answers a response for which this browser has no transaction under
-// way; old is one that took too long, or nil. If the sign-in has finished (a reload, the
-// back button), the person goes on. If not, a page leads back to where it began, or to
-// the start page if that is not known. It is tempting to start the sign-in again from
-// here, but what its route demands is not known here.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string, old *authflow.Transaction) (string, *Error) {
+// way. If the sign-in has finished (a reload, the back button), the person goes on. It is
+// tempting to start any other again from here, but what its route demands is not known
+// here.
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
 	standing, err := a.shared.LookAtCallback(r.Context(), state)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
@@ -525,15 +524,10 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 			return a.goOn(standing.Note, u)
 		}
 	}
-	e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
-		e = newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
+		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
-	e.start = a.paths.AfterSignIn
-	if old != nil {
-		e.start = old.Start
-	}
-	return "", e
+	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
 }
 
 // goOn is the answer to a response of a sign-in that has finished: to the browser that

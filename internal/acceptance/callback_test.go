@@ -234,6 +234,7 @@ func lostCookies(t *testing.T) {
 		{"a finished sign-in, in a browser without cookies", back, a.browser(), signin.ErrSignInExpired},
 		{"one that has not finished, in a browser without cookies", other, a.browser(), signin.ErrCookiesBlocked},
 		{"an unknown one, in a browser with other cookies", "/callback?code=x&state=unknown", b, signin.ErrSignInExpired},
+		{"one that is malformed", "/callback?code=x", b, signin.ErrBadCallback},
 	} {
 		got, failures := row.browser.get(row.response), a.errs(signin.EventSignInFailed)
 		refusal{http.StatusBadRequest, row.code, 0}.wantError(t, failures[max(0, len(failures)-1):])
@@ -272,6 +273,10 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in?return_to=%2F%2Fe.test", "", decline},
 		{"declined, after a query that no link needs", strong + "&x=" + strings.Repeat("x", 500), "/sign-in/strong", "", decline},
 		{"too late", strong, strong, "", func(a *app, _ url.Values) { a.clock.add(11 * time.Minute) }},
+		{"too late, while shared state fails", strong, strong, "", func(a *app, _ url.Values) {
+			a.clock.add(11 * time.Minute)
+			a.cfg.Shared.(*mapState).failing(func(string) bool { return true })
+		}},
 		{"an ID token that breaks a rule", strong, strong, faults.IDTokenNonceWrong, none},
 		{"an authentication that the route does not accept", strong, strong, faults.IDTokenACRMissing, none},
 		{"the provider in trouble", strong, strong, "", func(_ *app, q url.Values) { q.Del("code"); q.Set("error", "server_error") }},
@@ -279,7 +284,9 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, with{provider: []signintest.Option{signintest.WithACR("mfa")}})
+			a := newApp(t, with{
+				provider: []signintest.Option{signintest.WithACR("mfa")}, config: func(c *signin.Config) { c.Shared = new(mapState) },
+			})
 			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
 			a.mount("/sign-in/strong", strict)
 			a.mount("/staff/", http.StripPrefix("/staff", strict))
