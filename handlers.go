@@ -57,6 +57,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			return
 		}
 		tx.Start = a.startAt(a.seen(r))
+		fail := func(e Error) { e.start = tx.Start; a.fail(w, r, &e) }
 		if kind := requestkind.Of(r); !requestkind.MayStart(r, kind) {
 			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Start)
 			return
@@ -64,7 +65,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		if !tx.Asked.IsZero() {
 			loaded, c := a.load(w, r)
 			if c.err != nil {
-				a.fail(w, r, c.err)
+				fail(*c.err)
 				return
 			}
 			if u, ok := UserFrom(loaded.Context()); ok {
@@ -79,8 +80,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		location, failed := a.begin(w, r, req, tx)
 		if failed != nil {
 			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
-			failed.start = tx.Start
-			a.fail(w, r, failed)
+			fail(*failed)
 			return
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
