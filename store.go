@@ -397,7 +397,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case err != nil:
 		return "", true, newError(ErrSharedUnavailable, err)
 	case standing.Progress == sharedstate.Finished:
-		location, failed = a.goOn(standing.Note, nil)
+		location, failed = a.goOn(standing.Note, tx.ReturnTo, nil)
 		return location, true, failed
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
@@ -492,7 +492,7 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 		standing, err := a.shared.LookAtCallback(ctx, tx.State)
 		switch {
 		case standing.Progress == sharedstate.Finished:
-			return a.goOn(standing.Note, nil)
+			return a.goOn(standing.Note, tx.ReturnTo, nil)
 		case err != nil && ctx.Err() == nil:
 			return "", newError(ErrSharedUnavailable, err)
 		case err == nil && !standing.Leased:
@@ -521,7 +521,7 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 			return "", c.err
 		}
 		if u, ok := UserFrom(loaded.Context()); ok {
-			return a.goOn(standing.Note, u)
+			return a.goOn(standing.Note, "", u)
 		}
 	}
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
@@ -531,10 +531,11 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 }
 
 // goOn is the answer to a response of a sign-in that has finished: to the browser that
-// has its transaction, or in which u is signed in. Another person must not learn where
-// the sign-in led.
-func (a *Auth) goOn(kept []byte, u *User) (string, *Error) {
+// has its transaction, with returnTo, or in which u is signed in. Another person must
+// not learn where the sign-in led.
+func (a *Auth) goOn(kept []byte, returnTo string, u *User) (string, *Error) {
 	note := authflow.ReadNote(kept)
+	note.ReturnTo = cmp.Or(note.ReturnTo, returnTo) // a long one is not kept
 	switch {
 	case u != nil && u.Subject != note.Subject:
 		return a.paths.AfterSignIn, nil

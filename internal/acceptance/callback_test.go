@@ -252,6 +252,14 @@ func elsewhere(t *testing.T) {
 	b.get(back).want(t, http.StatusSeeOther, "/account?secret")
 	b.get(back).want(t, http.StatusSeeOther, "/account?secret")
 	a.signedIn(signintest.Bob()).get(back).want(t, http.StatusSeeOther, "/")
+
+	// The answer is lost, and shared state does not keep so long a return_to.
+	long := "/account?" + strings.Repeat("x", 300)
+	back = b.respond(a.provider, "/sign-in?return_to="+url.QueryEscape(long), signintest.Alice())
+	held := b.cookies()
+	for range 2 {
+		knock(a.handler(), back, held).want(t, http.StatusSeeOther, long)
+	}
 }
 
 // A sign-in that fails never goes on with less than its route asks for: the page, and
