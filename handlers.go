@@ -87,9 +87,9 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// startAt returns where the page of a sign-in that fails leads back to: the route or
-// the page that began it, with its query, as far as a link can open that. It is never
-// another route, which may demand less.
+// startAt returns the address to which the page of a failed sign-in links: that of the
+// route or page that began it. If it is too long, its query is left out. If no link can
+// lead there, it is the start page, and never another route, which may demand less.
 func (a *Auth) startAt(page string) string {
 	if len(page) > maxStart {
 		page, _, _ = strings.Cut(page, "?")
@@ -142,9 +142,9 @@ func refusePersonal(p *authflow.Request) error {
 // not mount another handler at Config.Paths.SignIn.
 //
 // BeginSignIn reads nothing from the query, and does not check that the request
-// is a navigation: call it for GET. The page of a sign-in that fails leads back to the
-// page that called it. A [ReturnTo] that is not a path of this
-// application is an error here, while the route ignores such a query.
+// is a navigation: call it for GET. If the sign-in fails, its page links to the page
+// that called BeginSignIn. A [ReturnTo] that is not a path of this application is an
+// error here, while the route ignores such a query.
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot
