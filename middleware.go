@@ -361,8 +361,9 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 // [Auth.RequireSessionOrBearer], rules are about the caller that was let in
 // there.
 //
-// Require panics for the zero Rule, and for rules that no authentication can
-// meet together.
+// Require panics for the zero Rule, for rules that no authentication can meet
+// together, and for classes that the sign-in route refuses (see [ACR]): more than 32,
+// more than 512 bytes, or characters beyond ASCII.
 func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 	g := newGuard(rules)
 	return func(next http.Handler) http.Handler { return a.guard(g, next) }
@@ -756,6 +757,9 @@ func newGuard(rules []Rule) guard {
 			panic("signin: no authentication can meet all rules of this guard")
 		}
 		g.machines = g.machines || rule.machines
+	}
+	if err := g.demand.CheckLink(); err != nil {
+		panic(fmt.Errorf("signin: a guard redirects to a sign-in that is refused: %w", err))
 	}
 	return g
 }
