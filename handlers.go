@@ -252,10 +252,10 @@ func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Tra
 	if response.Error != "" {
 		return a.declined(w, tx, response)
 	}
-	// From here on one request goes on with this response. Nothing that it leaves in
-	// shared state outlasts it until the provider has given tokens for the code: to
-	// bring an invented code takes no account. It outlives its client, since the code
-	// is good once, and a reload finds that this has finished.
+	// From here on one request goes on with this response. Until the provider has
+	// redeemed the code, it leaves nothing lasting in shared state, since anyone can
+	// bring an invented code. The request outlives its client: the code is good once, and
+	// a reload finds that it has been used.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTimeout)
 	defer cancel()
 	lease, err := a.shared.TakeCallback(ctx, response.State, callbackLease)

@@ -607,8 +607,8 @@ func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 }
 
 // unmet is the refusal for a person who has signed in, but not as the query asked. Its
-// page leads to the page that they were going to. A guard there asks again; if there is
-// none, a link of a stranger's has asked.
+// page leads to the page that they were going to. A guard there asks again; if no guard
+// asked, the demand came from a link that anyone can write.
 func (a *Auth) unmet(returnTo string, cause error) *Error {
 	e := newError(ErrStepUpFailed, cause)
 	e.ofRule, e.start = true, a.orHome(returnTo)
