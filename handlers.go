@@ -301,28 +301,6 @@ func (a *Auth) orHome(target string) string {
 	return target
 }
 
-// WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
-// back-channel logout) and passes everything else to next through [Auth.Load].
-// It guards nothing. It wraps an existing tree of handlers, outside any router.
-// An [http.CrossOriginProtection] for the tree goes inside, around next: the
-// routes check by themselves where a request comes from.
-func (a *Auth) WithRoutes(next http.Handler) http.Handler {
-	routes := map[string]http.Handler{
-		a.paths.SignIn:            a.SignIn(),
-		a.paths.Callback:          a.Callback(),
-		a.paths.SignOut:           a.SignOut(),
-		a.paths.BackChannelLogout: a.BackChannelLogout(),
-	}
-	loaded := a.Load(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
-			h.ServeHTTP(w, r)
-			return
-		}
-		loaded.ServeHTTP(w, r)
-	})
-}
-
 // allow answers 405 to methods other than those given.
 func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {

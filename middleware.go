@@ -304,6 +304,21 @@ func New(cfg Config) (*Auth, error) {
 	return a, nil
 }
 
+// checker collects the mistakes of a Config.
+type checker struct{ mistakes []error }
+
+func (c *checker) add(field string, err error) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
+}
+
+func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
+	out, err := rule(in)
+	if err != nil {
+		c.add(field, err)
+	}
+	return out
+}
+
 // Logto's scope and resource for the organizations of a person.
 const (
 	organizationsScope    = "urn:logto:scope:organizations"
@@ -326,6 +341,28 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 		}
 		c.mark(w)
 		next.ServeHTTP(w, r)
+	})
+}
+
+// WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
+// back-channel logout) and passes everything else to next through [Auth.Load].
+// It guards nothing. It wraps an existing tree of handlers, outside any router.
+// An [http.CrossOriginProtection] for the tree goes inside, around next: the
+// routes check by themselves where a request comes from.
+func (a *Auth) WithRoutes(next http.Handler) http.Handler {
+	routes := map[string]http.Handler{
+		a.paths.SignIn:            a.SignIn(),
+		a.paths.Callback:          a.Callback(),
+		a.paths.SignOut:           a.SignOut(),
+		a.paths.BackChannelLogout: a.BackChannelLogout(),
+	}
+	loaded := a.Load(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := routes[r.URL.Path]; h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		loaded.ServeHTTP(w, r)
 	})
 }
 

@@ -82,21 +82,6 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	return [][]byte{random}
 }
 
-// checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
-}
-
 func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
