@@ -57,6 +57,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			return
 		}
 		tx.Start = a.startAt(a.seen(r))
+		fail := func(e Error) { e.start = tx.Start; a.fail(w, r, &e) }
 		if kind := requestkind.Of(r); !requestkind.MayStart(r, kind) {
 			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Start)
 			return
@@ -64,7 +65,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		if !tx.Asked.IsZero() {
 			loaded, c := a.load(w, r)
 			if c.err != nil {
-				a.fail(w, r, c.err)
+				fail(*c.err)
 				return
 			}
 			if u, ok := UserFrom(loaded.Context()); ok {
@@ -79,17 +80,16 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		location, failed := a.begin(w, r, req, tx)
 		if failed != nil {
 			a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
-			failed.start = tx.Start
-			a.fail(w, r, failed)
+			fail(*failed)
 			return
 		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
 }
 
-// startAt returns where the page of a sign-in that fails leads back to: the route or
-// the page that began it, with its query, as far as a link can open that. It is never
-// another route, which may demand less.
+// startAt returns the address to which the page of a failed sign-in links: that of the
+// route or page that began it. If it is too long, its query is left out. If no link can
+// lead there, it is the start page, and never another route, which may demand less.
 func (a *Auth) startAt(page string) string {
 	if len(page) > maxStart {
 		page, _, _ = strings.Cut(page, "?")
@@ -142,9 +142,9 @@ func refusePersonal(p *authflow.Request) error {
 // not mount another handler at Config.Paths.SignIn.
 //
 // BeginSignIn reads nothing from the query, and does not check that the request
-// is a navigation: call it for GET. The page of a sign-in that fails leads back to the
-// page that called it. A [ReturnTo] that is not a path of this
-// application is an error here, while the route ignores such a query.
+// is a navigation: call it for GET. If the sign-in fails, its page links to the page
+// that called BeginSignIn. A [ReturnTo] that is not a path of this application is an
+// error here, while the route ignores such a query.
 //
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot
@@ -159,7 +159,12 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if params.Silent() && a.transactions.IsQuiet(r) {
 		return "", newError(ErrNotSignedIn, errors.New("signin: a silent sign-in has just failed in this browser"))
 	}
-	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(a.openPage(r, requestkind.Of(r)))})
+	kind := requestkind.Of(r)
+	page := a.openPage(r, kind)
+	if kind != requestkind.Navigation { // a form may be on the sign-out page, and a link to that signs out
+		page, _ = a.returnTo.Path(page)
+	}
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(page)})
 	if failed != nil {
 		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed
@@ -200,6 +205,9 @@ func (a *Auth) Callback() http.HandlerFunc {
 		noStore(w)
 		location, err := a.callback(w, r)
 		if err != nil {
+			// It is tempting to lead to the ordinary route, but the one that began the sign-in
+			// may demand more.
+			err.start = cmp.Or(err.start, a.paths.AfterSignIn)
 			if !err.ofRule {
 				a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: err})
 			}
@@ -219,11 +227,14 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 		return "", newError(ErrBadCallback, err)
 	}
 	tx, err := a.transactions.Find(r, response.State)
-	if err != nil {
-		return a.withoutTransaction(w, r, response.State, tx)
+	var location string
+	var failed *Error
+	if err == nil {
+		location, failed = a.conclude(w, r, tx, response)
+	} else {
+		location, failed = a.withoutTransaction(w, r, response.State)
 	}
-	location, failed := a.conclude(w, r, tx, response)
-	if failed != nil {
+	if failed != nil && tx != nil { // which may have taken too long
 		failed.start = cmp.Or(failed.start, tx.Start)
 	}
 	return location, failed
@@ -241,10 +252,10 @@ func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Tra
 	if response.Error != "" {
 		return a.declined(w, tx, response)
 	}
-	// From here on one request goes on with this response. Nothing that it leaves in
-	// shared state outlasts it until the provider has given tokens for the code: to
-	// bring an invented code takes no account. It outlives its client, since the code
-	// is good once, and a reload finds that this has finished.
+	// From here on one request goes on with this response. Until the provider has
+	// redeemed the code, it leaves nothing lasting in shared state, since anyone can
+	// bring an invented code. The request outlives its client: the code is good once, and
+	// a reload finds that it has been used.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTimeout)
 	defer cancel()
 	lease, err := a.shared.TakeCallback(ctx, response.State, callbackLease)
@@ -288,28 +299,6 @@ func (a *Auth) orHome(target string) string {
 		return a.paths.AfterSignIn
 	}
 	return target
-}
-
-// WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
-// back-channel logout) and passes everything else to next through [Auth.Load].
-// It guards nothing. It wraps an existing tree of handlers, outside any router.
-// An [http.CrossOriginProtection] for the tree goes inside, around next: the
-// routes check by themselves where a request comes from.
-func (a *Auth) WithRoutes(next http.Handler) http.Handler {
-	routes := map[string]http.Handler{
-		a.paths.SignIn:            a.SignIn(),
-		a.paths.Callback:          a.Callback(),
-		a.paths.SignOut:           a.SignOut(),
-		a.paths.BackChannelLogout: a.BackChannelLogout(),
-	}
-	loaded := a.Load(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
-			h.ServeHTTP(w, r)
-			return
-		}
-		loaded.ServeHTTP(w, r)
-	})
 }
 
 // allow answers 405 to methods other than those given.

@@ -304,6 +304,21 @@ func New(cfg Config) (*Auth, error) {
 	return a, nil
 }
 
+// checker collects the mistakes of a Config.
+type checker struct{ mistakes []error }
+
+func (c *checker) add(field string, err error) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
+}
+
+func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
+	out, err := rule(in)
+	if err != nil {
+		c.add(field, err)
+	}
+	return out
+}
+
 // Logto's scope and resource for the organizations of a person.
 const (
 	organizationsScope    = "urn:logto:scope:organizations"
@@ -326,6 +341,28 @@ func (a *Auth) Load(next http.Handler) http.Handler {
 		}
 		c.mark(w)
 		next.ServeHTTP(w, r)
+	})
+}
+
+// WithRoutes serves the routes of Config.Paths (sign-in, callback, sign-out,
+// back-channel logout) and passes everything else to next through [Auth.Load].
+// It guards nothing. It wraps an existing tree of handlers, outside any router.
+// An [http.CrossOriginProtection] for the tree goes inside, around next: the
+// routes check by themselves where a request comes from.
+func (a *Auth) WithRoutes(next http.Handler) http.Handler {
+	routes := map[string]http.Handler{
+		a.paths.SignIn:            a.SignIn(),
+		a.paths.Callback:          a.Callback(),
+		a.paths.SignOut:           a.SignOut(),
+		a.paths.BackChannelLogout: a.BackChannelLogout(),
+	}
+	loaded := a.Load(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := routes[r.URL.Path]; h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		loaded.ServeHTTP(w, r)
 	})
 }
 
@@ -361,8 +398,9 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 // [Auth.RequireSessionOrBearer], rules are about the caller that was let in
 // there.
 //
-// Require panics for the zero Rule, and for rules that no authentication can
-// meet together.
+// Require panics for the zero Rule, for rules that no authentication can meet
+// together, and for classes that the sign-in route refuses (see [ACR]): more than 32,
+// more than 512 bytes, or characters beyond ASCII.
 func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
 	g := newGuard(rules)
 	return func(next http.Handler) http.Handler { return a.guard(g, next) }
@@ -756,6 +794,9 @@ func newGuard(rules []Rule) guard {
 			panic("signin: no authentication can meet all rules of this guard")
 		}
 		g.machines = g.machines || rule.machines
+	}
+	if err := g.demand.CheckLink(); err != nil {
+		panic(fmt.Errorf("signin: a guard redirects to a sign-in that is refused: %w", err))
 	}
 	return g
 }

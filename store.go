@@ -82,21 +82,6 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	return [][]byte{random}
 }
 
-// checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
-}
-
 func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
@@ -397,7 +382,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case err != nil:
 		return "", true, newError(ErrSharedUnavailable, err)
 	case standing.Progress == sharedstate.Finished:
-		location, failed = a.goOn(standing.Note, nil)
+		location, failed = a.goOn(standing.Note, tx.ReturnTo, nil)
 		return location, true, failed
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
@@ -492,7 +477,7 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 		standing, err := a.shared.LookAtCallback(ctx, tx.State)
 		switch {
 		case standing.Progress == sharedstate.Finished:
-			return a.goOn(standing.Note, nil)
+			return a.goOn(standing.Note, tx.ReturnTo, nil)
 		case err != nil && ctx.Err() == nil:
 			return "", newError(ErrSharedUnavailable, err)
 		case err == nil && !standing.Leased:
@@ -507,11 +492,10 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 }
 
 // withoutTransaction answers a response for which this browser has no transaction under
-// way; old is one that took too long, or nil. If the sign-in has finished (a reload, the
-// back button), the person goes on. If not, a page leads back to where it began, or to
-// the start page if that is not known. It is tempting to start the sign-in again from
-// here, but what its route demands is not known here.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string, old *authflow.Transaction) (string, *Error) {
+// way. If the sign-in has finished (a reload, the back button), the person goes on. It is
+// tempting to start any other again from here, but what its route demands is not known
+// here.
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
 	standing, err := a.shared.LookAtCallback(r.Context(), state)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
@@ -522,25 +506,21 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 			return "", c.err
 		}
 		if u, ok := UserFrom(loaded.Context()); ok {
-			return a.goOn(standing.Note, u)
+			return a.goOn(standing.Note, "", u)
 		}
 	}
-	e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
-		e = newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
+		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
-	e.start = a.paths.AfterSignIn
-	if old != nil {
-		e.start = old.Start
-	}
-	return "", e
+	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
 }
 
 // goOn is the answer to a response of a sign-in that has finished: to the browser that
-// has its transaction, or in which u is signed in. Another person must not learn where
-// the sign-in led.
-func (a *Auth) goOn(kept []byte, u *User) (string, *Error) {
+// has its transaction, with returnTo, or in which u is signed in. Another person must
+// not learn where the sign-in led.
+func (a *Auth) goOn(kept []byte, returnTo string, u *User) (string, *Error) {
 	note := authflow.ReadNote(kept)
+	note.ReturnTo = cmp.Or(note.ReturnTo, returnTo) // a long one is not kept
 	switch {
 	case u != nil && u.Subject != note.Subject:
 		return a.paths.AfterSignIn, nil
@@ -612,8 +592,8 @@ func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 }
 
 // unmet is the refusal for a person who has signed in, but not as the query asked. Its
-// page leads to the page that they were going to. A guard there asks again; if there is
-// none, a link of a stranger's has asked.
+// page leads to the page that they were going to. A guard there asks again; if no guard
+// asked, the demand came from a link that anyone can write.
 func (a *Auth) unmet(returnTo string, cause error) *Error {
 	e := newError(ErrStepUpFailed, cause)
 	e.ofRule, e.start = true, a.orHome(returnTo)

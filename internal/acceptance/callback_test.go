@@ -234,6 +234,7 @@ func lostCookies(t *testing.T) {
 		{"a finished sign-in, in a browser without cookies", back, a.browser(), signin.ErrSignInExpired},
 		{"one that has not finished, in a browser without cookies", other, a.browser(), signin.ErrCookiesBlocked},
 		{"an unknown one, in a browser with other cookies", "/callback?code=x&state=unknown", b, signin.ErrSignInExpired},
+		{"one that is malformed", "/callback?code=x", b, signin.ErrBadCallback},
 	} {
 		got, failures := row.browser.get(row.response), a.errs(signin.EventSignInFailed)
 		refusal{http.StatusBadRequest, row.code, 0}.wantError(t, failures[max(0, len(failures)-1):])
@@ -250,7 +251,16 @@ func elsewhere(t *testing.T) {
 	back := b.respond(a.provider, "/sign-in?return_to=%2Faccount%3Fsecret", signintest.Alice())
 	b.get(back).want(t, http.StatusSeeOther, "/account?secret")
 	b.get(back).want(t, http.StatusSeeOther, "/account?secret")
-	a.signedIn(signintest.Bob()).get(back).want(t, http.StatusSeeOther, "/")
+	if got := a.signedIn(signintest.Bob()).get(back); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/" {
+		t.Errorf("got %s to %q; want the start page", got.Status, got.Header.Get("Location"))
+	}
+	// The answer is lost, and shared state does not keep so long a return_to.
+	long := "/account?" + strings.Repeat("x", 300)
+	back = b.respond(a.provider, "/sign-in?return_to="+url.QueryEscape(long), signintest.Alice())
+	held := b.cookies()
+	for range 2 {
+		knock(a.handler(), back, held).want(t, http.StatusSeeOther, long)
+	}
 }
 
 // A sign-in that fails never goes on with less than its route asks for: the page, and
@@ -266,10 +276,18 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 		response          func(*app, url.Values)
 	}{
 		{"declined", strong, strong, "", decline},
-		{"declined on a page of the application", "/magic?to=x", "/magic?to=x", "", decline},
+		{"declined on a page of the application", "/magic/?to=x", "/magic/?to=x", "", decline},
+		{"declined on a page to which no link can lead", "/magic/%00", "/", "", decline},
+		{"declined on a page whose address is long", "/magic/" + strings.Repeat("x", 600), "/", "", decline},
+		{"declined, begun by a form on a page", "/form-on/account?x", "/account?x", "", decline},
+		{"declined, begun by a form on the sign-out page", "/form-on/sign-out", "/", "", decline},
 		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in?return_to=%2F%2Fe.test", "", decline},
 		{"declined, after a query that no link needs", strong + "&x=" + strings.Repeat("x", 500), "/sign-in/strong", "", decline},
 		{"too late", strong, strong, "", func(a *app, _ url.Values) { a.clock.add(11 * time.Minute) }},
+		{"too late, while shared state fails", strong, strong, "", func(a *app, _ url.Values) {
+			a.clock.add(11 * time.Minute)
+			a.cfg.Shared.(*mapState).failing(func(string) bool { return true })
+		}},
 		{"an ID token that breaks a rule", strong, strong, faults.IDTokenNonceWrong, none},
 		{"an authentication that the route does not accept", strong, strong, faults.IDTokenACRMissing, none},
 		{"the provider in trouble", strong, strong, "", func(_ *app, q url.Values) { q.Del("code"); q.Set("error", "server_error") }},
@@ -277,13 +295,21 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, with{provider: []signintest.Option{signintest.WithACR("mfa")}})
+			a := newApp(t, with{
+				provider: []signintest.Option{signintest.WithACR("mfa")}, config: func(c *signin.Config) { c.Shared = new(mapState) },
+			})
 			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
 			a.mount("/sign-in/strong", strict)
 			a.mount("/staff/", http.StripPrefix("/staff", strict))
-			a.mount("/magic", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begin := func(w http.ResponseWriter, r *http.Request) {
 				location, _ := a.auth.BeginSignIn(w, r, signin.ACRValues("mfa"))
 				http.Redirect(w, r, location, http.StatusSeeOther)
+			}
+			a.mount("/magic/", http.HandlerFunc(begin))
+			a.mount("/form-on/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.Method = http.MethodPost
+				r.Header.Set("Referer", a.server.URL+strings.TrimPrefix(r.RequestURI, "/form-on"))
+				begin(w, r)
 			}))
 			if row.fault != "" {
 				a.provider.Inject(row.fault)
@@ -301,6 +327,9 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 				if start := got.action(t); got.StatusCode < 400 || start != row.want || a.signIns() != 0 {
 					t.Errorf("%s: got %s and a link to %q; want an error, and %q", visit, got.Status, start, row.want)
 				}
+			}
+			if n := a.provider.Stats().Exchanges; n > 1 {
+				t.Errorf("got %d token requests; want one at most", n)
 			}
 			if n := a.provider.Stats().Authorizations; n != 1 || b.who() != notSignedIn {
 				t.Errorf("got %d authorization requests, and %q signed in; want one, and no user", n, b.who())

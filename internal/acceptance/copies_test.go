@@ -171,6 +171,11 @@ func TestEndSessions(t *testing.T) {
 	if err := other.EndSessions(t.Context(), ""); !errors.Is(err, signin.ErrBadRequest) {
 		t.Errorf("no subject: got %v; want ErrBadRequest", err)
 	}
+	broken, _, fail := fragile(t)
+	fail("shared set")
+	if err := broken.auth.EndSessions(t.Context(), "alice0000001"); !errors.Is(err, signin.ErrSharedUnavailable) {
+		t.Errorf("shared state fails: got %v; want ErrSharedUnavailable", err)
+	}
 }
 
 // A sign-in makes no session if the application or the provider ends the

@@ -245,7 +245,10 @@ func TestSilentSignIn_Guard(t *testing.T) {
 		t.Fatalf("got %q signed in, and cookies %q elsewhere; want Alice, and a quiet browser", got, b.cookies())
 	}
 	a.clock.add(7 * time.Minute)
+	b.onward(b.get("/sign-in"))
+	alice.plant(&http.Cookie{Name: "signin.quiet", Value: b.cookie("signin.quiet")})
 	alice.get("/delete").want(t, http.StatusSeeOther, "/sign-in?max_age=300&return_to=%2Fdelete")
+	a.clock.add(6 * time.Minute)
 	b.get("/account").want(t, http.StatusSeeOther, "/sign-in?return_to=%2Faccount")
 }
 

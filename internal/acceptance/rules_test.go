@@ -132,6 +132,11 @@ func TestRules_Impossible(t *testing.T) {
 		"a class, and another in AnyOf": func() {
 			a.auth.RequireBearer(api, signin.ACR("mfa"), signin.AnyOf(signin.ACR("phr"), signin.ACR("pwd")))
 		},
+		"classes of 513 bytes": func() {
+			a.auth.Require(signin.AnyOf(signin.ACR(strings.Repeat("a", 256)), signin.ACR(strings.Repeat("b", 256))))
+		},
+		"33 classes":                 func() { a.auth.Require(signin.ACR(strings.Fields("1" + strings.Repeat(" 1", 32))...)) },
+		"a class that is not ASCII":  func() { a.auth.Require(signin.ACR("강함")) },
 		"a time below zero":          func() { signin.AuthenticatedWithin(-time.Second) },
 		"no audience":                func() { a.auth.RequireBearer("") },
 		"the client ID":              func() { a.auth.RequireBearer(a.cfg.ClientID) },

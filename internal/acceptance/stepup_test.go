@@ -242,8 +242,20 @@ func TestStepUp_BrokenStore(t *testing.T) {
 	b := a.signedIn(signintest.Alice())
 	asked := len(a.provider.AuthorizationRequests())
 	fail("store new once")
-	b.get("/sign-in?max_age=60").untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
+	got := b.get("/sign-in?max_age=60")
+	got.untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
+	if start := got.action(t); start != "/sign-in?max_age=60" {
+		t.Errorf("got a link to %q; want the same again", start)
+	}
 	if n := len(a.provider.AuthorizationRequests()); n != asked || b.who() != signintest.Alice().Subject {
 		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice", n, b.who(), asked)
+	}
+	// Nor may one that falls short replace a session that cannot be read.
+	back := b.respond(a.provider, "/sign-in?acr_values=mfa", signintest.Alice())
+	fail("store new")
+	b.get(back).untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
+	fail("")
+	if got := b.who(); got != signintest.Alice().Subject {
+		t.Errorf("got %q signed in; want Alice still", got)
 	}
 }

@@ -87,3 +87,12 @@ func (r *Request) demand(q url.Values, logto bool) (Demand, error) {
 	}
 	return asked, nil
 }
+
+// CheckLink returns an error if a link to a route that starts sign-ins cannot ask for
+// the classes of d: the route would answer 400 to it.
+func (d Demand) CheckLink() error {
+	if len(strings.Join(d.ACR, " ")) > maxClasses {
+		return errors.New("signin: its classes of authentication are longer than 512 bytes")
+	}
+	return (&Request{Demand: Demand{ACR: d.ACR}}).Check(false)
+}

@@ -150,10 +150,10 @@ func lostPages(_ *testing.T, p *exampleProgram, b *tab) {
 	b.wantPage(p.url+"/nowhere", http.StatusNotFound, "No such page")
 	b.wantTidy("example-not-found")
 	b.open(p.url + "/callback?code=forged&state=unknown")
-	b.wantPage(p.url+"/callback", http.StatusBadRequest, "please start again")
+	b.wantPage(p.url+"/callback", http.StatusBadRequest, "A sign-in needs them")
 	b.wantTidy("example-bad-callback")
-	b.press("Start again")
-	b.wantScreen("/sign-in", "Sign in")
+	b.press("Try again")
+	b.wantPage(p.url+"/", http.StatusOK, "You are not signed in")
 }
 
 // authorizationRequest returns the last authorization request of this tab.

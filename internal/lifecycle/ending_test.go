@@ -131,25 +131,32 @@ func TestLoad_SavedAndStoreFails(t *testing.T) {
 	for _, c := range []struct {
 		name, fails string
 		nth         int32
+		gone        bool // the client goes away
 		want        error
 	}{
-		{"shared state cannot be read", "get", 2, lifecycle.ErrShared},
-		{"the session has ended, and cannot be removed", "delete", 1, lifecycle.ErrStore},
-		{"the session has ended", "", 0, nil},
+		{"shared state cannot be read", "get", 2, false, lifecycle.ErrShared},
+		{"the session has ended, and cannot be removed", "delete", 1, false, lifecycle.ErrStore},
+		{"the session has ended", "", 0, false, nil},
+		{"the session has ended, and its client has gone away", "", 0, true, nil},
 	} {
 		bubble(t, c.name, true, func(t *testing.T, w *world) {
 			s := good(seen(6 * time.Hour))
 			b := w.browserWith(t, s)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
 			w.failNth(c.fails, c.nth)
 			before := w.before
 			w.before = func(ctx context.Context, operation string) error {
 				if operation == "save" {
 					noError(t, w.State.EndSession(context.Background(), s.ID, sharedstate.SignedOut))
+					if c.gone {
+						leave()
+					}
 				}
 				return before(ctx, operation)
 			}
 			rec, known := httptest.NewRecorder(), new(lifecycle.Known)
-			out, err := w.Load(rec, b.request(t, ""), known)
+			out, err := w.Load(rec, b.request(t, "").WithContext(ctx), known)
 			if known.Session != nil || out.Written || len(rec.Result().Cookies()) > 0 {
 				t.Errorf("got %+v, %+v, cookies %v; want no session", known.Session, out, rec.Result().Cookies())
 			}

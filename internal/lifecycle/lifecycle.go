@@ -224,8 +224,10 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 
 // removeIfEnded removes a session that was saved but has ended meanwhile: a
 // sign-out may have removed it from the store before it was saved again, which gave
-// it another place there.
+// it another place there. It does so even if the client has gone away.
 func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *session.Session) (sharedstate.Reason, error) {
+	r, cancel := patient(r)
+	defer cancel()
 	standing, err := l.State.Look(r.Context(), s)
 	switch {
 	case err != nil:

@@ -53,7 +53,7 @@ func TestStart(t *testing.T) {
 			cookie: started, finds: "token 0: lifetime",
 		},
 		{
-			name: "there was one that was signed out: it stays so", inCookie: true, old: good(),
+			name: "there was one that was signed out: it stays signed out", inCookie: true, old: good(),
 			arrange: func(t *testing.T, w *world, s *session.Session) { w.end(t, s, sharedstate.SignedOut) },
 			cookie:  started, did: "add e", finds: "token 0: signed_out",
 		},

@@ -110,9 +110,13 @@ func (r Rule) Requested(s string) (string, error) {
 
 // Seen returns a path that this application was asked for as the browser has sent it.
 // If a proxy has cut off the path of BaseURL, it is put back. A path below it in another
-// spelling has not been cut, and neither has a route that is configured elsewhere.
+// spelling has not been cut, and neither has a route that is configured elsewhere. A path
+// that is too long for [Rule.Path] and [Rule.Requested] is not read.
 func (r Rule) Seen(s string) string {
 	p, _, _ := strings.Cut(s, "?")
+	if len(p) > maxLength { // net/http lets a megabyte through
+		return s
+	}
 	p = path.Clean("/" + reading(p))
 	if r.below(s) || isBelow(p, reading(r.base), "/") || r.noRoute(p) != nil {
 		return s
@@ -194,9 +198,9 @@ func (r Rule) noRoute(p string) error {
 }
 
 // URL judges an absolute URL: the target_link_uri of a sign-in that the provider
-// starts (https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin),
-// or an address in a header of the browser. If the URL is at the application's
-// origin and has no user name, [Rule.Path] judges the rest. Any other URL is refused.
+// starts (https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin).
+// If the URL is at the application's origin and has no user name, [Rule.Path] judges
+// the rest. Any other URL is refused.
 func (r Rule) URL(s string) (string, error) {
 	return r.Path(r.Local(s)) // which refuses an empty path
 }

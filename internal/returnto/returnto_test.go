@@ -183,6 +183,7 @@ func checkFollowed(t *testing.T, value string) {
 func testBase(t *testing.T) {
 	t.Parallel()
 	r := rule(t, base+"/app", "/app/sign-in", "/app/sign-out", "/login")
+	long := "/" + strings.Repeat("x", 2048)
 	for _, tt := range []struct {
 		value  string
 		path   bool // may be followed
@@ -211,6 +212,7 @@ func testBase(t *testing.T) {
 		{"/app/sign-out", false, false, "/app/sign-out"},
 		{"/app/app/sign-out", false, false, "/app/app/sign-out"},
 		{"/app/App//app/sign-out", false, false, "/app/App//app/sign-out"},
+		{long, false, false, long}, // and is not read
 	} {
 		path, errPath := r.Path(tt.value)
 		onHost, errHost := r.OnHost(tt.value)

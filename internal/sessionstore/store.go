@@ -13,10 +13,10 @@
 //
 // A value is sealed for the place where it is kept: cookies, or a kind of store and
 // the ID that the store gives it. A person who may write to the store gains nothing
-// by copying the value of another person over their own, and one who may read it
-// has nothing that is good as a cookie. To know the ID before the value is sealed,
-// an empty session is saved first. A store that gives no ID, like gorilla's
-// CookieStore, is a place by itself.
+// by copying the value of another person over their own, and no value in it is good
+// as a cookie. (Its name for a session may be, if the store's cookie is the bare ID.)
+// To know the ID before the value is sealed, an empty session is saved first. A store
+// that gives no ID, like gorilla's CookieStore, is a place by itself.
 package sessionstore
 
 import (

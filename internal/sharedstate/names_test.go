@@ -242,6 +242,31 @@ func TestNames_TwoDeployments(t *testing.T) {
 
 // A person who may write to the store copies values, changes them, or writes
 // something else. A value that does not open is an error, and never "no entry".
+// Ends reach the applications of a client on all hosts; all else is one application's.
+func TestNames_TwoHosts(t *testing.T) {
+	s := newShared()
+	at := func(base string) *sharedstate.State {
+		st, err := sharedstate.New(sharedstate.Config{
+			Store: s, Keys: [][]byte{key(1)}, Issuer: issuer, Client: client, Base: base,
+			TTL: ttl, PersonTTL: personTTL, SinceTTL: sinceTTL, Now: time.Now,
+		})
+		noError(t, err)
+		return st
+	}
+	here, there, ctx := at("https://a.test"), at("https://b.test"), t.Context()
+	before, err := there.Person(ctx, "alice")
+	noError(t, err)
+	noError(t, here.EndPerson(ctx, "alice"))
+	noError(t, here.UseLogoutToken(ctx, "jti", time.Minute))
+	noError(t, here.MarkCallback(ctx, "state", sharedstate.Finished, nil, time.Minute))
+	same, errSame := there.Same(ctx, "alice", before)
+	used, errUsed := there.LogoutTokenUsed(ctx, "jti")
+	callback, errCallback := there.LookAtCallback(ctx, "state")
+	if same || !used || callback.Progress != 0 || errSame != nil || errUsed != nil || errCallback != nil {
+		t.Errorf("got same %t, used %t, callback %+v; want the ends alone", same, used, callback)
+	}
+}
+
 func TestRead_ValueThatDoesNotOpen(t *testing.T) {
 	others := newShared()
 	st := open(t, others)

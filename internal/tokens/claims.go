@@ -92,10 +92,10 @@ func WithoutToken(info []byte) ([]byte, error) {
 
 // keepFromSignIn returns the claims of a refresh with those of [session.OfSignIn] as
 // the session has had them before, absent ones included. A refreshed ID token need not
-// repeat them, and must not change them: a logout token that names the provider's
-// session (sid) must find this one, and since no one authenticates
-// at a refresh, it must not open what is behind a step-up. (Keycloak states the newest
-// authentication in the whole browser.)
+// repeat them, and must not change them. A logout token that names the provider's
+// session (sid) must find this one. And since no one authenticates at a refresh, it
+// must not open what is behind a step-up. (Keycloak states the newest authentication
+// in the whole browser.)
 // https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 func keepFromSignIn(before *session.Claims, after session.Claims) (session.Claims, error) {
 	was, is, kept := membersOf(before.JSON()), membersOf([]byte(after.Payload())), membersOf([]byte(after.Extra()))
