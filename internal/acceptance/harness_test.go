@@ -242,10 +242,10 @@ func (a *app) lastRequest() signintest.AuthorizationRequest {
 	return all[len(all)-1]
 }
 
-// request makes a request with header lines, in which APP is the application.
+// request makes a request with header lines, in which {app} is the application.
 func (a *app) request(method, target, lines string) *http.Request {
 	r := httptest.NewRequest(method, target, nil)
-	for line := range strings.Lines(strings.ReplaceAll(lines, "APP", a.server.URL)) {
+	for line := range strings.Lines(strings.ReplaceAll(lines, "{app}", a.server.URL)) {
 		name, value, _ := strings.Cut(line, ":")
 		r.Header.Add(name, strings.TrimSpace(value))
 	}

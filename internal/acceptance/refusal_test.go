@@ -27,7 +27,7 @@ var requests = []struct {
 }{
 	{"a navigation", "GET", "Accept: text/html\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document\nSec-Fetch-Site: cross-site", "redirect"},
 	{"a form", "POST", "Accept: text/html\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document", "page"},
-	{"htmx", "GET", "HX-Request: true\nAccept: */*\nHX-Current-URL: APP/list?a=b", "htmx /list?a=b"},
+	{"htmx", "GET", "HX-Request: true\nAccept: */*\nHX-Current-URL: {app}/list?a=b", "htmx /list?a=b"},
 	{"htmx on a page of another site", "GET", "HX-Request: true\nHX-Current-URL: https://e.test/list", "htmx"},
 	{"fetch", "GET", "Accept: */*\nSec-Fetch-Mode: cors\nSec-Fetch-Dest: empty", "problem"},
 	{"JSON", "GET", "Accept: application/json", "problem"},

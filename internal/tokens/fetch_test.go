@@ -134,6 +134,8 @@ func TestRevoke(t *testing.T) {
 		t.Errorf("got error %v, log %q; want neither", err, f.said.String())
 	}
 	f.wantRevoked("old-refresh")
+	s.GiveBack(t.Context(), "a sign-in's")
+	f.wantRevoked("old-refresh", "a sign-in's")
 	f.revoke = http.StatusInternalServerError
 	err := s.Revoke(t.Context(), f.session(nil, ""))
 	wantKind(t, "the provider fails", err, provider.Unavailable)
