@@ -24,6 +24,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,10 @@ const (
 type fault string
 
 func (f fault) Error() string { return string(f) }
+
+// ErrOdd marks errors about a refreshed ID token from which nothing can be concluded:
+// it is not used, and the session goes on with the claims that it has.
+var ErrOdd = errors.New("signin: the ID token is odd")
 
 const (
 	errForm   = fault("it is not a signed JWT in compact form")
