@@ -50,8 +50,12 @@ type session struct {
 	sid      string // what tokens say
 	subject  string
 	authTime time.Time
-	grant    *grant // Logto gives every sign-in of a session the same grant
+	seen     time.Time // the last authorization request
+	grant    *grant    // Logto gives every sign-in of a session the same grant
 }
+
+// sessionLifetime is counted from a session's last authorization request.
+const sessionLifetime = 14 * 24 * time.Hour
 
 // grant is what a user has allowed; it is revoked as a whole.
 type grant struct {
@@ -100,7 +104,13 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		p.respond(w, r, asked, err.response())
 		return
 	}
-	p.decide(w, r, asked, effective(asked))
+	params := effective(asked)
+	if err := p.checkResources(params["resource"]); err != nil {
+		p.record(asked, params, err.code)
+		p.respond(w, r, params, err.response())
+		return
+	}
+	p.decide(w, r, asked, params)
 }
 
 // decide answers at once if the user need not be asked, and otherwise redirects
@@ -110,6 +120,9 @@ func (p *Provider) decide(w http.ResponseWriter, r *http.Request, asked, params 
 	ignored := params.Has("max_age") && slices.ContainsFunc(p.injected(), func(f *faults.Effect) bool { return f.IgnoreMaxAge })
 	p.mu.Lock()
 	s := p.sessionOf(r)
+	if s != nil {
+		s.seen = p.now()
+	}
 	if s != nil && !ignored && p.tooOld(s, params) {
 		s = nil
 	}
@@ -226,7 +239,7 @@ func (p *Provider) sessionOf(r *http.Request) *session {
 	if s == nil {
 		return nil
 	}
-	if _, ok := p.active(s.subject); !ok {
+	if _, ok := p.active(s.subject); !ok || !p.now().Before(s.seen.Add(sessionLifetime)) {
 		return nil
 	}
 	return s
@@ -251,7 +264,9 @@ func (p *Provider) acrFor(params url.Values) string {
 }
 
 // signedIn returns the session of a browser in which u has just signed in: have
-// if that is u's, and otherwise a new one. p.mu is held.
+// if that is u's, and otherwise a new one. The session of another user ends, and
+// the applications are told before they see u. Grants stay. p.mu is held, and
+// released meanwhile.
 func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *session {
 	if have != nil && have.subject == u.Subject {
 		have.authTime = p.now()
@@ -259,8 +274,12 @@ func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *sessi
 	}
 	if have != nil {
 		delete(p.sessions, have.id)
+		p.mu.Unlock()
+		p.deliver(have.subject, have.sid)
+		p.mu.Lock()
 	}
-	s := &session{id: random(), sid: random(), subject: u.Subject, authTime: p.now()}
+	now := p.now()
+	s := &session{id: random(), sid: random(), subject: u.Subject, authTime: now, seen: now}
 	p.sessions[s.id] = s
 	http.SetCookie(w, &http.Cookie{
 		Name: p.cookieName, Value: s.id, Path: "/",

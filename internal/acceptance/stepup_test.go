@@ -100,8 +100,15 @@ func TestStepUp_NotMet(t *testing.T) {
 			if row.want == unmet && (!strings.HasSuffix(start, row.page) || !strings.Contains(got.body, "confirm that it is you")) {
 				t.Errorf("got %q; want a page that leads back to %s", got.body, row.page)
 			}
-			if b.who() != signintest.Alice().Subject || b.session() != held || copied.who() != signintest.Alice().Subject {
-				t.Errorf("signed in afterwards: got %q; want Alice, with the session from before", b.who())
+			want := signintest.Alice().Subject
+			if row.person.Subject != want { // then the provider ends her session, and says so with a logout token
+				want = notSignedIn
+			}
+			if got := b.session(); got != held {
+				t.Errorf("cookies afterwards: got %q; want those from before", got)
+			}
+			if b.who() != want || copied.who() != want {
+				t.Errorf("signed in afterwards: got %q; want %s", b.who(), want)
 			}
 			if n := a.provider.LiveRefreshTokens(signintest.Bob().Subject); n != 0 {
 				t.Errorf("refresh tokens of the other person: got %d alive; want none", n)
