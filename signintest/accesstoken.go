@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gosignin/signin/internal/faults"
 )
 
 const (
@@ -41,7 +43,7 @@ func (p *Provider) accessFor(u User, a *authorization, form url.Values) (token, 
 	t := apiToken{subject: a.subject, client: p.settings.clientID, audience: resource, organization: organization}
 	switch {
 	case resource == "" && organization == "":
-		token = p.secret()
+		token = p.secret(func(f *faults.Effect) int { return f.AccessSize })
 		p.access[token] = &accessToken{authorization: a, expires: p.now().Add(p.settings.accessLifetime)}
 		return token, strings.Join(a.openIDScopes(), " "), nil
 	case resource == "":

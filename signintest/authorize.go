@@ -75,6 +75,7 @@ type authorization struct {
 	authTime  time.Time
 	maxAge    bool // asked for, so ID tokens say auth_time
 	acr       string
+	idToken   string // the last one
 }
 
 // code is an authorization code.
@@ -293,7 +294,7 @@ func (p *Provider) codeFor(s *session, params url.Values) url.Values {
 	if s.grant == nil || s.grant.revoked {
 		s.grant = &grant{}
 	}
-	value := p.secret()
+	value := p.secret(func(f *faults.Effect) int { return f.CodeSize })
 	p.codes[value] = &code{
 		authorization: &authorization{
 			grant:     s.grant,
@@ -325,12 +326,14 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, params, answe
 		answer.Set("state", state)
 	}
 	answer.Set("iss", p.Issuer)
+	appended := ""
 	for _, f := range p.injected() {
 		if f.Response != nil {
 			f.Response(answer)
 		}
+		appended += f.Appended
 	}
-	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer), http.StatusSeeOther)
+	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer)+appended, http.StatusSeeOther)
 }
 
 // withQuery adds q to a URI that may already have a query.

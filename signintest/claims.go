@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gosignin/signin/internal/faults"
 )
 
 // Logto's scopes beyond the standard.
@@ -118,6 +120,9 @@ func (p *Provider) idToken(u User, a *authorization, accessToken, authCode strin
 	if a.acr != "" {
 		claims["acr"] = a.acr
 	}
+	if a.idToken != "" && slices.ContainsFunc(p.faults, func(f *faults.Effect) bool { return f.RepeatIDToken }) {
+		return a.idToken
+	}
 	t := p.newJWT("", claims)
 	t.AtHash, t.CHash = tokenHash(t.Algorithm, accessToken), tokenHash(t.Algorithm, authCode)
 	if p.settings.logto137 {
@@ -128,9 +133,9 @@ func (p *Provider) idToken(u User, a *authorization, accessToken, authCode strin
 			f.IDToken(&p.facts, t)
 		}
 	}
-	out := compact(t)
-	p.secrets = append(p.secrets, out)
-	return out
+	a.idToken = compact(t)
+	p.secrets = append(p.secrets, a.idToken)
+	return a.idToken
 }
 
 // serveUserInfo accepts the opaque access token only, as Logto does.
@@ -144,7 +149,14 @@ func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	claims := userClaims(u, a.scopes)
 	for _, f := range p.injected() {
 		if f.UserInfoIDToken {
-			p.answerIDToken(w, u, a)
+			p.mu.Lock()
+			token := p.idToken(u, a, "", "")
+			p.mu.Unlock()
+			answerJWT(w, token)
+			return
+		}
+		if f.InfoToken != nil {
+			answerJWT(w, p.infoToken(claims, f))
 			return
 		}
 		if f.UserInfo != nil {
@@ -154,10 +166,18 @@ func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, claims)
 }
 
-func (p *Provider) answerIDToken(w http.ResponseWriter, u User, a *authorization) {
+// infoToken returns the userinfo response as a JWT.
+// https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse
+func (p *Provider) infoToken(claims map[string]any, f *faults.Effect) string {
 	p.mu.Lock()
-	token := p.idToken(u, a, "", "")
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	claims["iss"], claims["aud"] = p.Issuer, p.settings.clientID
+	t := p.newJWT("", claims)
+	f.InfoToken(&p.facts, t)
+	return compact(t)
+}
+
+func answerJWT(w http.ResponseWriter, token string) {
 	w.Header().Set("Content-Type", "application/jwt")
 	io.WriteString(w, token)
 }

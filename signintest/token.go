@@ -108,6 +108,9 @@ func (p *Provider) authenticate(r *http.Request) *oauthError {
 		method = "client_secret_basic"
 		id, err1 = url.QueryUnescape(user)
 		secret, err2 = url.QueryUnescape(password)
+		if slices.ContainsFunc(p.injected(), func(f *faults.Effect) bool { return f.BasicNotDecoded }) {
+			id, secret, err1, err2 = user, password, nil, nil
+		}
 		if err1 != nil || err2 != nil {
 			return failed
 		}
@@ -211,7 +214,7 @@ func (p *Provider) tokenResponse(u User, a *authorization, access, scope, authCo
 }
 
 func (p *Provider) newRefreshToken(a *authorization) string {
-	value := p.secret()
+	value := p.secret(func(f *faults.Effect) int { return f.RefreshSize })
 	p.refresh[value] = &refreshToken{authorization: a, issued: p.now()}
 	return value
 }
