@@ -108,6 +108,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		a.resources = append(a.resources, organizationsResource)
 	}
 	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
+	a.roles = check(c, "Provider.RolesClaim", cfg.Provider.RolesClaim, settings.RolesClaim)
 }
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
@@ -164,7 +165,8 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 		HTTPClient: cfg.HTTPClient, Now: a.now,
 	})
 	a.tokens = &tokens.Source{
-		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: ahead, Log: a.log, Now: a.now,
+		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Roles: a.roles,
+		Ahead: ahead, Log: a.log, Now: a.now,
 	}
 	a.transport = http.DefaultTransport
 	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {

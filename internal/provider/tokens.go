@@ -186,8 +186,9 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 		}
 		*to = text
 	}
-	// It is only informative, so a wrong type (some send a list) counts as absent.
-	tokens.Scope, _ = members.Text("scope")
+	// https://www.rfc-editor.org/rfc/rfc6749#section-5.1. Some send a list.
+	scopes, _ := members.Texts("scope")
+	tokens.Scope = strings.Join(scopes, " ")
 	if malformed || tokens.AccessToken == "" {
 		return tokens, unavailable(op, errTokenAnswer)
 	}

@@ -35,6 +35,8 @@ type Source struct {
 	UserInfo bool
 	// Scopes are those that a sign-in asks for.
 	Scopes []string
+	// Roles is where the roles are; see [session.ParseClaims].
+	Roles string
 	// Ahead is how long before its expiry a token for an audience is fetched
 	// again, at most half of its life.
 	Ahead time.Duration
