@@ -95,6 +95,9 @@ func TestVerifier_LogoutTokenFields(t *testing.T) {
 		"everything":         {nil, jwt.LogoutToken{Subject: "alice", SessionID: "s1", ID: "j1", IssuedAt: issued, Expiry: issued.Add(2 * time.Minute)}},
 		"sid only":           {m{"sub": nil}, jwt.LogoutToken{SessionID: "s1", ID: "j1", IssuedAt: issued, Expiry: issued.Add(2 * time.Minute)}},
 		"sub only, and null": {m{"sid": raw("null"), "exp": nil}, jwt.LogoutToken{Subject: "alice", ID: "j1", IssuedAt: issued}},
+		// Not every session of the person: those that have no sid.
+		"sub, and sid empty":    {m{"sid": "", "exp": nil}, jwt.LogoutToken{Subject: "alice", SessionID: `""`, ID: "j1", IssuedAt: issued}},
+		"sub, and sid a number": {m{"sid": 42, "exp": nil}, jwt.LogoutToken{Subject: "alice", SessionID: "42", ID: "j1", IssuedAt: issued}},
 	} {
 		got, err := everyKey().LogoutToken(context.Background(), logoutToken.token(c.changes))
 		if err != nil || *got != c.want {

@@ -37,7 +37,7 @@ func FuzzKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := jwt.ParseKeys(body)
 		if err != nil {
-			if wantFixedWords(t, err); got != nil {
+			if wantShortText(t, err); got != nil {
 				t.Fatalf("got %v, %v; want keys or an error", got, err)
 			}
 			return
@@ -145,7 +145,7 @@ func FuzzTokens(f *testing.F) {
 		goodAs := 0
 		for _, err := range []error{idErr, logoutErr, accessErr} {
 			if err != nil {
-				wantFixedWords(t, err)
+				wantShortText(t, err)
 			} else {
 				goodAs++
 			}
@@ -226,7 +226,9 @@ func (a accepted) asIDToken(got *jwt.IDToken) []string {
 	_, expires := number(a.claims["exp"])
 	iat, _ := number(a.claims["iat"])
 	return wrong(map[string]bool{
-		"audience": !slices.Equal(a.audience(), []any{clientID}), "nonce": a.text("nonce") != nonce,
+		"audience": !slices.Contains(a.audience(), any(clientID)) || a.claims["azp"] != nil && a.text("azp") != clientID ||
+			a.claims["azp"] == nil && slices.ContainsFunc(a.audience(), func(one any) bool { return one != clientID }),
+		"nonce":   a.text("nonce") != nonce,
 		"subject": got.Subject == "" || got.Subject != a.text("sub"), "time": !expires || iat < float64(at(-6*time.Minute)),
 		"type": a.typ() == "at+jwt" || a.typ() == "logout+jwt",
 	})
@@ -238,11 +240,11 @@ func (a accepted) asLogoutToken(got *jwt.LogoutToken) []string {
 	_, hasNonce := a.claims["nonce"]
 	iat, _ := number(a.claims["iat"])
 	return wrong(map[string]bool{
-		"audience": !slices.Equal(a.audience(), []any{clientID}), "event": !isLogout, "nonce": hasNonce,
+		"audience": !slices.Contains(a.audience(), any(clientID)), "event": !isLogout, "nonce": hasNonce,
 		"time":    iat < float64(at(-2*time.Minute)) || (a.claims["exp"] == nil) != got.Expiry.IsZero(),
 		"ID":      got.ID == "" || got.ID != a.text("jti") || len(got.ID) > 1024,
-		"person":  got.Subject != a.text("sub") || got.SessionID != a.text("sid") || got.Subject == "" && got.SessionID == "",
-		"session": len(got.SessionID) > 1024 || a.claims["sid"] != nil && got.SessionID == "",
+		"person":  got.Subject != a.text("sub") || a.text("sid") != "" && got.SessionID != a.text("sid") || got.Subject == "" && a.text("sid") == "",
+		"session": a.claims["sid"] != nil && got.SessionID == "",
 		"type":    a.typ() == "at+jwt",
 	})
 }

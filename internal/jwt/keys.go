@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -69,7 +70,7 @@ func (s *KeySet) Pin(algorithms []string) *KeySet {
 func (s *KeySet) verify(ctx context.Context, t *token) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
 	if !slices.Contains(s.algorithms, t.alg) {
-		return fault("its algorithm is not one of those pinned")
+		return fault("its algorithm is " + document.Quote(t.alg) + ", and those pinned are " + strings.Join(s.algorithms, ", "))
 	}
 	jws, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.alg)})
 	if err != nil {
@@ -84,15 +85,20 @@ func (s *KeySet) verify(ctx context.Context, t *token) error {
 		return nil
 	}
 	newer, err := s.keys.Newer(ctx, held)
-	switch {
-	case err == nil:
-		if signed, _ := signedBy(*newer, t, jws); signed {
+	if err == nil {
+		if signed, known = signedBy(*newer, t, jws); signed {
 			return nil
 		}
-	case !known:
+	}
+	switch {
+	case known && (err == nil || errors.Is(err, document.ErrCoolingDown)): // fetched within five seconds
+		return lie("the signature is not by the key that it names, " + document.Quote(t.kid))
+	case known:
+		return fault("the signature is not by the key that it names, " + document.Quote(t.kid) + ", which may have changed")
+	case err != nil:
 		return err
 	}
-	return fault("the signature is not by a key of the provider")
+	return fault("it is not signed by a key of the provider for kid " + document.Quote(t.kid) + " and algorithm " + document.Quote(t.alg))
 }
 
 // signedBy reports whether a token is signed by a key that fits its algorithm
