@@ -56,7 +56,7 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 			}
 			want(v.token(f, rsaKey(), "rsa", nil), 0)
 			for _, raw := range []string{v.token(f, rsaKey(), "rsa", m{"aud": "other"}), "opaque", ""} {
-				if e := want(raw, provider.Rejected); e.Op != v.op || e.RetryAfter != 0 || e.UnknownKey() || e.Final(true) {
+				if e := want(raw, provider.Rejected); e.Op != v.op || e.RetryAfter != 0 || e.UnknownKey() || e.Final() || e.Denied() {
 					t.Errorf("%s: got %+v; want only %s, and nothing else", raw, e, v.op)
 				}
 			}
