@@ -505,7 +505,8 @@ func tokenError(ctx context.Context, err error) *Error {
 		return newError(ErrProviderMisconfigured, err)
 	case refresh.Over(err):
 		return newError(ErrNotSignedIn, err)
-	case errors.Is(err, refresh.ErrResting), ctx.Err() != nil, err == context.DeadlineExceeded: // while waiting for another replica
+	case ctx.Err() != nil, err == context.DeadlineExceeded, // while waiting for another replica
+		errors.Is(err, refresh.ErrResting) && !errors.As(err, &pe):
 		return newError(ErrProviderUnavailable, err)
 	case !errors.As(err, &pe), errors.Is(err, refresh.ErrFinal): // an end that could not be written
 		return newError(ErrSharedUnavailable, err)
