@@ -99,7 +99,7 @@ func casesOf(k kind) []claimsCase {
 var exactNames = []string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources",
 	"azp", "sid", "auth_time", "acr", "jti", "events", "client_id", "cid", "organization_id", "scope", "scp", "cnf",
-	"c_hash", "s_hash", "typ", "token_use",
+	"c_hash", "s_hash", "typ", "token_use", "gty", "idtyp",
 }
 
 // commonCases are the rules for all kinds of tokens. aud is the right audience.
@@ -110,6 +110,9 @@ func commonCases(aud string) []claimsCase {
 		{name: "a good token"},
 		{name: "an unknown claim", changes: m{"trace_id": "t1"}},
 		{name: "an unknown claim that is null", changes: m{"name": raw("null")}},
+		{name: "Groups and groups", changes: m{"Groups": "a", "groups": "b"}},
+		{name: "Email and email", changes: m{"Email": "bob@example.com", "email": "alice@example.com"}, why: "two spellings"},
+		{name: "ROLES and roles", changes: m{"ROLES": "admin", "roles": []string{}}, why: "two spellings"},
 		{name: "an unknown claim in another case", changes: m{"Email": "alice@example.com"}},
 
 		{name: "P-invalid-iss: another issuer", changes: m{"iss": "https://id.example.org/oidc"}, why: `, not "https://id.example.com/oidc"`},
@@ -282,8 +285,11 @@ func accessTokenCases() []claimsCase {
 		{name: "jti absent", changes: m{"jti": nil}},
 		{name: "aud a list with the API in it", changes: m{"aud": []string{issuer + "/me", api}}},
 		{name: "aud with the API among words", changes: m{"aud": api + " x"}, why: "without "},
-		{name: "aud with this client before the API", changes: m{"aud": []string{clientID, api}}, why: otherClient},
-		{name: "aud with this client after the API", changes: m{"aud": []string{api, clientID}}, why: otherClient},
+		{name: "aud with this client before the API", changes: m{"aud": []string{clientID, api}}},
+		{name: "aud with this client after the API", changes: m{"aud": []string{api, clientID}}},
+		{name: "aud with this client, and a nonce", changes: m{"aud": []string{api, clientID}, "nonce": nonce}, why: otherClient},
+		{name: "aud with this client, and events", changes: m{"aud": []string{api, clientID}, "events": m{}}, why: otherClient},
+		{name: "aud with this client alone", changes: m{"aud": clientID}, why: `aud is "app"`},
 		{name: "another organization's token", changes: m{"aud": "urn:logto:organization:org2"}, audience: organization, why: "without "},
 		{name: "an API's token for an organization", audience: organization, why: "without "},
 		{name: "an organization's token with another organization_id", changes: ofOrganization, audience: organization, why: "organization_id is not the"},
@@ -339,6 +345,8 @@ func unmarkedCases() (cases []claimsCase) {
 		add("as of Okta", "", m{"client_id": nil, "cid": "spa", "scope": nil, "scp": []string{"read"}})
 		add("as of Entra for a person", "", m{"client_id": nil, "azp": "spa", "scope": nil, "scp": "read"})
 		add("as of Entra for a machine, with azp alone", unmarked, m{"client_id": nil, "azp": "spa", "scope": nil})
+		add("as of Entra for a machine, with idtyp", "", m{"client_id": nil, "azp": "spa", "scope": nil, "idtyp": "app"})
+		add("as of Keycloak, for this client too", ofClient, m{"aud": []string{api, clientID}})
 		add("without iat", "", m{"iat": nil})
 		add("with an empty scope", "", m{"client_id": nil, "scope": ""})
 		add("without scope", "", m{"scope": nil})

@@ -257,16 +257,16 @@ func (a accepted) asAccessToken(got *jwt.AccessToken) []string {
 	_, nonce := a.claims["nonce"]
 	_, hash := a.claims["at_hash"]
 	_, events := a.claims["events"]
-	evidence := a.claims["client_id"] != nil || a.claims["scope"] != nil || a.claims["scp"] != nil
+	evidence := a.claims["client_id"] != nil || a.claims["scope"] != nil || a.claims["scp"] != nil || a.claims["idtyp"] != nil
 	scopes := must(json.Marshal([]any{a.claims["scope"], a.claims["scp"]}))
 	return wrong(map[string]bool{
-		"audience": !slices.Contains(audience, any(api)) || slices.Contains(audience, any(clientID)),
+		"audience": !slices.Contains(audience, any(api)) || slices.Contains(audience, any(clientID)) && (!explicit || nonce || hash || events),
 		"time":     !expires || explicit && !dated,
 		"client":   client != got.ClientID || explicit && client == "",
 		"mark": !explicit && (a.typ() != "" && a.typ() != "jwt" || nonce || hash || events || !evidence ||
 			slices.Contains(audience, any(client))),
 		"subject":      a.claims["cnf"] != nil || sub == "" || len(sub) > 255 || sub != got.Subject,
-		"machine":      got.Machine != slices.Contains([]string{client, a.text("azp"), a.text("cid")}, sub),
+		"machine":      !got.Machine && slices.Contains([]string{client, a.text("azp"), a.text("cid")}, sub),
 		"organization": a.text("organization_id") != got.Organization,
 		"scope": slices.ContainsFunc(got.Scopes, func(scope string) bool {
 			quoted := bytes.Trim(must(json.Marshal(scope)), `"`)
