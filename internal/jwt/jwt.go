@@ -1,7 +1,7 @@
 // Package jwt verifies what a provider signs: ID tokens, logout tokens, and
 // access tokens for APIs.
 //
-//	keys := jwt.NewKeySet(time.Now, fetchKeys).Pin([]string{"ES384"})
+//	keys := jwt.NewKeySet(time.Now, slog.Default(), fetchKeys).Pin([]string{"ES384"})
 //	v := jwt.Verifier{
 //		Issuer: "https://…", ClientID: "…", Now: time.Now,
 //		Keys: func(context.Context) (*jwt.KeySet, error) { return keys, nil },
