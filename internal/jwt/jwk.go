@@ -13,7 +13,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gosignin/signin/internal/document"
-	"github.com/gosignin/signin/internal/settings"
 )
 
 // https://www.rfc-editor.org/rfc/rfc7518#section-3.3
@@ -146,8 +145,7 @@ func algorithmsOf(public any, members document.Object) (algorithms []string, err
 		algorithms = []string{"EdDSA", ed25519Name}
 	}
 	named, _ := members.Texts("alg")
-	known := func(alg string) bool { return slices.Contains(settings.Asymmetric(), alg) || otherwise(alg) }
-	if !slices.ContainsFunc(named, known) {
+	if !slices.ContainsFunc(named, registered) {
 		return algorithms, nil
 	}
 	algorithms = slices.DeleteFunc(algorithms, func(alg string) bool { return !slices.Contains(named, alg) })
@@ -157,9 +155,10 @@ func algorithmsOf(public any, members document.Object) (algorithms []string, err
 	return algorithms, nil
 }
 
-// otherwise reports whether an algorithm is one of
-// https://www.rfc-editor.org/rfc/rfc7518#section-4.1, or of a shared secret.
-func otherwise(alg string) bool {
-	return alg == "none" || alg == "dir" || slices.ContainsFunc([]string{"HS", "RSA-OAEP", "RSA1_5", "ECDH-ES", "A1", "A2", "PBES2"},
-		func(prefix string) bool { return strings.HasPrefix(alg, prefix) })
+// registered reports whether alg is an algorithm for signatures or encryption, by how
+// the names at https://www.iana.org/assignments/jose begin.
+func registered(alg string) bool {
+	beginnings := []string{"RS2", "RS3", "RS5", "PS2", "PS3", "PS5", "ES2", "ES3", "ES5", "Ed", "HS2", "HS3", "HS5",
+		"RSA-OAEP", "RSA1_5", "ECDH-ES", "A1", "A2", "PBES2", "dir", "none"}
+	return slices.ContainsFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(alg, beginning) })
 }
