@@ -163,7 +163,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	a.provider = provider.New(provider.Config{
 		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
 		RedirectURL: a.absolute(a.paths.Callback), SigningAlgs: slices.Clone(cfg.Provider.SigningAlgs),
-		HTTPClient: cfg.HTTPClient, Now: a.now,
+		HTTPClient: cfg.HTTPClient, Log: a.log, Now: a.now,
 	})
 	a.tokens = &tokens.Source{
 		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Roles: a.roles,

@@ -100,8 +100,8 @@ func TestMaxOffline_ClientSecretChanged(t *testing.T) {
 			t.Errorf("after MaxOffline: got %d %q; want 503 with %s, and no promise", got.StatusCode, got.body, signin.ErrProviderMisconfigured)
 		}
 	}
-	if got := a.errs(signin.EventRefused); len(got) == 0 || !strings.Contains(got[len(got)-1].Error(), "invalid_client") {
-		t.Errorf("events: got %v; want the provider's code in the refusal", got)
+	if got := a.errs(signin.EventRefreshFailed); len(got) == 0 || !strings.Contains(got[len(got)-1].Error(), "invalid_client") {
+		t.Errorf("events: got %v; want the provider's code in the failure", got)
 	}
 }
 

@@ -50,6 +50,17 @@ func TestVerifier_AccessTokenFields(t *testing.T) {
 		{claimsCase{name: "a machine by azp, with client_id", changes: m{"sub": "robot", "azp": "robot"}}, machine("spa")},
 		{claimsCase{name: "a machine by cid of Okta", typ: "JWT", changes: m{"sub": "robot", "client_id": nil, "cid": "robot", "scp": []string{"read"}}}, machine("", "read")},
 
+		{claimsCase{name: "a machine of Auth0", changes: m{"sub": "robot", "gty": "client-credentials"}}, machine("spa")},
+		{claimsCase{name: "a machine of Auth0, without gty", changes: m{"sub": "spa@clients"}}, usual(func(t *jwt.AccessToken) { t.Subject, t.Machine = "spa@clients", true })},
+		{claimsCase{name: "a person of Auth0", changes: m{"gty": []string{"password", "refresh_token"}}}, scopes()},
+		{claimsCase{name: "a machine of FusionAuth", changes: m{"sub": "robot", "gty": []string{"client_credentials"}}}, machine("spa")},
+		{claimsCase{name: "a machine of Entra", changes: m{"sub": "robot", "idtyp": "app"}}, machine("spa")},
+		{claimsCase{name: "a person of Entra", changes: m{"idtyp": "user"}}, scopes()},
+		{claimsCase{name: "a machine of Keycloak", changes: m{"sub": "robot", "client_id": "Cron", "preferred_username": "service-account-cron"}}, machine("Cron")},
+		{claimsCase{name: "a machine of Keycloak, with azp alone", changes: m{"sub": "robot", "client_id": nil, "azp": "cron", "preferred_username": "service-account-cron"}}, machine("cron")},
+		{claimsCase{name: "a person with another client's name", changes: m{"preferred_username": "service-account-cron"}}, scopes()},
+		{claimsCase{name: "a person whose client has no name", typ: "JWT", changes: m{"client_id": nil, "scp": "read", "preferred_username": "service-account-"}}, usual(func(t *jwt.AccessToken) { t.ClientID, t.Scopes = "", []string{"read"} })},
+
 		{claimsCase{name: "scope empty", changes: m{"scope": ""}}, scopes()},
 		{claimsCase{name: "scope with further spaces", changes: m{"scope": "  read  write "}}, scopes("read", "write")},
 		{claimsCase{name: "scope in its case and order", changes: m{"scope": "Write read"}}, scopes("Write", "read")},

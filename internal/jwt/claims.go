@@ -28,9 +28,22 @@ type claims struct{ document.Object }
 func parseClaims(payload []byte) (claims, error) {
 	object, err := document.Parse(payload,
 		"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources",
-		"azp", "sid", "auth_time", "acr", "amr", "jti", "events",
+		"azp", "sid", "auth_time", "acr", "amr", "jti", "events", "gty", "idtyp",
 		"client_id", "cid", "organization_id", "scope", "scp", "cnf", "c_hash", "s_hash", "typ", "token_use")
+	for name := range object {
+		folded := document.Fold(name)
+		if _, both := object[folded]; both && folded != name && slices.Contains(describing(), folded) {
+			return claims{}, fault("a claim that describes the person is there in two spellings")
+		}
+	}
 	return claims{object}, malformed(err)
+}
+
+// describing are the claims that become fields of a user. One of them may be written
+// in another case, and is then not read, but not in two.
+func describing() []string {
+	return []string{"name", "picture", "username", "preferred_username", "email", "email_verified",
+		"phone_number", "phone_number_verified", "roles", "organizations", "organization_roles"}
 }
 
 // only returns an object of these claims alone. One that is null counts as absent.

@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +97,7 @@ func casesOf(k kind) []claimsCase {
 var exactNames = []string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources",
 	"azp", "sid", "auth_time", "acr", "jti", "events", "client_id", "cid", "organization_id", "scope", "scp", "cnf",
-	"c_hash", "s_hash", "typ", "token_use",
+	"c_hash", "s_hash", "typ", "token_use", "gty", "idtyp",
 }
 
 // commonCases are the rules for all kinds of tokens. aud is the right audience.
@@ -110,6 +108,9 @@ func commonCases(aud string) []claimsCase {
 		{name: "a good token"},
 		{name: "an unknown claim", changes: m{"trace_id": "t1"}},
 		{name: "an unknown claim that is null", changes: m{"name": raw("null")}},
+		{name: "Groups and groups", changes: m{"Groups": "a", "groups": "b"}},
+		{name: "Email and email", changes: m{"Email": "bob@example.com", "email": "alice@example.com"}, why: "two spellings"},
+		{name: "ROLES and roles", changes: m{"ROLES": "admin", "roles": []string{}}, why: "two spellings"},
 		{name: "an unknown claim in another case", changes: m{"Email": "alice@example.com"}},
 
 		{name: "P-invalid-iss: another issuer", changes: m{"iss": "https://id.example.org/oidc"}, why: `, not "https://id.example.com/oidc"`},
@@ -282,8 +283,11 @@ func accessTokenCases() []claimsCase {
 		{name: "jti absent", changes: m{"jti": nil}},
 		{name: "aud a list with the API in it", changes: m{"aud": []string{issuer + "/me", api}}},
 		{name: "aud with the API among words", changes: m{"aud": api + " x"}, why: "without "},
-		{name: "aud with this client before the API", changes: m{"aud": []string{clientID, api}}, why: otherClient},
-		{name: "aud with this client after the API", changes: m{"aud": []string{api, clientID}}, why: otherClient},
+		{name: "aud with this client before the API", changes: m{"aud": []string{clientID, api}}},
+		{name: "aud with this client after the API", changes: m{"aud": []string{api, clientID}}},
+		{name: "aud with this client, and a nonce", changes: m{"aud": []string{api, clientID}, "nonce": nonce}, why: otherClient},
+		{name: "aud with this client, and events", changes: m{"aud": []string{api, clientID}, "events": m{}}, why: otherClient},
+		{name: "aud with this client alone", changes: m{"aud": clientID}, why: `aud is "app"`},
 		{name: "another organization's token", changes: m{"aud": "urn:logto:organization:org2"}, audience: organization, why: "without "},
 		{name: "an API's token for an organization", audience: organization, why: "without "},
 		{name: "an organization's token with another organization_id", changes: ofOrganization, audience: organization, why: "organization_id is not the"},
@@ -339,6 +343,8 @@ func unmarkedCases() (cases []claimsCase) {
 		add("as of Okta", "", m{"client_id": nil, "cid": "spa", "scope": nil, "scp": []string{"read"}})
 		add("as of Entra for a person", "", m{"client_id": nil, "azp": "spa", "scope": nil, "scp": "read"})
 		add("as of Entra for a machine, with azp alone", unmarked, m{"client_id": nil, "azp": "spa", "scope": nil})
+		add("as of Entra for a machine, with idtyp", "", m{"client_id": nil, "azp": "spa", "scope": nil, "idtyp": "app"})
+		add("as of Keycloak, for this client too", ofClient, m{"aud": []string{api, clientID}})
 		add("without iat", "", m{"iat": nil})
 		add("with an empty scope", "", m{"client_id": nil, "scope": ""})
 		add("without scope", "", m{"scope": nil})
@@ -429,75 +435,6 @@ func TestVerifier_GooglesOtherIssuer(t *testing.T) {
 	for _, k := range kinds {
 		k.want(t, &v, k.token(m{"iss": v.Issuer}), good)
 		k.want(t, &v, k.token(m{"iss": "accounts.google.com"}), rejected)
-	}
-}
-
-// 9.5: an error quotes of a token who issued it, for whom, and how it is signed. It
-// never quotes another claim, nor the token.
-func TestVerifier_ErrorsDoNotQuoteTokens(t *testing.T) {
-	t.Parallel()
-	const canary = "CaNaRy"
-	quoted := []string{"iss", "aud", "azp"}
-	for _, k := range kinds {
-		var tokens []string
-		for _, name := range exactNames {
-			for _, value := range []any{canary, []string{canary}, canary + "å", strings.Repeat(canary, 200)} {
-				if !slices.Contains(quoted, name) {
-					tokens = append(tokens, k.token(m{name: value}))
-				}
-			}
-		}
-		for _, header := range []string{k.header(`,"CaNaRy":1,"CaNaRy":2`), k.header(`,"crit":["CaNaRy"]`), canary} {
-			tokens = append(tokens, signEd(header, k.payload(nil)))
-		}
-		tokens = append(tokens, canary, canary+"."+canary+"."+canary)
-		for _, token := range tokens {
-			_, err := k.verify(newFake().Verifier(), token, signedIn, api)
-			for ; err != nil; err = errors.Unwrap(err) {
-				if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(strings.ToLower(text), strings.ToLower(canary)) {
-					t.Errorf("got an error that quotes a token: %s", text)
-				}
-			}
-		}
-	}
-}
-
-// What is quoted is named beside what was wanted, and can harm no log.
-func TestVerifier_ErrorsNameFoundAndWanted(t *testing.T) {
-	t.Parallel()
-	long := "\nå" + strings.Repeat("x", 500)
-	for name, c := range map[string]struct {
-		raw  string
-		want string
-	}{
-		"iss":               {idToken.token(m{"iss": issuer + "/"}), `iss is "https://id.example.com/oidc/", not "https://id.example.com/oidc"`},
-		"iss absent":        {idToken.token(m{"iss": nil}), `iss is absent, not "https://id.example.com/oidc"`},
-		"iss long":          {idToken.token(m{"iss": long}), `iss is "\n\u00e5xxx`},
-		"aud":               {idToken.token(m{"aud": []string{"a", "b"}}), `aud is "[\"a\",\"b\"]", without "app"`},
-		"aud of another":    {accessToken.token(m{"aud": "other"}), `aud is "other", without "https://api.example.com"`},
-		"azp":               {idToken.token(m{"azp": "other"}), `azp is "other", not "app"`},
-		"alg":               {idToken.signedBy("ES256", ecKeys()["ES256"], "ES256", nil), `its algorithm is "ES256", and those pinned are RS256, EdDSA`},
-		"kid, unknown":      {idToken.signedBy("RS256", rsaKey(), long, nil), `for kid "\n\u00e5xxx`},
-		"kid, another's":    {idToken.signedBy("RS256", otherRSAKey(), "rsa", nil), `not by the key that it names, "rsa"`},
-		"typ":               {idToken.signedBy("RS256", rsaKey(), "rsa", m{"typ": "at+jwt"}), `its typ is "at+jwt"`},
-		"typ of no token":   {accessToken.signedBy("RS256", rsaKey(), "rsa", m{"typ": "dpop+jwt"}), `its typ is "dpop+jwt"`},
-		"exp":               {idToken.token(m{"exp": at(-time.Hour)}), "exp is 2026-03-01T11:00:00Z, and the time is 2026-03-01T12:00:00Z"},
-		"iat ahead":         {logoutToken.token(m{"iat": at(time.Hour)}), "iat is 2026-03-01T13:00:00Z, and the time is 2026-03-01T12:00:00Z"},
-		"iat absent":        {idToken.token(m{"iat": nil}), "iat is absent"},
-		"several audiences": {idToken.token(m{"aud": []string{clientID, long}}), `aud names "\n\u00e5xxx`},
-	} {
-		k := idToken
-		if strings.Contains(name, "of ") {
-			k = accessToken
-		} else if name == "iat ahead" {
-			k = logoutToken
-		}
-		_, err := k.verify(newFake().Verifier("RS256", "EdDSA"), c.raw, signedIn, api)
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v; want %s", name, err, c.want)
-		} else {
-			wantShortText(t, err)
-		}
 	}
 }
 

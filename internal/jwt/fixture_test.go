@@ -1,6 +1,7 @@
 package jwt_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -12,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"sync"
@@ -85,6 +87,7 @@ type fake struct {
 	keys []any
 	down bool
 	hits int
+	log  bytes.Buffer // not for use while keys are fetched
 }
 
 // newFake publishes one key of each type. The elliptic ones have the names of
@@ -152,7 +155,7 @@ func (f *fake) Verifier(algorithms ...string) *jwt.Verifier {
 	if len(algorithms) == 0 {
 		algorithms = settings.Asymmetric()
 	}
-	return f.verifierBy(jwt.NewKeySet(f.Now, f.fetch).Pin(algorithms))
+	return f.verifierBy(jwt.NewKeySet(f.Now, slog.New(slog.NewTextHandler(&f.log, nil)), f.fetch).Pin(algorithms))
 }
 
 func (f *fake) verifierBy(keys *jwt.KeySet) *jwt.Verifier {

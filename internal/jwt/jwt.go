@@ -1,7 +1,7 @@
 // Package jwt verifies what a provider signs: ID tokens, logout tokens, and
 // access tokens for APIs.
 //
-//	keys := jwt.NewKeySet(time.Now, fetchKeys).Pin([]string{"ES384"})
+//	keys := jwt.NewKeySet(time.Now, slog.Default(), fetchKeys).Pin([]string{"ES384"})
 //	v := jwt.Verifier{
 //		Issuer: "https://…", ClientID: "…", Now: time.Now,
 //		Keys: func(context.Context) (*jwt.KeySet, error) { return keys, nil },
@@ -9,14 +9,15 @@
 //	id, err := v.IDToken(ctx, raw, jwt.Expect{Nonce: nonce})
 //
 // go-jose reads keys and checks signatures, and go-oidc checks ID tokens and
-// logout tokens. The rules here are those that go-oidc leaves to its caller, or
-// does not enforce strictly. They read claims by their exact names, and never
-// from [oidc.IDToken], because encoding/json, which fills it, takes "SUB" for
-// "sub".
+// logout tokens. It is given iss, sub, aud, exp and iat alone. A wrong type in any
+// of these fails a token. The other rules are here. They read claims by their exact
+// names, and never from [oidc.IDToken], because encoding/json, which fills it, takes
+// "SUB" for "sub". A claim that is of no use here may have any type: at_hash, nbf
+// and sid of a wrong type count as absent.
 //
 // A token is outside input. The keys that its header names (jwk, jku, x5u, x5c)
-// are ignored, claims by reference (_claim_names) are not fetched, and no error
-// quotes a token.
+// are ignored, and claims by reference (_claim_names) are not fetched. An error
+// quotes of a token at most iss, aud, azp, alg, kid and typ.
 package jwt
 
 import (
@@ -142,7 +143,7 @@ func parse(raw string) (*token, error) {
 	if bytes.Count(decoded[0], comma) > maxMembers {
 		return nil, errForm
 	}
-	header, err := document.Parse(decoded[0])
+	header, err := document.Parse(decoded[0], "alg", "kid", "typ", "crit", "b64", "jwk")
 	if err != nil {
 		return nil, malformed(err)
 	}
