@@ -215,6 +215,14 @@ type ProviderConfig struct {
 	// ES384, ES512, EdDSA and Ed25519. Symmetric algorithms and "none" are
 	// never accepted.
 	SigningAlgs []string
+	// RolesClaim is the claim that holds the roles of [User.Roles] and [HasRole]: a name
+	// such as "groups" or "cognito:groups" or, if it begins with a slash, a JSON pointer
+	// (RFC 6901) such as "/realm_access/roles". Its value is a list of strings, or one
+	// string. Default: "roles". It applies to ID tokens, userinfo and, for
+	// [Auth.RequireBearer], access tokens. A change takes effect at once, for people who
+	// are signed in too. Make sure that people cannot set
+	// it themselves at the provider.
+	RolesClaim string
 }
 
 // Paths are paths of the application, as the browser sees them.
@@ -237,6 +245,7 @@ type Paths struct {
 type Auth struct {
 	issuer    string
 	logto     bool
+	roles     string // where they are; see session.ParseClaims
 	clientID  string
 	base      *url.URL // where people reach the application
 	paths     Paths    // complete

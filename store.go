@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -108,6 +109,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		a.resources = append(a.resources, organizationsResource)
 	}
 	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
+	a.roles = check(c, "Provider.RolesClaim", cfg.Provider.RolesClaim, settings.RolesClaim)
 }
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
@@ -161,10 +163,11 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	a.provider = provider.New(provider.Config{
 		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
 		RedirectURL: a.absolute(a.paths.Callback), SigningAlgs: slices.Clone(cfg.Provider.SigningAlgs),
-		HTTPClient: cfg.HTTPClient, Now: a.now,
+		HTTPClient: cfg.HTTPClient, Log: a.log, Now: a.now,
 	})
 	a.tokens = &tokens.Source{
-		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: ahead, Log: a.log, Now: a.now,
+		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Roles: a.roles,
+		Ahead: ahead, Log: a.log, Now: a.now,
 	}
 	a.transport = http.DefaultTransport
 	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
@@ -228,14 +231,13 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 // observer reports refreshes as events and log lines.
 type observer struct{ *Auth }
 
-// Refreshed reports a refresh. If it has ended the session, the next request that
-// presents the session emits the event. The cause is logged here, once.
+// Refreshed reports a refresh, and why it has ended the session.
 func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) {
 	e := Event{Kind: EventRefreshed}
 	var ended *refresh.Ended
 	switch {
 	case errors.As(err, &ended):
-		o.log.WarnContext(ctx, "signin: the provider has ended a session", "error", ended.Cause)
+		o.ended(ctx, s, lifecycle.ByProvider, ended.Cause)
 		return
 	case err != nil:
 		e = Event{Kind: EventRefreshFailed, Err: err}
@@ -274,14 +276,33 @@ func (a *Auth) report(w http.ResponseWriter, r *http.Request, out lifecycle.Outc
 	}
 	switch out.Ended {
 	case "":
-	case lifecycle.Stale:
-		a.emit(r.Context(), about(out.Session, Event{Kind: EventStaleSession}))
 	default:
-		if out.Ended == lifecycle.Lost {
-			a.log.ErrorContext(r.Context(), "signin: shared state has lost a session", "error", out.Cause)
-		}
-		a.emit(r.Context(), about(out.Session, Event{Kind: EventSessionEnded, Reason: string(out.Ended), Err: out.Cause}))
+		a.ended(r.Context(), out.Session, out.Ended, out.Cause)
 	}
+}
+
+// ended reports, once in this process, that a session has ended or that its cookie is
+// stale. A browser keeps presenting the cookie, since it is not deleted.
+func (a *Auth) ended(ctx context.Context, s *session.Session, reason lifecycle.Reason, cause error) {
+	if !a.sessions.FirstTold(s.ID, reason) {
+		return
+	}
+	e := Event{Kind: EventSessionEnded, Reason: string(reason), Err: cause}
+	level := slog.LevelInfo
+	switch reason {
+	case lifecycle.Stale:
+		e, level = Event{Kind: EventStaleSession}, slog.LevelWarn
+	case lifecycle.Lost:
+		level = slog.LevelError
+	case lifecycle.ByProvider:
+		level = slog.LevelWarn
+	}
+	attrs := []any{"reason", string(reason)}
+	if cause != nil {
+		attrs = append(attrs, "error", cause)
+	}
+	a.log.Log(ctx, level, "signin: a session has ended, or its cookie is stale", attrs...)
+	a.emit(ctx, about(s, e))
 }
 
 // providerError translates an error of the provider package.
@@ -345,8 +366,8 @@ func sessionError(r *http.Request, err error) *Error {
 	case errors.Is(err, lifecycle.ErrEnded):
 		return newError(ErrSignInExpired, err)
 	case errors.Is(err, lifecycle.ErrOffline):
-		e := newError(ErrProviderUnavailable, err)
-		e.retryAfter = retryAfter
+		e := newError(offlineCode(err), err)
+		e.Status, e.retryAfter = http.StatusServiceUnavailable, retryAfter
 		return e
 	case errors.Is(err, lifecycle.ErrUnknown):
 		e := newError(ErrSharedUnavailable, err)
@@ -356,6 +377,15 @@ func sessionError(r *http.Request, err error) *Error {
 		return newError(ErrSharedUnavailable, err)
 	}
 	return newError(ErrStoreUnavailable, err)
+}
+
+// offlineCode says who has to act for refreshes to succeed again.
+func offlineCode(err error) Code {
+	var pe *provider.Error
+	if errors.As(err, &pe) && pe.Kind != provider.Unavailable {
+		return ErrProviderMisconfigured
+	}
+	return ErrProviderUnavailable
 }
 
 // exchangeError translates an error of exchanging a code for tokens, or of
@@ -610,7 +640,7 @@ const (
 	EventSignedOut     EventKind = "signed_out"     // here, or by a logout token of the provider
 	EventRefreshed     EventKind = "refreshed"      // a session has new tokens
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
-	EventSessionEnded  EventKind = "session_ended"  // a session that has ended was presented; Reason says why
+	EventSessionEnded  EventKind = "session_ended"  // a session has ended; once in each process that learns of it; Reason and Err say why
 	EventStaleSession  EventKind = "stale_session"  // a cookie was presented that its browser replaced hours ago: a copy, or from a backup
 	EventRefused       EventKind = "refused"        // by a guard or [Auth.HandleError]; not if a person opens a page without having signed in
 	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why

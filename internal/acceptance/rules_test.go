@@ -37,11 +37,15 @@ func TestRulesAboutClaims(t *testing.T) {
 				t.Errorf("%s, %s: got %d %q; want %d", row.claim, name, got.StatusCode, got.body, status)
 			}
 		}
-		ask("held", []any{"other", row.held}, http.StatusOK)
 		for name, value := range map[string]any{
-			"null": nil, "a text": row.held, "a text with several words": row.held + " other", "a number": 1,
+			"held": []any{"other", row.held}, "a text": row.held, "a list with null": []any{row.held, nil}, "a list with a number": []any{row.held, 1},
+		} {
+			ask(name, value, http.StatusOK)
+		}
+		for name, value := range map[string]any{
+			"null": nil, "a text with several words": row.held + " other", "a number": 1,
 			"an object": map[string]any{row.held: true}, "a list in a list": []any{[]any{row.held}},
-			"a list with null": []any{row.held, nil}, "a list with a number": []any{row.held, 1}, "an empty list": []any{},
+			"an empty list":  []any{},
 			"a longer value": []any{row.held + "istrator"}, "another case": []any{strings.ToUpper(row.held)},
 			"a value with a space": []any{" " + row.held}, "an empty value": []any{""},
 		} {

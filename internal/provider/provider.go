@@ -46,6 +46,8 @@ type Config struct {
 	// http.DefaultClient. It is copied; CheckRedirect and Timeout are replaced, and
 	// an *http.Transport is cloned for callbacks.
 	HTTPClient *http.Client
+	// Log gets a warning for each published key that cannot be used. Nil means none.
+	Log *slog.Logger
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
@@ -70,6 +72,9 @@ type Client struct {
 // configuration or the provider is reported by the first method that meets it.
 func New(cfg Config) *Client {
 	cfg.SigningAlgs = slices.Clone(cfg.SigningAlgs)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

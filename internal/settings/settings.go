@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 var (
@@ -170,6 +172,29 @@ func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	}
 	return all, nil
 }
+
+// RolesClaim returns where roles are: the name of a claim or, if it begins with a slash,
+// a JSON pointer (RFC 6901); "" for the claim "roles".
+func RolesClaim(claim string) (string, error) {
+	names, pointer := claim, strings.HasPrefix(claim, "/")
+	if pointer {
+		names = strings.ReplaceAll(strings.ReplaceAll(claim, "~0", ""), "~1", "")
+	}
+	switch {
+	case claim == "roles":
+		return "", nil
+	case len(claim) > maxClaim, strings.ContainsFunc(claim, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }):
+		return "", fmt.Errorf("is %.40q…; needs printable characters, %d bytes at most", claim, maxClaim)
+	case pointer && slices.Contains(strings.Split(claim[1:], "/"), ""):
+		return "", fmt.Errorf("is %q; a JSON pointer needs a name after each slash, such as /realm_access/roles", claim)
+	case pointer && strings.Contains(names, "~"):
+		return "", fmt.Errorf("is %q; in a JSON pointer, ~ is written ~0, and a slash in a name ~1", claim)
+	}
+	return claim, nil
+}
+
+// maxClaim is longer than the name of any claim: some are URLs.
+const maxClaim = 256
 
 // Resources returns resource indicators: absolute URIs without a fragment.
 // https://www.rfc-editor.org/rfc/rfc8707#section-2

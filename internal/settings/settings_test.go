@@ -3,6 +3,7 @@ package settings_test
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,12 @@ func TestRules(t *testing.T) {
 			"/sign-in": "/sign-in", "/app/sign-in": "/app/sign-in",
 			"": bad, "/": bad, "sign-in": bad, "/sign-in/": bad, "//sign-in": bad, "/a/../b": bad,
 			"/a?b": bad, "/a#b": bad, "/a%2Fb": bad, `/a\b`: bad, "/{x}": bad, "/a b": bad,
+		}},
+		{"RolesClaim", settings.RolesClaim, map[string]string{
+			"": "", "roles": "", "groups": "groups", "cognito:groups": "cognito:groups", "https://app.example/roles": "https://app.example/roles",
+			"/realm_access/roles": "/realm_access/roles", "/a~1b/~0": "/a~1b/~0", "a~b": "a~b",
+			"/": bad, "//roles": bad, "/a/": bad, "/a//b": bad, "/a~": bad, "/a~2b": bad, "/~~0": bad,
+			"a\nb": bad, "a\x00": bad, "\xff": bad, strings.Repeat("x", 257): bad,
 		}},
 	} {
 		for in, want := range row.values {
