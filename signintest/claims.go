@@ -13,13 +13,11 @@ import (
 const (
 	scopeOrganizations     = "urn:logto:scope:organizations"
 	scopeOrganizationRoles = "urn:logto:scope:organization_roles"
-	scopeOrganizationData  = "urn:logto:scope:organization_data"
 )
 
 var supportedScopes = []string{
 	"openid", "offline_access", "profile", "email", "phone", "address", "roles",
-	"custom_data", "identities", "sso_identities",
-	scopeOrganizations, scopeOrganizationRoles, scopeOrganizationData,
+	"custom_data", "identities", scopeOrganizations, scopeOrganizationRoles,
 }
 
 var supportedClaims = []string{
@@ -35,8 +33,8 @@ var scopeOf = map[string]string{
 	"address":           "address",
 	"custom_data":       "custom_data",
 	"identities":        "identities",
-	"sso_identities":    "sso_identities",
-	"organization_data": scopeOrganizationData,
+	"sso_identities":    "identities",
+	"organization_data": scopeOrganizations,
 }
 
 // userInfoOnly are the claims that Logto leaves out of ID tokens.
