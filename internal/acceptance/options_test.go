@@ -360,7 +360,7 @@ func TestSignInOption_PersonRemembered(t *testing.T) {
 }
 
 // What a provider answers to a sign-in is named to operators, and never quoted to people.
-func TestCallback_ErrorResponses(t *testing.T) {
+func TestCallback_ErrorNamesItsCause(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, with{config: func(c *signin.Config) { c.Resources = []string{"https://api.example.com"} }})
 	for _, row := range []struct {
