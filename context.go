@@ -622,10 +622,10 @@ func (t *userTransport) token(ctx context.Context, refused string) (string, erro
 // about another person is refused. Claims that only a verified token can state,
 // such as "acr", "auth_time" and "sid", are not in it; see [ClaimsAs].
 //
-// Logto has claims that are in userinfo only, each with its scope:
-// "custom_data", "identities" (by connector target: "naver", "x"),
-// "sso_identities", "urn:logto:scope:organization_data". The example has a type
-// for them.
+// Logto has claims that are in userinfo only: "custom_data", with that scope,
+// "identities" (by connector target: "naver", "x") and "sso_identities", both with
+// the scope "identities", and "organization_data", with the scope
+// "urn:logto:scope:organizations". The example has a type for them.
 //
 // The error is an *[Error] as for [AccessToken], ErrProviderRejected for an
 // answer that breaks a rule or a person whom the provider no longer knows, and

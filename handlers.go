@@ -27,8 +27,8 @@ import (
 // Guards that want a step-up send people here too, with ?max_age= (seconds) or
 // ?acr_values=: the query can only ask for more than the options do. A user who
 // is signed in stays signed in: if another person answers, the callback
-// refuses, and the session is kept. A demand that the options exclude cannot be met
-// here: the answer is 400.
+// refuses, and the session is kept. A demand that cannot be met here, because the
+// options exclude it or Logto has no classes, is answered with 400.
 //
 // A provider may start a sign-in here as well, with ?iss= and target_link_uri
 // (OpenID Connect Core 1.0, section 4); a foreign iss is refused.
@@ -180,7 +180,9 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 		return "", providerError(err)
 	}
 	tx.Foreign = requestkind.CrossSite(r)
-	location, err := a.client.Start(tx, req, meta.AuthorizationEndpoint, meta.ScopesSupported)
+	location, err := a.client.Start(tx, req, authflow.Metadata{
+		Endpoint: meta.AuthorizationEndpoint, Scopes: meta.ScopesSupported, Prompts: meta.PromptValues,
+	})
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
 	}
@@ -316,7 +318,7 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 //
 // # Any provider
 //
-//   - [Prompt], [MaxAge], [ACRValues]: what the provider must ask of people
+//   - [Prompt], [MaxAge], and except at Logto [ACRValues]: what the provider must ask
 //   - [LoginHint], [UILocales]: who is signing in, and in which language
 //   - [ReturnTo]: where they go afterwards
 //   - [ExtraParam]: a parameter that has no option
@@ -324,13 +326,14 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 // # Logto only
 //
 //   - [FirstScreen], [Identifiers]: the page on which people arrive
+//     ([ScreenRegister]: any provider)
 //   - [Social], [EnterpriseSSO]: straight to a connector
 //   - [OneTimeToken]: a magic link, for [Auth.BeginSignIn] only
 //   - [OrganizationBranding]: an organization's looks
 //
 // # Mistakes
 //
-// A mistake in a value, or an option for Logto with Config.Issuer, makes [New]
+// A mistake in a value, or an option that the provider does not have, makes [New]
 // fail, [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]:
 // Logto itself would silently drop all options when one is wrong.
 type SignInOption struct{ apply func(*signInSettings) }
@@ -384,8 +387,15 @@ const (
 	IdentifierUsername Identifier = "username"
 )
 
-// FirstScreen lets people arrive on a page of Logto other than the one for
-// signing in: [ScreenRegister] for a "Sign up" button. Logto only.
+// FirstScreen lets people arrive on a page other than the one for signing in:
+// [ScreenRegister] for a "Sign up" button. The others are for Logto only.
+//
+// While Logto remembers a person, it ignores this option, [Social] and [EnterpriseSSO]
+// and signs that person in. So they imply Prompt("login"), except [ScreenSignIn];
+// Prompt("consent") lets people whom Logto remembers go straight through.
+//
+// With Config.Issuer, ScreenRegister is the prompt "create" if the provider lists it,
+// and no other prompt or step-up is asked for; otherwise it is an ordinary sign-in.
 func FirstScreen(s Screen) SignInOption {
 	return option(func(p *authflow.Request) { p.FirstScreen = string(s) })
 }
@@ -403,12 +413,13 @@ func Identifiers(ids ...Identifier) SignInOption {
 }
 
 // Social goes straight to a social connector, by its target: "naver", "x". If
-// Logto has no such connector, people see its sign-in page. Logto only.
+// Logto has no such connector, people see its sign-in page. Logto only, and as
+// [FirstScreen] says of people whom it remembers.
 func Social(target string) SignInOption {
 	return option(func(p *authflow.Request) { p.DirectSignIn = "social:" + target })
 }
 
-// EnterpriseSSO goes straight to an enterprise connector. Logto only.
+// EnterpriseSSO goes straight to an enterprise connector. Logto only; see [Social].
 func EnterpriseSSO(connectorID string) SignInOption {
 	return option(func(p *authflow.Request) { p.DirectSignIn = "sso:" + connectorID })
 }
@@ -418,9 +429,9 @@ func LoginHint(hint string) SignInOption {
 	return option(func(p *authflow.Request) { p.LoginHint = hint })
 }
 
-// Prompt says what the provider must show: "login", "consent",
-// "select_account", or "none" alone for a sign-in that shows nothing and fails
-// if the person would have to do something. With Logto, "consent" is added to
+// Prompt says what the provider must show: "login", "consent", "select_account",
+// which Logto does not have, or "none" alone for a sign-in that shows nothing and
+// fails if the person would have to do something. With Logto, "consent" is added to
 // all but "none", since there is no refresh token otherwise; first-party
 // applications show no screen for it.
 //
@@ -441,7 +452,8 @@ func MaxAge(d time.Duration) SignInOption {
 }
 
 // ACRValues asks for one of several authentication contexts, in order of
-// preference. The callback verifies that it is one of them.
+// preference. The callback verifies that it is one of them. Not for Logto, which
+// never states one; see [ACR].
 func ACRValues(values ...string) SignInOption {
 	return option(func(p *authflow.Request) { p.ACR = slices.Clone(values) })
 }

@@ -408,10 +408,10 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 // there.
 //
 // Require panics for the zero Rule, for rules that no authentication can meet
-// together, and for classes that the sign-in route refuses (see [ACR]): more than 32,
-// more than 512 bytes, or characters beyond ASCII.
+// together, for classes that the sign-in route refuses (see [ACR]): more than 32,
+// more than 512 bytes, or characters beyond ASCII, and at Logto for any class.
 func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
-	g := newGuard(rules)
+	g := a.mount(rules)
 	return func(next http.Handler) http.Handler { return a.guard(g, next) }
 }
 
@@ -476,9 +476,9 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 // and for the rules for which [Auth.Require] panics.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	if audience == "" || audience == a.clientID || audience == jwt.OrganizationAudience {
-		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
+		panic(fmt.Sprintf("signin: RequireBearer of %q; needs the audience of an API, and not the client ID", audience))
 	}
-	g := newGuard(rules)
+	g := a.mount(rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, c, e := a.bearer(r, audience)
@@ -526,6 +526,7 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 type Rule struct {
 	holds    func(*http.Request, candidate) (met, error) // judges a candidate
 	demand   authflow.Demand                             // what it demands of the authentication
+	classes  []string                                    // all that it or an alternative of it asks for
 	machines bool                                        // whether it is AllowMachines
 }
 
@@ -669,7 +670,7 @@ func oneWord(s string) bool {
 // authentication within the last minute; it does not ask at each page view.
 func AuthenticatedWithin(d time.Duration) Rule {
 	if d < 0 {
-		panic("signin: AuthenticatedWithin needs zero or more")
+		panic(fmt.Sprintf("signin: AuthenticatedWithin of %v; needs zero or more", d))
 	}
 	return authenticationRule(authflow.Demand{MaxAge: d, MaxAgeAsked: true})
 }
@@ -677,12 +678,18 @@ func AuthenticatedWithin(d time.Duration) Rule {
 // ACR holds for people whose authentication is of one of these classes, and
 // asks others for a step-up, as [AuthenticatedWithin] does. It panics without
 // values, or if one is not a single word.
+//
+// Not for Logto, which never states a class: with Config.LogtoEndpoint, guards panic
+// for ACR, in [AnyOf] too. Use AuthenticatedWithin, or let Logto itself demand a second
+// factor, of all people or of an organization's members.
 func ACR(values ...string) Rule {
 	values = slices.Clone(values)
 	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
-		panic("signin: ACR needs classes of authentication, each a single word")
+		panic(fmt.Sprintf("signin: ACR of %q; needs classes of authentication, each a single word", values))
 	}
-	return authenticationRule(authflow.Demand{ACR: values})
+	rule := authenticationRule(authflow.Demand{ACR: values})
+	rule.classes = values
+	return rule
 }
 
 func authenticationRule(demand authflow.Demand) Rule {
@@ -732,11 +739,11 @@ func AnyOf(rules ...Rule) Rule {
 		panic("signin: AnyOf needs conditions, and AllowMachines is not one")
 	}
 	rules = slices.Clone(rules)
-	demand := rules[0].demand
+	demand, classes := rules[0].demand, rules[0].classes
 	for _, rule := range rules[1:] {
-		demand = demand.Or(rule.demand)
+		demand, classes = demand.Or(rule.demand), slices.Concat(classes, rule.classes)
 	}
-	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (why met, err error) {
+	return Rule{demand: demand, classes: classes, holds: func(r *http.Request, c candidate) (why met, err error) {
 		held := false
 		for _, rule := range rules {
 			m, failed := rule.holds(r, c)
@@ -794,6 +801,25 @@ type guard struct {
 	machines bool            // whether machines are let in
 }
 
+// mount returns a guard with rules that the provider can meet.
+func (a *Auth) mount(rules []Rule) guard {
+	g := newGuard(rules)
+	for _, rule := range rules {
+		if err := a.checkDemand(authflow.Demand{ACR: rule.classes}); err != nil {
+			panic(err)
+		}
+	}
+	return g
+}
+
+// checkDemand returns an error if the provider cannot meet a demand.
+func (a *Auth) checkDemand(d authflow.Demand) error {
+	if a == nil || !a.logto {
+		return nil
+	}
+	return d.CheckLogto()
+}
+
 func newGuard(rules []Rule) guard {
 	mustBeRules(rules)
 	g := guard{rules: slices.Clone(rules)}
@@ -819,7 +845,8 @@ type demandKey struct{ auth *Auth }
 // not sign in again for a page that they may not see. Several step-ups become one
 // that meets them all, and the demands of the guards around this one: providers
 // may state class and time of an authentication only if they are asked for
-// both. asked reports whether a rule that holds has asked for the token's
+// both. A step-up of a RuleFunc that the provider cannot meet is a mistake of the
+// program: no sign-in would help. asked reports whether a rule that holds has asked for the token's
 // organization.
 //
 // The returned request is for the handlers below the guard.
@@ -851,7 +878,9 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 		}
 		refused = e
 	}
-	switch {
+	switch err := a.checkDemand(demand); {
+	case err != nil:
+		refused = newError(ErrInternal, err)
 	case refused == nil && !demand.IsZero():
 		return r.WithContext(context.WithValue(r.Context(), demandKey{a}, &demand)), asked, nil
 	case refused != nil && !possible:

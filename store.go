@@ -101,7 +101,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
 	}
 	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
-		return settings.Scopes(s, cfg.OmitDefaultScopes)
+		return settings.Scopes(s, cfg.OmitDefaultScopes, a.logto)
 	})
 	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
 	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
@@ -562,21 +562,21 @@ func (a *Auth) goOn(kept []byte, returnTo string, u *User) (string, *Error) {
 
 // declined answers an error response.
 func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, response *authflow.Response) (string, *Error) {
-	switch response.Outcome() {
-	case authflow.PersonNeeded:
-		if !tx.Silent {
-			break
-		}
+	switch outcome, cause := response.Outcome(a.client, tx); outcome {
+	case authflow.Silence:
 		a.transactions.SetQuiet(w)
 		return a.orHome(tx.ReturnTo), nil
 	case authflow.Trouble:
-		e := newError(ErrProviderUnavailable, response.Cause())
+		e := newError(ErrProviderUnavailable, cause)
 		e.retryAfter = retryAfter
 		return "", e
 	case authflow.Misfit:
-		return "", newError(ErrProviderMisconfigured, response.Cause())
+		return "", newError(ErrProviderMisconfigured, cause)
+	case authflow.Unmet:
+		return "", newError(ErrStepUpFailed, cause)
+	default:
+		return "", newError(ErrDeclined, cause)
 	}
-	return "", newError(ErrDeclined, response.Cause())
 }
 
 // accept makes a session from what the provider has given for a code.

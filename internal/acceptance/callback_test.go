@@ -296,7 +296,7 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			a := newApp(t, with{
-				provider: []signintest.Option{signintest.WithACR("mfa")}, config: func(c *signin.Config) { c.Shared = new(mapState) },
+				provider: []signintest.Option{signintest.WithACR("mfa")}, config: func(c *signin.Config) { otherProvider(c); c.Shared = new(mapState) },
 			})
 			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
 			a.mount("/sign-in/strong", strict)

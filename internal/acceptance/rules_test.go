@@ -118,7 +118,7 @@ func TestRules(t *testing.T) {
 // A guard that would refuse every request panics when it is created.
 func TestRules_Impossible(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{})
+	a := newApp(t, with{config: otherProvider})
 	const api = "https://api.example.com"
 	for name, mount := range map[string]func(){
 		"Require of the zero Rule":       func() { a.auth.Require(signin.HasRole("x"), signin.Rule{}) },
@@ -165,6 +165,7 @@ func TestRequire(t *testing.T) {
 	member, owner := signin.MemberOfFunc(organization), signin.HasOrganizationRoleFunc(organization, "owner")
 	type rules = []signin.Rule
 	a := newApp(t, with{config: func(c *signin.Config) {
+		otherProvider(c)
 		c.Scopes = []string{"roles", "urn:logto:scope:organizations", "urn:logto:scope:organization_roles"}
 	}})
 	session := a.signedIn(signintest.Alice()).cookies()
@@ -255,7 +256,7 @@ func TestRequire(t *testing.T) {
 // handler, or the caller of Check.
 func TestRuleFunc_WritesToItsUser(t *testing.T) {
 	t.Parallel()
-	auth := newApp(t, with{}).auth
+	auth := newApp(t, with{config: otherProvider}).auth
 	user := func() *signin.User {
 		return &signin.User{Subject: "alice", Roles: []string{"user"}, Scopes: []string{"read"},
 			Organizations: []string{"one"}, OrganizationRoles: []string{"one:user"}}

@@ -97,38 +97,3 @@ func (r *Response) CheckIssuer(issuer string, announced bool) error {
 	}
 	return nil
 }
-
-// Outcome is what an error response means to an application.
-type Outcome int
-
-const (
-	Declined     Outcome = iota // the person or the provider said no
-	PersonNeeded                // the provider has to ask the person, and prompt=none forbids it
-	Trouble                     // the provider has a problem that may pass
-	Misfit                      // the provider does not accept such a request from this client
-)
-
-// Outcome classifies the error code. The codes are those of
-// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1,
-// https://openid.net/specs/openid-connect-core-1_0.html#AuthError and
-// https://www.rfc-editor.org/rfc/rfc8707#section-2. Any other is Declined.
-func (r *Response) Outcome() Outcome {
-	switch r.Error {
-	case "login_required", "interaction_required", "consent_required", "account_selection_required":
-		return PersonNeeded
-	case "server_error", "temporarily_unavailable":
-		return Trouble
-	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_target":
-		return Misfit
-	}
-	return Declined
-}
-
-// Cause describes an error response for a log. Anyone can send a browser here with
-// any error code, so the code is repeated only if it looks like a registered one.
-func (r *Response) Cause() error {
-	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
-		return errors.New("signin: the provider answered with an unknown error")
-	}
-	return fmt.Errorf("signin: the provider answered with %s", r.Error)
-}

@@ -87,38 +87,6 @@ func TestCasesIssuer(t *testing.T) {
 	}
 }
 
-// The codes are those of https://openid.net/specs/openid-connect-core-1_0.html#AuthError,
-// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 and
-// https://www.rfc-editor.org/rfc/rfc8707#section-2.
-func TestResponse_Outcome(t *testing.T) {
-	t.Parallel()
-	for want, codes := range map[authflow.Outcome]string{
-		authflow.PersonNeeded: "login_required interaction_required consent_required account_selection_required",
-		authflow.Trouble:      "server_error temporarily_unavailable",
-		authflow.Misfit:       "invalid_request unauthorized_client unsupported_response_type invalid_scope invalid_target",
-		authflow.Declined:     "access_denied <script> Login_Required",
-	} {
-		for code := range strings.FieldsSeq(codes) {
-			if got := (&answered{Error: code}).Outcome(); got != want {
-				t.Errorf("%s: got outcome %v; want %v", code, got, want)
-			}
-		}
-	}
-}
-
-func TestResponse_Cause(t *testing.T) {
-	t.Parallel()
-	const unknown = "an unknown error"
-	for code, want := range map[string]string{
-		"access_denied": "access_denied", strings.Repeat("x", 40): strings.Repeat("x", 40),
-		strings.Repeat("x", 41): unknown, "<script>": unknown, "Login_Required": unknown,
-	} {
-		if got := (&answered{Error: code}).Cause().Error(); got != "signin: the provider answered with "+want {
-			t.Errorf("%s: got %q; want %q", code, got, want)
-		}
-	}
-}
-
 // FuzzParseResponse checks that a response has a state, and one of code and error,
 // each once and printable, and that errors repeat nothing of a query.
 func FuzzParseResponse(f *testing.F) {

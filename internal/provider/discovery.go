@@ -38,6 +38,9 @@ type Metadata struct {
 	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported"`
 	// ScopesSupported is nil if the provider does not list its scopes.
 	ScopesSupported []string `json:"scopes_supported"`
+	// PromptValues are the values of prompt that it lists, or nil.
+	// https://openid.net/specs/openid-connect-prompt-create-1_0.html#section-4.1
+	PromptValues []string `json:"-"`
 	// The algorithms and ways to authenticate that it lists. Not all are used.
 	SigningAlgs    []string `json:"id_token_signing_alg_values_supported"`
 	TokenAuth      []string `json:"token_endpoint_auth_methods_supported"`
@@ -66,10 +69,14 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := document.Parse(body); err != nil {
+	members, err := document.Parse(body)
+	if err != nil {
 		return nil, unavailable(opDiscovery, err)
 	}
 	meta := new(Metadata)
+	if members.Has("prompt_values_supported") {
+		meta.PromptValues, _ = members.Texts("prompt_values_supported") // nil if of another type
+	}
 	if json.Unmarshal(body, meta) != nil {
 		return nil, misconfigured(opDiscovery, fault("a member of the metadata has the wrong type"))
 	}

@@ -34,6 +34,18 @@ func TestMetadata_Fields(t *testing.T) {
 	}
 }
 
+func TestMetadata_PromptValues(t *testing.T) {
+	t.Parallel()
+	for listed, want := range map[string][]string{
+		`["none","create"]`: {"none", "create"}, `"create"`: {"create"}, `null`: nil, `[1]`: nil, `{"create":true}`: nil, `[]`: nil,
+	} {
+		meta, err := publishes(issuer, metaOf(issuer, m{"prompt_values_supported": raw(listed)})).Metadata(context.Background())
+		if wantKind(t, err, 0); !slices.Equal(meta.PromptValues, want) {
+			t.Errorf("%s: got %q; want %q", listed, meta.PromptValues, want)
+		}
+	}
+}
+
 func endpoints(m *provider.Metadata) []string {
 	return []string{m.AuthorizationEndpoint, m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.EndSessionEndpoint, m.RevocationEndpoint}
 }

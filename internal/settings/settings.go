@@ -156,8 +156,21 @@ func Algorithms(algs []string) ([]string, error) {
 	return slices.Clone(algs), nil
 }
 
+// claimsAtLogto are claims of Logto that are often taken for scopes, with the scopes
+// that bring them. Logto ignores a scope that it does not have, so the claims would be
+// missing, and nothing would say why.
+var claimsAtLogto = map[string]string{
+	"sso_identities":                    "identities",
+	"organization_data":                 "urn:logto:scope:organizations",
+	"urn:logto:scope:organization_data": "urn:logto:scope:organizations",
+	"urn:logto:scope:sso_identities":    "identities",
+	"urn:logto:scope:identities":        "identities",
+	"urn:logto:scope:custom_data":       "custom_data",
+	"urn:logto:scope:roles":             "roles",
+}
+
 // Scopes returns the default scopes and the given ones, each once.
-func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
+func Scopes(scopes []string, omitDefaults, logto bool) ([]string, error) {
 	all := []string{"openid"} // without it, the request is not OpenID Connect
 	if !omitDefaults {
 		all = append(all, "profile", "offline_access")
@@ -165,6 +178,9 @@ func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	for _, s := range scopes {
 		if !scope.MatchString(s) {
 			return nil, fmt.Errorf("has %q; needs one scope in each element, without quotes or backslashes", s)
+		}
+		if right := claimsAtLogto[s]; logto && right != "" {
+			return nil, fmt.Errorf("has %q, which is no scope of Logto; needs %q", s, right)
 		}
 		if !slices.Contains(all, s) {
 			all = append(all, s)
