@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/page"
@@ -141,7 +143,20 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		})
 	}
 	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
-	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; strings.Contains(a.paths.AfterSignOut, "://") {
+		check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
+	} else {
+		a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+	}
+}
+
+// isRoute returns an error if a URL is one of the routes.
+func (a *Auth) isRoute(u string) error {
+	if own := a.returnTo.Local(u); own != "" {
+		_, err := a.returnTo.OnHost(own)
+		return err
+	}
+	return nil
 }
 
 // checkOptions checks Config.SignInOptions. It runs after the checks of the
@@ -188,7 +203,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
 		"redirect_uri", a.absolute(a.paths.Callback),
-		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
+		"post_logout_redirect_uri", a.afterSignOut(),
 		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
 	if len(cfg.Keys) == 0 {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and all users are signed out when this process ends")
@@ -387,6 +402,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
 	}
+	unread := a.presentsUnreadable(r)
 	got, failed := a.redeem(r, tx, code)
 	if failed == nil {
 		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began))
@@ -396,6 +412,9 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		return "", !got.unmarked, failed
 	}
 	a.transactions.Remove(w, tx.State)
+	if unread {
+		a.transactions.SetUnread(w)
+	}
 	note := authflow.Note{Subject: got.session.Claims.Text(session.Subject), ReturnTo: tx.ReturnTo, Unmet: got.unmet != nil}
 	// If this cannot be written, a reload does not go on by itself.
 	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, note.Encode(), markLife); err != nil {
@@ -406,6 +425,13 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		a.emit(ctx, about(got.session, Event{Kind: EventRefused, Err: got.unmet}))
 	}
 	return a.orHome(tx.ReturnTo), true, got.unmet
+}
+
+// presentsUnreadable reports whether a request has a session cookie that is not one of
+// ours. Usually the new one replaces it.
+func (a *Auth) presentsUnreadable(r *http.Request) bool {
+	found, err := a.sessions.Store.Load(r, new(session.Session))
+	return !found && err == nil && cookie.Has(r.Header["Cookie"], a.cookieName)
 }
 
 // granted is what a provider has given for an authorization code.
@@ -509,6 +535,9 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 			return a.goOn(standing.Note, "", u)
 		}
 	}
+	if name, twice := a.transactions.Twice(r, state); twice {
+		return "", a.conflict(name)
+	}
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
 		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
@@ -540,6 +569,9 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 		a.transactions.SetQuiet(w)
 		return a.orHome(tx.ReturnTo), nil
 	case authflow.Trouble:
+		if response.Expired && a.transactions.Repeat(w, tx) {
+			return tx.Again(), nil
+		}
 		e := newError(ErrProviderUnavailable, response.Cause())
 		e.retryAfter = retryAfter
 		return "", e
@@ -675,6 +707,11 @@ func (a *Auth) SignOut() http.HandlerFunc {
 			a.fail(w, r, err)
 			return
 		}
+		if requestkind.Of(r) == requestkind.Inertia { // whose fetch cannot follow to the provider
+			w.Header().Set("X-Inertia-Location", location)
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
 }
@@ -701,12 +738,13 @@ func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int
 // BeginSignOut signs the person out at once and returns where to send them: the
 // provider's end-session endpoint, which leads back to
 // Config.Paths.AfterSignOut, or that path itself if the provider has no such
-// endpoint or cannot be reached. The caller redirects, and makes sure that no
+// endpoint. The caller redirects, and makes sure that no
 // other site can cause the call (see [http.CrossOriginProtection]). A person
 // who is not signed in here may have a session at the provider, so they get the
 // same location and no error.
 //
-// The only error is [ErrSignOutIncomplete]: this browser is signed out, but
+// The error is [ErrSignOutLocalOnly] if the provider cannot be reached: it may still
+// know the person. [ErrSignOutIncomplete] means that this browser is signed out, but
 // copies of its cookie may not be. There is no location then.
 func (a *Auth) BeginSignOut(w http.ResponseWriter, r *http.Request) (location string, err error) {
 	location, failed := a.endSession(w, r)
@@ -754,24 +792,35 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	switch {
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
-	case isDown(out.Revoked):
-		return a.paths.AfterSignOut, nil // the provider is down, and so are its pages
-	case out.Newest == nil:
-		return a.endSessionURL(r.Context(), ""), nil
+	case isDown(out.Revoked): // and so are the provider's pages
+		return "", newError(ErrSignOutLocalOnly, out.Revoked)
 	}
-	return a.endSessionURL(r.Context(), out.Newest.IDToken()), nil
+	hint := ""
+	if out.Newest != nil {
+		hint = out.Newest.IDToken()
+	}
+	location, err := a.endSessionURL(r.Context(), hint)
+	if err != nil {
+		return "", newError(ErrSignOutLocalOnly, err)
+	}
+	return location, nil
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or
-// AfterSignOut if the provider has no end-session endpoint or cannot be asked.
-func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
+// AfterSignOut if the provider has no end-session endpoint.
+func (a *Auth) endSessionURL(ctx context.Context, hint string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
-	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.AfterSignOut), hint)
-	if err != nil || location == "" {
-		return a.paths.AfterSignOut
+	location, err := a.provider.EndSessionURL(ctx, a.afterSignOut(), hint)
+	return cmp.Or(location, a.paths.AfterSignOut), err
+}
+
+// afterSignOut is the post_logout_redirect_uri.
+func (a *Auth) afterSignOut() string {
+	if strings.HasPrefix(a.paths.AfterSignOut, "/") {
+		return a.absolute(a.paths.AfterSignOut)
 	}
-	return location
+	return a.paths.AfterSignOut
 }
 
 // isDown reports whether the provider gave no answer at all.
