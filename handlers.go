@@ -191,6 +191,9 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 		return "", providerError(err)
 	}
 	tx.Foreign = requestkind.CrossSite(r)
+	if a.elsewhere(r) {
+		tx.Hint = a.transactions.Hint(tx.ReturnTo)
+	}
 	location, err := a.client.Start(tx, req, meta.AuthorizationEndpoint, meta.ScopesSupported)
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
@@ -203,6 +206,14 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 	noStore(w)
 	a.transactions.Keep(w, r, tx)
 	return location, nil
+}
+
+// elsewhere reports whether a browser may have opened another address of the application
+// than BaseURL: 127.0.0.1 for localhost, say. Host can be a proxy's instead, mostly with
+// another port, so nothing but a hint depends on it, and no address is made from it.
+func (a *Auth) elsewhere(r *http.Request) bool {
+	host := url.URL{Host: r.Host}
+	return host.Port() == a.base.Port() && !strings.EqualFold(host.Hostname(), a.base.Hostname())
 }
 
 // Callback returns the handler to which the provider sends people back. Mount
@@ -250,7 +261,7 @@ func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error)
 	if err == nil || tx != nil && response.Expired {
 		location, failed = a.conclude(w, r, tx, response)
 	} else {
-		location, failed = a.withoutTransaction(w, r, response.State)
+		location, failed = a.withoutTransaction(w, r, response, tx != nil)
 	}
 	if failed != nil && tx != nil { // which may have taken too long
 		failed.start = cmp.Or(failed.start, tx.Again())

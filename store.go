@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -521,8 +519,8 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 // way. If the sign-in has finished (a reload, the back button), the person goes on. It is
 // tempting to start any other again from here, but what its route demands is not known
 // here.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
-	standing, err := a.shared.LookAtCallback(r.Context(), state)
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, response *authflow.Response, late bool) (string, *Error) {
+	standing, err := a.shared.LookAtCallback(r.Context(), response.State)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -535,8 +533,15 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 			return a.goOn(standing.Note, "", u)
 		}
 	}
-	if name, twice := a.transactions.Twice(r, state); twice {
+	if name, twice := a.transactions.Twice(r, response.State); twice {
 		return "", a.conflict(name)
+	}
+	// Where a sign-in has led that was used is not told to other browsers.
+	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 {
+		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
+		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
+		e.start = a.absolute(a.orHome(to))
+		return "", e
 	}
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
 		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
@@ -829,19 +834,17 @@ func isDown(err error) bool {
 	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
 }
 
-// Logout tokens are small. They are accepted for two minutes and the difference
-// between the clocks, so their IDs need not be known for longer.
 const (
-	maxLogoutBody = 16 << 10
-	maxMediaType  = 256
-	logoutTime    = 5 * time.Minute
+	// Logout tokens are accepted for two minutes and the difference between the clocks,
+	// so their IDs need not be known for longer.
+	logoutTime = 5 * time.Minute
 	// logoutTimeout limits the handling of one: it may wait for the next fetch of
 	// keys, and for the lease of each of the two ends that it writes.
 	logoutTimeout = 30 * time.Second
 )
 
 func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error {
-	raw, err := logoutToken(w, r)
+	raw, err := authflow.LogoutToken(w, r)
 	if err != nil {
 		return newError(ErrBadRequest, err)
 	}
@@ -870,45 +873,6 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	}
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
 	return nil
-}
-
-// logoutToken reads the one parameter of a logout request (section 2.5).
-func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
-	media := r.Header.Get("Content-Type")
-	if len(media) > maxMediaType {
-		return "", errors.New("signin: a logout request has a Content-Type of more than 256 bytes")
-	}
-	if media, _, err := mime.ParseMediaType(media); err != nil || media != "application/x-www-form-urlencoded" {
-		return "", errors.New("signin: a logout request is not a form")
-	}
-	form := r.PostForm // if a handler around this one has parsed it
-	if form == nil {
-		var err error
-		if form, err = logoutForm(w, r); err != nil {
-			return "", err
-		}
-	}
-	if tokens := form["logout_token"]; len(tokens) == 1 {
-		return tokens[0], nil
-	}
-	return "", errors.New("signin: a logout request has no logout token, or several")
-}
-
-// logoutForm parses the body of a logout request. It is tempting to call ParseForm,
-// but that also parses the query, of any length.
-func logoutForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutBody))
-	if err != nil {
-		return nil, errors.New("signin: a logout request cannot be read")
-	}
-	if err := authflow.CheckQuery(string(body)); err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, errors.New("signin: a logout request is not a form that can be read")
-	}
-	return form, nil
 }
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and

@@ -178,6 +178,30 @@ func TestDeadEnds(t *testing.T) {
 			t.Errorf("got %q; want a link to the same sign-in, and a way home", got.body)
 		}
 	})
+	t.Run("F9.4 begun at another name of the host", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL = strings.Replace(c.BaseURL, "127.0.0.1", "localhost", 1) }})
+		a.provider.RegisterRedirectURIs(a.cfg.BaseURL + "/callback")
+		b := a.browser()
+		back, err := url.Parse(b.respond(a.provider, "/sign-in?return_to=%2Faccount%3Fx", signintest.Alice()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := knock(a.handler(), back.RequestURI(), "")
+		got.want(t, http.StatusBadRequest, "")
+		if got.action(t) != a.cfg.BaseURL+"/account?x" || !strings.Contains(got.body, "start again at "+a.cfg.BaseURL+".") {
+			t.Errorf("got %q; want a page that names the address, with a link to the page there", got.body)
+		}
+		knock(a.handler(), back.RequestURI(), b.cookies()).want(t, http.StatusSeeOther, "/account?x")
+		if got := knock(a.handler(), back.RequestURI(), ""); strings.Contains(got.body, "/account") {
+			t.Errorf("after it has finished: got %q; want no link to where it led", got.body)
+		}
+		q := back.Query()
+		q.Set("state", strings.Repeat("A", 26)+q.Get("state")[26:]+"x")
+		if got := knock(a.handler(), "/callback?"+q.Encode(), ""); strings.Contains(got.body, "/account") {
+			t.Errorf("a hint that was changed: got %q; want nothing of it", got.body)
+		}
+	})
 	t.Run("F12.1 the bare redirect URI touches no session", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{})

@@ -14,6 +14,7 @@ import (
 // transaction of its state.
 type Response struct {
 	State string
+	Hint  string // behind the state; see Transactions.Hint
 	Code  string
 	// Error is an error code of
 	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. The error_description
@@ -92,7 +93,7 @@ func ParseResponse(rawQuery string) (*Response, error) {
 func (r *Response) parameter(name string) (to *string, most int) {
 	switch name {
 	case "state":
-		return &r.State, maxOther
+		return &r.State, 2 * maxOther // with a hint
 	case "code":
 		return &r.Code, maxCode
 	case "error":
@@ -105,10 +106,13 @@ func (r *Response) parameter(name string) (to *string, most int) {
 
 // complete returns r if it has what a response needs.
 func (r *Response) complete() (*Response, error) {
+	r.State, r.Hint, _ = strings.Cut(r.State, hintMark)
 	r.Expired = r.Expired && r.Error == "temporarily_unavailable"
 	switch {
 	case r.State == "" && r.Code == "" && r.Error == "":
 		return nil, ErrBare
+	case len(r.State) > maxOther:
+		return nil, errors.New("signin: authorization response has a malformed state")
 	case r.State == "":
 		return nil, errors.New("signin: authorization response has no state")
 	case r.Code == "" && r.Error == "":

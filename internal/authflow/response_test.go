@@ -30,6 +30,8 @@ var queries = []struct {
 	{"F4.1 a semicolon in another parameter", response + "&x=a;b", answered{Code: "c", State: "s"}},
 	{"F4.1 a malformed percent-encoding in another parameter", "y=100%&%zz=1&" + response, answered{Code: "c", State: "s"}},
 	{"F4.1 a state of another reader behind a semicolon", response + "&x;state=evil", answered{Code: "c", State: "s"}},
+	{"F9.4 a state with a hint", "code=c&state=s.h", answered{Code: "c", State: "s", Hint: "h"}},
+	{"F9.4 a hint without a state", "code=c&state=.h", answered{}},
 	{"2.5 a code with a semicolon", "state=s&code=a;b", answered{}},
 	{"2.5 a malformed percent-encoding in a code", "state=s&code=100%", answered{}},
 	{"2.5 the name of a second state in another spelling", response + "&st%61te=evil", answered{}},
@@ -153,7 +155,10 @@ func FuzzParseResponse(f *testing.F) {
 		if got.State == "" || (got.Code == "") == (got.Error == "") {
 			t.Errorf("%q: got %+v; want a state, and a code or an error", query, got)
 		}
-		said := map[string]string{"state": got.State, "code": got.Code, "error": got.Error, "iss": got.Issuer}
+		if !strings.HasPrefix(q.Get("state"), got.State) || len(q["state"]) != 1 || len(got.State) > 512 {
+			t.Errorf("%q: got state %q; want it once, and short", query, got.State)
+		}
+		said := map[string]string{"code": got.Code, "error": got.Error, "iss": got.Issuer}
 		for name, value := range said {
 			unprintable := strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' })
 			if q.Get(name) != value || len(q[name]) > 1 || len(value) > 16<<10 || unprintable {

@@ -30,6 +30,8 @@ type Transaction struct {
 	// Subject is the sub that the ID token must have, for a step-up of a person who
 	// is signed in; empty if it may have any.
 	Subject string `json:",omitzero"`
+	// Hint follows the state in the request, if it is not empty; see Transactions.Hint.
+	Hint string `json:"-"`
 	// Client.Start sets the others.
 
 	State    string `json:"-"` // it is in the cookie's name
