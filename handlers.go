@@ -58,7 +58,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.fail(w, r, newError(ErrBadRequest, err))
 			return
 		}
-		tx.Start, tx.Route = a.startAt(authflow.WithoutReturnTo(a.seen(r))), true
+		tx.Start, tx.Route = a.returnTo.Start(authflow.WithoutReturnTo(a.returnTo.SeenIn(r)), a.paths.AfterSignIn), true
 		fail := func(e Error) { e.start = tx.Again(); a.fail(w, r, &e) }
 		if kind := requestkind.Of(r); !requestkind.MayStart(r, kind) {
 			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Again(), false)
@@ -93,48 +93,19 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// startAt returns the address to which the page of a failed sign-in links: that of the
-// route or page that began it. If it is too long, its query is left out. If no link can
-// lead there, it is the start page, and never another route, which may demand less.
-func (a *Auth) startAt(page string) string {
-	page, _, _ = strings.Cut(page, "#") // of HX-Current-URL
-	if len(page) > maxStart {
-		page, _, _ = strings.Cut(page, "?")
-	}
-	if _, err := a.returnTo.Requested(page); err != nil || len(page) > maxStart {
-		return a.paths.AfterSignIn
-	}
-	return page
-}
-
-// maxStart limits what the cookie of a transaction must hold besides return_to.
-const maxStart = 512
-
 // openPage returns the page that the sender of a request has open, or "".
 func (a *Auth) openPage(r *http.Request, kind requestkind.Kind) string {
 	switch kind {
 	case requestkind.Navigation:
-		return a.seen(r)
+		return a.returnTo.SeenIn(r)
 	case requestkind.HTMX:
 		return a.returnTo.Local(r.Header.Get("HX-Current-URL"))
 	case requestkind.Inertia:
 		if r.Method == http.MethodGet { // a link: the page is the one that will be open
-			return a.seen(r)
+			return a.returnTo.SeenIn(r)
 		}
 	}
 	return a.returnTo.Local(r.Header.Get("Referer")) // of a form
-}
-
-// seen returns path and query of a request as the browser has sent them, before
-// http.StripPrefix, or a proxy, has cut off a part.
-func (a *Auth) seen(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") {
-		return a.returnTo.Seen(r.RequestURI)
-	}
-	if s := r.URL.RequestURI(); strings.HasPrefix(s, "/") { // absolute form, or a request made by a test
-		return a.returnTo.Seen(s)
-	}
-	return ""
 }
 
 // refusePersonal refuses options that are for one person.
@@ -175,7 +146,7 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if kind != requestkind.Navigation { // a form may be on the sign-out page, and a link to that signs out
 		page, _ = a.returnTo.Path(page)
 	}
-	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(page)})
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.returnTo.Start(page, a.paths.AfterSignIn)})
 	if failed != nil {
 		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed

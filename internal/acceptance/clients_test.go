@@ -96,6 +96,17 @@ func TestCookieConflict(t *testing.T) {
 			}
 		})
 	}
+	t.Run("F8.2 two session cookies from the beginning, before any sign-in", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t, with{})
+		for _, path := range []string{"/account", "/sign-in?return_to=%2Faccount"} {
+			got := knock(a.handler(), path, "signin=x; signin=y")
+			got.want(t, http.StatusBadRequest, "")
+			if got.action(t) != path || !strings.Contains(got.body, "a cookie named signin ") {
+				t.Errorf("%s: got %q; want a page that names the cookie, and leads back", path, got.body)
+			}
+		}
+	})
 	t.Run("F8.2 an old cookie that a sign-in replaces", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{recorded: true})
