@@ -64,10 +64,6 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Again(), false)
 			return
 		}
-		if cookie.Twice(r.Header["Cookie"], a.cookieName) {
-			fail(*a.conflict(a.cookieName))
-			return
-		}
 		if !tx.Asked.IsZero() {
 			loaded, c := a.load(w, r)
 			if c.err != nil {
@@ -131,6 +127,7 @@ func refusePersonal(p *authflow.Request) error {
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot
 // be discovered, ErrSharedUnavailable while shared state does not answer,
+// ErrCookieConflict for two session cookies, of which a sign-in would replace only one,
 // ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes of one
 // that failed. Then no cookie is set.
 func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
@@ -157,6 +154,9 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 // begin starts a transaction, sets its cookie, and returns the authorization
 // request.
 func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Request, tx *authflow.Transaction) (string, *Error) {
+	if cookie.Twice(r.Header["Cookie"], a.cookieName) {
+		return "", a.conflict(a.cookieName)
+	}
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
 		return "", providerError(err)

@@ -107,6 +107,10 @@ func TestCookieConflict(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestCookieConflict_Others(t *testing.T) {
+	t.Parallel()
 	t.Run("F8.2 an old cookie that a sign-in replaces", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{recorded: true})
@@ -137,6 +141,55 @@ func expired(_ *app, q url.Values) {
 	q.Set("error_description", "authentication_expired")
 }
 
+// expiredTwice lets the provider forget a sign-in twice, each time after a wait.
+func expiredTwice(t *testing.T, wait time.Duration) {
+	a := newApp(t, with{})
+	a.mount("/sign-in/strong", a.auth.SignIn(signin.MaxAge(time.Minute)))
+	const start = "/sign-in/strong?return_to=%2Faccount"
+	b := a.browser()
+	back := func() answer {
+		u, _ := url.Parse(b.respond(a.provider, start, signintest.Alice()))
+		q := u.Query()
+		expired(a, q)
+		u.RawQuery = q.Encode()
+		a.clock.add(wait)
+		return b.get(u.String())
+	}
+	first := back()
+	first.want(t, http.StatusSeeOther, start)
+	second := back() // the browser follows, and it happens again
+	second.want(t, http.StatusServiceUnavailable, "")
+	if second.action(t) != start || a.signIns() != 0 {
+		t.Errorf("got a link to %q; want %s, and no user signed in", second.action(t), start)
+	}
+	b.get(b.respond(a.provider, start, signintest.Alice())).want(t, http.StatusSeeOther, "/account")
+}
+
+// begunElsewhere begins a sign-in at 127.0.0.1, while BaseURL has localhost.
+func begunElsewhere(t *testing.T) {
+	a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL = strings.Replace(c.BaseURL, "127.0.0.1", "localhost", 1) }})
+	a.provider.RegisterRedirectURIs(a.cfg.BaseURL + "/callback")
+	b := a.browser()
+	back, err := url.Parse(b.respond(a.provider, "/sign-in?return_to=%2Faccount%3Fx", signintest.Alice()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := knock(a.handler(), back.RequestURI(), "")
+	got.want(t, http.StatusBadRequest, "")
+	if got.action(t) != a.cfg.BaseURL+"/account?x" || !strings.Contains(got.body, "start again at "+a.cfg.BaseURL+".") {
+		t.Errorf("got %q; want a page that names the address, with a link to the page there", got.body)
+	}
+	knock(a.handler(), back.RequestURI(), b.cookies()).want(t, http.StatusSeeOther, "/account?x")
+	if got := knock(a.handler(), back.RequestURI(), ""); strings.Contains(got.body, "/account") {
+		t.Errorf("after it has finished: got %q; want no link to where it led", got.body)
+	}
+	q := back.Query()
+	q.Set("state", strings.Repeat("A", 26)+q.Get("state")[26:]+"x")
+	if got := knock(a.handler(), "/callback?"+q.Encode(), ""); strings.Contains(got.body, "/account") {
+		t.Errorf("a hint that was changed: got %q; want nothing of it", got.body)
+	}
+}
+
 func TestDeadEnds(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -158,26 +211,7 @@ func TestDeadEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, with{})
-			a.mount("/sign-in/strong", a.auth.SignIn(signin.MaxAge(time.Minute)))
-			const start = "/sign-in/strong?return_to=%2Faccount"
-			b := a.browser()
-			back := func() answer {
-				u, _ := url.Parse(b.respond(a.provider, start, signintest.Alice()))
-				q := u.Query()
-				expired(a, q)
-				u.RawQuery = q.Encode()
-				a.clock.add(wait)
-				return b.get(u.String())
-			}
-			first := back()
-			first.want(t, http.StatusSeeOther, start)
-			second := back() // the browser follows, and it happens again
-			second.want(t, http.StatusServiceUnavailable, "")
-			if second.action(t) != start || a.signIns() != 0 {
-				t.Errorf("got a link to %q; want %s, and no user signed in", second.action(t), start)
-			}
-			b.get(b.respond(a.provider, start, signintest.Alice())).want(t, http.StatusSeeOther, "/account")
+			expiredTwice(t, wait)
 		})
 	}
 	t.Run("F9.3 cancelled at the provider", func(t *testing.T) {
@@ -189,30 +223,7 @@ func TestDeadEnds(t *testing.T) {
 			t.Errorf("got %q; want a link to the same sign-in, and a way home", got.body)
 		}
 	})
-	t.Run("F9.4 begun at another name of the host", func(t *testing.T) {
-		t.Parallel()
-		a := newApp(t, with{config: func(c *signin.Config) { c.BaseURL = strings.Replace(c.BaseURL, "127.0.0.1", "localhost", 1) }})
-		a.provider.RegisterRedirectURIs(a.cfg.BaseURL + "/callback")
-		b := a.browser()
-		back, err := url.Parse(b.respond(a.provider, "/sign-in?return_to=%2Faccount%3Fx", signintest.Alice()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := knock(a.handler(), back.RequestURI(), "")
-		got.want(t, http.StatusBadRequest, "")
-		if got.action(t) != a.cfg.BaseURL+"/account?x" || !strings.Contains(got.body, "start again at "+a.cfg.BaseURL+".") {
-			t.Errorf("got %q; want a page that names the address, with a link to the page there", got.body)
-		}
-		knock(a.handler(), back.RequestURI(), b.cookies()).want(t, http.StatusSeeOther, "/account?x")
-		if got := knock(a.handler(), back.RequestURI(), ""); strings.Contains(got.body, "/account") {
-			t.Errorf("after it has finished: got %q; want no link to where it led", got.body)
-		}
-		q := back.Query()
-		q.Set("state", strings.Repeat("A", 26)+q.Get("state")[26:]+"x")
-		if got := knock(a.handler(), "/callback?"+q.Encode(), ""); strings.Contains(got.body, "/account") {
-			t.Errorf("a hint that was changed: got %q; want nothing of it", got.body)
-		}
-	})
+	t.Run("F9.4 begun at another name of the host", func(t *testing.T) { t.Parallel(); begunElsewhere(t) })
 	t.Run("F12.1 the bare redirect URI touches no session", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{})
@@ -223,6 +234,10 @@ func TestDeadEnds(t *testing.T) {
 			t.Errorf("got %q signed in, and a link to %q; want Bob, and the start page", b.who(), got.action(t))
 		}
 	})
+}
+
+func TestDeadEnds_Guards(t *testing.T) {
+	t.Parallel()
 	t.Run("F9.5 a form after the session has ended", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{})
