@@ -620,7 +620,7 @@ func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 	switch {
 	case err != nil:
 		return nil, sessionError(r, err)
-	case tx.Subject != "" || live != nil:
+	case tx.Subject != "" || live != nil && !a.sessions.IsStale(r, live):
 		failed = newError(ErrStepUpFailed, asked)
 		failed.start = a.orHome(tx.ReturnTo)
 		return nil, failed
