@@ -367,7 +367,11 @@ func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	}
 	loaded := a.Load(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
+		h := routes[r.URL.Path]
+		if h == nil { // a proxy may have cut off the path of BaseURL
+			h = routes[a.base.Path+r.URL.Path]
+		}
+		if h != nil {
 			h.ServeHTTP(w, r)
 			return
 		}
@@ -420,10 +424,12 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 		r, c := a.caller(w, r)
 		switch {
 		case c.err != nil:
-			a.fail(w, r, c.err)
+			failed := *c.err
+			failed.unsaved = true
+			a.fail(w, r, &failed)
 			return
 		case !c.signedIn:
-			a.refuseNotSignedIn(w, r, requestkind.Of(r), g.demand, "")
+			a.refuseNotSignedIn(w, r, requestkind.Of(r), g.demand, "", true)
 			return
 		}
 		if len(g.rules) > 0 {

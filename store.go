@@ -6,15 +6,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/page"
@@ -143,7 +143,20 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		})
 	}
 	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
-	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; strings.Contains(a.paths.AfterSignOut, "://") {
+		check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
+	} else {
+		a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+	}
+}
+
+// isRoute returns an error if a URL is one of the routes.
+func (a *Auth) isRoute(u string) error {
+	if own := a.returnTo.Local(u); own != "" {
+		_, err := a.returnTo.OnHost(own)
+		return err
+	}
+	return nil
 }
 
 // checkOptions checks Config.SignInOptions. It runs after the checks of the
@@ -191,7 +204,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
 		"redirect_uri", a.absolute(a.paths.Callback),
-		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
+		"post_logout_redirect_uri", a.afterSignOut(),
 		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
 	if len(cfg.Keys) == 0 {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and all users are signed out when this process ends")
@@ -417,6 +430,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
 	}
+	unread := a.presentsUnreadable(r)
 	got, failed := a.redeem(r, tx, code)
 	if failed == nil {
 		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began))
@@ -426,6 +440,9 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		return "", !got.unmarked, failed
 	}
 	a.transactions.Remove(w, tx.State)
+	if unread {
+		a.transactions.SetUnread(w)
+	}
 	note := authflow.Note{Subject: got.session.Claims.Text(session.Subject), ReturnTo: tx.ReturnTo, Unmet: got.unmet != nil}
 	// If this cannot be written, a reload does not go on by itself.
 	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, note.Encode(), markLife); err != nil {
@@ -436,6 +453,13 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		a.emit(ctx, about(got.session, Event{Kind: EventRefused, Err: got.unmet}))
 	}
 	return a.orHome(tx.ReturnTo), true, got.unmet
+}
+
+// presentsUnreadable reports whether a request has a session cookie that is not one of
+// ours. Usually the new one replaces it.
+func (a *Auth) presentsUnreadable(r *http.Request) bool {
+	found, err := a.sessions.Store.Load(r, new(session.Session))
+	return !found && err == nil && cookie.Has(r.Header["Cookie"], a.cookieName)
 }
 
 // granted is what a provider has given for an authorization code.
@@ -525,8 +549,8 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 // way. If the sign-in has finished (a reload, the back button), the person goes on. It is
 // tempting to start any other again from here, but what its route demands is not known
 // here.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
-	standing, err := a.shared.LookAtCallback(r.Context(), state)
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, response *authflow.Response, late bool) (string, *Error) {
+	standing, err := a.shared.LookAtCallback(r.Context(), response.State)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -538,6 +562,16 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 		if u, ok := UserFrom(loaded.Context()); ok {
 			return a.goOn(standing.Note, "", u)
 		}
+	}
+	if name, twice := a.transactions.Twice(r, response.State); twice {
+		return "", a.conflict(name)
+	}
+	// Where a sign-in has led that was used is not told to other browsers.
+	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 {
+		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
+		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
+		e.start = a.absolute(a.orHome(to))
+		return "", e
 	}
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
 		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
@@ -567,6 +601,9 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 		a.transactions.SetQuiet(w)
 		return a.orHome(tx.ReturnTo), nil
 	case authflow.Trouble:
+		if response.Expired && a.transactions.Repeat(w, tx) {
+			return tx.Again(), nil
+		}
 		e := newError(ErrProviderUnavailable, cause)
 		e.retryAfter = retryAfter
 		return "", e
@@ -613,7 +650,7 @@ func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 	switch {
 	case err != nil:
 		return nil, sessionError(r, err)
-	case tx.Subject != "" || live != nil:
+	case tx.Subject != "" || live != nil && !a.sessions.IsStale(r, live):
 		failed = newError(ErrStepUpFailed, asked)
 		failed.start = a.orHome(tx.ReturnTo)
 		return nil, failed
@@ -705,6 +742,11 @@ func (a *Auth) SignOut() http.HandlerFunc {
 			a.fail(w, r, err)
 			return
 		}
+		if requestkind.Of(r) == requestkind.Inertia { // whose fetch cannot follow to the provider
+			w.Header().Set("X-Inertia-Location", location)
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
 }
@@ -731,12 +773,13 @@ func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int
 // BeginSignOut signs the person out at once and returns where to send them: the
 // provider's end-session endpoint, which leads back to
 // Config.Paths.AfterSignOut, or that path itself if the provider has no such
-// endpoint or cannot be reached. The caller redirects, and makes sure that no
+// endpoint. The caller redirects, and makes sure that no
 // other site can cause the call (see [http.CrossOriginProtection]). A person
 // who is not signed in here may have a session at the provider, so they get the
 // same location and no error.
 //
-// The only error is [ErrSignOutIncomplete]: this browser is signed out, but
+// The error is [ErrSignOutLocalOnly] if the provider cannot be reached: it may still
+// know the person. [ErrSignOutIncomplete] means that this browser is signed out, but
 // copies of its cookie may not be. There is no location then.
 func (a *Auth) BeginSignOut(w http.ResponseWriter, r *http.Request) (location string, err error) {
 	location, failed := a.endSession(w, r)
@@ -784,24 +827,35 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	switch {
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
-	case isDown(out.Revoked):
-		return a.paths.AfterSignOut, nil // the provider is down, and so are its pages
-	case out.Newest == nil:
-		return a.endSessionURL(r.Context(), ""), nil
+	case isDown(out.Revoked): // and so are the provider's pages
+		return "", newError(ErrSignOutLocalOnly, out.Revoked)
 	}
-	return a.endSessionURL(r.Context(), out.Newest.IDToken()), nil
+	hint := ""
+	if out.Newest != nil {
+		hint = out.Newest.IDToken()
+	}
+	location, err := a.endSessionURL(r.Context(), hint)
+	if err != nil {
+		return "", newError(ErrSignOutLocalOnly, err)
+	}
+	return location, nil
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or
-// AfterSignOut if the provider has no end-session endpoint or cannot be asked.
-func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
+// AfterSignOut if the provider has no end-session endpoint.
+func (a *Auth) endSessionURL(ctx context.Context, hint string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
-	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.AfterSignOut), hint)
-	if err != nil || location == "" {
-		return a.paths.AfterSignOut
+	location, err := a.provider.EndSessionURL(ctx, a.afterSignOut(), hint)
+	return cmp.Or(location, a.paths.AfterSignOut), err
+}
+
+// afterSignOut is the post_logout_redirect_uri.
+func (a *Auth) afterSignOut() string {
+	if strings.HasPrefix(a.paths.AfterSignOut, "/") {
+		return a.absolute(a.paths.AfterSignOut)
 	}
-	return location
+	return a.paths.AfterSignOut
 }
 
 // isDown reports whether the provider gave no answer at all.
@@ -810,19 +864,17 @@ func isDown(err error) bool {
 	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
 }
 
-// Logout tokens are small. They are accepted for two minutes and the difference
-// between the clocks, so their IDs need not be known for longer.
 const (
-	maxLogoutBody = 16 << 10
-	maxMediaType  = 256
-	logoutTime    = 5 * time.Minute
+	// Logout tokens are accepted for two minutes and the difference between the clocks,
+	// so their IDs need not be known for longer.
+	logoutTime = 5 * time.Minute
 	// logoutTimeout limits the handling of one: it may wait for the next fetch of
 	// keys, and for the lease of each of the two ends that it writes.
 	logoutTimeout = 30 * time.Second
 )
 
 func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error {
-	raw, err := logoutToken(w, r)
+	raw, err := authflow.LogoutToken(w, r)
 	if err != nil {
 		return newError(ErrBadRequest, err)
 	}
@@ -851,45 +903,6 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	}
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
 	return nil
-}
-
-// logoutToken reads the one parameter of a logout request (section 2.5).
-func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
-	media := r.Header.Get("Content-Type")
-	if len(media) > maxMediaType {
-		return "", errors.New("signin: a logout request has a Content-Type of more than 256 bytes")
-	}
-	if media, _, err := mime.ParseMediaType(media); err != nil || media != "application/x-www-form-urlencoded" {
-		return "", errors.New("signin: a logout request is not a form")
-	}
-	form := r.PostForm // if a handler around this one has parsed it
-	if form == nil {
-		var err error
-		if form, err = logoutForm(w, r); err != nil {
-			return "", err
-		}
-	}
-	if tokens := form["logout_token"]; len(tokens) == 1 {
-		return tokens[0], nil
-	}
-	return "", errors.New("signin: a logout request has no logout token, or several")
-}
-
-// logoutForm parses the body of a logout request. It is tempting to call ParseForm,
-// but that also parses the query, of any length.
-func logoutForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutBody))
-	if err != nil {
-		return nil, errors.New("signin: a logout request cannot be read")
-	}
-	if err := authflow.CheckQuery(string(body)); err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, errors.New("signin: a logout request is not a form that can be read")
-	}
-	return form, nil
 }
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and

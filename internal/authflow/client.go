@@ -65,7 +65,7 @@ func (c *Client) Start(tx *Transaction, req *Request, meta Metadata) (string, er
 	if len(c.Resources) > 0 {
 		q["resource"] = c.Resources
 	}
-	q.Set("state", tx.State)
+	q.Set("state", tx.State+tx.Hint)
 	q.Set("nonce", tx.Nonce)
 	// https://www.rfc-editor.org/rfc/rfc7636#section-4.3
 	q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(tx.Verifier))
