@@ -74,7 +74,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		}
 		if req.Silent() && a.transactions.IsQuiet(r) {
 			noStore(w)
-			returnto.Location(w, a.orHome(tx.ReturnTo), http.StatusSeeOther)
+			a.redirect(w, a.orHome(tx.ReturnTo))
 			return
 		}
 		location, failed := a.begin(w, r, req, tx)
@@ -83,8 +83,16 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			fail(*failed)
 			return
 		}
-		returnto.Location(w, location, http.StatusSeeOther)
+		a.redirect(w, location)
 	}
+}
+
+// redirect sends a person to an address that the caller has judged. If it leaves no
+// room for cookies of the session that a refresh has set, those are left to a later
+// answer.
+func (a *Auth) redirect(w http.ResponseWriter, location string) {
+	a.sessions.Store.MakeRoom(w, location)
+	returnto.Location(w, location, http.StatusSeeOther)
 }
 
 // startAt returns the address to which the page of a failed sign-in links: that of the
@@ -190,7 +198,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	noStore(w)
-	a.transactions.Keep(w, r, tx)
+	a.transactions.Keep(w, r, tx, location)
 	return location, nil
 }
 
@@ -806,8 +814,9 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 	start = cmp.Or(start, a.startURL(a.openPage(r, kind), asked))
 	switch {
 	case kind == requestkind.Navigation && !quiet:
-		returnto.Location(w, start, http.StatusSeeOther)
+		a.redirect(w, start)
 	case kind == requestkind.HTMX && !quiet:
+		a.sessions.Store.MakeRoom(w, start)
 		w.Header().Set("HX-Redirect", start)
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
@@ -819,18 +828,24 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 }
 
 // startURL returns the address of the ordinary route, which starts a sign-in, or a
-// step-up, and comes back to target.
+// step-up, and comes back to target, without its query if that is too long.
 func (a *Auth) startURL(target string, asked authflow.Demand) string {
 	q := url.Values{}
 	asked.Set(q)
-	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
-		q.Set("return_to", target)
+	for _, target := range []string{target, returnto.WithoutQuery(target)} {
+		if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn && len(url.QueryEscape(target)) <= maxTarget {
+			q.Set("return_to", target)
+			break
+		}
 	}
 	if len(q) == 0 {
 		return a.paths.SignIn
 	}
 	return a.paths.SignIn + "?" + q.Encode()
 }
+
+// maxTarget is how long the page to come back to may be in the address of a sign-in.
+const maxTarget = 2500
 
 // absolute returns the address of a path of the application.
 func (a *Auth) absolute(path string) string {

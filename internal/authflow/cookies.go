@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/cookie"
+	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
 )
 
@@ -91,19 +92,32 @@ func (t *Transactions) open(name, value string) (*Transaction, error) {
 	return tx, nil
 }
 
-// Keep sets the cookie of tx, and deletes others if there are too many. If there is
-// too little room, it keeps tx without its ReturnTo.
-func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction) {
-	kept, name := *tx, t.prefix+tx.State
-	value := t.seal(name, kept)
-	if len(value) > maxBytes || cookie.Size(r.Header["Cookie"]) > roomForReturnTo {
-		kept.ReturnTo = ""
-		value = t.seal(name, kept)
-	}
-	t.cookies.Set(w, name, value, remembered)
+// Keep sets the cookie of tx, and deletes others if there are too many. The answer
+// redirects to location. If there is too little room for a long ReturnTo, in the
+// browser's requests or in the answer, Keep leaves out its query, or all of it.
+func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction, location string) {
+	redirect := cookie.Answer{}
+	returnto.Location(redirect, location, http.StatusSeeOther)
+	room := cookie.Budget - cookie.AnswerSize(redirect.Header(), "")
+	crowded := cookie.Size(r.Header["Cookie"]) > roomForReturnTo
 	all, junk := t.underWay(r)
-	all = append(all, underWay{tx, len(name) + len(value)})
-	t.makeRoom(w, all, junk)
+	var answer cookie.Answer
+	for _, target := range []string{tx.ReturnTo, returnto.WithoutQuery(tx.ReturnTo), ""} {
+		kept, name := *tx, t.prefix+tx.State
+		kept.ReturnTo = target
+		value := t.seal(name, kept)
+		answer = cookie.Answer{}
+		t.cookies.Set(answer, name, value, remembered)
+		t.makeRoom(answer, append(slices.Clone(all), underWay{tx, len(name) + len(value)}), junk)
+		if !crowded && len(value) <= maxBytes && cookie.AnswerSize(answer.Header(), t.prefix) < room {
+			break
+		}
+	}
+	for _, line := range answer.Header()["Set-Cookie"] {
+		name, _, _ := strings.Cut(line, "=")
+		cookie.Withdraw(w, name)
+		w.Header().Add("Set-Cookie", line)
+	}
 }
 
 // underWay is a transaction, with the size of its cookie.
@@ -136,6 +150,15 @@ const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 // Remove deletes the cookie of a transaction.
 func (t *Transactions) Remove(w http.ResponseWriter, state string) {
 	t.cookies.Unset(w, t.prefix+state)
+}
+
+// EndSize returns how much of the budget of an answer it takes that a transaction is
+// finished: its cookie is deleted, and the browser redirected.
+func (t *Transactions) EndSize(state, location string) int {
+	w := cookie.Answer{}
+	t.Remove(w, state)
+	returnto.Location(w, location, http.StatusSeeOther)
+	return cookie.AnswerSize(w.Header(), t.prefix)
 }
 
 // makeRoom deletes cookies of transactions until proxies accept the rest: first those

@@ -214,7 +214,7 @@ func TestKeep_PlantedCookies(t *testing.T) {
 			t.Parallel()
 			w, added := httptest.NewRecorder(), begun(t)
 			r := browser(row.cookies...)
-			all.Keep(w, r, added)
+			all.Keep(w, r, added, "https://op.test/auth")
 			set := w.Header()["Set-Cookie"]
 			size := len(strings.Join(set, ""))
 			if len(set) != row.deleted+1 || !strings.HasPrefix(set[0], prefix+added.State+"=") || size > 1600 {
