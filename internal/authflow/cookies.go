@@ -24,9 +24,9 @@ const (
 	// locked out until the cookies expire; and another site could make a browser
 	// collect long ones.
 	maxBytes = 4 << 10
-	// roomForReturnTo is the length of the Cookie header up to which there is room
-	// for another cookie with a long ReturnTo.
-	roomForReturnTo = 5 << 10
+	// maxHeader is how long the Cookie header may become with a ReturnTo. The rest of
+	// what nginx lets through is for the application's own cookies.
+	maxHeader = 7 << 10
 	// maxLooked is how many cookies that are named like transactions are opened when
 	// another begins, and maxDeleted how many an answer deletes. Another origin can
 	// plant hundreds: a sibling domain, whose cookies this host cannot delete at all.
@@ -99,7 +99,7 @@ func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transact
 	redirect := cookie.Answer{}
 	returnto.Location(redirect, location, http.StatusSeeOther)
 	room := cookie.Budget - cookie.AnswerSize(redirect.Header(), "")
-	crowded := cookie.Size(r.Header["Cookie"]) > roomForReturnTo
+	header := cookie.Size(r.Header["Cookie"])
 	all, junk := t.underWay(r)
 	var answer cookie.Answer
 	for _, target := range []string{tx.ReturnTo, returnto.WithoutQuery(tx.ReturnTo), ""} {
@@ -109,7 +109,7 @@ func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transact
 		answer = cookie.Answer{}
 		t.cookies.Set(answer, name, value, remembered)
 		t.makeRoom(answer, append(slices.Clone(all), underWay{tx, len(name) + len(value)}), junk)
-		if !crowded && len(value) <= maxBytes && cookie.AnswerSize(answer.Header(), t.prefix) < room {
+		if header+len(name)+len(value) <= maxHeader && len(value) <= maxBytes && cookie.AnswerSize(answer.Header(), t.prefix) < room {
 			break
 		}
 	}
