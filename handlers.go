@@ -832,16 +832,20 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 func (a *Auth) startURL(target string, asked authflow.Demand) string {
 	q := url.Values{}
 	asked.Set(q)
-	for _, target := range []string{target, returnto.WithoutQuery(target)} {
-		if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn && len(url.QueryEscape(target)) <= maxTarget {
-			q.Set("return_to", target)
-			break
+	query := q.Encode()
+	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
+		escaped := url.QueryEscape(target)
+		if len(escaped) > maxTarget {
+			escaped = url.QueryEscape(returnto.WithoutQuery(target))
+		}
+		if len(escaped) <= maxTarget {
+			query = strings.TrimPrefix(query+"&return_to="+escaped, "&")
 		}
 	}
-	if len(q) == 0 {
+	if query == "" {
 		return a.paths.SignIn
 	}
-	return a.paths.SignIn + "?" + q.Encode()
+	return a.paths.SignIn + "?" + query
 }
 
 // maxTarget is how long the page to come back to may be in the address of a sign-in.
