@@ -76,7 +76,7 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 		}
 		if req.Silent() && a.transactions.IsQuiet(r) {
 			noStore(w)
-			returnto.Location(w, a.orHome(tx.ReturnTo), http.StatusSeeOther)
+			a.redirect(w, a.orHome(tx.ReturnTo))
 			return
 		}
 		location, failed := a.begin(w, r, req, tx)
@@ -85,8 +85,16 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			fail(*failed)
 			return
 		}
-		returnto.Location(w, location, http.StatusSeeOther)
+		a.redirect(w, location)
 	}
+}
+
+// redirect sends a person to an address that the caller has judged. If it leaves no
+// room for cookies of the session that a refresh has set, those are left to a later
+// answer.
+func (a *Auth) redirect(w http.ResponseWriter, location string) {
+	a.sessions.Store.MakeRoom(w, location)
+	returnto.Location(w, location, http.StatusSeeOther)
 }
 
 // openPage returns the page that the sender of a request has open, or "".
@@ -177,7 +185,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 		return "", newError(ErrSharedUnavailable, err)
 	}
 	noStore(w)
-	a.transactions.Keep(w, r, tx)
+	a.transactions.Keep(w, r, tx, location)
 	return location, nil
 }
 
@@ -834,12 +842,14 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 	start = cmp.Or(start, a.startURL(a.openPage(r, kind), asked))
 	switch {
 	case kind == requestkind.Navigation && !quiet:
-		returnto.Location(w, start, http.StatusSeeOther)
+		a.redirect(w, start)
 	case kind == requestkind.HTMX && !quiet:
+		a.sessions.Store.MakeRoom(w, start)
 		w.Header().Set("HX-Redirect", start)
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
 	case kind == requestkind.Inertia && !quiet:
+		a.sessions.Store.MakeRoom(w, start)
 		w.Header().Set("X-Inertia-Location", start)
 		w.WriteHeader(http.StatusConflict)
 	default:
@@ -869,18 +879,28 @@ func (a *Auth) conflict(name string) *Error {
 }
 
 // startURL returns the address of the ordinary route, which starts a sign-in, or a
-// step-up, and comes back to target.
+// step-up, and comes back to target, without its query if that is too long.
 func (a *Auth) startURL(target string, asked authflow.Demand) string {
 	q := url.Values{}
 	asked.Set(q)
+	query := q.Encode()
 	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
-		q.Set("return_to", target)
+		escaped := url.QueryEscape(target)
+		if len(escaped) > maxTarget {
+			escaped = url.QueryEscape(returnto.WithoutQuery(target))
+		}
+		if len(escaped) <= maxTarget {
+			query = strings.TrimPrefix(query+"&return_to="+escaped, "&")
+		}
 	}
-	if len(q) == 0 {
+	if query == "" {
 		return a.paths.SignIn
 	}
-	return a.paths.SignIn + "?" + q.Encode()
+	return a.paths.SignIn + "?" + query
 }
+
+// maxTarget is how long the page to come back to may be in the address of a sign-in.
+const maxTarget = 2500
 
 // absolute returns the address of a path of the application.
 func (a *Auth) absolute(path string) string {

@@ -433,7 +433,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	unread := a.presentsUnreadable(r)
 	got, failed := a.redeem(r, tx, code)
 	if failed == nil {
-		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began))
+		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began, a.transactions.EndSize(tx.State, a.orHome(tx.ReturnTo))))
 	}
 	if failed != nil {
 		a.giveBack(r, got)

@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -136,5 +138,28 @@ func TestWithRoutes(t *testing.T) {
 	a.postLogout("text/plain", "").want(t, http.StatusBadRequest, "")
 	if got := b.get("/sign-out"); got.StatusCode != http.StatusOK || got.Header.Get("Content-Security-Policy") == "" {
 		t.Errorf("/sign-out: got %s; want the question before signing out", got.Status)
+	}
+}
+
+// A guard's redirect and the sign-in's own pass proxies, however long the page's address
+// is; the page without its query is better than none.
+func TestReturnTo_LongAddress(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	for name, row := range map[string]struct{ page, want string }{
+		"F1.5 a query that fits":               {"/account?" + strings.Repeat("q", 1000), "/account?" + strings.Repeat("q", 1000)},
+		"F1.5 a query of escapes does not fit": {"/account?" + strings.Repeat("%41", 660), "/account"},
+	} {
+		b := a.browser()
+		guard := b.get(row.page)
+		signIn := b.get(guard.Header.Get("Location"))
+		for _, answer := range []answer{guard, signIn} {
+			if size := cookie.AnswerSize(answer.Header, "signin"); answer.StatusCode != http.StatusSeeOther || size >= cookie.Budget {
+				t.Errorf("%s: got %d with %d bytes; want 303 with less than %d", name, answer.StatusCode, size, cookie.Budget)
+			}
+		}
+		if got := b.visit(row.page, signintest.Alice()).Request.URL.RequestURI(); got != row.want {
+			t.Errorf("%s: got to %.40q; want %.40q", name, got, row.want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/cookie"
+	"github.com/gosignin/signin/internal/returnto"
 	"github.com/gosignin/signin/internal/seal"
 )
 
@@ -23,9 +24,9 @@ const (
 	// locked out until the cookies expire; and another site could make a browser
 	// collect long ones.
 	maxBytes = 4 << 10
-	// roomForReturnTo is the length of the Cookie header up to which there is room
-	// for another cookie with a long ReturnTo.
-	roomForReturnTo = 5 << 10
+	// maxHeader is how long the Cookie header may become with a ReturnTo. The rest of
+	// what nginx lets through is for the application's own cookies.
+	maxHeader = 7 << 10
 	// maxLooked is how many cookies that are named like transactions are opened when
 	// another begins, and maxDeleted how many an answer deletes. Another origin can
 	// plant hundreds: a sibling domain, whose cookies this host cannot delete at all.
@@ -109,9 +110,14 @@ func (t *Transactions) Newest(r *http.Request) (tx *Transaction) {
 	return tx
 }
 
-// Keep sets the cookie of tx, and deletes others if there are too many. If there is
-// too little room, it keeps tx without its ReturnTo.
-func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction) {
+// Keep sets the cookie of tx, and deletes others if there are too many. The answer
+// redirects to location. If there is too little room for a long ReturnTo, in the
+// browser's requests or in the answer, Keep leaves out its query, or all of it.
+func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction, location string) {
+	redirect := cookie.Answer{}
+	returnto.Location(redirect, location, http.StatusSeeOther)
+	room := cookie.Budget - cookie.AnswerSize(redirect.Header(), "")
+	header := cookie.Size(r.Header["Cookie"])
 	all, junk := t.underWay(r)
 	for i, u := range all {
 		if u.Expired && u.Again() == tx.Again() {
@@ -120,15 +126,23 @@ func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transact
 			break
 		}
 	}
-	kept, name := *tx, t.prefix+tx.State
-	value := t.seal(name, kept)
-	if len(value) > maxBytes || cookie.Size(r.Header["Cookie"]) > roomForReturnTo {
-		kept.ReturnTo = ""
-		value = t.seal(name, kept)
+	var answer cookie.Answer
+	for _, target := range []string{tx.ReturnTo, returnto.WithoutQuery(tx.ReturnTo), ""} {
+		kept, name := *tx, t.prefix+tx.State
+		kept.ReturnTo = target
+		value := t.seal(name, kept)
+		answer = cookie.Answer{}
+		t.cookies.Set(answer, name, value, Lifetime)
+		t.makeRoom(answer, append(slices.Clone(all), underWay{tx, len(name) + len(value)}), junk)
+		if header+len(name)+len(value) <= maxHeader && len(value) <= maxBytes && cookie.AnswerSize(answer.Header(), t.prefix) < room {
+			break
+		}
 	}
-	t.cookies.Set(w, name, value, Lifetime)
-	all = append(all, underWay{tx, len(name) + len(value)})
-	t.makeRoom(w, all, junk)
+	for _, line := range answer.Header()["Set-Cookie"] {
+		name, _, _ := strings.Cut(line, "=")
+		cookie.Withdraw(w, name)
+		w.Header().Add("Set-Cookie", line)
+	}
 }
 
 // Repeat prepares for tx to be begun once more, since the provider has let it expire,
@@ -174,6 +188,15 @@ const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 // Remove deletes the cookie of a transaction.
 func (t *Transactions) Remove(w http.ResponseWriter, state string) {
 	t.cookies.Unset(w, t.prefix+state)
+}
+
+// EndSize returns how much of the budget of an answer it takes that a transaction is
+// finished: its cookie is deleted, and the browser redirected.
+func (t *Transactions) EndSize(state, location string) int {
+	w := cookie.Answer{}
+	t.Remove(w, state)
+	returnto.Location(w, location, http.StatusSeeOther)
+	return cookie.AnswerSize(w.Header(), t.prefix)
 }
 
 // makeRoom deletes cookies of transactions until proxies accept the rest: first those

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+
+	"github.com/gosignin/signin/internal/cookie"
 )
 
 func TestKeep_FoundAgain(t *testing.T) {
@@ -28,8 +30,8 @@ func TestKeep_FoundAgain(t *testing.T) {
 		{"ampersands, which queries are full of", "/?" + strings.Repeat("&", 2046), 0, true},
 		{"more than returnto lets pass", "/" + strings.Repeat("x", 5000), 0, false},
 		{"quotes, which take two bytes each", "/" + strings.Repeat(`"`, 2047), 0, false},
-		{"with 5 KB of other cookies", "/x", 5 << 10, true},
-		{"with a byte more of them", "/x", 5<<10 + 1, false},
+		{"with 6 KB of other cookies", "/x", 6 << 10, true},
+		{"with 7 KB of them", "/x", 7 << 10, false},
 	} {
 		tx := begun(t, func(tx *transaction) {
 			tx.ReturnTo, tx.Foreign, tx.Asked, tx.Subject, tx.Silent = row.returnTo, true, acr("mfa"), "alice", true
@@ -43,6 +45,38 @@ func TestKeep_FoundAgain(t *testing.T) {
 		got, err := all.Find(browser(set[0].Name+"="+set[0].Value), tx.State)
 		if err != nil || !reflect.DeepEqual(*got, want) || tx.ReturnTo != row.returnTo {
 			t.Errorf("%s: got %v, %v; want the transaction, its return_to kept: %t", row.name, got, err, row.kept)
+		}
+	}
+}
+
+// The cookie and the redirect of an answer share a budget, and a page without its
+// query is better than none.
+func TestKeep_AnswerPassesProxies(t *testing.T) {
+	t.Parallel()
+	all := at(t, start)
+	long := "/list?" + strings.Repeat("q", 1500)
+	for _, row := range []struct {
+		name     string
+		location int // bytes
+		planted  int
+		want     string
+	}{
+		{"F1.5 an ordinary redirect", 700, 0, long},
+		{"F1.5 a longer redirect", 1200, 0, "/list"},
+		{"F1.5 cookies that are deleted besides", 700, 8, "/list"},
+		{"F1.5 a redirect that takes all room", 3400, 0, ""},
+	} {
+		w, tx := httptest.NewRecorder(), begun(t, func(tx *transaction) { tx.ReturnTo = long })
+		location := "https://op.test/" + strings.Repeat("x", row.location-len("https://op.test/"))
+		all.Keep(w, browser(planted(row.planted, "x")...), tx, location)
+		name, value := w.Result().Cookies()[0].Name, w.Result().Cookies()[0].Value
+		got, err := all.Find(browser(name+"="+value), tx.State)
+		if err != nil || got.ReturnTo != row.want {
+			t.Errorf("%s: got %.20q, %v; want %.20q", row.name, got.ReturnTo, err, row.want)
+		}
+		w.Header().Set("Location", location)
+		if size := cookie.AnswerSize(w.Header(), cookieName); row.want != "" && size >= cookie.Budget {
+			t.Errorf("%s: got an answer of %d bytes; want less than %d", row.name, size, cookie.Budget)
 		}
 	}
 }
@@ -214,7 +248,7 @@ func TestKeep_PlantedCookies(t *testing.T) {
 			t.Parallel()
 			w, added := httptest.NewRecorder(), begun(t)
 			r := browser(row.cookies...)
-			all.Keep(w, r, added)
+			all.Keep(w, r, added, "https://op.test/auth")
 			set := w.Header()["Set-Cookie"]
 			size := len(strings.Join(set, ""))
 			if len(set) != row.deleted+1 || !strings.HasPrefix(set[0], prefix+added.State+"=") || size > 1600 {

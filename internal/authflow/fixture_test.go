@@ -90,7 +90,7 @@ func answer(write func(http.ResponseWriter)) (set []*http.Cookie, deleted []stri
 
 // kept returns what the answer to r sets and deletes that keeps tx.
 func kept(all *authflow.Transactions, r *http.Request, tx *transaction) (set []*http.Cookie, deleted []string) {
-	return answer(func(w http.ResponseWriter) { all.Keep(w, r, tx) })
+	return answer(func(w http.ResponseWriter) { all.Keep(w, r, tx, "https://op.test/auth") })
 }
 
 // browser returns a request with these cookies.

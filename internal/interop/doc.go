@@ -11,6 +11,7 @@
 //     on, in a process of Node;
 //   - chi, gorilla/mux and net/http's ServeMux;
 //   - a Redis server, with this project's redisstore and with boj/redistore;
+//   - nginx, with the settings that it has by default;
 //   - Chromium, headless, through the DevTools protocol.
 //
 // The browser also clicks through the programs in example/ and example/replicas,
@@ -22,9 +23,9 @@
 //
 // # Running it
 //
-// It needs Node 20 or newer with npm, and Debian's Chromium and Redis:
+// It needs Node 20 or newer with npm, and Debian's Chromium, nginx and Redis:
 //
-//	apt-get install chromium redis-server
+//	apt-get install chromium nginx redis-server
 //	cd internal/interop
 //	npm ci
 //	go test ./...             # a few seconds

@@ -81,13 +81,9 @@ func newWorld(t *testing.T, onServer bool) *world {
 	t.Helper()
 	w := &world{memory: sharedstate.NewMemory(time.Now, sharedstate.Limits{Entries: 1000, Bytes: 1 << 20})}
 	w.fail("")
-	keys := [][]byte{bytes.Repeat([]byte{1}, 32)}
-	state, err := sharedstate.New(sharedstate.Config{
-		Store: shared{w, w.memory}, Keys: keys, Issuer: "https://op.test", Client: "app",
-		TTL: 25 * time.Hour, PersonTTL: 15 * 24 * time.Hour, SinceTTL: 70 * time.Minute, Now: time.Now,
-	})
-	ring, err2 := seal.NewRing(keys, "session", "https://op.test", "app")
-	noError(t, errors.Join(err, err2))
+	state := w.newState(t)
+	ring, err := seal.NewRing(keys(), "session", "https://op.test", "app")
+	noError(t, err)
 	var store sessions.Store
 	if onServer {
 		store = serverSide{w, map[string]map[any]any{}}
@@ -102,6 +98,19 @@ func newWorld(t *testing.T, onServer bool) *world {
 		Now:     time.Now,
 	}
 	return w
+}
+
+func keys() [][]byte { return [][]byte{bytes.Repeat([]byte{1}, 32)} }
+
+// newState returns the state that is kept in w.memory.
+func (w *world) newState(t *testing.T) *sharedstate.State {
+	t.Helper()
+	state, err := sharedstate.New(sharedstate.Config{
+		Store: shared{w, w.memory}, Keys: keys(), Issuer: "https://op.test", Client: "app",
+		TTL: 25 * time.Hour, PersonTTL: 15 * 24 * time.Hour, SinceTTL: 70 * time.Minute, Now: time.Now,
+	})
+	noError(t, err)
+	return state
 }
 
 // keepIn keeps sessions in another store.

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +57,8 @@ type Sessions struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 
-	told told
+	told   told
+	warned sync.Once // which setting proxies need
 }
 
 // Reason is why a session that was presented has ended.
@@ -204,7 +206,7 @@ func (l *Sessions) write(w http.ResponseWriter, r *http.Request, k *Known, s *se
 		used.LastSeen = now
 		s = &used
 	}
-	err = l.save(w, r, s, now, false)
+	err = l.save(w, r, s, now, 0, false)
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		// The claims have grown, which must not lock the person out of every page.
@@ -244,24 +246,12 @@ func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *sess
 	return standing.Ended, nil
 }
 
-// save gives a session to the store. If it fails, no session cookie is set.
-func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Session, now time.Time, fresh bool) error {
-	err := l.Store.Save(w, r, s, l.Limits.Left(s, now), fresh)
-	if err == nil {
-		return nil
-	}
-	l.Store.Withdraw(w)
-	if errors.Is(err, ErrTooLarge) {
-		return err
-	}
-	return &failure{ErrStore, err}
-}
-
 // Start makes s the browser's session, and then ends the one that the browser
 // presented; if Start fails before that, the old one is left as it is. began is when
-// the sign-in began. ErrEnded means that the person's sessions were ended meanwhile.
-// If Start fails, the caller revokes what was granted.
-func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time) error {
+// the sign-in began, and others the size of the other cookies of the answer, and of its
+// redirect. ErrEnded means that the person's sessions were ended meanwhile. If Start
+// fails, the caller revokes what was granted.
+func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time, others int) error {
 	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
 	person, err := l.State.Person(ctx, subject)
 	if err != nil {
@@ -289,7 +279,7 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 		return ErrEnded
 	}
 	now := l.Now()
-	if err := l.save(w, r, s, now, true); err != nil {
+	if err := l.save(w, r, s, now, others, true); err != nil {
 		return err
 	}
 	if found && !l.isLongEnded(&old) {

@@ -14,14 +14,17 @@ import (
 // session's own access token. A handler may run for long, and its session may end.
 const lookAgain = 5 * time.Second
 
+// errTokenLost is why there is no token for a session that could only give its own.
+var errTokenLost = &failure{ErrNoRefreshToken, errors.New("signin: shared state has lost the session's access token, " +
+	"and the provider has given no refresh token to fetch another; is offline_access asked for?")}
+
 // Token returns an access token for an audience: the session's own, or one that
 // is fetched. refused is a token that the audience has not accepted, or "". The
 // error is ErrNoRefreshToken, or one of package refresh.
 func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audience, refused string) (*session.Token, error) {
 	s := cmp.Or(k.newest.Load(), k.Session)
 	now := l.Now()
-	access := s.AccessToken.String()
-	own := audience == session.Audience{} && access != "" && access != refused
+	own := audience == session.Audience{} && (refused == "" || s.AccessToken.String() != refused)
 	if s.RefreshToken == "" && !(own && now.Before(s.AccessExpiry)) {
 		return nil, ErrNoRefreshToken
 	}
@@ -29,7 +32,17 @@ func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audienc
 		return nil, &refresh.Ended{Session: s} // its refresh token is not used any more
 	}
 	if own {
-		return l.ownToken(ctx, k, s, now)
+		newest, err := l.withOwnToken(ctx, k, s, now)
+		if err != nil {
+			return nil, err
+		}
+		if access := newest.AccessToken.String(); access != "" && access != refused {
+			return &session.Token{Access: access, Scope: newest.Scope, Expiry: newest.AccessExpiry}, nil
+		}
+		if newest.RefreshToken == "" {
+			return nil, errTokenLost
+		}
+		s = newest
 	}
 	token, newest, err := l.Refresh.Token(ctx, s, refresh.Wanted{Audience: audience, Refused: refused})
 	if err != nil {
@@ -39,15 +52,14 @@ func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audienc
 	return token, nil
 }
 
-// ownToken returns the access token that is part of the session. It refreshes
-// the session first if that is due, since a handler may have run for long.
-func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session, now time.Time) (*session.Token, error) {
-	if age := now.Sub(time.Unix(0, k.looked.Load())); age > lookAgain || age < 0 {
-		standing, err := l.State.Look(ctx, s)
-		if err == nil {
-			s, err = l.Refresh.Newest(ctx, s, standing)
-		}
-		if err != nil {
+// withOwnToken returns the newest generation of a session with its own access token,
+// unless shared state has lost that. It refreshes the session first if that is due,
+// since a handler may have run for long.
+func (l *Sessions) withOwnToken(ctx context.Context, k *Known, s *session.Session, now time.Time) (*session.Session, error) {
+	age := now.Sub(time.Unix(0, k.looked.Load()))
+	if age > lookAgain || age < 0 || s.AccessToken == (session.Packed{}) {
+		var err error
+		if s, err = l.look(ctx, s); err != nil {
 			return nil, err
 		}
 		k.looked.Store(now.UnixNano())
@@ -61,13 +73,34 @@ func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session, n
 			return nil, cmp.Or(err, l.Refresh.Rest(s.ID))
 		}
 	}
-	return &session.Token{Access: s.AccessToken.String(), Scope: s.Scope, Expiry: s.AccessExpiry}, nil
+	return s, nil
 }
 
-// moveOn remembers a generation, unless a newer one is known.
+// look asks shared state for the newest generation of a session, and for its access
+// token if that has left it.
+func (l *Sessions) look(ctx context.Context, s *session.Session) (*session.Session, error) {
+	standing, token, err := l.State.LookForAccess(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	newest, err := l.Refresh.Newest(ctx, s, standing)
+	if err != nil || token == nil || newest.AccessToken != (session.Packed{}) || !newest.AccessExpiry.Equal(s.AccessExpiry) {
+		return newest, err
+	}
+	whole := *newest
+	whole.AccessToken = session.Pack(token.Access)
+	return &whole, nil
+}
+
+// moveOn remembers a generation, unless a newer one is known. One with its access
+// token is newer than the same without.
 func (k *Known) moveOn(s *session.Session) {
+	newer := func(known *session.Session) bool {
+		return known == nil || known.Generation < s.Generation ||
+			known.Generation == s.Generation && known.AccessToken == (session.Packed{}) && s.AccessToken != (session.Packed{})
+	}
 	known := k.newest.Load()
-	for (known == nil || known.Generation < s.Generation) && !k.newest.CompareAndSwap(known, s) {
+	for newer(known) && !k.newest.CompareAndSwap(known, s) {
 		known = k.newest.Load()
 	}
 }

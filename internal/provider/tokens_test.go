@@ -301,7 +301,8 @@ func TestEndSessionURL(t *testing.T) {
 	const after = "https://app.test/"
 	f := newFake()
 	f.Meta(m{"end_session_endpoint": issuer + "/x7/end?tenant=1"})
-	for hint, want := range map[string][]string{"": nil, "a.b.c": {"a.b.c"}} {
+	whole := strings.Repeat("h", 2000-len(issuer+"/x7/end?tenant=1&client_id="+clientID+"&id_token_hint=&post_logout_redirect_uri="+url.QueryEscape(after)))
+	for hint, want := range map[string][]string{"": nil, "a.b.c": {"a.b.c"}, whole: {whole}, whole + "h": nil} {
 		got, err := f.Client().EndSessionURL(context.Background(), after, hint)
 		wantKind(t, err, 0)
 		query := must(url.Parse(got)).Query()

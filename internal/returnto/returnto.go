@@ -258,6 +258,14 @@ func (r Rule) Local(s string) string {
 	return target
 }
 
+// WithoutQuery returns a path without its query and fragment.
+func WithoutQuery(path string) string {
+	if end := strings.IndexAny(path, "?#"); end >= 0 {
+		return path[:end]
+	}
+	return path
+}
+
 // Location redirects to an address of this application or of the provider, which the
 // caller has judged. It sends no body.
 //

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"math"
 	"net/http/httptest"
 	"reflect"
 	"strings"
@@ -47,46 +48,105 @@ func TestSave_Cookies(t *testing.T) {
 	wantCookies(t, w, "signin=*; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax")
 }
 
-// What does not fit is left out.
-func TestSave_LargeSessions(t *testing.T) {
+// Steps are taken by size alone, and only as far as they are needed.
+func TestDecide(t *testing.T) {
 	t.Parallel()
-	v := newStore(t, nil)
+	const unfit = math.MaxInt
 	for _, row := range []struct {
-		name              string
-		s                 *session.Session
-		access, signature bool // whether they are kept
+		name  string
+		sizes [3]int
+		room  int
+		want  sessionstore.Steps
 	}{
-		{"all fits", sized(2000, 96, 1000), true, true},
-		{"the access token goes first", sized(2000, 96, 4000), false, true},
-		{"then the ID token's header and signature", sized(2000, 4000, 1000), false, false},
-		{"an access token that no session can hold", sized(2000, 96, 70_000), false, true},
+		{"Logto's 1 KB", [3]int{1100, 1040, 1040}, 3400, sessionstore.Whole},
+		{"one byte less than the room", [3]int{3399, 0, 0}, 3400, sessionstore.Whole},
+		{"the whole room", [3]int{3400, 3300, 3200}, 3400, sessionstore.WithoutAccess},
+		{"Keycloak's JWT", [3]int{4400, 3000, 2500}, 3400, sessionstore.WithoutAccess},
+		{"a redirect takes room", [3]int{1600, 1540, 1200}, 1500, sessionstore.WithoutHint},
+		{"groups of 3 KB", [3]int{7000, 5000, 4500}, 3400, sessionstore.OverBudget},
+		{"an access token that no session can hold", [3]int{unfit, 3000, 2500}, 3400, sessionstore.WithoutAccess},
+		{"the last step fits two cookies", [3]int{unfit, unfit, 6000}, 3400, sessionstore.OverBudget},
+		{"nothing fits", [3]int{unfit, unfit, unfit}, 3400, sessionstore.TooLarge},
+		{"the redirect alone is too long", [3]int{1100, 1040, 1040}, -200, sessionstore.OverBudget},
 	} {
-		before := *row.s
-		got, err := load(v, save(t, v, row.s, true)...)
-		if got == nil || err != nil {
-			t.Errorf("%s: got no session, %v; want one", row.name, err)
-			continue
-		}
-		access, signature, header := got.AccessToken != (session.Packed{}), got.IDSignature != "", got.IDHeader != ""
-		if access != row.access || signature != row.signature || header != row.signature {
-			t.Errorf("%s: got access token %t, signature %t, header %t", row.name, access, signature, header)
-		}
-		if got.Claims.Payload() != before.Claims.Payload() || got.RefreshToken != before.RefreshToken ||
-			got.AccessExpiry.IsZero() {
-			t.Errorf("%s: got %+v; want claims, refresh token and expiry as they were", row.name, got)
-		}
-		if !reflect.DeepEqual(*row.s, before) {
-			t.Errorf("%s: the caller's session was changed", row.name)
+		if got := sessionstore.Decide(row.sizes, row.room); got != row.want {
+			t.Errorf("%s: got %d; want %d", row.name, got, row.want)
 		}
 	}
+}
+
+// What has to leave is left out, and nothing else is changed.
+func TestFit(t *testing.T) {
+	t.Parallel()
+	cookies, files := newStore(t, nil), newStore(t, newFaulty())
+	gorilla := newStore(t, sessions.NewCookieStore(hashKey, blockKey))
+	for _, row := range []struct {
+		name              string
+		v                 *sessionstore.Store
+		s                 *session.Session
+		others            int
+		pinned            bool
+		steps             sessionstore.Steps
+		access, signature bool // whether they are kept
+	}{
+		{"all fits", cookies, sized(1200, 96, 1000), 0, false, sessionstore.Whole, true, true},
+		{"the access token goes first", cookies, sized(2000, 96, 1000), 0, false, sessionstore.WithoutAccess, false, true},
+		{"so it does if the redirect takes the room", cookies, sized(1200, 96, 1000), 1000, false, sessionstore.WithoutAccess, false, true},
+		{"then the ID token's header and signature", cookies, sized(1500, 1500, 1000), 0, false, sessionstore.WithoutHint, false, false},
+		{"both, before a second cookie", cookies, sized(3000, 96, 20), 0, false, sessionstore.OverBudget, false, false},
+		{"the access token has no other place", cookies, sized(1500, 1000, 500), 0, true, sessionstore.WithoutHint, true, false},
+		{"it has none, and makes a second cookie", cookies, sized(1500, 96, 1500), 0, true, sessionstore.OverBudget, true, false},
+		{"too large for two cookies", cookies, sized(16_000, 96, 20), 0, false, sessionstore.TooLarge, false, false},
+		{"gorilla's cookies have the same budget", gorilla, sized(800, 96, 1000), 0, false, sessionstore.WithoutAccess, false, true},
+		{"a server has room", files, sized(30_000, 96, 4000), 4000, false, sessionstore.Whole, true, true},
+		{"a token that no session can hold", files, sized(2000, 96, 70_000), 0, false, sessionstore.WithoutAccess, false, true},
+	} {
+		before := *row.s
+		rest, steps := row.v.Fit(request(), row.s, row.others, row.pinned)
+		access, signature, header := rest.AccessToken != (session.Packed{}), rest.IDSignature != "", rest.IDHeader != ""
+		if steps != row.steps || access != row.access || signature != row.signature || header != row.signature {
+			t.Errorf("%s: got steps %d, access token %t, signature %t, header %t", row.name, steps, access, signature, header)
+		}
+		want := before
+		want.AccessToken, want.IDHeader, want.IDSignature = rest.AccessToken, rest.IDHeader, rest.IDSignature
+		if !reflect.DeepEqual(*rest, want) || !reflect.DeepEqual(*row.s, before) {
+			t.Errorf("%s: got %+v; want no other part left out, and the caller's session as it was", row.name, rest)
+		}
+		w := httptest.NewRecorder()
+		err := row.v.Save(w, request(), rest, day, true)
+		if size := cookie.AnswerSize(w.Header(), name) + row.others; row.v != files && (steps < sessionstore.OverBudget) != (err == nil && size < cookie.Budget) {
+			t.Errorf("%s: got an answer of %d bytes, %v; want it within the budget if the steps say so", row.name, size, err)
+		}
+	}
+}
+
+func TestSave_TooLarge(t *testing.T) {
+	t.Parallel()
+	v := newStore(t, nil)
 	for _, s := range []*session.Session{sized(16_000, 96, 20), sized(59_000, 3000, 3000)} {
 		w := httptest.NewRecorder()
 		err := v.Save(w, request(), s, day, true)
 		if !errors.Is(err, sessionstore.ErrTooLarge) || !strings.Contains(err.Error(), "Config.Store") ||
-			strings.Contains(err.Error(), "canary") {
-			t.Errorf("got %v; want an error that names sizes and Config.Store, and no token", err)
+			!strings.Contains(err.Error(), `the largest is "x"`) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("got %v; want an error that names sizes, the largest claim and Config.Store, and no token", err)
 		}
 		wantCookies(t, w)
+	}
+}
+
+// A redirect in the answer to a refresh comes before the session's cookies, which a
+// later answer sets.
+func TestMakeRoom(t *testing.T) {
+	t.Parallel()
+	v := newStore(t, nil)
+	for length, want := range map[int][]string{100: {"theme=*; ", set(name)}, 3300: {"theme=*; "}} {
+		w := httptest.NewRecorder()
+		w.Header()["Set-Cookie"] = []string{"theme=dark"}
+		if err := v.Save(w, request(), small(), day, false); err != nil {
+			t.Fatalf("Save: got error %v; want none", err)
+		}
+		v.MakeRoom(w, "/"+strings.Repeat("x", length))
+		wantCookies(t, w, want...)
 	}
 }
 

@@ -144,36 +144,18 @@ func (b *buffers) open(box *seal.Box, text string, s *session.Session) bool {
 	return s.Decode(plain) == nil
 }
 
-// Save writes a session that lives for the given age. A fresh session belongs to a
-// new sign-in and gets a new place in the store; see Forget for the old one.
-//
-// If the session does not fit, Save leaves out the access token, which can be fetched
-// again, and then the ID token's header and signature, which are only a hint at
-// sign-out.
+// Save writes a session that lives for the given age; Fit has said what of it. A fresh
+// session belongs to a new sign-in and gets a new place in the store; see Forget for
+// the old one.
 func (st *Store) Save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
-	rest := *s
-	err := st.save(w, r, &rest, age, fresh)
-	if tooLarge(err) {
-		rest.AccessToken = session.Packed{}
-		err = st.save(w, r, &rest, age, fresh)
-	}
-	if tooLarge(err) {
-		rest.IDHeader, rest.IDSignature = "", ""
-		err = st.save(w, r, &rest, age, fresh)
-	}
+	err := st.save(w, r, s, age, fresh)
 	switch {
-	case tooLarge(err):
-		return fmt.Errorf("%w: claims of %d bytes, userinfo of %d and a refresh token of %d do not fit cookies of %d; "+
-			"ask for fewer claims, or set Config.Store to a server-side store: %w",
-			ErrTooLarge, len(s.Claims.Payload()), len(s.Claims.Extra()), len(s.RefreshToken), cookie.Max, err)
+	case errors.Is(err, cookie.ErrTooLarge), errors.Is(err, session.ErrTooLarge):
+		return tooLarge(s, err)
 	case errors.Is(err, ErrTooLarge):
 		return err
 	}
 	return st.failure("writing", err)
-}
-
-func tooLarge(err error) bool {
-	return errors.Is(err, cookie.ErrTooLarge) || errors.Is(err, session.ErrTooLarge)
 }
 
 func (st *Store) save(w http.ResponseWriter, r *http.Request, s *session.Session, age time.Duration, fresh bool) error {
@@ -227,7 +209,7 @@ func (st *Store) write(w http.ResponseWriter, r *http.Request, kept *sessions.Se
 // reserve saves an empty session, which has an ID then, and returns it. It lives for
 // a minute, unless it is saved again.
 func (st *Store) reserve(r *http.Request, age time.Duration) (*sessions.Session, error) {
-	kept, w := st.unsaved(), answer{}
+	kept, w := st.unsaved(), cookie.Answer{}
 	kept.Options = st.options(min(age, time.Minute))
 	if err := st.store.Save(r, w, kept); err != nil {
 		return nil, err
@@ -254,7 +236,7 @@ func (st *Store) drop(r *http.Request, kept *sessions.Session) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dropTimeout)
 	defer cancel()
 	kept.Values, kept.Options = map[any]any{}, st.options(-1)
-	return st.store.Save(r.WithContext(ctx), answer{}, kept)
+	return st.store.Save(r.WithContext(ctx), cookie.Answer{}, kept)
 }
 
 // accepts reports whether the store keeps an empty session and deletes it.
@@ -277,7 +259,7 @@ func (st *Store) Forget(r *http.Request) error {
 	}
 	if err == nil {
 		kept.Options = st.options(-1)
-		err = st.store.Save(r, answer{}, kept)
+		err = st.store.Save(r, cookie.Answer{}, kept)
 	}
 	return st.failure("deleting from", err)
 }
@@ -329,7 +311,7 @@ func returned(w http.ResponseWriter, r *http.Request) *http.Request {
 func (st *Store) Check(ctx context.Context) error {
 	began := time.Unix(0, 0)
 	s := &session.Session{ID: session.NewID(), Created: began, LastSeen: began}
-	w, r := answer{}, (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
+	w, r := cookie.Answer{}, (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
 	if err := st.Save(w, r, s, time.Minute, true); err != nil {
 		return err
 	}
@@ -349,10 +331,3 @@ func (st *Store) options(age time.Duration) *sessions.Options {
 		Path: "/", MaxAge: cookie.Seconds(age), Secure: st.cookies.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }
-
-// answer is the header of an answer that no browser gets.
-type answer http.Header
-
-func (a answer) Header() http.Header       { return http.Header(a) }
-func (answer) Write(b []byte) (int, error) { return len(b), nil }
-func (answer) WriteHeader(int)             {}

@@ -78,7 +78,17 @@ func (st *State) LogoutTokenUsed(ctx context.Context, jti string) (bool, error) 
 // LookForToken reads what Look reads, and the access token that is kept for an
 // audience, in one round trip. The token is nil if there is no readable one.
 func (st *State) LookForToken(ctx context.Context, s *session.Session, audience session.Audience) (Standing, *session.Token, error) {
-	standing, e, err := st.look(ctx, s, st.tokenNames(s.ID, audience))
+	return st.lookFor(ctx, s, st.tokenNames(s.ID, audience))
+}
+
+// LookForAccess reads what Look reads, and the session's own access token if it has
+// left the session, in one round trip. The token is nil if it is not kept.
+func (st *State) LookForAccess(ctx context.Context, s *session.Session) (Standing, *session.Token, error) {
+	return st.lookFor(ctx, s, st.accessNames(s))
+}
+
+func (st *State) lookFor(ctx context.Context, s *session.Session, names []string) (Standing, *session.Token, error) {
+	standing, e, err := st.look(ctx, s, names)
 	if err != nil || !e.there() {
 		return standing, nil, err
 	}
@@ -88,6 +98,25 @@ func (st *State) LookForToken(ctx context.Context, s *session.Session, audience 
 	}
 	token, _ := session.ParseToken(plain)
 	return standing, token, nil
+}
+
+// KeepAccess keeps the session's own access token, sealed, until it expires. It is for
+// sessions that do not fit their cookies. Until then the entry is not dropped, as
+// another token would cost a token request.
+func (st *State) KeepAccess(ctx context.Context, s *session.Session, now time.Time) error {
+	ttl := s.AccessExpiry.Sub(now)
+	if ttl <= 0 {
+		return nil // it is of no use to anyone
+	}
+	token := &session.Token{Access: s.AccessToken.String(), Scope: s.Scope, Expiry: s.AccessExpiry, Until: s.AccessExpiry}
+	return st.set(ctx, "writing an access token to", st.accessNames(s), token.Append(nil), ttl)
+}
+
+// accessNames returns the names of the session's own access token. The expiry tells it
+// from those of other generations, which a request that comes late must not replace it
+// by. A generation that has only another refresh token has the same access token.
+func (st *State) accessNames(s *session.Session) []string {
+	return st.namer.names(Access, binary.AppendVarint(bytes.Clone(s.ID[:]), s.AccessExpiry.Unix()))
 }
 
 // KeepToken keeps an access token for a time, sealed.

@@ -152,6 +152,11 @@ func TestMemory_Room(t *testing.T) {
 			before: []writes{{"t", 49, h, 5, 49}, {"n", 100, h, 5, 56}, {"t", 1, h, 5, 0}}, held: 56,
 		},
 		{
+			name: "access tokens that left their session are never dropped, and leave room for sign-outs", entries: 64, bytes: 1 << 30,
+			before: []writes{{"a", 100, h, 5, 56}, {"u", 1, h, 5, 0}, {"x", 1, h, 5, 1}}, held: 57,
+			there: []string{keyOf("a", 0), keyOf("a", 55), keyOf("x", 0)},
+		},
+		{
 			name: "a cached entry that grows is counted once", entries: 1 << 30, bytes: 8000, // 6125 of them for those
 			before: []writes{{"n", 1, h, 5000, 1}, {"t", 1, h, 500, 1}, {"t", 1, h, 900, 0}, {"t", 1, h, 650, 1}}, held: 2,
 		},

@@ -34,6 +34,7 @@ const (
 	Used                 Kind = "u"                     // by state
 	LogoutToken          Kind = "j"                     // by jti
 	Token                Kind = "t"                     // by session ID and audience
+	Access               Kind = "a"                     // by session ID and the token's expiry: the session's own access token
 	Probe                Kind = "u probe"               // by a random value
 )
 

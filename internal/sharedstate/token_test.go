@@ -2,6 +2,7 @@ package sharedstate_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,5 +75,46 @@ func TestLookForToken_Standing(t *testing.T) {
 	got, token, err := st.LookForToken(t.Context(), v, session.Audience{})
 	if err != nil || token == nil || got.Ended != sharedstate.ByApplication || got.Newest() || s.rounds != 1 {
 		t.Errorf("got %+v, %v, %v in %d round trips; want the token, a successor and the end in one", got, token, err, s.rounds)
+	}
+}
+
+// The session's own access token is found by the generations that have it, together
+// with what ends the session.
+func TestKeepAccess(t *testing.T) {
+	s, v := newShared(), with(t, both)
+	st := open(t, s)
+	v = changed(v, func(s *session.Session) {
+		s.AccessToken, s.AccessExpiry, s.Scope = session.Pack("own"), start.Add(time.Hour), "openid"
+	})
+	noError(t, st.KeepAccess(t.Context(), v, start.Add(50*time.Minute)))
+	for k := range s.values {
+		if k[0] != 'a' || s.ttls[k] != 10*time.Minute || strings.Contains(string(s.values[k]), "own") {
+			t.Errorf("%s: got it kept for %v, %q; want it sealed, until it expires", k, s.ttls[k], s.values[k])
+		}
+	}
+	kept := &session.Token{Access: "own", Scope: "openid", Expiry: v.AccessExpiry, Until: v.AccessExpiry}
+	refreshed := changed(v, func(s *session.Session) { s.Generation, s.AccessExpiry = 1, start.Add(2*time.Hour) })
+	for name, row := range map[string]struct {
+		s    *session.Session
+		want *session.Token
+	}{
+		"the same session":                  {v, kept},
+		"a generation with the same token":  {changed(v, func(s *session.Session) { s.Generation = 1 }), kept},
+		"a generation that was refreshed":   {refreshed, nil},
+		"another session of the same times": {changed(v, func(s *session.Session) { s.ID[0]++ }), nil},
+	} {
+		standing, got, err := st.LookForAccess(t.Context(), row.s)
+		if err != nil || !standing.Plain() || !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s: got %+v, %v; want %+v", name, got, err, row.want)
+		}
+	}
+	noError(t, st.KeepAccess(t.Context(), refreshed, refreshed.AccessExpiry))
+	if len(s.values) != 1 {
+		t.Errorf("got %d entries; want none for a token that has expired", len(s.values))
+	}
+	noError(t, st.EndSession(t.Context(), v.ID, sharedstate.SignedOut))
+	s.rounds = 0
+	if standing, _, err := st.LookForAccess(t.Context(), v); err != nil || standing.Ended != sharedstate.SignedOut || s.rounds != 1 {
+		t.Errorf("got %+v, %v in %d round trips; want the end with it, in one", standing, err, s.rounds)
 	}
 }
