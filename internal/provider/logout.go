@@ -16,15 +16,22 @@ func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint 
 		return "", err
 	}
 	u, err := url.Parse(meta.EndSessionEndpoint)
-	if err != nil {
-		return "", misconfigured("end session", errEndpoint)
+	if err != nil { // it has been parsed before
+		return "", misconfigured("end session", err)
 	}
-	q := u.Query()
-	q.Set("client_id", c.cfg.ClientID)
-	q.Set("post_logout_redirect_uri", postLogoutRedirectURI)
-	if hint != "" {
-		q.Set("id_token_hint", hint)
+	// Some providers want other parameters (Amazon Cognito: logout_uri), which
+	// Config.Endpoints puts into the query. What stands there is not added again.
+	said, q := u.Query(), url.Values{}
+	for name, value := range map[string]string{
+		"client_id": c.cfg.ClientID, "post_logout_redirect_uri": postLogoutRedirectURI, "id_token_hint": hint,
+	} {
+		if value != "" && !said.Has(name) {
+			q.Set(name, value)
+		}
 	}
-	u.RawQuery = q.Encode()
+	if u.RawQuery != "" && len(q) > 0 {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += q.Encode()
 	return u.String(), nil
 }
