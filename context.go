@@ -45,7 +45,8 @@ type User struct {
 	Name     string
 	Username string // "username", or else "preferred_username"; with MergeUserInfo, those of the ID token first
 	Email    string // with the scope "email"
-	// EmailVerified is true only if the provider says so with a boolean.
+	// EmailVerified is true only if the provider says true, as a boolean or, as Cognito
+	// and Apple do, as the text "true".
 	EmailVerified bool
 	// Machine is true if there is no person: Subject is an application that got
 	// a token for itself. That happens only behind [Auth.RequireBearer] with
@@ -57,6 +58,8 @@ type User struct {
 	// Roles, Organizations and OrganizationRoles ("<organization>:<role>") are
 	// set if their scopes were asked for: "roles",
 	// "urn:logto:scope:organizations", "urn:logto:scope:organization_roles".
+	// ProviderConfig.RolesClaim says where other providers have the roles. A claim that
+	// is one string is a list of one.
 	Roles             []string
 	Organizations     []string
 	OrganizationRoles []string
@@ -111,7 +114,7 @@ func UserFrom(ctx context.Context) (*User, bool) {
 	})
 	u := &b.User
 	if t := c.token; t != nil {
-		u.describe(c.auth.issuer, &t.claims)
+		u.describe(c.auth, &t.claims)
 		u.Machine, u.Scopes, u.SignedInAt, u.ExpiresAt = t.Machine, slices.Clone(t.Scopes), t.IssuedAt, t.Expiry
 		if t.Organization != "" {
 			u.Organizations = []string{t.Organization}
@@ -119,7 +122,7 @@ func UserFrom(ctx context.Context) (*User, bool) {
 		return u, true
 	}
 	s := c.known.Session
-	u.describe(c.auth.issuer, &s.Claims)
+	u.describe(c.auth, &s.Claims)
 	u.Scopes, u.SignedInAt, u.ExpiresAt = b.scopes[:0], s.Created, c.auth.sessions.Limits.Expires(s)
 	for scope := range strings.FieldsSeq(s.Scope) {
 		u.Scopes = append(u.Scopes, scope)
@@ -128,8 +131,8 @@ func UserFrom(ctx context.Context) (*User, bool) {
 }
 
 // describe sets the fields that come from claims.
-func (u *User) describe(issuer string, claims *session.Claims) {
-	u.Issuer = issuer
+func (u *User) describe(a *Auth, claims *session.Claims) {
+	u.Issuer = a.issuer
 	u.Subject = claims.Text(session.Subject)
 	u.ProviderSessionID = claims.Text(session.SessionID)
 	u.Name = claims.Text(session.Name)
@@ -138,7 +141,7 @@ func (u *User) describe(issuer string, claims *session.Claims) {
 	u.EmailVerified = claims.True(session.EmailVerified)
 	u.PhoneNumber = claims.Text(session.PhoneNumber)
 	u.Picture = claims.Text(session.Picture)
-	u.Roles = claims.List(session.Roles)
+	u.Roles = claims.RolesFrom(a.roles)
 	u.Organizations = claims.List(session.Organizations)
 	u.OrganizationRoles = claims.List(session.OrganizationRoles)
 	u.ACR = claims.Text(session.ACR)
@@ -374,7 +377,7 @@ func (a *Auth) bearer(r *http.Request, audience string) (*http.Request, *caller,
 	if e := unverified(err, ErrInvalidToken); e != nil {
 		return r, nil, e
 	}
-	claims, err := session.ParseClaims(string(verified.Payload), "")
+	claims, err := session.ParseClaims(string(verified.Payload), "", a.roles)
 	if err != nil {
 		return r, nil, newError(ErrInvalidToken, err)
 	}
@@ -502,7 +505,8 @@ func tokenError(ctx context.Context, err error) *Error {
 		return newError(ErrProviderMisconfigured, err)
 	case refresh.Over(err):
 		return newError(ErrNotSignedIn, err)
-	case errors.Is(err, refresh.ErrResting), ctx.Err() != nil, err == context.DeadlineExceeded: // while waiting for another replica
+	case ctx.Err() != nil, err == context.DeadlineExceeded, // while waiting for another replica
+		errors.Is(err, refresh.ErrResting) && !errors.As(err, &pe):
 		return newError(ErrProviderUnavailable, err)
 	case !errors.As(err, &pe), errors.Is(err, refresh.ErrFinal): // an end that could not be written
 		return newError(ErrSharedUnavailable, err)
@@ -618,10 +622,10 @@ func (t *userTransport) token(ctx context.Context, refused string) (string, erro
 // about another person is refused. Claims that only a verified token can state,
 // such as "acr", "auth_time" and "sid", are not in it; see [ClaimsAs].
 //
-// Logto has claims that are in userinfo only, each with its scope:
-// "custom_data", "identities" (by connector target: "naver", "x"),
-// "sso_identities", "urn:logto:scope:organization_data". The example has a type
-// for them.
+// Logto has claims that are in userinfo only: "custom_data", with that scope,
+// "identities" (by connector target: "naver", "x") and "sso_identities", both with
+// the scope "identities", and "organization_data", with the scope
+// "urn:logto:scope:organizations". The example has a type for them.
 //
 // The error is an *[Error] as for [AccessToken], ErrProviderRejected for an
 // answer that breaks a rule or a person whom the provider no longer knows, and

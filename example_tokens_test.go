@@ -268,13 +268,13 @@ func ExampleFetchUserInfo() {
 			UserID  string          `json:"userId"`
 			Details json.RawMessage `json:"details"` // in the form of that provider
 		} `json:"identities"`
-		// Accounts at the providers of enterprises: "sso_identities".
+		// Accounts at the providers of enterprises: "identities" too.
 		SSOIdentities []struct {
 			Issuer     string          `json:"issuer"`
 			IdentityID string          `json:"identityId"`
 			Detail     json.RawMessage `json:"detail"`
 		} `json:"sso_identities"`
-		// Organizations that the person belongs to: "urn:logto:scope:organization_data".
+		// Organizations that the person belongs to: "urn:logto:scope:organizations".
 		Organizations []struct {
 			ID          string `json:"id"`
 			Name        string `json:"name"`

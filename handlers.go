@@ -15,9 +15,11 @@ import (
 
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // SignIn returns the handler that sends a person to the provider. Mount it for
@@ -27,8 +29,8 @@ import (
 // Guards that want a step-up send people here too, with ?max_age= (seconds) or
 // ?acr_values=: the query can only ask for more than the options do. A user who
 // is signed in stays signed in: if another person answers, the callback
-// refuses, and the session is kept. A demand that the options exclude cannot be met
-// here: the answer is 400.
+// refuses, and the session is kept. A demand that cannot be met here, because the
+// options exclude it or Logto has no classes, is answered with 400.
 //
 // A provider may start a sign-in here as well, with ?iss= and target_link_uri
 // (OpenID Connect Core 1.0, section 4); a foreign iss is refused.
@@ -56,10 +58,10 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 			a.fail(w, r, newError(ErrBadRequest, err))
 			return
 		}
-		tx.Start = a.startAt(a.seen(r))
-		fail := func(e Error) { e.start = tx.Start; a.fail(w, r, &e) }
+		tx.Start, tx.Route = a.returnTo.Start(authflow.WithoutReturnTo(a.returnTo.SeenIn(r)), a.paths.AfterSignIn), true
+		fail := func(e Error) { e.start = tx.Again(); a.fail(w, r, &e) }
 		if kind := requestkind.Of(r); !requestkind.MayStart(r, kind) {
-			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Start)
+			a.refuseNotSignedIn(w, r, kind, tx.Asked, tx.Again(), false)
 			return
 		}
 		if !tx.Asked.IsZero() {
@@ -87,43 +89,19 @@ func (a *Auth) SignIn(opts ...SignInOption) http.HandlerFunc {
 	}
 }
 
-// startAt returns the address to which the page of a failed sign-in links: that of the
-// route or page that began it. If it is too long, its query is left out. If no link can
-// lead there, it is the start page, and never another route, which may demand less.
-func (a *Auth) startAt(page string) string {
-	if len(page) > maxStart {
-		page, _, _ = strings.Cut(page, "?")
-	}
-	if _, err := a.returnTo.Requested(page); err != nil || len(page) > maxStart {
-		return a.paths.AfterSignIn
-	}
-	return page
-}
-
-// maxStart limits what the cookie of a transaction must hold besides return_to.
-const maxStart = 512
-
 // openPage returns the page that the sender of a request has open, or "".
 func (a *Auth) openPage(r *http.Request, kind requestkind.Kind) string {
 	switch kind {
 	case requestkind.Navigation:
-		return a.seen(r)
+		return a.returnTo.SeenIn(r)
 	case requestkind.HTMX:
 		return a.returnTo.Local(r.Header.Get("HX-Current-URL"))
+	case requestkind.Inertia:
+		if r.Method == http.MethodGet { // a link: the page is the one that will be open
+			return a.returnTo.SeenIn(r)
+		}
 	}
 	return a.returnTo.Local(r.Header.Get("Referer")) // of a form
-}
-
-// seen returns path and query of a request as the browser has sent them, before
-// http.StripPrefix, or a proxy, has cut off a part.
-func (a *Auth) seen(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") {
-		return a.returnTo.Seen(r.RequestURI)
-	}
-	if s := r.URL.RequestURI(); strings.HasPrefix(s, "/") { // absolute form, or a request made by a test
-		return a.returnTo.Seen(s)
-	}
-	return ""
 }
 
 // refusePersonal refuses options that are for one person.
@@ -149,6 +127,7 @@ func refusePersonal(p *authflow.Request) error {
 // The error is an *[Error]: ErrBadRequest for an option with a mistake,
 // ErrProviderUnavailable or ErrProviderMisconfigured while the provider cannot
 // be discovered, ErrSharedUnavailable while shared state does not answer,
+// ErrCookieConflict for two session cookies, of which a sign-in would replace only one,
 // ErrNotSignedIn for a silent sign-in (see [Prompt]) within five minutes of one
 // that failed. Then no cookie is set.
 func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignInOption) (location string, err error) {
@@ -164,7 +143,7 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 	if kind != requestkind.Navigation { // a form may be on the sign-out page, and a link to that signs out
 		page, _ = a.returnTo.Path(page)
 	}
-	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.startAt(page)})
+	location, failed := a.begin(w, r, params, &authflow.Transaction{ReturnTo: target, Start: a.returnTo.Start(page, a.paths.AfterSignIn)})
 	if failed != nil {
 		a.emit(r.Context(), Event{Kind: EventSignInFailed, Err: failed})
 		return "", failed
@@ -175,12 +154,20 @@ func (a *Auth) BeginSignIn(w http.ResponseWriter, r *http.Request, opts ...SignI
 // begin starts a transaction, sets its cookie, and returns the authorization
 // request.
 func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Request, tx *authflow.Transaction) (string, *Error) {
+	if cookie.Twice(r.Header["Cookie"], a.cookieName) {
+		return "", a.conflict(a.cookieName)
+	}
 	meta, err := a.provider.Metadata(r.Context())
 	if err != nil {
 		return "", providerError(err)
 	}
 	tx.Foreign = requestkind.CrossSite(r)
-	location, err := a.client.Start(tx, req, meta.AuthorizationEndpoint, meta.ScopesSupported)
+	if a.elsewhere(r) {
+		tx.Hint = a.transactions.Hint(tx.ReturnTo)
+	}
+	location, err := a.client.Start(tx, req, authflow.Metadata{
+		Endpoint: meta.AuthorizationEndpoint, Scopes: meta.ScopesSupported, Prompts: meta.PromptValues,
+	})
 	if err != nil {
 		return "", newError(ErrProviderMisconfigured, err)
 	}
@@ -192,6 +179,14 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, req *authflow.Reque
 	noStore(w)
 	a.transactions.Keep(w, r, tx)
 	return location, nil
+}
+
+// elsewhere reports whether a browser may have opened another address of the application
+// than BaseURL: 127.0.0.1 for localhost, say. Host can be a proxy's instead, mostly with
+// another port, so nothing but a hint depends on it, and no address is made from it.
+func (a *Auth) elsewhere(r *http.Request) bool {
+	host := url.URL{Host: r.Host}
+	return host.Port() == a.base.Port() && !strings.EqualFold(host.Hostname(), a.base.Hostname())
 }
 
 // Callback returns the handler to which the provider sends people back. Mount
@@ -223,19 +218,26 @@ func (a *Auth) Callback() http.HandlerFunc {
 // browser has must not be changed.
 func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error) {
 	response, err := authflow.ParseResponse(r.URL.RawQuery)
-	if err != nil {
+	switch {
+	case errors.Is(err, authflow.ErrBare):
+		failed := newError(ErrDeclined, err)
+		if tx := a.transactions.Newest(r); tx != nil { // only a link
+			failed.start = tx.Again()
+		}
+		return "", failed
+	case err != nil:
 		return "", newError(ErrBadCallback, err)
 	}
 	tx, err := a.transactions.Find(r, response.State)
 	var location string
 	var failed *Error
-	if err == nil {
+	if err == nil || tx != nil && response.Expired {
 		location, failed = a.conclude(w, r, tx, response)
 	} else {
-		location, failed = a.withoutTransaction(w, r, response.State)
+		location, failed = a.withoutTransaction(w, r, response, tx != nil)
 	}
 	if failed != nil && tx != nil { // which may have taken too long
-		failed.start = cmp.Or(failed.start, tx.Start)
+		failed.start = cmp.Or(failed.start, tx.Again())
 	}
 	return location, failed
 }
@@ -279,7 +281,7 @@ const (
 	callbackLease   = callbackTimeout + 10*time.Second
 	// markLife is for how long a callback's outcome is known: as long as its
 	// transaction may live.
-	markLife = 2 * authflow.Lifetime
+	markLife = authflow.Lifetime + sharedstate.Clocks
 	// A request that brings the same response again looks whether the first one has
 	// finished: first after againFirst, then less and less often, since each look asks
 	// shared state, and at most for againFor. At most maxReloads wait at once.
@@ -316,7 +318,7 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 //
 // # Any provider
 //
-//   - [Prompt], [MaxAge], [ACRValues]: what the provider must ask of people
+//   - [Prompt], [MaxAge], and except at Logto [ACRValues]: what the provider must ask
 //   - [LoginHint], [UILocales]: who is signing in, and in which language
 //   - [ReturnTo]: where they go afterwards
 //   - [ExtraParam]: a parameter that has no option
@@ -324,13 +326,14 @@ func (a *Auth) allow(w http.ResponseWriter, r *http.Request, methods ...string) 
 // # Logto only
 //
 //   - [FirstScreen], [Identifiers]: the page on which people arrive
+//     ([ScreenRegister]: any provider)
 //   - [Social], [EnterpriseSSO]: straight to a connector
 //   - [OneTimeToken]: a magic link, for [Auth.BeginSignIn] only
 //   - [OrganizationBranding]: an organization's looks
 //
 // # Mistakes
 //
-// A mistake in a value, or an option for Logto with Config.Issuer, makes [New]
+// A mistake in a value, or an option that the provider does not have, makes [New]
 // fail, [Auth.SignIn] panic and [Auth.BeginSignIn] return [ErrBadRequest]:
 // Logto itself would silently drop all options when one is wrong.
 type SignInOption struct{ apply func(*signInSettings) }
@@ -384,8 +387,15 @@ const (
 	IdentifierUsername Identifier = "username"
 )
 
-// FirstScreen lets people arrive on a page of Logto other than the one for
-// signing in: [ScreenRegister] for a "Sign up" button. Logto only.
+// FirstScreen lets people arrive on a page other than the one for signing in:
+// [ScreenRegister] for a "Sign up" button. The others are for Logto only.
+//
+// While Logto remembers a person, it ignores this option, [Social] and [EnterpriseSSO]
+// and signs that person in. So they imply Prompt("login"), except [ScreenSignIn];
+// Prompt("consent") lets people whom Logto remembers go straight through.
+//
+// With Config.Issuer, ScreenRegister is the prompt "create" if the provider lists it,
+// and no other prompt or step-up is asked for; otherwise it is an ordinary sign-in.
 func FirstScreen(s Screen) SignInOption {
 	return option(func(p *authflow.Request) { p.FirstScreen = string(s) })
 }
@@ -403,12 +413,13 @@ func Identifiers(ids ...Identifier) SignInOption {
 }
 
 // Social goes straight to a social connector, by its target: "naver", "x". If
-// Logto has no such connector, people see its sign-in page. Logto only.
+// Logto has no such connector, people see its sign-in page. Logto only, and as
+// [FirstScreen] says of people whom it remembers.
 func Social(target string) SignInOption {
 	return option(func(p *authflow.Request) { p.DirectSignIn = "social:" + target })
 }
 
-// EnterpriseSSO goes straight to an enterprise connector. Logto only.
+// EnterpriseSSO goes straight to an enterprise connector. Logto only; see [Social].
 func EnterpriseSSO(connectorID string) SignInOption {
 	return option(func(p *authflow.Request) { p.DirectSignIn = "sso:" + connectorID })
 }
@@ -418,9 +429,9 @@ func LoginHint(hint string) SignInOption {
 	return option(func(p *authflow.Request) { p.LoginHint = hint })
 }
 
-// Prompt says what the provider must show: "login", "consent",
-// "select_account", or "none" alone for a sign-in that shows nothing and fails
-// if the person would have to do something. With Logto, "consent" is added to
+// Prompt says what the provider must show: "login", "consent", "select_account",
+// which Logto does not have, or "none" alone for a sign-in that shows nothing and
+// fails if the person would have to do something. With Logto, "consent" is added to
 // all but "none", since there is no refresh token otherwise; first-party
 // applications show no screen for it.
 //
@@ -441,7 +452,8 @@ func MaxAge(d time.Duration) SignInOption {
 }
 
 // ACRValues asks for one of several authentication contexts, in order of
-// preference. The callback verifies that it is one of them.
+// preference. The callback verifies that it is one of them. Not for Logto, which
+// never states one; see [ACR].
 func ACRValues(values ...string) SignInOption {
 	return option(func(p *authflow.Request) { p.ACR = slices.Clone(values) })
 }
@@ -510,6 +522,9 @@ const (
 	// ErrCookiesBlocked (400): the browser came back from the provider without any
 	// cookie: it blocks them, or the sign-in was begun in another browser.
 	ErrCookiesBlocked Code = "cookies_blocked"
+	// ErrCookieConflict (400): the browser sends two cookies of one name, or keeps
+	// sending a session cookie that cannot be read; the person has to delete them.
+	ErrCookieConflict Code = "cookie_conflict"
 	// ErrDeclined (403): the person or the provider declined the sign-in.
 	ErrDeclined Code = "declined"
 	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
@@ -557,6 +572,9 @@ const (
 	// ErrSignOutIncomplete (503): the browser is signed out, but copies of its
 	// session may still be good, because the sign-out could not be recorded.
 	ErrSignOutIncomplete Code = "sign_out_incomplete"
+	// ErrSignOutLocalOnly (503): the session has ended here, in all copies, but the
+	// provider could not be reached and may still know the person.
+	ErrSignOutLocalOnly Code = "sign_out_local_only"
 
 	// ConfirmSignOut (200, or 403 for a form of another site) is not an error:
 	// it is the page that asks whether a person wants to sign out.
@@ -581,7 +599,7 @@ type Page struct {
 // which needs no fields.
 type Action struct {
 	Text   string
-	URL    string // a path of this application
+	URL    string // a path of this application, or Config.Paths.AfterSignOut
 	Method string // "GET" or "POST"
 }
 
@@ -606,6 +624,7 @@ type Error struct {
 	scope      string           // that is missing
 	ofRule     bool             // a rule made it: its user is signed in, whatever the code says
 	start      string           // where a sign-in starts again, if not at Config.Paths.SignIn
+	unsaved    bool             // a guard has made it: the handler was not called
 }
 
 // Error returns code and cause, for a log.
@@ -735,7 +754,7 @@ func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bo
 		u = new(User)
 	}
 	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
-		a.refuseNotSignedIn(w, r, requestkind.Of(r), authflow.Demand{}, "")
+		a.refuseNotSignedIn(w, r, requestkind.Of(r), authflow.Demand{}, "", false)
 		return true
 	}
 	a.refuse(w, r, u, e)
@@ -789,17 +808,26 @@ func (a *Auth) refuseBearer(w http.ResponseWriter, r *http.Request, u *User, e *
 // refuseNotSignedIn answers a request of a user who is not signed in, in the
 // form that its sender can use. Headers decide nothing but that form, the kind. asked
 // is what the guard demands besides, and start where the sign-in starts, if that is not
-// the ordinary route.
-func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, kind requestkind.Kind, asked authflow.Demand, start string) {
+// the ordinary route. unsaved says that the handler was not called.
+func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, kind requestkind.Kind, asked authflow.Demand, start string, unsaved bool) {
 	if kind != requestkind.Navigation { // which is how every visit begins
 		a.emit(r.Context(), Event{Kind: EventRefused, Err: ErrNotSignedIn})
 	}
 	noStore(w)
-	a.sendToSignIn(w, r, newError(ErrNotSignedIn, nil), kind, asked, start)
+	e := newError(ErrNotSignedIn, nil)
+	e.unsaved = unsaved
+	a.sendToSignIn(w, r, e, kind, asked, start)
 }
 
 // sendToSignIn answers a request whose sender has to sign in first, or again.
 func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, kind requestkind.Kind, asked authflow.Demand, start string) {
+	if kind != requestkind.Program && e.Code == ErrNotSignedIn && !e.ofRule {
+		if conflict := a.unreadable(r); conflict != nil {
+			conflict.start = a.openPage(r, kind)
+			a.fail(w, r, conflict)
+			return
+		}
+	}
 	// If every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
 	quiet := asked.IsZero() && a.ordinary.Silent() && a.transactions.IsQuiet(r)
@@ -811,11 +839,33 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 		w.Header().Set("HX-Redirect", start)
 		w.Header().Set("WWW-Authenticate", page.Scheme)
 		w.WriteHeader(http.StatusUnauthorized)
+	case kind == requestkind.Inertia && !quiet:
+		w.Header().Set("X-Inertia-Location", start)
+		w.WriteHeader(http.StatusConflict)
 	default:
 		shown := *e
 		shown.start = start
 		a.show(w, r, &shown, kind)
 	}
+}
+
+// unreadable returns an error if another sign-in would not help, since the browser goes
+// on sending session cookies that cannot be read. A redirect to a sign-in would then be
+// followed by the next forever.
+func (a *Auth) unreadable(r *http.Request) *Error {
+	cookies := r.Header["Cookie"]
+	if cookie.Twice(cookies, a.cookieName) || cookie.Has(cookies, a.cookieName) && a.transactions.IsUnread(r) {
+		return a.conflict(a.cookieName)
+	}
+	return nil
+}
+
+// conflict is the error for a cookie that this application cannot replace.
+func (a *Auth) conflict(name string) *Error {
+	e := newError(ErrCookieConflict, fmt.Errorf("signin: the browser sends %s twice, or keeps sending one that cannot be read", name))
+	e.Message = fmt.Sprintf("Your browser sends a cookie named %s that this application can neither read nor replace. "+
+		"Delete the cookies of %s in the settings of your browser, then try again.", name, a.base.Hostname())
+	return e
 }
 
 // startURL returns the address of the ordinary route, which starts a sign-in, or a
@@ -854,13 +904,18 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error, kind reque
 	if kind == requestkind.Program {
 		p := e.problem()
 		if e.Status == http.StatusUnauthorized { // nothing else is mended by another sign-in
-			p.SignIn = a.absolute(e.wayOn(a, page.ToSignIn))
+			p.SignIn = a.absolute(e.wayOn(a, r, kind, page.ToSignIn))
 		}
 		page.WriteProblem(w, r, p)
 		return
 	}
 	p := e.page()
-	p.Actions[0].URL = e.wayOn(a, p.Actions[0].Way)
+	for i := range p.Actions {
+		p.Actions[i].URL = e.wayOn(a, r, kind, p.Actions[i].Way)
+	}
+	if e.unsaved && kind == requestkind.Form && (e.Status == http.StatusUnauthorized || e.Status == http.StatusServiceUnavailable) {
+		p.Text += " " + page.NotSaved
+	}
 	a.write(w, r, e.Code, p)
 }
 
@@ -880,10 +935,16 @@ func (a *Auth) write(w http.ResponseWriter, r *http.Request, code Code, p page.P
 }
 
 // wayOn is where an error page's link leads.
-func (e *Error) wayOn(a *Auth, way page.Way) string {
+func (e *Error) wayOn(a *Auth, r *http.Request, kind requestkind.Kind, way page.Way) string {
 	switch way {
 	case page.ToSignIn:
+		// What failed was not the sign-in, but the page that was asked for.
+		if own, err := a.returnTo.Path(a.openPage(r, kind)); err == nil && e.start == "" && e.Status >= 500 {
+			return own
+		}
 		return cmp.Or(e.start, a.paths.SignIn)
+	case page.ToSignOut:
+		return a.paths.SignOut
 	case page.ToStart:
 		return a.paths.AfterSignIn
 	}

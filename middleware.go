@@ -239,6 +239,14 @@ type ProviderConfig struct {
 	// Some providers list both and take one; some do not decode a secret with
 	// special characters from Basic, as RFC 6749, section 2.3.1, has it encoded.
 	ClientAuth string
+	// RolesClaim is the claim that holds the roles of [User.Roles] and [HasRole]: a name
+	// such as "groups" or "cognito:groups" or, if it begins with a slash, a JSON pointer
+	// (RFC 6901) such as "/realm_access/roles". Its value is a list of strings, or one
+	// string. Default: "roles". It applies to ID tokens, userinfo and, for
+	// [Auth.RequireBearer], access tokens. A change takes effect at once, for people who
+	// are signed in too. Make sure that people cannot set
+	// it themselves at the provider.
+	RolesClaim string
 }
 
 // Paths are paths of the application, as the browser sees them.
@@ -261,6 +269,7 @@ type Paths struct {
 type Auth struct {
 	issuer    string
 	logto     bool
+	roles     string // where they are; see session.ParseClaims
 	clientID  string
 	base      *url.URL // where people reach the application
 	paths     Paths    // complete
@@ -382,7 +391,11 @@ func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 	}
 	loaded := a.Load(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
+		h := routes[r.URL.Path]
+		if h == nil { // a proxy may have cut off the path of BaseURL
+			h = routes[a.base.Path+r.URL.Path]
+		}
+		if h != nil {
 			h.ServeHTTP(w, r)
 			return
 		}
@@ -423,10 +436,10 @@ func (a *Auth) RequireAuth(next http.Handler) http.Handler {
 // there.
 //
 // Require panics for the zero Rule, for rules that no authentication can meet
-// together, and for classes that the sign-in route refuses (see [ACR]): more than 32,
-// more than 512 bytes, or characters beyond ASCII.
+// together, for classes that the sign-in route refuses (see [ACR]): more than 32,
+// more than 512 bytes, or characters beyond ASCII, and at Logto for any class.
 func (a *Auth) Require(rules ...Rule) func(http.Handler) http.Handler {
-	g := newGuard(rules)
+	g := a.mount(rules)
 	return func(next http.Handler) http.Handler { return a.guard(g, next) }
 }
 
@@ -435,10 +448,12 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 		r, c := a.caller(w, r)
 		switch {
 		case c.err != nil:
-			a.fail(w, r, c.err)
+			failed := *c.err
+			failed.unsaved = true
+			a.fail(w, r, &failed)
 			return
 		case !c.signedIn:
-			a.refuseNotSignedIn(w, r, requestkind.Of(r), g.demand, "")
+			a.refuseNotSignedIn(w, r, requestkind.Of(r), g.demand, "", true)
 			return
 		}
 		if len(g.rules) > 0 {
@@ -491,9 +506,9 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 // and for the rules for which [Auth.Require] panics.
 func (a *Auth) RequireBearer(audience string, rules ...Rule) func(http.Handler) http.Handler {
 	if audience == "" || audience == a.clientID || audience == jwt.OrganizationAudience {
-		panic("signin: RequireBearer needs the audience of an API, and not the client ID")
+		panic(fmt.Sprintf("signin: RequireBearer of %q; needs the audience of an API, and not the client ID", audience))
 	}
-	g := newGuard(rules)
+	g := a.mount(rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, c, e := a.bearer(r, audience)
@@ -541,6 +556,7 @@ func (a *Auth) RequireSessionOrBearer(audience string, rules ...Rule) func(http.
 type Rule struct {
 	holds    func(*http.Request, candidate) (met, error) // judges a candidate
 	demand   authflow.Demand                             // what it demands of the authentication
+	classes  []string                                    // all that it or an alternative of it asks for
 	machines bool                                        // whether it is AllowMachines
 }
 
@@ -684,7 +700,7 @@ func oneWord(s string) bool {
 // authentication within the last minute; it does not ask at each page view.
 func AuthenticatedWithin(d time.Duration) Rule {
 	if d < 0 {
-		panic("signin: AuthenticatedWithin needs zero or more")
+		panic(fmt.Sprintf("signin: AuthenticatedWithin of %v; needs zero or more", d))
 	}
 	return authenticationRule(authflow.Demand{MaxAge: d, MaxAgeAsked: true})
 }
@@ -692,12 +708,18 @@ func AuthenticatedWithin(d time.Duration) Rule {
 // ACR holds for people whose authentication is of one of these classes, and
 // asks others for a step-up, as [AuthenticatedWithin] does. It panics without
 // values, or if one is not a single word.
+//
+// Not for Logto, which never states a class: with Config.LogtoEndpoint, guards panic
+// for ACR, in [AnyOf] too. Use AuthenticatedWithin, or let Logto itself demand a second
+// factor, of all people or of an organization's members.
 func ACR(values ...string) Rule {
 	values = slices.Clone(values)
 	if len(values) == 0 || slices.ContainsFunc(values, func(s string) bool { return len(strings.Fields(s)) != 1 || s != strings.TrimSpace(s) }) {
-		panic("signin: ACR needs classes of authentication, each a single word")
+		panic(fmt.Sprintf("signin: ACR of %q; needs classes of authentication, each a single word", values))
 	}
-	return authenticationRule(authflow.Demand{ACR: values})
+	rule := authenticationRule(authflow.Demand{ACR: values})
+	rule.classes = values
+	return rule
 }
 
 func authenticationRule(demand authflow.Demand) Rule {
@@ -747,11 +769,11 @@ func AnyOf(rules ...Rule) Rule {
 		panic("signin: AnyOf needs conditions, and AllowMachines is not one")
 	}
 	rules = slices.Clone(rules)
-	demand := rules[0].demand
+	demand, classes := rules[0].demand, rules[0].classes
 	for _, rule := range rules[1:] {
-		demand = demand.Or(rule.demand)
+		demand, classes = demand.Or(rule.demand), slices.Concat(classes, rule.classes)
 	}
-	return Rule{demand: demand, holds: func(r *http.Request, c candidate) (why met, err error) {
+	return Rule{demand: demand, classes: classes, holds: func(r *http.Request, c candidate) (why met, err error) {
 		held := false
 		for _, rule := range rules {
 			m, failed := rule.holds(r, c)
@@ -809,6 +831,25 @@ type guard struct {
 	machines bool            // whether machines are let in
 }
 
+// mount returns a guard with rules that the provider can meet.
+func (a *Auth) mount(rules []Rule) guard {
+	g := newGuard(rules)
+	for _, rule := range rules {
+		if err := a.checkDemand(authflow.Demand{ACR: rule.classes}); err != nil {
+			panic(err)
+		}
+	}
+	return g
+}
+
+// checkDemand returns an error if the provider cannot meet a demand.
+func (a *Auth) checkDemand(d authflow.Demand) error {
+	if a == nil || !a.logto {
+		return nil
+	}
+	return d.CheckLogto()
+}
+
 func newGuard(rules []Rule) guard {
 	mustBeRules(rules)
 	g := guard{rules: slices.Clone(rules)}
@@ -834,7 +875,8 @@ type demandKey struct{ auth *Auth }
 // not sign in again for a page that they may not see. Several step-ups become one
 // that meets them all, and the demands of the guards around this one: providers
 // may state class and time of an authentication only if they are asked for
-// both. asked reports whether a rule that holds has asked for the token's
+// both. A step-up of a RuleFunc that the provider cannot meet is a mistake of the
+// program: no sign-in would help. asked reports whether a rule that holds has asked for the token's
 // organization.
 //
 // The returned request is for the handlers below the guard.
@@ -866,7 +908,9 @@ func (g *guard) judge(a *Auth, r *http.Request, c candidate) (below *http.Reques
 		}
 		refused = e
 	}
-	switch {
+	switch err := a.checkDemand(demand); {
+	case err != nil:
+		refused = newError(ErrInternal, err)
 	case refused == nil && !demand.IsZero():
 		return r.WithContext(context.WithValue(r.Context(), demandKey{a}, &demand)), asked, nil
 	case refused != nil && !possible:

@@ -6,14 +6,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/page"
@@ -109,7 +110,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
 	}
 	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
-		return settings.Scopes(s, cfg.OmitDefaultScopes)
+		return settings.Scopes(s, cfg.OmitDefaultScopes, a.logto)
 	})
 	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
 	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
@@ -123,6 +124,7 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 	if p.DiscoveryURL != "" {
 		check(c, "Provider.DiscoveryURL", p.DiscoveryURL, plainly(settings.Endpoint, plain))
 	}
+	a.roles = check(c, "Provider.RolesClaim", p.RolesClaim, settings.RolesClaim)
 }
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
@@ -160,7 +162,20 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		})
 	}
 	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
-	a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; strings.Contains(a.paths.AfterSignOut, "://") {
+		check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
+	} else {
+		a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
+	}
+}
+
+// isRoute returns an error if a URL is one of the routes.
+func (a *Auth) isRoute(u string) error {
+	if own := a.returnTo.Local(u); own != "" {
+		_, err := a.returnTo.OnHost(own)
+		return err
+	}
+	return nil
 }
 
 // checkOptions checks Config.SignInOptions. It runs after the checks of the
@@ -184,7 +199,8 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 		AnyHTTP: cfg.DangerouslyAllowHTTP, HTTPClient: cfg.HTTPClient, Log: a.log, Now: a.now,
 	})
 	a.tokens = &tokens.Source{
-		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Ahead: ahead, Log: a.log, Now: a.now,
+		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Roles: a.roles,
+		Ahead: ahead, Log: a.log, Now: a.now,
 	}
 	a.transport = http.DefaultTransport
 	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
@@ -208,7 +224,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 func (a *Auth) announce(cfg *Config) {
 	a.log.Info("signin: register these URLs at the provider",
 		"redirect_uri", a.absolute(a.paths.Callback),
-		"post_logout_redirect_uri", a.absolute(a.paths.AfterSignOut),
+		"post_logout_redirect_uri", a.afterSignOut(),
 		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
 	if cfg.DangerouslyAllowHTTP {
 		a.log.Warn("signin: Config.DangerouslyAllowHTTP is set: any listener on the network can sign in as anyone; it is for a development network only",
@@ -256,14 +272,13 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 // observer reports refreshes as events and log lines.
 type observer struct{ *Auth }
 
-// Refreshed reports a refresh. If it has ended the session, the next request that
-// presents the session emits the event. The cause is logged here, once.
+// Refreshed reports a refresh, and why it has ended the session.
 func (o observer) Refreshed(ctx context.Context, s *session.Session, err error) {
 	e := Event{Kind: EventRefreshed}
 	var ended *refresh.Ended
 	switch {
 	case errors.As(err, &ended):
-		o.log.WarnContext(ctx, "signin: the provider has ended a session", "error", ended.Cause)
+		o.ended(ctx, s, lifecycle.ByProvider, ended.Cause)
 		return
 	case err != nil:
 		e = Event{Kind: EventRefreshFailed, Err: err}
@@ -302,14 +317,33 @@ func (a *Auth) report(w http.ResponseWriter, r *http.Request, out lifecycle.Outc
 	}
 	switch out.Ended {
 	case "":
-	case lifecycle.Stale:
-		a.emit(r.Context(), about(out.Session, Event{Kind: EventStaleSession}))
 	default:
-		if out.Ended == lifecycle.Lost {
-			a.log.ErrorContext(r.Context(), "signin: shared state has lost a session", "error", out.Cause)
-		}
-		a.emit(r.Context(), about(out.Session, Event{Kind: EventSessionEnded, Reason: string(out.Ended), Err: out.Cause}))
+		a.ended(r.Context(), out.Session, out.Ended, out.Cause)
 	}
+}
+
+// ended reports, once in this process, that a session has ended or that its cookie is
+// stale. A browser keeps presenting the cookie, since it is not deleted.
+func (a *Auth) ended(ctx context.Context, s *session.Session, reason lifecycle.Reason, cause error) {
+	if !a.sessions.FirstTold(s.ID, reason) {
+		return
+	}
+	e := Event{Kind: EventSessionEnded, Reason: string(reason), Err: cause}
+	level := slog.LevelInfo
+	switch reason {
+	case lifecycle.Stale:
+		e, level = Event{Kind: EventStaleSession}, slog.LevelWarn
+	case lifecycle.Lost:
+		level = slog.LevelError
+	case lifecycle.ByProvider:
+		level = slog.LevelWarn
+	}
+	attrs := []any{"reason", string(reason)}
+	if cause != nil {
+		attrs = append(attrs, "error", cause)
+	}
+	a.log.Log(ctx, level, "signin: a session has ended, or its cookie is stale", attrs...)
+	a.emit(ctx, about(s, e))
 }
 
 // providerError translates an error of the provider package.
@@ -371,8 +405,8 @@ func sessionError(r *http.Request, err error) *Error {
 	case errors.Is(err, lifecycle.ErrEnded):
 		return newError(ErrSignInExpired, err)
 	case errors.Is(err, lifecycle.ErrOffline):
-		e := newError(ErrProviderUnavailable, err)
-		e.retryAfter = retryAfter
+		e := newError(offlineCode(err), err)
+		e.Status, e.retryAfter = http.StatusServiceUnavailable, retryAfter
 		return e
 	case errors.Is(err, lifecycle.ErrUnknown):
 		e := newError(ErrSharedUnavailable, err)
@@ -382,6 +416,15 @@ func sessionError(r *http.Request, err error) *Error {
 		return newError(ErrSharedUnavailable, err)
 	}
 	return newError(ErrStoreUnavailable, err)
+}
+
+// offlineCode says who has to act for refreshes to succeed again.
+func offlineCode(err error) Code {
+	var pe *provider.Error
+	if errors.As(err, &pe) && pe.Kind != provider.Unavailable {
+		return ErrProviderMisconfigured
+	}
+	return ErrProviderUnavailable
 }
 
 // exchangeError translates an error of exchanging a code for tokens, or of
@@ -413,6 +456,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	case standing.Progress == sharedstate.Exchanged:
 		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
 	}
+	unread := a.presentsUnreadable(r)
 	got, failed := a.redeem(r, tx, code)
 	if failed == nil {
 		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began))
@@ -422,6 +466,9 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		return "", !got.unmarked, failed
 	}
 	a.transactions.Remove(w, tx.State)
+	if unread {
+		a.transactions.SetUnread(w)
+	}
 	note := authflow.Note{Subject: got.session.Claims.Text(session.Subject), ReturnTo: tx.ReturnTo, Unmet: got.unmet != nil}
 	// If this cannot be written, a reload does not go on by itself.
 	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, note.Encode(), markLife); err != nil {
@@ -432,6 +479,13 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		a.emit(ctx, about(got.session, Event{Kind: EventRefused, Err: got.unmet}))
 	}
 	return a.orHome(tx.ReturnTo), true, got.unmet
+}
+
+// presentsUnreadable reports whether a request has a session cookie that is not one of
+// ours. Usually the new one replaces it.
+func (a *Auth) presentsUnreadable(r *http.Request) bool {
+	found, err := a.sessions.Store.Load(r, new(session.Session))
+	return !found && err == nil && cookie.Has(r.Header["Cookie"], a.cookieName)
 }
 
 // granted is what a provider has given for an authorization code.
@@ -521,8 +575,8 @@ func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (stri
 // way. If the sign-in has finished (a reload, the back button), the person goes on. It is
 // tempting to start any other again from here, but what its route demands is not known
 // here.
-func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state string) (string, *Error) {
-	standing, err := a.shared.LookAtCallback(r.Context(), state)
+func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, response *authflow.Response, late bool) (string, *Error) {
+	standing, err := a.shared.LookAtCallback(r.Context(), response.State)
 	if err != nil {
 		return "", newError(ErrSharedUnavailable, err)
 	}
@@ -534,6 +588,16 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, state 
 		if u, ok := UserFrom(loaded.Context()); ok {
 			return a.goOn(standing.Note, "", u)
 		}
+	}
+	if name, twice := a.transactions.Twice(r, response.State); twice {
+		return "", a.conflict(name)
+	}
+	// Where a sign-in has led that was used is not told to other browsers.
+	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 {
+		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
+		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
+		e.start = a.absolute(a.orHome(to))
+		return "", e
 	}
 	if _, any := r.Header["Cookie"]; !any && standing.Progress == 0 {
 		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
@@ -558,21 +622,24 @@ func (a *Auth) goOn(kept []byte, returnTo string, u *User) (string, *Error) {
 
 // declined answers an error response.
 func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, response *authflow.Response) (string, *Error) {
-	switch response.Outcome() {
-	case authflow.PersonNeeded:
-		if !tx.Silent {
-			break
-		}
+	switch outcome, cause := response.Outcome(a.client, tx); outcome {
+	case authflow.Silence:
 		a.transactions.SetQuiet(w)
 		return a.orHome(tx.ReturnTo), nil
 	case authflow.Trouble:
-		e := newError(ErrProviderUnavailable, response.Cause())
+		if response.Expired && a.transactions.Repeat(w, tx) {
+			return tx.Again(), nil
+		}
+		e := newError(ErrProviderUnavailable, cause)
 		e.retryAfter = retryAfter
 		return "", e
 	case authflow.Misfit:
-		return "", newError(ErrProviderMisconfigured, response.Cause())
+		return "", newError(ErrProviderMisconfigured, cause)
+	case authflow.Unmet:
+		return "", newError(ErrStepUpFailed, cause)
+	default:
+		return "", newError(ErrDeclined, cause)
 	}
-	return "", newError(ErrDeclined, response.Cause())
 }
 
 // accept makes a session from what the provider has given for a code.
@@ -609,7 +676,7 @@ func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 	switch {
 	case err != nil:
 		return nil, sessionError(r, err)
-	case tx.Subject != "" || live != nil:
+	case tx.Subject != "" || live != nil && !a.sessions.IsStale(r, live):
 		failed = newError(ErrStepUpFailed, asked)
 		failed.start = a.orHome(tx.ReturnTo)
 		return nil, failed
@@ -636,7 +703,7 @@ const (
 	EventSignedOut     EventKind = "signed_out"     // here, or by a logout token of the provider
 	EventRefreshed     EventKind = "refreshed"      // a session has new tokens
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
-	EventSessionEnded  EventKind = "session_ended"  // a session that has ended was presented; Reason says why
+	EventSessionEnded  EventKind = "session_ended"  // a session has ended; once in each process that learns of it; Reason and Err say why
 	EventStaleSession  EventKind = "stale_session"  // a cookie was presented that its browser replaced hours ago: a copy, or from a backup
 	EventRefused       EventKind = "refused"        // by a guard or [Auth.HandleError]; not if a person opens a page without having signed in
 	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
@@ -701,6 +768,11 @@ func (a *Auth) SignOut() http.HandlerFunc {
 			a.fail(w, r, err)
 			return
 		}
+		if requestkind.Of(r) == requestkind.Inertia { // whose fetch cannot follow to the provider
+			w.Header().Set("X-Inertia-Location", location)
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
 		returnto.Location(w, location, http.StatusSeeOther)
 	}
 }
@@ -727,12 +799,13 @@ func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int
 // BeginSignOut signs the person out at once and returns where to send them: the
 // provider's end-session endpoint, which leads back to
 // Config.Paths.AfterSignOut, or that path itself if the provider has no such
-// endpoint or cannot be reached. The caller redirects, and makes sure that no
+// endpoint. The caller redirects, and makes sure that no
 // other site can cause the call (see [http.CrossOriginProtection]). A person
 // who is not signed in here may have a session at the provider, so they get the
 // same location and no error.
 //
-// The only error is [ErrSignOutIncomplete]: this browser is signed out, but
+// The error is [ErrSignOutLocalOnly] if the provider cannot be reached: it may still
+// know the person. [ErrSignOutIncomplete] means that this browser is signed out, but
 // copies of its cookie may not be. There is no location then.
 func (a *Auth) BeginSignOut(w http.ResponseWriter, r *http.Request) (location string, err error) {
 	location, failed := a.endSession(w, r)
@@ -780,24 +853,35 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	switch {
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
-	case isDown(out.Revoked):
-		return a.paths.AfterSignOut, nil // the provider is down, and so are its pages
-	case out.Newest == nil:
-		return a.endSessionURL(r.Context(), ""), nil
+	case isDown(out.Revoked): // and so are the provider's pages
+		return "", newError(ErrSignOutLocalOnly, out.Revoked)
 	}
-	return a.endSessionURL(r.Context(), out.Newest.IDToken()), nil
+	hint := ""
+	if out.Newest != nil {
+		hint = out.Newest.IDToken()
+	}
+	location, err := a.endSessionURL(r.Context(), hint)
+	if err != nil {
+		return "", newError(ErrSignOutLocalOnly, err)
+	}
+	return location, nil
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or
-// AfterSignOut if the provider has no end-session endpoint or cannot be asked.
-func (a *Auth) endSessionURL(ctx context.Context, hint string) string {
+// AfterSignOut if the provider has no end-session endpoint.
+func (a *Auth) endSessionURL(ctx context.Context, hint string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
-	location, err := a.provider.EndSessionURL(ctx, a.absolute(a.paths.AfterSignOut), hint)
-	if err != nil || location == "" {
-		return a.paths.AfterSignOut
+	location, err := a.provider.EndSessionURL(ctx, a.afterSignOut(), hint)
+	return cmp.Or(location, a.paths.AfterSignOut), err
+}
+
+// afterSignOut is the post_logout_redirect_uri.
+func (a *Auth) afterSignOut() string {
+	if strings.HasPrefix(a.paths.AfterSignOut, "/") {
+		return a.absolute(a.paths.AfterSignOut)
 	}
-	return location
+	return a.paths.AfterSignOut
 }
 
 // isDown reports whether the provider gave no answer at all.
@@ -806,19 +890,17 @@ func isDown(err error) bool {
 	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
 }
 
-// Logout tokens are small. They are accepted for two minutes and the difference
-// between the clocks, so their IDs need not be known for longer.
 const (
-	maxLogoutBody = 16 << 10
-	maxMediaType  = 256
-	logoutTime    = 5 * time.Minute
+	// Logout tokens are accepted for two minutes and the difference between the clocks,
+	// so their IDs need not be known for longer.
+	logoutTime = 5 * time.Minute
 	// logoutTimeout limits the handling of one: it may wait for the next fetch of
 	// keys, and for the lease of each of the two ends that it writes.
 	logoutTimeout = 30 * time.Second
 )
 
 func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error {
-	raw, err := logoutToken(w, r)
+	raw, err := authflow.LogoutToken(w, r)
 	if err != nil {
 		return newError(ErrBadRequest, err)
 	}
@@ -847,45 +929,6 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	}
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
 	return nil
-}
-
-// logoutToken reads the one parameter of a logout request (section 2.5).
-func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
-	media := r.Header.Get("Content-Type")
-	if len(media) > maxMediaType {
-		return "", errors.New("signin: a logout request has a Content-Type of more than 256 bytes")
-	}
-	if media, _, err := mime.ParseMediaType(media); err != nil || media != "application/x-www-form-urlencoded" {
-		return "", errors.New("signin: a logout request is not a form")
-	}
-	form := r.PostForm // if a handler around this one has parsed it
-	if form == nil {
-		var err error
-		if form, err = logoutForm(w, r); err != nil {
-			return "", err
-		}
-	}
-	if tokens := form["logout_token"]; len(tokens) == 1 {
-		return tokens[0], nil
-	}
-	return "", errors.New("signin: a logout request has no logout token, or several")
-}
-
-// logoutForm parses the body of a logout request. It is tempting to call ParseForm,
-// but that also parses the query, of any length.
-func logoutForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutBody))
-	if err != nil {
-		return nil, errors.New("signin: a logout request cannot be read")
-	}
-	if err := authflow.CheckQuery(string(body)); err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, errors.New("signin: a logout request is not a form that can be read")
-	}
-	return form, nil
 }
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and

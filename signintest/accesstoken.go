@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gosignin/signin/internal/faults"
 )
 
 const (
@@ -41,9 +43,9 @@ func (p *Provider) accessFor(u User, a *authorization, form url.Values) (token, 
 	t := apiToken{subject: a.subject, client: p.settings.clientID, audience: resource, organization: organization}
 	switch {
 	case resource == "" && organization == "":
-		token = p.secret()
+		token = p.secret(func(f *faults.Effect) int { return f.AccessSize })
 		p.access[token] = &accessToken{authorization: a, expires: p.now().Add(p.settings.accessLifetime)}
-		return token, strings.Join(a.scopes, " "), nil
+		return token, strings.Join(a.openIDScopes(), " "), nil
 	case resource == "":
 		t.audience, t.organization = organizationAudience+organization, ""
 	}
@@ -51,6 +53,22 @@ func (p *Provider) accessFor(u User, a *authorization, form url.Values) (token, 
 	granted := slices.DeleteFunc(slices.Clone(u.Permissions[t.audience]), func(scope string) bool { return !slices.Contains(a.scopes, scope) })
 	t.scope = strings.Join(granted, " ")
 	return p.issue(t), t.scope, nil
+}
+
+// openIDScopes returns the scopes of the opaque token: none of an API's.
+func (a *authorization) openIDScopes() []string {
+	return slices.DeleteFunc(slices.Clone(a.scopes), func(scope string) bool { return !slices.Contains(supportedScopes, scope) })
+}
+
+// checkResources refuses a whole authorization request for one API that is not
+// registered.
+func (p *Provider) checkResources(asked []string) *oauthError {
+	for _, resource := range asked {
+		if p.settings.resources != nil && resource != resourceOrganizations && !slices.Contains(p.settings.resources, resource) {
+			return badRequest("invalid_target", "resource indicator is missing, or unknown")
+		}
+	}
+	return nil
 }
 
 // mayEnter returns an error if u gets no token for an organization. As at Logto,

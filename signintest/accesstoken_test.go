@@ -58,7 +58,7 @@ func TestRefresh_ResourcesAndOrganizations(t *testing.T) {
 		"an organization":                 {all, member, inOrganization + "org_one", "", "read:members invite:members", ""},
 		"both":                            {all, both, api, "org_two", "read:orders write:orders", ""},
 		"a resource without permissions":  {all, []string{"resource", other}, other, "", "", ""},
-		"neither":                         {all, nil, "", "", organization + permissions, ""},
+		"neither":                         {all, nil, "", "", organization, ""},
 		"a resource, some asked for":      {some, resource, api, "", "write:orders", ""},
 		"an organization, some asked for": {some, member, inOrganization + "org_one", "", "invite:members", ""},
 		"a resource, none asked for":      {none, resource, api, "", "", ""},

@@ -50,8 +50,12 @@ type session struct {
 	sid      string // what tokens say
 	subject  string
 	authTime time.Time
-	grant    *grant // Logto gives every sign-in of a session the same grant
+	seen     time.Time // the last authorization request
+	grant    *grant    // Logto gives every sign-in of a session the same grant
 }
+
+// sessionLifetime is counted from a session's last authorization request.
+const sessionLifetime = 14 * 24 * time.Hour
 
 // grant is what a user has allowed; it is revoked as a whole.
 type grant struct {
@@ -71,6 +75,7 @@ type authorization struct {
 	authTime  time.Time
 	maxAge    bool // asked for, so ID tokens say auth_time
 	acr       string
+	idToken   string // the last one
 }
 
 // code is an authorization code.
@@ -100,7 +105,13 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		p.respond(w, r, asked, err.response())
 		return
 	}
-	p.decide(w, r, asked, effective(asked))
+	params := effective(asked)
+	if err := p.checkResources(params["resource"]); err != nil {
+		p.record(asked, params, err.code)
+		p.respond(w, r, params, err.response())
+		return
+	}
+	p.decide(w, r, asked, params)
 }
 
 // decide answers at once if the user need not be asked, and otherwise redirects
@@ -110,6 +121,9 @@ func (p *Provider) decide(w http.ResponseWriter, r *http.Request, asked, params 
 	ignored := params.Has("max_age") && slices.ContainsFunc(p.injected(), func(f *faults.Effect) bool { return f.IgnoreMaxAge })
 	p.mu.Lock()
 	s := p.sessionOf(r)
+	if s != nil {
+		s.seen = p.now()
+	}
 	if s != nil && !ignored && p.tooOld(s, params) {
 		s = nil
 	}
@@ -226,7 +240,7 @@ func (p *Provider) sessionOf(r *http.Request) *session {
 	if s == nil {
 		return nil
 	}
-	if _, ok := p.active(s.subject); !ok {
+	if _, ok := p.active(s.subject); !ok || !p.now().Before(s.seen.Add(sessionLifetime)) {
 		return nil
 	}
 	return s
@@ -251,7 +265,9 @@ func (p *Provider) acrFor(params url.Values) string {
 }
 
 // signedIn returns the session of a browser in which u has just signed in: have
-// if that is u's, and otherwise a new one. p.mu is held.
+// if that is u's, and otherwise a new one. The session of another user ends, and
+// the applications are told before they see u. Grants stay. p.mu is held, and
+// released meanwhile.
 func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *session {
 	if have != nil && have.subject == u.Subject {
 		have.authTime = p.now()
@@ -259,8 +275,12 @@ func (p *Provider) signedIn(w http.ResponseWriter, have *session, u User) *sessi
 	}
 	if have != nil {
 		delete(p.sessions, have.id)
+		p.mu.Unlock()
+		p.deliver(have.subject, have.sid)
+		p.mu.Lock()
 	}
-	s := &session{id: random(), sid: random(), subject: u.Subject, authTime: p.now()}
+	now := p.now()
+	s := &session{id: random(), sid: random(), subject: u.Subject, authTime: now, seen: now}
 	p.sessions[s.id] = s
 	http.SetCookie(w, &http.Cookie{
 		Name: p.cookieName, Value: s.id, Path: "/",
@@ -274,7 +294,7 @@ func (p *Provider) codeFor(s *session, params url.Values) url.Values {
 	if s.grant == nil || s.grant.revoked {
 		s.grant = &grant{}
 	}
-	value := p.secret()
+	value := p.secret(func(f *faults.Effect) int { return f.CodeSize })
 	p.codes[value] = &code{
 		authorization: &authorization{
 			grant:     s.grant,
@@ -306,12 +326,14 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, params, answe
 		answer.Set("state", state)
 	}
 	answer.Set("iss", p.Issuer)
+	appended := ""
 	for _, f := range p.injected() {
 		if f.Response != nil {
 			f.Response(answer)
 		}
+		appended += f.Appended
 	}
-	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer), http.StatusSeeOther)
+	http.Redirect(w, r, withQuery(params.Get("redirect_uri"), answer)+appended, http.StatusSeeOther)
 }
 
 // withQuery adds q to a URI that may already have a query.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gosignin/signin/signintest"
 )
@@ -136,12 +137,18 @@ func TestAuthorize_FirstPage(t *testing.T) {
 		"all dropped":                     {[]string{"first_screen", "register", "ui_locales", "!"}, "/sign-in"},
 	} {
 		same(t, name, a.next(t, a.client(), test.pairs...).Path, test.want)
+		browser := a.p.NewClient()
+		a.authorize(t, browser, signintest.Bob(), a.params())
+		same(t, name+", while Bob is remembered", a.next(t, browser, test.pairs...).Path, "/callback")
+		asked := append([]string{"prompt", "login consent"}, test.pairs...)
+		same(t, name+", while Bob is remembered, with prompt login", a.next(t, browser, asked...).Path, test.want)
 	}
 }
 
 func TestAuthorize_Session(t *testing.T) {
 	t.Parallel()
-	a := start(t, signintest.WithNow(newClock().Now))
+	c := newClock()
+	a := start(t, signintest.WithNow(c.Now))
 	client := a.p.NewClient()
 	a.authorize(t, client, signintest.Bob(), a.params())
 	want := func(name, want string, pairs ...string) {
@@ -156,20 +163,59 @@ func TestAuthorize_Session(t *testing.T) {
 	want("suspended", "/callback login_required", "prompt", "none")
 	a.p.Reinstate(signintest.Bob().Subject)
 	want("reinstated", "/callback", "prompt", "none")
+	for range 3 {
+		c.Advance(14*24*time.Hour - 1)
+		want("within 14 days of the last request", "/callback")
+	}
+	c.Advance(14 * 24 * time.Hour)
+	want("14 days after the last request", "/sign-in")
 }
 
 func TestAuthorize_SignsInAgain(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	client := a.p.NewClient()
-	sid := func(user signintest.User) any {
-		got := a.exchange(t, a.authorize(t, client, user, a.params("prompt", "login")).Get("code"))
-		return part(t, got.text("id_token"), 1)["sid"]
+	signIn := func(user signintest.User, pairs ...string) (sid any, refresh string) {
+		q := a.authorize(t, client, user, a.params(pairs...))
+		same(t, "state", q.Get("state"), "the-state")
+		got := a.exchange(t, q.Get("code"))
+		return part(t, got.text("id_token"), 1)["sid"], got.text("refresh_token")
 	}
-	bob := sid(signintest.Bob())
-	same(t, "sid of the same user", sid(signintest.Bob()), bob)
-	same(t, "another user has the same sid", sid(signintest.Alice()) == bob, false)
+	login := []string{"prompt", "login consent"}
+	bob, token := signIn(signintest.Bob(), login...)
+	again, _ := signIn(signintest.Bob(), login...)
+	same(t, "sid of the same user", again, bob)
+	same(t, "logout tokens", len(a.p.LogoutDeliveries()), 0)
+	alice, _ := signIn(signintest.Alice(), login...)
+	same(t, "another user has the same sid", alice == bob, false)
 	same(t, "sessions of the first user", len(a.p.SessionIDs(signintest.Bob().Subject)), 0)
+	same(t, "the first user's refresh token", a.refresh(t, token).outcome(), "200")
+	sent := a.p.LogoutDeliveries()
+	same(t, "logout tokens after another user's answer", len(sent), 1)
+	same(t, "its sid", part(t, sent[0].Token, 1)["sid"], bob)
+	signIn(signintest.Bob()) // Visit stands for a browser that the provider does not know
+	same(t, "logout tokens where the provider would not ask", len(a.p.LogoutDeliveries()), 1)
+	signIn(signintest.Alice(), "max_age", "0")
+	same(t, "logout tokens where it asks because of max_age", len(a.p.LogoutDeliveries()), 2)
+	bob, _ = signIn(signintest.Bob())
+	get(t, client, a.p.Issuer+"/session/end")
+	later, _ := signIn(signintest.Bob())
+	same(t, "the same sid after a sign-out", later == bob, false)
+}
+
+func TestWithResources(t *testing.T) {
+	t.Parallel()
+	a := start(t, signintest.WithResources(api), signintest.WithResources("urn:two"))
+	for resources, want := range map[string]string{
+		"": "", api: "", api + ",urn:two": "", api + "," + allOfThem: "",
+		"https://other.example": "invalid_target", api + ",https://other.example": "invalid_target",
+	} {
+		got := a.authorize(t, nil, signintest.Bob(), a.params("resource", resources))
+		same(t, resources+": error", got.Get("error"), want)
+		same(t, resources+": a code", got.Has("code"), want == "")
+		requests := a.p.AuthorizationRequests()
+		same(t, resources+": error recorded", requests[len(requests)-1].Err, want)
+	}
 }
 
 func TestOneTimeToken(t *testing.T) {

@@ -23,8 +23,9 @@ const maxHops = 30
 // of the steps taken.
 //
 // A nil client means a new one. A client without a cookie jar gets one. The
-// account is made, or replaced, by [Provider.SetUser]. A session that the client
-// has at the provider for another user ends first.
+// account is made, or replaced, by [Provider.SetUser]. If the client has a session
+// at the provider for another user, that session ends: with logout tokens where the
+// provider asks who the user is, and without them where it would not ask.
 func (p *Provider) SignIn(t testing.TB, client *http.Client, appURL string, user User) *http.Client {
 	t.Helper()
 	client = p.prepare(client, user)
@@ -74,21 +75,21 @@ func (p *Provider) prepare(client *http.Client, user User) *http.Client {
 		client.Jar = jar
 	}
 	p.SetUser(user)
-	p.forgetOthers(client.Jar, user.Subject)
 	return client
 }
 
-// forgetOthers ends the session of a user other than subject in a browser. The
-// provider would sign that user in without asking. It sends no logout tokens.
-func (p *Provider) forgetOthers(jar http.CookieJar, subject string) {
-	u, err := url.Parse(p.URL)
-	must(err)
+// forgetOther ends the session of a user other than subject whose browser sends
+// r, if r asks the provider to sign that user in without a page. It sends no
+// logout token.
+func (p *Provider) forgetOther(r *http.Request, subject string) {
+	q := r.URL.Query()
+	if withoutQuery(r.URL) != p.URL+p.paths.authorize || slices.Contains(strings.Fields(q.Get("prompt")), "login") {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range jar.Cookies(u) {
-		if s := p.sessions[c.Value]; c.Name == p.cookieName && s != nil && s.subject != subject {
-			delete(p.sessions, c.Value)
-		}
+	if s := p.sessionOf(r); s != nil && s.subject != subject && !p.tooOld(s, q) {
+		delete(p.sessions, s.id)
 	}
 }
 
@@ -126,6 +127,7 @@ type browser struct {
 // RoundTrip returns the answer to r or, if that is the provider's form, the
 // answer to the form.
 func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.p.forgetOther(r, b.user)
 	resp, err := b.send(asNavigation(r))
 	if err != nil || !b.p.isForm(resp) {
 		return resp, err

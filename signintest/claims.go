@@ -7,19 +7,19 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gosignin/signin/internal/faults"
 )
 
 // Logto's scopes beyond the standard.
 const (
 	scopeOrganizations     = "urn:logto:scope:organizations"
 	scopeOrganizationRoles = "urn:logto:scope:organization_roles"
-	scopeOrganizationData  = "urn:logto:scope:organization_data"
 )
 
 var supportedScopes = []string{
 	"openid", "offline_access", "profile", "email", "phone", "address", "roles",
-	"custom_data", "identities", "sso_identities",
-	scopeOrganizations, scopeOrganizationRoles, scopeOrganizationData,
+	"custom_data", "identities", scopeOrganizations, scopeOrganizationRoles,
 }
 
 var supportedClaims = []string{
@@ -35,8 +35,8 @@ var scopeOf = map[string]string{
 	"address":           "address",
 	"custom_data":       "custom_data",
 	"identities":        "identities",
-	"sso_identities":    "sso_identities",
-	"organization_data": scopeOrganizationData,
+	"sso_identities":    "identities",
+	"organization_data": scopeOrganizations,
 }
 
 // userInfoOnly are the claims that Logto leaves out of ID tokens.
@@ -120,7 +120,10 @@ func (p *Provider) idToken(u User, a *authorization, accessToken, authCode strin
 	if a.acr != "" {
 		claims["acr"] = a.acr
 	}
-	t := p.newJWT("JWT", claims)
+	if a.idToken != "" && slices.ContainsFunc(p.faults, func(f *faults.Effect) bool { return f.RepeatIDToken }) {
+		return a.idToken
+	}
+	t := p.newJWT("", claims)
 	t.AtHash, t.CHash = tokenHash(t.Algorithm, accessToken), tokenHash(t.Algorithm, authCode)
 	if p.settings.logto137 {
 		claims["at_hash"] = t.AtHash
@@ -130,9 +133,9 @@ func (p *Provider) idToken(u User, a *authorization, accessToken, authCode strin
 			f.IDToken(&p.facts, t)
 		}
 	}
-	out := compact(t)
-	p.secrets = append(p.secrets, out)
-	return out
+	a.idToken = compact(t)
+	p.secrets = append(p.secrets, a.idToken)
+	return a.idToken
 }
 
 // serveUserInfo accepts the opaque access token only, as Logto does.
@@ -146,7 +149,14 @@ func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	claims := userClaims(u, a.scopes)
 	for _, f := range p.injected() {
 		if f.UserInfoIDToken {
-			p.answerIDToken(w, u, a)
+			p.mu.Lock()
+			token := p.idToken(u, a, "", "")
+			p.mu.Unlock()
+			answerJWT(w, token)
+			return
+		}
+		if f.InfoToken != nil {
+			answerJWT(w, p.infoToken(claims, f))
 			return
 		}
 		if f.UserInfo != nil {
@@ -156,10 +166,18 @@ func (p *Provider) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, claims)
 }
 
-func (p *Provider) answerIDToken(w http.ResponseWriter, u User, a *authorization) {
+// infoToken returns the userinfo response as a JWT.
+// https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse
+func (p *Provider) infoToken(claims map[string]any, f *faults.Effect) string {
 	p.mu.Lock()
-	token := p.idToken(u, a, "", "")
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	claims["iss"], claims["aud"] = p.Issuer, p.settings.clientID
+	t := p.newJWT("", claims)
+	f.InfoToken(&p.facts, t)
+	return compact(t)
+}
+
+func answerJWT(w http.ResponseWriter, token string) {
 	w.Header().Set("Content-Type", "application/jwt")
 	io.WriteString(w, token)
 }

@@ -51,11 +51,17 @@
 // no token exchange, no client credentials grant, no consent screen, and no
 // password: a click on a name signs in. Let it listen on loopback only.
 //
-// In one place it differs from Logto. It gives a token for an organization only
-// if the authorization request had "urn:logto:resource:organizations" among its
-// resources, and the scope "urn:logto:scope:organizations"; otherwise it answers
-// 403 insufficient_scope. Logto may look at the scope alone, and then
-// gives a token that permits nothing.
+// It differs from Logto in three places. Every API is registered, unless
+// [WithResources] says which are. Two sign-ins that are under way in one browser
+// do not disturb each other; at Logto the later one wins. And it gives a token for
+// an organization only if the authorization request had
+// "urn:logto:resource:organizations" among its resources, and the scope
+// "urn:logto:scope:organizations"; otherwise it answers 403 insufficient_scope.
+// Logto may look at the scope alone, and then gives a token that permits nothing.
+//
+// Where another provider behaves differently, an option or a fault stands for it,
+// such as [WithACR] and [WithRefreshRotation]; [Provider.IssuerConfig] is the
+// configuration of an application that knows nothing of Logto.
 //
 // It can also be used with a browser. Its pages need no JavaScript, and say that
 // they belong to a test.

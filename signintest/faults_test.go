@@ -52,6 +52,32 @@ func TestInject_EachKindOfEffect(t *testing.T) {
 		"keys": {faults.KeysEmpty, func(t *testing.T, a *party, _ answer) any {
 			return len(a.keys(t, a.p.Issuer+"/jwks").Keys)
 		}, 0, 1},
+		"keys as JSON": {faults.KeysUseCaps, func(t *testing.T, a *party, _ answer) any {
+			return strings.Contains(a.get(t, a.p.Issuer+"/jwks", "").raw, `"use":"SIG"`)
+		}, true, false},
+		"what is appended to a response": {faults.ResponseExtras, func(t *testing.T, a *party, _ answer) any {
+			at := a.p.Visit(t, nil, a.p.Issuer+"/auth?"+a.params().Encode(), bob).Request.URL
+			return strings.HasSuffix(at.RawQuery, "&x=a;b&y=100%")
+		}, true, false},
+		"the size of a code, which works": {faults.ResponseCodeLong, func(t *testing.T, a *party, _ answer) any {
+			code := a.authorize(t, nil, bob, a.params()).Get("code")
+			return a.exchange(t, code).outcome() == "200" && len(code) == 8<<10
+		}, true, false},
+		"the sizes of tokens, which work": {faults.TokensKeycloak, func(t *testing.T, a *party, _ answer) any {
+			tokens := a.signIn(t, bob)
+			access, refresh := tokens.text("access_token"), tokens.text("refresh_token")
+			return a.get(t, a.p.Issuer+"/me", access).outcome() + " " + a.refresh(t, refresh).outcome() + " " +
+				strconv.Itoa(len(access)+len(refresh))
+		}, "200 200 2000", "200 200 64"},
+		"the ID token of a refresh": {faults.IDTokenRepeated, func(t *testing.T, a *party, tokens answer) any {
+			return a.refresh(t, tokens.text("refresh_token")).text("id_token") == tokens.text("id_token")
+		}, true, false},
+		"how credentials are read": {faults.BasicNotDecoded, func(t *testing.T, a *party, tokens answer) any {
+			return a.refresh(t, tokens.text("refresh_token")).outcome()
+		}, "401 invalid_client", "200"},
+		"userinfo as a JWT": {faults.UserInfoSigned, userInfo(func(info answer) any {
+			return info.header.Get("Content-Type") + " " + strconv.Itoa(strings.Count(info.raw, "."))
+		}), "application/jwt 2", "application/json; charset=utf-8 1"},
 		"the way back from a sign-out": {faults.EndSessionStateMissing, func(t *testing.T, a *party, _ answer) any {
 			q := url.Values{"client_id": {a.cfg.ClientID}, "post_logout_redirect_uri": {a.URL}, "state": {"s"}}
 			return strings.HasSuffix(a.get(t, a.p.Issuer+"/session/end?"+q.Encode(), "").header.Get("Location"), "?state=s")
@@ -59,7 +85,7 @@ func TestInject_EachKindOfEffect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := start(t)
+			a := start(t, signintest.WithClient("an-app", "a-secret+"))
 			tokens := a.signIn(t, bob, "resource", api)
 			a.p.Inject(row.fault)
 			a.p.Inject() // keeps those that are on

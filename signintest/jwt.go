@@ -40,9 +40,13 @@ func newKey(algorithm string) faults.Key {
 	return faults.Key{ID: random(), Algorithm: algorithm, Private: private}
 }
 
-// newJWT prepares a token signed with the current key. p.mu is held.
+// newJWT prepares a token signed with the current key. Without typ, the header has
+// none, as that of Logto's ID tokens. p.mu is held.
 func (p *Provider) newJWT(typ string, claims map[string]any) *faults.Token {
-	t := &faults.Token{Header: map[string]any{"typ": typ}, Claims: claims, Public: p.keys[0].Private.Public()}
+	t := &faults.Token{Header: map[string]any{}, Claims: claims, Public: p.keys[0].Private.Public()}
+	if typ != "" {
+		t.Header["typ"] = typ
+	}
 	t.SignWith(p.keys[0])
 	return t
 }

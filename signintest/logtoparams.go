@@ -86,7 +86,7 @@ func (p *Provider) firstPage(in *interaction) string {
 func (p *Provider) OneTimeToken(email string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	token := p.secret()
+	token := p.secret(usual)
 	p.oneTime[token] = email
 	return token
 }

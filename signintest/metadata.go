@@ -80,13 +80,34 @@ func (p *Provider) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	for _, k := range p.keys {
 		set.Keys = append(set.Keys, k.Public())
 	}
-	for _, f := range p.faults {
+	on := slices.Clone(p.faults)
+	for _, f := range on {
 		if f.Keys != nil {
 			f.Keys(&p.facts, &set)
 		}
 	}
 	p.mu.Unlock()
-	writeJSON(w, http.StatusOK, set)
+	var document any = set
+	for _, f := range on {
+		if f.KeyMembers != nil {
+			document = changedKeys(document, f.KeyMembers)
+		}
+	}
+	writeJSON(w, http.StatusOK, document)
+}
+
+// changedKeys returns a document of keys in which change has changed each.
+func changedKeys(document any, change func(map[string]any)) any {
+	raw, err := json.Marshal(document)
+	must(err)
+	var out struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	must(json.Unmarshal(raw, &out))
+	for _, key := range out.Keys {
+		change(key)
+	}
+	return out
 }
 
 // serveForeignKeys answers with the key of tokens whose header points here.

@@ -22,6 +22,7 @@ type settings struct {
 	connectors             []string
 	mfaRequired            []string
 	acr                    []string
+	resources              []string
 	users                  []User
 	now                    func() time.Time
 }
@@ -88,8 +89,17 @@ func WithMFARequired(organizations ...string) Option {
 // WithACR sets the authentication context classes that the provider knows. The
 // acr of ID tokens is the first class in acr_values that it knows; the user is
 // not asked for more. Without a known class, as by default, there is no acr.
+// Logto never sends one. The option stands for other providers; use it with
+// [Provider.IssuerConfig].
 func WithACR(values ...string) Option {
 	return func(s *settings) { s.acr = append(s.acr, values...) }
+}
+
+// WithResources sets the API resources that are registered, by their indicators.
+// An authorization request that names another one is refused with
+// invalid_target. Without this option every API is registered.
+func WithResources(indicators ...string) Option {
+	return func(s *settings) { s.resources = append(s.resources, indicators...) }
 }
 
 // WithUsers sets who has an account, in place of [Alice], [Bob], [NaverUser]

@@ -324,7 +324,7 @@ func (p *Provider) serve(at string, next http.HandlerFunc) http.Handler {
 				f.Answer(&p.facts, w, r)
 				return
 			default:
-				w = f.Wrap(w)
+				w = f.Wrap(w, r)
 			}
 		}
 		next(w, r)
@@ -373,12 +373,18 @@ func random() string {
 	return hex.EncodeToString(b)
 }
 
-// secret returns random text, and keeps it for [Provider.Secrets]. p.mu is held.
-func (p *Provider) secret() string {
+// secret returns random text, and keeps it for [Provider.Secrets]. A fault may say
+// that it has more bytes than usual. p.mu is held.
+func (p *Provider) secret(size func(*faults.Effect) int) string {
 	s := random()
+	for _, f := range p.faults {
+		s += strings.Repeat("x", max(size(f)-len(s), 0))
+	}
 	p.secrets = append(p.secrets, s)
 	return s
 }
+
+func usual(*faults.Effect) int { return 0 }
 
 func cloneValues(v url.Values) url.Values {
 	out := maps.Clone(v)

@@ -192,6 +192,11 @@ func (a *party) refresh(t *testing.T, token string, pairs ...string) answer {
 	return a.post(t, a.p.Issuer+"/token", changedBy(form, pairs))
 }
 
+func (a *party) revoke(t *testing.T, token string) answer {
+	t.Helper()
+	return a.post(t, a.p.Issuer+"/token/revocation", url.Values{"token": {token}})
+}
+
 // signIn goes through the flow and returns the token response.
 func (a *party) signIn(t *testing.T, user signintest.User, pairs ...string) answer {
 	t.Helper()

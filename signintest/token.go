@@ -19,7 +19,8 @@ const (
 	// rotateAfter is the age at which Logto rotates the refresh token of a
 	// confidential client.
 	rotateAfter = refreshLifetime * 7 / 10
-	// reuseGrace is how long a used refresh token still works.
+	// reuseGrace is how long a used refresh token still works, counted anew at each
+	// use.
 	reuseGrace = 3 * time.Second
 )
 
@@ -27,7 +28,7 @@ const (
 type refreshToken struct {
 	*authorization
 	issued time.Time
-	used   time.Time // when it was rotated away; zero while it is current
+	used   time.Time // when it was last used after it was rotated away; zero while it is current
 }
 
 // accessToken is an opaque one.
@@ -107,6 +108,9 @@ func (p *Provider) authenticate(r *http.Request) *oauthError {
 		method = "client_secret_basic"
 		id, err1 = url.QueryUnescape(user)
 		secret, err2 = url.QueryUnescape(password)
+		if slices.ContainsFunc(p.injected(), func(f *faults.Effect) bool { return f.BasicNotDecoded }) {
+			id, secret, err1, err2 = user, password, nil, nil
+		}
 		if err1 != nil || err2 != nil {
 			return failed
 		}
@@ -133,6 +137,8 @@ func (p *Provider) exchange(form url.Values) (map[string]any, *oauthError) {
 		// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2
 		p.revokeForReuse(c.grant)
 		return nil, badRequest("invalid_grant", "authorization code already consumed")
+	case c.grant.revoked:
+		return nil, badRequest("invalid_grant", "grant not found")
 	case form.Get("redirect_uri") != c.redirectURI:
 		return nil, badRequest("invalid_grant", "authorization code redirect_uri mismatch")
 	case s256(form.Get("code_verifier")) != c.challenge && !slices.ContainsFunc(p.faults, func(f *faults.Effect) bool { return f.IgnorePKCE }):
@@ -187,9 +193,7 @@ func (p *Provider) refreshed(form url.Values) (map[string]any, *oauthError) {
 		return nil, err
 	}
 	if p.settings.alwaysRotate || now.Sub(rt.issued) >= rotateAfter {
-		if rt.used.IsZero() {
-			rt.used = now
-		}
+		rt.used = now
 		value = p.newRefreshToken(rt.authorization)
 	}
 	body := p.tokenResponse(u, rt.authorization, access, scope, "")
@@ -210,7 +214,7 @@ func (p *Provider) tokenResponse(u User, a *authorization, access, scope, authCo
 }
 
 func (p *Provider) newRefreshToken(a *authorization) string {
-	value := p.secret()
+	value := p.secret(func(f *faults.Effect) int { return f.RefreshSize })
 	p.refresh[value] = &refreshToken{authorization: a, issued: p.now()}
 	return value
 }
@@ -222,8 +226,9 @@ func (p *Provider) revokeForReuse(g *grant) {
 	}
 }
 
-// serveRevocation revokes the whole grant of a refresh token. Without client
-// authentication it does nothing.
+// serveRevocation revokes the whole grant of a refresh token or an opaque access
+// token: with it end the other sessions that the browser has at the application.
+// Without client authentication it does nothing.
 // https://www.rfc-editor.org/rfc/rfc7009#section-2.1
 func (p *Provider) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
@@ -248,7 +253,9 @@ func (p *Provider) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	if rt := p.refresh[token]; rt != nil {
 		rt.grant.revoked = true
 	}
-	delete(p.access, token)
+	if at := p.access[token]; at != nil {
+		at.grant.revoked = true
+	}
 	w.WriteHeader(http.StatusOK)
 }
 

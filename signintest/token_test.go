@@ -25,12 +25,55 @@ func TestExchange_Refused(t *testing.T) {
 	a.p.Suspend(signintest.Bob().Subject)
 	same(t, "a suspended user", a.exchange(t, suspended).outcome(), refused)
 	a.p.Reinstate(signintest.Bob().Subject)
-	used := code()
-	first := a.exchange(t, used)
-	same(t, "a right code", first.outcome(), "200")
-	same(t, "a used code", a.exchange(t, used).outcome(), refused)
-	same(t, "the grant of a used code", a.refresh(t, first.text("refresh_token")).outcome(), refused)
-	same(t, "grants revoked", a.p.Stats().RevokedForReuse, 1)
+	same(t, "grants revoked", a.p.Stats().RevokedForReuse, 0)
+}
+
+// A grant belongs to a browser's session. It ends as a whole, and nothing else ends
+// with it.
+func TestGrant_EndsAsAWhole(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(a *party, code string, tokens answer) answer{
+		"its code is sent again": func(a *party, code string, _ answer) answer { return a.exchange(t, code) },
+		"its refresh token is revoked": func(a *party, _ string, tokens answer) answer {
+			return a.revoke(t, tokens.text("refresh_token"))
+		},
+		"its access token is revoked": func(a *party, _ string, tokens answer) answer {
+			return a.revoke(t, tokens.text("access_token"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t)
+			browser := a.p.NewClient()
+			signIn := func(client *http.Client) (string, answer) {
+				code := a.authorize(t, client, signintest.Bob(), a.params()).Get("code")
+				return code, a.exchange(t, code)
+			}
+			works := func(tokens answer) string {
+				return a.refresh(t, tokens.text("refresh_token")).outcome() + ", " +
+					a.get(t, a.p.Issuer+"/me", tokens.text("access_token")).outcome()
+			}
+			const alive, dead = "200, 200", "400 invalid_grant, 401 invalid_token"
+			_, second := signIn(browser)
+			waiting := a.authorize(t, browser, signintest.Bob(), a.params()).Get("code")
+			code, first := signIn(browser)
+			_, elsewhere := signIn(a.p.NewClient())
+			same(t, "before", works(first)+", "+works(second), alive+", "+alive)
+			want := "200"
+			if got := end(a, code, first).outcome(); name == "its code is sent again" {
+				want = "400 invalid_grant"
+				same(t, "the code", got, want)
+			} else {
+				same(t, "the revocation", got, want)
+			}
+			same(t, "its own tokens", works(first), dead)
+			same(t, "the browser's other session", works(second), dead)
+			same(t, "a code that was not used yet", a.exchange(t, waiting).outcome(), "400 invalid_grant")
+			same(t, "another browser", works(elsewhere), alive)
+			_, later := signIn(browser)
+			same(t, "a later sign-in", works(later), alive)
+		})
+	}
 }
 
 func TestClientAuthentication(t *testing.T) {
@@ -107,15 +150,17 @@ func TestWithRefreshRotation(t *testing.T) {
 	}
 	// A refused request does not use up the token.
 	same(t, "another resource", a.refresh(t, third, "resource", "https://other.example").outcome(), "400 invalid_target")
-	c.Advance(3 * time.Second)
-	same(t, "a used token within the grace", a.refresh(t, first).outcome(), "200")
-	c.Advance(time.Second)
+	for range 3 {
+		c.Advance(3 * time.Second)
+		same(t, "a used token three seconds after its last use", a.refresh(t, first).outcome(), "200")
+	}
+	c.Advance(4 * time.Second)
 	same(t, "a token that is not used", a.refresh(t, third).outcome(), "200")
-	same(t, "a used token after the grace", a.refresh(t, first).outcome(), "400 invalid_grant")
+	same(t, "a used token four seconds after its last use", a.refresh(t, first).outcome(), "400 invalid_grant")
 	same(t, "its grant", a.refresh(t, third).outcome(), "400 invalid_grant")
 	s := a.p.Stats()
 	same(t, "grants revoked", s.RevokedForReuse, 1)
-	same(t, "refreshes", s.Refreshes, 7)
+	same(t, "refreshes", s.Refreshes, 9)
 	same(t, "refreshes at once", s.MostRefreshesAtOnce, 1)
 }
 
@@ -147,31 +192,18 @@ func TestUserInfo_RefusesOtherTokens(t *testing.T) {
 	}
 }
 
-func TestRevocation_EndsTheGrant(t *testing.T) {
+func TestRevocation(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	address := a.p.Issuer + "/token/revocation"
-	revoke := func(token string) answer { return a.post(t, address, url.Values{"token": {token}}) }
-	client := a.p.NewClient()
-	signIn := func() (refresh, access string) {
-		tokens := a.exchange(t, a.authorize(t, client, signintest.Bob(), a.params()).Get("code"))
-		return tokens.text("refresh_token"), tokens.text("access_token")
-	}
-	first, _ := signIn()
-	second, _ := signIn() // of the same session, which shares the grant
-	anonymous := newRequest(t, http.MethodPost, address, url.Values{"token": {first}})
+	token := a.signIn(t, signintest.Bob()).text("refresh_token")
+	anonymous := newRequest(t, http.MethodPost, a.p.Issuer+"/token/revocation", url.Values{"token": {token}})
 	same(t, "without client authentication", send(t, a.client(), anonymous).outcome(), "401 invalid_client")
-	same(t, "after a refused revocation", a.refresh(t, first).outcome(), "200")
-	same(t, "without a token", revoke("").outcome(), "400 invalid_request")
-	same(t, "an unknown token", revoke("unknown").outcome(), "200")
-	got := revoke(first)
+	same(t, "without a token", a.revoke(t, "").outcome(), "400 invalid_request")
+	same(t, "an unknown token", a.revoke(t, "unknown").outcome(), "200")
+	same(t, "a JWT", a.revoke(t, a.p.AccessToken("bob", api)).outcome(), "400 unsupported_token_type")
+	same(t, "the token after all that", a.refresh(t, token).outcome(), "200")
+	got := a.revoke(t, token)
 	same(t, "a refresh token", got.outcome()+got.raw, "200")
-	same(t, "the refresh token afterwards", a.refresh(t, first).outcome(), "400 invalid_grant")
-	same(t, "the session's other one", a.refresh(t, second).outcome(), "400 invalid_grant")
-	third, access := signIn()
-	same(t, "a later sign-in", a.refresh(t, third).outcome(), "200")
-	same(t, "an access token", revoke(access).outcome(), "200")
-	same(t, "the access token afterwards", a.get(t, a.p.Issuer+"/me", access).outcome(), "401 invalid_token")
 	same(t, "revocations counted", a.p.Stats().Revocations, 5)
 }
 
@@ -192,8 +224,7 @@ func TestWithLogto137(t *testing.T) {
 		_, expires := part(t, a.p.LogoutToken("bob", ""), 1)["exp"]
 		same(t, name+": at_hash", atHash, test.atHash)
 		same(t, name+": exp in the logout token", expires, test.expires)
-		revoked := a.post(t, a.p.Issuer+"/token/revocation", url.Values{"token": {id}})
-		same(t, name+": revoking a JWT", revoked.outcome(), test.revoked)
+		same(t, name+": revoking a JWT", a.revoke(t, id).outcome(), test.revoked)
 	}
 }
 

@@ -34,10 +34,10 @@ type User struct {
 	// user of the sign-in page.
 	Connector string
 
-	// Claims are further claims, or replace those above. Logto's custom_data,
-	// identities, sso_identities and organization_data are only in userinfo and
-	// need their scopes, as address does; everything else is in each ID token
-	// and in userinfo.
+	// Claims are further claims, or replace those above. Some are only in userinfo,
+	// and need a scope: custom_data, identities and sso_identities ("identities"),
+	// organization_data ("urn:logto:scope:organizations"). An address needs its
+	// scope, too. Everything else is in each ID token and in userinfo.
 	Claims map[string]any
 }
 

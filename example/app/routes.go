@@ -53,5 +53,5 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(Orders(s))))
 	mux.Handle("GET /account/delete", recently(http.HandlerFunc(ConfirmDelete)))
 	mux.Handle("POST /account/delete", sameOrigin.Handler(recently(http.HandlerFunc(Delete))))
-	return Secure(mux)
+	return Secure(AtBaseURL(s, mux))
 }

@@ -93,7 +93,7 @@ func orders(rules []signin.Rule) (all [][]signin.Rule) {
 // The order of alternatives and rules does not change which tokens are let in.
 func TestAnyOf_Bearer(t *testing.T) {
 	t.Parallel()
-	m := newMint(t, with{})
+	m := newMint(t, with{config: otherProvider})
 	type claims = map[string]any
 	both := func(a, b claims) claims { a = maps.Clone(a); maps.Copy(a, b); return a }
 	within := claims{"organization_id": "org_one"}
@@ -188,7 +188,7 @@ func TestAnyOf_Bearer(t *testing.T) {
 func TestCheck_AnswersAsTheGuard(t *testing.T) {
 	t.Parallel()
 	m := newMint(t, with{
-		config:   func(c *signin.Config) { c.Scopes = []string{"roles"} },
+		config:   func(c *signin.Config) { otherProvider(c); c.Scopes = []string{"roles"} },
 		signIn:   []signin.SignInOption{signin.MaxAge(time.Hour), signin.ACRValues("mfa")},
 		provider: []signintest.Option{signintest.WithACR("mfa")},
 	})

@@ -56,8 +56,9 @@ func TestCallback(t *testing.T) {
 		{name: "2.5 code twice", faults: fault(faults.ResponseCodeTwice), want: malformed},
 		{name: "2.7 error_description with markup and CR LF", faults: fault(faults.ResponseErrorMarkup), want: declined, also: nothingRaw},
 		{
-			name: "2.8 a transaction older than ten minutes", want: notUnderWay,
-			try: bring(func(a *app, _ url.Values) { a.clock.add(10*time.Minute + time.Second) }),
+			name: "2.8 a transaction older than an hour", want: notUnderWay,
+			with: with{provider: []signintest.Option{signintest.WithAccessTokenLifetime(2 * time.Hour)}},
+			try:  bring(func(a *app, _ url.Values) { a.clock.add(time.Hour + time.Second) }),
 		},
 		{
 			name: "2.8 a transaction of the same Auth, as a control, gets as far as the code",
@@ -281,11 +282,14 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 		{"declined on a page whose address is long", "/magic/" + strings.Repeat("x", 600), "/", "", decline},
 		{"declined, begun by a form on a page", "/form-on/account?x", "/account?x", "", decline},
 		{"declined, begun by a form on the sign-out page", "/form-on/sign-out", "/", "", decline},
-		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in?return_to=%2F%2Fe.test", "", decline},
-		{"declined, after a query that no link needs", strong + "&x=" + strings.Repeat("x", 500), "/sign-in/strong", "", decline},
-		{"too late", strong, strong, "", func(a *app, _ url.Values) { a.clock.add(11 * time.Minute) }},
+		{"declined below a stripped path", "/staff/in?return_to=%2F%2Fe.test", "/staff/in", "", decline},
+		{"declined, after a query that no link needs", strong + "&x=" + strings.Repeat("x", 500), "/sign-in/strong?return_to=%2Faccount", "", decline},
+		{"F9.3 declined, with a return_to of a kilobyte", "/sign-in/strong?acr_values=mfa&return_to=%2F" + strings.Repeat("x", 1000),
+			"/sign-in/strong?acr_values=mfa&return_to=%2F" + strings.Repeat("x", 1000), "", decline},
+		{"too late", strong, strong, "", func(a *app, _ url.Values) { a.clock.add(61 * time.Minute) }},
+		{"F12.1 cancelled at Logto's consent page, which leads to the bare redirect URI", strong, strong, "", func(_ *app, q url.Values) { clear(q) }},
 		{"too late, while shared state fails", strong, strong, "", func(a *app, _ url.Values) {
-			a.clock.add(11 * time.Minute)
+			a.clock.add(61 * time.Minute)
 			a.cfg.Shared.(*mapState).failing(func(string) bool { return true })
 		}},
 		{"an ID token that breaks a rule", strong, strong, faults.IDTokenNonceWrong, none},
@@ -296,7 +300,7 @@ func TestCallback_FailedLeadsBackToItsRoute(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			a := newApp(t, with{
-				provider: []signintest.Option{signintest.WithACR("mfa")}, config: func(c *signin.Config) { c.Shared = new(mapState) },
+				provider: []signintest.Option{signintest.WithACR("mfa")}, config: func(c *signin.Config) { otherProvider(c); c.Shared = new(mapState) },
 			})
 			strict := a.auth.SignIn(signin.ACRValues("mfa"), signin.MaxAge(time.Hour))
 			a.mount("/sign-in/strong", strict)

@@ -52,7 +52,7 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 	text := new(lockedBuffer)
 	c.app = newApp(t, with{
 		recorded: true,
-		provider: []signintest.Option{signintest.WithRefreshRotation(), signintest.WithACR("mfa")},
+		provider: []signintest.Option{signintest.WithRefreshRotation()},
 		config: func(cfg *signin.Config) {
 			cfg.MergeUserInfo, cfg.Scopes, cfg.Resources, cfg.Shared = true, []string{"email", orgScope}, []string{apiA, apiB}, c.shared
 			level := &slog.HandlerOptions{Level: slog.LevelDebug}
@@ -84,7 +84,6 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 	c.mount("/tell", c.auth.RequireAuth(http.HandlerFunc(c.tellAll)))
 	c.mount("/panic", c.auth.RequireAuth(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("by the application") })))
 	c.mount("/fresh", c.auth.Require(signin.AuthenticatedWithin(time.Minute))(http.HandlerFunc(c.account)))
-	c.mount("/vault", c.auth.Require(signin.ACR("never"))(http.HandlerFunc(c.account)))
 	c.mount("/role", c.auth.Require(signin.HasRole("missing"))(http.HandlerFunc(c.account)))
 	c.mount("/api", c.auth.RequireBearer(ordersAPI, signin.HasScope("read"))(http.HandlerFunc(c.tellAll)))
 	return c
@@ -176,7 +175,10 @@ func (c *canary) live(t *testing.T) {
 	b.get("/role").want(t, http.StatusForbidden, "")
 	b.get("/role", "Accept: application/json").want(t, http.StatusForbidden, "")
 	b.visit("/fresh", alice)
-	b.visit("/vault", alice)
+	c.clock.add(5 * time.Minute)
+	c.provider.Inject(faults.IgnoreMaxAge)
+	b.visit("/fresh", alice) // a step-up that is not met
+	c.provider.Clear()
 	c.breaksOff(t, b, "/panic")
 	c.clock.add(due)
 	b.get("/tell").want(t, http.StatusOK, "")

@@ -93,13 +93,13 @@ func TestNew_Mistakes(t *testing.T) {
 		{"everything at once", func(c cfg) {
 			*c = signin.Config{
 				Issuer: "ftp://x", BaseURL: "https://app.example.test", Keys: [][]byte{{1}, {2}}, Scopes: []string{" "},
-				Resources: []string{"x"}, Provider: signin.ProviderConfig{SigningAlgs: []string{"x"}}, CookieName: ";", IdleTimeout: -1, MaxLifetime: -1, RefreshBefore: -1,
+				Resources: []string{"x"}, Provider: signin.ProviderConfig{SigningAlgs: []string{"x"}, RolesClaim: "/"}, CookieName: ";", IdleTimeout: -1, MaxLifetime: -1, RefreshBefore: -1,
 				Paths:         signin.Paths{SignIn: "x", Callback: "x", SignOut: "x", BackChannelLogout: "x", AfterSignIn: "x", AfterSignOut: "x"},
 				SignInOptions: []signin.SignInOption{signin.Prompt("x")}, Logger: quiet(),
 			}
 		}, []string{"ClientID", "ClientSecret", "CookieName", "IdleTimeout", "Issuer", "Keys[0]", "Keys[1]", "MaxLifetime",
 			"Paths.AfterSignIn", "Paths.AfterSignOut", "Paths.BackChannelLogout", "Paths.Callback", "Paths.SignIn", "Paths.SignOut",
-			"Provider.SigningAlgs", "RefreshBefore", "Resources", "Scopes", "SignInOptions"}},
+			"Provider.RolesClaim", "Provider.SigningAlgs", "RefreshBefore", "Resources", "Scopes", "SignInOptions"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

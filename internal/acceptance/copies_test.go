@@ -94,6 +94,19 @@ func TestCopy_SignInWithStaleCookie(t *testing.T) {
 	}
 }
 
+// Nor is a person with a stale cookie kept out by a demand that the provider does not
+// meet: as without a session, they are signed in, and get a page.
+func TestCopy_UnmetDemandWithStaleCookie(t *testing.T) {
+	t.Parallel()
+	a, clock := stoppedApp(t, with{config: otherProvider, provider: []signintest.Option{signintest.WithRefreshRotation()}})
+	_, stale := staleCopy(t, a, clock)
+	got := stale.visit("/sign-in?acr_values=mfa&return_to=%2Faccount", signintest.Alice())
+	got.want(t, http.StatusForbidden, "")
+	if who := stale.who(); who != signintest.Alice().Subject || got.action(t) != "/account" {
+		t.Errorf("got %q signed in, and a link to %q; want Alice, and the page", who, got.action(t))
+	}
+}
+
 // A page that polls sends the cookie of a session that has ended. Its answer
 // may arrive after that of a new sign-in in another tab, so it sets no cookie.
 func TestEndedSession_CookieIsLeftAlone(t *testing.T) {

@@ -1,6 +1,7 @@
 package acceptance_test
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -18,8 +19,10 @@ func TestErrorPages_StatusAndLink(t *testing.T) {
 	for link, statuses := range map[string]map[signin.Code]int{
 		"/sign-in": {
 			signin.ErrNotSignedIn: 401, signin.ErrStepUpRequired: 401, signin.ErrStepUpFailed: 403, signin.ErrBadCallback: 400,
-			signin.ErrSignInExpired: 400, signin.ErrCookiesBlocked: 400, signin.ErrDeclined: 403, signin.ErrProviderUnavailable: 503,
-			signin.ErrProviderRejected: 502, signin.ErrStoreUnavailable: 503, signin.ErrSharedUnavailable: 503,
+			signin.ErrSignInExpired: 400, signin.ErrCookiesBlocked: 400, signin.ErrDeclined: 403, signin.ErrCookieConflict: 400,
+		},
+		"": { // the page itself
+			signin.ErrProviderUnavailable: 503, signin.ErrProviderRejected: 502, signin.ErrStoreUnavailable: 503, signin.ErrSharedUnavailable: 503,
 		},
 		"/home": {
 			signin.ErrForbidden: 403, signin.ErrNotMember: 403, signin.ErrMFARequired: 403, signin.ErrUnknownResource: 500, signin.ErrScopeMissing: 500,
@@ -36,8 +39,8 @@ func TestErrorPages_StatusAndLink(t *testing.T) {
 			}))(http.HandlerFunc(a.account)))
 			got := b.get(path)
 			got.want(t, status, "")
-			if !strings.Contains(got.body, `<a href="`+link+`">`) {
-				t.Errorf("%s: got %q; want a link to %s", code, got.body, link)
+			if want := cmp.Or(link, path); got.action(t) != want {
+				t.Errorf("%s: got %q; want a link to %s", code, got.body, want)
 			}
 			// Only what an operator has to know is logged.
 			if logged := strings.Contains(a.log.String(), cause.Error()); logged != (status >= 500) {

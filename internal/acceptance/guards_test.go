@@ -30,7 +30,7 @@ func TestHasRole_MessageNamesTheRole(t *testing.T) {
 func TestACR_NotAClass(t *testing.T) {
 	t.Parallel()
 	for _, values := range [][]string{nil, {""}, {" mfa"}, {"mfa\t"}, {"mfa pwd"}, {"mfa", "pwd "}} {
-		if said := panicOf(func() { signin.ACR(values...) }); !strings.Contains(said, "ACR needs classes") {
+		if said := panicOf(func() { signin.ACR(values...) }); !strings.Contains(said, "needs classes") {
 			t.Errorf("%q: got %q; want a panic", values, said)
 		}
 	}

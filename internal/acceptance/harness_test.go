@@ -519,6 +519,8 @@ func (a answer) want(t *testing.T, status int, location string) {
 var titles = map[signin.Code]string{
 	signin.ErrNotSignedIn:           "Please sign in",
 	signin.ErrMethodNotAllowed:      "This page does not work that way",
+	signin.ErrBadRequest:            "We did not understand that",
+	signin.ErrInternal:              "Something went wrong",
 	signin.ErrDeclined:              "The sign-in was not completed",
 	signin.ErrProviderUnavailable:   "Signing in is not possible right now",
 	signin.ErrProviderMisconfigured: "Signing in is not set up correctly",

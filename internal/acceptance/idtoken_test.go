@@ -19,7 +19,6 @@ func TestIDToken(t *testing.T) {
 		},
 		{name: "3.1 a published key of an algorithm that the provider does not list", faults: fault(faults.IDTokenOtherAlgorithm), want: unbelieved},
 		{name: "3.1 jku in the header is ignored", faults: fault(faults.IDTokenHeaderJKU), want: unbelieved, also: noHeaderURLFetched},
-		{name: "3.2 an untrusted extra audience", faults: fault(faults.IDTokenAudienceExtra), want: unbelieved},
 		{name: "3.4 at_hash wrong", faults: fault(faults.IDTokenAtHashWrong), want: unbelieved},
 		{name: "3.5 a token response without id_token", faults: fault(faults.TokensNoIDToken), want: unbelieved},
 		{name: "3.6 userinfo refused with 401", with: merging, faults: fault(faults.UserInfo401), want: unbelieved},

@@ -32,7 +32,13 @@ type nested struct {
 
 func newNested(t *testing.T, o with) *nested {
 	t.Helper()
-	o.config = func(c *signin.Config) { c.Scopes = []string{"roles"} }
+	provider := o.config
+	o.config = func(c *signin.Config) {
+		if provider != nil {
+			provider(c)
+		}
+		c.Scopes = []string{"roles"}
+	}
 	n := &nested{mint: newMint(t, o)}
 	cfg := n.cfg
 	cfg.CookieName = "staff"
@@ -183,6 +189,7 @@ func TestNestedGuards(t *testing.T) {
 func TestNestedStepUps(t *testing.T) {
 	t.Parallel()
 	n := newNested(t, with{
+		config:   otherProvider,
 		signIn:   []signin.SignInOption{signin.MaxAge(time.Hour), signin.ACRValues("mfa")},
 		provider: []signintest.Option{signintest.WithACR("mfa")},
 	})

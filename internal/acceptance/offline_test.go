@@ -3,6 +3,7 @@ package acceptance_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -73,6 +74,34 @@ func TestMaxOffline(t *testing.T) {
 	clock.add(time.Minute)
 	if got := b.who(); got != "alice0000001" {
 		t.Errorf("the provider is back: got %q; want Alice", got)
+	}
+}
+
+// A client secret that was changed is no outage: who has to act learns it, at once, while
+// the session rests, and after MaxOffline.
+func TestMaxOffline_ClientSecretChanged(t *testing.T) {
+	t.Parallel()
+	a, clock := stoppedApp(t, with{})
+	cookies := a.signedIn(signintest.Alice()).session()
+	a.provider.Inject(signintest.ClientSecretWrong)
+	clock.add(2 * time.Hour)
+	a.within(t, cookies, func(ctx context.Context) {
+		for _, when := range []string{"at once", "while the session rests"} {
+			_, err := signin.AccessToken(ctx)
+			if e, ok := errors.AsType[*signin.Error](err); !ok || e.Code != signin.ErrProviderMisconfigured || !strings.Contains(err.Error(), "invalid_client") {
+				t.Errorf("%s: got %v; want %s with the provider's code", when, err, signin.ErrProviderMisconfigured)
+			}
+		}
+	})
+	clock.add(9 * time.Hour)
+	for range 2 { // the second is during the back-off
+		got := knock(a.handler(), "/account", cookies, "Accept: application/json")
+		if got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, string(signin.ErrProviderMisconfigured)) || strings.Contains(got.body, "in a moment") {
+			t.Errorf("after MaxOffline: got %d %q; want 503 with %s, and no promise", got.StatusCode, got.body, signin.ErrProviderMisconfigured)
+		}
+	}
+	if got := a.errs(signin.EventRefreshFailed); len(got) == 0 || !strings.Contains(got[len(got)-1].Error(), "invalid_client") {
+		t.Errorf("events: got %v; want the provider's code in the failure", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,23 +36,24 @@ func TestSignInOption(t *testing.T) {
 	}{
 		{"no option", nil, "prompt=consent"},
 		{"the zero option", make([]signin.SignInOption, 1), "prompt=consent"},
-		{"FirstScreen", []signin.SignInOption{signin.FirstScreen(signin.ScreenRegister)}, "first_screen=register&prompt=consent"},
+		{"FirstScreen", []signin.SignInOption{signin.FirstScreen(signin.ScreenRegister)}, "first_screen=register&prompt=login+consent"},
 		{"Identifiers", []signin.SignInOption{signin.FirstScreen(signin.ScreenIdentifierSignIn),
-			signin.Identifiers(signin.IdentifierEmail, signin.IdentifierPhone)}, "first_screen=identifier%3Asign_in&identifier=email+phone&prompt=consent"},
-		{"Social", []signin.SignInOption{signin.Social("naver")}, "direct_sign_in=social%3Anaver&prompt=consent"},
-		{"EnterpriseSSO", []signin.SignInOption{signin.EnterpriseSSO("c0nn-1")}, "direct_sign_in=sso%3Ac0nn-1&prompt=consent"},
+			signin.Identifiers(signin.IdentifierEmail, signin.IdentifierPhone)}, "first_screen=identifier%3Asign_in&identifier=email+phone&prompt=login+consent"},
+		{"Social", []signin.SignInOption{signin.Social("naver")}, "direct_sign_in=social%3Anaver&prompt=login+consent"},
+		{"EnterpriseSSO", []signin.SignInOption{signin.EnterpriseSSO("c0nn-1")}, "direct_sign_in=sso%3Ac0nn-1&prompt=login+consent"},
 		{"LoginHint", []signin.SignInOption{signin.LoginHint("a+b@example.test")}, "login_hint=a%2Bb%40example.test&prompt=consent"},
 		{"Prompt", []signin.SignInOption{signin.Prompt("login")}, "prompt=login+consent"},
 		{"Prompt none, to which nothing is added", []signin.SignInOption{signin.Prompt("none")}, "prompt=none"},
 		{"MaxAge zero, which is not the same as no option", []signin.SignInOption{signin.MaxAge(0)}, "max_age=0&prompt=consent"},
-		{"ACRValues", []signin.SignInOption{signin.ACRValues("urn:mfa", "urn:pwd")}, "acr_values=urn%3Amfa+urn%3Apwd&prompt=consent"},
+		{"Social, for people whom Logto may remember", []signin.SignInOption{signin.Social("naver"), signin.Prompt("consent")},
+			"direct_sign_in=social%3Anaver&prompt=consent"},
 		{"UILocales", []signin.SignInOption{signin.UILocales("ko-KR", "en")}, "prompt=consent&ui_locales=ko-KR+en"},
 		{"OrganizationBranding", []signin.SignInOption{signin.OrganizationBranding("org_one")}, "organization_id=org_one&prompt=consent"},
 		{"ExtraParam", []signin.SignInOption{signin.ExtraParam("theme", "dark & bright"), signin.ExtraParam("beta", "0"), signin.ExtraParam("beta", "1")},
 			"beta=1&prompt=consent&theme=dark+%26+bright"},
 		{"ReturnTo", []signin.SignInOption{signin.ReturnTo("/x")}, "prompt=consent"},
 		{"the later of two options", []signin.SignInOption{signin.UILocales("en"), signin.Social("x"), signin.UILocales("ko"), signin.EnterpriseSSO("acme"),
-			signin.ACRValues("a"), signin.ACRValues("b")}, "acr_values=b&direct_sign_in=sso%3Aacme&prompt=consent&ui_locales=ko"},
+			signin.MaxAge(time.Hour), signin.MaxAge(time.Minute)}, "direct_sign_in=sso%3Aacme&max_age=60&prompt=login+consent&ui_locales=ko"},
 	} {
 		for way, start := range map[string]func(http.ResponseWriter, *http.Request){
 			"SignIn": a.auth.SignIn(row.opts...),
@@ -116,6 +118,11 @@ func TestSignInOption_Mistake(t *testing.T) {
 		"MaxAge":              {signin.MaxAge(-time.Second)},
 		"ReturnTo":            {signin.ReturnTo("https://e.test/")},
 		`ExtraParam: "state"`: {signin.ExtraParam("state", "x")},
+
+		`Prompt: "select_account"`: {signin.Prompt("login", "select_account")}, // Logto does not have these
+		`ExtraParam: "prompt"`:     {signin.ExtraParam("prompt", "select_account")},
+		`ACRValues: "mfa"`:         {signin.ACRValues("mfa")},
+		`ExtraParam: "acr_values"`: {signin.ExtraParam("acr_values", "mfa")},
 	} {
 		option, _, _ := strings.Cut(name, ":")
 		w := httptest.NewRecorder()
@@ -303,5 +310,89 @@ func TestBeginSignIn(t *testing.T) {
 	}
 	if failed := a.errs(signin.EventSignInFailed); len(failed) != 1 || !errors.Is(failed[0], signin.ErrProviderUnavailable) {
 		t.Errorf("events: got %v; want one sign-in that failed", failed)
+	}
+}
+
+// With another provider, "Sign up" is prompt=create if the provider lists it, and an
+// ordinary sign-in if not; what Logto alone has is a mistake.
+func TestSignInOption_OtherProvider(t *testing.T) {
+	t.Parallel()
+	for _, listed := range [][]string{{"none", "create"}, {"login"}, nil} {
+		a := newApp(t, with{config: func(c *signin.Config) {
+			otherProvider(c)
+			c.SignInOptions = nil
+			c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["prompt_values_supported"] = listed })}
+		}})
+		want := ""
+		if slices.Contains(listed, "create") {
+			want = "create"
+		}
+		location, err := a.auth.BeginSignIn(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), signin.FirstScreen(signin.ScreenRegister))
+		u, _ := url.Parse(location)
+		if err != nil || u.Query().Get("prompt") != want || u.Query().Has("first_screen") {
+			t.Errorf("%v listed: got %q, %v; want the prompt %q", listed, location, err, want)
+		}
+		for name, option := range map[string]signin.SignInOption{
+			"FirstScreen": signin.FirstScreen(signin.ScreenResetPassword), "Social": signin.Social("naver"), "EnterpriseSSO": signin.EnterpriseSSO("x"),
+			"OrganizationBranding": signin.OrganizationBranding("x"), "OneTimeToken": signin.OneTimeToken("t", "a@b.c"),
+		} {
+			if said := panicOf(func() { a.auth.SignIn(option) }); !strings.Contains(said, name) || !strings.Contains(said, "for Logto only") {
+				t.Errorf("%s: got panic %q; want one that says it is for Logto only", name, said)
+			}
+		}
+	}
+}
+
+// "Sign up" and "Naver" never sign in the person whom Logto remembers.
+func TestSignInOption_PersonRemembered(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	b := a.signInAtProvider(signintest.Bob())
+	for name, option := range map[string]signin.SignInOption{
+		"a screen": signin.FirstScreen(signin.ScreenRegister), "a connector": signin.Social("naver"), "an enterprise": signin.EnterpriseSSO("acme"),
+	} {
+		path := "/" + strings.ReplaceAll(name, " ", "-")
+		a.mount(path, a.auth.SignIn(option))
+		if next := b.get(b.get(path).Header.Get("Location")).Header.Get("Location"); strings.Contains(next, "/callback") {
+			t.Errorf("%s: got sent on to %q; want a page of the provider", name, next)
+		}
+	}
+}
+
+// What a provider answers to a sign-in is named to operators, and never quoted to people.
+func TestCallback_ErrorNamesItsCause(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{config: func(c *signin.Config) { c.Resources = []string{"https://api.example.com"} }})
+	for _, row := range []struct {
+		code   string
+		status int
+		want   signin.Code
+		log    string
+	}{
+		{"invalid_target", http.StatusBadGateway, signin.ErrProviderMisconfigured, "https://api.example.com"},
+		{"invalid_scope", http.StatusBadGateway, signin.ErrProviderMisconfigured, "offline_access"},
+		{"server_error", http.StatusServiceUnavailable, signin.ErrProviderUnavailable, "server_error"},
+		{"unmet_authentication_requirements", http.StatusForbidden, signin.ErrStepUpFailed, "classes"},
+		{"interaction_required", http.StatusForbidden, signin.ErrDeclined, "interaction_required"},
+	} {
+		said := len(a.log.String())
+		b := a.browser()
+		back, _ := url.Parse(b.respond(a.provider, "/sign-in", signintest.Alice()))
+		q := back.Query()
+		q.Del("code")
+		q.Set("error", row.code)
+		q.Set("error_description", "c4nary")
+		back.RawQuery = q.Encode()
+		got := b.get(back.String())
+		got.want(t, row.status, "")
+		logged, failed := a.log.String()[said:], a.errs(signin.EventSignInFailed)
+		last := failed[len(failed)-1]
+		if !errors.Is(last, row.want) || !strings.Contains(last.Error(), `"`+row.code+`"`) || !strings.Contains(last.Error(), row.log) ||
+			!strings.Contains(logged, row.code) || strings.Contains(logged+got.body, "c4nary") {
+			t.Errorf("%s: got event %v, log %q; want %v with %s", row.code, last, logged, row.want, row.log)
+		}
+		if soon := strings.Contains(got.body, "in a moment"); soon != (row.status == http.StatusServiceUnavailable) {
+			t.Errorf("%s: got %q; want it to say \"in a moment\" only of what may pass", row.code, got.body)
+		}
 	}
 }

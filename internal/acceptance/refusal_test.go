@@ -237,7 +237,7 @@ func TestRequire_NotMet(t *testing.T) {
 	} {
 		t.Run("7.4 "+row.name, func(t *testing.T) {
 			t.Parallel()
-			a, g := newApp(t, with{recorded: true}), &guarded{}
+			a, g := newApp(t, with{recorded: true, config: otherProvider}), &guarded{}
 			a.mount(row.path, a.auth.Require(row.rule)(g))
 			b := a.browser()
 			b.visit("/sign-in", signintest.Alice())

@@ -242,7 +242,7 @@ func TestHandleError(t *testing.T) {
 			page, http.StatusForbidden, "", "Not yours."},
 		{"a code inside another error", fmt.Errorf("x: %w", signin.ErrSharedUnavailable), page, http.StatusServiceUnavailable, "", "try again"},
 		{"without a guard", &signin.Error{Code: signin.ErrForbidden, Message: "No."}, ask, http.StatusForbidden, "", "No."},
-		{"a step-up", check(signin.ACR("mfa")), page, http.StatusSeeOther, "/sign-in?acr_values=mfa&return_to=%2Fpage", ""},
+		{"a step-up", check(signin.AuthenticatedWithin(0)), page, http.StatusSeeOther, "/sign-in?max_age=0&return_to=%2Fpage", ""},
 		{"a mistake of the program", signin.ErrInternal, page, http.StatusInternalServerError, "", "our mistake"},
 	} {
 		failure = row.err

@@ -21,6 +21,9 @@ func stepUpApp(t *testing.T, o with) *app {
 	inside := http.HandlerFunc(a.account)
 	fresh := signin.AuthenticatedWithin(5 * time.Minute)
 	a.mount("/delete", a.auth.Require(fresh)(inside))
+	if a.cfg.LogtoEndpoint != "" { // Logto has no classes
+		return a
+	}
 	a.mount("/vault", a.auth.Require(signin.ACR("mfa", "phr"))(inside))
 	a.mount("/fresh-and-strong", a.auth.Require(fresh, signin.ACR("mfa"))(inside))
 	a.mount("/strong-inside-fresh", a.auth.Require(fresh)(a.auth.Require(signin.ACR("mfa"))(inside)))
@@ -100,8 +103,15 @@ func TestStepUp_NotMet(t *testing.T) {
 			if row.want == unmet && (!strings.HasSuffix(start, row.page) || !strings.Contains(got.body, "confirm that it is you")) {
 				t.Errorf("got %q; want a page that leads back to %s", got.body, row.page)
 			}
-			if b.who() != signintest.Alice().Subject || b.session() != held || copied.who() != signintest.Alice().Subject {
-				t.Errorf("signed in afterwards: got %q; want Alice, with the session from before", b.who())
+			want := signintest.Alice().Subject
+			if row.person.Subject != want { // then the provider ends her session, and says so with a logout token
+				want = notSignedIn
+			}
+			if got := b.session(); got != held {
+				t.Errorf("cookies afterwards: got %q; want those from before", got)
+			}
+			if b.who() != want || copied.who() != want {
+				t.Errorf("signed in afterwards: got %q; want %s", b.who(), want)
 			}
 			if n := a.provider.LiveRefreshTokens(signintest.Bob().Subject); n != 0 {
 				t.Errorf("refresh tokens of the other person: got %d alive; want none", n)
@@ -153,7 +163,7 @@ func TestStepUp_DemandThatIsMet(t *testing.T) {
 	for _, page := range []string{"/fresh-and-strong", "/strong-inside-fresh"} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
-			a := stepUpApp(t, with{signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}, provider: mfa})
+			a := stepUpApp(t, with{config: otherProvider, signIn: []signin.SignInOption{signin.MaxAge(time.Hour)}, provider: mfa})
 			a.provider.Inject(faults.IDTokenACRMissing)
 			b := a.signedIn(signintest.Alice())
 			a.provider.Clear()
@@ -170,7 +180,7 @@ func TestStepUp_DemandThatIsMet(t *testing.T) {
 	}
 	t.Run("the demand of another Auth's guard is not asked for", func(t *testing.T) {
 		t.Parallel()
-		a := newApp(t, with{})
+		a := newApp(t, with{config: otherProvider})
 		cfg := a.cfg
 		cfg.Paths.SignIn = "/staff/in"
 		two := a.auth.Require(signin.ACR("mfa"))(newAuth(t, cfg).Require(signin.ACR("phr"))(http.HandlerFunc(a.account)))
@@ -194,7 +204,7 @@ func TestStepUp_NotSignedIn(t *testing.T) {
 		{"/vault", "/sign-in?acr_values=mfa+phr&return_to=%2Fvault", []signintest.Option{signintest.WithACR("phr")}, faults.IDTokenACRMissing},
 		{"/delete", "/sign-in?max_age=300&return_to=%2Fdelete", nil, faults.IDTokenAuthTimeMissing},
 	} {
-		a := stepUpApp(t, with{provider: row.provider})
+		a := stepUpApp(t, with{config: otherProvider, provider: row.provider})
 		b := a.browser()
 		b.get(row.page).want(t, http.StatusSeeOther, row.start)
 		got := b.visit(row.page, signintest.Alice())
@@ -216,7 +226,7 @@ func TestStepUp_NotSignedIn(t *testing.T) {
 	}
 	// A session that has begun meanwhile is not replaced by one that does not meet it.
 	for _, other := range []signintest.User{signintest.Alice(), signintest.Bob()} {
-		a := stepUpApp(t, with{})
+		a := stepUpApp(t, with{config: otherProvider})
 		b := a.browser()
 		late := b.respond(a.provider, "/sign-in?acr_values=mfa&return_to=%2Fvault", other)
 		b.get(b.respond(a.provider, "/sign-in", signintest.Alice())).want(t, http.StatusSeeOther, "/")
@@ -251,11 +261,52 @@ func TestStepUp_BrokenStore(t *testing.T) {
 		t.Errorf("got %d requests to the provider, %q signed in; want %d, and Alice", n, b.who(), asked)
 	}
 	// Nor may one that falls short replace a session that cannot be read.
-	back := b.respond(a.provider, "/sign-in?acr_values=mfa", signintest.Alice())
+	back := b.respond(a.provider, "/sign-in?max_age=0", signintest.Alice())
 	fail("store new")
 	b.get(back).untouched(t, http.StatusServiceUnavailable, signin.ErrStoreUnavailable)
 	fail("")
 	if got := b.who(); got != signintest.Alice().Subject {
 		t.Errorf("got %q signed in; want Alice still", got)
+	}
+}
+
+// Logto never states acr, so people would be sent to a step-up again and again. A rule
+// for it is a mistake of the program, and a link that asks for it leads nowhere.
+func TestStepUp_ClassesAtLogto(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	class := signin.ACR("mfa")
+	for name, mount := range map[string]func(){
+		"a rule":                        func() { a.auth.Require(class) },
+		"an alternative":                func() { a.auth.Require(signin.AnyOf(signin.HasRole("admin"), class)) },
+		"an alternative within another": func() { a.auth.Require(signin.AnyOf(signin.AnyOf(class, signin.HasRole("x")), signin.HasRole("y"))) },
+		"a rule for tokens":             func() { a.auth.RequireBearer(ordersAPI, class) },
+		"a rule for both":               func() { a.auth.RequireSessionOrBearer(ordersAPI, class) },
+	} {
+		if said := panicOf(mount); !strings.Contains(said, `"mfa" cannot be met: Logto never`) || !strings.Contains(said, "AuthenticatedWithin") {
+			t.Errorf("%s: got panic %q; want one that says why, and what to use", name, said)
+		}
+	}
+	inside := http.HandlerFunc(a.account)
+	unbound := httptest.NewRequest("GET", "/", nil)
+	a.mount("/checked", a.auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, _ := signin.UserFrom(r.Context())
+		a.auth.HandleError(w, r, class.Check(r, u))
+	})))
+	a.mount("/rule", a.auth.Require(signin.RuleFunc(class.Check))(inside))
+	a.mount("/unbound", a.auth.Require(signin.RuleFunc(func(_ *http.Request, u *signin.User) error {
+		return class.Check(unbound, u) // which knows no provider
+	}))(inside))
+	b := a.signedIn(signintest.Alice())
+	for _, page := range []string{"/checked", "/rule", "/unbound"} {
+		said := len(a.log.String())
+		b.get(page).untouched(t, http.StatusInternalServerError, signin.ErrInternal)
+		if logged := a.log.String()[said:]; !strings.Contains(logged, "cannot be met: Logto never") {
+			t.Errorf("%s: got log %q; want the reason", page, logged)
+		}
+	}
+	b.get("/sign-in?acr_values=mfa&return_to=%2Faccount").untouched(t, http.StatusBadRequest, signin.ErrBadRequest)
+	if a.insideCalls() != 0 || b.who() != signintest.Alice().Subject {
+		t.Errorf("the handler was called %d times, %q is signed in; want never, and Alice", a.insideCalls(), b.who())
 	}
 }

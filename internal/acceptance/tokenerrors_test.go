@@ -180,10 +180,10 @@ func TestAccessToken_SharedStateBroken(t *testing.T) {
 		shared.failing(func(op string) bool { return op == "add e" })
 		a.provider.Suspend(signintest.Alice().Subject)
 		clock.add(time.Minute)
-		a.wantTokenError(t, "suspended", ctx, signin.ErrSharedUnavailable, 1, signin.ForResource(apiA))
+		a.wantTokenError(t, "suspended, which a plain refresh confirms", ctx, signin.ErrSharedUnavailable, 2, signin.ForResource(apiA))
 		shared.before(nil)
 		clock.add(2 * time.Second)
-		a.wantTokenError(t, "written", ctx, signin.ErrNotSignedIn, 1, signin.ForResource(apiA))
+		a.wantTokenError(t, "written", ctx, signin.ErrNotSignedIn, 2, signin.ForResource(apiA))
 	})
 }
 

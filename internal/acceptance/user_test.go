@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -36,9 +37,13 @@ func TestUserFrom(t *testing.T) {
 			Organizations: []string{"org_one", "org_two"}, OrganizationRoles: []string{"org_one:owner", "org_two:member"}}},
 		{"null is the zero value", signintest.XUser(), signin.User{Subject: "x00000000001", Name: "Xavier Example"}},
 		{"values of another type are absent", signintest.User{Subject: "s1", Claims: map[string]any{
-			"roles": "admin", "organizations": map[string]any{"org_one": true}, "organization_roles": []any{"org_one:owner", 1},
-			"email_verified": "true", "name": 5, "email": []string{"a@example.test"}, "picture": true}},
+			"roles": map[string]any{"admin": true}, "organizations": map[string]any{"org_one": true}, "organization_roles": 1,
+			"email_verified": 1, "name": 5, "email": []string{"a@example.test"}, "picture": true}},
 			signin.User{Subject: "s1"}},
+		{"one string is a list of one, and a boolean may be a text", signintest.User{Subject: "s5", Email: "a@example.test", Claims: map[string]any{
+			"roles": "admin", "organizations": "org_one", "organization_roles": []any{"org_one:owner", 1}, "email_verified": "true"}},
+			signin.User{Subject: "s5", Email: "a@example.test", EmailVerified: true, Roles: []string{"admin"}, Organizations: []string{"org_one"},
+				OrganizationRoles: []string{"org_one:owner"}}},
 		{"claims within claims do not count", signintest.User{Subject: "s2", Claims: map[string]any{
 			"custom": map[string]any{"sub": "alice0000001", "roles": []string{"admin"}, "email": "a@example.test", "email_verified": true}}},
 			signin.User{Subject: "s2"}},
@@ -125,5 +130,42 @@ func TestClaimsAs(t *testing.T) {
 	})
 	if got, err := signin.ClaimsAs[claims](t.Context()); !errors.Is(err, signin.ErrInternal) || got.Subject != "" {
 		t.Errorf("without a guard: got %+v, %v; want ErrInternal", got, err)
+	}
+}
+
+// Sessions and bearer tokens have their roles where the configuration says, and a change
+// of it applies to people who are signed in. (The provider's access tokens have no claim
+// for roles, so that of their scope takes its place.)
+func TestUserFrom_RolesClaim(t *testing.T) {
+	t.Parallel()
+	from := func(claim string) func(*signin.Config) {
+		return func(c *signin.Config) { c.Provider.RolesClaim = claim }
+	}
+	a := newApp(t, with{config: from("/realm_access/roles")})
+	session := a.signedIn(signintest.User{Subject: "s1", Roles: []string{"other"}, Claims: map[string]any{
+		"realm_access": map[string]any{"roles": []string{"admin"}}, "cognito:groups": "editor", "scope": "reader",
+	}}).session()
+	bearer := "Authorization: Bearer " + a.provider.AccessToken("s1", ordersAPI, "editor")
+	for _, row := range []struct{ claim, role string }{
+		{"/realm_access/roles", "admin"}, {"cognito:groups", "editor"}, {"scope", "reader"}, {"/realm_access/none", ""},
+	} {
+		cfg := a.cfg
+		from(row.claim)(&cfg)
+		auth := newAuth(t, cfg)
+		behind(t, auth.RequireAuth, session, func(ctx context.Context) {
+			u, _ := signin.UserFrom(ctx)
+			if got := strings.Join(u.Roles, " "); got != row.role {
+				t.Errorf("%s: got roles %q; want %q", row.claim, got, row.role)
+			}
+		})
+		for _, role := range []string{"admin", "editor", "reader", "other"} {
+			if got := knock(auth.Require(signin.HasRole(role))(http.HandlerFunc(showName)), "/", session); (got.StatusCode == http.StatusOK) != (role == row.role) {
+				t.Errorf("%s, for the role %s: got status %d", row.claim, role, got.StatusCode)
+			}
+		}
+		got := knock(auth.RequireBearer(ordersAPI, signin.HasRole("editor"))(http.HandlerFunc(showName)), "/", "", bearer)
+		if (got.StatusCode == http.StatusOK) != (row.claim == "scope") {
+			t.Errorf("%s, with a bearer token: got status %d", row.claim, got.StatusCode)
+		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 func describing(t *testing.T, config func(*signin.Config), opts ...signintest.Option) (*app, *stopped, *mapState) {
 	t.Helper()
 	return granting(t, func(c *signin.Config) {
-		c.Scopes = []string{"email", "phone", "custom_data", "identities", "sso_identities", "urn:logto:scope:organization_data"}
+		c.Scopes = []string{"email", "phone", "custom_data", "identities", "urn:logto:scope:organizations"}
 		if config != nil {
 			config(c)
 		}

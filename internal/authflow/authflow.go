@@ -4,7 +4,7 @@
 //
 //	// A route that starts sign-ins. Its request has passed Request.Check.
 //	req, tx, err := client.FromQuery(r.URL.Query(), request, "/")
-//	location, err := client.Start(tx, req, authorizationEndpoint, scopesSupported)
+//	location, err := client.Start(tx, req, metadata)
 //	transactions.Keep(w, r, tx)
 //	returnto.Location(w, location, http.StatusSeeOther)
 //
@@ -18,11 +18,12 @@
 // and checks the ID token against tx: nonce, max_age, acr and subject.
 //
 // A request is checked before the browser leaves, because Logto does not report
-// mistakes: if one of its own parameters has a wrong value, it ignores all of them.
+// mistakes: if one of its own parameters has a wrong value, it ignores all of them,
+// and it never states the class of an authentication (acr) that it is asked for.
 // Whether a connector, an organization, a locale or an authentication context
 // exists at the provider is not checked.
 //
-// Errors quote screens, prompts, locales and names, cut short. They never repeat
-// values that may be personal or secret: hints, e-mail addresses, one-time tokens,
-// and the values of extra parameters.
+// Errors quote screens, prompts, classes, locales, connectors, organizations and
+// names, cut short. They never repeat values that may be personal or secret: hints,
+// e-mail addresses, one-time tokens, and the values of extra parameters.
 package authflow

@@ -22,6 +22,8 @@ var (
 	screens     = []string{"sign_in", "register", "reset_password", "identifier:sign_in", "identifier:register", "single_sign_on"}
 	identifiers = []string{"email", "phone", "username"}
 	prompts     = []string{"none", "login", "consent", "select_account"}
+	// Logto answers invalid_request to any other.
+	promptsAtLogto = []string{"none", "login", "consent"}
 
 	connector    = regexp.MustCompile(`^(social|sso):[A-Za-z0-9_-]{1,128}$`)
 	organization = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
@@ -44,40 +46,13 @@ func (m *mistakes) add(option, format string, args ...any) {
 
 // Check reports every mistake in r at once, each under the name of the option that
 // the application used. Unless the provider is Logto, Logto's own options are
-// mistakes.
+// mistakes; if it is Logto, so is what Logto never does.
 func (r *Request) Check(logto bool) error {
 	var m mistakes
-	direct := "Social"
-	if strings.HasPrefix(r.DirectSignIn, "sso:") {
-		direct = "EnterpriseSSO"
-	}
-	if !logto {
-		m.logtoOnly("FirstScreen", r.FirstScreen != "")
-		m.logtoOnly("Identifiers", len(r.Identifiers) > 0)
-		m.logtoOnly(direct, r.DirectSignIn != "")
-		m.logtoOnly("OneTimeToken", r.OneTimeToken != "" || r.OneTimeEmail != "" || r.OneTimeAsked)
-		m.logtoOnly("OrganizationBranding", r.Organization != "")
-	}
-	if r.FirstScreen != "" && !slices.Contains(screens, r.FirstScreen) {
-		m.add("FirstScreen", "unknown screen %.64q; there are %s", r.FirstScreen, strings.Join(screens, ", "))
-	}
-	m.known("Identifiers", r.Identifiers, identifiers)
-	if len(r.Identifiers) > 0 && !strings.HasPrefix(r.FirstScreen, "identifier:") {
-		m.add("Identifiers", "only the first screens identifier:sign_in and identifier:register ask for an identifier")
-	}
-	if r.DirectSignIn != "" && !connector.MatchString(r.DirectSignIn) {
-		m.add(direct, "not a connector's target or ID (letters, digits, - and _)")
-	}
+	r.checkPages(&m, logto)
 	r.checkOneTimeToken(&m)
-	if r.Organization != "" && !organization.MatchString(r.Organization) {
-		m.add("OrganizationBranding", "not an organization ID (letters, digits, - and _)")
-	}
 	m.text("LoginHint", r.LoginHint)
-	m.known("Prompt", r.Prompt, prompts)
-	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
-	if len(r.Prompt) > 1 && r.Silent() {
-		m.add("Prompt", "none cannot be combined with others")
-	}
+	r.checkPrompt(&m, logto)
 	if r.MaxAge < 0 {
 		m.add("MaxAge", "%v is negative", r.MaxAge)
 	}
@@ -85,9 +60,56 @@ func (r *Request) Check(logto bool) error {
 		m.add("MaxAge", "%v is not a whole number of seconds", r.MaxAge)
 	}
 	m.list("ACRValues", r.ACR, visible.MatchString, "is empty, or has spaces or characters beyond ASCII")
+	if logto && len(r.ACR) > 0 {
+		m.add("ACRValues", "%.64q cannot be met: %s", strings.Join(r.ACR, " "), noClasses)
+	}
 	m.list("UILocales", r.UILocales, locale.MatchString, "is not a BCP 47 language tag such as en or ko-KR")
 	r.checkExtra(&m, logto)
 	return errors.Join(m...)
+}
+
+// checkPages checks the options that say which of the provider's pages people see.
+func (r *Request) checkPages(m *mistakes, logto bool) {
+	direct, target := "Social", strings.TrimPrefix(r.DirectSignIn, "social:")
+	if id, sso := strings.CutPrefix(r.DirectSignIn, "sso:"); sso {
+		direct, target = "EnterpriseSSO", id
+	}
+	switch {
+	case r.FirstScreen == "":
+	case !slices.Contains(screens, r.FirstScreen):
+		m.add("FirstScreen", "unknown screen %.64q; there are %s", r.FirstScreen, strings.Join(screens, ", "))
+	case !logto && r.FirstScreen != register:
+		m.add("FirstScreen", "%q is for Logto only (Config.LogtoEndpoint instead of Config.Issuer); other providers have %s", r.FirstScreen, register)
+	}
+	if !logto {
+		m.logtoOnly("Identifiers", len(r.Identifiers) > 0)
+		m.logtoOnly(direct, r.DirectSignIn != "")
+		m.logtoOnly("OneTimeToken", r.OneTimeToken != "" || r.OneTimeEmail != "" || r.OneTimeAsked)
+		m.logtoOnly("OrganizationBranding", r.Organization != "")
+	}
+	m.known("Identifiers", r.Identifiers, identifiers)
+	if len(r.Identifiers) > 0 && !strings.HasPrefix(r.FirstScreen, "identifier:") {
+		m.add("Identifiers", "only the first screens identifier:sign_in and identifier:register ask for an identifier; it is %.64q", r.FirstScreen)
+	}
+	if r.DirectSignIn != "" && !connector.MatchString(r.DirectSignIn) {
+		m.add(direct, "%.64q is not a connector's target or ID (letters, digits, - and _)", target)
+	}
+	if r.Organization != "" && !organization.MatchString(r.Organization) {
+		m.add("OrganizationBranding", "%.64q is not an organization ID (letters, digits, - and _)", r.Organization)
+	}
+}
+
+func (r *Request) checkPrompt(m *mistakes, logto bool) {
+	if logto {
+		m.list("Prompt", r.Prompt, func(s string) bool { return slices.Contains(promptsAtLogto, s) },
+			"is not one of "+strings.Join(promptsAtLogto, ", ")+", which are all that Logto knows; with login, people can choose another account")
+	} else {
+		m.known("Prompt", r.Prompt, prompts)
+	}
+	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+	if len(r.Prompt) > 1 && r.Silent() {
+		m.add("Prompt", "none cannot be combined with others, here %.64q", strings.Join(r.Prompt, " "))
+	}
 }
 
 func (r *Request) checkOneTimeToken(m *mistakes) {

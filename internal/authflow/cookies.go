@@ -31,14 +31,14 @@ const (
 	// plant hundreds: a sibling domain, whose cookies this host cannot delete at all.
 	// The transaction of a callback is found by its name, wherever it is among them.
 	maxLooked, maxDeleted = 16, 8
-	// maxQuiet is how many cookies of SetQuiet's name are opened.
-	maxQuiet = 4
+	// maxNoted is how many cookies of SetQuiet's name are opened, and of SetUnread's.
+	maxNoted = 4
 	// maxState is the length of a state. A longer name is not ours, and an answer that
 	// deletes it would be long.
 	maxState = 26
-	// remembered is for how long the browser keeps the cookie of a transaction, so that
-	// one that took too long can be started again where it began.
-	remembered = time.Hour
+	// remembered is for how long a transaction is known that took too long, so that it
+	// can be started again where it began, if the browser still has its cookie.
+	remembered = 2 * Lifetime
 	// skew is how far the clocks of two replicas may be apart.
 	skew = time.Minute
 )
@@ -56,12 +56,13 @@ type Transactions struct {
 	cookies cookie.Writer
 	prefix  string // of a transaction's cookie; the state follows
 	quiet   string // the cookie of SetQuiet
+	unread  string // the cookie of SetUnread
 	now     func() time.Time
 }
 
 // NewTransactions returns Transactions whose cookies begin with cookieName.
 func NewTransactions(ring *seal.Ring, cookies cookie.Writer, cookieName string, now func() time.Time) *Transactions {
-	return &Transactions{ring: ring, cookies: cookies, prefix: cookieName + ".tx.", quiet: cookieName + ".quiet", now: now}
+	return &Transactions{ring: ring, cookies: cookies, prefix: cookieName + ".tx.", quiet: cookieName + ".quiet", unread: cookieName + ".unread", now: now}
 }
 
 // Find returns the transaction that a browser has under way for a state, or
@@ -91,19 +92,56 @@ func (t *Transactions) open(name, value string) (*Transaction, error) {
 	return tx, nil
 }
 
+// Twice returns the name of a transaction's cookie if a browser has two of them.
+func (t *Transactions) Twice(r *http.Request, state string) (name string, twice bool) {
+	name = t.prefix + state
+	return name, cookie.Twice(r.Header["Cookie"], name)
+}
+
+// Newest returns the transaction of a browser that began last, or nil.
+func (t *Transactions) Newest(r *http.Request) (tx *Transaction) {
+	all, _ := t.underWay(r)
+	for _, u := range all {
+		if tx == nil || u.Began.After(tx.Began) {
+			tx = u.Transaction
+		}
+	}
+	return tx
+}
+
 // Keep sets the cookie of tx, and deletes others if there are too many. If there is
 // too little room, it keeps tx without its ReturnTo.
 func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transaction) {
+	all, junk := t.underWay(r)
+	for i, u := range all {
+		if u.Expired && u.Again() == tx.Again() {
+			tx.Foreign, tx.Repeated = u.Foreign, true
+			junk, all = append([]string{t.prefix + u.State}, junk...), slices.Delete(all, i, i+1)
+			break
+		}
+	}
 	kept, name := *tx, t.prefix+tx.State
 	value := t.seal(name, kept)
 	if len(value) > maxBytes || cookie.Size(r.Header["Cookie"]) > roomForReturnTo {
 		kept.ReturnTo = ""
 		value = t.seal(name, kept)
 	}
-	t.cookies.Set(w, name, value, remembered)
-	all, junk := t.underWay(r)
+	t.cookies.Set(w, name, value, Lifetime)
 	all = append(all, underWay{tx, len(name) + len(value)})
 	t.makeRoom(w, all, junk)
+}
+
+// Repeat prepares for tx to be begun once more, since the provider has let it expire,
+// and reports whether it may be: only once. The caller redirects to tx.Again.
+func (t *Transactions) Repeat(w http.ResponseWriter, tx *Transaction) bool {
+	if tx.Repeated || !tx.Route {
+		return false
+	}
+	old := *tx
+	old.Expired = true
+	name := t.prefix + old.State
+	t.cookies.Set(w, name, t.seal(name, old), repeatTime)
+	return true
 }
 
 // underWay is a transaction, with the size of its cookie.
@@ -120,7 +158,7 @@ func (t *Transactions) underWay(r *http.Request) (all []underWay, junk []string)
 		if len(state) > maxState || strings.Trim(state, letters) != "" {
 			return true
 		}
-		if tx, err := t.open(name, value); err == nil {
+		if tx, err := t.open(name, value); err == nil || tx != nil && tx.Expired {
 			all = append(all, underWay{tx, len(name) + len(value)})
 		} else {
 			junk = append(junk, name)
@@ -163,30 +201,57 @@ func (t *Transactions) makeRoom(w http.ResponseWriter, all []underWay, junk []st
 	}
 }
 
+// repeatTime is how long a browser may take to follow the redirect of a repetition.
+const repeatTime = time.Minute
+
 // quietTime is how long to wait after a failed silent sign-in before the next one.
 const quietTime = 5 * time.Minute
 
 // SetQuiet notes in the browser that a silent sign-in has just failed. A page that
 // tries one each time it is shown would redirect people forever.
 func (t *Transactions) SetQuiet(w http.ResponseWriter) {
-	t.cookies.Set(w, t.quiet, t.seal(t.quiet, t.now().Add(quietTime)), quietTime)
+	t.note(w, t.quiet, quietTime)
+}
+
+// unreadTime is for how long a browser is not sent to sign in again, by a redirect, if
+// it goes on sending a session cookie that cannot be read. A loop takes seconds.
+const unreadTime = time.Minute
+
+// SetUnread notes in the browser that it has signed in with a session cookie that could
+// not be read. If the new one does not replace it, a redirect to a sign-in would be
+// followed by the next forever.
+func (t *Transactions) SetUnread(w http.ResponseWriter) { t.note(w, t.unread, unreadTime) }
+
+// IsUnread reports whether SetUnread was called for a browser a moment ago.
+func (t *Transactions) IsUnread(r *http.Request) bool {
+	noted, _ := t.noted(r, t.unread)
+	return noted
+}
+
+func (t *Transactions) note(w http.ResponseWriter, name string, life time.Duration) {
+	t.cookies.Set(w, name, t.seal(name, t.now().Add(life)), life)
 }
 
 // IsQuiet reports whether a silent sign-in has just failed in a browser. It is true
 // if that cannot be told because another origin has planted cookies, since a redirect
 // could be followed by the same one forever.
 func (t *Transactions) IsQuiet(r *http.Request) bool {
-	quiet, seen := false, 0
-	whole := cookie.Scan(r.Header["Cookie"], t.quiet, func(name, value string) bool {
-		if name != t.quiet {
+	noted, unclear := t.noted(r, t.quiet)
+	return noted || unclear
+}
+
+func (t *Transactions) noted(r *http.Request, name string) (noted, unclear bool) {
+	seen := 0
+	whole := cookie.Scan(r.Header["Cookie"], name, func(found, value string) bool {
+		if found != name {
 			return true
 		}
 		var until time.Time
-		quiet = t.unseal(name, value, &until) == nil && t.now().Before(until)
+		noted = t.unseal(name, value, &until) == nil && t.now().Before(until)
 		seen++
-		return !quiet && seen < maxQuiet
+		return !noted && seen < maxNoted
 	})
-	return quiet || seen == maxQuiet || !whole
+	return noted, seen == maxNoted || !whole
 }
 
 // seal returns the value of the cookie that holds v.

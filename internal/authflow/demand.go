@@ -53,6 +53,19 @@ func (d Demand) Besides(asked Demand) (ask Demand, possible bool) {
 	return ask, possible
 }
 
+// noClasses says why a demand for classes is a mistake at Logto. If it were not, people
+// would be sent to step up again and again, and no step-up would help.
+const noClasses = "Logto never states the class of an authentication (acr): ask for its time instead " +
+	"(MaxAge, AuthenticatedWithin), or let Logto demand a second factor, in its own settings or those of an organization"
+
+// CheckLogto returns an error if Logto cannot meet d.
+func (d Demand) CheckLogto() error {
+	if len(d.ACR) == 0 {
+		return nil
+	}
+	return fmt.Errorf("signin: ACR: %.64q cannot be met: %s", strings.Join(d.ACR, " "), noClasses)
+}
+
 // IsZero reports whether d asks for nothing.
 func (d Demand) IsZero() bool { return !d.MaxAgeAsked && len(d.ACR) == 0 }
 

@@ -46,7 +46,7 @@ func logto() *authflow.Client {
 func begun(t testing.TB, changes ...func(*transaction)) *transaction {
 	t.Helper()
 	tx := &transaction{}
-	if _, err := logto().Start(tx, &request{}, endpoint, nil); err != nil {
+	if _, err := logto().Start(tx, &request{}, authflow.Metadata{Endpoint: endpoint}); err != nil {
 		t.Fatal(err)
 	}
 	for _, change := range changes {

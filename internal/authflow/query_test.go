@@ -151,7 +151,7 @@ var asked = []struct {
 	{name: "a longer maximum age than the route's", query: "max_age=60",
 		route: request{Demand: second}, want: request{Demand: second, Prompt: []string{"login"}}, asked: minute},
 	{name: "one of the route's classes", query: "acr_values=pwd",
-		route: request{Demand: acr("mfa", "pwd")}, want: request{Demand: acr("mfa", "pwd"), Prompt: []string{"login"}}, asked: acr("pwd")},
+		route: request{Demand: acr("mfa", "pwd")}, want: request{Demand: acr("mfa", "pwd")}, asked: acr("pwd"), other: true},
 	{name: "a step-up on a silent route", query: "max_age=60",
 		route: request{Prompt: []string{"none"}}, want: request{Prompt: []string{"login"}}, asked: minute},
 	{name: "a step-up on a route that asks for login", query: "max_age=60",
@@ -159,13 +159,16 @@ var asked = []struct {
 	{name: "a negative maximum age", query: "max_age=-1", wrong: "max_age is not a number"},
 	{name: "a maximum age of more than 68 years", query: "max_age=2147483648", wrong: "max_age is not a number"},
 
-	{name: "classes", query: "acr_values=mfa+hw", want: request{Prompt: []string{"login"}}, asked: acr("mfa", "hw")},
+	{name: "classes", query: "acr_values=mfa+hw", want: request{}, asked: acr("mfa", "hw"), other: true},
+	{name: "classes at Logto, which would be asked for again and again", query: "acr_values=mfa+hw",
+		wrong: `ACRValues: "mfa hw" cannot be met: Logto never`},
+	{name: "an age and a class at Logto", query: "max_age=60&acr_values=mfa", wrong: `ACRValues: "mfa" cannot be met`},
 	{name: "classes of blanks", query: "acr_values=++"},
 	{name: "classes that the route does not ask for", query: "acr_values=mfa",
-		route: request{Demand: acr("hw")}, wrong: "acr_values has no class"},
-	{name: "a class beyond ASCII", query: "acr_values=%E2%82%AC", wrong: "ACRValues"},
+		route: request{Demand: acr("hw")}, wrong: "acr_values has no class", other: true},
+	{name: "a class beyond ASCII", query: "acr_values=%E2%82%AC", wrong: "ACRValues", other: true},
 	{name: "age, class and hint, from a provider", query: "max_age=1&acr_values=mfa&login_hint=kim" + byIssuer,
-		want: request{LoginHint: "kim", Prompt: []string{"login"}}, asked: with(second, "mfa")},
+		want: request{LoginHint: "kim"}, asked: with(second, "mfa"), other: true},
 }
 
 func TestFromQuery(t *testing.T) {
@@ -209,14 +212,18 @@ func FuzzFromQuery(f *testing.F) {
 		f.Add(row.query)
 	}
 	c := logto()
+	c.Logto = false // which has classes
 	f.Fuzz(func(t *testing.T, query string) {
 		q, _ := url.ParseQuery(query)
+		if _, tx, err := logto().FromQuery(q, request{}, "/home"); err == nil && len(tx.Asked.ACR) > 0 {
+			t.Errorf("%q at Logto: got %+v asked; want no classes, since Logto states none", query, tx.Asked)
+		}
 		route := request{Demand: with(minute, "mfa", "hw"), Prompt: []string{"none"}}
 		req, tx, err := c.FromQuery(q, route, "/home")
 		if err != nil {
 			return
 		}
-		if err := req.Check(true); err != nil {
+		if err := req.Check(false); err != nil {
 			t.Errorf("%q: got a request with the mistake %v", query, err)
 		}
 		if !reflect.DeepEqual(req.Demand, route.Demand) {

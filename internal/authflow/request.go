@@ -12,7 +12,8 @@ import (
 type Request struct {
 	LoginHint string // fills in the identifier on the sign-in page
 
-	// Prompt is "none" alone, or any of "login", "consent" and "select_account":
+	// Prompt is "none" alone, or any of "login", "consent" and, except at Logto,
+	// "select_account":
 	// https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 	Prompt []string
 
@@ -21,11 +22,12 @@ type Request struct {
 	UILocales []string // for the provider's pages, the best first (BCP 47)
 	Extra     map[string]string
 
-	// The fields below are for Logto only.
-
 	// FirstScreen is the page that the person sees first: sign_in, register,
-	// reset_password, identifier:sign_in, identifier:register or single_sign_on.
+	// reset_password, identifier:sign_in, identifier:register or single_sign_on. All but
+	// register are for Logto only.
 	FirstScreen string
+
+	// The fields below are for Logto only.
 
 	// Identifiers are what the identifier:* screens may ask for: email, phone,
 	// username.
@@ -50,27 +52,31 @@ type Request struct {
 // Silent reports whether the provider is asked to show nothing.
 func (r *Request) Silent() bool { return slices.Contains(r.Prompt, "none") }
 
-// values returns the parameters of a request that has passed Check. With
-// addConsent it adds consent to the prompt unless that is none: "If this parameter
-// contains none with any other value, an error is returned"
-// (https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest).
-func (r *Request) values(addConsent bool) url.Values {
+// register is the first screen that other providers have too.
+const register = "register"
+
+// elsewhere reports whether the person is to arrive on a page other than the one for
+// signing in.
+func (r *Request) elsewhere() bool {
+	return r.DirectSignIn != "" || r.FirstScreen != "" && r.FirstScreen != "sign_in"
+}
+
+// values returns the parameters of a request that has passed Check, but not its
+// prompt and its demand.
+func (r *Request) values(logto bool) url.Values {
 	v := url.Values{}
 	set := func(name, value string) {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
-	set("first_screen", r.FirstScreen)
+	if logto {
+		set("first_screen", r.FirstScreen)
+	}
 	// Logto ignores "identifiers".
 	set("identifier", strings.Join(r.Identifiers, " "))
 	set("direct_sign_in", r.DirectSignIn)
 	set("login_hint", cmp.Or(r.OneTimeEmail, r.LoginHint))
-	prompt := r.Prompt
-	if addConsent && !r.Silent() && !slices.Contains(prompt, "consent") {
-		prompt = append(slices.Clip(prompt), "consent")
-	}
-	set("prompt", strings.Join(prompt, " "))
 	set("ui_locales", strings.Join(r.UILocales, " "))
 	set("one_time_token", r.OneTimeToken)
 	set("organization_id", r.Organization)

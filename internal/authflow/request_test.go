@@ -15,7 +15,7 @@ func full() request {
 		DirectSignIn: "social:naver",
 		LoginHint:    "kim@example.com",
 		Prompt:       []string{"login"},
-		Demand:       demand{MaxAge: 5 * time.Minute, MaxAgeAsked: true, ACR: []string{"urn:mace:incommon:iap:silver", "2"}},
+		Demand:       demand{MaxAge: 5 * time.Minute, MaxAgeAsked: true},
 		UILocales:    []string{"ko-KR", "en"},
 		OneTimeToken: "tok",
 		OneTimeEmail: "kim@example.com",
@@ -38,6 +38,9 @@ func TestCheck_Accepted(t *testing.T) {
 		{"a connector of one letter", request{DirectSignIn: "social:x"}, true},
 		{"the prompt none", request{Prompt: []string{"none"}}, false},
 		{"several prompts", request{Prompt: []string{"login", "consent", "select_account"}}, false},
+		{"several prompts at Logto", request{Prompt: []string{"login", "consent"}}, true},
+		{"classes", request{Demand: acr("urn:mace:incommon:iap:silver", "2")}, false},
+		{"the page for registering, elsewhere", screen("register"), false},
 		{"a maximal age of zero", request{Demand: demand{MaxAgeAsked: true}}, false},
 		{"a login hint in Korean", request{LoginHint: "김 민수"}, false},
 		{"the longest login hint", request{LoginHint: strings.Repeat("x", 1024)}, false},
@@ -104,24 +107,25 @@ func TestCheck_Mistakes(t *testing.T) {
 		{"an unknown identifier", screen("identifier:sign_in", "e-mail"), `Identifiers: "e-mail" is not one of email, phone`},
 		{"an identifier twice", screen("identifier:sign_in", "email", "phone", "email"), `Identifiers: "email" is given twice`},
 		{"identifiers without a screen", screen("", "email"), "Identifiers: only the first screens identifier:sign_in and"},
-		{"identifiers on a screen that does not ask", screen("reset_password", "email"), "Identifiers: only the first screens"},
-		{"a social target with a space", direct("social:na ver"), "Social: not a connector's target or ID"},
-		{"a social target with a line feed at the end", direct("social:naver\n"), "Social: not a connector's target or ID"},
-		{"an empty social target", direct("social:"), "Social: not a connector's target or ID"},
-		{"a long connector ID", direct("sso:" + strings.Repeat("x", 129)), "EnterpriseSSO: not a connector's target or ID"},
-		{"another method", direct("passkey:x"), "Social: not a connector's target or ID"},
+		{"identifiers on a screen that does not ask", screen("reset_password", "email"), `ask for an identifier; it is "reset_password"`},
+		{"a social target with a space", direct("social:na ver"), `Social: "na ver" is not a connector's target or ID`},
+		{"a social target with a line feed at the end", direct("social:naver\n"), `Social: "naver\n" is not a connector's target or ID`},
+		{"an empty social target", direct("social:"), `Social: "" is not a connector's target or ID`},
+		{"a long connector ID", direct("sso:" + strings.Repeat("x", 129)), `EnterpriseSSO: "` + strings.Repeat("x", 64) + `" is not a connector's target or ID`},
+		{"another method", direct("passkey:x"), `Social: "passkey:x" is not a connector's target or ID`},
 		{"a login hint with a line feed", hint("c4nary\nx"), "LoginHint: contains a control character, or is not UTF-8"},
 		{"a login hint with a C1 control", hint("c4nary\u0085"), "LoginHint: contains a control character, or is not UTF-8"},
 		{"a login hint that is not UTF-8", hint("\xff"), "LoginHint: contains a control character, or is not UTF-8"},
 		{"a long login hint", hint(long), "LoginHint: longer than 1024 bytes"},
-		{"an unknown prompt", prompts("signup"), `Prompt: "signup" is not one of none, login, consent, select_account`},
-		{"none with another prompt", prompts("none", "login"), "Prompt: none cannot be combined with others"},
+		{"an unknown prompt", prompts("signup"), `Prompt: "signup" is not one of none, login, consent, which`},
+		{"a prompt that Logto does not know", prompts("login", "select_account"),
+			`Prompt: "select_account" is not one of none, login, consent, which are all that Logto knows; with login, people can choose another account`},
+		{"a prompt that is really two", prompts("login select_account"), `Prompt: "login select_account" is not one of`},
+		{"none with another prompt", prompts("none", "login"), `Prompt: none cannot be combined with others, here "none login"`},
 		{"a negative maximal age", age(-time.Second), "MaxAge: -1s is negative"},
 		{"half a second", age(500 * time.Millisecond), "MaxAge: 500ms is not a whole number of seconds"},
-		{"a class with a space", classes("a b"), `ACRValues: "a b" is empty, or has spaces`},
-		{"an empty class", classes(""), `ACRValues: "" is empty, or has spaces`},
-		{"too many classes", classes(many...), "ACRValues: more than 32 values"},
-		{"long classes", classes(long[:512], "y"+long[:511]), "ACRValues: longer than 1024 bytes"},
+		{"classes, which Logto never states", classes("mfa", "phr"),
+			`ACRValues: "mfa phr" cannot be met: Logto never states the class of an authentication (acr): ask for its time instead`},
 		{"a locale with an underscore", request{UILocales: []string{"ko_KR"}}, `UILocales: "ko_KR" is not a BCP 47 language tag`},
 		{"a required one-time token that is missing", request{OneTimeAsked: true}, "OneTimeToken: both the token and the"},
 		{"a one-time token without an address", once("c4nary", ""), "OneTimeToken: the token needs the e-mail address"},
@@ -132,7 +136,7 @@ func TestCheck_Mistakes(t *testing.T) {
 		{"a one-time token for another person than the hint",
 			request{LoginHint: "kim", OneTimeToken: "t", OneTimeEmail: "c4nary@example.com"},
 			"LoginHint: differs from the e-mail address of OneTimeToken, which is the login hint"},
-		{"an organization ID with a slash", request{Organization: "org/1"}, "OrganizationBranding: not an organization ID"},
+		{"an organization ID with a slash", request{Organization: "org/1"}, `OrganizationBranding: "org/1" is not an organization ID`},
 		{"an extra parameter without a name", extra(""), `ExtraParam: "" is not a parameter's name`},
 		{"an extra parameter with an ampersand", extra("a&b"), `ExtraParam: "a&b" is not a parameter's name`},
 		{"an extra parameter without a value", request{Extra: map[string]string{"x": ""}}, `ExtraParam: "x" has no value`},
@@ -140,6 +144,27 @@ func TestCheck_Mistakes(t *testing.T) {
 		{"too many extra parameters", extra(many...), "ExtraParam: more than 32 parameters"},
 	} {
 		check(t, row.name, row.req, true, row.want)
+	}
+}
+
+func TestCheck_MistakesElsewhere(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 512)
+	many := strings.Fields(strings.Repeat("x ", 33))
+	classes := func(s ...string) request { return request{Demand: acr(s...)} }
+	for _, row := range []struct {
+		name string
+		req  request
+		want string
+	}{
+		{"a class with a space", classes("a b"), `ACRValues: "a b" is empty, or has spaces`},
+		{"an empty class", classes(""), `ACRValues: "" is empty, or has spaces`},
+		{"too many classes", classes(many...), "ACRValues: more than 32 values"},
+		{"long classes", classes(long, "y"+long), "ACRValues: longer than 1024 bytes"},
+		{"an unknown prompt", request{Prompt: []string{"create"}}, `Prompt: "create" is not one of none, login, consent, select_account`},
+		{"an unknown screen", screen("signup"), `FirstScreen: unknown screen "signup"; there are`},
+	} {
+		check(t, row.name, row.req, false, row.want)
 	}
 }
 
@@ -157,7 +182,7 @@ func TestCheck_ReservedParameters(t *testing.T) {
 		"is not supported: use MaxAge, ACRValues or Config.Scopes": "claims",
 		"use Prompt instead":                                       "prompt",
 		"use MaxAge instead":                                       "max_age",
-		"use ACRValues instead":                                    "acr_values",
+		"has no effect: Logto never states the class":              "acr_values ACR_values",
 		"use UILocales instead":                                    "ui_locales",
 		"use LoginHint instead":                                    "login_hint",
 		"use FirstScreen instead":                                  "first_screen interaction_mode",
@@ -170,6 +195,7 @@ func TestCheck_ReservedParameters(t *testing.T) {
 			check(t, name, extra(name), true, want)
 		}
 	}
+	check(t, "acr_values elsewhere", extra("acr_values"), false, "use ACRValues instead")
 }
 
 func TestCheck_LogtoOptionsElsewhere(t *testing.T) {
@@ -178,7 +204,6 @@ func TestCheck_LogtoOptionsElsewhere(t *testing.T) {
 		option string
 		req    request
 	}{
-		{"FirstScreen", request{FirstScreen: "identifier:sign_in"}},
 		{"Identifiers", request{FirstScreen: "identifier:sign_in", Identifiers: []string{"email"}}},
 		{"Social", request{DirectSignIn: "social:naver"}},
 		{"EnterpriseSSO", request{DirectSignIn: "sso:x"}},
@@ -191,6 +216,10 @@ func TestCheck_LogtoOptionsElsewhere(t *testing.T) {
 		if err := row.req.Check(false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: got %v; want %s", row.req, err, want)
 		}
+	}
+	for s := range strings.FieldsSeq("sign_in reset_password identifier:sign_in identifier:register single_sign_on") {
+		want := "FirstScreen: " + strconv.Quote(s) + " is for Logto only (Config.LogtoEndpoint instead of Config.Issuer); other providers have register"
+		check(t, s, screen(s), false, want)
 	}
 }
 

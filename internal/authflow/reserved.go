@@ -38,6 +38,9 @@ func reserved(name string, logto bool) string {
 	}
 	option := options[name]
 	if logto {
+		if name == "acr_values" {
+			return "has no effect: " + noClasses
+		}
 		option = cmp.Or(option, optionsAtLogto[name])
 	}
 	if option == "" {

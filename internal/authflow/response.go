@@ -14,18 +14,27 @@ import (
 // transaction of its state.
 type Response struct {
 	State string
+	Hint  string // behind the state; see Transactions.Hint
 	Code  string
 	// Error is an error code of
 	// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1. The error_description
 	// is never shown, so it is not kept.
 	Error  string
 	Issuer string // iss, if it was sent
+	// Expired says that the provider has forgotten the sign-in, which took too long for
+	// it. Keycloak says so with temporarily_unavailable and an error_description.
+	Expired bool
 }
+
+// ErrBare means that a response has neither state, code nor error. Logto goes to the
+// bare redirect URI if a person cancels the consent to a third-party application.
+var ErrBare = errors.New("signin: the provider has sent the browser back without a response, as Logto does if a person cancels the consent")
 
 const (
 	maxQuery      = 16 << 10
+	maxResponse   = 64 << 10 // a code may be percent-encoded
 	maxParameters = 64
-	maxCode       = 4096 // some providers put a token of 2 KB into the code
+	maxCode       = 16 << 10 // some providers, Azure AD B2C for one, put tokens into the code
 	maxOther      = 512
 )
 
@@ -33,43 +42,77 @@ const (
 // or has more than 64 parameters. net/http lets a megabyte through, and net/url
 // makes ten thousand values of it.
 func CheckQuery(raw string) error {
-	if len(raw) > maxQuery || strings.Count(raw, "&") >= maxParameters {
+	if !small(raw, maxQuery) {
 		return errors.New("signin: the query or form is longer than 16 KB, or has more than 64 parameters")
 	}
 	return nil
 }
 
+func small(raw string, most int) bool {
+	return len(raw) <= most && strings.Count(raw, "&") < maxParameters
+}
+
 // ParseResponse parses the raw query of a request. Its errors repeat nothing of it.
+// Parameters that do not belong to a response are ignored, whatever they look like.
 func ParseResponse(rawQuery string) (*Response, error) {
-	if CheckQuery(rawQuery) != nil {
-		return nil, errors.New("signin: authorization response is too long")
+	if !small(rawQuery, maxResponse) {
+		return nil, errors.New("signin: authorization response is longer than 64 KB, or has more than 64 parameters")
 	}
-	// It is tempting to call URL.Query, which ignores malformed parts of a query.
-	q, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return nil, errors.New("signin: authorization response is not a query")
-	}
-	r := &Response{}
-	for _, p := range []struct {
-		name string
-		max  int
-		to   *string
-	}{
-		{"state", maxOther, &r.State}, {"code", maxCode, &r.Code},
-		{"error", maxOther, &r.Error}, {"iss", maxOther, &r.Issuer},
-	} {
+	r, seen := &Response{}, map[string]bool{}
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		key, raw, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(key)
+		if err != nil {
+			continue
+		}
+		if name == "error_description" {
+			r.Expired = r.Expired || raw == "authentication_expired"
+			continue
+		}
+		to, most := r.parameter(name)
+		if to == nil {
+			continue
+		}
 		// "Request and response parameters MUST NOT be included more than once":
 		// https://www.rfc-editor.org/rfc/rfc6749#section-3.1
 		// Two readers could use different values.
-		if len(q[p.name]) > 1 {
-			return nil, fmt.Errorf("signin: authorization response has %s more than once", p.name)
+		if seen[name] {
+			return nil, fmt.Errorf("signin: authorization response has %s more than once", name)
 		}
-		*p.to = q.Get(p.name)
-		if len(*p.to) > p.max || strings.ContainsFunc(*p.to, unprintable) {
-			return nil, fmt.Errorf("signin: authorization response has a malformed %s", p.name)
+		seen[name] = true
+		// Some readers take a semicolon for an ampersand, as net/url did once.
+		*to, err = url.QueryUnescape(raw)
+		if err != nil || strings.Contains(pair, ";") || len(*to) > most || strings.ContainsFunc(*to, unprintable) {
+			return nil, fmt.Errorf("signin: authorization response has a malformed %s", name)
 		}
 	}
+	return r.complete()
+}
+
+// parameter returns where a parameter is kept, and how long it may be, or nil.
+func (r *Response) parameter(name string) (to *string, most int) {
+	switch name {
+	case "state":
+		return &r.State, 2 * maxOther // with a hint
+	case "code":
+		return &r.Code, maxCode
+	case "error":
+		return &r.Error, maxOther
+	case "iss":
+		return &r.Issuer, maxOther
+	}
+	return nil, 0
+}
+
+// complete returns r if it has what a response needs.
+func (r *Response) complete() (*Response, error) {
+	r.State, r.Hint, _ = strings.Cut(r.State, hintMark)
+	r.Expired = r.Expired && r.Error == "temporarily_unavailable"
 	switch {
+	case r.State == "" && r.Code == "" && r.Error == "":
+		return nil, ErrBare
+	case len(r.State) > maxOther:
+		return nil, errors.New("signin: authorization response has a malformed state")
 	case r.State == "":
 		return nil, errors.New("signin: authorization response has no state")
 	case r.Code == "" && r.Error == "":
@@ -96,39 +139,4 @@ func (r *Response) CheckIssuer(issuer string, announced bool) error {
 		return errors.New("signin: authorization response is from another issuer")
 	}
 	return nil
-}
-
-// Outcome is what an error response means to an application.
-type Outcome int
-
-const (
-	Declined     Outcome = iota // the person or the provider said no
-	PersonNeeded                // the provider has to ask the person, and prompt=none forbids it
-	Trouble                     // the provider has a problem that may pass
-	Misfit                      // the provider does not accept such a request from this client
-)
-
-// Outcome classifies the error code. The codes are those of
-// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1,
-// https://openid.net/specs/openid-connect-core-1_0.html#AuthError and
-// https://www.rfc-editor.org/rfc/rfc8707#section-2. Any other is Declined.
-func (r *Response) Outcome() Outcome {
-	switch r.Error {
-	case "login_required", "interaction_required", "consent_required", "account_selection_required":
-		return PersonNeeded
-	case "server_error", "temporarily_unavailable":
-		return Trouble
-	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_target":
-		return Misfit
-	}
-	return Declined
-}
-
-// Cause describes an error response for a log. Anyone can send a browser here with
-// any error code, so the code is repeated only if it looks like a registered one.
-func (r *Response) Cause() error {
-	if len(r.Error) > 40 || strings.Trim(r.Error, "abcdefghijklmnopqrstuvwxyz_") != "" {
-		return errors.New("signin: the provider answered with an unknown error")
-	}
-	return fmt.Errorf("signin: the provider answered with %s", r.Error)
 }

@@ -3,13 +3,15 @@ package authflow
 import (
 	"crypto/rand"
 	"encoding/json"
+	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 )
 
-// Lifetime is how long a person has to sign in at the provider.
-const Lifetime = 10 * time.Minute
+// Lifetime is how long a person has to sign in at the provider. Logto waits an hour.
+const Lifetime = time.Hour
 
 // Transaction is one sign-in under way in one browser, from the authorization
 // request until the callback.
@@ -18,15 +20,18 @@ type Transaction struct {
 
 	ReturnTo string `json:",omitzero"` // a path; empty for the default
 	Foreign  bool   `json:",omitzero"` // another site sent the person here
-	// Start is the address of the route or page that began the sign-in. If the sign-in
-	// fails, its page links to it, since another route may demand less.
+	// Start is the address of the route or page that began the sign-in; see Again. If it
+	// is a route, Route is true, and the address has no return_to.
 	Start string `json:",omitzero"`
+	Route bool   `json:",omitzero"`
 	// Asked is what the query asks of the authentication besides what the route
 	// demands, as a guard's redirect does.
 	Asked Demand `json:",omitzero"`
 	// Subject is the sub that the ID token must have, for a step-up of a person who
 	// is signed in; empty if it may have any.
 	Subject string `json:",omitzero"`
+	// Hint follows the state in the request, if it is not empty; see Transactions.Hint.
+	Hint string `json:"-"`
 	// Client.Start sets the others.
 
 	State    string `json:"-"` // it is in the cookie's name
@@ -35,6 +40,40 @@ type Transaction struct {
 	Began    time.Time
 	Silent   bool `json:",omitzero"` // the provider was asked to show nothing
 	Demand        // what the route or page demands of the authentication
+
+	// Transactions sets these: the provider has let the sign-in expire, and it is begun
+	// once more; or this is such a second sign-in.
+	Expired, Repeated bool `json:",omitzero"`
+}
+
+// Again returns the address that begins the sign-in once more: the same route or page,
+// since another route may demand less, with the same place to return to.
+func (tx *Transaction) Again() string {
+	if !tx.Route || tx.ReturnTo == "" {
+		return tx.Start
+	}
+	joint := "?"
+	if strings.Contains(tx.Start, "?") {
+		joint = "&"
+	}
+	return tx.Start + joint + "return_to=" + url.QueryEscape(tx.ReturnTo)
+}
+
+// WithoutReturnTo returns the address of a route without the parameters of its query that
+// say where to return to, for Start.
+func WithoutReturnTo(address string) string {
+	path, query, _ := strings.Cut(address, "?")
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); pair != "" && (err != nil || name != "return_to" && name != "target_link_uri") {
+			kept = append(kept, pair)
+		}
+	}
+	if len(kept) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(kept, "&")
 }
 
 func (tx *Transaction) begin(req *Request, now time.Time) {

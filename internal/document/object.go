@@ -40,10 +40,10 @@ const (
 type Object map[string]json.RawMessage
 
 // Parse reads a JSON object with nothing after it. Member names must be unique
-// (https://www.rfc-editor.org/rfc/rfc7519#section-4) even if case is ignored.
-// encoding/json takes "Sub" for "sub", so of such a pair this package would
-// check one and an application might read the other. For the same reason no
-// name may differ from one in exact by case alone.
+// (https://www.rfc-editor.org/rfc/rfc7519#section-4). encoding/json takes "Sub" for
+// "sub", so of such a pair this package would check one and an application might read
+// the other. So no name may differ from one in exact by case alone. Without exact,
+// no two names may.
 func Parse(data []byte, exact ...string) (Object, error) {
 	if !utf8.Valid(data) || depth(data) > maxDepth {
 		return nil, errNoObject
@@ -58,18 +58,16 @@ func Parse(data []byte, exact ...string) (Object, error) {
 	odd := make(map[string]bool) // folded names that differ from the written ones
 	for name := range o {
 		folded := Fold(name)
-		if folded == name {
+		if folded == name || len(exact) > 0 && !slices.Contains(exact, folded) {
 			continue
 		}
 		if _, taken := o[folded]; taken || odd[folded] {
 			return nil, errTwice
 		}
-		odd[folded] = true
-	}
-	for _, name := range exact {
-		if odd[name] {
+		if len(exact) > 0 {
 			return nil, errSpelling
 		}
+		odd[folded] = true
 	}
 	return o, nil
 }

@@ -120,6 +120,40 @@ func redirectHere(f *Facts, w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, f.URL+r.URL.Path+"?redirected=1", http.StatusTemporaryRedirect)
 }
 
+// redirectedOnce answers a first request with a redirect to the same address, where
+// the right answer is.
+func redirectedOnce(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if r.URL.Query().Has("redirected") {
+		return w
+	}
+	return elsewhere{w, r.URL.Path + "?redirected=1"}
+}
+
+// elsewhere is a redirect in place of every answer.
+type elsewhere struct {
+	http.ResponseWriter
+	location string
+}
+
+func (w elsewhere) WriteHeader(int) {
+	w.Header().Set("Location", w.location)
+	w.ResponseWriter.WriteHeader(http.StatusFound)
+}
+
+func (elsewhere) Write(body []byte) (int, error) { return len(body), nil }
+
+// marked puts a byte order mark before every body, which is written at once.
+type marked struct{ http.ResponseWriter }
+
+func (w marked) Write(body []byte) (int, error) {
+	_, err := io.WriteString(w.ResponseWriter, "\ufeff"+string(body))
+	return len(body), err
+}
+
+func withMark(w http.ResponseWriter, _ *http.Request) http.ResponseWriter { return marked{w} }
+
+func withPageType(w http.ResponseWriter, _ *http.Request) http.ResponseWriter { return asPage{w} }
+
 // asPage gives every body the type of a page.
 type asPage struct{ http.ResponseWriter }
 

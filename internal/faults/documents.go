@@ -10,13 +10,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-func denied(description string) func(url.Values) {
+func failed(code, description string) func(url.Values) {
 	return func(q url.Values) {
 		q.Del("code")
-		q.Set("error", "access_denied")
+		q.Set("error", code)
 		q.Set("error_description", description)
 	}
 }
+
+func denied(description string) func(url.Values) { return failed("access_denied", description) }
 
 func with(name string, value any) func(map[string]any) {
 	return func(m map[string]any) { m[name] = value }
@@ -28,6 +30,25 @@ func without(name string) func(map[string]any) {
 
 func unlisted(name string) func(*Facts, map[string]any) {
 	return func(_ *Facts, doc map[string]any) { delete(doc, name) }
+}
+
+func listed(name string, value any) func(*Facts, map[string]any) {
+	return func(_ *Facts, doc map[string]any) { doc[name] = value }
+}
+
+// member gives one member of each published key another value.
+func member(name string, value any) func(map[string]any) {
+	return func(key map[string]any) { key[name] = value }
+}
+
+// padNumbers writes the numbers of each published key with base64's padding.
+// https://www.rfc-editor.org/rfc/rfc7518#section-2
+func padNumbers(key map[string]any) {
+	for _, name := range []string{"n", "e", "x", "y"} {
+		if number, ok := key[name].(string); ok {
+			key[name] = number + strings.Repeat("=", (4-len(number)%4)%4)
+		}
+	}
 }
 
 func weakAlgorithms(f *Facts, doc map[string]any) {
@@ -70,6 +91,21 @@ func manyKeys(_ *Facts, set *jose.JSONWebKeySet) {
 
 func publishOther(f *Facts, set *jose.JSONWebKeySet) {
 	set.Keys = append(set.Keys, f.Other().Public())
+}
+
+const unknownID = "of an unknown type"
+
+func publishUnknown(f *Facts, set *jose.JSONWebKeySet) {
+	key := f.Spare().Public()
+	key.KeyID = unknownID
+	set.Keys = append(set.Keys, key)
+}
+
+// unknownType changes the type of the key that publishUnknown adds.
+func unknownType(key map[string]any) {
+	if key["kid"] == unknownID {
+		key["kty"] = "unknown"
+	}
 }
 
 func publishForEncryption(f *Facts, set *jose.JSONWebKeySet) {

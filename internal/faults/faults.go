@@ -24,21 +24,30 @@ type Effect struct {
 	At      string
 	Refusal *Refusal                                         // in place of the right answer
 	Answer  func(*Facts, http.ResponseWriter, *http.Request) // in place of the right answer
-	Wrap    func(http.ResponseWriter) http.ResponseWriter    // changes the right answer as it is written
+	// Wrap changes the right answer as it is written.
+	Wrap func(http.ResponseWriter, *http.Request) http.ResponseWriter
 
 	IgnoreMaxAge    bool // at the authorization endpoint
 	IgnorePKCE      bool // when a code is exchanged
+	BasicNotDecoded bool // in the Authorization header of a client
+	RepeatIDToken   bool // a refresh returns the ID token from before
 	UserInfoIDToken bool // an ID token in place of the userinfo response
 
+	// The sizes of what is issued, in bytes; 0 is as usual.
+	CodeSize, AccessSize, RefreshSize int
+
 	Response    func(url.Values)                  // the authorization response
+	Appended    string                            // what follows the authorization response's query, as it is
 	Tokens      func(body map[string]any)         // the token response
 	UserInfo    func(claims map[string]any)       // the userinfo response
 	SignOut     func(url.Values)                  // the redirect from the end session endpoint
 	Metadata    func(*Facts, map[string]any)      // the metadata document
 	Keys        func(*Facts, *jose.JSONWebKeySet) // the published keys
+	KeyMembers  func(key map[string]any)          // each published key as JSON
 	IDToken     func(*Facts, *Token)
 	AccessToken func(*Facts, *Token) // a JWT, not the opaque one
 	LogoutToken func(*Facts, *Token)
+	InfoToken   func(*Facts, *Token) // the userinfo response as a JWT
 }
 
 // The endpoints of [Effect.At].

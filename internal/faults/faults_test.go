@@ -94,7 +94,7 @@ var effects = map[string]string{
 	faults.AccessTokenNotYetValid:      `nbf:` + in(10*time.Minute),
 	faults.AccessTokenSignatureInvalid: brokenSignature,
 	faults.TokenSecretExpired:          "token: 400 invalid_request: client secret has expired",
-	faults.UserInfoContentType:         "userinfo: text/html; charset=utf-8: the right body",
+	faults.UserInfoContentType:         `userinfo: text/html; charset=utf-8: "the right body"`,
 	faults.DiscoveryIssuerSlash:        `issuer:"` + issuer + `/"`,
 	faults.KeysReversed:                "2 keys: before current",
 	faults.Keys10000:                   "10002 keys: 9999(, ) current before",
@@ -103,6 +103,25 @@ var effects = map[string]string{
 	faults.LogoutTokenOtherAlgorithm:   `header.alg:"ES256" header.kid:"other"; 3 keys: current before other(ES256, sig)`,
 	faults.LogoutTokenSignature:        brokenSignature,
 	faults.LogoutTokenIssuedAtOld:      `-exp iat:` + in(-10*time.Minute),
+	faults.ResponseExpired:             `-code error:["temporarily_unavailable"] error_description:["authentication_expired"]`,
+	faults.ResponseBare:                `-code -iss -state`,
+	faults.ResponseCodeLong:            "sizes 8192 0 0",
+	faults.TokensKeycloak:              "sizes 0 1300 700",
+	faults.TokensEntra:                 "sizes 0 1900 1300",
+	faults.TokensScopeList:             `scope:["openid","email"]`,
+	faults.IDTokenIssuedAtSoon:         `iat:` + in(2*time.Minute),
+	faults.IDTokenProfileMissing:       `-email -name`,
+	faults.IDTokenProtocolOnly:         `-acr -client_id -email -events -jti -name`,
+	faults.IDTokenAuthenticatedAnew:    `acr:"phr" auth_time:` + in(0) + ` sid:"another-sid"`,
+	faults.IDTokenSpellings:            `Groups:["b"] groups:["a"]`,
+	faults.IDTokenRolesMixed:           `roles:["admin",5]`,
+	faults.AccessTokenAudienceExtra:    `aud:["right","the-client"]`,
+	faults.LogoutTokenAudienceExtra:    `aud:["the-client","other-client"]`,
+	faults.DiscoveryMark:               `discovery: application/json: "\ufeffthe right body"`,
+	faults.DiscoveryRedirect:           `discovery: application/json/path?redirected=1: ""`,
+	faults.KeysPadded:                  `a: n:"AAAAAA=="; of an unknown type: n:"AAAAAA=="`,
+	faults.KeysIDNumber:                `header.kid:"42"; a: kid:42; of an unknown type: kid:42`,
+	faults.KeysUnknown:                 `3 keys: current before of an unknown type; a: ; of an unknown type: kty:"unknown"`,
 }
 
 // Each fault that does not answer in place of the provider changes something, and in a
@@ -136,7 +155,7 @@ var random = regexp.MustCompile(`[A-Z2-7]{26}`)
 func effectOf(t *testing.T, e *faults.Effect) string {
 	t.Helper()
 	tokens := map[string]any{
-		"access_token": "a", "refresh_token": "r", "id_token": "i", "token_type": "Bearer", "expires_in": 3600,
+		"access_token": "a", "refresh_token": "r", "id_token": "i", "token_type": "Bearer", "expires_in": 3600, "scope": "openid email",
 	}
 	metadata := map[string]any{
 		"issuer":                                         issuer,
@@ -152,15 +171,28 @@ func effectOf(t *testing.T, e *faults.Effect) string {
 		out = append(out, fmt.Sprintf("%s: %d %s: %s", e.At, e.Refusal.Status, e.Refusal.Code, e.Refusal.Description))
 	case e.Wrap != nil:
 		recorded := httptest.NewRecorder()
-		w := e.Wrap(recorded)
+		w := e.Wrap(recorded, httptest.NewRequest(http.MethodGet, "/path", nil))
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusOK)
 		fmt.Fprint(w, "the right body")
-		out = append(out, fmt.Sprintf("%s: %s: %s", e.At, recorded.Header().Get("Content-Type"), recorded.Body))
+		out = append(out, fmt.Sprintf("%s: %s%s: %q", e.At, recorded.Header().Get("Content-Type"), recorded.Header().Get("Location"), recorded.Body))
+		recorded = httptest.NewRecorder()
+		w = e.Wrap(recorded, httptest.NewRequest(http.MethodGet, "/path?redirected=1", nil))
+		if fmt.Fprint(w, "right"); !strings.HasSuffix(recorded.Body.String(), "right") {
+			t.Errorf("%s, after a redirect: got %q; want the right body", e.At, recorded.Body)
+		}
 	case e.IgnoreMaxAge:
 		out = append(out, "max_age is ignored")
 	case e.IgnorePKCE:
 		out = append(out, "PKCE is ignored")
+	case e.BasicNotDecoded:
+		out = append(out, "credentials are not decoded")
+	case e.RepeatIDToken:
+		out = append(out, "the ID token from before")
+	case e.Appended != "":
+		out = append(out, e.Appended)
+	case e.CodeSize+e.AccessSize+e.RefreshSize > 0:
+		out = append(out, fmt.Sprint("sizes ", e.CodeSize, e.AccessSize, e.RefreshSize))
 	case e.UserInfoIDToken:
 		out = append(out, "userinfo is an ID token")
 	case e.Response != nil:
@@ -174,13 +206,18 @@ func effectOf(t *testing.T, e *faults.Effect) string {
 	case e.Metadata != nil:
 		out = append(out, changed(metadata, func(doc map[string]any) { e.Metadata(facts(), doc) }))
 	}
-	for _, apply := range []func(*faults.Facts, *faults.Token){e.IDToken, e.AccessToken, e.LogoutToken} {
+	for _, apply := range []func(*faults.Facts, *faults.Token){e.IDToken, e.AccessToken, e.LogoutToken, e.InfoToken} {
 		if apply != nil {
 			out = append(out, changedToken(t, apply))
 		}
 	}
 	if e.Keys != nil {
 		out = append(out, publishedKeys(t, e.Keys))
+	}
+	if e.KeyMembers != nil {
+		for _, kid := range []string{"a", "of an unknown type"} {
+			out = append(out, kid+": "+changed(map[string]any{"kty": "RSA", "kid": kid, "n": "AAAAAA", "e": "AQAB"}, e.KeyMembers))
+		}
 	}
 	return random.ReplaceAllString(strings.Join(out, "; "), "RANDOM")
 }
@@ -220,8 +257,8 @@ func newToken() *faults.Token {
 		Header: map[string]any{"typ": "right"},
 		Claims: map[string]any{
 			"iss": issuer, "aud": "right", "sub": "bob", "sid": "a-sid", "nonce": "the-nonce", "jti": "an-id",
-			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(), "acr": "gold", "client_id": client,
-			"events": map[string]any{event: map[string]any{}},
+			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Add(-time.Minute).Unix(), "acr": "gold", "client_id": client,
+			"events": map[string]any{event: map[string]any{}}, "name": "Bob", "email": "bob@example.test",
 		},
 		Public: current.Private.Public(),
 		AtHash: "right-at-hash", CHash: "right-c-hash",
@@ -248,7 +285,7 @@ func changedToken(t *testing.T, apply func(*faults.Facts, *faults.Token)) string
 		clear(m)
 		maps.Copy(m, all())
 	})
-	key := map[any]faults.Key{"current": current, nil: current, "spare": spare, "other": other}[token.Header["kid"]]
+	key := map[any]faults.Key{"current": current, "42": current, nil: current, "spare": spare, "other": other}[token.Header["kid"]]
 	if strings.HasPrefix(token.Algorithm, "ES") && token.Key != key.Private {
 		t.Errorf("got another key than the one named %v", token.Header["kid"])
 	}

@@ -17,6 +17,9 @@ const (
 	// IgnorePKCE: a code is exchanged with any code_verifier. The code of another
 	// browser can be injected; only the nonce reveals it (2.3).
 	IgnorePKCE = "ignore-pkce"
+	// BasicNotDecoded: the client's credentials in the Authorization header are
+	// compared as they are, without form decoding, as at Glewlwyd (F7.4).
+	BasicNotDecoded = "basic-not-decoded"
 )
 
 // Faults of the authorization response, errors included.
@@ -36,6 +39,10 @@ const (
 	ResponseErrorMarkup   = "response-error-markup"   // access_denied, its description with markup and CR LF (2.7)
 	ResponseDeclined      = "response-declined"       // access_denied in place of a code
 	ResponseServerError   = "response-server-error"   // server_error in place of a code
+	ResponseExtras        = "response-extras"         // session_state, client_info, x=a;b and y=100% besides: no harm (F4.5)
+	ResponseCodeLong      = "response-code-long"      // a code of 8 KB, as at Azure AD B2C: no harm (F4.6)
+	ResponseExpired       = "response-expired"        // temporarily_unavailable, authentication_expired, as at Keycloak (F9.2)
+	ResponseBare          = "response-bare"           // no parameters, as when consent is cancelled at Logto (F12.8)
 )
 
 // Faults of ID tokens.
@@ -88,6 +95,24 @@ const (
 	IDTokenHeaderCrit       = "id-token-header-crit"        // an unknown critical header (3.1)
 	IDTokenEncrypted        = "id-token-encrypted"          // encrypted (3.1)
 	IDTokenKeyForEncryption = "id-token-key-for-encryption" // signed with a published key whose use is "enc" (3.1)
+
+	IDTokenIssuedAtSoon      = "id-token-issued-at-soon"      // iat two minutes ahead (F2.1)
+	IDTokenRepeated          = "id-token-repeated"            // at a refresh, the same ID token once more (F2.1)
+	IDTokenNonceEmpty        = "id-token-nonce-empty"         // nonce is "" (F2.2)
+	IDTokenProfileMissing    = "id-token-profile-missing"     // no name and no e-mail address (F2.4)
+	IDTokenProtocolOnly      = "id-token-protocol-only"       // no claims about the person (F2.4)
+	IDTokenAuthenticatedAnew = "id-token-authenticated-anew"  // auth_time is now, another acr, another sid (F2.7)
+	IDTokenACRNumber         = "id-token-acr-number"          // acr is 1 (F2.2, F4.1)
+	IDTokenAuthTimeText      = "id-token-auth-time-text"      // auth_time is a date in words (F2.2, F4.1)
+	IDTokenSIDNumber         = "id-token-sid-number"          // sid is 42 (F4.1)
+	IDTokenNotBeforeText     = "id-token-not-before-text"     // nbf is "0" (F4.1)
+	IDTokenAtHashEmpty       = "id-token-at-hash-empty"       // at_hash is "" (F4.1)
+	IDTokenSpellings         = "id-token-spellings"           // groups and Groups (F4.2)
+	IDTokenRolesText         = "id-token-roles-text"          // roles is "admin" (F5.1)
+	IDTokenRolesObject       = "id-token-roles-object"        // roles is an object: none (F5.1)
+	IDTokenRolesMixed        = "id-token-roles-mixed"         // roles is ["admin", 5] (F5.1)
+	IDTokenOrganizationsText = "id-token-organizations-text"  // organizations is "org_one" (F5.1)
+	IDTokenEmailVerifiedText = "id-token-email-verified-text" // email_verified is "true" (F5.2)
 )
 
 // Faults of JWT access tokens.
@@ -106,6 +131,7 @@ const (
 	AccessTokenSubjectMissing   = "access-token-subject-missing"    // no sub (RFC 9068, section 2.2)
 	AccessTokenClientIDMissing  = "access-token-client-id-missing"  // no client_id (RFC 9068, section 2.2)
 	AccessTokenHeaderCrit       = "access-token-header-crit"        // an unknown critical header (3.1)
+	AccessTokenAudienceExtra    = "access-token-audience-extra"     // aud names the client besides the API: no harm (F6.3)
 )
 
 // Faults of token responses that are otherwise right.
@@ -118,6 +144,11 @@ const (
 	TokensExpiresInZero   = "tokens-expires-in-zero"   // expires_in 0 (3.5)
 	TokensExpiresInAbsent = "tokens-expires-in-absent" // no expires_in (3.5)
 	TokensExpiresInAbsurd = "tokens-expires-in-absurd" // expires_in of 300 million years (3.5)
+	TokensScopeList       = "tokens-scope-list"        // scope as a list: no harm (F5.3)
+	TokensTypeDPoP        = "tokens-type-dpop"         // token_type "DPoP" (F2.8)
+	TokensAccessEmpty     = "tokens-access-empty"      // access_token "" (F2.8)
+	TokensKeycloak        = "tokens-keycloak"          // tokens of 1.3 and 0.7 KB, as at Keycloak: no harm (F1.1)
+	TokensEntra           = "tokens-entra"             // tokens of 1.9 and 1.3 KB, as at Entra: no harm (F1.2)
 )
 
 // Faults of the token endpoint, at the callback and at a refresh.
@@ -129,17 +160,30 @@ const (
 	TokenInvalidTarget  = "token-invalid-target"  // 400 invalid_target (4.5)
 	TokenInvalidScope   = "token-invalid-scope"   // 400 invalid_scope (4.5)
 	TokenForbidden      = "token-forbidden"       // 403 access_denied (4.5)
-	TokenEmpty400       = "token-empty-400"       // 400 without a body (4.5: with Issuer the session ends)
-	Token429            = "token-429"             // 429 (4.5)
-	Token500            = "token-500"             // 500 (4.5)
-	TokenHTML           = "token-html"            // 200 and a page (4.5)
-	TokenGarbage        = "token-garbage"         // 200 and no JSON (4.5)
-	TokenHang           = "token-hang"            // no answer (4.5, 9.2)
-	TokenTrickle        = "token-trickle"         // a byte a second (9.2)
-	TokenEndless        = "token-endless"         // a body without an end (9.2)
-	TokenGzipBomb       = "token-gzip-bomb"       // a small body that unpacks to a gigabyte (9.2)
-	TokenReset          = "token-reset"           // the connection is reset (4.5)
-	TokenRedirect       = "token-redirect"        // 307 to the same endpoint (9.3)
+	TokenUnauthorized   = "token-unauthorized"    // 401 unauthorized (F3.2)
+	TokenAccessDenied   = "token-access-denied"   // 400 access_denied (F3.2)
+	TokenInactive       = "token-inactive"        // 400 token_inactive (F3.2)
+	TokenInvalidToken   = "token-invalid-token"   // 400 invalid_token (F3.2)
+
+	// 400, each with the code that its name says (F3.1).
+	TokenInteractionRequired      = "token-interaction-required"
+	TokenLoginRequired            = "token-login-required"
+	TokenConsentRequired          = "token-consent-required"
+	TokenAccountSelectionRequired = "token-account-selection-required"
+	TokenMFARequired              = "token-mfa-required"
+	TokenUnauthorizedClient       = "token-unauthorized-client" // about the client, not the person (F3.3)
+
+	TokenEmpty400 = "token-empty-400" // 400 without a body (4.5: with Issuer the session ends)
+	Token429      = "token-429"       // 429 (4.5)
+	Token500      = "token-500"       // 500 (4.5)
+	TokenHTML     = "token-html"      // 200 and a page (4.5)
+	TokenGarbage  = "token-garbage"   // 200 and no JSON (4.5)
+	TokenHang     = "token-hang"      // no answer (4.5, 9.2)
+	TokenTrickle  = "token-trickle"   // a byte a second (9.2)
+	TokenEndless  = "token-endless"   // a body without an end (9.2)
+	TokenGzipBomb = "token-gzip-bomb" // a small body that unpacks to a gigabyte (9.2)
+	TokenReset    = "token-reset"     // the connection is reset (4.5)
+	TokenRedirect = "token-redirect"  // 307 to the same endpoint (9.3)
 )
 
 // Faults of userinfo.
@@ -148,6 +192,10 @@ const (
 	UserInfoSubjectMissing = "userinfo-subject-missing" // no sub (3.6)
 	UserInfoContentType    = "userinfo-content-type"    // the right body as text/html (3.6)
 	UserInfoIDToken        = "userinfo-id-token"        // an ID token in its place (3.6)
+	UserInfoSigned         = "userinfo-signed"          // as a signed JWT: no harm (F7.9)
+	UserInfoSignedForeign  = "userinfo-signed-foreign"  // as a JWT signed with a key that is not published (F7.9)
+	UserInfoSignedAudience = "userinfo-signed-audience" // as a signed JWT for another client (F7.9)
+	UserInfoSpellings      = "userinfo-spellings"       // groups and Groups (F4.2)
 	UserInfo401            = "userinfo-401"             // 401 (3.6)
 	UserInfo500            = "userinfo-500"             // 500
 	UserInfoRedirect       = "userinfo-redirect"        // 307 to the same endpoint (9.3)
@@ -169,6 +217,14 @@ const (
 	DiscoveryNoRevocation     = "discovery-no-revocation"      // no revocation_endpoint
 	DiscoveryNoUserInfo       = "discovery-no-userinfo"        // no userinfo_endpoint
 	DiscoveryAlgNone          = "discovery-alg-none"           // none and HS256 among the algorithms (3.1)
+	DiscoveryClaimsText       = "discovery-claims-text"        // claims_supported is "sub" (F4.3)
+	DiscoveryScopesNull       = "discovery-scopes-null"        // scopes_supported is null (F4.3)
+	DiscoveryEndpointOdd      = "discovery-endpoint-odd"       // an unknown endpoint is 42 (F4.3)
+	DiscoveryEndRelative      = "discovery-end-relative"       // end_session_endpoint is a path (F4.3)
+	DiscoveryEndHTTP          = "discovery-end-http"           // end_session_endpoint is http, away from loopback (F4.3)
+	DiscoveryMark             = "discovery-mark"               // a byte order mark before the JSON (F4.4)
+	DiscoveryRedirect         = "discovery-redirect"           // a redirect within the origin, once (F7.1)
+	DiscoveryAuthBoth         = "discovery-auth-both"          // both ways to authenticate a client, whatever it is registered for (F7.3)
 	DiscoveryHang             = "discovery-hang"               // no answer (9.2)
 	DiscoveryTrickle          = "discovery-trickle"            // a byte a second (9.2)
 	DiscoveryEndless          = "discovery-endless"            // a body without an end (9.2)
@@ -182,6 +238,14 @@ const (
 	KeysGarbage  = "keys-garbage"   // 200 and no JSON
 	KeysReversed = "keys-reversed"  // the current key last, not first: no harm (P-kid-absent-multiple-jwks)
 	Keys10000    = "keys-10000"     // ten thousand foreign keys before the right ones, in less than 1 MiB (9.2)
+	KeysMark     = "keys-mark"      // a byte order mark before the JSON (F4.4)
+	KeysRedirect = "keys-redirect"  // a redirect within the origin, once (F7.1)
+	KeysAlgRSA   = "keys-alg-rsa"   // alg is "RSA" (F4.7)
+	KeysUseCaps  = "keys-use-caps"  // use is "SIG" (F4.7)
+	KeysIDNumber = "keys-id-number" // kid is 42, and "42" in ID tokens (F4.7)
+	KeysPadded   = "keys-padded"    // n with base64's padding (F4.7)
+	KeysOpsText  = "keys-ops-text"  // key_ops is "verify" (F4.7)
+	KeysUnknown  = "keys-unknown"   // another key, of an unknown type (F4.7)
 	KeysHang     = "keys-hang"      // no answer (9.2)
 	KeysEndless  = "keys-endless"   // a body without an end (9.2)
 	KeysGzipBomb = "keys-gzip-bomb" // a small body that unpacks to a gigabyte (9.2)
@@ -215,6 +279,7 @@ const (
 	LogoutTokenIssuedAtMissing = "logout-token-issued-at-missing" // no iat (8.3)
 	LogoutTokenExpired         = "logout-token-expired"           // exp ten minutes ago
 	LogoutTokenExpiryMissing   = "logout-token-expiry-missing"    // no exp: no harm, as at Logto 1.37 (8.3)
+	LogoutTokenAudienceExtra   = "logout-token-audience-extra"    // aud names another client besides this one: no harm (F6.2)
 	LogoutTokenExtraClaim      = "logout-token-extra-claim"       // an unknown claim: no harm (P-rp-backchannel-rpinitlogout)
 	LogoutTokenNoSubject       = "logout-token-no-subject"        // neither sub nor sid
 )

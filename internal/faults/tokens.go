@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,30 @@ func secondAudience(azp bool) func(*Facts, *Token) {
 		}
 	}
 }
+
+// clientToo adds the client to the audience of an API.
+func clientToo(f *Facts, t *Token) { t.Claims["aud"] = []any{t.Claims["aud"], f.ClientID} }
+
+// protocolOnly leaves the claims that say nothing about a person.
+func protocolOnly(_ *Facts, t *Token) {
+	maps.DeleteFunc(t.Claims, func(name string, _ any) bool {
+		return !slices.Contains([]string{"iss", "sub", "aud", "exp", "iat", "nonce", "sid", "auth_time"}, name)
+	})
+}
+
+// authenticatedAnew claims another authentication than that of the sign-in.
+func authenticatedAnew(f *Facts, t *Token) {
+	t.Claims["auth_time"] = f.Now().Unix()
+	t.Claims["acr"] = "phr"
+	t.Claims["sid"] = "another-sid"
+}
+
+func spellings(claims map[string]any) {
+	claims["groups"] = []string{"a"}
+	claims["Groups"] = []string{"b"}
+}
+
+func typJWT(_ *Facts, t *Token) { t.Header["typ"] = "JWT" }
 
 func duplicateSubject(_ *Facts, t *Token) {
 	t.Rewrite = func(payload []byte) []byte {

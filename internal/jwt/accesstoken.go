@@ -34,7 +34,7 @@ type AccessToken struct {
 	// ClientID (client_id, else azp) is the application that asked for the token.
 	// It may be empty only if the provider does not follow RFC 9068.
 	ClientID string
-	// SessionID (sid) is empty if the provider sends none.
+	// SessionID (sid) is empty if the provider sends none, or one that is not text.
 	SessionID string
 	// Scopes (scope, else scp) is what the token permits. Values that do not have
 	// the form of a scope in RFC 6749 are left out.
@@ -46,8 +46,9 @@ type AccessToken struct {
 	// the provider does not follow RFC 9068.
 	Expiry, IssuedAt time.Time
 	// Machine says that a client got the token for itself, so that there is no
-	// person. False does not mean that there is one: some providers (Keycloak,
-	// Auth0) give a machine a subject that differs from its client ID.
+	// person. False does not mean that there is one: a provider may give a machine a
+	// subject that differs from its client ID, and say nothing else. Auth0, Entra
+	// (with the optional claim idtyp), FusionAuth, Keycloak and Okta are understood.
 	Machine bool
 }
 
@@ -100,7 +101,7 @@ func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
 	// required there.
 	explicit := t.typ == "at+jwt"
 	a := &AccessToken{Payload: t.payload}
-	if err := c.forAPI(v.Issuer, v.ClientID, audience); err != nil {
+	if err := c.forAPI(v.Issuer, v.ClientID, audience, explicit); err != nil {
 		return nil, err
 	}
 	// How long ago it was issued does not matter: exp limits its life.
@@ -109,9 +110,9 @@ func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
 	case err != nil:
 		return nil, err
 	case a.Expiry.IsZero(): // https://www.rfc-editor.org/rfc/rfc9068#section-4
-		return nil, errExpired
+		return nil, mistimed("exp", a.Expiry, v.now())
 	case a.IssuedAt.IsZero() && explicit: // https://www.rfc-editor.org/rfc/rfc9068#section-2.2
-		return nil, errIssuedAt
+		return nil, mistimed("iat", a.IssuedAt, v.now())
 	}
 	if err := c.names(a, audience); err != nil {
 		return nil, err
@@ -132,18 +133,19 @@ func (v *Verifier) access(t *token, audience string) (*AccessToken, error) {
 }
 
 // forAPI checks issuer and audience of an access token.
-func (c claims) forAPI(issuer, clientID, audience string) error {
+func (c claims) forAPI(issuer, clientID, audience string, explicit bool) error {
 	iss, _ := c.Text("iss")
 	aud, _ := c.Texts("aud")
 	switch {
 	case iss != issuer: // https://www.rfc-editor.org/rfc/rfc8725#section-3.8
-		return errIssuer
+		return c.differs("iss", issuer)
 	case !slices.Contains(aud, audience): // https://www.rfc-editor.org/rfc/rfc8725#section-3.9
-		return fault("aud does not name the API")
+		return fault("aud is " + c.found("aud") + ", without " + document.Quote(audience))
 	// The audience of an ID token is its client
-	// (https://openid.net/specs/openid-connect-core-1_0.html#IDToken). A token for
-	// an API has no reason to name it, whatever its type.
-	case slices.Contains(aud, clientID):
+	// (https://openid.net/specs/openid-connect-core-1_0.html#IDToken). Only a token
+	// that says that it is an access token, which no ID token may say here, can name
+	// the client besides, as Keycloak and Zitadel do.
+	case slices.Contains(aud, clientID) && (!explicit || c.ofIDToken()):
 		return errForClient
 	// A token that is bound to a key is good only with a proof that the sender has
 	// the key, which is not supported here. Without that proof it may be stolen.
@@ -157,19 +159,18 @@ func (c claims) forAPI(issuer, clientID, audience string) error {
 
 // names reads the subject, session, client and organization of an access token.
 func (c claims) names(t *AccessToken, audience string) error {
-	var errSub, errSid, errOrg error
+	var errSub, errOrg error
 	t.Subject, errSub = c.subject()
-	t.SessionID, errSid = c.sessionID()
+	t.SessionID, _ = c.Text("sid")
 	t.Organization, errOrg = c.name("organization_id")
 	clientID, errClient := c.name("client_id")
 	azp, errAzp := c.name("azp")
-	if err := cmp.Or(errSub, errSid, errClient, errAzp, errOrg); err != nil {
+	if err := cmp.Or(errSub, errClient, errAzp, errOrg); err != nil {
 		return err
 	}
 	t.ClientID = cmp.Or(clientID, azp)
-	// https://www.rfc-editor.org/rfc/rfc9068#section-5
 	cid, _ := c.Text("cid") // Okta's client_id
-	t.Machine = t.Subject == clientID || t.Subject == azp || t.Subject == cid
+	t.Machine = c.ofMachine(t.Subject, clientID, azp, cid)
 	if id, ok := strings.CutPrefix(audience, OrganizationAudience); ok {
 		if t.Organization != "" && t.Organization != id {
 			return fault("organization_id is not the organization asked for")
@@ -183,7 +184,6 @@ func (c claims) names(t *AccessToken, audience string) error {
 // access token, and not an ID token or logout token signed with the same keys.
 // https://www.rfc-editor.org/rfc/rfc8725#section-3.11
 func (c claims) unmarked(typ, clientID string) error {
-	present := func(name string) bool { _, ok := c.Object[name]; return ok } // null included
 	_, scoped := c.scopes()
 	aud, _ := c.Texts("aud")
 	azp, _ := c.name("azp")
@@ -193,11 +193,8 @@ func (c claims) unmarked(typ, clientID string) error {
 	// nothing, and then the claims decide:
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.12
 	case typ != "" && typ != "jwt":
-		return errHeader
-	// Only ID tokens and logout tokens have these. Keycloak before 25 puts nonce
-	// into access tokens too. Those are refused, since nothing else tells them
-	// apart reliably.
-	case slices.ContainsFunc([]string{"nonce", "at_hash", "c_hash", "s_hash", "events"}, present):
+		return errType(typ)
+	case c.ofIDToken():
 		return errUnmarked
 	// Some providers have a claim for what RFC 9068 says in the header: Keycloak
 	// has typ (or else ID, Logout, Refresh), Cognito has token_use (or else id).
@@ -205,13 +202,49 @@ func (c claims) unmarked(typ, clientID string) error {
 		return errUnmarked
 	// It must have a claim that ID tokens lack. azp does not suffice: ID tokens
 	// have it too, https://openid.net/specs/openid-connect-core-1_0.html#IDToken
-	case !scoped && !c.Has("client_id"):
+	// Entra's idtyp is one as well, and its tokens for machines have no scope.
+	case !scoped && !c.Has("client_id") && !c.Has("idtyp"):
 		return errUnmarked
 	// An ID token of another client, whose ID is the audience asked for.
 	case slices.Contains(aud, clientID) || slices.Contains(aud, azp):
 		return errForClient
 	}
 	return nil
+}
+
+// ofIDToken reports whether there is a claim that only ID tokens and logout tokens
+// have, null included. Keycloak before 25 puts nonce into access tokens too. Those are
+// refused, since nothing else tells them apart reliably.
+func (c claims) ofIDToken() bool {
+	return slices.ContainsFunc([]string{"nonce", "at_hash", "c_hash", "s_hash", "events"}, func(name string) bool {
+		_, ok := c.Object[name]
+		return ok
+	})
+}
+
+// ofMachine reports whether a client got a token for itself. clients are the names
+// that the token has for its client, some of them empty.
+//
+// A token of a person who has chosen the name of a machine counts as a machine's. It
+// loses by that, since a guard for machines lets people in as well.
+func (c claims) ofMachine(subject string, clients ...string) bool {
+	// Auth0 says client-credentials, and FusionAuth a list with client_credentials:
+	// https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
+	grants, _ := c.Texts("gty")
+	if slices.Contains(grants, "client-credentials") || slices.Contains(grants, "client_credentials") {
+		return true
+	}
+	// https://learn.microsoft.com/entra/identity-platform/optional-claims-reference
+	if kind, _ := c.Text("idtyp"); kind == "app" {
+		return true
+	}
+	username, _ := c.Text("preferred_username")
+	return slices.ContainsFunc(clients, func(client string) bool {
+		// https://www.rfc-editor.org/rfc/rfc9068#section-5, then Auth0 and Keycloak,
+		// whose user names are in lower case
+		return client != "" && (subject == client || subject == client+"@clients" ||
+			strings.EqualFold(username, "service-account-"+client))
+	})
 }
 
 // scopes returns the scopes of a token: the words of a string

@@ -50,6 +50,17 @@ func TestVerifier_AccessTokenFields(t *testing.T) {
 		{claimsCase{name: "a machine by azp, with client_id", changes: m{"sub": "robot", "azp": "robot"}}, machine("spa")},
 		{claimsCase{name: "a machine by cid of Okta", typ: "JWT", changes: m{"sub": "robot", "client_id": nil, "cid": "robot", "scp": []string{"read"}}}, machine("", "read")},
 
+		{claimsCase{name: "a machine of Auth0", changes: m{"sub": "robot", "gty": "client-credentials"}}, machine("spa")},
+		{claimsCase{name: "a machine of Auth0, without gty", changes: m{"sub": "spa@clients"}}, usual(func(t *jwt.AccessToken) { t.Subject, t.Machine = "spa@clients", true })},
+		{claimsCase{name: "a person of Auth0", changes: m{"gty": []string{"password", "refresh_token"}}}, scopes()},
+		{claimsCase{name: "a machine of FusionAuth", changes: m{"sub": "robot", "gty": []string{"client_credentials"}}}, machine("spa")},
+		{claimsCase{name: "a machine of Entra", changes: m{"sub": "robot", "idtyp": "app"}}, machine("spa")},
+		{claimsCase{name: "a person of Entra", changes: m{"idtyp": "user"}}, scopes()},
+		{claimsCase{name: "a machine of Keycloak", changes: m{"sub": "robot", "client_id": "Cron", "preferred_username": "service-account-cron"}}, machine("Cron")},
+		{claimsCase{name: "a machine of Keycloak, with azp alone", changes: m{"sub": "robot", "client_id": nil, "azp": "cron", "preferred_username": "service-account-cron"}}, machine("cron")},
+		{claimsCase{name: "a person with another client's name", changes: m{"preferred_username": "service-account-cron"}}, scopes()},
+		{claimsCase{name: "a person whose client has no name", typ: "JWT", changes: m{"client_id": nil, "scp": "read", "preferred_username": "service-account-"}}, usual(func(t *jwt.AccessToken) { t.ClientID, t.Scopes = "", []string{"read"} })},
+
 		{claimsCase{name: "scope empty", changes: m{"scope": ""}}, scopes()},
 		{claimsCase{name: "scope with further spaces", changes: m{"scope": "  read  write "}}, scopes("read", "write")},
 		{claimsCase{name: "scope in its case and order", changes: m{"scope": "Write read"}}, scopes("Write", "read")},
@@ -95,6 +106,9 @@ func TestVerifier_LogoutTokenFields(t *testing.T) {
 		"everything":         {nil, jwt.LogoutToken{Subject: "alice", SessionID: "s1", ID: "j1", IssuedAt: issued, Expiry: issued.Add(2 * time.Minute)}},
 		"sid only":           {m{"sub": nil}, jwt.LogoutToken{SessionID: "s1", ID: "j1", IssuedAt: issued, Expiry: issued.Add(2 * time.Minute)}},
 		"sub only, and null": {m{"sid": raw("null"), "exp": nil}, jwt.LogoutToken{Subject: "alice", ID: "j1", IssuedAt: issued}},
+		// Not every session of the person: those that have no sid.
+		"sub, and sid empty":    {m{"sid": "", "exp": nil}, jwt.LogoutToken{Subject: "alice", SessionID: `""`, ID: "j1", IssuedAt: issued}},
+		"sub, and sid a number": {m{"sid": 42, "exp": nil}, jwt.LogoutToken{Subject: "alice", SessionID: "42", ID: "j1", IssuedAt: issued}},
 	} {
 		got, err := everyKey().LogoutToken(context.Background(), logoutToken.token(c.changes))
 		if err != nil || *got != c.want {

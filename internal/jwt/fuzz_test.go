@@ -35,24 +35,27 @@ func FuzzKeys(f *testing.F) {
 		f.Add(must(json.Marshal(m{"keys": []any{public(k.Public(), "k"), public(k, "private")}})))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := jwt.ParseKeys(body)
+		got, skipped, err := jwt.ParseKeys(body)
 		if err != nil {
-			if wantFixedWords(t, err); got != nil {
+			if wantShortText(t, err); got != nil {
 				t.Fatalf("got %v, %v; want keys or an error", got, err)
 			}
 			return
 		}
-		var set struct{ Keys []json.RawMessage }
-		if err := json.Unmarshal(body, &set); err != nil || len(set.Keys) > 100 || len(*got) > len(set.Keys) {
-			t.Fatalf("%s: read as %d keys; encoding/json says %v, %d", body, len(*got), err, len(set.Keys))
+		for _, which := range skipped {
+			wantShortText(t, errors.New(which))
 		}
-		for _, k := range *got {
+		var set struct{ Keys []json.RawMessage }
+		if err := json.Unmarshal(body, &set); err != nil || len(set.Keys) > 100 || len(got)+len(skipped) != len(set.Keys) {
+			t.Fatalf("%s: read as %d keys, %d skipped; encoding/json says %v, %d", body, len(got), len(skipped), err, len(set.Keys))
+		}
+		for _, k := range got {
 			if !slices.ContainsFunc(set.Keys, func(raw json.RawMessage) bool { return sameKey(raw, k) }) {
 				t.Errorf("%s: got key %q of type %T; want one of those", body, k.KeyID, k.Key)
 			}
 			for _, alg := range append(settings.Asymmetric(), "none", "HS256", "HS512", "RSA-OAEP", "ECDH-ES", "") {
-				if k.Fits(alg) && (k.Algorithm != "" && k.Algorithm != alg || !suits(k.Key, alg)) {
-					t.Errorf("%s: key %q of type %T for %q fits %q", body, k.KeyID, k.Key, k.Algorithm, alg)
+				if k.Fits(alg) && !suits(k.Key, alg) {
+					t.Errorf("%s: key %q of type %T fits %q", body, k.KeyID, k.Key, alg)
 				}
 			}
 		}
@@ -60,26 +63,26 @@ func FuzzKeys(f *testing.F) {
 }
 
 // sameKey reports whether a published key may be used as k, as go-jose reads
-// it.
+// its material.
 func sameKey(raw json.RawMessage, k jwt.PublicKey) bool {
-	var in, members m
-	if json.Unmarshal(raw, &in) != nil {
+	var in m
+	if json.Unmarshal(raw, &in) != nil || in["d"] != nil || in["k"] != nil {
 		return false
 	}
-	members = m{}
-	for name, value := range in {
-		if name == "d" || name == "use" && value != nil && value != "" && value != "sig" {
-			return false
-		}
-		if slices.Contains([]string{"kty", "kid", "use", "key_ops", "alg", "crv", "x", "y", "n", "e"}, name) {
-			members[name] = value
+	if use, ok := in["use"].(string); ok && use != "" && !strings.EqualFold(use, "sig") {
+		return false
+	}
+	if alg, ok := in["alg"].(string); ok && slices.Contains(settings.Asymmetric(), alg) && !k.Fits(alg) {
+		return false
+	}
+	members := m{}
+	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
+		if text, ok := in[name].(string); ok {
+			members[name] = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(text, "="))
 		}
 	}
 	var out jose.JSONWebKey
-	if json.Unmarshal(must(json.Marshal(members)), &out) != nil || !out.Valid() || !out.IsPublic() {
-		return false
-	}
-	return out.KeyID == k.KeyID && out.Algorithm == k.Algorithm && reflect.DeepEqual(out.Key, k.Key)
+	return json.Unmarshal(must(json.Marshal(members)), &out) == nil && out.Valid() && out.IsPublic() && reflect.DeepEqual(out.Key, k.Key)
 }
 
 // suits reports whether an algorithm is one of a key's type.
@@ -145,7 +148,7 @@ func FuzzTokens(f *testing.F) {
 		goodAs := 0
 		for _, err := range []error{idErr, logoutErr, accessErr} {
 			if err != nil {
-				wantFixedWords(t, err)
+				wantShortText(t, err)
 			} else {
 				goodAs++
 			}
@@ -226,7 +229,9 @@ func (a accepted) asIDToken(got *jwt.IDToken) []string {
 	_, expires := number(a.claims["exp"])
 	iat, _ := number(a.claims["iat"])
 	return wrong(map[string]bool{
-		"audience": !slices.Equal(a.audience(), []any{clientID}), "nonce": a.text("nonce") != nonce,
+		"audience": !slices.Contains(a.audience(), any(clientID)) || a.claims["azp"] != nil && a.text("azp") != clientID ||
+			a.claims["azp"] == nil && slices.ContainsFunc(a.audience(), func(one any) bool { return one != clientID }),
+		"nonce":   a.text("nonce") != nonce,
 		"subject": got.Subject == "" || got.Subject != a.text("sub"), "time": !expires || iat < float64(at(-6*time.Minute)),
 		"type": a.typ() == "at+jwt" || a.typ() == "logout+jwt",
 	})
@@ -238,11 +243,11 @@ func (a accepted) asLogoutToken(got *jwt.LogoutToken) []string {
 	_, hasNonce := a.claims["nonce"]
 	iat, _ := number(a.claims["iat"])
 	return wrong(map[string]bool{
-		"audience": !slices.Equal(a.audience(), []any{clientID}), "event": !isLogout, "nonce": hasNonce,
+		"audience": !slices.Contains(a.audience(), any(clientID)), "event": !isLogout, "nonce": hasNonce,
 		"time":    iat < float64(at(-2*time.Minute)) || (a.claims["exp"] == nil) != got.Expiry.IsZero(),
 		"ID":      got.ID == "" || got.ID != a.text("jti") || len(got.ID) > 1024,
-		"person":  got.Subject != a.text("sub") || got.SessionID != a.text("sid") || got.Subject == "" && got.SessionID == "",
-		"session": len(got.SessionID) > 1024 || a.claims["sid"] != nil && got.SessionID == "",
+		"person":  got.Subject != a.text("sub") || a.text("sid") != "" && got.SessionID != a.text("sid") || got.Subject == "" && a.text("sid") == "",
+		"session": a.claims["sid"] != nil && got.SessionID == "",
 		"type":    a.typ() == "at+jwt",
 	})
 }
@@ -255,16 +260,16 @@ func (a accepted) asAccessToken(got *jwt.AccessToken) []string {
 	_, nonce := a.claims["nonce"]
 	_, hash := a.claims["at_hash"]
 	_, events := a.claims["events"]
-	evidence := a.claims["client_id"] != nil || a.claims["scope"] != nil || a.claims["scp"] != nil
+	evidence := a.claims["client_id"] != nil || a.claims["scope"] != nil || a.claims["scp"] != nil || a.claims["idtyp"] != nil
 	scopes := must(json.Marshal([]any{a.claims["scope"], a.claims["scp"]}))
 	return wrong(map[string]bool{
-		"audience": !slices.Contains(audience, any(api)) || slices.Contains(audience, any(clientID)),
+		"audience": !slices.Contains(audience, any(api)) || slices.Contains(audience, any(clientID)) && (!explicit || nonce || hash || events),
 		"time":     !expires || explicit && !dated,
 		"client":   client != got.ClientID || explicit && client == "",
 		"mark": !explicit && (a.typ() != "" && a.typ() != "jwt" || nonce || hash || events || !evidence ||
 			slices.Contains(audience, any(client))),
 		"subject":      a.claims["cnf"] != nil || sub == "" || len(sub) > 255 || sub != got.Subject,
-		"machine":      got.Machine != slices.Contains([]string{client, a.text("azp"), a.text("cid")}, sub),
+		"machine":      !got.Machine && slices.Contains([]string{client, a.text("azp"), a.text("cid")}, sub),
 		"organization": a.text("organization_id") != got.Organization,
 		"scope": slices.ContainsFunc(got.Scopes, func(scope string) bool {
 			quoted := bytes.Trim(must(json.Marshal(scope)), `"`)

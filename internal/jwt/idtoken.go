@@ -9,16 +9,22 @@ import (
 	"encoding/base64"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/gosignin/signin/internal/document"
 )
 
 const (
 	// maxTransit is how old an ID token may be, including the skew. It is
 	// generous, since some providers (Microsoft Entra) set iat five minutes back.
 	maxTransit = 5*time.Minute + skew
+
+	errSubject = lie("sub is not the person expected")
+	errNonce   = lie("nonce is not the one sent")
 )
 
 // Expect is what is required of an ID token beyond the rules for all ID tokens.
@@ -32,6 +38,9 @@ type Expect struct {
 	Refresh bool
 	// Subject is the person that the token must be about. Empty means anyone.
 	Subject string
+	// IssuedSince is when the last accepted ID token of the session was issued. A
+	// refreshed one that was issued before is odd. Zero means that it may be any time.
+	IssuedSince time.Time
 	// AccessToken is the one received together with the ID token. at_hash, if
 	// present, must be its hash.
 	AccessToken string
@@ -56,13 +65,28 @@ func (IDToken) LogValue() slog.Value { return slog.StringValue("[ID token]") }
 // IDToken verifies an ID token: form, algorithm, signature, and all that
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (or
 // #RefreshTokenResponse) requires.
+//
+// An error about a refreshed token is marked as [ErrOdd], unless the token lies: its
+// issuer, subject, audience, nonce or at_hash is another one, or its signature fails
+// under the very key that it names. A dialect explains none of these.
 func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
+	id, err := v.idToken(ctx, raw, want)
+	if err != nil && want.Refresh {
+		err = want.refreshed(err, raw, v.Issuer)
+	}
+	return id, err
+}
+
+func (v *Verifier) idToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
 	now := v.now()
 	// Tokens of other kinds have other types:
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 	// https://www.rfc-editor.org/rfc/rfc9068#section-2.1
 	isType := func(typ string) bool { return typ != "logout+jwt" && typ != "at+jwt" }
 	t, c, objection, err := v.open(ctx, raw, isType, oidc.Config{Now: func() time.Time { return now.Add(-skew) }})
+	if err == nil {
+		err = c.issuedTo(v.ClientID)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -73,43 +97,85 @@ func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDTok
 	case err != nil:
 		return nil, err
 	case exp.IsZero():
-		return nil, errExpired
+		return nil, mistimed("exp", exp, now)
 	case iat.IsZero() || iat.Before(now.Add(-maxTransit)):
-		return nil, errIssuedAt
+		return nil, mistimed("iat", iat, now)
 	}
 	sub, errSub := c.subject()
-	_, errSid := c.sessionID()
-	if err := cmp.Or(errSub, errSid, want.met(c, sub, t.alg), objection); err != nil {
+	if err := cmp.Or(errSub, want.met(c, sub, iat, t.alg), objection); err != nil {
 		return nil, err
 	}
 	v.seen.Store(t.alg, true)
 	return &IDToken{Raw: raw, Payload: t.payload, Subject: sub, IssuedAt: iat}, nil
 }
 
+// issuedTo checks that an ID token was issued to this client. One that names other
+// audiences besides is good for those, too, and so azp has to say who asked for it.
+// The numbers are the steps of
+// https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation.
+func (c claims) issuedTo(clientID string) error {
+	aud, _ := c.Texts("aud")
+	azp, _ := c.Text("azp")
+	other := slices.IndexFunc(aud, func(audience string) bool { return audience != clientID })
+	switch {
+	case c.Has("azp") && azp != clientID: // (5)
+		return c.differs("azp", clientID)
+	case other >= 0 && azp == "": // (4)
+		return lie("aud names " + document.Quote(aud[other]) + " too, and azp is absent")
+	}
+	return nil
+}
+
 // met checks what is expected of this token. The numbers are the steps of
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation.
-func (e Expect) met(c claims, sub, alg string) error {
+//
+// A nonce or an at_hash that is empty, or not text, counts as absent. That proves
+// nothing, but at_hash is not required, and neither is the nonce at a refresh.
+func (e Expect) met(c claims, sub string, iat time.Time, alg string) error {
 	nonce, _ := c.Text("nonce")
 	hash, _ := c.Text("at_hash")
-	_, errAuth := c.Time("auth_time") // their values are judged by the caller
-	_, errACR := c.Text("acr")
-	if err := cmp.Or(errAuth, errACR); err != nil {
-		return err
-	}
 	switch {
 	// Without a Subject to compare with, a refresh could change the person.
 	// https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 	case (e.Refresh || e.Subject != "") && sub != e.Subject:
-		return fault("sub is not the person expected")
-	case e.Refresh && !c.Has("nonce"): // a refresh need not repeat it
+		return errSubject
+	case e.Refresh && nonce == "": // a refresh need not repeat it
 	case nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(e.Nonce)) != 1: // (11)
-		return fault("nonce is not the one sent")
+		return errNonce
 	}
+	switch {
 	// https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowTokenValidation
-	if c.Has("at_hash") && hash != leftHash(alg, e.AccessToken) {
-		return fault("at_hash is not that of the access token")
+	case hash != "" && hash != leftHash(alg, e.AccessToken):
+		return lie("at_hash is not that of the access token")
+	case e.Refresh && iat.Before(e.IssuedSince):
+		return fault("iat is before that of the session's last ID token")
 	}
 	return nil
+}
+
+// refreshed says what the error about a refreshed token means: it is a lie, or about
+// the keys, or else the token is odd. A token whose signature was not checked may
+// be from anyone. All the same, if it says that it is of another issuer, person or
+// sign-in, that is a lie. Nothing else in it is read.
+func (e Expect) refreshed(err error, raw, issuer string) error {
+	_, rest, _ := strings.Cut(raw, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	decoded, _ := base64.RawURLEncoding.DecodeString(payload)
+	object, _ := document.Parse(decoded) // nil if it cannot be read
+	c := claims{object}
+	if iss, _ := c.Text("iss"); iss != "" && iss != issuer {
+		return c.differs("iss", issuer)
+	}
+	if sub, _ := c.Text("sub"); sub != "" && sub != e.Subject {
+		return errSubject
+	}
+	if nonce, _ := c.Text("nonce"); nonce != "" && nonce != e.Nonce {
+		return errNonce
+	}
+	if odd, ok := err.(fault); ok {
+		return oddity{odd}
+	}
+	return err
 }
 
 // leftHash returns the left half of the hash that belongs to an algorithm. For

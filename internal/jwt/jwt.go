@@ -1,7 +1,7 @@
 // Package jwt verifies what a provider signs: ID tokens, logout tokens, and
 // access tokens for APIs.
 //
-//	keys := jwt.NewKeySet(time.Now, fetchKeys).Pin([]string{"ES384"})
+//	keys := jwt.NewKeySet(time.Now, slog.Default(), fetchKeys).Pin([]string{"ES384"})
 //	v := jwt.Verifier{
 //		Issuer: "https://…", ClientID: "…", Now: time.Now,
 //		Keys: func(context.Context) (*jwt.KeySet, error) { return keys, nil },
@@ -9,14 +9,15 @@
 //	id, err := v.IDToken(ctx, raw, jwt.Expect{Nonce: nonce})
 //
 // go-jose reads keys and checks signatures, and go-oidc checks ID tokens and
-// logout tokens. The rules here are those that go-oidc leaves to its caller, or
-// does not enforce strictly. They read claims by their exact names, and never
-// from [oidc.IDToken], because encoding/json, which fills it, takes "SUB" for
-// "sub".
+// logout tokens. It is given iss, sub, aud, exp and iat alone. A wrong type in any
+// of these fails a token. The other rules are here. They read claims by their exact
+// names, and never from [oidc.IDToken], because encoding/json, which fills it, takes
+// "SUB" for "sub". A claim that is of no use here may have any type: at_hash, nbf
+// and sid of a wrong type count as absent.
 //
 // A token is outside input. The keys that its header names (jwk, jku, x5u, x5c)
-// are ignored, claims by reference (_claim_names) are not fetched, and no error
-// quotes a token.
+// are ignored, and claims by reference (_claim_names) are not fetched. An error
+// quotes of a token at most iss, aud, azp, alg, kid and typ.
 package jwt
 
 import (
@@ -49,20 +50,43 @@ const (
 	maxLogout = 8 << 10
 )
 
-// fault says what is wrong with a token, in a fixed text that cannot contain
-// anything that a provider sent.
+// fault says what is wrong with a token.
 type fault string
 
 func (f fault) Error() string { return string(f) }
+
+// lie says what a token claims against what is known, such as another issuer. It
+// is a fault that no dialect of a provider explains.
+type lie string
+
+func (l lie) Error() string { return string(l) }
+
+// malformed makes a fault of an error of package document about a token.
+func malformed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault(err.Error())
+}
 
 // ErrOdd marks errors about a refreshed ID token from which nothing can be concluded:
 // it is not used, and the session goes on with the claims that it has.
 var ErrOdd = errors.New("signin: the ID token is odd")
 
+// oddity is a fault that is marked as ErrOdd.
+type oddity struct{ fault }
+
+func (oddity) Is(target error) bool { return target == ErrOdd }
+
 const (
 	errForm   = fault("it is not a signed JWT in compact form")
-	errHeader = fault("its header has crit or b64, or the type of another token")
+	errHeader = fault("its header has crit or b64")
 )
+
+// errType is the fault of a token of another kind.
+func errType(typ string) error {
+	return fault("its typ is " + document.Quote(typ) + ", which is that of another kind of token")
+}
 
 // Verifier verifies tokens of one provider. All fields are required. It is safe
 // for concurrent use while they are not changed.
@@ -119,9 +143,9 @@ func parse(raw string) (*token, error) {
 	if bytes.Count(decoded[0], comma) > maxMembers {
 		return nil, errForm
 	}
-	header, err := document.Parse(decoded[0])
+	header, err := document.Parse(decoded[0], "alg", "kid", "typ", "crit", "b64", "jwk")
 	if err != nil {
-		return nil, err
+		return nil, malformed(err)
 	}
 	// crit lists the extensions that a recipient must support, and none is
 	// supported here (https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11).
@@ -135,7 +159,7 @@ func parse(raw string) (*token, error) {
 	t := &token{raw: raw, payload: decoded[1]}
 	for name, to := range map[string]*string{"alg": &t.alg, "kid": &t.kid, "typ": &t.typ} {
 		if *to, err = header.Text(name); err != nil {
-			return nil, err
+			return nil, fault("its " + name + " is not text")
 		}
 	}
 	// https://www.rfc-editor.org/rfc/rfc7515#section-4.1.9
@@ -154,27 +178,24 @@ func (v *Verifier) verify(ctx context.Context, t *token) error {
 }
 
 // open checks what ID tokens and logout tokens have in common: form, header,
-// signature, issuer and audience. objection replaces an error of go-oidc, which
-// may quote claims. The caller returns it last, since it is the least precise.
+// signature, issuer and audience. objection is what go-oidc says. The caller
+// returns it last, since it is the least precise.
 func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string) bool, cfg oidc.Config) (t *token, c claims, objection, err error) {
 	if t, err = parse(raw); err != nil {
 		return t, c, nil, err
 	}
 	if !isType(t.typ) {
-		return t, c, nil, errHeader
+		return t, c, nil, errType(t.typ)
 	}
 	cfg.ClientID, cfg.SupportedSigningAlgs = v.ClientID, []string{t.alg}
 	sig := &signature{verifier: v, token: t, err: errForm}
 	if _, err := oidc.NewVerifier(v.Issuer, sig, &cfg).Verify(ctx, raw); err != nil {
-		objection = fault("a claim that go-oidc reads is malformed, for example at_hash, or exp is null")
+		objection = fault("go-oidc does not accept its iss, aud, exp or iat")
 	}
 	if sig.err != nil {
 		return t, c, nil, sig.err
 	}
-	if c, err = parseClaims(t.payload); err != nil {
-		return t, c, nil, err
-	}
-	return t, c, objection, c.parties(v.Issuer, v.ClientID)
+	return t, sig.claims, objection, sig.claims.parties(v.Issuer, v.ClientID)
 }
 
 // signature is the [oidc.KeySet] for one token. It keeps the error, since
@@ -182,11 +203,19 @@ func (v *Verifier) open(ctx context.Context, raw string, isType func(typ string)
 type signature struct {
 	verifier *Verifier
 	token    *token
+	claims   claims
 	err      error // errForm until go-oidc has called VerifySignature
 }
 
-// VerifySignature implements [oidc.KeySet].
+// VerifySignature implements [oidc.KeySet]. The signature is checked over the whole
+// payload. go-oidc is given the claims that it is to judge, and no others: it would
+// refuse a token for the type of a claim that is not used here.
 func (s *signature) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
-	s.err = s.verifier.verify(ctx, s.token)
-	return s.token.payload, s.err
+	if s.err = s.verifier.verify(ctx, s.token); s.err == nil {
+		s.claims, s.err = parseClaims(s.token.payload)
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.claims.only("iss", "sub", "aud", "exp", "iat"), nil
 }

@@ -2,12 +2,9 @@ package jwt
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"encoding/json"
-	"maps"
+	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -21,8 +18,6 @@ const (
 	// maxKeys is how many keys a set may have. A token that does not name its key
 	// is verified with each of them.
 	maxKeys = 100
-	// https://www.rfc-editor.org/rfc/rfc7518#section-3.3
-	minRSABits = 2048
 	// ed25519Name is the name in RFC 9864 of an algorithm that go-jose knows only
 	// as EdDSA: https://www.rfc-editor.org/rfc/rfc9864#section-2.2
 	ed25519Name = "Ed25519"
@@ -39,15 +34,27 @@ type KeySet struct {
 }
 
 // NewKeySet makes a set of the keys that fetch returns in the form of
-// https://www.rfc-editor.org/rfc/rfc7517#section-5. No algorithms are pinned
+// https://www.rfc-editor.org/rfc/rfc7517#section-5. Keys that cannot be used are
+// named in log, once for as long as they are published. No algorithms are pinned
 // yet, so it verifies no token; see Pin.
-func NewKeySet(now func() time.Time, fetch func(context.Context) ([]byte, error)) *KeySet {
+func NewKeySet(now func() time.Time, log *slog.Logger, fetch func(context.Context) ([]byte, error)) *KeySet {
+	var named []string // one flight at a time fetches the keys
 	return &KeySet{keys: document.NewCache(now, 0, func(ctx context.Context) (*[]key, error) {
 		body, err := fetch(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return parseKeys(body)
+		keys, skipped, err := parseKeys(body)
+		if err != nil {
+			return nil, err
+		}
+		for _, which := range skipped {
+			if !slices.Contains(named, which) {
+				log.WarnContext(ctx, "signin: a key that the provider publishes is not used", "key", which)
+			}
+		}
+		named = skipped
+		return &keys, nil
 	})}
 }
 
@@ -69,7 +76,7 @@ func (s *KeySet) Pin(algorithms []string) *KeySet {
 func (s *KeySet) verify(ctx context.Context, t *token) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
 	if !slices.Contains(s.algorithms, t.alg) {
-		return fault("its algorithm is not one of those pinned")
+		return fault("its algorithm is " + document.Quote(t.alg) + ", and those pinned are " + strings.Join(s.algorithms, ", "))
 	}
 	jws, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.alg)})
 	if err != nil {
@@ -84,15 +91,20 @@ func (s *KeySet) verify(ctx context.Context, t *token) error {
 		return nil
 	}
 	newer, err := s.keys.Newer(ctx, held)
-	switch {
-	case err == nil:
-		if signed, _ := signedBy(*newer, t, jws); signed {
+	if err == nil {
+		if signed, known = signedBy(*newer, t, jws); signed {
 			return nil
 		}
-	case !known:
+	}
+	switch {
+	case known && (err == nil || errors.Is(err, document.ErrCoolingDown)): // fetched within five seconds
+		return lie("the signature is not by the key that it names, " + document.Quote(t.kid))
+	case known:
+		return fault("the signature is not by the key that it names, " + document.Quote(t.kid) + ", which may have changed")
+	case err != nil:
 		return err
 	}
-	return fault("the signature is not by a key of the provider")
+	return fault("it is not signed by a key of the provider for kid " + document.Quote(t.kid) + " and algorithm " + document.Quote(t.alg))
 }
 
 // signedBy reports whether a token is signed by a key that fits its algorithm
@@ -125,30 +137,6 @@ func signedBy(keys []key, t *token, jws *jose.JSONWebSignature) (signed, known b
 	}), len(named) > 0
 }
 
-// key is a public key, with the algorithms whose signatures it verifies.
-type key struct {
-	jose.JSONWebKey
-	algorithms []string
-}
-
-// algorithmsOf returns the algorithms of a key. An algorithm belongs to one
-// type of key and, if that is elliptic, to one curve
-// (https://www.rfc-editor.org/rfc/rfc7518#section-3.4).
-func algorithmsOf(k jose.JSONWebKey) (algorithms []string) {
-	switch public := k.Key.(type) {
-	case *rsa.PublicKey:
-		if public.N.BitLen() >= minRSABits {
-			algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-		}
-	case *ecdsa.PublicKey:
-		curves := map[elliptic.Curve]string{elliptic.P256(): "ES256", elliptic.P384(): "ES384", elliptic.P521(): "ES512"}
-		algorithms = []string{curves[public.Curve]}
-	case ed25519.PublicKey:
-		algorithms = []string{"EdDSA", ed25519Name}
-	}
-	return slices.DeleteFunc(algorithms, func(alg string) bool { return k.Algorithm != "" && k.Algorithm != alg })
-}
-
 // ed25519Verifier is a key for an algorithm whose name go-jose does not know.
 type ed25519Verifier ed25519.PublicKey
 
@@ -158,42 +146,4 @@ func (v ed25519Verifier) VerifyPayload(input, signature []byte, _ jose.Signature
 		return jose.ErrCryptoFailure
 	}
 	return nil
-}
-
-// parseKeys reads a key set. Keys that cannot be used are left out, as
-// https://www.rfc-editor.org/rfc/rfc7517#section-5 says: those that are of an
-// unknown type, malformed, or not for signatures. So are private keys, since
-// anyone can sign with them once they are published.
-func parseKeys(body []byte) (*[]key, error) {
-	set, _ := document.Parse(body) // nil if it is not an object
-	var raws []json.RawMessage
-	if !set.Has("keys") || json.Unmarshal(set["keys"], &raws) != nil {
-		return nil, fault("the keys are not a JSON Web Key Set")
-	}
-	if len(raws) > maxKeys {
-		return nil, fault("the key set has more than 100 keys")
-	}
-	keys := new([]key)
-	for _, raw := range raws {
-		if k, ok := parseKey(raw); ok {
-			*keys = append(*keys, key{k, algorithmsOf(k)})
-		}
-	}
-	return keys, nil
-}
-
-func parseKey(raw []byte) (k jose.JSONWebKey, ok bool) {
-	members, _ := document.Parse(raw) // nil, and so not a key, if it is not an object
-	var operations []string
-	if members.Has("key_ops") && json.Unmarshal(members["key_ops"], &operations) != nil {
-		return k, false
-	}
-	// Certificates are ignored, so that a malformed one does not make the key
-	// unusable.
-	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return strings.HasPrefix(name, "x5") })
-	rest, _ := json.Marshal(members) // cannot fail: it was parsed from JSON
-	if k.UnmarshalJSON(rest) != nil || !k.IsPublic() {
-		return k, false
-	}
-	return k, (k.Use == "" || k.Use == "sig") && (len(operations) == 0 || slices.Contains(operations, "verify"))
 }

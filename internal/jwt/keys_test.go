@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -32,13 +33,25 @@ func keyCases() []keyCase {
 		{"3.1 use enc", []any{published(ours, "rsa", m{"use": "enc"})}, "rsa", rejected},
 		{"3.1 use enc, no kid", []any{published(ours, "rsa", m{"use": "enc"})}, "", rejected},
 		{"use sig", []any{published(ours, "rsa", m{"use": "sig"})}, "rsa", good},
-		{"use a number", []any{published(ours, "rsa", m{"use": 1})}, "rsa", rejected},
+		{"use a number", []any{published(ours, "rsa", m{"use": 1})}, "rsa", good},
+		{"use SIG", []any{published(ours, "rsa", m{"use": "SIG"})}, "rsa", good},
+		{"use ENC", []any{published(ours, "rsa", m{"use": "ENC"})}, "rsa", rejected},
+		{"use a list with enc", []any{published(ours, "rsa", m{"use": []string{"enc"}})}, "rsa", rejected},
 		{"key_ops without verify", []any{published(ours, "rsa", m{"key_ops": []string{"encrypt"}})}, "rsa", rejected},
 		{"key_ops with verify", []any{published(ours, "rsa", m{"key_ops": []string{"verify"}})}, "rsa", good},
-		{"key_ops text", []any{published(ours, "rsa", m{"key_ops": "verify"})}, "rsa", rejected},
+		{"key_ops text", []any{published(ours, "rsa", m{"key_ops": "verify"})}, "rsa", good},
+		{"key_ops text without verify", []any{published(ours, "rsa", m{"key_ops": "encrypt wrapKey"})}, "rsa", rejected},
 		{"alg of the token", []any{published(ours, "rsa", m{"alg": "RS256"})}, "rsa", good},
 		{"another alg", []any{published(ours, "rsa", m{"alg": "PS256"})}, "rsa", rejected},
-		{"alg a list", []any{published(ours, "rsa", m{"alg": []string{"RS256"}})}, "rsa", rejected},
+		{"alg a list", []any{published(ours, "rsa", m{"alg": []string{"RS256"}})}, "rsa", good},
+		{"alg RSA", []any{published(ours, "rsa", m{"alg": "RSA"})}, "rsa", good},
+		{"alg of encryption", []any{published(ours, "rsa", m{"alg": "RSA-OAEP-256"})}, "rsa", rejected},
+		{"3.1 alg of a shared secret", []any{published(ours, "rsa", m{"alg": "HS256"})}, "rsa", rejected},
+		{"kid a number", []any{published(ours, "", m{"kid": 17})}, "17", good},
+		{"kid another number", []any{published(ours, "", m{"kid": 17})}, "1", rejected},
+		{"n and e padded", []any{padKey(published(ours, "rsa", nil))}, "rsa", good},
+		{"an unknown member in two spellings", []any{published(ours, "rsa", m{"Note": 1, "note": 2})}, "rsa", good},
+		{"3.1 alg in two spellings", []any{published(ours, "rsa", m{"alg": "RS256", "Alg": "HS256"})}, "rsa", rejected},
 		{"another kty with the kid", []any{public(ec, "rsa")}, "rsa", rejected},
 		{"an Ed25519 key with the kid", []any{public(edKey().Public(), "rsa")}, "rsa", rejected},
 		{"a symmetric key", []any{m{"kty": "oct", "kid": "rsa", "k": "AAAA"}}, "rsa", rejected},
@@ -51,6 +64,15 @@ func keyCases() []keyCase {
 		{"no key", []any{}, "rsa", rejected},
 		{"9.2 101 keys", many, "rsa", unavailable},
 	}
+}
+
+// padKey writes the numbers of a key as encoding/base64.StdEncoding does.
+func padKey(k m) m {
+	for _, name := range []string{"n", "e"} {
+		text := strings.NewReplacer("-", "+", "_", "/").Replace(k[name].(string))
+		k[name] = text + strings.Repeat("=", (4-len(text)%4)%4)
+	}
+	return k
 }
 
 type keyCase struct {
@@ -69,6 +91,35 @@ func TestKeySet_WhichKeyVerifies(t *testing.T) {
 			f.Publish(c.keys...)
 			idToken.want(t, f.Verifier(), idToken.signedBy("RS256", rsaKey(), c.id, nil), c.want)
 		})
+	}
+}
+
+// Each key that is not used is named once, with the reason, however often the keys
+// are fetched.
+func TestKeySet_NamesWhatItSkips(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	ours := rsaKey().Public()
+	short := must(rsa.GenerateKey(rand.Reader, 1024))
+	f.Publish(public(ours, "rsa"), published(ours, "e\n", m{"use": "enc"}), m{"kty": "XYZ", "kid": 5}, m{"kty": "oct", "k": "AAAA"},
+		public(short.Public(), "short"), 7, published(ours, "o", m{"alg": "RSA-OAEP"}))
+	v := f.Verifier()
+	for range 3 {
+		idToken.want(t, v, idToken.signedBy("RS256", otherRSAKey(), "unknown", nil), rejected)
+		f.Move(5 * time.Second)
+	}
+	f.wantHits(t, 4)
+	for _, want := range []string{
+		`number 2, kid "e\n": its use is "enc", not sig`, `number 3, kid "5": its material is malformed, or of an unknown type: kty "XYZ", crv ""`,
+		`number 4, kid "": it is private or symmetric`, `number 5, kid "short": it has 1024 bits, and 2048 are needed`,
+		`number 6, kid "": not a JSON object`, `number 7, kid "o": its alg is "RSA-OAEP", which is not one of its type for signatures`,
+	} {
+		if n := strings.Count(f.log.String(), fmt.Sprintf("key=%q", want)); n != 1 {
+			t.Errorf("got %s named %d times; want once in %s", want, n, f.log.String())
+		}
+	}
+	if n := strings.Count(f.log.String(), "\n"); n != 6 {
+		t.Errorf("got %d lines; want 6: %s", n, f.log.String())
 	}
 }
 
@@ -215,7 +266,7 @@ func TestKeySet_Pin(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	algorithms := []string{"PS384"}
-	set := jwt.NewKeySet(f.Now, f.fetch)
+	set := jwt.NewKeySet(f.Now, slog.New(slog.NewTextHandler(&f.log, nil)), f.fetch)
 	pinned := set.Pin(algorithms)
 	algorithms[0] = "RS256"
 	token := idToken.signedBy("RS256", rsaKey(), "rsa", nil)

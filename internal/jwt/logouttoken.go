@@ -25,7 +25,7 @@ const (
 type LogoutToken struct {
 	// Subject (sub) and SessionID (sid) say what has ended: only that session
 	// if there is a SessionID, else every session of the person. One of them
-	// may be empty. Both have the same form as in an ID token.
+	// may be empty. A sid that is not text is given as JSON, and matches no session.
 	Subject, SessionID string
 	// ID (jti) identifies the token, in 1 to 1,024 bytes. A token can be good for
 	// about three minutes, so the ID has to be remembered for longer than that.
@@ -47,10 +47,9 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	// The type is only recommended, and Keycloak says "JWT".
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 	isLogout := func(typ string) bool { return typ == "" || typ == "jwt" || typ == "logout+jwt" }
-	// (4) "in the same way they are validated in ID Tokens", so this client has to
-	// be the only audience here as well. It is tempting to use go-oidc's
-	// VerifyLogout. But it requires exp, takes any value for the event, allows
-	// further audiences, and ignores iat.
+	// (4) There may be other audiences, and azp has no meaning here: a token that ends
+	// a session lets no one in. It is tempting to use go-oidc's VerifyLogout. But it requires exp, takes any value for
+	// the event, and ignores iat.
 	signed, c, objection, err := v.open(ctx, raw, isLogout, oidc.Config{SkipExpiryCheck: true})
 	if err != nil {
 		return nil, err
@@ -63,7 +62,7 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	case err != nil:
 		return nil, err
 	case t.IssuedAt.IsZero() || t.IssuedAt.Before(now.Add(-maxLogoutAge)):
-		return nil, errIssuedAt
+		return nil, mistimed("iat", t.IssuedAt, now)
 	case !c.logsOut(): // (6), which rejects ID tokens, and (7)
 		return nil, fault("events is not an object, or its logout event is not an object")
 	case !v.signsIDTokens(signed.alg):
@@ -94,19 +93,23 @@ func (v *Verifier) signsIDTokens(alg string) bool {
 
 // person returns the person, or the person's session, that a logout token is
 // about (5).
+//
+// A sid that is empty, or not text, names no session: sessions were made without
+// one then. If it counted as absent here, the token would end all sessions of the
+// person. So its JSON is the ID of a session that there is not, and beside a sub the
+// sessions without a sid end.
 func (c claims) person() (sub, sid string, err error) {
 	if c.Has("sub") {
 		if sub, err = c.subject(); err != nil {
 			return "", "", err
 		}
 	}
-	// An empty sid names no session. If it counted as absent, the token would end
-	// all sessions of the person.
-	if sid, _ = c.sessionID(); sid == "" && c.Has("sid") {
-		return "", "", errSessionID
-	}
-	if sub == "" && sid == "" {
-		return "", "", fault("it has neither sub nor sid")
+	sid, _ = c.Text("sid")
+	switch {
+	case sub == "" && sid == "":
+		return "", "", fault("it has neither sub nor a sid that is text")
+	case sid == "" && c.Has("sid"):
+		sid = string(c.Object["sid"])
 	}
 	return sub, sid, nil
 }

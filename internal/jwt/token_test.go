@@ -135,7 +135,7 @@ func TestVerifier_TokensOfAnotherKind(t *testing.T) {
 		"a logout token at a sign-in":            {idToken, logoutToken.token(m{"nonce": nonce})},
 		"an access token at a sign-in":           {idToken, accessToken.token(m{"aud": clientID, "nonce": nonce})},
 		"an access token to the logout endpoint": {logoutToken, accessToken.token(m{"aud": clientID, "events": m{logoutEvent: m{}}})},
-		"an access token for this client too":    {accessToken, accessToken.token(m{"aud": []string{api, clientID}})},
+		"an access token for this client too":    {idToken, accessToken.token(m{"aud": []string{api, clientID}, "azp": clientID, "nonce": nonce})},
 	} {
 		t.Run(name, func(t *testing.T) { c.k.want(t, everyKey(), c.token, rejected) })
 	}

@@ -117,3 +117,14 @@ func (l *Sessions) Live(r *http.Request) (*session.Session, error) {
 	}
 	return s, nil
 }
+
+// IsStale reports whether a session that [Sessions.Live] has returned comes from a stale
+// cookie, so that it does not sign in its browser. It is false if that is not known.
+func (l *Sessions) IsStale(r *http.Request, s *session.Session) bool {
+	standing, err := l.State.Look(r.Context(), s)
+	if err != nil || l.Store.OnServer() {
+		return false
+	}
+	_, shown, err := l.Refresh.NewestAndShown(r.Context(), s, standing)
+	return err == nil && s.Generation < shown.Settled
+}

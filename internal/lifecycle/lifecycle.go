@@ -55,6 +55,8 @@ type Sessions struct {
 	Limits  session.Limits
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	told told
 }
 
 // Reason is why a session that was presented has ended.
@@ -185,7 +187,7 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 		return nil, &failure{ErrUnknown, err}
 	}
 	if l.Limits.Adrift(s, now) {
-		return nil, &failure{ErrOffline, cmp.Or(err, error(refresh.ErrResting))}
+		return nil, &failure{ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID))}
 	}
 	return s, nil
 }

@@ -58,7 +58,7 @@ func (l *Sessions) ownToken(ctx context.Context, k *Known, s *session.Session, n
 		s = cmp.Or(next, s) // s if it failed, or the provider must not be asked now
 		k.moveOn(s)
 		if refresh.Over(err) || errors.Is(err, refresh.ErrFinal) || !now.Before(s.AccessExpiry) {
-			return nil, cmp.Or(err, error(refresh.ErrResting))
+			return nil, cmp.Or(err, l.Refresh.Rest(s.ID))
 		}
 	}
 	return &session.Token{Access: s.AccessToken.String(), Scope: s.Scope, Expiry: s.AccessExpiry}, nil

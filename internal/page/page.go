@@ -53,6 +53,7 @@ const (
 	ToOutside Way = iota // for people who are signed out
 	ToStart              // for people who have signed in
 	ToSignIn
+	ToSignOut
 )
 
 //go:embed page.css

@@ -22,7 +22,7 @@ var codes = []string{
 	"not_signed_in", "forbidden", "provider_unavailable", "provider_misconfigured", "provider_rejected", "declined",
 	"bad_callback", "sign_in_expired", "cookies_blocked", "session_too_large", "store_unavailable", "shared_unavailable",
 	"confirm_sign_out", "sign_out_incomplete", "method_not_allowed", "bad_request", "internal",
-	"not_member", "mfa_required", "step_up_required", "step_up_failed", "invalid_token", "unknown_resource", "scope_missing",
+	"cookie_conflict", "sign_out_local_only", "not_member", "mfa_required", "step_up_required", "step_up_failed", "invalid_token", "unknown_resource", "scope_missing",
 }
 
 // checkHeaders compares the whole header.
@@ -238,8 +238,8 @@ func TestFor(t *testing.T) {
 			if !strings.HasSuffix(p.Text, ".") || strings.Count(p.Text, ".") != 1 {
 				t.Errorf("got %q; want one sentence", p.Text)
 			}
-			if p.Actions[0].Method == http.MethodPost != (code == "confirm_sign_out") {
-				t.Errorf("got %v; want POST for confirm_sign_out only", p.Actions[0].Method)
+			if p.Actions[0].Method == http.MethodPost != (code == "confirm_sign_out" || code == "sign_out_local_only") {
+				t.Errorf("got %v; want POST only to sign out", p.Actions[0].Method)
 			}
 			if code != "internal" && p.Title == page.For("internal").Title {
 				t.Errorf("got %q, the text for unknown codes", p.Title)

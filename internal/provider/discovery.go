@@ -96,7 +96,7 @@ func (c *Client) keysAt(uri string) *jwt.KeySet {
 	if held := c.metadata.Held(); held != nil && held.JWKSURI == uri {
 		return held.keys
 	}
-	return jwt.NewKeySet(c.cfg.Now, func(ctx context.Context) ([]byte, error) { return c.get(ctx, opKeys, uri) })
+	return jwt.NewKeySet(c.cfg.Now, c.cfg.Log, func(ctx context.Context) ([]byte, error) { return c.get(ctx, opKeys, uri) })
 }
 
 // algorithms returns the algorithms to pin: those configured, else those that

@@ -81,27 +81,42 @@ func (e *Error) AnotherPerson() bool { return e.Err == errUserInfoSubject }
 // such a token is forged, but the provider may have just rotated its keys.
 func (e *Error) UnknownKey() bool { return e.Err == document.ErrCoolingDown }
 
-// Final reports whether a plain refresh that failed with e ends the session,
-// because its refresh token is no longer valid and trying again cannot help.
-// With any other error the session goes on. It is tempting to end it on any
-// 4xx, but then the rotation of a client secret would sign every user out.
+// Final reports whether the provider says, in answer to a refresh, that the refresh
+// token is no longer valid, or that the person has to sign in again: trying again cannot
+// help. After any other error the session goes on. It is tempting to end it on any 4xx,
+// but then the rotation of a client secret would sign every user out.
 //
-// Set lenient for a provider other than Logto. Some of them (dex, Glewlwyd)
-// answer with 400 and invalid_request, or without a code, if a refresh token is
-// no longer valid. Do not set it for a refresh that asks for a resource or an
-// organization, since a 400 may be about these.
-func (e *Error) Final(lenient bool) bool {
-	if e.Kind != Refused {
+// It is about the session only if the refresh named no audience: the words may be about
+// that.
+func (e *Error) Final() bool { return e.Kind == Refused && aboutPerson(e.OAuthCode) }
+
+// aboutPerson reports whether a code is the provider's word about a person:
+// https://www.rfc-editor.org/rfc/rfc6749#section-5.2,
+// https://openid.net/specs/openid-connect-core-1_0.html#AuthError, and Auth0's and
+// Entra's for a second factor.
+func aboutPerson(code string) bool {
+	switch code {
+	case "invalid_grant", "interaction_required", "login_required", "consent_required", "account_selection_required", "mfa_required":
+		return true
+	}
+	return false
+}
+
+// Denied reports whether a refresh was refused in words with which some providers other
+// than Logto end a session (dex and Glewlwyd with invalid_request or an empty 400), but
+// which a gateway in front of the provider may have said. They are final if they are
+// repeated much later.
+func (e *Error) Denied() bool {
+	if e.Kind != Refused && e.Kind != Misconfigured {
 		return false
 	}
 	switch e.OAuthCode {
-	case "invalid_grant":
-		return true
-	case "", "invalid_request":
-		return lenient && e.Status == 400
-	default:
-		return false
+	case "access_denied", "unauthorized", "invalid_token", "token_inactive", "invalid_request":
+		return e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	case "":
+		return e.Kind == Refused && e.Status == http.StatusBadRequest
 	}
+	return false
 }
 
 // fault is a cause with a fixed text, which cannot contain anything that a

@@ -61,8 +61,8 @@ type Config struct {
 	// http.DefaultClient. It is copied; CheckRedirect and Timeout are replaced, and
 	// an *http.Transport is cloned for callbacks.
 	HTTPClient *http.Client
-	// Log gets a warning for each member of the metadata that cannot be used. Nil means
-	// none.
+	// Log gets a warning for each published key, and each member of the metadata, that
+	// cannot be used. Nil means none.
 	Log *slog.Logger
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time

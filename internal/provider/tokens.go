@@ -28,7 +28,7 @@ const (
 	// revokeTimeout is short, since a person who signs out is waiting, and the
 	// session has ended already.
 	revokeTimeout = 3 * time.Second
-	// maxLifetime limits the life of an access token, whatever the provider says.
+	// maxLifetime is the longest life of an access token that is believed.
 	maxLifetime = 365 * 24 * time.Hour
 	// maxOAuthCode is the longest "error" that is put into an Error, in bytes.
 	maxOAuthCode = 64
@@ -52,8 +52,8 @@ func chooseAuth(listed []string) string {
 // verified, and what was not sent is empty.
 type Tokens struct {
 	IDToken, AccessToken, RefreshToken, Scope string
-	// Expiry is that of the access token, a year ahead at most. It is zero if
-	// expires_in is not a number of at least 1.
+	// Expiry is that of the access token. It is zero if expires_in is not a number from
+	// one second to a year.
 	Expiry time.Time
 }
 
@@ -75,24 +75,24 @@ func (c *Client) Exchange(ctx context.Context, code, verifier string) (*Tokens, 
 		// https://openid.net/specs/openid-connect-core-1_0.html#TokenResponse
 		err = rejected(opExchange, fault("the answer has no ID token"))
 	}
-	return remainder(tokens, err)
+	return whole(tokens, err)
 }
 
 // Refresh uses a refresh token. params may add parameters (resource,
 // organization_id). The answer may lack an ID token, and it may lack a new
 // refresh token, in which case the old one remains valid. With an error there may be
-// a new refresh token, and nothing else: the old one may have been used up.
+// a new refresh token, and nothing else: the old one may be used up then.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, params url.Values) (*Tokens, error) {
 	form := url.Values{}
 	maps.Copy(form, params)
 	form.Set("grant_type", "refresh_token")
 	form.Set("refresh_token", refreshToken)
 	tokens, err := c.token(ctx, opRefresh, form)
-	return remainder(tokens, err)
+	return whole(tokens, err)
 }
 
-// remainder returns what is left of an answer that cannot be used: its refresh token.
-func remainder(tokens *Tokens, err error) (*Tokens, error) {
+// whole returns the tokens of an answer or, with an error, only a refresh token.
+func whole(tokens *Tokens, err error) (*Tokens, error) {
 	switch {
 	case err == nil:
 		return tokens, nil
@@ -216,11 +216,8 @@ func scopeOf(members document.Object) string {
 // number, which some providers send. Anything else counts as absent.
 func expiry(in json.RawMessage, now time.Time) time.Time {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(in), `"`), 64)
-	if !(seconds >= 1) {
+	if err != nil || !(seconds >= 1 && seconds <= maxLifetime.Seconds()) { // and not NaN
 		return time.Time{}
-	}
-	if err != nil || seconds > maxLifetime.Seconds() {
-		seconds = maxLifetime.Seconds() // for 1e400 ParseFloat returns infinity and an error
 	}
 	return now.Add(time.Duration(seconds) * time.Second)
 }
@@ -238,8 +235,8 @@ func refusal(op string, a answer) error {
 		failure.WantsMFA = failure.OAuthCode == "access_denied" && strings.Contains(description, "MFA")
 	}
 	switch code := failure.OAuthCode; {
-	case code == "invalid_grant":
-		// Even with 401 or 403, which Auth0 sends, the grant is no longer valid.
+	case aboutPerson(code):
+		// Even with 401 or 403, which Auth0 sends, it is not about the client.
 	case code == "unauthorized_client":
 		failure.Kind, failure.Err = Misconfigured, fault("the provider does not allow this client to do so")
 	case code == "invalid_client", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && code == "":

@@ -2,6 +2,8 @@ package provider_test
 
 import (
 	"context"
+	"crypto/rsa"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -56,7 +58,7 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 			}
 			want(v.token(f, rsaKey(), "rsa", nil), 0)
 			for _, raw := range []string{v.token(f, rsaKey(), "rsa", m{"aud": "other"}), "opaque", ""} {
-				if e := want(raw, provider.Rejected); e.Op != v.op || e.RetryAfter != 0 || e.UnknownKey() || e.Final(true) {
+				if e := want(raw, provider.Rejected); e.Op != v.op || e.RetryAfter != 0 || e.UnknownKey() || e.Final() || e.Denied() {
 					t.Errorf("%s: got %+v; want only %s, and nothing else", raw, e, v.op)
 				}
 			}
@@ -74,6 +76,32 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 				t.Errorf("got %v, unknown key %t, op %q, retry after %v; want keys, an unknown one, 5s", e, e.UnknownKey(), e.Op, e.RetryAfter)
 			}
 		})
+	}
+}
+
+// Some providers make keys on demand, and conformance suites do so for each module.
+// The provider's own tokens wait until the keys may be fetched again.
+func TestVerify_KeysChangeBeforeEachToken(t *testing.T) {
+	t.Parallel()
+	for _, v := range verifications[:2] {
+		for _, pause := range []time.Duration{30 * time.Second, 2 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				c := f.Client(func(cfg *provider.Config) { cfg.Now = time.Now })
+				key := [...]*rsa.PrivateKey{rsaKey(), otherRSAKey()}
+				for i := range 10 {
+					id := fmt.Sprint("key ", i)
+					f.Keys(public(key[i%2].Public(), id))
+					began := time.Now()
+					token := v.token(f, key[i%2], id, m{"iat": began.Unix(), "exp": began.Add(time.Minute).Unix()})
+					verified, err := v.verify(c, token)
+					if waited := time.Since(began); !verified || waited > 5*time.Second {
+						t.Fatalf("%s %d after %v: got a token: %t after %v, error %v; want it within 5s", v.op, i, pause, verified, waited, err)
+					}
+					time.Sleep(pause)
+				}
+			})
+		}
 	}
 }
 

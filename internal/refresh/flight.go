@@ -117,7 +117,7 @@ func (g *Group) fly(ctx context.Context, f *flight, s *session.Session) {
 	if f.turn != nil {
 		<-f.turn // it comes, since each earlier fetch ends by itself
 		if !g.called(f) {
-			f.err = ErrResting
+			f.err = g.Rest(f.id)
 			return
 		}
 	}
@@ -158,7 +158,7 @@ func (g *Group) land(f *flight) (passing bool) {
 	// Only a provider that has failed is given a rest. Requests then go on with the
 	// session they have, which would be wrong after an unknown outcome.
 	if rests := errors.Is(f.err, ErrFailed); rests || f.err == nil {
-		g.settle(f.errand, rests)
+		g.settle(f.errand, f.err, rests)
 	}
 	close(f.over) // last, so that the next fetch knows of the failure
 	return passing
@@ -189,6 +189,27 @@ func (g *Group) report(ctx context.Context, s *session.Session, err error) {
 type wait struct {
 	until time.Time
 	delay time.Duration
+	cause error
+}
+
+// resting is ErrResting, and says why.
+type resting struct{ cause error }
+
+func (r resting) Error() string        { return ErrResting.Error() + ": " + r.cause.Error() }
+func (r resting) Unwrap() error        { return r.cause }
+func (r resting) Is(target error) bool { return target == ErrResting }
+
+// Rest returns an ErrResting with the cause of the last failure of a session, or without
+// one if it is not known here.
+func (g *Group) Rest(id session.ID) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, fetches := range []bool{false, true} {
+		if r := (rest{id, fetches}); g.waiting(r) {
+			return resting{g.waits[r].cause}
+		}
+	}
+	return ErrResting
 }
 
 // The back-off of a session whose refresh fails for a passing reason.
@@ -224,7 +245,7 @@ func (g *Group) waiting(r rest) bool {
 
 // settle counts passing failures. They make only this session wait: one
 // person's trouble must not block another. g.mu is held.
-func (g *Group) settle(e errand, passing bool) {
+func (g *Group) settle(e errand, cause error, passing bool) {
 	of := rest{e.id, !e.refresh}
 	if !passing {
 		delete(g.waits, rest{e.id, true})
@@ -242,6 +263,9 @@ func (g *Group) settle(e errand, passing bool) {
 		// has to look through all of them.
 		g.purgeAt = max(2*len(g.waits), minPurge)
 	}
+	if f, ok := errors.AsType[failed](cause); ok {
+		cause = f.error // a rest is not another failure
+	}
 	delay := min(max(2*g.waits[of].delay, firstDelay), lastDelay)
-	g.waits[of] = wait{until: now.Add(delay), delay: delay}
+	g.waits[of] = wait{until: now.Add(delay), delay: delay, cause: cause}
 }

@@ -38,6 +38,15 @@ import (
 // other error the session goes on.
 var ErrFinal = errors.New("signin: the provider has ended the session")
 
+// ErrDenied marks an error with which the provider may have ended the session, in words
+// that a gateway in front of it may have said. The same generation has to hear such words
+// twice, and denials apart.
+var ErrDenied = errors.New("signin: the provider denies a refresh")
+
+// denials is how long after the first denial another one ends the session. Faults of
+// gateways are most often shorter.
+const denials = 15 * time.Minute
+
 // ErrFailed marks an error as a failure of the provider that is known and passing:
 // it was asked, or is given a rest, and the session was not refreshed. An error
 // without this mark means that the state of the session is unknown.
@@ -71,11 +80,12 @@ func Over(err error) bool {
 // once; Refresh and Fetch for one session only under its lease.
 type Source interface {
 	// Refresh returns the next generation's tokens and claims in a new Session.
-	// Errors that are final wrap ErrFinal.
+	// Errors that are final wrap ErrFinal, and those that are if they are repeated
+	// ErrDenied. A Session beside an error has a new refresh token, and nothing else.
 	Refresh(context.Context, *session.Session) (*session.Session, error)
 	// Fetch returns an access token for an audience, and what the next generation
 	// has if the refresh token was rotated. Errors that are final wrap ErrFinal,
-	// and those that are about this audience alone wrap ErrRefused.
+	// those that are about this audience alone ErrRefused, and the rest is as for Refresh.
 	Fetch(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
 	// Revoke revokes what a refresh received for a session that has ended.
 	Revoke(context.Context, *session.Session) error

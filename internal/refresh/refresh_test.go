@@ -303,3 +303,65 @@ func TestRefresh_SharedStateFails(t *testing.T) {
 		})
 	}
 }
+
+// Words that a gateway may have said end a session when the same generation hears them
+// again a quarter of an hour later, from any replica.
+func TestRefresh_Denied(t *testing.T) {
+	denies := func(context.Context, *session.Session) (*session.Session, error) {
+		return nil, fmt.Errorf("%w: access_denied", refresh.ErrDenied)
+	}
+	bubble(t, "twice, a quarter of an hour apart, at two replicas", func(t *testing.T, w *world) {
+		w.answer = denies
+		one, other, s := w.replica(), w.replica(), generation(0)
+		refreshes(t, one, s, true, "failed")
+		wait(15*time.Minute - time.Second)
+		refreshes(t, other, s, true, "failed")
+		wait(2 * time.Second)
+		if got := refreshes(t, other, s, true, "ended p"); !strings.Contains(got.err.Error(), "access_denied") {
+			t.Errorf("got %v; want the provider's word", got.err)
+		}
+	})
+	bubble(t, "not if a refresh has succeeded meanwhile", func(t *testing.T, w *world) {
+		w.answer = denies
+		g, s := w.replica(), generation(0)
+		refreshes(t, g, s, true, "failed")
+		wait(20 * time.Minute)
+		w.answer = nil
+		refreshes(t, g, s, true, "1")
+		wait(2 * time.Hour)
+		w.answer = denies
+		refreshes(t, g, generation(1), true, "failed")
+	})
+	bubble(t, "not if shared state cannot say when it was first", func(t *testing.T, w *world) {
+		w.answer = denies
+		g, s := w.replica(), generation(0)
+		refreshes(t, g, s, true, "failed")
+		wait(20 * time.Minute)
+		w.interfere(fails("add d"))
+		refreshes(t, g, s, true, "failed")
+		w.interfere(nil)
+		if standing := w.standing(t, s); standing.Ended != 0 {
+			t.Errorf("got %+v; want a session that goes on", standing)
+		}
+	})
+	bubble(t, "not if another wrote the note", func(t *testing.T, w *world) {
+		w.answer = denies
+		g, s := w.replica(), generation(0)
+		refreshes(t, g, s, true, "failed")
+		noError(t, w.Memory.Set(t.Context(), w.named("add d")[0], []byte("forged"), time.Hour))
+		wait(20 * time.Minute)
+		refreshes(t, g, s, true, "failed")
+	})
+}
+
+func TestRefresh_RotatedBesideAnError(t *testing.T) {
+	bubble(t, "the new refresh token is the next one that is sent", func(t *testing.T, w *world) {
+		w.answer = func(_ context.Context, s *session.Session) (*session.Session, error) { return rotated(s), errDown }
+		g, s := w.replica(), generation(0)
+		refreshes(t, g, s, true, "1 failed")
+		w.answer = nil
+		wait(2 * time.Second)
+		refreshes(t, w.replica(), s, true, "2")
+		w.want(t, []string{"token 0", "token 1"}, nil, []string{"0 failed", "2 ok"})
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gosignin/signin/internal/session"
@@ -164,6 +165,9 @@ func (g *Group) ask(ctx context.Context, f *flight, s *session.Session, time tim
 		f.token, next, err = g.Source.Fetch(limited, s, f.want.Audience)
 	}
 	switch {
+	case err != nil && next != nil:
+		next, err = g.keepRotated(ctx, s, numbered(s, next), err)
+		return next, true, err
 	case err != nil:
 		next, err = g.refused(ctx, s, err)
 		return next, false, err
@@ -191,10 +195,32 @@ func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
 	}
 }
 
+// keepRotated keeps a new refresh token that came with an error: the one before may be
+// used up. The refresh has failed all the same.
+func (g *Group) keepRotated(ctx context.Context, s, next *session.Session, failure error) (*session.Session, error) {
+	kept, _, err := g.write(ctx, s, next)
+	if Over(err) {
+		return nil, err
+	}
+	return kept, errors.Join(failed{failure}, err)
+}
+
+// denied makes a denial final if the same generation has heard one before, long ago.
+func (g *Group) denied(ctx context.Context, s *session.Session, err error) error {
+	first, unknown := g.State.Deny(ctx, s)
+	if unknown == nil && g.Now().Sub(first) >= denials {
+		return fmt.Errorf("%w: %w", ErrFinal, err)
+	}
+	return errors.Join(err, unknown)
+}
+
 // refused looks at shared state before it believes that the session has ended: a
 // replica whose lease had lapsed may have used the token, or a sign-out may have
 // revoked it.
 func (g *Group) refused(ctx context.Context, s *session.Session, err error) (*session.Session, error) {
+	if errors.Is(err, ErrDenied) {
+		err = g.denied(ctx, s, err)
+	}
 	if !errors.Is(err, ErrFinal) {
 		if !errors.Is(err, ErrRefused) {
 			err = failed{err}
@@ -219,33 +245,42 @@ func (g *Group) refused(ctx context.Context, s *session.Session, err error) (*se
 // keep writes the successor, unless the session has ended meanwhile. If it
 // cannot be written, it is held in this process and returned with the error.
 func (g *Group) keep(ctx context.Context, s, next *session.Session) (*session.Session, error) {
+	kept, first, err := g.write(ctx, s, next)
+	if first {
+		g.report(ctx, next, nil)
+	}
+	return kept, err
+}
+
+// write is keep without a report. first says that next is the successor.
+func (g *Group) write(ctx context.Context, s, next *session.Session) (kept *session.Session, first bool, err error) {
 	standing, err := g.State.Look(ctx, s)
 	switch {
 	case err != nil:
-		return g.hold(next), err
+		return g.hold(next), false, err
 	case standing.Ended != 0:
-		return nil, g.giveBack(ctx, next, standing)
+		return nil, false, g.giveBack(ctx, next, standing)
 	}
-	first, err := g.State.AddSuccessor(ctx, s, next)
+	first, err = g.State.AddSuccessor(ctx, s, next)
 	if err == nil {
 		// A sign-out that looked for successors before this one was written had
 		// written its end by then.
 		standing, err = g.State.Look(ctx, s)
 	}
 	if err != nil {
-		return g.hold(next), err // until it is written, and it is known whether it is to be revoked
+		return g.hold(next), false, err // until it is written, and it is known whether it is to be revoked
 	}
 	g.drop(next)
 	switch {
 	case standing.Ended != 0:
-		return nil, g.giveBack(ctx, next, standing)
+		return nil, false, g.giveBack(ctx, next, standing)
 	case !first && !standing.Newest():
 		// Another replica was faster. It is tempting to revoke what is not used, but
 		// the provider may have given both the same grant.
-		return g.Newest(ctx, s, standing)
+		kept, err = g.Newest(ctx, s, standing)
+		return kept, false, err
 	}
-	g.report(ctx, next, nil)
-	return next, nil
+	return next, true, nil
 }
 
 // giveBack revokes what was received for a session that was signed out meanwhile.

@@ -59,7 +59,7 @@ func (g *Group) Token(ctx context.Context, s *session.Session, want Wanted) (*se
 	case err != nil:
 		return nil, nil, err
 	case f == nil:
-		return nil, nil, ErrResting
+		return nil, nil, g.Rest(s.ID)
 	case f.err != nil:
 		return nil, nil, f.err
 	}

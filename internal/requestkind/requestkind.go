@@ -5,6 +5,7 @@
 //	case requestkind.Navigation: // redirect to sign-in, with return_to
 //	case requestkind.Form: // 401 with a page
 //	case requestkind.HTMX: // 401 with HX-Redirect
+//	case requestkind.Inertia: // 409 with X-Inertia-Location
 //	default: // 401 with application/problem+json
 //	}
 //
@@ -49,6 +50,10 @@ const (
 	// with the whole page (https://htmx.org/headers/hx-redirect/). It follows
 	// Location with a fetch, which the provider's CORS rules stop.
 	HTMX
+	// Inertia is a request of Inertia (https://inertiajs.com/the-protocol). It follows
+	// Location with a fetch, as htmx does, and X-Inertia-Location of a 409 with the whole
+	// page.
+	Inertia
 )
 
 // Of returns the kind of r.
@@ -60,6 +65,8 @@ func Of(r *http.Request) Kind {
 	switch {
 	case single(r.Header, "Hx-Request") == "true":
 		return HTMX
+	case single(r.Header, "X-Inertia") == "true" && !ahead(r.Header): // Inertia fetches pages ahead, too
+		return Inertia
 	case upgrade(r.Header), stream, !page(r.Header, html):
 		return Program
 	case r.Method == http.MethodGet:
@@ -78,7 +85,7 @@ func MayStart(r *http.Request, kind Kind) bool {
 	h := r.Header
 	return kind == Navigation || r.Method == http.MethodGet && !excessive(h) && !ahead(h) && !upgrade(h) &&
 		(!has(h, "Accept") || single(h, "Accept") == "*/*") &&
-		!has(h, "Sec-Fetch-Mode") && !has(h, "Sec-Fetch-Dest") && !has(h, "X-Requested-With") && !has(h, "Hx-Request")
+		!has(h, "Sec-Fetch-Mode") && !has(h, "Sec-Fetch-Dest") && !script(h) && !has(h, "Hx-Request") && !has(h, "X-Inertia")
 }
 
 // SameOriginNavigation reports whether the browser says that a page of this origin
@@ -142,7 +149,13 @@ func page(h http.Header, html bool) bool {
 	case !navigates && has(h, "Sec-Fetch-Mode"), !document && has(h, "Sec-Fetch-Dest"):
 		return false
 	}
-	return html && !has(h, "X-Requested-With")
+	return html && !script(h)
+}
+
+// script reports whether a script says that it sent a request. Any other value of the
+// header is the name of an app: Android's WebView sends it with each navigation.
+func script(h http.Header) bool {
+	return contains(h, "X-Requested-With", func(s string) bool { return strings.EqualFold(s, "XMLHttpRequest") })
 }
 
 // ahead reports whether the browser fetches a page before the person asks for it.
@@ -219,7 +232,7 @@ const (
 func excessive(h http.Header) bool {
 	for _, name := range [...]string{
 		"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose",
-		"X-Moz", "X-Requested-With", "Hx-Request", "Upgrade", "Connection",
+		"X-Moz", "X-Requested-With", "Hx-Request", "X-Inertia", "Upgrade", "Connection",
 	} {
 		if tooLarge(h[name]) {
 			return true

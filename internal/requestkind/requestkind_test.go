@@ -39,6 +39,7 @@ const (
 	page    = requestkind.Navigation
 	form    = requestkind.Form
 	htmx    = requestkind.HTMX
+	inertia = requestkind.Inertia
 	program = requestkind.Program
 )
 
@@ -92,6 +93,15 @@ var requests = []struct {
 
 	{"curl", "GET", []string{acceptAll}, program, unclear},
 	{"a client that says nothing", "GET", nil, program, unclear},
+	{"Inertia", "GET", and(fetch, "X-Inertia: true", "X-Requested-With: XMLHttpRequest"), inertia, 0},
+	{"Inertia of an old browser", "PUT", []string{"Accept: text/html, application/xhtml+xml", "X-Inertia: true"}, inertia, 0},
+	{"Inertia that fetches a page ahead", "GET", and(fetch, "X-Inertia: true", "Purpose: prefetch"), program, 0},
+	{"X-Inertia that is not true", "GET", and(fetch, "X-Inertia: 1"), program, 0},
+	{"an old Android WebView", "GET", and(old, "X-Requested-With: com.example.app"), page, 0},
+	{"a form of an old Android WebView", "POST", and(old, "X-Requested-With: com.example.app"), form, 0},
+	{"an app's name that asks for JSON", "GET", []string{"Accept: application/json", "X-Requested-With: com.example.app"}, program, 0},
+	{"an app's name and a script's", "GET", and(old, "X-Requested-With: com.example.app, xmlhttprequest"), program, 0},
+
 	{"HEAD without headers", "HEAD", nil, program, 0},
 	{"a program that takes anything, but last", "GET", []string{"Accept: */*, application/json"}, program, 0},
 	{"a program that takes anything, twice", "GET", []string{"Accept: */*, */*"}, program, 0},
@@ -152,7 +162,7 @@ var large = map[string][]string{
 // readNames are the headers that are read.
 var readNames = []string{
 	"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose", "X-Moz",
-	"X-Requested-With", "Hx-Request", "Upgrade", "Connection",
+	"X-Requested-With", "Hx-Request", "X-Inertia", "Upgrade", "Connection",
 }
 
 // TestLargeHeaders makes one header too large, in requests of a person, an old browser,
@@ -192,6 +202,7 @@ func TestCases(t *testing.T) {
 		"7.1 a page navigation may begin a sign-in":  page,
 		"7.1 a form that comes too late gets a page": form,
 		"7.1 HTMX gets a header":                     htmx,
+		"7.1 Inertia gets another":                   inertia,
 		"7.1 everything else is a program":           program,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -281,6 +292,7 @@ func FuzzOf(f *testing.F) {
 		html := strings.Contains(strings.ToLower(r.Header.Get("Accept")), "text/html")
 		if (got.kind == page && method != "GET") || (got.kind == form && method != "POST") ||
 			(got.kind == page || got.kind == form) && !told && !html ||
+			got.kind == inertia && !strings.Contains(r.Header.Get("X-Inertia"), "true") ||
 			got.kind == htmx && !strings.Contains(r.Header.Get("HX-Request"), "true") ||
 			got.ours && (!told || got.crossSite || method != "GET") || got.start && method != "GET" {
 			t.Errorf("%s %q: got %+v, which its sender does not say", method, lines, got)

@@ -124,6 +124,36 @@ func (r Rule) Seen(s string) string {
 	return (&url.URL{Path: r.base}).EscapedPath() + s
 }
 
+// SeenIn is [Rule.Seen] for the path and query of a request, before http.StripPrefix has
+// cut off a part.
+func (r Rule) SeenIn(req *http.Request) string {
+	if strings.HasPrefix(req.RequestURI, "/") {
+		return r.Seen(req.RequestURI)
+	}
+	if s := req.URL.RequestURI(); strings.HasPrefix(s, "/") { // absolute form, or a request made by a test
+		return r.Seen(s)
+	}
+	return ""
+}
+
+// maxStart limits what the cookie of a transaction must hold besides return_to.
+const maxStart = 512
+
+// Start returns the address to which the page of a failed sign-in links: that of the
+// route or page that began it, without its fragment. If it is too long, its query is left
+// out. If no link can lead there, it is otherwise, and never another route, which may
+// demand less.
+func (r Rule) Start(page, otherwise string) string {
+	page, _, _ = strings.Cut(page, "#") // of HX-Current-URL
+	if len(page) > maxStart {
+		page, _, _ = strings.Cut(page, "?")
+	}
+	if _, err := r.Requested(page); err != nil || len(page) > maxStart {
+		return otherwise
+	}
+	return page
+}
+
 // plain returns the path in s, as [reading] returns it, if all parsers on the way
 // read a path of this host in it.
 func plain(s string) (string, error) {

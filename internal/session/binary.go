@@ -14,7 +14,7 @@ var ErrMalformed = errors.New("signin: malformed session")
 
 // version is raised whenever the binary form changes, also when a claim or a
 // text is added. Sessions of another version are malformed.
-const version = 4
+const version = 5
 
 const (
 	flagAccessExpiry = 1 << iota // the access token's expiry is known

@@ -30,10 +30,12 @@ const (
 	OrganizationRoles
 	ACR
 	AuthTime
+	rolesFrom // not a claim, but the setting by which Roles were found
 	numClaims
 )
 
-// names are the claims' names in a token. They are compared exactly.
+// names are the claims' names in a token. They are compared exactly. A setting may say
+// that Roles are elsewhere; see [ParseClaims].
 var names = [numClaims]string{
 	Subject: "sub", SessionID: "sid", Name: "name", Picture: "picture", Username: "username",
 	Email: "email", EmailVerified: "email_verified", PhoneNumber: "phone_number", Roles: "roles",
@@ -63,7 +65,10 @@ func OfSignIn() []string { return []string{"sid", "auth_time", "acr", "amr"} }
 // another one, or empty. If both have a claim, the payload's counts, since it is
 // signed. But those of [OfSignIn] are extra's, even if they are null there: extra
 // has them only where a refreshed token disagrees with the sign-in's.
-func ParseClaims(payload, extra string) (Claims, error) {
+//
+// rolesClaim says where the roles are: the name of a claim or, if it begins with a slash,
+// a JSON pointer (RFC 6901). Without it, or if it is empty, they are in "roles".
+func ParseClaims(payload, extra string, rolesClaim ...string) (Claims, error) {
 	if len(payload)+len(extra) > maxSize {
 		return Claims{}, ErrTooLarge
 	}
@@ -83,8 +88,8 @@ func ParseClaims(payload, extra string) (Claims, error) {
 		c.replaces = c.replaces || twice
 	}
 	var values strings.Builder
-	for claim, name := range names {
-		values.WriteString(first(Claim(claim), sources(Claim(claim), name, token, more)))
+	for claim := range numClaims {
+		values.WriteString(find(claim, strings.Join(rolesClaim, ""), token, more))
 		if values.Len() > maxSize { // what is not UTF-8 grows when it is decoded
 			return Claims{}, ErrTooLarge
 		}
@@ -92,6 +97,46 @@ func ParseClaims(payload, extra string) (Claims, error) {
 	}
 	c.values = values.String()
 	return c, nil
+}
+
+// find returns what Claims keep of a claim.
+func find(claim Claim, rolesClaim string, token, more map[string]json.RawMessage) string {
+	switch {
+	case claim == rolesFrom:
+		return rolesClaim
+	case claim == Roles && rolesClaim != "":
+		path := pathOf(rolesClaim)
+		return first(claim, []json.RawMessage{at(token, path), at(more, path)})
+	}
+	return first(claim, sources(claim, names[claim], token, more))
+}
+
+// pathOf returns the names of the members that lead to the roles.
+func pathOf(rolesClaim string) []string {
+	pointer, ok := strings.CutPrefix(rolesClaim, "/")
+	if !ok {
+		return []string{rolesClaim}
+	}
+	path := strings.Split(pointer, "/")
+	for i, name := range path {
+		path[i] = unescape.Replace(name)
+	}
+	return path
+}
+
+// https://www.rfc-editor.org/rfc/rfc6901#section-4
+var unescape = strings.NewReplacer("~1", "/", "~0", "~")
+
+// at returns the member of claims to which a path leads, or nil.
+func at(claims map[string]json.RawMessage, path []string) json.RawMessage {
+	for ; len(path) > 1; path = path[1:] {
+		inner, err := members(string(claims[path[0]]))
+		if err != nil {
+			return nil
+		}
+		claims = inner
+	}
+	return claims[path[0]]
 }
 
 // sources returns where a claim may be found, the best first. What is signed comes
@@ -130,7 +175,7 @@ func first(claim Claim, found []json.RawMessage) string {
 		value := string(raw)
 		switch claim {
 		case EmailVerified:
-			if value == "true" {
+			if value == "true" || value == `"true"` { // as Cognito and Apple write it
 				return value
 			}
 		case AuthTime:
@@ -138,10 +183,8 @@ func first(claim Claim, found []json.RawMessage) string {
 				return value
 			}
 		case Roles, Organizations, OrganizationRoles:
-			var all []*string
-			// null would decode as an empty string.
-			if json.Unmarshal(raw, &all) == nil && all != nil && !slices.Contains(all, nil) {
-				return value
+			if list := listed(raw); list != "" {
+				return list
 			}
 		default:
 			var s string
@@ -151,6 +194,27 @@ func first(claim Claim, found []json.RawMessage) string {
 		}
 	}
 	return ""
+}
+
+// listed returns a list of strings in JSON, or "" if a value is none. A single string
+// counts as a list of one (ADFS and IdentityServer write lists so), and is not split.
+// Elements of other types are left out: none of them names a role.
+func listed(raw json.RawMessage) string {
+	var one string
+	switch {
+	case raw[0] == '"' && json.Unmarshal(raw, &one) == nil && one != "":
+		return string(raw)
+	case raw[0] != '[':
+		return ""
+	}
+	var all []json.RawMessage
+	_ = json.Unmarshal(raw, &all) // members has read it
+	texts := slices.DeleteFunc(slices.Clone(all), func(e json.RawMessage) bool { return e[0] != '"' })
+	if len(texts) == len(all) {
+		return string(raw)
+	}
+	text, _ := json.Marshal(texts)
+	return string(text)
 }
 
 // Payload returns the token's payload.
@@ -220,15 +284,33 @@ func (c *Claims) Time(claim Claim) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// List returns a claim that is an array of strings; nil if absent or empty.
+// RolesFrom returns the roles that are where rolesClaim says. If other claims were looked
+// for when the session was made, it looks for these.
+func (c *Claims) RolesFrom(rolesClaim string) []string {
+	if c.Text(rolesFrom) == rolesClaim {
+		return c.List(Roles)
+	}
+	again, err := ParseClaims(c.Payload(), c.Extra(), rolesClaim)
+	if err != nil { // too large
+		return nil
+	}
+	return again.List(Roles)
+}
+
+// List returns a claim that is a list of strings, or one string; nil if absent or empty.
 func (c *Claims) List(claim Claim) []string {
 	raw := c.Text(claim)
 	if raw == "" {
 		return nil
 	}
 	var all []string
-	if strings.Contains(raw, `\`) {
-		_ = json.Unmarshal([]byte(raw), &all) // ParseClaims has checked that it is a list
+	if strings.Contains(raw, `\`) { // ParseClaims has checked what it is
+		if raw[0] == '"' {
+			all = []string{""}
+			_ = json.Unmarshal([]byte(raw), &all[0])
+			return all
+		}
+		_ = json.Unmarshal([]byte(raw), &all)
 		return all
 	}
 	// No JSON parser here, since each guarded request comes this way.

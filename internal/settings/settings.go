@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 var (
@@ -263,8 +265,21 @@ func Algorithms(algs []string) ([]string, error) {
 	return slices.Clone(algs), nil
 }
 
+// claimsAtLogto are claims of Logto that are often taken for scopes, with the scopes
+// that bring them. Logto ignores a scope that it does not have, so the claims would be
+// missing, and nothing would say why.
+var claimsAtLogto = map[string]string{
+	"sso_identities":                    "identities",
+	"organization_data":                 "urn:logto:scope:organizations",
+	"urn:logto:scope:organization_data": "urn:logto:scope:organizations",
+	"urn:logto:scope:sso_identities":    "identities",
+	"urn:logto:scope:identities":        "identities",
+	"urn:logto:scope:custom_data":       "custom_data",
+	"urn:logto:scope:roles":             "roles",
+}
+
 // Scopes returns the default scopes and the given ones, each once.
-func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
+func Scopes(scopes []string, omitDefaults, logto bool) ([]string, error) {
 	all := []string{"openid"} // without it, the request is not OpenID Connect
 	if !omitDefaults {
 		all = append(all, "profile", "offline_access")
@@ -272,6 +287,9 @@ func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 	for _, s := range scopes {
 		if !scope.MatchString(s) {
 			return nil, fmt.Errorf("has %q; needs one scope in each element, without quotes or backslashes", s)
+		}
+		if right := claimsAtLogto[s]; logto && right != "" {
+			return nil, fmt.Errorf("has %q, which is no scope of Logto; needs %q", s, right)
 		}
 		if !slices.Contains(all, s) {
 			all = append(all, s)
@@ -286,6 +304,29 @@ func Scopes(scopes []string, omitDefaults bool) ([]string, error) {
 func OfflineAtKeycloak(issuer string, scopes []string) bool {
 	return strings.Contains(issuer, "/realms/") && slices.Contains(scopes, "offline_access")
 }
+
+// RolesClaim returns where roles are: the name of a claim or, if it begins with a slash,
+// a JSON pointer (RFC 6901); "" for the claim "roles".
+func RolesClaim(claim string) (string, error) {
+	names, pointer := claim, strings.HasPrefix(claim, "/")
+	if pointer {
+		names = strings.ReplaceAll(strings.ReplaceAll(claim, "~0", ""), "~1", "")
+	}
+	switch {
+	case claim == "roles":
+		return "", nil
+	case len(claim) > maxClaim, strings.ContainsFunc(claim, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }):
+		return "", fmt.Errorf("is %.40q…; needs printable characters, %d bytes at most", claim, maxClaim)
+	case pointer && slices.Contains(strings.Split(claim[1:], "/"), ""):
+		return "", fmt.Errorf("is %q; a JSON pointer needs a name after each slash, such as /realm_access/roles", claim)
+	case pointer && strings.Contains(names, "~"):
+		return "", fmt.Errorf("is %q; in a JSON pointer, ~ is written ~0, and a slash in a name ~1", claim)
+	}
+	return claim, nil
+}
+
+// maxClaim is longer than the name of any claim: some are URLs.
+const maxClaim = 256
 
 // Resources returns resource indicators: absolute URIs without a fragment.
 // https://www.rfc-editor.org/rfc/rfc8707#section-2

@@ -135,6 +135,12 @@ func TestRules(t *testing.T) {
 			"": bad, "/": bad, "sign-in": bad, "/sign-in/": bad, "//sign-in": bad, "/a/../b": bad,
 			"/a?b": bad, "/a#b": bad, "/a%2Fb": bad, `/a\b`: bad, "/{x}": bad, "/a b": bad,
 		}},
+		{"RolesClaim", settings.RolesClaim, map[string]string{
+			"": "", "roles": "", "groups": "groups", "cognito:groups": "cognito:groups", "https://app.example/roles": "https://app.example/roles",
+			"/realm_access/roles": "/realm_access/roles", "/a~1b/~0": "/a~1b/~0", "a~b": "a~b",
+			"/": bad, "//roles": bad, "/a/": bad, "/a//b": bad, "/a~": bad, "/a~2b": bad, "/~~0": bad,
+			"a\nb": bad, "a\x00": bad, "\xff": bad, strings.Repeat("x", 257): bad,
+		}},
 	} {
 		for in, want := range row.values {
 			got, err := row.rule(in)
@@ -178,8 +184,9 @@ func TestEndpoints(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	t.Parallel()
-	scopes := func(s ...string) ([]string, error) { return settings.Scopes(s, false) }
-	alone := func(s ...string) ([]string, error) { return settings.Scopes(s, true) }
+	scopes := func(s ...string) ([]string, error) { return settings.Scopes(s, false, false) }
+	alone := func(s ...string) ([]string, error) { return settings.Scopes(s, true, false) }
+	logto := func(s ...string) ([]string, error) { return settings.Scopes(s, true, true) }
 	algorithms := func(s ...string) ([]string, error) { return settings.Algorithms(s) }
 	resources := func(s ...string) ([]string, error) { return settings.Resources(s) }
 	for _, row := range []struct {
@@ -198,6 +205,10 @@ func TestLists(t *testing.T) {
 		{"a backslash in a scope", scopes, []string{`a\`}, nil},
 		{"a DEL in a scope", scopes, []string{"a\x7f"}, nil},
 		{"a scope beyond ASCII", scopes, []string{"é"}, nil},
+		{"Logto's scopes for its claims", logto, []string{"identities", "urn:logto:scope:organizations"}, []string{"openid", "identities", "urn:logto:scope:organizations"}},
+		{"a claim taken for a scope of Logto", logto, []string{"identities", "sso_identities"}, nil},
+		{"another", logto, []string{"urn:logto:scope:organization_data"}, nil},
+		{"a scope of another provider with such a name", alone, []string{"sso_identities"}, []string{"openid", "sso_identities"}},
 		{"algorithms", algorithms, []string{"ES384", "EdDSA", "Ed25519"}, []string{"ES384", "EdDSA", "Ed25519"}},
 		{"the algorithm none", algorithms, []string{"none"}, nil},
 		{"a symmetric algorithm", algorithms, []string{"ES384", "HS256"}, nil},

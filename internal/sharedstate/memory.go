@@ -38,7 +38,7 @@ func classOf(key string) class {
 	switch key[0] {
 	case 'e', 'x':
 		return end
-	case 'n', 'h', 's', 'g', 'l', 'j': // of existing sessions; of logout tokens, which only the provider makes
+	case 'n', 'h', 's', 'g', 'l', 'j', 'd': // of existing sessions; of logout tokens, which only the provider makes
 		return kept
 	case 't':
 		return cached

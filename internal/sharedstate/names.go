@@ -28,6 +28,7 @@ const (
 	ShownByBrowser       Kind = "s"                     // by session ID
 	Grace                Kind = "g"                     // by session ID
 	Lease                Kind = "l"                     // by session ID and generation
+	Denied               Kind = "d"                     // by session ID and generation
 	EndLease             Kind = "x lease"               // by the kind and value of an end
 	Callback             Kind = "c"                     // by state: the lease of its callback
 	Used                 Kind = "u"                     // by state

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gosignin/signin/internal/document"
 	"github.com/gosignin/signin/internal/provider"
@@ -90,15 +91,20 @@ func WithoutToken(info []byte) ([]byte, error) {
 	return json.Marshal(claims)
 }
 
-// keepFromSignIn returns the claims of a refresh with those of [session.OfSignIn] as
-// the session has had them before, absent ones included. A refreshed ID token need not
-// repeat them, and must not change them. A logout token that names the provider's
-// session (sid) must find this one. And since no one authenticates at a refresh, it
-// must not open what is behind a step-up. (Keycloak states the newest authentication
-// in the whole browser.)
+// keep makes the claims of a refresh from those of the token and of userinfo, and from
+// those that the session has had before, absent ones included.
+//
+// Those of [session.OfSignIn] stay. A refreshed ID token need not repeat them, and must
+// not change them. A logout token that names the provider's session (sid) must find
+// this one. And since no one authenticates at a refresh, it must not open what is behind
+// a step-up. (Keycloak states the newest authentication in the whole browser.)
 // https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
-func keepFromSignIn(before *session.Claims, after session.Claims) (session.Claims, error) {
-	was, is, kept := membersOf(before.JSON()), membersOf([]byte(after.Payload())), membersOf([]byte(after.Extra()))
+//
+// What describes the person stays if it is absent: it grants nothing, and a refreshed
+// token often has less. All other claims may grant something, so they are taken as they
+// are: a role that is absent was taken away.
+func (src *Source) keep(before *session.Claims, payload, extra string) (session.Claims, error) {
+	was, is, kept := membersOf(before.JSON()), membersOf([]byte(payload)), membersOf([]byte(extra))
 	for _, name := range session.OfSignIn() {
 		delete(kept, name)
 		then, now := cmp.Or(string(was[name]), null), cmp.Or(string(is[name]), null)
@@ -106,11 +112,73 @@ func keepFromSignIn(before *session.Claims, after session.Claims) (session.Claim
 			kept[name] = json.RawMessage(then)
 		}
 	}
+	maps.Copy(kept, src.describing(was, is, kept))
 	extra, err := object(kept)
 	if err != nil {
-		return after, err
+		return session.Claims{}, err
 	}
-	return session.ParseClaims(after.Payload(), extra)
+	return session.ParseClaims(payload, extra, src.Roles)
+}
+
+// describing returns the claims of before that describe the person, and that neither the
+// new token nor the new userinfo has in any spelling.
+func (src *Source) describing(before, token, info map[string]json.RawMessage) map[string]json.RawMessage {
+	has := make(map[string]bool)
+	for _, claims := range []map[string]json.RawMessage{token, info} {
+		for name := range claims {
+			has[document.Fold(name)] = true
+		}
+	}
+	kept := make(map[string]json.RawMessage)
+	keep := func(name string) {
+		value, ok := before[name]
+		if ok && !has[document.Fold(name)] && !src.grants(name) {
+			kept[name] = value
+		}
+	}
+	for _, name := range []string{
+		"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website",
+		"gender", "birthdate", "zoneinfo", "locale", "address", "updated_at",
+	} {
+		keep(name)
+	}
+	for _, name := range []string{"email", "phone_number"} {
+		verified := name + "_verified"
+		now := cmp.Or(string(token[name]), string(info[name]))
+		switch {
+		case !has[document.Fold(name)] && !has[document.Fold(verified)]:
+			keep(name)
+			keep(verified)
+		case now != "" && sameText(now, string(before[name])):
+			keep(verified) // which is said of this very address, and of no other
+		}
+	}
+	return kept
+}
+
+// grants reports whether a claim holds the roles, whatever it describes elsewhere.
+func (src *Source) grants(name string) bool {
+	return src.Roles == name || strings.HasPrefix(src.Roles+"/", "/"+name+"/")
+}
+
+// sameText reports whether two JSON values are the same string.
+func sameText(a, b string) bool {
+	var one, other *string
+	return json.Unmarshal([]byte(a), &one) == nil && json.Unmarshal([]byte(b), &other) == nil &&
+		one != nil && other != nil && *one == *other
+}
+
+// bare reports whether an ID token says nothing but what the protocol needs. At some
+// providers a refreshed one does, whatever that of the sign-in said
+// (https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse).
+func bare(payload []byte) bool {
+	needed := append(ofToken(), "sub", "c_hash", "s_hash", "typ", "session_state")
+	for name := range membersOf(payload) {
+		if !slices.Contains(needed, document.Fold(name)) {
+			return false
+		}
+	}
+	return true
 }
 
 const null = "null"

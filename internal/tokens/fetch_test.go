@@ -67,22 +67,53 @@ func TestFetch_Until(t *testing.T) {
 		ahead   time.Duration
 		until   time.Duration
 	}{
-		"a minute ahead of its expiry":                 {3600, time.Minute, 59 * time.Minute},
-		"at half of its life at the earliest":          {60, time.Minute, 30 * time.Second},
-		"as much ahead as was asked for":               {3600, 20 * time.Minute, 40 * time.Minute},
-		"half of a short life, to the second":          {1, time.Minute, 500 * time.Millisecond},
-		"a minute if it is not said how long":          {nil, time.Minute, time.Minute},
-		"a minute if what is said of it is not a time": {-5, time.Minute, time.Minute},
+		"a minute ahead of its expiry":                {3600, time.Minute, 59 * time.Minute},
+		"at half of its life at the earliest":         {60, time.Minute, 30 * time.Second},
+		"as much ahead as was asked for":              {3600, 20 * time.Minute, 40 * time.Minute},
+		"half of a short life, to the second":         {1, time.Minute, 500 * time.Millisecond},
+		"an hour if it is not said how long":          {nil, time.Minute, 59 * time.Minute},
+		"an hour if what is said of it is not a time": {-5, time.Minute, 59 * time.Minute},
+		"an hour if it is said to be ten years":       {315_360_000, time.Minute, 59 * time.Minute},
 	} {
 		f, s := newFake(t, func(s *tokens.Source) { s.Ahead = row.ahead })
 		f.answers(object{"expires_in": row.seconds})
 		token, _, err := s.Fetch(t.Context(), f.session(nil, ""), session.Audience{Resource: "urn:a"})
 		if err != nil || !token.Until.Equal(now.Add(row.until)) {
 			t.Errorf("%s: got %+v, %v; want it fetched again after %v", name, token, err, row.until)
-			continue
 		}
-		if seconds, _ := row.seconds.(int); (seconds > 0) == token.Expiry.IsZero() {
-			t.Errorf("%s: got expiry %v; want the provider's, or none", name, token.Expiry)
+	}
+}
+
+// An answer that does not say how long an access token is good.
+func TestExpiry(t *testing.T) {
+	jwt := func(exp string) string {
+		return session.JWT{Header: `{"alg":"RS256"}`, Payload: `{"exp":` + exp + `}`, Signature: "x"}.Compact()
+	}
+	for _, row := range []struct {
+		name    string
+		access  string
+		seconds any
+		want    time.Duration
+	}{
+		{"a token that is not a JWT", "opaque", nil, time.Hour},
+		{"a JWT", jwt("1800000300"), nil, 5 * time.Minute},
+		{"a JWT, and zero seconds", jwt("1800000300"), 0, 5 * time.Minute},
+		{"a JWT, and ten years", jwt("1800000300"), 315_360_000, 5 * time.Minute},
+		{"what the answer says comes first", jwt("1800000300"), 600, 10 * time.Minute},
+		{"a JWT that has expired", jwt("1799999999"), nil, time.Hour},
+		{"a JWT with milliseconds", jwt("1800000300000"), nil, time.Hour},
+		{"a JWT with a text", jwt(`"1800000300"`), nil, time.Hour},
+		{"a JWT whose claims are no object", session.JWT{Header: "{}", Payload: "[]", Signature: "x"}.Compact(), nil, time.Hour},
+	} {
+		f, s := newFake(t)
+		f.answers(object{"access_token": row.access, "expires_in": row.seconds})
+		next, err := s.Refresh(t.Context(), f.session(nil, ""))
+		if err != nil || next.AccessExpiry.Sub(now) != row.want || next.AccessLife != row.want {
+			t.Errorf("%s: got a life of %v, expiry %v, %v; want %v", row.name, next.AccessLife, next.AccessExpiry, err, row.want)
+		}
+		token, _, err := s.Fetch(t.Context(), f.session(nil, ""), session.Audience{Resource: "urn:a"})
+		if err != nil || token.Expiry.Sub(now) != row.want {
+			t.Errorf("%s, for an audience: got %+v, %v; want %v", row.name, token, err, row.want)
 		}
 	}
 }
@@ -99,10 +130,14 @@ func TestFetch_Refused(t *testing.T) {
 	}{
 		{400, "invalid_grant", resource, true, refresh.ErrFinal},
 		{400, "invalid_grant", own, true, refresh.ErrFinal},
-		{400, "", own, false, refresh.ErrFinal},
+		{400, "", own, false, refresh.ErrDenied},
+		{401, "login_required", own, true, refresh.ErrFinal},
+		{401, "login_required", resource, true, refresh.ErrRefused},
+		{400, "unauthorized", own, false, refresh.ErrDenied},
+		{403, "access_denied", own, true, nil},
 		{400, "", resource, false, refresh.ErrRefused},
 		{400, "invalid_request", within, false, refresh.ErrRefused},
-		{400, "", own, true, refresh.ErrRefused}, // Logto says what it means
+		{400, "", own, true, nil}, // Logto says what it means
 		{400, "invalid_target", resource, true, refresh.ErrRefused},
 		{403, "access_denied", resource, false, refresh.ErrRefused},
 		{401, "invalid_client", resource, true, nil},
@@ -115,12 +150,27 @@ func TestFetch_Refused(t *testing.T) {
 		if token != nil || next != nil || !errors.As(err, &pe) {
 			t.Errorf("%+v: got %+v, %+v, %v; want the error of the provider alone", row, token, next, err)
 		}
-		for _, about := range []error{refresh.ErrFinal, refresh.ErrRefused} {
+		for _, about := range []error{refresh.ErrFinal, refresh.ErrRefused, refresh.ErrDenied} {
 			if errors.Is(err, about) != (about == row.about) {
 				t.Errorf("%+v: got %v", row, err)
 			}
 		}
 		f.quiet(err)
+	}
+}
+
+// An invalid_grant for an audience may be about that audience, so a plain refresh decides.
+func TestFetch_InvalidGrantForAnAudience(t *testing.T) {
+	f, s := newFake(t)
+	f.perAudience = &reply{400, object{"error": "invalid_grant"}}
+	f.answers(nil)
+	token, next, err := s.Fetch(t.Context(), f.session(nil, ""), session.Audience{Resource: "urn:a"})
+	if token != nil || err == nil || errors.Is(err, refresh.ErrFinal) || !strings.Contains(err.Error(), "invalid_grant") {
+		t.Errorf("got %+v, %v; want a passing error with the code", token, err)
+	}
+	wantNewTokens(t, "the plain refresh succeeds", next, nil)
+	if len(f.forms) != 2 || f.forms[1].Has("resource") {
+		t.Errorf("got requests %v; want one for the audience, and a plain one", f.forms)
 	}
 }
 

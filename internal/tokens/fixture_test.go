@@ -48,6 +48,7 @@ type fake struct {
 	// Its answers: a status of the keys and of a revocation, and documents.
 	keys, revoke int
 	tokens, info reply
+	perAudience  *reply // to a token request that names an audience; nil for the same
 
 	// What it was asked. The requests of a test come one after another.
 	forms   []url.Values
@@ -83,6 +84,10 @@ func newFake(t *testing.T, change ...func(*tokens.Source)) (*fake, *tokens.Sourc
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		f.forms = append(f.forms, r.PostForm)
+		if f.perAudience != nil && r.PostForm.Has("resource") {
+			f.perAudience.write(w)
+			return
+		}
 		f.tokens.write(w)
 	})
 	mux.HandleFunc("/me", func(w http.ResponseWriter, r *http.Request) {

@@ -120,9 +120,11 @@ func TestRefresh_Refused(t *testing.T) {
 		logto, final bool
 	}{
 		{400, "invalid_grant", true, true},
-		{400, "", false, true},
+		{400, "interaction_required", true, true},
+		{403, "mfa_required", false, true},
+		{400, "", false, false},
 		{400, "", true, false}, // Logto says what it means
-		{400, "invalid_request", false, true},
+		{400, "invalid_request", false, false},
 		{401, "invalid_client", false, false},
 		{403, "access_denied", false, false},
 		{503, "", false, false},
@@ -214,11 +216,14 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 		{"one that is changed, and one that is missing", object{"sid": "s1", "auth_time": then, "acr": "two"}, object{"sid": "s1", "acr": "three"},
 			nil, object{"sid": "s1", "auth_time": json.Number("1799990000"), "acr": "two"}},
 		{"nothing that was not there", object{"sid": nil}, object{"sid": nil}, nil, object{"sid": nil, "auth_time": nil, "acr": nil}},
-		{"no other claim", object{"sid": "s1", "name": "Old", "email": "a@test"}, object{"sid": nil}, nil, object{"sid": "s1", "name": nil, "email": nil}},
+		{"no claim that may grant something", object{"sid": "s1", "roles": []string{"admin"}, "plan": "gold"}, object{"sid": nil}, nil,
+			object{"sid": "s1", "roles": nil, "plan": nil}},
 		{"with characters that JSON escapes", object{"sid": `s"<1>\`, "acr": "a\nb"}, object{"sid": nil}, nil, object{"sid": `s"<1>\`, "acr": "a\nb"}},
 	} {
 		f, s := newFake(t, func(s *tokens.Source) { s.UserInfo = row.info != nil })
-		f.answersID(row.after)
+		after := object{"custom": 1} // a token of protocol claims alone would change nothing
+		maps.Copy(after, row.after)
+		f.answersID(after)
 		f.info = reply{body: row.info}
 		if row.info != nil {
 			row.info["sub"] = "alice"
@@ -245,6 +250,121 @@ func TestRefresh_ClaimsOfSignIn(t *testing.T) {
 			next.RefreshToken = "old-refresh"
 			r = next
 		}
+	}
+}
+
+// A refreshed token may say less about the person, but what grants is what it says.
+func TestRefresh_FewerClaims(t *testing.T) {
+	gone := object{"name": nil, "email": nil, "email_verified": nil, "roles": nil}
+	before := object{"name": "Old", "email": "a@test", "email_verified": true, "roles": []string{"admin"}}
+	changed := func(changes object) object {
+		after := maps.Clone(before)
+		maps.Copy(after, changes)
+		return after
+	}
+	for _, row := range []struct {
+		name   string
+		logto  bool
+		roles  string
+		before object
+		after  object
+		info   object // nil: not asked for
+		want   object
+	}{
+		{"protocol claims alone change nothing", false, "", before, nil, nil, before},
+		{"but they do at Logto", true, "", before, nil, nil, changed(object{"roles": nil})},
+		{"but they do beside userinfo", false, "", before, nil, object{"roles": []string{"reader"}}, changed(object{"roles": []string{"reader"}})},
+		{"any other claim is news", false, "", before, object{"x": 1}, nil, changed(object{"roles": nil})},
+		{"a claim that is null is taken away", false, "", before, object{"name": json.RawMessage("null")}, nil, changed(object{"name": nil, "roles": nil})},
+		{"another spelling", false, "", before, object{"Name": "New"}, nil, changed(object{"name": nil, "roles": nil})},
+		{"the same address", false, "", before, object{"email": "a@test"}, nil, changed(object{"roles": nil})},
+		{"another address is not verified", false, "", before, object{"email": "b@test"}, nil,
+			changed(object{"email": "b@test", "email_verified": nil, "roles": nil})},
+		{"the address in another case is another one", false, "", before, object{"email": "A@test"}, nil,
+			changed(object{"email": "A@test", "email_verified": nil, "roles": nil})},
+		{"verified without an address says nothing of the old one", false, "", object{"email": "a@test", "email_verified": false},
+			object{"email_verified": true}, nil, object{"email": nil, "email_verified": true}},
+		{"no longer verified", false, "", before, object{"email": "a@test", "email_verified": false}, nil,
+			changed(object{"email_verified": false, "roles": nil})},
+		{"another address of userinfo is not verified", false, "", before, object{"x": 1}, object{"email": "b@test"},
+			changed(object{"email": "b@test", "email_verified": nil, "roles": nil})},
+		{"a claim that holds the roles grants", false, "/address/roles", object{"address": object{"roles": "admin"}, "name": "Old"},
+			object{"x": 1}, nil, object{"address": nil, "name": "Old"}},
+	} {
+		f, s := newFake(t, func(s *tokens.Source) { s.Logto, s.Roles, s.UserInfo = row.logto, row.roles, row.info != nil })
+		f.answersID(row.after)
+		if row.info != nil {
+			row.info["sub"] = "alice"
+		}
+		f.info = reply{body: row.info}
+		s1 := f.session(row.before, "")
+		next, err := s.Refresh(t.Context(), s1)
+		wantNewTokens(t, row.name, next, err)
+		got, want := claimsOf(t, next), object{}
+		for name := range gone {
+			want[name] = nil
+		}
+		maps.Copy(want, row.want)
+		for name, value := range want {
+			if text, _ := json.Marshal(value); jsonOf(got[name]) != string(text) {
+				t.Errorf("%s: got %s %s; want %s", row.name, name, jsonOf(got[name]), text)
+			}
+		}
+	}
+}
+
+func jsonOf(v any) string {
+	text, _ := json.Marshal(v)
+	return string(text)
+}
+
+// An ID token that is odd leaves new tokens, old claims and one warning.
+func TestRefresh_OddToken(t *testing.T) {
+	for name, change := range map[string]object{
+		"issued ahead of our clock":             {"iat": now.Unix() + 120},
+		"issued before the session's last":      {"iat": issued.Unix() - 1},
+		"issued long ago":                       {"iat": now.Unix() - 3600},
+		"issued at a time that is not a number": {"iat": "now"},
+		"the one that the session has":          {"sid": nil, "name": "Old", "roles": []string{"admin"}},
+	} {
+		f, s := newFake(t)
+		changes := object{"name": "New"}
+		maps.Copy(changes, change)
+		f.answersID(changes)
+		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old", "roles": []string{"admin"}}, ""))
+		wantNewTokens(t, name, next, err)
+		if got := claimsOf(t, next); got["name"] != "Old" || jsonOf(got["roles"]) != `["admin"]` {
+			t.Errorf("%s: got claims %v; want the old ones", name, got)
+		}
+		if n := strings.Count(f.said.String(), "level=WARN"); n != 1 {
+			t.Errorf("%s: got log %q; want one warning", name, f.said.String())
+		}
+		f.wantRevoked()
+		f.quiet(nil)
+	}
+}
+
+// The old refresh token may be used up, so the new one is kept.
+func TestRefresh_UselessRest(t *testing.T) {
+	for name, changes := range map[string]object{
+		"a token type that is not Bearer": {"token_type": "DPoP"},
+		"no access token":                 {"access_token": nil},
+		"an empty access token":           {"access_token": ""},
+	} {
+		f, s := newFake(t)
+		f.answers(changes)
+		before := f.session(object{"name": "Old"}, "")
+		want := *before
+		want.RefreshToken = "new-refresh"
+		next, err := s.Refresh(t.Context(), before)
+		if err == nil || errors.Is(err, refresh.ErrFinal) || !reflect.DeepEqual(next, &want) {
+			t.Errorf("%s: got %+v, %v; want an error, and the new refresh token alone", name, next, err)
+		}
+		token, next, err := s.Fetch(t.Context(), before, session.Audience{Resource: "urn:a"})
+		if token != nil || err == nil || !reflect.DeepEqual(next, &want) {
+			t.Errorf("%s, for an audience: got %+v, %+v, %v; want the same", name, token, next, err)
+		}
+		f.quiet(err)
 	}
 }
 

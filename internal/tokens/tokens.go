@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosignin/signin/internal/document"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
@@ -35,6 +36,8 @@ type Source struct {
 	UserInfo bool
 	// Scopes are those that a sign-in asks for.
 	Scopes []string
+	// Roles is where the roles are; see [session.ParseClaims].
+	Roles string
 	// Ahead is how long before its expiry a token for an audience is fetched
 	// again, at most half of its life.
 	Ahead time.Duration
@@ -62,17 +65,16 @@ func (src *Source) Accept(ctx context.Context, admitted *provider.Client, got *p
 	if err != nil {
 		return nil, err
 	}
-	s.Claims, err = session.ParseClaims(payload, extra)
+	s.Claims, err = session.ParseClaims(payload, extra, src.Roles)
 	return s, err
 }
 
 // Refresh asks the provider for a session's next generation. It is to be called
-// under the session's lease. An error that ends the session wraps
-// [refresh.ErrFinal].
+// under the session's lease. Its errors are those that [refresh.Source] says.
 func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Session, error) {
 	got, err := src.Provider.Refresh(ctx, s.RefreshToken, nil)
 	if err != nil {
-		return nil, final(err, func(e *provider.Error) bool { return e.Final(!src.Logto) })
+		return rotated(s, got), src.refused(err)
 	}
 	next := *s
 	next.LastSeen = src.Now()
@@ -96,25 +98,32 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 }
 
 // describe returns next with the claims of a refreshed ID token, if there is one,
-// and of userinfo. The error says which of these could not be fetched; then the
-// claims of s stay, as far as they may. If the error wraps [refresh.ErrFinal], the
+// and of userinfo. The error says which of these could not be fetched, or is odd; then
+// the claims of s stay, as far as they may. If the error wraps [refresh.ErrFinal], the
 // answer is not to be believed, and the session is over.
 func (src *Source) describe(ctx context.Context, s *session.Session, next session.Session, got *provider.Tokens) (session.Session, error) {
 	described := next
 	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
+	var repeated error
 	if got.IDToken != "" {
 		nonce := nonceOf(s)
 		id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, jwt.Expect{
-			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: got.AccessToken,
+			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: got.AccessToken, IssuedSince: issuedAt(s),
 		})
-		if err != nil {
-			return next, final(err, func(e *provider.Error) bool { return e.Kind == provider.Rejected })
+		switch {
+		case err != nil:
+			return next, final(err, func(e *provider.Error) bool { return e.Kind == provider.Rejected && !errors.Is(err, jwt.ErrOdd) })
+		case string(id.Payload) == payload:
+			repeated = errSameToken
+		case !src.Logto && !src.UserInfo && bare(id.Payload):
+			return next, nil
 		}
 		payload, described.Nonce = src.takeIDToken(&described, id), nonce
 	}
 	extra, unknown := src.userInfo(ctx, src.Provider, got.AccessToken, payload, subject)
 	if unknown != nil {
-		if unknown = final(unknown, (*provider.Error).AnotherPerson); errors.Is(unknown, refresh.ErrFinal) {
+		unknown = final(unknown, (*provider.Error).AnotherPerson)
+		if errors.Is(unknown, refresh.ErrFinal) || !src.Logto && bare([]byte(payload)) {
 			return next, unknown
 		}
 		extra = s.Claims.Extra()
@@ -123,15 +132,42 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 			extra, _ = extraClaims(payload, []byte(extra))
 		}
 	}
-	claims, err := session.ParseClaims(payload, extra)
-	if err == nil {
-		claims, err = keepFromSignIn(&s.Claims, claims)
-	}
+	claims, err := src.keep(&s.Claims, payload, extra)
 	if err != nil {
 		return next, errors.Join(unknown, err)
 	}
 	described.Claims = claims
-	return described, unknown
+	return described, cmp.Or(unknown, repeated)
+}
+
+// errSameToken says that the provider has sent the ID token that the session has.
+var errSameToken = errors.New("signin: the provider has sent the same ID token once more")
+
+// issuedAt is when the last accepted ID token was issued.
+func issuedAt(s *session.Session) time.Time {
+	claims, _ := document.Parse([]byte(s.Claims.Payload())) // has been read before
+	at, _ := claims.Time("iat")
+	return at
+}
+
+// refused marks an error of a refresh that names no audience.
+func (src *Source) refused(err error) error {
+	pe, ok := errors.AsType[*provider.Error](err)
+	if ok && !src.Logto && pe.Denied() { // Logto says what it means
+		return fmt.Errorf("%w: %w", refresh.ErrDenied, err)
+	}
+	return final(err, (*provider.Error).Final)
+}
+
+// rotated returns s with a new refresh token that an answer has brought; nil if it has
+// brought none.
+func rotated(s *session.Session, got *provider.Tokens) *session.Session {
+	if got == nil || got.RefreshToken == "" || got.RefreshToken == s.RefreshToken {
+		return nil
+	}
+	next := *s
+	next.RefreshToken = got.RefreshToken
+	return &next
 }
 
 // final marks an error of the provider package that ends the session.
@@ -150,14 +186,9 @@ func nonceOf(s *session.Session) (nonce string) {
 	return cmp.Or(nonce, s.Nonce)
 }
 
-// unknownLife is how long a token is kept whose provider does not say how long
-// it is good.
-const unknownLife = time.Minute
-
 // Fetch asks the provider for an access token for an audience, and returns the
 // session's next generation too if that has rotated its refresh token. It is to
-// be called under the session's lease. An error that ends the session wraps
-// [refresh.ErrFinal], one that is about the audience alone [refresh.ErrRefused].
+// be called under the session's lease. Its errors are those that [refresh.Source] says.
 func (src *Source) Fetch(ctx context.Context, s *session.Session, audience session.Audience) (*session.Token, *session.Session, error) {
 	params := url.Values{}
 	if audience.Resource != "" {
@@ -166,27 +197,26 @@ func (src *Source) Fetch(ctx context.Context, s *session.Session, audience sessi
 	if audience.Organization != "" {
 		params.Set("organization_id", audience.Organization)
 	}
-	now := src.Now()
 	got, err := src.Provider.Refresh(ctx, s.RefreshToken, params)
-	var pe *provider.Error
+	if err != nil && audience == (session.Audience{}) {
+		return nil, rotated(s, got), src.refused(err)
+	}
+	pe, _ := errors.AsType[*provider.Error](err)
 	switch {
-	case errors.As(err, &pe) && pe.Final(!src.Logto && audience == session.Audience{}):
-		return nil, nil, fmt.Errorf("%w: %w", refresh.ErrFinal, err)
-	case errors.As(err, &pe) && pe.Kind == provider.Refused:
-		return nil, nil, fmt.Errorf("%w: %w", refresh.ErrRefused, err)
-	case err != nil:
-		return nil, nil, err
+	case err == nil:
+	case pe != nil && pe.OAuthCode == "invalid_grant" && pe.Final():
+		// Some providers say so of an audience that was not granted.
+		next, ended := src.Refresh(ctx, s)
+		return nil, next, cmp.Or(ended, err)
+	case pe != nil && pe.Kind == provider.Refused:
+		return nil, rotated(s, got), fmt.Errorf("%w: %w", refresh.ErrRefused, err)
+	default:
+		return nil, rotated(s, got), err
 	}
-	token := &session.Token{Access: got.AccessToken, Scope: got.Scope, Expiry: got.Expiry, Until: now.Add(unknownLife)}
-	if life := got.Expiry.Sub(now); !got.Expiry.IsZero() {
-		token.Until = got.Expiry.Add(-min(src.Ahead, life/2))
-	}
-	if got.RefreshToken == "" || got.RefreshToken == s.RefreshToken {
-		return token, nil, nil
-	}
-	next := *s
-	next.RefreshToken = got.RefreshToken
-	return token, &next, nil
+	now := src.Now()
+	expiry := expires(got, now)
+	token := &session.Token{Access: got.AccessToken, Scope: got.Scope, Expiry: expiry, Until: expiry.Add(-min(src.Ahead, expiry.Sub(now)/2))}
+	return token, rotated(s, got), nil
 }
 
 // MayRevoke reports whether the grant of a sign-in that failed may be revoked: not if
@@ -233,15 +263,35 @@ func (src *Source) logRevoked(ctx context.Context, err error) {
 
 // take puts the tokens of a response into a session, but for the ID token.
 func take(s *session.Session, got *provider.Tokens) {
-	s.AccessToken, s.AccessExpiry = session.Pack(got.AccessToken), got.Expiry
+	s.AccessToken, s.AccessExpiry = session.Pack(got.AccessToken), expires(got, s.LastSeen)
 	s.RefreshToken = cmp.Or(got.RefreshToken, s.RefreshToken)
 	s.Scope = cmp.Or(got.Scope, s.Scope)
-	if s.AccessExpiry.IsZero() {
-		// The access token's expiry is the moment to learn whether the session
-		// has ended at the provider, so there has to be one.
-		s.AccessExpiry = s.LastSeen.Add(time.Hour)
-	}
 	s.AccessLife = s.AccessExpiry.Sub(s.LastSeen).Truncate(time.Second)
+}
+
+const (
+	// unknownLife is that of an access token of which neither the answer nor the token
+	// says how long it is good. Its expiry is the moment to learn whether the session
+	// has ended at the provider, so there has to be one.
+	unknownLife = time.Hour
+	// longestLife is the longest that an access token is believed to have.
+	longestLife = 365 * 24 * time.Hour
+)
+
+// expires returns when the access token of a response expires: if the response does not
+// say, when the token itself says, which is a JWT at many providers. Nothing is
+// concluded from it but when to ask for another, so it need not be verified.
+func expires(got *provider.Tokens, now time.Time) time.Time {
+	if !got.Expiry.IsZero() {
+		return got.Expiry
+	}
+	if jwt, ok := session.SplitJWT(got.AccessToken); ok {
+		claims, _ := document.Parse([]byte(jwt.Payload)) // nil if there are none
+		if exp, err := claims.Time("exp"); err == nil && exp.After(now) && exp.Before(now.Add(longestLife)) {
+			return exp
+		}
+	}
+	return now.Add(unknownLife)
 }
 
 // takeIDToken puts what an ID token has besides its claims into a session, and
