@@ -77,7 +77,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// signin: Config.LogtoEndpoint is "https://tenant.logto.app/oidc"; needs the endpoint alone, such as https://tenant.logto.app
-	// signin: Config.BaseURL is "http://app.example.com"; needs https, since http is accepted on loopback only
+	// signin: Config.BaseURL is "http://app.example.com"; needs https; http is accepted on loopback only, or with DangerouslyAllowHTTP
 	// signin: Config.Keys[0] has 6 bytes; needs 32 or more: openssl rand -hex 32
 }
 

@@ -117,6 +117,11 @@ type Config struct {
 	Keys [][]byte
 	// Paths says where the routes are, and where people go afterwards.
 	Paths Paths
+	// DangerouslyAllowHTTP accepts plain http beyond loopback for the provider, its
+	// endpoints and BaseURL. Any listener on the network can then sign in as anyone,
+	// so it is for a development network, and logged at each start. With an http
+	// BaseURL cookies are neither Secure nor named "__Host-".
+	DangerouslyAllowHTTP bool
 
 	// Scopes are asked for in addition to "openid profile offline_access", one in each
 	// element: "email" for User.Email, "phone", "roles",
@@ -124,10 +129,12 @@ type Config struct {
 	// Logto's tokens permit nothing that was not asked for here. People who are
 	// signed in get added scopes at their next sign-in.
 	Scopes []string
-	// OmitDefaultScopes leaves out profile and offline_access. Without
-	// offline_access there is no refresh token: a session then lasts as long as
-	// IdleTimeout and MaxLifetime allow, and does not learn that the provider
-	// has ended it.
+	// OmitDefaultScopes leaves out profile and offline_access. Logto gives a
+	// refresh token only for offline_access. Others give one without (Keycloak,
+	// where offline_access makes sessions offline ones that have no part in single
+	// sign-on and back-channel logout). A session without a refresh token lasts as
+	// long as IdleTimeout and MaxLifetime allow, and does not learn that the
+	// provider has ended it.
 	OmitDefaultScopes bool
 	// Resources are the API resources that people grant access to with a
 	// sign-in: absolute URIs without a fragment (RFC 8707). As with Scopes, a
@@ -215,6 +222,23 @@ type ProviderConfig struct {
 	// ES384, ES512, EdDSA and Ed25519. Symmetric algorithms and "none" are
 	// never accepted.
 	SigningAlgs []string
+	// DiscoveryURL is where the provider's metadata are, if not below the issuer
+	// at /.well-known/openid-configuration: at Azure AD B2C they are elsewhere, and
+	// in a container network the provider may have another name inside. The issuer
+	// in the metadata must be the one configured all the same.
+	DiscoveryURL string
+	// Endpoints replaces what the metadata say, by the names that they use:
+	// authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint,
+	// end_session_endpoint and revocation_endpoint. An empty value says that the
+	// endpoint is not to be used; the first three are required. Parameters in the
+	// query of end_session_endpoint are kept and not added again, such as
+	// Amazon Cognito's client_id and logout_uri.
+	Endpoints map[string]string
+	// ClientAuth is how this client shows its secret: "client_secret_basic" or
+	// "client_secret_post". Default: the first of these that the metadata list.
+	// Some providers list both and take one; some do not decode a secret with
+	// special characters from Basic, as RFC 6749, section 2.3.1, has it encoded.
+	ClientAuth string
 	// RolesClaim is the claim that holds the roles of [User.Roles] and [HasRole]: a name
 	// such as "groups" or "cognito:groups" or, if it begins with a slash, a JSON pointer
 	// (RFC 6901) such as "/realm_access/roles". Its value is a list of strings, or one

@@ -83,14 +83,23 @@ func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	return [][]byte{random}
 }
 
+// plainly is a rule for a URL, with the hosts to which plain http is accepted.
+func plainly[Out any](rule func(string, settings.Plain) (Out, error), plain settings.Plain) func(string) (Out, error) {
+	return func(raw string) (Out, error) { return rule(raw, plain) }
+}
+
 func (a *Auth) checkProvider(c *checker, cfg *Config) {
+	plain := settings.Plain(settings.Loopback)
+	if cfg.DangerouslyAllowHTTP {
+		plain = settings.Anywhere
+	}
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
 		c.add("Issuer", errors.New("is set, and so is LogtoEndpoint; set only one of them"))
 	case cfg.LogtoEndpoint != "":
-		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, settings.LogtoIssuer)
+		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, plainly(settings.LogtoIssuer, plain))
 	case cfg.Issuer != "":
-		a.issuer = check(c, "Issuer", cfg.Issuer, settings.Issuer)
+		a.issuer = check(c, "Issuer", cfg.Issuer, plainly(settings.Issuer, plain))
 	default:
 		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
 	}
@@ -108,12 +117,22 @@ func (a *Auth) checkProvider(c *checker, cfg *Config) {
 		// Otherwise Logto gives no tokens for organizations.
 		a.resources = append(a.resources, organizationsResource)
 	}
-	check(c, "Provider.SigningAlgs", cfg.Provider.SigningAlgs, settings.Algorithms)
-	a.roles = check(c, "Provider.RolesClaim", cfg.Provider.RolesClaim, settings.RolesClaim)
+	p, plain := &cfg.Provider, settings.PlainEndpoints(a.issuer, cfg.DangerouslyAllowHTTP)
+	check(c, "Provider.SigningAlgs", p.SigningAlgs, settings.Algorithms)
+	check(c, "Provider.ClientAuth", p.ClientAuth, settings.ClientAuth)
+	check(c, "Provider.Endpoints", p.Endpoints, func(m map[string]string) (map[string]string, error) { return settings.Endpoints(m, plain) })
+	if p.DiscoveryURL != "" {
+		check(c, "Provider.DiscoveryURL", p.DiscoveryURL, plainly(settings.Endpoint, plain))
+	}
+	a.roles = check(c, "Provider.RolesClaim", p.RolesClaim, settings.RolesClaim)
 }
 
 func (a *Auth) checkApplication(c *checker, cfg *Config) {
-	a.base = check(c, "BaseURL", cfg.BaseURL, settings.Base)
+	plain := settings.Plain(settings.LoopbackInBrowsers)
+	if cfg.DangerouslyAllowHTTP {
+		plain = settings.Anywhere
+	}
+	a.base = check(c, "BaseURL", cfg.BaseURL, plainly(settings.Base, plain))
 	if a.base == nil {
 		return
 	}
@@ -175,8 +194,9 @@ func (a *Auth) checkOptions(c *checker) {
 func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, ahead time.Duration) error {
 	a.provider = provider.New(provider.Config{
 		Issuer: a.issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret,
-		RedirectURL: a.absolute(a.paths.Callback), SigningAlgs: slices.Clone(cfg.Provider.SigningAlgs),
-		HTTPClient: cfg.HTTPClient, Log: a.log, Now: a.now,
+		RedirectURL: a.absolute(a.paths.Callback), SigningAlgs: cfg.Provider.SigningAlgs,
+		DiscoveryURL: cfg.Provider.DiscoveryURL, Endpoints: cfg.Provider.Endpoints, ClientAuth: cfg.Provider.ClientAuth,
+		AnyHTTP: cfg.DangerouslyAllowHTTP, HTTPClient: cfg.HTTPClient, Log: a.log, Now: a.now,
 	})
 	a.tokens = &tokens.Source{
 		Provider: a.provider, Logto: a.logto, UserInfo: cfg.MergeUserInfo, Scopes: a.scopes, Roles: a.roles,
@@ -206,6 +226,14 @@ func (a *Auth) announce(cfg *Config) {
 		"redirect_uri", a.absolute(a.paths.Callback),
 		"post_logout_redirect_uri", a.afterSignOut(),
 		"backchannel_logout_uri", a.absolute(a.paths.BackChannelLogout))
+	if cfg.DangerouslyAllowHTTP {
+		a.log.Warn("signin: Config.DangerouslyAllowHTTP is set: any listener on the network can sign in as anyone; it is for a development network only",
+			"issuer", a.issuer, "base_url", a.base.String())
+	}
+	if settings.OfflineAtKeycloak(a.issuer, a.scopes) {
+		a.log.Warn("signin: the issuer looks like Keycloak's, where the scope offline_access makes sessions offline ones: no single sign-on, "+
+			"no back-channel logout, prompt=none fails; set Config.OmitDefaultScopes and Scopes to \"profile\": refresh tokens come without it", "issuer", a.issuer)
+	}
 	if len(cfg.Keys) == 0 {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and all users are signed out when this process ends")
 	}
@@ -334,11 +362,7 @@ func providerError(err error) *Error {
 	case provider.Refused:
 		return newError(ErrDeclined, err)
 	case provider.Misconfigured:
-		e = newError(ErrProviderMisconfigured, err)
-		// A provider that is still being set up may soon answer otherwise.
-		if pe.RetryAfter > 0 {
-			e.Status = http.StatusServiceUnavailable
-		}
+		return newError(ErrProviderMisconfigured, err) // waiting does not help, so there is no Retry-After
 	}
 	e.retryAfter = pe.RetryAfter
 	return e
@@ -354,6 +378,8 @@ func unverified(err error, bad Code) *Error {
 		return nil
 	case e.Code == ErrProviderRejected:
 		return newError(bad, err)
+	case e.Code == ErrProviderMisconfigured:
+		return e
 	}
 	var pe *provider.Error
 	if unknown := errors.As(err, &pe) && pe.UnknownKey(); unknown && bad == ErrInvalidToken {

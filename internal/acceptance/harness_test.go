@@ -616,7 +616,7 @@ var (
 	notUnderWay = refusal{http.StatusBadRequest, signin.ErrSignInExpired, 0}
 	// A document that the provider's operator has to correct is fetched again
 	// later, so the answer says when to come back.
-	mismatch = refusal{http.StatusServiceUnavailable, signin.ErrProviderMisconfigured, 0}
+	mismatch = refusal{http.StatusBadGateway, signin.ErrProviderMisconfigured, 0}
 )
 
 // rejection is a row: a sign-in that must not succeed.

@@ -213,10 +213,11 @@ func checkResourceConfiguredLater(t *testing.T, server *httptest.Server, op fore
 			t.Errorf("a token after the provider has spent the refresh token: got the error %q; want %q", orders.Code, signin.ErrNotSignedIn)
 		}
 		a.wantSignedOut(t, v)
-	} else {
-		wantTokenFor(t, a, orders, ordersAPI, "ada")
-		a.wantSignedIn(t, v, "ada")
+		wantResources(t, a, reportsAPI, ordersAPI, "") // a plain refresh confirms the end
+		return
 	}
+	wantTokenFor(t, a, orders, ordersAPI, "ada")
+	a.wantSignedIn(t, v, "ada")
 	wantResources(t, a, reportsAPI, ordersAPI)
 }
 

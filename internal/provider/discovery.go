@@ -1,11 +1,13 @@
 package provider
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
-	"net/url"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
@@ -19,37 +21,6 @@ const (
 	opKeys      = "keys"
 )
 
-const errEndpoint = fault("an endpoint in the metadata is missing, or is not a URL that may be used with this issuer")
-
-// Metadata is what the provider says about itself, and has been checked. The
-// endpoints are https URLs, or http URLs on loopback if the issuer is one.
-// Endpoints that are not required are empty if the provider lacks them.
-// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
-type Metadata struct {
-	Issuer                string `json:"issuer"`
-	AuthorizationEndpoint string `json:"authorization_endpoint"` // required
-	TokenEndpoint         string `json:"token_endpoint"`         // required
-	JWKSURI               string `json:"jwks_uri"`               // required
-	UserInfoEndpoint      string `json:"userinfo_endpoint"`
-	EndSessionEndpoint    string `json:"end_session_endpoint"`
-	RevocationEndpoint    string `json:"revocation_endpoint"`
-	// IssParameterSupported says that authorization responses have iss, so that
-	// one without it is forged. https://www.rfc-editor.org/rfc/rfc9207#section-3
-	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported"`
-	// ScopesSupported is nil if the provider does not list its scopes.
-	ScopesSupported []string `json:"scopes_supported"`
-	// PromptValues are the values of prompt that it lists, or nil.
-	// https://openid.net/specs/openid-connect-prompt-create-1_0.html#section-4.1
-	PromptValues []string `json:"-"`
-	// The algorithms and ways to authenticate that it lists. Not all are used.
-	SigningAlgs    []string `json:"id_token_signing_alg_values_supported"`
-	TokenAuth      []string `json:"token_endpoint_auth_methods_supported"`
-	RevocationAuth []string `json:"revocation_endpoint_auth_methods_supported"`
-
-	tokenAuth, revocationAuth string
-	keys                      *jwt.KeySet
-}
-
 // Reach fetches the metadata, even if it is cached, and reports whether it can be
 // used. The other methods go on using the cached metadata.
 func (c *Client) Reach(ctx context.Context) error {
@@ -59,13 +30,11 @@ func (c *Client) Reach(ctx context.Context) error {
 
 // discover fetches the metadata.
 func (c *Client) discover(ctx context.Context) (*Metadata, error) {
-	// https://openid.net/specs/openid-connect-core-1_0.html#Terminology: no query,
-	// no fragment
-	if !usableURL(c.cfg.Issuer, true) || strings.Contains(c.cfg.Issuer, "?") {
-		return nil, misconfigured(opDiscovery, fault("the issuer is not an https URL, or an http URL on loopback, without query and fragment"))
+	address, err := c.cfg.discoveryURL()
+	if err != nil {
+		return nil, misconfigured(opDiscovery, fault("the issuer "+err.Error()))
 	}
-	// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationRequest
-	body, err := c.get(ctx, opDiscovery, strings.TrimSuffix(c.cfg.Issuer, "/")+"/.well-known/openid-configuration")
+	body, err := c.getMetadata(ctx, address)
 	if err != nil {
 		return nil, err
 	}
@@ -73,51 +42,52 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	if err != nil {
 		return nil, unavailable(opDiscovery, err)
 	}
-	meta := new(Metadata)
-	if members.Has("prompt_values_supported") {
-		meta.PromptValues, _ = members.Texts("prompt_values_supported") // nil if of another type
-	}
-	if json.Unmarshal(body, meta) != nil {
-		return nil, misconfigured(opDiscovery, fault("a member of the metadata has the wrong type"))
-	}
-	if err := c.complete(meta); err != nil {
+	meta, algorithms, odd, err := c.cfg.readMetadata(members)
+	if err != nil {
 		return nil, misconfigured(opDiscovery, err)
 	}
+	meta.keys = c.keysAt(meta.JWKSURI).Pin(algorithms)
+	c.odd.report(ctx, c.cfg.Log, odd)
 	return meta, nil
 }
 
-// complete checks metadata as received, and chooses the ways to authenticate,
-// the keys and the algorithms.
-func (c *Client) complete(meta *Metadata) error {
-	// Exactly:
-	// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
-	if meta.Issuer != c.cfg.Issuer {
-		return fault("the issuer in the metadata is not the one configured")
+// discoveryURL returns the address of the metadata.
+// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationRequest
+func (c *Config) discoveryURL() (string, error) {
+	// No query, no fragment:
+	// https://openid.net/specs/openid-connect-core-1_0.html#Terminology
+	if _, err := settings.Issuer(c.Issuer, settings.PlainEndpoints(c.Issuer, c.AnyHTTP)); err != nil {
+		return "", err
 	}
-	onLoopback := strings.HasPrefix(c.cfg.Issuer, "http:")
-	for _, endpoint := range []string{meta.AuthorizationEndpoint, meta.TokenEndpoint, meta.JWKSURI} {
-		if !usableURL(endpoint, onLoopback) {
-			return errEndpoint
+	return cmp.Or(c.DiscoveryURL, strings.TrimSuffix(c.Issuer, "/")+"/.well-known/openid-configuration"), nil
+}
+
+// getMetadata fetches the metadata. A page in their place means that they are not at
+// this address: waiting does not help.
+func (c *Client) getMetadata(ctx context.Context, address string) ([]byte, error) {
+	got, err := c.get(ctx, opDiscovery, address)
+	if err == nil && bytes.HasPrefix(bytes.TrimSpace(got), []byte("<")) {
+		err = misconfigured(opDiscovery, fault("there is a page at "+document.Quote(address)+"; needs the metadata of the issuer, in JSON"))
+	}
+	return got, err
+}
+
+// oddities are what was odd in the metadata when they were last read.
+type oddities struct {
+	mu   sync.Mutex
+	last []string
+}
+
+// report logs what has not been odd before.
+func (o *oddities) report(ctx context.Context, log *slog.Logger, odd []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, text := range odd {
+		if !slices.Contains(o.last, text) {
+			log.WarnContext(ctx, "signin: a member of the provider's metadata cannot be used, and counts as absent", "member", text)
 		}
 	}
-	for _, endpoint := range []string{meta.UserInfoEndpoint, meta.EndSessionEndpoint, meta.RevocationEndpoint} {
-		if endpoint != "" && !usableURL(endpoint, onLoopback) {
-			return errEndpoint
-		}
-	}
-	if meta.tokenAuth = chooseAuth(meta.TokenAuth); meta.tokenAuth == "" {
-		return fault("the token endpoint supports neither client_secret_basic nor client_secret_post")
-	}
-	meta.revocationAuth = meta.tokenAuth
-	if len(meta.RevocationAuth) > 0 {
-		meta.revocationAuth = chooseAuth(meta.RevocationAuth)
-	}
-	algorithms := c.algorithms(meta.SigningAlgs)
-	if len(algorithms) == 0 {
-		return fault("none of the configured signing algorithms can be used")
-	}
-	meta.keys = c.keysAt(meta.JWKSURI).Pin(algorithms)
-	return nil
+	o.last = odd
 }
 
 // keysAt returns the keys at an address. It is the set in use if that has the
@@ -132,26 +102,16 @@ func (c *Client) keysAt(uri string) *jwt.KeySet {
 // algorithms returns the algorithms to pin: those configured, else those that
 // the provider lists, else the one that every provider must support.
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (7)
-func (c *Client) algorithms(listed []string) []string {
+func (c *Config) algorithms(listed []string) []string {
 	known := settings.Asymmetric()
 	usable := func(names []string) []string {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(known, name) })
 	}
-	if len(c.cfg.SigningAlgs) > 0 {
-		return usable(c.cfg.SigningAlgs)
+	if len(c.SigningAlgs) > 0 {
+		return usable(c.SigningAlgs)
 	}
 	if algorithms := usable(listed); len(algorithms) > 0 {
 		return algorithms
 	}
 	return []string{oidc.RS256}
-}
-
-// usableURL reports whether raw is an absolute https URL, or with onLoopback
-// also an http URL on this machine, without user information and fragment.
-func usableURL(raw string, onLoopback bool) bool {
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(raw, "#") {
-		return false
-	}
-	return u.Scheme == "https" || u.Scheme == "http" && onLoopback && settings.Loopback(u.Hostname())
 }

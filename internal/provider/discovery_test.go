@@ -37,7 +37,7 @@ func TestMetadata_Fields(t *testing.T) {
 func TestMetadata_PromptValues(t *testing.T) {
 	t.Parallel()
 	for listed, want := range map[string][]string{
-		`["none","create"]`: {"none", "create"}, `"create"`: {"create"}, `null`: nil, `[1]`: nil, `{"create":true}`: nil, `[]`: nil,
+		`["none","create"]`: {"none", "create"}, `["create",5]`: {"create"}, `"create"`: nil, `null`: nil, `[1]`: nil, `{"create":true}`: nil, `[]`: nil,
 	} {
 		meta, err := publishes(issuer, metaOf(issuer, m{"prompt_values_supported": raw(listed)})).Metadata(context.Background())
 		if wantKind(t, err, 0); !slices.Equal(meta.PromptValues, want) {
@@ -74,18 +74,18 @@ func metadataCases(u string) []metadataCase {
 		{"an endpoint without host", m{"token_endpoint": "https:///token"}, false},
 		{"an endpoint with a fragment", m{"authorization_endpoint": u + "/a#"}, false},
 		{"an endpoint with a password", m{"token_endpoint": "https://u:p@id.example.com/"}, false},
-		{"an endpoint with another scheme", m{"end_session_endpoint": "javascript:alert(1)"}, false},
+		{"an endpoint with another scheme", m{"token_endpoint": "javascript:alert(1)"}, false},
 		{"an https endpoint", m{"userinfo_endpoint": "https://id.example.com/me"}, true},
-		{"an http endpoint elsewhere", m{"userinfo_endpoint": "http://id.example.com/me"}, false},
-		{"an http endpoint at another IPv4 address", m{"userinfo_endpoint": "http://192.0.2.1/me"}, false},
-		{"an http endpoint at another IPv6 address", m{"userinfo_endpoint": "http://[2001:db8::1]/me"}, false},
-		{"an http endpoint at localhost.test", m{"userinfo_endpoint": "http://localhost.test/me"}, false},
-		{"an http endpoint at 127.0.0.1.test", m{"userinfo_endpoint": "http://127.0.0.1.test/me"}, false},
-		{"an http endpoint below localhost", m{"userinfo_endpoint": "http://op.localhost/me"}, false},
+		{"an http endpoint elsewhere", m{"token_endpoint": "http://id.example.com/me"}, false},
+		{"an http endpoint at another IPv4 address", m{"token_endpoint": "http://192.0.2.1/me"}, false},
+		{"an http endpoint at another IPv6 address", m{"token_endpoint": "http://[2001:db8::1]/me"}, false},
+		{"an http endpoint at localhost.test", m{"token_endpoint": "http://localhost.test/me"}, false},
+		{"an http endpoint at 127.0.0.1.test", m{"token_endpoint": "http://127.0.0.1.test/me"}, false},
+		{"an http endpoint below localhost", m{"token_endpoint": "http://op.localhost/me"}, false},
 		{"an http endpoint at localhost", m{"userinfo_endpoint": "http://localhost/me"}, true},
 		{"an http endpoint at 127.1.2.3", m{"userinfo_endpoint": "http://127.1.2.3/me"}, true},
 		{"an http endpoint at ::1", m{"userinfo_endpoint": "http://[::1]:1/me"}, true},
-		{"a member of the wrong type", m{"scopes_supported": "openid"}, false},
+		{"a required member of the wrong type", m{"token_endpoint": 5}, false},
 		{"no supported client authentication", m{"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}, false},
 	}
 }
@@ -138,12 +138,12 @@ func TestClient_BadDocuments(t *testing.T) {
 			{"429", 429, "", provider.Unavailable},
 			{"404", 404, "", provider.Misconfigured},
 			{"a redirect", 302, "", provider.Misconfigured},
-			{"HTML", 200, "<!doctype html>", provider.Unavailable},
+			{"HTML", 200, " <!doctype html>", provider.Unavailable},
 			{"nothing", 200, "", provider.Unavailable},
 			{"a member twice", 200, `{"issuer":"a","issuer":"b","keys":[],"keys":[]}`, provider.Unavailable},
 			{"10,000 keys", 200, `{"keys":[` + strings.Repeat(`{"kty":"RSA","e":"AQAB","n":"AQAB"},`, 9_999) + `{}]}`, provider.Unavailable},
 		} {
-			if op == "discovery" && c.name == "10,000 keys" {
+			if op == "discovery" && (c.name == "10,000 keys" || c.name == "HTML") {
 				c.want = provider.Misconfigured // there is no issuer
 			}
 			t.Run(op+" gets "+c.name, func(t *testing.T) {

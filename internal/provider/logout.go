@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"net/url"
+	"strings"
 )
 
 // EndSessionURL returns the URL at which the provider signs a person out, and
@@ -16,23 +17,28 @@ func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint 
 		return "", err
 	}
 	u, err := url.Parse(meta.EndSessionEndpoint)
-	if err != nil {
-		return "", misconfigured("end session", errEndpoint)
+	if err != nil { // it has been parsed before
+		return "", misconfigured("end session", err)
 	}
-	q := u.Query()
-	q.Set("client_id", c.cfg.ClientID)
-	q.Set("post_logout_redirect_uri", postLogoutRedirectURI)
-	u.RawQuery = q.Encode()
-	without := u.String()
-	if hint == "" {
-		return without, nil
+	// Some providers want other parameters (Amazon Cognito: logout_uri), which
+	// Config.Provider.Endpoints puts into the query. What is there is not added again.
+	said, before := u.Query(), u.RawQuery
+	with := func(hint string) string {
+		q := url.Values{}
+		for name, value := range map[string]string{
+			"client_id": c.cfg.ClientID, "post_logout_redirect_uri": postLogoutRedirectURI, "id_token_hint": hint,
+		} {
+			if value != "" && !said.Has(name) {
+				q.Set(name, value)
+			}
+		}
+		u.RawQuery = strings.Trim(before+"&"+q.Encode(), "&")
+		return u.String()
 	}
-	q.Set("id_token_hint", hint)
-	u.RawQuery = q.Encode()
-	if with := u.String(); len(with) <= maxEndSessionURL {
-		return with, nil
+	if location := with(hint); len(location) <= maxEndSessionURL {
+		return location, nil
 	}
-	return without, nil // client_id says as much as providers need
+	return with(""), nil // client_id says as much as providers need
 }
 
 // maxEndSessionURL is how long the URL may be with a hint: proxies limit the header of

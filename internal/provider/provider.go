@@ -3,10 +3,12 @@
 // verifies tokens.
 //
 // The answers of a provider are outside input: sizes, times and counts are
-// bounded, no redirect is followed, an answer with an unknown or missing value
-// is refused, and no error quotes an answer. The package does not check the
-// authorization response; its state and iss parameter, and the browser, are
-// checked by the callback.
+// bounded, and no request that carries a credential follows a redirect. What decides
+// who has signed in is refused unless it is exactly right; what a provider merely
+// writes in its own way is understood, or counts as absent. An error names what was
+// found beside what was wanted, but never a token, a code or a secret. The package
+// does not check the authorization response; its state and iss parameter, and the
+// browser, are checked by the callback.
 //
 //	c := provider.New(provider.Config{Issuer: "https://…", ClientID: "…", ClientSecret: "…", RedirectURL: "https://…"})
 //	tokens, err := c.Exchange(ctx, code, verifier)
@@ -20,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -42,11 +45,24 @@ type Config struct {
 	// "none", HMAC and unknown names are left out: no token may be signed with a
 	// secret shared with the provider, or with a published key taken for one.
 	SigningAlgs []string
+	// DiscoveryURL is where the metadata are. Empty means below the issuer.
+	DiscoveryURL string
+	// Endpoints replace those of the metadata, by the names that they have there. An
+	// empty address says that an endpoint is not to be used. They are checked like
+	// those of the metadata.
+	Endpoints map[string]string
+	// ClientAuth is the way of client authentication. Empty means one that the
+	// metadata list.
+	ClientAuth string
+	// AnyHTTP accepts plain http for issuer and endpoints on any host, instead of on
+	// loopback with an issuer there.
+	AnyHTTP bool
 	// HTTPClient sends the requests. Nil means a new client, not
 	// http.DefaultClient. It is copied; CheckRedirect and Timeout are replaced, and
 	// an *http.Transport is cloned for callbacks.
 	HTTPClient *http.Client
-	// Log gets a warning for each published key that cannot be used. Nil means none.
+	// Log gets a warning for each published key, and each member of the metadata, that
+	// cannot be used. Nil means none.
 	Log *slog.Logger
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
@@ -66,19 +82,20 @@ type Client struct {
 	verifier *jwt.Verifier
 	waiting  chan struct{} // full when no more logout tokens may wait
 	entrance *entrance
+	odd      *oddities
 }
 
 // New makes a Client. It sends no request and cannot fail. An error of the
 // configuration or the provider is reported by the first method that meets it.
 func New(cfg Config) *Client {
-	cfg.SigningAlgs = slices.Clone(cfg.SigningAlgs)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.SigningAlgs, cfg.Endpoints = slices.Clone(cfg.SigningAlgs), maps.Clone(cfg.Endpoints)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient), waiting: make(chan struct{}, maxWaiting)}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient), waiting: make(chan struct{}, maxWaiting), odd: new(oddities)}
 	c.metadata = document.NewCache(cfg.Now, staleWait, c.discover)
 	c.verifier = &jwt.Verifier{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys, Now: cfg.Now}
 	c.entrance = entranceFor(c)

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/document"
+	"github.com/gosignin/signin/internal/settings"
 )
 
 const (
@@ -32,27 +34,19 @@ const (
 	maxOAuthCode = 64
 )
 
-// The ways of client authentication that are supported.
-const (
-	authBasic = "client_secret_basic"
-	authPost  = "client_secret_post"
-)
-
 // chooseAuth picks a method of those that a provider lists, and "" if none of
 // them is supported here. A provider that lists nothing supports Basic
 // (https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata).
 // It is tempting to try one and then the other, as golang.org/x/oauth2 does by
 // default, but by then the code has been used, and the secret is sent twice.
 func chooseAuth(listed []string) string {
-	for _, method := range []string{authBasic, authPost} {
+	for _, method := range settings.ClientAuths() {
 		if len(listed) == 0 || slices.Contains(listed, method) {
 			return method
 		}
 	}
 	return ""
 }
-
-const errTokenAnswer = fault("the answer does not have the form of RFC 6749 section 5.1")
 
 // Tokens is an answer of the token endpoint as received. Nothing in it has been
 // verified, and what was not sent is empty.
@@ -150,7 +144,7 @@ func (c *Client) token(ctx context.Context, op string, form url.Values) (*Tokens
 // post sends a form with the client's credentials.
 func (c *Client) post(ctx context.Context, op, endpoint, auth string, form url.Values) (answer, error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	if auth == authPost {
+	if auth == "client_secret_post" {
 		form.Set("client_id", c.cfg.ClientID)
 		form.Set("client_secret", c.cfg.ClientSecret)
 	} else {
@@ -158,7 +152,9 @@ func (c *Client) post(ctx context.Context, op, endpoint, auth string, form url.V
 		basic := url.QueryEscape(c.cfg.ClientID) + ":" + url.QueryEscape(c.cfg.ClientSecret)
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(basic)))
 	}
-	return c.do(ctx, op, http.MethodPost, endpoint, header, strings.NewReader(form.Encode()))
+	got, err := c.do(ctx, op, http.MethodPost, endpoint, header, strings.NewReader(form.Encode()))
+	got.auth = auth
+	return got, err
 }
 
 // parseTokens reads an answer of the token endpoint. With an error it returns what
@@ -175,32 +171,45 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if members.Has("error") {
 		return nil, refusal(op, a)
 	}
-	tokens := &Tokens{Expiry: expiry(members["expires_in"], now)}
-	malformed := false
-	for name, to := range map[string]*string{
-		"access_token":  &tokens.AccessToken,
-		"refresh_token": &tokens.RefreshToken,
-		"id_token":      &tokens.IDToken,
-	} {
-		text, err := members.Text(name)
-		if err != nil || !document.Printable(text) {
-			malformed = true
-			continue
-		}
-		*to = text
-	}
-	// https://www.rfc-editor.org/rfc/rfc6749#section-5.1. Some send a list.
-	scopes, _ := members.Texts("scope")
-	tokens.Scope = strings.Join(scopes, " ")
-	if malformed || tokens.AccessToken == "" {
-		return tokens, unavailable(op, errTokenAnswer)
+	// An ID token that is not text counts as absent: not every caller needs one.
+	tokens := &Tokens{Expiry: expiry(members["expires_in"], now), Scope: scopeOf(members)}
+	tokens.IDToken, _ = token(members, "id_token")
+	var access, refresh error
+	tokens.AccessToken, access = token(members, "access_token")
+	tokens.RefreshToken, refresh = token(members, "refresh_token")
+	switch err := cmp.Or(access, refresh); {
+	case err != nil:
+		return tokens, rejected(op, err)
+	case tokens.AccessToken == "":
+		// Azure AD B2C gives none unless a scope of an API, or the client ID as a scope,
+		// is asked for.
+		return tokens, misconfigured(op, fault("the answer has no access_token; some providers (Azure AD B2C) give one only "+
+			"if Config.Scopes asks for a scope of an API, or for the client ID"))
 	}
 	// https://www.rfc-editor.org/rfc/rfc6749#section-7.1: a token of another type
-	// must not be used as if it were a bearer's.
-	if typ, _ := members.Text("token_type"); !strings.EqualFold(typ, "Bearer") {
-		return tokens, rejected(op, fault("the token type is not Bearer"))
+	// must not be used as if it were a bearer's. Some providers leave the type out,
+	// since they have bearer tokens only.
+	if typ, err := members.Text("token_type"); err != nil || typ != "" && !strings.EqualFold(typ, "Bearer") {
+		return tokens, rejected(op, fault("token_type is "+shown(members, "token_type")+"; needs Bearer"))
 	}
 	return tokens, nil
+}
+
+// token returns a member that is a token, and "" if it is absent.
+func token(members document.Object, name string) (string, error) {
+	text, err := members.Text(name)
+	if err != nil || !document.Printable(text) {
+		return "", fault(name + " is not text in printable ASCII")
+	}
+	return text, nil
+}
+
+// scopeOf returns the scopes of an answer, which some providers send as a list.
+func scopeOf(members document.Object) string {
+	if scope, err := members.Text("scope"); err == nil {
+		return scope
+	}
+	return strings.Join(texts(members, "scope"), " ")
 }
 
 // expiry computes a time from expires_in: a number of seconds, or text with a
@@ -228,11 +237,16 @@ func refusal(op string, a answer) error {
 	switch code := failure.OAuthCode; {
 	case aboutPerson(code):
 		// Even with 401 or 403, which Auth0 sends, it is not about the client.
-	case code == "invalid_client", code == "unauthorized_client", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && code == "":
-		failure.Kind, failure.Err = Misconfigured, fault("the provider does not accept this client's credentials")
+	case code == "unauthorized_client":
+		failure.Kind, failure.Err = Misconfigured, fault("the provider does not allow this client to do so")
+	case code == "invalid_client", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && code == "":
+		failure.Kind, failure.Err = Misconfigured, fault("the provider does not accept this client's credentials, sent by "+
+			a.auth+"; check the client secret, and Config.Provider.ClientAuth")
 	case code == "server_error", code == "temporarily_unavailable":
 		failure.Kind = Unavailable
 	case code != "":
+	case a.missing():
+		failure.Kind, failure.Err = Misconfigured, errMissing
 	case a.status != http.StatusBadRequest, err != nil && len(a.body) > 0:
 		failure.Kind, failure.Err = Unavailable, fault("the answer is not an OAuth error")
 	}

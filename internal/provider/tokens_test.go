@@ -34,10 +34,11 @@ func TestExchange_Answers(t *testing.T) {
 		{"a good answer", nil, hour, 0},
 		{"3.5 without id_token", m{"id_token": nil}, none, provider.Rejected},
 		{"id_token null", m{"id_token": raw("null")}, none, provider.Rejected},
-		{"id_token of the wrong type", m{"id_token": m{}}, none, provider.Unavailable},
+		{"id_token of the wrong type", m{"id_token": m{}}, none, provider.Rejected},
 		{"3.5 token_type in odd case", m{"token_type": "bEARER"}, hour, 0},
 		{"another token_type", m{"token_type": "DPoP"}, none, provider.Rejected},
-		{"token_type absent", m{"token_type": nil}, none, provider.Rejected},
+		{"token_type absent, as of some providers with bearer tokens only", m{"token_type": nil}, hour, 0},
+		{"token_type null", m{"token_type": raw("null")}, hour, 0},
 		{"token_type of the wrong type", m{"token_type": 1}, none, provider.Rejected},
 		{"3.5 expires_in as text", m{"expires_in": "60"}, minute, 0},
 		{"expires_in with a fraction", m{"expires_in": 60.9}, minute, 0},
@@ -49,11 +50,11 @@ func TestExchange_Answers(t *testing.T) {
 		{"expires_in an object", m{"expires_in": m{}}, none, 0},
 		{"3.5 expires_in absurd", m{"expires_in": raw("99999999999999999999")}, none, 0},
 		{"expires_in of 1e400", m{"expires_in": raw("1e400")}, none, 0},
-		{"access_token absent", m{"access_token": nil}, none, provider.Unavailable},
-		{"access_token of the wrong type", m{"access_token": 1}, none, provider.Unavailable},
-		{"access_token that splits a header", m{"access_token": "a\r\nb: c"}, none, provider.Unavailable},
-		{"refresh_token of the wrong type", m{"refresh_token": []string{}}, none, provider.Unavailable},
-		{"refresh_token that splits a header", m{"refresh_token": "a\r\nb: c", "id_token": nil}, none, provider.Unavailable},
+		{"access_token absent, as of Azure AD B2C", m{"access_token": nil}, none, provider.Misconfigured},
+		{"access_token of the wrong type", m{"access_token": 1}, none, provider.Rejected},
+		{"access_token that splits a header", m{"access_token": "a\r\nb: c"}, none, provider.Rejected},
+		{"refresh_token of the wrong type", m{"refresh_token": []string{}}, none, provider.Rejected},
+		{"refresh_token that splits a header", m{"refresh_token": "a\r\nb: c", "id_token": nil}, none, provider.Rejected},
 		{"no refresh_token and no id_token", m{"refresh_token": nil, "id_token": nil}, none, provider.Rejected},
 		{"scope as a list", m{"scope": []string{"openid"}}, hour, 0},
 		{"an error with status 200", m{"error": "invalid_grant"}, none, provider.Refused},
@@ -220,7 +221,8 @@ func TestRefresh_Refusals(t *testing.T) {
 		{"408", 408, ``, provider.Unavailable, "", nowhere},
 		{"429", 429, `{"error":"invalid_grant"}`, provider.Unavailable, "", nowhere},
 		{"503", 503, `<html>`, provider.Unavailable, "", nowhere},
-		{"404", 404, ``, provider.Unavailable, "", nowhere},
+		{"404", 404, ``, provider.Misconfigured, "", nowhere},
+		{"405 with a page", 405, `<html>`, provider.Misconfigured, "", nowhere},
 		{"a redirect", 302, ``, provider.Misconfigured, "", nowhere},
 		{"tokens with 101", 101, tokenAnswer(nil), provider.Unavailable, "", nowhere},
 	} {
@@ -268,8 +270,12 @@ func TestClient_NoMetadataAndRedirects(t *testing.T) {
 			wantKind(t, c.call(f, f.Client()), provider.Unavailable)
 			f.wantHits(t, c.path, 0)
 			f.Answer(wellKnown, nil)
+			to := issuer + "/evil" // a request with a credential follows none
+			if c.path == keysPath {
+				to = "https://cdn.example.com/evil"
+			}
 			for _, status := range []int{301, 302, 303, 307, 308} {
-				f.Answer(c.path, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, issuer+"/evil", status) })
+				f.Answer(c.path, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, status) })
 				wantKind(t, c.call(f, f.Client()), provider.Misconfigured)
 				f.wantHits(t, "/evil", 0)
 			}

@@ -5,6 +5,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"path"
@@ -39,26 +40,70 @@ func LoopbackInBrowsers(host string) bool {
 	return Loopback(host) || strings.HasSuffix(host, ".localhost")
 }
 
-// origin parses an absolute URL that may have a path, but no query or fragment.
-// Plain http is accepted on loopback only.
-func origin(raw string, loopback func(host string) bool) (*url.URL, error) {
+// Plain says to which hosts plain http is accepted, besides https to any.
+type Plain func(host string) bool
+
+// Anywhere accepts plain http to every host, for a network in which nobody listens.
+func Anywhere(string) bool { return true }
+
+// Nowhere accepts no plain http.
+func Nowhere(string) bool { return false }
+
+// absolute parses an absolute URL without user information and fragment. The error
+// does not repeat it, since it may hold a password.
+func absolute(raw string, plain Plain) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case raw == "":
 		return nil, errors.New("is missing; needs an absolute URL such as https://host")
 	case err != nil:
-		// url.Error would repeat the URL, which may hold a password.
 		return nil, errors.New("is not a URL; needs an absolute one such as https://host")
-	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
-		return nil, fmt.Errorf("is %q; needs an absolute URL such as https://host", raw)
 	case u.User != nil:
 		return nil, errors.New("must not hold a user name or password")
+	case u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "":
+		return nil, errors.New("needs an absolute URL such as https://host")
 	case !host.MatchString(u.Hostname()):
-		return nil, fmt.Errorf("is %q; its host is malformed", raw)
-	case u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return nil, fmt.Errorf("is %q; must not have a query or a fragment", raw)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return nil, fmt.Errorf("is %q; needs https, since http is accepted on loopback only", raw)
+		return nil, errors.New("has a malformed host")
+	case strings.Contains(raw, "#"):
+		return nil, errors.New("must not have a fragment")
+	case u.Scheme == "http" && !plain(u.Hostname()):
+		return nil, errors.New("needs https; http is accepted on loopback only, or with DangerouslyAllowHTTP")
+	}
+	return u, nil
+}
+
+// Endpoint returns the address of a provider's endpoint or document, which may have a
+// query.
+func Endpoint(raw string, plain Plain) (string, error) {
+	if err := Usable(raw, plain); err != nil {
+		return "", found(raw, err)
+	}
+	return raw, nil
+}
+
+// Usable returns what is wrong with the address of an endpoint. The error does not
+// repeat the address, which may be another party's.
+func Usable(raw string, plain Plain) error {
+	_, err := absolute(raw, plain)
+	return err
+}
+
+// found puts a URL before what is wrong with it, unless it may hold a password.
+func found(raw string, err error) error {
+	if u, bad := url.Parse(raw); bad != nil || u.User != nil || raw == "" {
+		return err
+	}
+	return fmt.Errorf("is %q; %w", raw, err)
+}
+
+// origin parses an absolute URL that may have a path, but no query or fragment.
+func origin(raw string, plain Plain) (*url.URL, error) {
+	u, err := absolute(raw, plain)
+	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
+		err = errors.New("must not have a query")
+	}
+	if err != nil {
+		return nil, found(raw, err)
 	}
 	return u, nil
 }
@@ -77,16 +122,80 @@ func Origin(raw string) (*url.URL, error) {
 
 // Issuer returns the provider's issuer identifier unchanged, since the provider must
 // repeat it to the byte.
-func Issuer(raw string) (string, error) {
-	if _, err := origin(raw, Loopback); err != nil {
+func Issuer(raw string, plain Plain) (string, error) {
+	if _, err := origin(raw, plain); err != nil {
 		return "", err
 	}
 	return raw, nil
 }
 
+// PlainEndpoints says where the endpoints of a provider may be by plain http: nowhere
+// if its issuer is an https URL, so that metadata cannot lead to where others listen.
+func PlainEndpoints(issuer string, dangerously bool) Plain {
+	switch {
+	case dangerously:
+		return Anywhere
+	case strings.HasPrefix(issuer, "http:"):
+		return Loopback
+	}
+	return Nowhere
+}
+
+// The endpoints in a provider's metadata that are used.
+// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
+const (
+	AuthorizationEndpoint = "authorization_endpoint"
+	TokenEndpoint         = "token_endpoint"
+	JWKSURI               = "jwks_uri"
+	UserInfoEndpoint      = "userinfo_endpoint"
+	EndSessionEndpoint    = "end_session_endpoint"
+	RevocationEndpoint    = "revocation_endpoint"
+)
+
+// RequiredEndpoints and OptionalEndpoints are the names of endpoints in metadata.
+func RequiredEndpoints() []string {
+	return []string{AuthorizationEndpoint, TokenEndpoint, JWKSURI}
+}
+
+// OptionalEndpoints are those that a provider may lack.
+func OptionalEndpoints() []string {
+	return []string{UserInfoEndpoint, EndSessionEndpoint, RevocationEndpoint}
+}
+
+// Endpoints returns the endpoints that replace those of the metadata. An empty
+// address says that an endpoint is not to be used.
+func Endpoints(given map[string]string, plain Plain) (map[string]string, error) {
+	known := slices.Concat(RequiredEndpoints(), OptionalEndpoints())
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		address := given[name]
+		switch {
+		case !slices.Contains(known, name):
+			return nil, fmt.Errorf("has %q; needs one of %s", name, strings.Join(known, " "))
+		case address == "" && slices.Contains(OptionalEndpoints(), name):
+			continue
+		}
+		if _, err := Endpoint(address, plain); err != nil {
+			return nil, fmt.Errorf("has %s, which %w", name, err)
+		}
+	}
+	return maps.Clone(given), nil
+}
+
+// ClientAuth returns a way of client authentication; empty leaves it to the metadata.
+func ClientAuth(method string) (string, error) {
+	if known := ClientAuths(); method != "" && !slices.Contains(known, method) {
+		return "", fmt.Errorf("is %q; needs one of %s", method, strings.Join(known, " "))
+	}
+	return method, nil
+}
+
+// ClientAuths returns the ways of client authentication that are supported, the
+// preferred one first.
+func ClientAuths() []string { return []string{"client_secret_basic", "client_secret_post"} }
+
 // LogtoIssuer returns the issuer of a Logto endpoint: /oidc below it.
-func LogtoIssuer(endpoint string) (string, error) {
-	u, err := origin(endpoint, Loopback)
+func LogtoIssuer(endpoint string, plain Plain) (string, error) {
+	u, err := origin(endpoint, plain)
 	if err != nil {
 		return "", err
 	}
@@ -97,8 +206,8 @@ func LogtoIssuer(endpoint string) (string, error) {
 }
 
 // Base returns the application's own address, without a slash at its end.
-func Base(raw string) (*url.URL, error) {
-	u, err := origin(raw, LoopbackInBrowsers)
+func Base(raw string, plain Plain) (*url.URL, error) {
+	u, err := origin(raw, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +296,13 @@ func Scopes(scopes []string, omitDefaults, logto bool) ([]string, error) {
 		}
 	}
 	return all, nil
+}
+
+// OfflineAtKeycloak reports whether an issuer looks like Keycloak's and offline_access
+// is asked for. Keycloak makes an offline session of it, which is none of the browser's.
+// https://www.keycloak.org/docs/latest/server_admin/#_offline-access
+func OfflineAtKeycloak(issuer string, scopes []string) bool {
+	return strings.Contains(issuer, "/realms/") && slices.Contains(scopes, "offline_access")
 }
 
 // RolesClaim returns where roles are: the name of a claim or, if it begins with a slash,

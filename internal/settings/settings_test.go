@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,6 +30,16 @@ func TestRules(t *testing.T) {
 	t.Parallel()
 	const longest = "x234567890123456789012345678901234567890123456789012345678901234"
 	https := func(s string) (string, error) { return settings.CookieName(s, true) }
+	issuer := func(s string) (string, error) { return settings.Issuer(s, settings.Loopback) }
+	logto := func(s string) (string, error) { return settings.LogtoIssuer(s, settings.Loopback) }
+	base := func(plain settings.Plain) func(string) (string, error) {
+		return str(func(s string) (*url.URL, error) { return settings.Base(s, plain) })
+	}
+	of := func(issuer string, dangerously bool) func(string) (string, error) {
+		return func(s string) (string, error) {
+			return settings.Endpoint(s, settings.PlainEndpoints(issuer, dangerously))
+		}
+	}
 	http := func(s string) (string, error) { return settings.CookieName(s, false) }
 	for _, row := range []struct {
 		name   string
@@ -65,19 +76,19 @@ func TestRules(t *testing.T) {
 			"https://api.example\n":           bad,
 			"https://api.example\u00a0":       bad,
 		}},
-		{"Issuer", settings.Issuer, map[string]string{
+		{"Issuer", issuer, map[string]string{
 			"https://op.example/":    "https://op.example/",
 			"https://op.example/a/b": "https://op.example/a/b",
 			"http://op.localhost":    bad, // would go through HTTP_PROXY
 		}},
-		{"LogtoIssuer", settings.LogtoIssuer, map[string]string{
+		{"LogtoIssuer", logto, map[string]string{
 			"https://t.logto.app":      "https://t.logto.app/oidc",
 			"https://t.logto.app/":     "https://t.logto.app/oidc",
 			"http://localhost:3001":    "http://localhost:3001/oidc",
 			"https://t.logto.app/oidc": bad,
 			"http://t.localhost":       bad, // would go through HTTP_PROXY
 		}},
-		{"Base", str(settings.Base), map[string]string{
+		{"Base", base(settings.LoopbackInBrowsers), map[string]string{
 			"https://app.example":       "https://app.example",
 			"https://app.example/":      "https://app.example",
 			"https://app.example/a/b/":  "https://app.example/a/b",
@@ -88,6 +99,31 @@ func TestRules(t *testing.T) {
 			"https://app.example//a":    bad,
 			"https://app.example/a;b":   bad,
 			"http://app.example":        bad,
+		}},
+		{"Base in a network without https", base(settings.Anywhere), map[string]string{
+			"http://app.example": "http://app.example", "http://[fe80::1%25eth0]": bad, "ftp://app.example": bad,
+		}},
+		{"endpoint of an https issuer", of("https://op.example", false), map[string]string{
+			"https://op.example/token":          "https://op.example/token",
+			"https://other.example/t?p=B2C_1_a": "https://other.example/t?p=B2C_1_a",
+			"":                                  bad,
+			"/token":                            bad,
+			"https://u:p@op.example/token":      bad,
+			"https://op.example/token#":         bad,
+			"javascript:alert(1)":               bad,
+			"http://op.example/token":           bad,
+			"http://127.0.0.1/token":            bad, // the provider's word must not lead to this machine
+		}},
+		{"endpoint of an issuer on loopback", of("http://localhost:3001", false), map[string]string{
+			"http://127.0.0.1/token": "http://127.0.0.1/token", "https://op.example/token": "https://op.example/token",
+			"http://op.example/token": bad, "http://op.localhost/token": bad,
+		}},
+		{"endpoint in a network without https", of("https://op.example", true), map[string]string{
+			"http://keycloak:8080/token": "http://keycloak:8080/token", "ftp://keycloak/token": bad, "http://u@keycloak/": bad,
+		}},
+		{"ClientAuth", settings.ClientAuth, map[string]string{
+			"": "", "client_secret_basic": "client_secret_basic", "client_secret_post": "client_secret_post",
+			"post": bad, "private_key_jwt": bad, "none": bad,
 		}},
 		{"CookieName with https", https, map[string]string{
 			"signin": "__Host-signin", "__Host-signin": "__Host-signin", "a-b_9": "__Host-a-b_9", longest: "__Host-" + longest,
@@ -114,6 +150,34 @@ func TestRules(t *testing.T) {
 			if got != want || (err != nil) != (want == bad) {
 				t.Errorf("%s(%q): got %q, %v; want %q", row.name, in, got, err, want)
 			}
+		}
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name  string
+		given map[string]string
+		want  string // in the error; "" is none
+	}{
+		{"none", nil, ""},
+		{"another token endpoint", map[string]string{"token_endpoint": "https://inner.example/token"}, ""},
+		{"an endpoint that is not to be used", map[string]string{"revocation_endpoint": ""}, ""},
+		{"an unknown name", map[string]string{"tokenEndpoint": "https://a.example"}, `has "tokenEndpoint"; needs one of authorization_endpoint`},
+		{"no keys", map[string]string{"jwks_uri": ""}, "has jwks_uri, which is missing"},
+		{"a relative address", map[string]string{"userinfo_endpoint": "/me"}, `has userinfo_endpoint, which is "/me"; needs an absolute URL`},
+		{"http beside an https issuer", map[string]string{"token_endpoint": "http://inner.example"}, "needs https"},
+		{"a password", map[string]string{"token_endpoint": "https://u:hunter2@inner.example"}, "must not hold a user name or password"},
+	} {
+		got, err := settings.Endpoints(row.given, settings.Nowhere)
+		switch {
+		case row.want == "":
+			if err != nil || !maps.Equal(got, row.given) {
+				t.Errorf("%s: got %q, %v; want it as it is", row.name, got, err)
+			}
+		case err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "hunter2"):
+			t.Errorf("%s: got error %v; want %q in it", row.name, err, row.want)
 		}
 	}
 }

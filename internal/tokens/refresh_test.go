@@ -350,7 +350,6 @@ func TestRefresh_UselessRest(t *testing.T) {
 		"a token type that is not Bearer": {"token_type": "DPoP"},
 		"no access token":                 {"access_token": nil},
 		"an empty access token":           {"access_token": ""},
-		"an ID token that is a number":    {"id_token": 5},
 	} {
 		f, s := newFake(t)
 		f.answers(changes)
