@@ -35,6 +35,7 @@ func ExampleConfig_keycloak() {
 	cfg.Issuer = "https://keycloak.example.com/realms/REALM"
 	cfg.OmitDefaultScopes = true // no offline_access: see below
 	cfg.Scopes = []string{"profile", "email"}
+	cfg.Provider.RolesClaim = "/realm_access/roles" // a JSON pointer: these roles are inside an object
 	mustBeComplete(cfg)
 	// Output:
 }
@@ -53,6 +54,7 @@ func ExampleConfig_auth0() {
 	cfg.Scopes = []string{"email"}
 	// Only if you call an API of yours:
 	cfg.SignInOptions = []signin.SignInOption{signin.ExtraParam("audience", "https://api.example.com")}
+	cfg.Provider.RolesClaim = "https://app.example.com/roles" // which an Action sets
 	mustBeComplete(cfg)
 	// Output:
 }
@@ -140,6 +142,10 @@ func ExampleConfig_cognito() {
 	cfg := providerConfig()
 	cfg.Issuer = "https://cognito-idp.REGION.amazonaws.com/POOL-ID"
 	cfg.Scopes = []string{"email"}
+	cfg.Provider.RolesClaim = "cognito:groups"
+	cfg.Provider.Endpoints = map[string]string{
+		"end_session_endpoint": "https://DOMAIN.auth.REGION.amazoncognito.com/logout?client_id=CLIENT-ID&logout_uri=https%3A%2F%2Fapp.example.com%2F",
+	}
 	mustBeComplete(cfg)
 	// Output:
 }
@@ -148,6 +154,16 @@ func ExampleConfig_authentik() {
 	cfg := providerConfig()
 	cfg.Issuer = "https://authentik.example.com/application/o/SLUG/" // with the slash
 	cfg.Scopes = []string{"email"}
+	cfg.Provider.RolesClaim = "groups"
+	mustBeComplete(cfg)
+	// Output:
+}
+
+func ExampleConfig_b2c() {
+	cfg := providerConfig()
+	cfg.Issuer = "https://TENANT.b2clogin.com/TENANT-ID/v2.0/" // with the slash
+	cfg.Provider.DiscoveryURL = "https://TENANT.b2clogin.com/TENANT.onmicrosoft.com/POLICY/v2.0/.well-known/openid-configuration"
+	cfg.Scopes = []string{"CLIENT-ID"} // without a scope of an API, B2C gives no access token
 	mustBeComplete(cfg)
 	// Output:
 }
