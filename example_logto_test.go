@@ -1,13 +1,19 @@
 package signin_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/signintest"
 )
 
 // The counterparts of what Logto's packages for Python and Go offer.
@@ -83,4 +89,52 @@ func Example_fromLogto() {
 	mux.Handle("/", auth.Load(handler))
 	mux.Handle("/protected", auth.RequireAuth(handler))
 	log.Fatal(http.ListenAndServe(":8080", mux))
+}
+
+// Logto's Account API, by which people change their own profile. It takes the access
+// token of the session itself, so Transport gets neither ForResource nor ForOrganization.
+func ExampleTransport_accountAPI() {
+	auth, err := signin.New(exampleConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	logto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		change, _ := io.ReadAll(r.Body)
+		fmt.Printf("%s %s %s, %s\n", r.Method, r.URL.Path, change, r.Header.Get("Authorization"))
+	}))
+	defer logto.Close()
+	endpoint := logto.URL // Config.LogtoEndpoint
+
+	client := &http.Client{Timeout: 5 * time.Second, Transport: signin.Transport(endpoint)} // once
+	rename := func(w http.ResponseWriter, r *http.Request) {
+		change, err := json.Marshal(map[string]string{"name": r.FormValue("name")})
+		if err != nil {
+			http.Error(w, "This is a mistake of ours.", http.StatusInternalServerError)
+			return
+		}
+		req, err := http.NewRequestWithContext(r.Context(), "PATCH", endpoint+"/api/my-account", bytes.NewReader(change))
+		if err != nil {
+			http.Error(w, "This is a mistake of ours.", http.StatusInternalServerError)
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := client.Do(req)
+		switch {
+		case auth.HandleError(w, r, err): // the person is sent to sign in, or told why
+			return
+		case err != nil:
+			http.Error(w, "Please try again later.", http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		w.WriteHeader(resp.StatusCode)
+	}
+
+	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/account/name?name=Alice", nil)
+	r = signintest.WithUser(r, &signin.User{Subject: "alice"})
+	rename(w, signintest.WithAccessToken(r, "the-opaque-token"))
+	fmt.Println(w.Code)
+	// Output:
+	// PATCH /api/my-account {"name":"Alice"}, Bearer the-opaque-token
+	// 200
 }

@@ -16,50 +16,102 @@ import (
 	"testing"
 )
 
-// compiledExamples are where the README's snippets come from.
+// compiledExamples are where the snippets of the README and of docs come from.
 var compiledExamples = []string{
 	"example_test.go", "example_signin_test.go", "example_tokens_test.go", "example_logto_test.go",
+	"example_providers_test.go", "example_operating_test.go",
 	"signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go",
 }
 
-// TestReadme checks that the README's snippets compile. The whole program is built. The
-// lines of every other snippet must be in an Example, which a mark above the snippet
-// may name.
+// TestReadme checks that the snippets of the README and of docs compile. The whole
+// program is built. The lines of every other snippet must be in an Example, which a mark
+// above the snippet may name.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	readme := read(t, "README.md")
 	everything, functions := compiled(t)
-	blocks := regexp.MustCompile("(?s)(?:<!-- ([^\n]*) -->\n)?```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
-	if len(blocks) < 7 {
-		t.Fatalf("got %d snippets; want those of the README", len(blocks))
-	}
-	for _, b := range blocks {
-		mark, snippet := b[1], b[2]
-		if strings.HasPrefix(snippet, "package main") {
-			builds(t, snippet)
-			continue
+	block := regexp.MustCompile("(?s)(?:<!-- ([^\n]*) -->\n)?```go\n(.*?)```")
+	for page, least := range map[string]int{"README.md": 7, "docs/providers.md": 9, "docs/logto.md": 3, "docs/operating.md": 3} {
+		blocks := block.FindAllStringSubmatch(read(t, page), -1)
+		if len(blocks) < least {
+			t.Errorf("%s: got %d snippets; want %d or more", page, len(blocks), least)
 		}
-		where := everything
-		if strings.HasPrefix(mark, "Example") {
-			where = functions[mark]
-		}
-		if !containsRun(where, lines(snippet)) {
-			t.Errorf("no Example has the README's snippet (%s):\n%s", mark, snippet)
+		for _, b := range blocks {
+			mark, snippet := b[1], b[2]
+			if strings.HasPrefix(snippet, "package main") {
+				builds(t, snippet)
+				continue
+			}
+			where := everything
+			if strings.HasPrefix(mark, "Example") {
+				where = functions[mark]
+			}
+			if !containsRun(where, lines(snippet)) {
+				t.Errorf("%s: no Example has this snippet (%s):\n%s", page, mark, snippet)
+			}
 		}
 	}
 }
 
+// TestReadme_Events checks that the README and docs/operating.md say what each kind of
+// event means.
 func TestReadme_Events(t *testing.T) {
-	readme := read(t, "README.md")
 	kinds := regexp.MustCompile(`EventKind += "(.+)"`).FindAllStringSubmatch(read(t, "store.go"), -1)
 	if len(kinds) < 9 {
 		t.Errorf("got %d kinds of events in store.go; want at least 9", len(kinds))
 	}
-	for _, kind := range kinds {
-		if !strings.Contains(readme, "`"+kind[1]+"`") {
-			t.Errorf("README.md does not mention the event %s; want every kind", kind[1])
+	for _, page := range []string{"README.md", "docs/operating.md"} {
+		text := read(t, page)
+		for _, kind := range kinds {
+			if !strings.Contains(text, "`"+kind[1]+"`") {
+				t.Errorf("%s does not mention the event %s; want every kind", page, kind[1])
+			}
 		}
 	}
+}
+
+// TestOperating checks that docs/operating.md says what to do about each line of the log
+// and each code, and that the code has them all.
+func TestOperating(t *testing.T) {
+	t.Parallel()
+	page := read(t, "docs/operating.md")
+	var codes []string
+	for _, code := range regexp.MustCompile(`(?m)^\tErr\w+ Code = "(.+)"`).FindAllStringSubmatch(read(t, "handlers.go"), -1) {
+		codes = append(codes, code[1])
+	}
+	for heading, want := range map[string][]string{"Lines of the log": logLines(t), "Codes": codes} {
+		var got []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(sectionOf(page, heading), -1) {
+			got = append(got, row[1])
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if len(want) < 12 || !slices.Equal(got, want) {
+			t.Errorf("docs/operating.md, %s: there are no rows for %q; the code does not have %q (of %d)", heading, without(want, got), without(got, want), len(want))
+		}
+	}
+}
+
+// sectionOf returns what is below a heading of a page, up to the next.
+func sectionOf(page, heading string) string {
+	_, section, _ := strings.Cut(page, "\n## "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
+}
+
+// logLines returns the messages of all calls that log, each once, without the "signin: "
+// that they begin with. Of a message in several literals it is the first; one that is no
+// literal shows as another text.
+func logLines(t *testing.T) (messages []string) {
+	t.Helper()
+	call := regexp.MustCompile(`\b[lL]og(?:ger)?\.(?:Log|LogAttrs|(?:Debug|Info|Warn|Error)(?:Context)?)\([^"]*"(?:signin: )?([^"]*)"`)
+	for _, source := range allSources(t) {
+		for _, c := range call.FindAllStringSubmatch(source, -1) {
+			if message := strings.TrimRight(c[1], "; "); !slices.Contains(messages, message) {
+				messages = append(messages, message)
+			}
+		}
+	}
+	return messages
 }
 
 // TestReadmeTable checks that the code in the last column of the table for users of
