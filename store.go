@@ -231,8 +231,8 @@ func (a *Auth) announce(cfg *Config) {
 			"issuer", a.issuer, "base_url", a.base.String())
 	}
 	if settings.OfflineAtKeycloak(a.issuer, a.scopes) {
-		a.log.Warn("signin: the issuer looks like Keycloak's, where the scope offline_access makes sessions offline ones: no single sign-on, "+
-			"no back-channel logout, prompt=none fails; set Config.OmitDefaultScopes and Scopes to \"profile\": refresh tokens come without it", "issuer", a.issuer)
+		a.log.Warn("signin: at Keycloak, offline_access makes offline sessions, without single sign-on and back-channel logout: set Config.OmitDefaultScopes",
+			"issuer", a.issuer)
 	}
 	if len(cfg.Keys) == 0 {
 		a.log.Warn("signin: Config.Keys is empty: a random key is used, and all users are signed out when this process ends")

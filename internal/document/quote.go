@@ -11,7 +11,7 @@ const maxQuoted = 120
 // secret, such as a code, a nonce or a token, is not for it.
 func Quote(value string) string {
 	if len(value) > maxQuoted {
-		return strconv.QuoteToASCII(value[:maxQuoted]) + "…"
+		return strconv.QuoteToASCII(value[:maxQuoted]) + "..."
 	}
 	return strconv.QuoteToASCII(value)
 }

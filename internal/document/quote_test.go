@@ -14,7 +14,7 @@ func TestQuote(t *testing.T) {
 		{"no value", "", `""`},
 		{"a second line of a log", "a\nlevel=ERROR", `"a\nlevel=ERROR"`},
 		{"what turns text round", "a\u202eb", `"a\u202eb"`},
-		{"a long value", strings.Repeat("x", 121), `"` + strings.Repeat("x", 120) + `"…`},
+		{"a long value", strings.Repeat("x", 121), `"` + strings.Repeat("x", 120) + `"...`},
 	} {
 		if got := document.Quote(row.value); got != row.want {
 			t.Errorf("%s: got %s; want %s", row.name, got, row.want)

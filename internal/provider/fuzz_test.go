@@ -104,6 +104,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(uint16(200), "Application/JSON; charset=utf-8", "Sun, 01 Mar 2026 12:00:30 GMT", `{"sub":"alice"}`)
 	f.Add(uint16(200), "text/html", "99999999999", `{"sub":"alice"}`)
 	f.Add(uint16(503), "", "-7", ``)
+	f.Add(uint16(200), "application/json", "", `{"sub":"alice","Groups":[],"groups":[]}`)
+	f.Add(uint16(200), "application/jwt", "", `{"sub":"alice"}`)
 	f.Fuzz(func(t *testing.T, status uint16, mediaType, after, body string) {
 		if status < 200 || status > 599 {
 			return // HTTP has no such status
@@ -158,9 +160,10 @@ func FuzzAnswers(f *testing.F) {
 
 		info, err := c.UserInfo(ctx, accessToken, "alice")
 		media, _, mediaErr := mime.ParseMediaType(mediaType)
+		about, _ := document.Parse([]byte(strings.TrimPrefix(body, "\ufeff")), "sub")
 		if err != nil {
 			wantPlain(t, err)
-		} else if sub, _ := said.Text("sub"); string(info) != strings.TrimPrefix(body, "\ufeff") || status != 200 || mediaErr != nil || media != "application/json" || sub != "alice" {
+		} else if sub, _ := about.Text("sub"); string(info) != strings.TrimPrefix(body, "\ufeff") || status != 200 || mediaErr != nil || media != "application/json" || sub != "alice" {
 			t.Errorf("%d %q %q: got userinfo %q", status, mediaType, body, info)
 		}
 		if err := c.Revoke(ctx, "r1"); (err == nil) != (status/100 == 2) {

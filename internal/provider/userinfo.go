@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/gosignin/signin/internal/document"
+	"github.com/gosignin/signin/internal/jwt"
 )
 
 const opUserInfo = "userinfo"
@@ -16,9 +18,9 @@ const errUserInfoSubject = fault("sub is absent, or not the person expected")
 // UserInfo fetches the claims about a person. subject is the sub of the
 // person's verified ID token. An answer about another person is Rejected, since
 // access tokens can be swapped
-// (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse). An
-// answer that is not plain JSON is Rejected too: a signed one would have to be
-// verified. The result is a JSON object whose member names are unique.
+// (https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse). A signed
+// answer, which is a JWT, is verified first. The result is a JSON object whose member
+// names are unique.
 func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (json.RawMessage, error) {
 	meta, err := c.Metadata(ctx)
 	switch {
@@ -30,29 +32,38 @@ func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (jso
 		return nil, rejected(opUserInfo, fault("the access token cannot be sent"))
 	}
 	got, err := c.do(ctx, opUserInfo, http.MethodGet, meta.UserInfoEndpoint, http.Header{"Authorization": {"Bearer " + accessToken}}, nil)
-	if err == nil {
-		err = checkUserInfo(got, subject)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return got.body, nil
+	return c.checkUserInfo(ctx, got, subject)
 }
 
-// checkUserInfo decides whether an answer is about subject.
-func checkUserInfo(a answer, subject string) error {
+// checkUserInfo returns the claims of an answer if it is about subject.
+func (c *Client) checkUserInfo(ctx context.Context, a answer, subject string) (json.RawMessage, error) {
 	if a.status != http.StatusOK {
-		return &Error{Kind: Rejected, Op: opUserInfo, Status: a.status, Err: fault("the provider does not accept the access token")}
+		return nil, &Error{Kind: Rejected, Op: opUserInfo, Status: a.status, Err: fault("the provider does not accept the access token")}
 	}
-	if mediaType, _, err := mime.ParseMediaType(a.mediaType); err != nil || mediaType != "application/json" {
-		return rejected(opUserInfo, fault("the answer is not application/json"))
+	info := a.body
+	switch mediaType, _, err := mime.ParseMediaType(a.mediaType); {
+	case err == nil && mediaType == "application/json":
+	case err == nil && mediaType == "application/jwt":
+		verify := func() (_ []byte, err error) { return c.verifier.UserInfo(ctx, strings.TrimSpace(string(a.body))) }
+		info, err = verify()
+		if coolingDown(err) != nil {
+			info, err = patiently(ctx, err, verify)
+		}
+		if err != nil {
+			return nil, judged(opUserInfo, err)
+		}
+	default:
+		return nil, rejected(opUserInfo, fault("the answer is "+document.Quote(a.mediaType)+"; needs application/json or application/jwt"))
 	}
-	claims, err := document.Parse(a.body)
+	claims, err := jwt.ParseUserInfo(info)
 	if err != nil {
-		return rejected(opUserInfo, err)
+		return nil, rejected(opUserInfo, err)
 	}
 	if sub, _ := claims.Text("sub"); sub == "" || sub != subject {
-		return rejected(opUserInfo, errUserInfoSubject)
+		return nil, rejected(opUserInfo, errUserInfoSubject)
 	}
-	return nil
+	return info, nil
 }
