@@ -831,7 +831,7 @@ func (a *Auth) refuseNotSignedIn(w http.ResponseWriter, r *http.Request, kind re
 func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, kind requestkind.Kind, asked authflow.Demand, start string) {
 	if kind != requestkind.Program && e.Code == ErrNotSignedIn && !e.ofRule {
 		if conflict := a.unreadable(r); conflict != nil {
-			conflict.start = a.openPage(r, kind)
+			conflict.unsaved = e.unsaved
 			a.fail(w, r, conflict)
 			return
 		}
@@ -863,8 +863,8 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 // on sending session cookies that cannot be read. A redirect to a sign-in would then be
 // followed by the next forever.
 func (a *Auth) unreadable(r *http.Request) *Error {
-	cookies := r.Header["Cookie"]
-	if cookie.Twice(cookies, a.cookieName) || cookie.Has(cookies, a.cookieName) && a.transactions.IsUnread(r) {
+	lines := r.Header["Cookie"]
+	if cookie.MayHave(lines, a.cookieName) && (cookie.Twice(lines, a.cookieName) || a.presentsUnreadable(r) && a.transactions.IsUnread(r)) {
 		return a.conflict(a.cookieName)
 	}
 	return nil
@@ -933,7 +933,7 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error, kind reque
 	for i := range p.Actions {
 		p.Actions[i].URL = e.wayOn(a, r, kind, p.Actions[i].Way)
 	}
-	if e.unsaved && kind == requestkind.Form && (e.Status == http.StatusUnauthorized || e.Status == http.StatusServiceUnavailable) {
+	if e.unsaved && kind == requestkind.Form {
 		p.Text += " " + page.NotSaved
 	}
 	a.write(w, r, e.Code, p)
@@ -959,8 +959,10 @@ func (e *Error) wayOn(a *Auth, r *http.Request, kind requestkind.Kind, way page.
 	switch way {
 	case page.ToSignIn:
 		// What failed was not the sign-in, but the page that was asked for.
-		if own, err := a.returnTo.Path(a.openPage(r, kind)); err == nil && e.start == "" && e.Status >= 500 {
-			return own
+		if e.start == "" && (e.Status >= 500 || e.Code == ErrCookieConflict) {
+			if own, err := a.returnTo.Path(a.openPage(r, kind)); err == nil {
+				return own
+			}
 		}
 		return cmp.Or(e.start, a.paths.SignIn)
 	case page.ToSignOut:

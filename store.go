@@ -162,7 +162,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		})
 	}
 	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
-	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; strings.Contains(a.paths.AfterSignOut, "://") {
+	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; a.paths.AfterSignOut != "" && !strings.HasPrefix(a.paths.AfterSignOut, "/") {
 		check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
 	} else {
 		a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
@@ -768,12 +768,15 @@ func (a *Auth) SignOut() http.HandlerFunc {
 			a.fail(w, r, err)
 			return
 		}
-		if requestkind.Of(r) == requestkind.Inertia { // whose fetch cannot follow to the provider
+		switch requestkind.Of(r) { // a fetch cannot follow to the provider
+		case requestkind.Inertia:
 			w.Header().Set("X-Inertia-Location", location)
 			w.WriteHeader(http.StatusConflict)
-			return
+		case requestkind.HTMX:
+			w.Header().Set("HX-Redirect", location)
+		default:
+			returnto.Location(w, location, http.StatusSeeOther)
 		}
-		returnto.Location(w, location, http.StatusSeeOther)
 	}
 }
 
@@ -884,10 +887,18 @@ func (a *Auth) afterSignOut() string {
 	return a.paths.AfterSignOut
 }
 
-// isDown reports whether the provider gave no answer at all.
+// isDown reports whether the provider gave no answer at all, or a proxy in front of it
+// says so.
 func isDown(err error) bool {
 	var pe *provider.Error
-	return errors.As(err, &pe) && pe.Kind == provider.Unavailable && pe.Status == 0
+	if !errors.As(err, &pe) || pe.Kind != provider.Unavailable {
+		return false
+	}
+	switch pe.Status {
+	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 const (

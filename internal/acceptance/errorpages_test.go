@@ -19,10 +19,11 @@ func TestErrorPages_StatusAndLink(t *testing.T) {
 	for link, statuses := range map[string]map[signin.Code]int{
 		"/sign-in": {
 			signin.ErrNotSignedIn: 401, signin.ErrStepUpRequired: 401, signin.ErrStepUpFailed: 403, signin.ErrBadCallback: 400,
-			signin.ErrSignInExpired: 400, signin.ErrCookiesBlocked: 400, signin.ErrDeclined: 403, signin.ErrCookieConflict: 400,
+			signin.ErrSignInExpired: 400, signin.ErrCookiesBlocked: 400, signin.ErrDeclined: 403,
 		},
 		"": { // the page itself
 			signin.ErrProviderUnavailable: 503, signin.ErrProviderRejected: 502, signin.ErrStoreUnavailable: 503, signin.ErrSharedUnavailable: 503,
+			signin.ErrCookieConflict: 400,
 		},
 		"/home": {
 			signin.ErrForbidden: 403, signin.ErrNotMember: 403, signin.ErrMFARequired: 403, signin.ErrUnknownResource: 500, signin.ErrScopeMissing: 500,

@@ -297,7 +297,7 @@ func TestBeginSignIn(t *testing.T) {
 	if err != nil || !strings.HasPrefix(location, a.provider.Issuer+"/auth?") || q.Get("one_time_token")+q.Get("login_hint") != "t0kenbob@example.test" {
 		t.Errorf("got %q, %v; want the authorization endpoint, with the token and whom it is for", location, err)
 	}
-	wantCookies(t, "begun", answer{w.Result(), ""}, false, "signin.tx.* 3600")
+	wantCookies(t, "begun", answer{w.Result(), ""}, false, "signin.tx.* 7200")
 	if w.Result().Cookies()[0].Name != "signin.tx."+q.Get("state") || w.Body.Len() > 0 || w.Header().Get("Location") != "" {
 		t.Errorf("got cookies %v, headers %q; want the attempt's, and the answer left to the caller", w.Result().Cookies(), w.Header())
 	}

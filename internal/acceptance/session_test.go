@@ -116,11 +116,11 @@ func cookieAttributes(t *testing.T, secure bool) {
 	b := a.browser()
 	started := b.get("/sign-in")
 	started.want(t, http.StatusSeeOther, a.provider.URL)
-	wantCookies(t, "sign-in started", started, secure, p+"signin.tx.* 3600")
+	wantCookies(t, "sign-in started", started, secure, p+"signin.tx.* 7200")
 	for range 4 {
 		b.get("/sign-in")
 	}
-	wantCookies(t, "sixth sign-in started", b.get("/sign-in"), secure, p+"signin.tx.* 3600", p+"signin.tx.* cleared")
+	wantCookies(t, "sixth sign-in started", b.get("/sign-in"), secure, p+"signin.tx.* 7200", p+"signin.tx.* cleared")
 	wantCookies(t, "callback", b.signInAs(large(signintest.Alice(), twoEach)), secure,
 		p+"signin 86400", p+"signin.2 86400", p+"signin.tx.* cleared")
 	wantCookies(t, "next request", b.get("/account"), secure)

@@ -119,6 +119,9 @@ func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transact
 	room := cookie.Budget - cookie.AnswerSize(redirect.Header(), "")
 	header := cookie.Size(r.Header["Cookie"])
 	all, junk := t.underWay(r)
+	// Of too many cookies, most of them planted, the one that was repeated may not be
+	// among those looked at. Then there is no repetition, or it could go on for ever.
+	tx.Repeated = tx.Repeated || len(all)+len(junk) >= maxLooked
 	for i, u := range all {
 		if u.Expired && u.Again() == tx.Again() {
 			tx.Foreign, tx.Repeated = u.Foreign, true
@@ -132,7 +135,7 @@ func (t *Transactions) Keep(w http.ResponseWriter, r *http.Request, tx *Transact
 		kept.ReturnTo = target
 		value := t.seal(name, kept)
 		answer = cookie.Answer{}
-		t.cookies.Set(answer, name, value, Lifetime)
+		t.cookies.Set(answer, name, value, remembered)
 		t.makeRoom(answer, append(slices.Clone(all), underWay{tx, len(name) + len(value)}), junk)
 		if header+len(name)+len(value) <= maxHeader && len(value) <= maxBytes && cookie.AnswerSize(answer.Header(), t.prefix) < room {
 			break

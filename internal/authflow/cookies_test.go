@@ -201,7 +201,7 @@ func TestCasesCrowded(t *testing.T) {
 				if len(set) > 0 {
 					t.Errorf("got %v; want no cookie set", set)
 				}
-			} else if len(set) != 1 || set[0].Name != added || set[0].MaxAge != 3600 || !set[0].HttpOnly || !set[0].Secure {
+			} else if len(set) != 1 || set[0].Name != added || set[0].MaxAge != 7200 || !set[0].HttpOnly || !set[0].Secure {
 				t.Errorf("got %v; want the new transaction's cookie alone, for an hour", set)
 			}
 			slices.Sort(want)

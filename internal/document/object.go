@@ -75,6 +75,9 @@ func Parse(data []byte, exact ...string) (Object, error) {
 // Fold maps all names that encoding/json treats as equal to one of them. A
 // name of lower-case ASCII letters, as most are, is mapped to itself.
 func Fold(name string) string {
+	if !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' }) {
+		return name // most names, at a fraction of the cost
+	}
 	return strings.Map(func(r rune) rune {
 		least := r
 		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {

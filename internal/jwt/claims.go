@@ -79,11 +79,10 @@ func (c claims) found(name string) string {
 // differs returns the error for a claim that has to be want. Without text in it, the
 // claim contradicts nothing, and is no lie.
 func (c claims) differs(name, want string) error {
-	text := name + " is " + c.found(name) + ", not " + document.Quote(want)
 	if said, _ := c.Text(name); said != "" {
-		return lie(text)
+		return lie(name + " is " + document.Quote(said) + ", not " + document.Quote(want))
 	}
-	return fault(text)
+	return fault(name + " is " + c.found(name) + ", not " + document.Quote(want))
 }
 
 // parties checks issuer and audience of an ID token or a logout token. The
