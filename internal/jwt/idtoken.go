@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"slices"
@@ -119,9 +120,9 @@ func (c claims) issuedTo(clientID string) error {
 	other := slices.IndexFunc(aud, func(audience string) bool { return audience != clientID })
 	switch {
 	case c.Has("azp") && azp != clientID: // (5)
-		return c.differs("azp", clientID)
+		return fault("azp is " + c.found("azp") + ", not " + document.Quote(clientID))
 	case other >= 0 && azp == "": // (4)
-		return lie("aud names " + document.Quote(aud[other]) + " too, and azp is absent")
+		return fault("aud names " + document.Quote(aud[other]) + " too, and azp is absent")
 	}
 	return nil
 }
@@ -161,8 +162,9 @@ func (e Expect) refreshed(err error, raw, issuer string) error {
 	_, rest, _ := strings.Cut(raw, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	decoded, _ := base64.RawURLEncoding.DecodeString(payload)
-	object, _ := document.Parse(decoded) // nil if it cannot be read
-	c := claims{object}
+	// Not by document.Parse: what makes a token unreadable as a whole must not hide these.
+	var c claims
+	_ = json.Unmarshal(decoded, &c.Object)
 	if iss, _ := c.Text("iss"); iss != "" && iss != issuer {
 		return c.differs("iss", issuer)
 	}

@@ -47,9 +47,9 @@ func readCases() (cases []refreshCase) {
 		{"another nonce", m{"nonce": "another"}, lies},
 		{"aud of another client", m{"aud": "other"}, lies},
 		{"aud without this client", m{"aud": []string{"other", "api"}, "azp": clientID}, lies},
-		{"azp of another client", m{"azp": "other"}, lies},
-		{"azp of another client, among several", m{"aud": []string{clientID, "other"}, "azp": "other"}, lies},
-		{"several audiences without azp", m{"aud": []string{clientID, "other"}}, lies},
+		{"azp of another client", m{"azp": "other"}, odd},
+		{"azp of another client, among several", m{"aud": []string{clientID, "other"}, "azp": "other"}, odd},
+		{"several audiences without azp", m{"aud": []string{clientID, "other"}}, odd},
 		{"at_hash of another access token", m{"at_hash": "x"}, lies},
 
 		{"iss absent", m{"iss": nil}, odd},

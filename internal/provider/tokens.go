@@ -163,12 +163,12 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if !a.ok() {
 		return nil, refusal(op, a)
 	}
-	members, err := document.Parse(a.body)
+	members, err := document.Parse(a.body, answerMembers()...)
 	if err != nil {
 		return nil, unavailable(op, err)
 	}
 	// Some providers report errors with status 200.
-	if members.Has("error") {
+	if code, err := members.Text("error"); err != nil || code != "" {
 		return nil, refusal(op, a)
 	}
 	// An ID token that is not text counts as absent: not every caller needs one.
@@ -222,13 +222,18 @@ func expiry(in json.RawMessage, now time.Time) time.Time {
 	return now.Add(time.Duration(seconds) * time.Second)
 }
 
+// answerMembers are the members that are read of an answer of the token endpoint.
+func answerMembers() []string {
+	return []string{"access_token", "refresh_token", "id_token", "token_type", "expires_in", "scope", "error", "error_description"}
+}
+
 // refusal makes an error of an answer that is not a success. It decides whether
 // the grant is no longer valid, this client is not accepted, or neither is
 // known.
 func refusal(op string, a answer) error {
 	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: fault("the provider refuses")}
 	// A 400 may be empty, but an HTML page is likely from a proxy.
-	members, err := document.Parse(a.body)
+	members, err := document.Parse(a.body, answerMembers()...)
 	if err == nil {
 		failure.OAuthCode = oauthCode(members)
 		description, _ := members.Text("error_description")
@@ -247,7 +252,7 @@ func refusal(op string, a answer) error {
 	case code != "":
 	case a.missing():
 		failure.Kind, failure.Err = Misconfigured, errMissing
-	case a.status != http.StatusBadRequest, err != nil && len(a.body) > 0:
+	case a.status != http.StatusBadRequest, err != nil && len(a.body) > 0, len(members) > 0: // a gateway's, say
 		failure.Kind, failure.Err = Unavailable, fault("the answer is not an OAuth error")
 	}
 	return failure

@@ -325,13 +325,13 @@ func TestRefresh_OddToken(t *testing.T) {
 		"issued before the session's last":      {"iat": issued.Unix() - 1},
 		"issued long ago":                       {"iat": now.Unix() - 3600},
 		"issued at a time that is not a number": {"iat": "now"},
-		"the one that the session has":          {"sid": nil, "name": "Old", "roles": []string{"admin"}},
+		"the one that the session has":          {"sid": nil, "name": "Old", "roles": []string{"admin"}, "at_hash": atHash("old-access")},
 	} {
 		f, s := newFake(t)
 		changes := object{"name": "New"}
 		maps.Copy(changes, change)
 		f.answersID(changes)
-		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old", "roles": []string{"admin"}}, ""))
+		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old", "roles": []string{"admin"}, "at_hash": atHash("old-access")}, ""))
 		wantNewTokens(t, name, next, err)
 		if got := claimsOf(t, next); got["name"] != "Old" || jsonOf(got["roles"]) != `["admin"]` {
 			t.Errorf("%s: got claims %v; want the old ones", name, got)

@@ -105,7 +105,10 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 	described := next
 	subject, payload := s.Claims.Text(session.Subject), s.Claims.Payload()
 	var repeated error
-	if got.IDToken != "" {
+	if parts, ok := session.SplitJWT(got.IDToken); ok && parts.Payload == payload {
+		// It was verified when it came first. Its at_hash is that of another access token.
+		repeated = errSameToken
+	} else if got.IDToken != "" {
 		nonce := nonceOf(s)
 		id, err := src.Provider.VerifyIDToken(ctx, got.IDToken, jwt.Expect{
 			Refresh: true, Nonce: nonce, Subject: subject, AccessToken: got.AccessToken, IssuedSince: issuedAt(s),
@@ -113,8 +116,6 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 		switch {
 		case err != nil:
 			return next, final(err, func(e *provider.Error) bool { return e.Kind == provider.Rejected && !errors.Is(err, jwt.ErrOdd) })
-		case string(id.Payload) == payload:
-			repeated = errSameToken
 		case !src.Logto && !src.UserInfo && bare(id.Payload):
 			return next, nil
 		}
