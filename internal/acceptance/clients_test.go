@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -111,6 +112,41 @@ func TestCookieConflict(t *testing.T) {
 
 func TestCookieConflict_Others(t *testing.T) {
 	t.Parallel()
+	t.Run("F8.2 a path that a browser takes for another host", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t, with{})
+		for _, path := range []string{"//evil.example/x", "/\\evil.example/x", "/sign-out"} {
+			r := a.request(http.MethodGet, "/x", "Accept: text/html\nCookie: signin=x; signin=y\n")
+			r.RequestURI = path
+			w := httptest.NewRecorder()
+			a.auth.RequireAuth(http.HandlerFunc(a.account)).ServeHTTP(w, r)
+			got := answer{w.Result(), w.Body.String()}
+			if got.StatusCode != http.StatusBadRequest || got.action(t) != "/sign-in" {
+				t.Errorf("%s: got %s, and a link to %q; want 400, and the sign-in", path, got.Status, got.action(t))
+			}
+		}
+	})
+	t.Run("F8.2 an old cookie was replaced, and the session has ended since", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t, with{recorded: true})
+		b := a.browser()
+		b.plant(&http.Cookie{Name: "signin", Value: "x", Path: "/"})
+		a.wantArrival(t, b, signintest.Alice())
+		if err := a.auth.EndSessions(t.Context(), signintest.Alice().Subject); err != nil {
+			t.Fatal(err)
+		}
+		b.get("/account").want(t, http.StatusSeeOther, "/sign-in")
+	})
+	t.Run("F9.2 an expired sign-in among more cookies than are looked at", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t, with{})
+		b := a.browser().fixed(strings.Repeat("signin.tx.JUNK=x; ", 16)+"a=b", false)
+		u, _ := url.Parse(b.respond(a.provider, "/sign-in?return_to=%2Faccount", signintest.Alice()))
+		q := u.Query()
+		expired(a, q)
+		u.RawQuery = q.Encode()
+		b.get(u.String()).want(t, http.StatusServiceUnavailable, "")
+	})
 	t.Run("F8.2 an old cookie that a sign-in replaces", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, with{recorded: true})
