@@ -8,8 +8,8 @@ import (
 // EndSessionURL returns the URL at which the provider signs a person out, and
 // then sends the browser back to postLogoutRedirectURI
 // (https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout). hint
-// is an ID token of the person, or empty. If the provider has no end-session
-// endpoint, the result is empty.
+// is an ID token of the person, or empty; it is left out if the URL would be too long
+// with it. If the provider has no end-session endpoint, the result is empty.
 func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint string) (string, error) {
 	meta, err := c.Metadata(ctx)
 	if err != nil || meta.EndSessionEndpoint == "" {
@@ -21,17 +21,32 @@ func (c *Client) EndSessionURL(ctx context.Context, postLogoutRedirectURI, hint 
 	}
 	// Some providers want other parameters (Amazon Cognito: logout_uri), which
 	// Config.Endpoints puts into the query. What stands there is not added again.
-	said, q := u.Query(), url.Values{}
-	for name, value := range map[string]string{
-		"client_id": c.cfg.ClientID, "post_logout_redirect_uri": postLogoutRedirectURI, "id_token_hint": hint,
-	} {
-		if value != "" && !said.Has(name) {
-			q.Set(name, value)
+	said, add := u.Query(), url.Values{}
+	for name, value := range map[string]string{"client_id": c.cfg.ClientID, "post_logout_redirect_uri": postLogoutRedirectURI} {
+		if !said.Has(name) {
+			add.Set(name, value)
 		}
 	}
-	if u.RawQuery != "" && len(q) > 0 {
+	without := extended(*u, add)
+	if hint == "" || said.Has("id_token_hint") {
+		return without, nil
+	}
+	add.Set("id_token_hint", hint)
+	if with := extended(*u, add); len(with) <= maxEndSessionURL {
+		return with, nil
+	}
+	return without, nil // client_id says as much as providers need
+}
+
+// maxEndSessionURL is how long the URL may be with a hint: proxies limit the header of
+// an answer, and providers the line of a request.
+const maxEndSessionURL = 2000
+
+// extended returns a URL with further parameters behind those that it has.
+func extended(u url.URL, add url.Values) string {
+	if u.RawQuery != "" && len(add) > 0 {
 		u.RawQuery += "&"
 	}
-	u.RawQuery += q.Encode()
-	return u.String(), nil
+	u.RawQuery += add.Encode()
+	return u.String()
 }
