@@ -30,13 +30,18 @@ func parseClaims(payload []byte) (claims, error) {
 		"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources",
 		"azp", "sid", "auth_time", "acr", "amr", "jti", "events", "gty", "idtyp",
 		"client_id", "cid", "organization_id", "scope", "scp", "cnf", "c_hash", "s_hash", "typ", "token_use")
+	return claims{object}, malformed(cmp.Or(err, ambiguous(object)))
+}
+
+// ambiguous returns an error if a claim that describes the person is there twice.
+func ambiguous(object document.Object) error {
 	for name := range object {
 		folded := document.Fold(name)
 		if _, both := object[folded]; both && folded != name && slices.Contains(describing(), folded) {
-			return claims{}, fault("a claim that describes the person is there in two spellings")
+			return fault("a claim that describes the person is there in two spellings")
 		}
 	}
-	return claims{object}, malformed(err)
+	return nil
 }
 
 // describing are the claims that become fields of a user. One of them may be written

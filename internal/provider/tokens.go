@@ -163,7 +163,7 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if !a.ok() {
 		return nil, refusal(op, a)
 	}
-	members, err := document.Parse(a.body)
+	members, err := document.Parse(a.body, "access_token")
 	if err != nil {
 		return nil, unavailable(op, err)
 	}
@@ -228,7 +228,7 @@ func expiry(in json.RawMessage, now time.Time) time.Time {
 func refusal(op string, a answer) error {
 	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: fault("the provider refuses")}
 	// A 400 may be empty, but an HTML page is likely from a proxy.
-	members, err := document.Parse(a.body)
+	members, err := document.Parse(a.body, "error")
 	if err == nil {
 		failure.OAuthCode = oauthCode(members)
 		description, _ := members.Text("error_description")
