@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,19 @@ func TestNew_Mistakes(t *testing.T) {
 		{"an option for Logto with Issuer", func(c cfg) {
 			c.LogtoEndpoint, c.Issuer, c.SignInOptions = "", "https://op.example.test", []signin.SignInOption{signin.Social("naver")}
 		}, []string{"SignInOptions"}},
+		{"http beyond loopback", func(c cfg) { c.LogtoEndpoint, c.BaseURL = "http://logto:3001", "http://app.internal" }, []string{"LogtoEndpoint", "BaseURL"}},
+		{"http beyond loopback in a development network", func(c cfg) {
+			c.LogtoEndpoint, c.BaseURL, c.DangerouslyAllowHTTP = "http://logto:3001", "http://app.internal", true
+			c.Provider.Endpoints = map[string]string{"authorization_endpoint": "http://localhost:3001/oidc/auth"}
+		}, nil},
+		{"no keys in a development network", func(c cfg) { c.BaseURL, c.DangerouslyAllowHTTP, c.Keys = "http://app.internal", true, nil }, []string{"Keys"}},
+		{"metadata elsewhere", func(c cfg) { c.Provider.DiscoveryURL = "https://inner.example.test/metadata?p=1" }, nil},
+		{"settings of a peculiar provider", func(c cfg) {
+			c.Provider = signin.ProviderConfig{
+				DiscoveryURL: "http://inner.example.test/metadata", ClientAuth: "post",
+				Endpoints: map[string]string{"tokenEndpoint": "https://me:hunter2@inner.example.test/token"},
+			}
+		}, []string{"Provider.ClientAuth", "Provider.DiscoveryURL", "Provider.Endpoints"}},
 		{"two routes with one path", func(c cfg) { c.Paths.Callback = "/sign-in" }, []string{"Paths"}},
 		{"a landing page that signs in again", func(c cfg) { c.Paths.AfterSignIn = "/sign-in" }, []string{"Paths.AfterSignIn"}},
 		{"a page after sign-out that signs out again", func(c cfg) { c.Paths.AfterSignOut = "/sign%2Dout" }, []string{"Paths.AfterSignOut"}},
@@ -120,6 +134,7 @@ func TestNew_Mistakes(t *testing.T) {
 func TestNew_Log(t *testing.T) {
 	t.Parallel()
 	const keys, shared = "Config.Keys is empty", "Config.Shared is empty"
+	const dangerous, keycloak = "DangerouslyAllowHTTP is set", "looks like Keycloak's"
 	for _, row := range []struct {
 		name         string
 		change       func(*signin.Config)
@@ -129,7 +144,14 @@ func TestNew_Log(t *testing.T) {
 			"redirect_uri=https://app.example.test/callback", "post_logout_redirect_uri=https://app.example.test/"}, []string{keys}},
 		{"a developer's machine", func(c *signin.Config) { c.Keys, c.BaseURL = nil, "http://127.0.0.1:8080" },
 			[]string{keys, shared, "redirect_uri=http://127.0.0.1:8080/callback"}, nil},
-		{"shared state", func(c *signin.Config) { c.Shared = forgetful{} }, nil, []string{keys, shared}},
+		{"shared state", func(c *signin.Config) { c.Shared = forgetful{} }, nil, []string{keys, shared, dangerous, keycloak}},
+		{"a development network", func(c *signin.Config) { c.BaseURL, c.DangerouslyAllowHTTP = "http://app.internal", true },
+			[]string{dangerous, "base_url=http://app.internal"}, []string{keycloak}},
+		{"offline_access at Keycloak", func(c *signin.Config) { c.LogtoEndpoint, c.Issuer = "", "https://sso.example.test/realms/staff" },
+			[]string{keycloak, "OmitDefaultScopes"}, []string{dangerous}},
+		{"no offline_access at Keycloak", func(c *signin.Config) {
+			c.LogtoEndpoint, c.Issuer, c.OmitDefaultScopes = "", "https://sso.example.test/realms/staff", true
+		}, nil, []string{keycloak}},
 	} {
 		var log lockedBuffer
 		c := goodConfig()
@@ -262,6 +284,9 @@ func TestDiagnose(t *testing.T) {
 			}
 			if (err != nil) != (row.want != nil) {
 				t.Errorf("got %v; want %q", err, row.want)
+			}
+			if other := strings.Contains(row.name, "another issuer"); other && !strings.Contains(err.Error(), strconv.Quote(a.provider.Issuer)) {
+				t.Errorf("got %v; want the issuer configured in it, beside the other", err)
 			}
 		})
 	}

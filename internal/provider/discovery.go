@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
@@ -38,8 +39,11 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	members, err := document.Parse(body)
-	if err != nil {
+	members, err := document.Parse(body, "issuer")
+	switch {
+	case err != nil && json.Valid(body):
+		return nil, misconfigured(opDiscovery, err)
+	case err != nil: // truncated, for one
 		return nil, unavailable(opDiscovery, err)
 	}
 	meta, algorithms, odd, err := c.cfg.readMetadata(members)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -56,7 +57,7 @@ func TestExchange_Answers(t *testing.T) {
 		{"refresh_token of the wrong type", m{"refresh_token": []string{}}, none, provider.Rejected},
 		{"refresh_token that splits a header", m{"refresh_token": "a\r\nb: c", "id_token": nil}, none, provider.Rejected},
 		{"no refresh_token and no id_token", m{"refresh_token": nil, "id_token": nil}, none, provider.Rejected},
-		{"scope as a list", m{"scope": []string{"openid"}}, hour, 0},
+		{"id_token of the wrong type, beside no other fault", m{"id_token": false}, none, provider.Rejected},
 		{"an error with status 200", m{"error": "invalid_grant"}, none, provider.Refused},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,6 +102,38 @@ func TestExchange_Request(t *testing.T) {
 	})
 }
 
+func TestRefresh_OddAnswers(t *testing.T) {
+	t.Parallel()
+	const keeps = "r2"
+	for _, row := range []struct {
+		name    string
+		changes m
+		want    provider.Tokens
+		kind    provider.Kind
+		said    string // in the error
+	}{
+		{"scope as a list", m{"scope": []any{"openid", 5, "email"}}, provider.Tokens{Scope: "openid email"}, 0, ""},
+		{"scope a number", m{"scope": 5}, provider.Tokens{}, 0, ""},
+		{"an ID token of the wrong type", m{"id_token": m{}, "scope": "openid"}, provider.Tokens{Scope: "openid"}, 0, ""},
+		{"another token_type", m{"token_type": "DPoP"}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, `token_type is "DPoP"; needs Bearer`},
+		{"an empty access token", m{"access_token": ""}, provider.Tokens{RefreshToken: keeps}, provider.Misconfigured, "Config.Scopes"},
+		{"an access token of the wrong type", m{"access_token": 5}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, "access_token is not text"},
+	} {
+		// A byte order mark is no part of the answer.
+		body := "\ufeff" + tokenAnswer(changed(m{"id_token": raw("null"), "expires_in": raw("null")}, row.changes))
+		got, err := says(200, "", body).Refresh(context.Background(), "r1", nil)
+		if row.kind == 0 {
+			row.want.AccessToken, row.want.RefreshToken = accessToken, keeps
+		}
+		if e := wantKind(t, err, row.kind); e != nil && !strings.Contains(e.Error(), row.said) {
+			t.Errorf("%s: got error %v; want %q in it", row.name, e, row.said)
+		}
+		if got == nil || *got != row.want {
+			t.Errorf("%s: got %+v; want %+v", row.name, got, row.want)
+		}
+	}
+}
+
 func TestRefresh_Request(t *testing.T) {
 	t.Parallel()
 	f := newFake()
@@ -126,7 +159,11 @@ func TestClientAuthentication(t *testing.T) {
 		listed, revocation any
 		wantBasic          [2]bool // at the token and the revocation endpoint
 		revokeFails        bool
+		configured         string
 	}{
+		{name: "both listed, post configured", listed: []string{basic, post}, configured: post},
+		{name: "post listed, basic configured", listed: []string{post}, configured: basic, wantBasic: [2]bool{true, true}},
+		{name: "neither listed, post configured", listed: []string{"private_key_jwt"}, revocation: []string{"none"}, configured: post},
 		{name: "nothing listed", wantBasic: [2]bool{true, true}},
 		{name: "an empty list", listed: []string{}, wantBasic: [2]bool{true, true}},
 		{name: "basic alone", listed: []string{basic}, wantBasic: [2]bool{true, true}},
@@ -141,7 +178,7 @@ func TestClientAuthentication(t *testing.T) {
 			f.Meta(m{"token_endpoint_auth_methods_supported": c.listed, "revocation_endpoint_auth_methods_supported": c.revocation})
 			f.Says(tokenPath, 200, tokenAnswer(nil))
 			f.Says(revocationPath, 200, "")
-			client := f.Client(func(cfg *provider.Config) { cfg.ClientID = "my app" })
+			client := f.Client(func(cfg *provider.Config) { cfg.ClientID, cfg.ClientAuth = "my app", c.configured })
 			_, err := exchange(client)
 			wantKind(t, err, 0)
 			wantCredentials(t, f.form, c.wantBasic[0])
@@ -153,6 +190,22 @@ func TestClientAuthentication(t *testing.T) {
 			wantKind(t, err, 0)
 			wantCredentials(t, f.form, c.wantBasic[1])
 		})
+	}
+}
+
+// An operator learns which of the two ways was tried, and which setting chooses it.
+func TestClientAuthentication_Refused(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"client_secret_basic", "client_secret_post"} {
+		f := newFake()
+		f.Says(tokenPath, 401, `{"error":"invalid_client"}`)
+		_, err := exchange(f.Client(func(cfg *provider.Config) { cfg.ClientAuth = method }))
+		e := wantKind(t, err, provider.Misconfigured)
+		for _, text := range []string{method, "Config.Provider.ClientAuth", "401 invalid_client"} {
+			if !strings.Contains(e.Error(), text) || strings.Contains(e.Error(), clientSecret) {
+				t.Errorf("got %v; want %s in it, and no secret", e, text)
+			}
+		}
 	}
 }
 
@@ -302,6 +355,27 @@ func TestRevoke(t *testing.T) {
 	wantKind(t, without.Client().Revoke(ctx, "r1"), 0)
 }
 
+// What an endpoint has in its query is neither changed nor added again.
+func TestEndSessionURL_Query(t *testing.T) {
+	t.Parallel()
+	const after, added = "https://app.test/", "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2F"
+	for query, want := range map[string]string{
+		"?client_id=x&logout_uri=https%3A%2F%2Fapp.test%2F": "?client_id=x&logout_uri=https%3A%2F%2Fapp.test%2F&id_token_hint=a.b.c&" + added,
+		"?post_logout_redirect_uri=x&b=2&a=1;c":             "?post_logout_redirect_uri=x&b=2&a=1;c&client_id=app&id_token_hint=a.b.c",
+		"?id_token_hint=":                                   "?id_token_hint=&client_id=app&" + added,
+		"?":                                                 "?client_id=app&id_token_hint=a.b.c&" + added,
+	} {
+		f := newFake()
+		client := f.Client(func(cfg *provider.Config) {
+			cfg.Endpoints = map[string]string{"end_session_endpoint": "https://login.example/logout" + query}
+		})
+		got, err := client.EndSessionURL(context.Background(), after, "a.b.c")
+		if wantKind(t, err, 0); got != "https://login.example/logout"+want {
+			t.Errorf("%s: got %s; want %s", query, got, want)
+		}
+	}
+}
+
 func TestEndSessionURL(t *testing.T) {
 	t.Parallel()
 	const after = "https://app.test/"
@@ -352,6 +426,9 @@ func TestUserInfo_Answers(t *testing.T) {
 		{"sub in another case", 200, json, `{"sub":"Alice"}`, "alice", another},
 		{"sub twice", 200, json, `{"sub":"bob","sub":"alice"}`, "alice", unusable},
 		{"sub twice for encoding/json", 200, json, `{"sub":"alice","SUB":"bob"}`, "alice", unusable},
+		{"two spellings of a claim that is not read", 200, json, `{"sub":"alice","Groups":["a"],"groups":["b"]}`, "alice", ""},
+		{"two spellings of a claim that is read", 200, json, `{"sub":"alice","Roles":["a"],"roles":["b"]}`, "alice", unusable},
+		{"a JSON type of its own", 200, "application/scim+json", `{"sub":"alice"}`, "alice", ""},
 		{"3.6 wrong content type", 200, "text/html", `{"sub":"alice"}`, "alice", unusable},
 		{"a malformed content type", 200, "application/json; x", `{"sub":"alice"}`, "alice", unusable},
 		{"no content type", 200, "", `{"sub":"alice"}`, "alice", unusable},
@@ -359,13 +436,14 @@ func TestUserInfo_Answers(t *testing.T) {
 		{"an ID token instead, as JSON", 200, json, "a.b.c", "alice", unusable},
 		{"3.6 401", 401, json, `{"sub":"alice"}`, "alice", unusable},
 		{"204", 204, "", ``, "alice", unusable},
+		{"404", 404, "text/html", `<html>`, "alice", "misconfigured"},
 		{"408", 408, "", ``, "alice", "unavailable"},
 		{"500", 500, json, `{"sub":"alice"}`, "alice", "unavailable"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			got, err := says(c.status, c.mediaType, c.body).UserInfo(context.Background(), accessToken, c.subject)
-			kind := map[string]provider.Kind{"": 0, another: provider.Rejected, unusable: provider.Rejected, "unavailable": provider.Unavailable}[c.want]
+			kind := map[string]provider.Kind{"": 0, another: provider.Rejected, unusable: provider.Rejected, "unavailable": provider.Unavailable, "misconfigured": provider.Misconfigured}[c.want]
 			e := wantKind(t, err, kind)
 			if e == nil && string(got) != c.body || e != nil && got != nil {
 				t.Errorf("got %q with error %v; want the body, or an error", got, err)
@@ -375,6 +453,64 @@ func TestUserInfo_Answers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A signed answer is held to the rules for ID tokens, as far as it has their claims.
+func TestUserInfo_Signed(t *testing.T) {
+	t.Parallel()
+	about := m{"nonce": nil, "sid": nil, "iat": nil, "exp": nil}
+	for _, row := range []struct {
+		name    string
+		changes m // of a good ID token's claims, besides those of about
+		header  m
+		forged  bool
+		good    bool
+	}{
+		{name: "with iss and aud", good: true},
+		{name: "without iss and aud", changes: m{"iss": nil, "aud": nil}, good: true},
+		{name: "with exp and iat", changes: m{"exp": now.Unix() + 60, "iat": now.Unix()}, good: true},
+		{name: "several audiences", changes: m{"aud": []string{"other", clientID}}, good: true},
+		{name: "another issuer", changes: m{"iss": "https://evil.example"}},
+		{name: "another audience", changes: m{"aud": "other"}},
+		{name: "another person", changes: m{"sub": "bob"}},
+		{name: "no person", changes: m{"sub": nil}},
+		{name: "expired", changes: m{"exp": now.Unix() - 120}},
+		{name: "another key", forged: true},
+		{name: "an ID token of the same person", changes: m{"nonce": nonce}},
+		{name: "an access token", header: m{"typ": "at+jwt"}},
+	} {
+		f, key := newFake(), rsaKey()
+		if row.forged {
+			key = otherRSAKey()
+		}
+		body := sign("RS256", key, "rsa", changed(f.Claims(about), row.changes), row.header)
+		got, err := f.answering(userInfoPath, "application/jwt; charset=utf-8", body+"\n").UserInfo(context.Background(), accessToken, "alice")
+		if !row.good {
+			if wantKind(t, err, provider.Rejected); got != nil {
+				t.Errorf("%s: got %s with an error", row.name, got)
+			}
+			continue
+		}
+		if wantKind(t, err, 0); !strings.Contains(string(got), `"sub":"alice"`) {
+			t.Errorf("%s: got %s; want the claims", row.name, got)
+		}
+	}
+	for name, body := range map[string]string{
+		"not signed": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.", "encrypted": "a.b.c.d.e", "plain JSON": `{"sub":"alice"}`,
+	} {
+		if _, err := newFake().answering(userInfoPath, "application/jwt", body).UserInfo(context.Background(), accessToken, "alice"); err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+	}
+}
+
+// answering returns a client of f, which gives one answer at a path.
+func (f *fake) answering(path, mediaType, body string) *provider.Client {
+	f.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", mediaType)
+		io.WriteString(w, body)
+	})
+	return f.Client()
 }
 
 func TestUserInfo_Request(t *testing.T) {

@@ -27,7 +27,7 @@ func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (jso
 	case err != nil:
 		return nil, err
 	case meta.UserInfoEndpoint == "":
-		return nil, misconfigured(opUserInfo, fault("the provider has no userinfo endpoint"))
+		return nil, misconfigured(opUserInfo, fault("the provider has no userinfo_endpoint that can be used"))
 	case accessToken == "" || !document.Printable(accessToken):
 		return nil, rejected(opUserInfo, fault("the access token cannot be sent"))
 	}
