@@ -134,7 +134,7 @@ func TestNew_Mistakes(t *testing.T) {
 func TestNew_Log(t *testing.T) {
 	t.Parallel()
 	const keys, shared = "Config.Keys is empty", "Config.Shared is empty"
-	const dangerous, keycloak = "DangerouslyAllowHTTP is set", "looks like Keycloak's"
+	const dangerous, keycloak = "DangerouslyAllowHTTP is set", "at Keycloak, offline_access"
 	for _, row := range []struct {
 		name         string
 		change       func(*signin.Config)

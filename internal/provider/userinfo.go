@@ -40,12 +40,15 @@ func (c *Client) UserInfo(ctx context.Context, accessToken, subject string) (jso
 
 // checkUserInfo returns the claims of an answer if it is about subject.
 func (c *Client) checkUserInfo(ctx context.Context, a answer, subject string) (json.RawMessage, error) {
-	if a.status != http.StatusOK {
+	switch {
+	case a.missing():
+		return nil, &Error{Kind: Misconfigured, Op: opUserInfo, Status: a.status, Err: errMissing}
+	case a.status != http.StatusOK:
 		return nil, &Error{Kind: Rejected, Op: opUserInfo, Status: a.status, Err: fault("the provider does not accept the access token")}
 	}
 	info := a.body
 	switch mediaType, _, err := mime.ParseMediaType(a.mediaType); {
-	case err == nil && mediaType == "application/json":
+	case err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")):
 	case err == nil && mediaType == "application/jwt":
 		verify := func() (_ []byte, err error) { return c.verifier.UserInfo(ctx, strings.TrimSpace(string(a.body))) }
 		info, err = verify()
