@@ -336,7 +336,9 @@ func (a *Auth) ended(ctx context.Context, s *session.Session, reason lifecycle.R
 	case lifecycle.Lost:
 		level = slog.LevelError
 	case lifecycle.ByProvider:
-		level = slog.LevelWarn
+		if cause != nil { // not by a logout token
+			level = slog.LevelWarn
+		}
 	}
 	attrs := []any{"reason", string(reason)}
 	if cause != nil {
