@@ -263,6 +263,17 @@ func (l *ledger) beforeCallback(made *session, sent *cookie) {
 	}
 }
 
+// revokedJustNow reports whether a grant was revoked in the last second. A code that was
+// not yet exchanged then is dead too, if it was given out under the same grant.
+func (l *ledger) revokedJustNow() bool {
+	for _, at := range l.revoked {
+		if time.Since(at) < time.Second {
+			return true
+		}
+	}
+	return false
+}
+
 // afterCallback checks the answer to a callback of a person who is subject at
 // the provider.
 func (l *ledger) afterCallback(status int, made *session, subject string) {
@@ -272,7 +283,7 @@ func (l *ledger) afterCallback(status int, made *session, subject string) {
 		if len(made.cookies) > 0 {
 			l.violation("4: a callback was answered %d with a session", status)
 		}
-		if l.mayHaveEnded(made) == "" && !l.suspended[subject] && !l.faulty && !l.keyIsNew {
+		if l.mayHaveEnded(made) == "" && !l.suspended[subject] && !l.faulty && !l.keyIsNew && !l.revokedJustNow() {
 			l.violation("4: a callback was answered %d", status)
 		}
 		// The application may revoke what it received for this sign-in.
