@@ -336,6 +336,17 @@ func TestWrapped(t *testing.T) {
 }
 
 // AfterSignOut may be a page of another site of the application's owner.
+func TestSignOut_HTMX(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	b := a.signedIn(signintest.Alice())
+	got := b.do(http.MethodPost, "/sign-out", "HX-Request: true")
+	got.want(t, http.StatusOK, "")
+	if to := got.Header.Get("HX-Redirect"); !strings.HasPrefix(to, a.provider.URL) || b.who() != notSignedIn {
+		t.Errorf("got HX-Redirect %q; want the provider's end session endpoint, and the session ended", to)
+	}
+}
+
 func TestAfterSignOut(t *testing.T) {
 	t.Parallel()
 	const away = "https://www.example.com/bye"
@@ -344,6 +355,11 @@ func TestAfterSignOut(t *testing.T) {
 	location, err := got.Location()
 	if err != nil || location.Query().Get("post_logout_redirect_uri") != away {
 		t.Errorf("got Location %q; want the page in it", got.Header.Get("Location"))
+	}
+	path := a.cfg
+	path.Paths.AfterSignOut = "/bye?from=https://www.example.com/"
+	if _, err := signin.New(path); err != nil {
+		t.Errorf("a path with a URL in its query: got error %v; want it taken", err)
 	}
 	for _, wrong := range []string{"http://www.example.com/", "https://", "https://u@e.test/", "https://e.test/#x", "javascript://e.test/%0aalert(1)", a.cfg.BaseURL + "/sign-out"} {
 		cfg := a.cfg

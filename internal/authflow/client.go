@@ -81,7 +81,7 @@ func (c *Client) prompt(req *Request, asked Demand, offline bool, listed []strin
 	case len(prompt) > 0: // the application, or a step-up, has decided
 	case c.Logto && req.elsewhere():
 		// While Logto remembers a person it ignores these options, and signs that person
-		// in: behind "Sign up" or "Naver", whoever used the browser before.
+		// in: behind "Sign up" or "Naver", the person who used the browser before.
 		prompt = []string{"login"}
 	case !c.Logto && req.FirstScreen == register && asked.IsZero() && slices.Contains(listed, "create"):
 		// "it is RECOMMENDED that create not be present with any other values":

@@ -47,7 +47,7 @@ func parseKeys(body []byte) (keys []key, skipped []string, err error) {
 	return keys, skipped, nil
 }
 
-// parseKey reads a public key for signatures. The error says why it is none; the key
+// parseKey reads a public key for signatures. The error says why it is not; the key
 // has an ID then as well.
 //
 // What describes a key, but is not needed to use it, may be written in any way: an alg

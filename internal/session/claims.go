@@ -196,7 +196,7 @@ func first(claim Claim, found []json.RawMessage) string {
 	return ""
 }
 
-// listed returns a list of strings in JSON, or "" if a value is none. A single string
+// listed returns a list of strings in JSON, or "" for any other value. A single string
 // counts as a list of one (ADFS and IdentityServer write lists so), and is not split.
 // Elements of other types are left out: none of them names a role.
 func listed(raw json.RawMessage) string {

@@ -43,7 +43,7 @@ func LoopbackInBrowsers(host string) bool {
 // Plain says to which hosts plain http is accepted, besides https to any.
 type Plain func(host string) bool
 
-// Anywhere accepts plain http to every host, for a network in which nobody listens.
+// Anywhere accepts plain http to every host, for a network without listeners.
 func Anywhere(string) bool { return true }
 
 // Nowhere accepts no plain http.
@@ -299,7 +299,7 @@ func Scopes(scopes []string, omitDefaults, logto bool) ([]string, error) {
 }
 
 // OfflineAtKeycloak reports whether an issuer looks like Keycloak's and offline_access
-// is asked for. Keycloak makes an offline session of it, which is none of the browser's.
+// is asked for. Keycloak makes an offline session of it, which does not belong to the browser.
 // https://www.keycloak.org/docs/latest/server_admin/#_offline-access
 func OfflineAtKeycloak(issuer string, scopes []string) bool {
 	return strings.Contains(issuer, "/realms/") && slices.Contains(scopes, "offline_access")
