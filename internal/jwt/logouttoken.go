@@ -52,7 +52,7 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	// the event, and ignores iat.
 	signed, c, objection, err := v.open(ctx, raw, isLogout, oidc.Config{SkipExpiryCheck: true})
 	if err != nil {
-		return nil, err
+		return nil, settled(err)
 	}
 	t := new(LogoutToken)
 	t.Expiry, t.IssuedAt, err = c.times(now)

@@ -34,7 +34,7 @@ func TestMetadata_OddMembers(t *testing.T) {
 		"unknown names":                   {m{"x": 1, "y": raw("null"), "mtls_endpoint_aliases": m{}}, ""},
 		"booleans as text":                {m{"authorization_response_iss_parameter_supported": "true", "frontchannel_logout_supported": "false"}, ""},
 		"an object of an extension":       {m{"vp_formats_supported": m{"jwt_vp": m{}}}, ""},
-		"a name in two spellings":         {m{"SCOPES_supported": []string{"x"}, "X": 1, "x": 2}, ""},
+		"a name in two spellings":         {m{"SCOPES_supported": []string{"x"}, "Issuer": "https://evil.example", "X": 1, "x": 2}, ""},
 	} {
 		f, log := newFake(), new(bytes.Buffer)
 		f.Meta(row.changes)
@@ -63,6 +63,7 @@ func TestMetadata_Errors(t *testing.T) {
 	}{
 		"an issuer with a slash":     {m{"issuer": issuer + "/"}, []string{`"` + issuer + `/"`, `"` + issuer + `"`}},
 		"an inner host name":         {m{"issuer": "http://keycloak:8080/realms/x"}, []string{`"http://keycloak:8080/realms/x"`, `"` + issuer + `"`}},
+		"an issuer in another case":  {m{"issuer": nil, "Issuer": issuer}, []string{"absent", `"` + issuer + `"`}},
 		"no issuer":                  {m{"issuer": nil}, []string{"absent", `"` + issuer + `"`}},
 		"no token endpoint":          {m{"token_endpoint": nil}, []string{"token_endpoint is absent; it needs an absolute URL"}},
 		"a token endpoint of null":   {m{"token_endpoint": raw("null")}, []string{`token_endpoint is "null"; it needs an absolute URL`}},

@@ -163,7 +163,7 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if !a.ok() {
 		return nil, refusal(op, a)
 	}
-	members, err := document.Parse(a.body, answerMembers()...)
+	members, err := document.Parse(a.body)
 	if err != nil {
 		return nil, unavailable(op, err)
 	}
@@ -222,18 +222,13 @@ func expiry(in json.RawMessage, now time.Time) time.Time {
 	return now.Add(time.Duration(seconds) * time.Second)
 }
 
-// answerMembers are the members that are read of an answer of the token endpoint.
-func answerMembers() []string {
-	return []string{"access_token", "refresh_token", "id_token", "token_type", "expires_in", "scope", "error", "error_description"}
-}
-
 // refusal makes an error of an answer that is not a success. It decides whether
 // the grant is no longer valid, this client is not accepted, or neither is
 // known.
 func refusal(op string, a answer) error {
 	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: fault("the provider refuses")}
 	// A 400 may be empty, but an HTML page is likely from a proxy.
-	members, err := document.Parse(a.body, answerMembers()...)
+	members, err := document.Parse(a.body)
 	if err == nil {
 		failure.OAuthCode = oauthCode(members)
 		description, _ := members.Text("error_description")

@@ -146,7 +146,7 @@ var errSameToken = errors.New("signin: the provider has sent the same ID token o
 
 // issuedAt is when the last accepted ID token was issued.
 func issuedAt(s *session.Session) time.Time {
-	claims, _ := document.Parse([]byte(s.Claims.Payload()), "iat") // has been read before
+	claims, _ := document.Parse([]byte(s.Claims.Payload())) // has been read before
 	at, _ := claims.Time("iat")
 	return at
 }
@@ -287,7 +287,7 @@ func expires(got *provider.Tokens, now time.Time) time.Time {
 		return got.Expiry
 	}
 	if jwt, ok := session.SplitJWT(got.AccessToken); ok {
-		claims, _ := document.Parse([]byte(jwt.Payload), "exp") // nil if there are none
+		claims, _ := document.Parse([]byte(jwt.Payload)) // nil if there are none
 		if exp, err := claims.Time("exp"); err == nil && exp.After(now) && exp.Before(now.Add(longestLife)) {
 			return exp
 		}
