@@ -166,7 +166,9 @@ func TestIDToken_RefreshedWithoutKeys(t *testing.T) {
 func TestIDToken_RefreshedWhileKeysRest(t *testing.T) {
 	t.Parallel()
 	want := jwt.Expect{Refresh: true, Nonce: nonce, Subject: "alice"}
-	by := func(id string, changes m) string { return sign("RS256", otherRSAKey(), id, idToken.payload(changes), nil) }
+	by := func(id string, changes m) string {
+		return sign("RS256", otherRSAKey(), id, idToken.payload(changes), nil)
+	}
 	for name, c := range map[string]struct {
 		changes m
 		resting string // what the token leads to before the fetch

@@ -19,7 +19,9 @@ func TestMetadata_OddMembers(t *testing.T) {
 		changes m
 		named   string // "" if it is as it may be
 	}{
-		"text in place of a list":         {m{"claims_supported": "sub"}, "claims_supported"},
+		"text in place of a list":         {m{"claims_supported": "sub", "scopes_supported": "openid"}, ""},
+		"a boolean in place of a list":    {m{"scopes_supported": true}, "scopes_supported"},
+		"text in place of a boolean":      {m{"authorization_response_iss_parameter_supported": "yes"}, "authorization_response_iss_parameter_supported"},
 		"null in place of a list":         {m{"scopes_supported": raw("null")}, "scopes_supported"},
 		"an object in place of a list":    {m{"id_token_signing_alg_values_supported": m{}}, "id_token_signing_alg_values_supported"},
 		"a number in place of a list":     {m{"token_endpoint_auth_methods_supported": 1}, "token_endpoint_auth_methods_supported"},

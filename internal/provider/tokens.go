@@ -206,9 +206,6 @@ func token(members document.Object, name string) (string, error) {
 
 // scopeOf returns the scopes of an answer, which some providers send as a list.
 func scopeOf(members document.Object) string {
-	if scope, err := members.Text("scope"); err == nil {
-		return scope
-	}
 	return strings.Join(texts(members, "scope"), " ")
 }
 

@@ -198,6 +198,8 @@ func TestVerify_PinnedAlgorithms(t *testing.T) {
 		{"listed but not configured", []string{"PS384"}, []string{"RS256"}, "RS256", provider.Rejected},
 		{"listed", nil, []string{"PS384"}, "PS384", 0},
 		{"not listed", nil, []string{"PS384"}, "RS256", provider.Rejected},
+		{"listed as text", nil, "PS384", "PS384", 0},
+		{"not in the text", nil, "PS384", "RS256", provider.Rejected},
 		{"RS256 without a list", nil, nil, "RS256", 0},
 		{"PS384 without a list", nil, nil, "PS384", provider.Rejected},
 		{"a list without a usable one means RS256", nil, []string{"none", "HS256"}, "RS256", 0},

@@ -52,6 +52,10 @@ func TestRefresh(t *testing.T) {
 			`old-refresh, new-access for 1h0m0s, openid profile, ID token of alice`,
 			"Old", "",
 		},
+		{
+			"a list of scopes", object{"scope": []string{"roles", "read"}}, `new-refresh, new-access for 10m0s, roles read, ID token of alice`,
+			"New", nonce,
+		},
 	} {
 		f, s := newFake(t)
 		changes := object{"id_token": f.idToken(object{"name": "New", "at_hash": atHash("new-access")})}
