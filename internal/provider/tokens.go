@@ -189,8 +189,11 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	// https://www.rfc-editor.org/rfc/rfc6749#section-7.1: a token of another type
 	// must not be used as if it were a bearer's. Some providers leave the type out,
 	// since they have bearer tokens only.
-	if typ, err := members.Text("token_type"); err != nil || typ != "" && !strings.EqualFold(typ, "Bearer") {
-		return tokens, rejected(op, fault("token_type is "+shown(members, "token_type")+"; needs Bearer"))
+	switch typ, err := members.Text("token_type"); {
+	case err != nil: // an object might hold a token
+		return tokens, rejected(op, fault("token_type is not text; needs Bearer"))
+	case typ != "" && !strings.EqualFold(typ, "Bearer"):
+		return tokens, rejected(op, fault("token_type is "+document.Quote(typ)+"; needs Bearer"))
 	}
 	return tokens, nil
 }

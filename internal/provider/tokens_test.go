@@ -119,6 +119,7 @@ func TestRefresh_OddAnswers(t *testing.T) {
 		{"scope a number", m{"scope": 5}, provider.Tokens{}, 0, ""},
 		{"an ID token of the wrong type", m{"id_token": m{}, "scope": "openid"}, provider.Tokens{Scope: "openid"}, 0, ""},
 		{"another token_type", m{"token_type": "DPoP"}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, `token_type is "DPoP"; needs Bearer`},
+		{"a token_type that holds a token", m{"token_type": m{"access_token": "a1"}}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, "token_type is not text; needs Bearer"},
 		{"an empty access token", m{"access_token": ""}, provider.Tokens{RefreshToken: keeps}, provider.Misconfigured, "Config.Scopes"},
 		{"an access token of the wrong type", m{"access_token": 5}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, "access_token is not text"},
 	} {
