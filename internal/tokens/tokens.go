@@ -202,22 +202,32 @@ func (src *Source) Fetch(ctx context.Context, s *session.Session, audience sessi
 	if err != nil && audience == (session.Audience{}) {
 		return nil, rotated(s, got), src.refused(err)
 	}
-	pe, _ := errors.AsType[*provider.Error](err)
-	switch {
-	case err == nil:
-	case pe != nil && pe.OAuthCode == "invalid_grant" && pe.Final():
-		// Some providers say so of an audience that was not granted.
-		next, ended := src.Refresh(ctx, s)
-		return nil, next, cmp.Or(ended, err)
-	case pe != nil && pe.Kind == provider.Refused:
-		return nil, rotated(s, got), fmt.Errorf("%w: %w", refresh.ErrRefused, err)
-	default:
-		return nil, rotated(s, got), err
+	if err != nil {
+		next, err := src.unfetched(ctx, s, got, err)
+		return nil, next, err
 	}
 	now := src.Now()
 	expiry := expires(got, now)
 	token := &session.Token{Access: got.AccessToken, Scope: got.Scope, Expiry: expiry, Until: expiry.Add(-min(src.Ahead, expiry.Sub(now)/2))}
 	return token, rotated(s, got), nil
+}
+
+// unfetched returns what an error of a request for an audience means for the session.
+func (src *Source) unfetched(ctx context.Context, s *session.Session, got *provider.Tokens, err error) (*session.Session, error) {
+	pe, ok := errors.AsType[*provider.Error](err)
+	if !ok || pe.Kind != provider.Refused {
+		return rotated(s, got), err
+	}
+	refused := fmt.Errorf("%w: %w", refresh.ErrRefused, err)
+	if pe.OAuthCode != "invalid_grant" {
+		return rotated(s, got), refused
+	}
+	// Some providers say so of an audience that was not granted.
+	next, err := src.Refresh(ctx, s)
+	if err != nil {
+		return next, err
+	}
+	return next, refused
 }
 
 // MayRevoke reports whether the grant of a sign-in that failed may be revoked: not if
