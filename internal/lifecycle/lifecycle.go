@@ -121,7 +121,7 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 	if err != nil {
 		return Outcome{}, &failure{ErrShared, err}
 	}
-	if !standing.Plain() || l.Refresh.Due(&k.opened) || l.Limits.Unwritten(&k.opened, now) {
+	if !standing.Plain() || l.Refresh.Due(&k.opened) || l.Limits.Unwritten(&k.opened, now) || l.Limits.Adrift(&k.opened, now) {
 		return l.advance(w, r, k, standing, now)
 	}
 	k.Session = &k.opened
@@ -169,10 +169,15 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 		return nil, &failure{ErrShared, err}
 	case brought.Generation < shown.Settled && !l.Store.OnServer():
 		return nil, errStale
-	case !l.Refresh.Due(s):
-		return s, nil
 	}
-	must := !now.Before(s.AccessExpiry)
+	due, adrift := l.Refresh.Due(s), l.Limits.Adrift(s, now)
+	switch {
+	case !due && !adrift:
+		return s, nil
+	case !due && now.Before(s.LastSeen.Add(askAgain)):
+		return nil, &failure{ErrOffline, errUnconfirmed}
+	}
+	must := adrift || !now.Before(s.AccessExpiry)
 	next, err := l.Refresh.Refresh(ctx, s, must)
 	switch {
 	case refresh.Over(err):
@@ -188,11 +193,22 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case must && !errors.Is(err, refresh.ErrFailed):
 		return nil, &failure{ErrUnknown, err}
 	}
-	if l.Limits.Adrift(s, now) {
-		return nil, &failure{ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID))}
+	switch {
+	case !l.Limits.Adrift(s, now):
+		return s, nil
+	case err == nil && !s.Unconfirmed.IsZero():
+		err = errUnconfirmed
 	}
-	return s, nil
+	return nil, &failure{ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID))}
 }
+
+// errUnconfirmed is why a session whose refreshes succeed is not served. The reason was
+// logged with each of them.
+var errUnconfirmed = errors.New("signin: for too long, no refresh has brought claims that can be used")
+
+// askAgain is how long after a refresh that has confirmed no claims the provider is
+// asked again while requests are not served for it.
+const askAgain = time.Minute
 
 // write saves a session that has changed, if the answer may carry its cookie;
 // otherwise a later request does. ended is not zero if the session has ended meanwhile.

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosignin/signin/internal/document"
@@ -43,6 +44,8 @@ type Source struct {
 	Ahead time.Duration
 	Log   *slog.Logger
 	Now   func() time.Time
+
+	repeats sync.Once // that the provider repeats its ID tokens is logged once
 }
 
 // Accept makes a session without an ID of what the provider has given for an
@@ -88,11 +91,21 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 		described, err = next, large
 	}
 	// In any case the tokens are rotated and must be kept.
+	described.Unconfirmed = time.Time{}
 	switch {
+	case err == nil:
+		return &described, nil
+	case err == errSameToken:
+		src.repeats.Do(func() { src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err) })
+		return &described, nil
 	case errors.Is(err, session.ErrTooLarge): // those of s were not
 		src.Log.ErrorContext(ctx, "signin: refreshed a session whose new claims are too large to be kept", "error", err)
-	case err != nil:
+	default:
 		src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
+	}
+	described.Unconfirmed = s.Unconfirmed
+	if s.Unconfirmed.IsZero() {
+		described.Unconfirmed = s.AccessExpiry
 	}
 	return &described, nil
 }
@@ -141,8 +154,9 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 	return described, cmp.Or(unknown, repeated)
 }
 
-// errSameToken says that the provider has sent the ID token that the session has.
-var errSameToken = errors.New("signin: the provider has sent the same ID token once more")
+// errSameToken says that the provider has sent the ID token that the session has. Some
+// always do. It is no news, as if there were none, and nothing is wrong with it.
+var errSameToken = errors.New("signin: the provider repeats the ID token that the session has, so roles stay as they were; Config.MergeUserInfo brings newer ones")
 
 // issuedAt is when the last accepted ID token was issued.
 func issuedAt(s *session.Session) time.Time {
