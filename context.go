@@ -13,12 +13,14 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/testuser"
@@ -706,4 +708,65 @@ func UnverifiedClaims[T any](token string) (T, error) {
 		return none, fmt.Errorf("signin: claims do not fit %T: %w", claims, err)
 	}
 	return claims, nil
+}
+
+// Check judges a user by a rule within a handler, behind a guard. The error is
+// an *[Error] that [Auth.HandleError] answers as the guard would. A step-up
+// also asks for what the guards around the handler demand, but two calls of
+// Check do not know of each other: to ask for both, put both rules into one
+// guard.
+//
+//	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
+//		return
+//	}
+func (rule Rule) Check(r *http.Request, u *User) error {
+	g := newGuard([]Rule{rule})
+	if u == nil {
+		return noUser(r.Context())
+	}
+	var auth *Auth
+	if c := nearest(r.Context()); c != nil {
+		auth = c.auth
+	}
+	if _, _, refused := g.judge(auth, r, candidate{User: u}); refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// HandleError answers a request with an error of this package, as a guard does,
+// and reports whether it has: it ignores other errors, and nil. It is for
+// handlers that have one from [AccessToken], from a request through
+// [Transport], from [FetchUserInfo], or from [Rule.Check]. A person whose
+// session has ended meanwhile is sent to sign in; other errors get the page or
+// problem document of their status.
+//
+//	resp, err := client.Do(req)
+//	if auth.HandleError(w, r, err) {
+//		return
+//	}
+//
+// In the ErrorHandler of a [net/http/httputil.ReverseProxy] give it the request
+// that ErrorHandler was given. Nothing may have been written to w.
+func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bool {
+	e, code := new(Error), Code("")
+	switch {
+	case errors.As(err, &e):
+		if e == nil {
+			return false
+		}
+	case !errors.As(err, &code):
+		return false
+	}
+	e = asRefusal(err)
+	u, ok := UserFrom(r.Context())
+	if !ok {
+		u = new(User)
+	}
+	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
+		a.refuseNotSignedIn(w, r, requestkind.Of(r), authflow.Demand{}, "", false)
+		return true
+	}
+	a.refuse(w, r, u, e)
+	return true
 }

@@ -67,6 +67,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/callback"
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
@@ -289,7 +290,7 @@ type Auth struct {
 	cookieName   string // of the session; the others begin with it and a dot
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
-	reloads      chan struct{} // full when no more requests may wait for a callback
+	flow         *callback.Flow
 
 	log     *slog.Logger
 	onEvent func(context.Context, Event)
@@ -308,7 +309,6 @@ func New(cfg Config) (*Auth, error) {
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
 		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, pages: cfg.Pages,
 		log: cmp.Or(cfg.Logger, slog.Default()), now: cfg.Now,
-		reloads: make(chan struct{}, maxReloads),
 	}
 	if a.now == nil {
 		a.now = time.Now
@@ -335,21 +335,6 @@ func New(cfg Config) (*Auth, error) {
 	}
 	a.announce(&cfg)
 	return a, nil
-}
-
-// checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
 }
 
 // Logto's scope and resource for the organizations of a person.
@@ -791,30 +776,6 @@ func AnyOf(rules ...Rule) Rule {
 		}
 		return met{}, err
 	}}
-}
-
-// Check judges a user by a rule within a handler, behind a guard. The error is
-// an *[Error] that [Auth.HandleError] answers as the guard would. A step-up
-// also asks for what the guards around the handler demand, but two calls of
-// Check do not know of each other: to ask for both, put both rules into one
-// guard.
-//
-//	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
-//		return
-//	}
-func (rule Rule) Check(r *http.Request, u *User) error {
-	g := newGuard([]Rule{rule})
-	if u == nil {
-		return noUser(r.Context())
-	}
-	var auth *Auth
-	if c := nearest(r.Context()); c != nil {
-		auth = c.auth
-	}
-	if _, _, refused := g.judge(auth, r, candidate{User: u}); refused != nil {
-		return refused
-	}
-	return nil
 }
 
 // mustBeRules panics for the zero Rule.
