@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -202,6 +203,56 @@ type bearerToken struct {
 	*jwt.AccessToken
 	audience string // for which it was verified
 	claims   session.Claims
+}
+
+// beginning is a session that Config.OnSignIn is about to admit or refuse.
+type beginning struct {
+	auth    *Auth
+	mu      sync.Mutex
+	session *session.Session
+	over    bool // OnSignIn has returned
+}
+
+type beginningKey struct{}
+
+// hook returns what calls Config.OnSignIn, with a context that has the user.
+func (a *Auth) hook() func(*http.Request, *session.Session) error {
+	if a.onSignIn == nil {
+		return nil
+	}
+	return func(r *http.Request, s *session.Session) error {
+		b := &beginning{auth: a, session: s}
+		defer func() { b.mu.Lock(); b.over = true; b.mu.Unlock() }()
+		known := &lifecycle.Known{Session: s}
+		c := &caller{Context: context.WithValue(r.Context(), beginningKey{}, b), auth: a, signedIn: true, known: known}
+		u, _ := UserFrom(c)
+		return a.onSignIn(r.WithContext(c), u)
+	}
+}
+
+// beginningOf returns the session that is beginning in a context of OnSignIn, or nil.
+func (a *Auth) beginningOf(ctx context.Context) *beginning {
+	b, _ := ctx.Value(beginningKey{}).(*beginning)
+	if b == nil || b.auth != a {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return nil
+	}
+	return b
+}
+
+// endOthers ends all sessions of the person but the one that is beginning.
+func (b *beginning) endOthers(ctx context.Context, subject string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	number, err := b.auth.shared.EndBegun(ctx, subject)
+	if err == nil && !b.over {
+		b.session.Number = number
+	}
+	return err
 }
 
 // foreign returns the organization within which the token of c is good. It
@@ -475,6 +526,13 @@ func sessionToken(ctx context.Context, audience session.Audience, refused string
 		return nil, newError(ErrNotMember, errors.New("signin: ForOrganization needs an organization"))
 	case audience.Resource != "" && !slices.Contains(c.auth.resources, audience.Resource):
 		return nil, newError(ErrUnknownResource, fmt.Errorf("signin: %q is not one of Config.Resources", audience.Resource))
+	}
+	if c.auth.beginningOf(ctx) != nil {
+		if audience != (session.Audience{}) || refused != "" {
+			return nil, newError(ErrInternal, errors.New("signin: in OnSignIn there is no token but the sign-in's own"))
+		}
+		s := c.known.Session
+		return &session.Token{Access: s.AccessToken.String(), Scope: s.Scope, Expiry: s.AccessExpiry}, nil
 	}
 	token, err := c.auth.sessions.Token(ctx, c.known, audience, refused)
 	if err != nil {

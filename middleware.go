@@ -183,6 +183,20 @@ type Config struct {
 	// refreshed, at most half of its life. Default 60 seconds.
 	RefreshBefore time.Duration
 
+	// OnSignIn, unless nil, is called in the callback of each sign-in and step-up, before
+	// the session is saved: to insert a row for a new user, to merge a cart, to refuse a
+	// stranger. An error refuses: the person is not signed in here, and a session from
+	// before goes on. A [Code] or *[Error] decides the status and the message of the
+	// page, which offers to use another account; any other error is a 500 page. A panic
+	// refuses too, and goes on as a panic.
+	//
+	// The request is the callback's. Its context has the user, and is done after ten
+	// seconds, but not when the client goes away. [AccessToken] returns the sign-in's own
+	// token, and an error for any other. [Auth.EndSessions] for this user spares this
+	// sign-in. A row must be found by Issuer and Subject. OnSignIn must be safe for
+	// concurrent use, also for one user, who may sign in twice at once.
+	OnSignIn func(*http.Request, *User) error
+
 	// HTTPClient sends the requests to the provider. Default: the package's
 	// client. It is copied; the copy has a time-out of 10 seconds and follows
 	// no redirects. Its Transport is used as it is, for a proxy or a private
@@ -292,10 +306,11 @@ type Auth struct {
 	sameSite     *http.CrossOriginProtection
 	flow         *callback.Flow
 
-	log     *slog.Logger
-	onEvent func(context.Context, Event)
-	pages   func(http.ResponseWriter, *http.Request, *Page)
-	now     func() time.Time
+	log      *slog.Logger
+	onSignIn func(*http.Request, *User) error
+	onEvent  func(context.Context, Event)
+	pages    func(http.ResponseWriter, *http.Request, *Page)
+	now      func() time.Time
 }
 
 // New checks cfg and returns its Auth. It does no I/O: the provider is
@@ -307,7 +322,7 @@ func New(cfg Config) (*Auth, error) {
 	c := &checker{}
 	a := &Auth{
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
-		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, pages: cfg.Pages,
+		defaults: slices.Clone(cfg.SignInOptions), onSignIn: cfg.OnSignIn, onEvent: cfg.OnEvent, pages: cfg.Pages,
 		log: cmp.Or(cfg.Logger, slog.Default()), now: cfg.Now,
 	}
 	if a.now == nil {

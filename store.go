@@ -231,7 +231,7 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	}
 	a.flow = callback.New(callback.Flow{
 		Provider: a.provider, Tokens: a.tokens, Sessions: a.sessions, State: a.shared, Transactions: a.transactions,
-		Home: a.paths.AfterSignIn, Log: a.log, Now: a.now,
+		Home: a.paths.AfterSignIn, OnSignIn: a.hook(), Log: a.log, Now: a.now,
 	})
 	a.sameSite = http.NewCrossOriginProtection()
 	// Otherwise it would compare Origin with Host, which proxies rewrite.
@@ -449,7 +449,10 @@ func offlineCode(err error) Code {
 
 // callbackError translates an error of package callback.
 func callbackError(r *http.Request, err error) *Error {
+	var refused *callback.Refused
 	switch {
+	case errors.As(err, &refused):
+		return notAdmitted(refused.Err)
 	case errors.Is(err, callback.ErrUsed):
 		return newError(ErrSignInExpired, err)
 	case errors.Is(err, callback.ErrStepUp), errors.Is(err, callback.ErrAsked):
@@ -465,6 +468,16 @@ func callbackError(r *http.Request, err error) *Error {
 		}
 	}
 	return exchangeError(err)
+}
+
+// notAdmitted is the refusal of Config.OnSignIn.
+func notAdmitted(err error) *Error {
+	var e *Error
+	var code Code
+	if errors.As(err, &e) || errors.As(err, &code) {
+		return asRefusal(err)
+	}
+	return newError(ErrInternal, err)
 }
 
 // exchangeError translates an error of exchanging a code for tokens, or of
@@ -802,7 +815,8 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 // EndSessions ends every session of a person, everywhere: those that have begun, and
 // those of sign-ins that are under way. It is for an account that was taken over, and
 // for a button "sign out everywhere". The subject is [User.Subject]. Later sign-ins
-// are not affected; the provider may answer them without a question.
+// are not affected; the provider may answer them without a question. Called by
+// Config.OnSignIn with its context, for the person who signs in, it spares that sign-in.
 //
 // The error is [ErrBadRequest] for an empty subject, and [ErrSharedUnavailable] if the
 // end could not be written; call EndSessions again then. Access tokens that APIs have
@@ -811,7 +825,11 @@ func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	if subject == "" {
 		return newError(ErrBadRequest, errors.New("signin: EndSessions needs a subject"))
 	}
-	if err := a.shared.EndPerson(ctx, subject); err != nil {
+	end := a.shared.EndPerson
+	if b := a.beginningOf(ctx); b != nil && subject == b.session.Claims.Text(session.Subject) {
+		end = b.endOthers
+	}
+	if err := end(ctx, subject); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
 	a.emit(ctx, Event{Kind: EventSignedOut, Subject: subject})

@@ -48,6 +48,15 @@ var (
 	ErrDemand = errors.New("signin: the sign-in is not what the route demands")
 )
 
+// Refused is the error of a sign-in that OnSignIn has refused, with its error.
+type Refused struct{ Err error }
+
+// Error returns the text of the cause.
+func (e *Refused) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Refused) Unwrap() error { return e.Err }
+
 // Flow is the callback of one application. It must not be changed once it is in use.
 type Flow struct {
 	Provider     *provider.Client
@@ -57,8 +66,11 @@ type Flow struct {
 	Transactions *authflow.Transactions
 	// Home is where people go if the transaction does not say.
 	Home string
-	Log  *slog.Logger
-	Now  func() time.Time
+	// OnSignIn, unless nil, is the application's hook: it may refuse the session. See
+	// Refused.
+	OnSignIn func(*http.Request, *session.Session) error
+	Log      *slog.Logger
+	Now      func() time.Time
 
 	waiting chan struct{} // full when no more requests may wait for another one
 }
@@ -80,12 +92,14 @@ type Outcome struct {
 
 const (
 	// timeout is longer than all that a callback waits for, with its time-outs:
-	// discovery, its turn, keys, the token and the userinfo request.
-	timeout   = 100 * time.Second
+	// discovery, its turn, keys, the token and the userinfo request, and the hook.
+	timeout   = 110 * time.Second
 	leaseLife = timeout + 10*time.Second
 	// markLife is for how long a callback's outcome is known: as long as its
 	// transaction may live.
 	markLife = authflow.Lifetime + sharedstate.Clocks
+	// hookTimeout is how long the application's hook has.
+	hookTimeout = 10 * time.Second
 	// giveBackTimeout is how long the page for a sign-in that has failed waits until
 	// its grant is revoked.
 	giveBackTimeout = 3 * time.Second
@@ -103,10 +117,14 @@ func (f *Flow) Conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Tra
 	case lease == nil:
 		return f.wait(r.Context(), tx)
 	}
+	free := true
+	defer func() { // also if the hook panics
+		if free {
+			_ = f.State.ReleaseLease(ctx, lease)
+		}
+	}()
 	out, free, err := f.finish(w, r.WithContext(ctx), tx, response.Code)
-	if err != nil && free { // a reload may try again
-		_ = f.State.ReleaseLease(ctx, lease)
-	}
+	free = free && err != nil // a reload may try again
 	return out, err
 }
 
@@ -127,13 +145,21 @@ func (f *Flow) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	}
 	unread := f.Sessions.Store.Unreadable(r)
 	got, err := f.redeem(r, tx, code)
+	begun := false
+	defer func() { // also if the hook panics
+		if !begun {
+			f.giveBack(r, got)
+		}
+	}()
 	if err == nil {
-		err = f.Sessions.Start(w, r, got.session, tx.Began, f.Transactions.EndSize(tx.State, f.home(tx.ReturnTo)))
+		err = f.Sessions.Start(w, r, lifecycle.Beginning{
+			Session: got.session, Began: tx.Began, Others: f.Transactions.EndSize(tx.State, f.home(tx.ReturnTo)), Admit: f.admit(r),
+		})
 	}
 	if err != nil {
-		f.giveBack(r, got)
 		return out, !got.unmarked, err
 	}
+	begun = true
 	f.Transactions.Remove(w, tx.State)
 	if unread {
 		f.Transactions.SetUnread(w)
@@ -144,6 +170,21 @@ func (f *Flow) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 		f.Log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
 	}
 	return Outcome{Session: got.session, ReturnTo: tx.ReturnTo, Unmet: got.unmet}, true, nil
+}
+
+// admit returns what asks the application's hook, or nil if there is none.
+func (f *Flow) admit(r *http.Request) func(*session.Session) error {
+	if f.OnSignIn == nil {
+		return nil
+	}
+	return func(s *session.Session) error {
+		ctx, cancel := context.WithTimeout(r.Context(), hookTimeout)
+		defer cancel()
+		if err := f.OnSignIn(r.WithContext(ctx), s); err != nil {
+			return &Refused{err}
+		}
+		return nil
+	}
 }
 
 func (f *Flow) home(target string) string {

@@ -250,13 +250,22 @@ func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *sess
 	return standing.Ended, nil
 }
 
-// Start makes s the browser's session, and then ends the one that the browser
-// presented; if Start fails before that, the old one is left as it is. began is when
-// the sign-in began, and others the size of the other cookies of the answer, and of its
-// redirect. ErrEnded means that the person's sessions were ended meanwhile. If Start
-// fails, the caller revokes what was granted.
-func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time, others int) error {
-	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
+// Beginning is a session that is to begin.
+type Beginning struct {
+	Session *session.Session
+	Began   time.Time // when its sign-in began
+	Others  int       // the size of the other cookies of the answer, and of its redirect
+	// Admit, unless nil, is asked last whether the session may begin. If it ends the
+	// sessions of the person, it sets Number to that which spares this one.
+	Admit func(*session.Session) error
+}
+
+// Start makes b.Session the browser's, and then ends the one that the browser presented;
+// if Start fails before that, the old one is left as it is. ErrEnded means that the
+// person's sessions were ended meanwhile; an error of b.Admit is returned as it is. If
+// Start fails, the caller revokes what was granted.
+func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, b Beginning) error {
+	ctx, s, subject := r.Context(), b.Session, b.Session.Claims.Text(session.Subject)
 	person, err := l.State.Person(ctx, subject)
 	if err != nil {
 		return Because(ErrShared, err)
@@ -266,13 +275,18 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 	switch {
 	case err != nil:
 		return Because(ErrShared, err)
-	case standing.Ended != 0, person.Since.After(began):
+	case standing.Ended != 0, person.Since.After(b.Began):
 		return ErrEnded
 	}
 	var old session.Session
 	found, err := l.Store.Load(r, &old)
 	if err != nil {
 		return Because(ErrStore, err)
+	}
+	if b.Admit != nil {
+		if err := b.Admit(s); err != nil {
+			return err
+		}
 	}
 	// Read last: an end that begins after this ends this session by its number.
 	same, err := l.State.Same(ctx, subject, person)
@@ -283,7 +297,7 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 		return ErrEnded
 	}
 	now := l.Now()
-	if err := l.save(w, r, s, now, others, true); err != nil {
+	if err := l.save(w, r, s, now, b.Others, true); err != nil {
 		return err
 	}
 	if found && !l.isLongEnded(&old) {
