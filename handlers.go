@@ -226,15 +226,15 @@ func (a *Auth) Callback() http.HandlerFunc {
 // browser has must not be changed.
 func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error) {
 	response, err := authflow.ParseResponse(r.URL.RawQuery)
-	switch {
-	case errors.Is(err, authflow.ErrBare):
-		failed := newError(ErrDeclined, err)
-		if tx := a.transactions.Newest(r); tx != nil { // only a link
-			failed.start = tx.Again()
+	if err != nil {
+		failed := newError(ErrBadCallback, err)
+		if newest := a.transactions.Newest(r); errors.Is(err, authflow.ErrBare) && (a.logto || newest != nil) {
+			failed = newError(ErrDeclined, err)
+			if newest != nil { // only a link
+				failed.start = newest.Again()
+			}
 		}
 		return "", failed
-	case err != nil:
-		return "", newError(ErrBadCallback, err)
 	}
 	tx, err := a.transactions.Find(r, response.State)
 	var location string
@@ -526,9 +526,9 @@ const (
 	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
 	// trouble; trying again may help.
 	ErrProviderUnavailable Code = "provider_unavailable"
-	// ErrProviderMisconfigured (502, or 503 while its metadata cannot be used):
-	// the provider and this application do not fit together, and an operator
-	// must act: a wrong secret, for instance.
+	// ErrProviderMisconfigured (502; 503 while the sessions of people who are signed
+	// in wait for it): the provider and this application do not fit together, and an
+	// operator must act: a wrong secret, for instance.
 	ErrProviderMisconfigured Code = "provider_misconfigured"
 	// ErrProviderRejected (502): what the provider sent breaks a rule and was
 	// rejected: an ID token with a wrong signature, for instance.
@@ -595,7 +595,7 @@ type Page struct {
 // which needs no fields.
 type Action struct {
 	Text   string
-	URL    string // a path of this application, or Config.Paths.AfterSignOut
+	URL    string // a path of this application or BaseURL with one, or Config.Paths.AfterSignOut
 	Method string // "GET" or "POST"
 }
 

@@ -405,10 +405,10 @@ func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 
 // RequireAuth lets requests of signed-in people pass, and refuses all others. A
 // person who navigates (GET with Accept: text/html, no frame, no prefetch) is
-// sent to sign in and then back. Every other request gets 401: HTMX gets
-// HX-Redirect, a form gets a page, and a program gets a problem document (RFC
-// 9457) whose code is "not_signed_in" and whose sign_in_url is where a person
-// signs in. It accepts sessions of this Auth only, and, below
+// sent to sign in and then back. Inertia gets 409 with X-Inertia-Location. Every other
+// request gets 401: HTMX gets HX-Redirect, a form gets a page, and a program gets a
+// problem document (RFC 9457) whose code is "not_signed_in" and whose sign_in_url is
+// where a person signs in. It accepts sessions of this Auth only, and, below
 // [Auth.RequireBearer], the caller that was let in there.
 //
 // Guards do not compare Origin: wrap handlers of unsafe methods in
@@ -460,6 +460,7 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 			u, _ := UserFrom(r.Context()) // the user is signed in
 			var e *Error
 			if r, _, e = g.judge(a, r, candidate{User: u}); e != nil {
+				e.unsaved = true
 				a.refuse(w, r, u, e)
 				return
 			}

@@ -519,8 +519,9 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, respon
 	if name, twice := a.transactions.Twice(r, response.State); twice {
 		return "", a.conflict(name)
 	}
-	// Where a sign-in has led that was used is not told to other browsers.
-	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 {
+	// Where a sign-in has led that was used is not told to other browsers. If Host is not
+	// BaseURL's here either, it is a proxy's, and the hint means nothing.
+	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 && !a.elsewhere(r) {
 		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
 		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
 		e.start = a.absolute(a.orHome(to))
@@ -617,14 +618,19 @@ func about(s *session.Session, e Event) Event {
 // SignOut returns the handler that signs a person out, here and at the
 // provider. Mount it for GET and POST. A POST from this application signs out
 // at once, and so does a link in it. Any other GET, from a mail, an image or
-// another site, gets a page with one button. So does a POST from another site,
-// with status 403.
+// another site, gets a page that asks or, in a browser without a session, a redirect to
+// Config.Paths.AfterSignOut. A POST from another site gets the page, with status 403.
 func (a *Auth) SignOut() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
 			return
 		}
 		if r.Method != http.MethodPost && !requestkind.SameOriginNavigation(r) {
+			if found, err := a.sessions.Store.Load(r, new(session.Session)); !found && err == nil {
+				noStore(w)
+				returnto.Location(w, a.paths.AfterSignOut, http.StatusSeeOther)
+				return
+			}
 			a.confirmSignOut(w, r, http.StatusOK)
 			return
 		}
