@@ -253,7 +253,7 @@ func (f *Flow) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 	live, err := f.Sessions.Live(r) // it may be newer than this sign-in
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, lifecycle.Because(lifecycle.ErrStore, err)
 	case tx.Subject != "" || live != nil && !f.Sessions.IsStale(r, live):
 		return nil, lifecycle.Because(ErrAsked, asked)
 	}
