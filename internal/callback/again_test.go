@@ -128,8 +128,8 @@ func TestConclude_TooManyWait(t *testing.T) {
 			t.Errorf("got %v after %v; want at once that too many wait", err, time.Since(began))
 		}
 		<-time.After(10 * time.Second)
-		if w.exchanges != 1 {
-			t.Errorf("got %d token requests; want one", w.exchanges)
+		if said, err := w.bring(browser("").request(), transaction()); said != "to /account" || err != nil || w.exchanges != 1 {
+			t.Errorf("afterwards: got %q, %v, %d token requests; want that it goes on, after one", said, err, w.exchanges)
 		}
 	})
 }

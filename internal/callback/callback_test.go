@@ -233,3 +233,17 @@ func TestConclude_ClientGoesAway(t *testing.T) {
 		}
 	})
 }
+
+func TestConclude_GivesItsTurnBack(t *testing.T) {
+	bubble(t, "32 codes that the provider refuses, and a good one", func(t *testing.T, w *world) {
+		w.status = http.StatusBadRequest
+		for range 32 {
+			_, _ = w.bring(browser("").request(), transaction())
+		}
+		w.status = http.StatusOK
+		said, err := w.bring(browser("").request(), transaction())
+		if wantError(t, err, nil); w.exchanges != 33 {
+			t.Errorf("got %q after %d token requests; want a session", said, w.exchanges)
+		}
+	})
+}

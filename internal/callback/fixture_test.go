@@ -312,6 +312,9 @@ func (w *world) bring(r *http.Request, tx *authflow.Transaction) (said string, e
 	}()
 	out, err := w.Conclude(rec, r, tx, &authflow.Response{State: state, Code: "the-code"})
 	if out.Session != nil {
+		if out.Session.ID == (session.ID{}) {
+			w.t.Error("got a session without an ID; want one with a new ID")
+		}
 		said = out.Session.Claims.Text(session.Subject) + " "
 	}
 	if out.ReturnTo != "" {

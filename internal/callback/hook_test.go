@@ -124,6 +124,13 @@ func TestConclude_OnSignInTakesLong(t *testing.T) {
 			t.Errorf("got %q left; want the grant given back", left)
 		}
 	})
+	bubble(t, "it ignores that, and refuses after minutes", func(t *testing.T, w *world) {
+		w.withHook(func(*http.Request, *session.Session) error { <-time.After(3 * time.Minute); return errAny })
+		_, err := w.bring(browser("").request(), transaction())
+		if left := w.left(); !errors.Is(err, errAny) || left != "exchanged revoked the-refresh" {
+			t.Errorf("got %v, left %q; want the grant given back", err, left)
+		}
+	})
 	bubble(t, "a request with the same response waits for it", func(t *testing.T, w *world) {
 		w.withHook(func(*http.Request, *session.Session) error { <-time.After(9 * time.Second); return nil })
 		go func() { _, _ = w.bring(browser("").request(), transaction()) }()
