@@ -48,14 +48,13 @@ var (
 	ErrDemand = errors.New("signin: the sign-in is not what the route demands")
 )
 
-// Refused is the error of a sign-in that OnSignIn has refused, with its error.
+// Refused is the error of a sign-in that OnSignIn has refused. It does not wrap the hook's
+// error, which is the application's: one that matches a sentinel of ours would be taken for
+// it, and one that is a nil pointer may panic when it is asked what it matches.
 type Refused struct{ Err error }
 
-// Error returns the text of the cause.
-func (e *Refused) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *Refused) Unwrap() error { return e.Err }
+// Error says who has refused. It leaves the cause to the caller.
+func (*Refused) Error() string { return "signin: OnSignIn has refused the sign-in" }
 
 // Flow is the callback of one application. It must not be changed once it is in use.
 type Flow struct {
@@ -253,7 +252,7 @@ func (f *Flow) answered(r *http.Request, tx *authflow.Transaction, s *session.Se
 	live, err := f.Sessions.Live(r) // it may be newer than this sign-in
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, lifecycle.Because(lifecycle.ErrStore, err)
 	case tx.Subject != "" || live != nil && !f.Sessions.IsStale(r, live):
 		return nil, lifecycle.Because(ErrAsked, asked)
 	}
