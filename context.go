@@ -248,8 +248,11 @@ func (a *Auth) beginningOf(ctx context.Context) *beginning {
 func (b *beginning) endOthers(ctx context.Context, subject string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.over { // since beginningOf has looked
+		return b.auth.shared.EndPerson(ctx, subject)
+	}
 	number, err := b.auth.shared.EndBegun(ctx, subject)
-	if err == nil && !b.over {
+	if err == nil {
 		b.session.Number = number
 	}
 	return err
