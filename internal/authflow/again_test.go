@@ -15,15 +15,29 @@ import (
 func TestTransaction_Again(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		name string
-		tx   transaction
-		want string
+		name  string
+		tx    transaction
+		want  string
+		other string // for another person
 	}{
-		{"a page", transaction{Start: "/a", ReturnTo: "/a"}, "/a"},
-		{"a route", transaction{Start: "/sign-in", Route: true}, "/sign-in"},
-		{"a route with a target", transaction{Start: "/sign-in", Route: true, ReturnTo: "/a?b&c"}, "/sign-in?return_to=%2Fa%3Fb%26c"},
-		{"a route with a query", transaction{Start: "/sign-in?x=1", Route: true, ReturnTo: "/a"}, "/sign-in?x=1&return_to=%2Fa"},
+		{"a page", transaction{Start: "/a", ReturnTo: "/a"}, "/a", ""},
+		{"a route", transaction{Start: "/sign-in", Route: true}, "/sign-in", "/sign-in?prompt=login"},
+		{
+			"a route with a target", transaction{Start: "/sign-in", Route: true, ReturnTo: "/a?b&c"},
+			"/sign-in?return_to=%2Fa%3Fb%26c", "/sign-in?prompt=login&return_to=%2Fa%3Fb%26c",
+		},
+		{
+			"a route with a query", transaction{Start: "/sign-in?x=1", Route: true, ReturnTo: "/a"},
+			"/sign-in?x=1&return_to=%2Fa", "/sign-in?x=1&prompt=login&return_to=%2Fa",
+		},
+		{
+			"a route that was begun for another person", transaction{Start: "/sign-in?prompt=login", Route: true},
+			"/sign-in?prompt=login", "/sign-in?prompt=login",
+		},
 	} {
+		if got := row.tx.AgainAs(); got != row.other {
+			t.Errorf("%s: as another person: got %q; want %q", row.name, got, row.other)
+		}
 		if got := row.tx.Again(); got != row.want {
 			t.Errorf("%s: got %q; want %q", row.name, got, row.want)
 		}
@@ -140,5 +154,31 @@ func TestDemand_Checks(t *testing.T) {
 	}
 	if authflow.CheckQuery("a=b") != nil || authflow.CheckQuery(strings.Repeat("x", 17<<10)) == nil {
 		t.Error("want a short query to be good, and one of 17 KB not")
+	}
+}
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	c := logto()
+	c.Route, c.Home = "/sign-in", "/home"
+	long := strings.Repeat("&", 1000) // which takes 3,000 bytes in a query
+	for _, row := range []struct {
+		name, target string
+		asked        demand
+		want         string
+	}{
+		{"no target", "", demand{}, "/sign-in"},
+		{"the page after a sign-in", "/home", demand{}, "/sign-in"},
+		{"a page", "/a?b&c", demand{}, "/sign-in?return_to=%2Fa%3Fb%26c"},
+		{"a page and a step-up", "/a", with(minute, "mfa"), "/sign-in?acr_values=mfa&max_age=60&return_to=%2Fa"},
+		{"a step-up alone", "", zero, "/sign-in?max_age=0"},
+		{"6 another site", "//evil.test", minute, "/sign-in?max_age=60"},
+		{"6 the callback", "/callback?code=x", demand{}, "/sign-in"},
+		{"a long query", "/a?" + long, demand{}, "/sign-in?return_to=%2Fa"},
+		{"a long path", "/" + long, minute, "/sign-in?max_age=60"},
+	} {
+		if got := c.Link(row.target, row.asked); got != row.want {
+			t.Errorf("%s: got %q; want %q", row.name, got, row.want)
+		}
 	}
 }
