@@ -31,6 +31,10 @@ func TestTransaction_Again(t *testing.T) {
 			"/sign-in?x=1&return_to=%2Fa", "/sign-in?x=1&prompt=login&return_to=%2Fa",
 		},
 		{
+			"a route with a prompt that is ignored", transaction{Start: "/sign-in?prompt=none", Route: true},
+			"/sign-in?prompt=none", "/sign-in?prompt=none&prompt=login",
+		},
+		{
 			"a route that was begun for another person", transaction{Start: "/sign-in?prompt=login", Route: true},
 			"/sign-in?prompt=login", "/sign-in?prompt=login",
 		},
