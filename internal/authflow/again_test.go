@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/cookie"
 )
 
 func TestTransaction_Again(t *testing.T) {
@@ -105,17 +106,24 @@ func TestTransactions_NewestAndTwice(t *testing.T) {
 
 func TestTransactions_Unread(t *testing.T) {
 	t.Parallel()
-	set, _ := answer(at(t, start).SetUnread)
+	set, deleted := answer(func(w http.ResponseWriter) { at(t, start).Finish(w, "STATE", true) })
+	if !slices.Equal(deleted, []string{prefix + "STATE"}) || len(set) != 1 {
+		t.Fatalf("got %q deleted, %v set; want the transaction's cookie deleted, and a note", deleted, set)
+	}
 	noted := browser(set[0].Name + "=" + set[0].Value)
 	if all := at(t, start.Add(59*time.Second)); !all.IsUnread(noted) || all.IsUnread(browser()) || at(t, start.Add(time.Minute)).IsUnread(noted) {
 		t.Error("want it noted for a minute, in this browser alone")
 	}
-	_, deleted := answer(func(w http.ResponseWriter) { at(t, start).Remove(w, "STATE") })
-	if !slices.Equal(deleted, []string{prefix + "STATE"}) {
-		t.Errorf("got %q deleted; want the transaction's cookie", deleted)
+	if set, deleted := answer(func(w http.ResponseWriter) { at(t, start).Finish(w, "STATE", false) }); len(set) != 0 || len(deleted) != 1 {
+		t.Errorf("a cookie that could be read: got %v set, %q deleted; want no note", set, deleted)
 	}
-	if size := at(t, start).EndSize("STATE", "/a") - at(t, start).EndSize("STATE", "/"); size != 1 {
-		t.Errorf("got %d bytes more for one character; want 1", size)
+	for _, unread := range []bool{false, true} {
+		rec := httptest.NewRecorder()
+		at(t, start).Finish(rec, "STATE", unread)
+		rec.Header().Set("Location", "/a")
+		if size, want := at(t, start).FinishSize("STATE", "/a", unread), cookie.AnswerSize(rec.Header(), ""); size != want {
+			t.Errorf("unread %t: got %d bytes; want %d", unread, size, want)
+		}
 	}
 }
 
