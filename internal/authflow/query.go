@@ -31,7 +31,7 @@ func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Reque
 			return nil, nil, err
 		}
 	}
-	if q.Get(promptName) == login {
+	if slices.Contains(q[promptName], login) {
 		req.ask(true)
 	}
 	return req, tx, nil

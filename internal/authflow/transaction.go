@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,7 @@ func (tx *Transaction) AgainAs() string {
 		return ""
 	}
 	other := *tx
-	if u, err := url.Parse(tx.Start); err == nil && u.Query().Get(promptName) != login {
+	if u, err := url.Parse(tx.Start); err == nil && !slices.Contains(u.Query()[promptName], login) {
 		joint := "?"
 		if u.RawQuery != "" {
 			joint = "&"

@@ -95,10 +95,13 @@ func TestConclude_Again(t *testing.T) {
 			if c.leaves > 0 {
 				time.AfterFunc(c.leaves, leave)
 			}
-			began := time.Now()
+			began, reads := time.Now(), w.countReads()
 			said, err := w.bring(browser("").request().WithContext(ctx), transaction(c.tx...))
 			took := time.Since(began)
 			wantError(t, err, c.err)
+			if n := w.countReads() - reads; n > 16 { // each costs a round trip
+				t.Errorf("got %d looks at shared state; want at most 16 in ten seconds", n)
+			}
 			if said != c.said || took > c.took {
 				t.Errorf("got %q after %v; want %q after %v at most", said, took, c.said, c.took)
 			}

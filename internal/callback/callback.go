@@ -152,17 +152,14 @@ func (f *Flow) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Trans
 	}()
 	if err == nil {
 		err = f.Sessions.Start(w, r, lifecycle.Beginning{
-			Session: got.session, Began: tx.Began, Others: f.Transactions.EndSize(tx.State, f.home(tx.ReturnTo)), Admit: f.admit(r),
+			Session: got.session, Began: tx.Began, Others: f.Transactions.FinishSize(tx.State, f.home(tx.ReturnTo), unread), Admit: f.admit(r),
 		})
 	}
 	if err != nil {
 		return out, !got.unmarked, err
 	}
 	begun = true
-	f.Transactions.Remove(w, tx.State)
-	if unread {
-		f.Transactions.SetUnread(w)
-	}
+	f.Transactions.Finish(w, tx.State, unread)
 	note := authflow.Note{Subject: got.session.Claims.Text(session.Subject), ReturnTo: tx.ReturnTo, Unmet: got.unmet != nil}
 	// If this cannot be written, a reload does not go on by itself.
 	if err := f.State.MarkCallback(ctx, tx.State, sharedstate.Finished, note.Encode(), markLife); err != nil {

@@ -76,6 +76,7 @@ type world struct {
 	mu   sync.Mutex
 	fail func(operation string) error
 	hook int // how often the hook was called
+	gets int // of shared state
 	log  bytes.Buffer
 }
 
@@ -190,8 +191,18 @@ func (w *world) answer() object {
 func (w *world) do(operation string) error {
 	w.mu.Lock()
 	fail := w.fail
+	if operation == "get" {
+		w.gets++
+	}
 	w.mu.Unlock()
 	return fail(operation)
+}
+
+// countReads returns how often shared state was read.
+func (w *world) countReads() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gets
 }
 
 // failing makes the nth operation of a kind from now on fail, and no other.

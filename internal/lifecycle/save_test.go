@@ -130,6 +130,18 @@ func TestToken_LeftTheSession(t *testing.T) {
 		known := w.started(t)
 		w.get(t, known, own, strings.Repeat("a", 1900), "fetched for ; fetch token 0, set t")
 	})
+	bubble(t, "refused by its audience, and no refresh token: it is not lost", false, func(t *testing.T, w *world) {
+		b, rec := browser{}, httptest.NewRecorder()
+		noError(t, w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: good(jwt, sized(1000), unrefreshable), Began: start}))
+		b.take(rec)
+		known, _, err := w.loadOnly(b.request(t, ""))
+		noError(t, err)
+		_, err = w.Token(t.Context(), known, own, strings.Repeat("a", 1900))
+		wantError(t, err, lifecycle.ErrNoRefreshToken)
+		if strings.Contains(err.Error(), "lost") {
+			t.Errorf("got %v; want that there is no refresh token, and nothing lost", err)
+		}
+	})
 	bubble(t, "due: the session is refreshed", false, func(t *testing.T, w *world) {
 		known := w.started(t)
 		<-time.After(nearly)

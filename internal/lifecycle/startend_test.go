@@ -349,32 +349,3 @@ func TestEnd_SharedStateHangs(t *testing.T) {
 		})
 	}
 }
-
-// The application is asked last, and may end the person's other sessions when asked.
-func TestStart_Admit(t *testing.T) {
-	errNo := errors.New("not invited")
-	bubble(t, "refused: the session from before goes on", false, func(t *testing.T, w *world) {
-		b, rec := w.browserWith(t, good()), httptest.NewRecorder()
-		before := w.finds(t, b)
-		err := w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: signedIn(), Began: start, Admit: func(*session.Session) error { return errNo }})
-		if !errors.Is(err, errNo) || rec.Header().Get("Set-Cookie") != "" || w.finds(t, b) != before {
-			t.Errorf("got error %v, cookie %q, and the browser finds %q; want %v, none, %q", err, rec.Header().Get("Set-Cookie"), w.finds(t, b), errNo, before)
-		}
-	})
-	bubble(t, "the other sessions end, and this one does not", false, func(t *testing.T, w *world) {
-		thief, owner := w.browserWith(t, nil), w.browserWith(t, nil)
-		rec := httptest.NewRecorder()
-		noError(t, w.Start(rec, thief.request(t, ""), lifecycle.Beginning{Session: signedIn(), Began: start}))
-		w.receive(t, thief, rec)
-		rec = httptest.NewRecorder()
-		noError(t, w.Start(rec, owner.request(t, ""), lifecycle.Beginning{Session: signedIn(), Began: start, Admit: func(s *session.Session) (err error) {
-			s.Number, err = w.State.EndBegun(context.Background(), "u1")
-			return err
-		}}))
-		w.receive(t, owner, rec)
-		w.recorded()
-		if got := [2]string{w.finds(t, thief), w.finds(t, owner)}; got != [2]string{"new token: application", "new token"} {
-			t.Errorf("got %q; want the thief's ended, and the owner's not", got)
-		}
-	})
-}

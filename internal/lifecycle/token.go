@@ -36,11 +36,13 @@ func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audienc
 		if err != nil {
 			return nil, err
 		}
-		if access := newest.AccessToken.String(); access != "" && access != refused {
+		switch access := newest.AccessToken.String(); {
+		case access != "" && access != refused:
 			return &session.Token{Access: access, Scope: newest.Scope, Expiry: newest.AccessExpiry}, nil
-		}
-		if newest.RefreshToken == "" {
+		case newest.RefreshToken == "" && access == "":
 			return nil, errTokenLost
+		case newest.RefreshToken == "":
+			return nil, ErrNoRefreshToken
 		}
 		s = newest
 	}
