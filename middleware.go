@@ -176,8 +176,9 @@ type Config struct {
 	MaxLifetime time.Duration
 	// MaxOffline is how long a session with a refresh token goes on after its
 	// access token has expired while the provider is down, or refuses a refresh for
-	// a reason that may pass. Requests are then answered with 503 until a refresh
-	// succeeds; the session does not end. Default 8 hours.
+	// a reason that may pass, or while its answers bring no claims that can be used.
+	// Requests are then answered with 503 until a refresh succeeds; the session does
+	// not end. Default 8 hours.
 	MaxOffline time.Duration
 	// RefreshBefore is how long before the access token's expiry it is
 	// refreshed, at most half of its life. Default 60 seconds.

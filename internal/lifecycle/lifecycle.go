@@ -174,14 +174,14 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case brought.Generation < shown.Settled && !l.Store.OnServer():
 		return nil, errStale
 	}
-	due, adrift := l.Refresh.Due(s), l.Limits.Adrift(s, now)
 	switch {
-	case !due && !adrift:
+	case l.Refresh.Due(s):
+	case !l.Limits.Adrift(s, now):
 		return s, nil
-	case !due && now.Before(s.LastSeen.Add(askAgain)):
+	case now.Before(s.LastSeen.Add(askAgain)):
 		return nil, Because(ErrOffline, errUnconfirmed)
 	}
-	must := adrift || !now.Before(s.AccessExpiry)
+	generation, must := s.Generation, !now.Before(s.AccessExpiry)
 	next, err := l.Refresh.Refresh(ctx, s, must)
 	switch {
 	case refresh.Over(err):
@@ -197,10 +197,10 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case must && !errors.Is(err, refresh.ErrFailed):
 		return nil, Because(ErrUnknown, err)
 	}
-	if !l.Limits.Adrift(s, now) {
+	switch {
+	case !l.Limits.Adrift(s, now):
 		return s, nil
-	}
-	if err == nil && !s.Unconfirmed.IsZero() {
+	case err == nil && s.Generation > generation:
 		err = errUnconfirmed
 	}
 	return nil, Because(ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID)))

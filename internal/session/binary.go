@@ -71,7 +71,7 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 		dst = binary.AppendVarint(dst, int64(s.AccessLife/time.Second))
 	}
 	if flags&flagUnconfirmed != 0 {
-		dst = binary.AppendVarint(dst, s.Unconfirmed.Unix()-s.LastSeen.Unix())
+		dst = binary.AppendVarint(dst, s.Unconfirmed-s.LastSeen.Unix())
 	}
 	dst, decoded := s.Claims.appendPlaces(dst)
 	parts := []string{payload, s.Claims.Extra(), decoded}
@@ -99,7 +99,7 @@ func (s *Session) flags() (flags byte) {
 	if s.Claims.replaces {
 		flags |= flagReplaces
 	}
-	if !s.Unconfirmed.IsZero() {
+	if s.Unconfirmed != 0 {
 		flags |= flagUnconfirmed
 	}
 	return flags
@@ -144,13 +144,13 @@ func (s *Session) Decode(b []byte) error {
 	s.LastSeen = time.Unix(s.Created.Unix()+r.signed(), 0)
 	s.Generation = r.unsigned()
 	scopes := r.unsigned()
-	s.AccessExpiry, s.AccessLife, s.Unconfirmed = time.Time{}, 0, time.Time{}
+	s.AccessExpiry, s.AccessLife, s.Unconfirmed = time.Time{}, 0, 0
 	if b[1]&flagAccessExpiry != 0 {
 		s.AccessExpiry = time.Unix(s.LastSeen.Unix()+r.signed(), 0)
 		s.AccessLife = time.Duration(min(max(r.signed(), 0), maxLife)) * time.Second
 	}
 	if b[1]&flagUnconfirmed != 0 {
-		s.Unconfirmed = time.Unix(s.LastSeen.Unix()+r.signed(), 0)
+		s.Unconfirmed = s.LastSeen.Unix() + r.signed()
 	}
 	places := r.places()
 	payload, extra, decoded := r.length(), r.length(), r.length()

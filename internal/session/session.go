@@ -63,8 +63,9 @@ type Session struct {
 	AccessExpiry          time.Time     // zero if it is unknown
 	AccessLife            time.Duration // how long the access token was to live when it came
 	// Unconfirmed is zero unless the newest refresh has brought no claims that could be
-	// used. Then it is when the access token expired that had come with the last ones.
-	Unconfirmed time.Time
+	// used. Then it is when the access token expired that had come with the last ones,
+	// in seconds since 1970.
+	Unconfirmed int64
 	// Nonce is that of the sign-in. An ID token that came with a refresh need not
 	// have it.
 	Nonce string
@@ -98,8 +99,8 @@ type Limits struct {
 // requests are not served then until a refresh succeeds: a role may have been taken away.
 func (l Limits) Adrift(s *Session, now time.Time) bool {
 	since := s.AccessExpiry
-	if !s.Unconfirmed.IsZero() {
-		since = s.Unconfirmed
+	if s.Unconfirmed != 0 {
+		since = time.Unix(s.Unconfirmed, 0)
 	}
 	return s.RefreshToken != "" && !since.IsZero() && !now.Before(since.Add(l.Offline))
 }

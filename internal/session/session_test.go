@@ -53,7 +53,7 @@ func written(t testing.TB, s *session.Session) []byte {
 func decode(t *testing.T, s *session.Session) *session.Session {
 	t.Helper()
 	b, got := written(t, s), full() // Decode must overwrite all of it
-	got.Unconfirmed = got.Created
+	got.Unconfirmed = 1
 	if err := got.Decode(b); err != nil {
 		t.Fatalf("Decode: got error %v; want none", err)
 	}
@@ -71,7 +71,7 @@ func TestDecode(t *testing.T) {
 		"no signature kept":                        func(s *session.Session) { s.IDHeader, s.IDSignature = "", "" },
 		"an unknown life":                          func(s *session.Session) { s.AccessLife = 0 },
 		"an expiry before the last use":            func(s *session.Session) { s.AccessExpiry = s.LastSeen.Add(-time.Hour) },
-		"claims that were not confirmed":           func(s *session.Session) { s.Unconfirmed = s.LastSeen.Add(-time.Hour) },
+		"claims that were not confirmed":           func(s *session.Session) { s.Unconfirmed = s.LastSeen.Add(-time.Hour).Unix() },
 		"a person without a number":                func(s *session.Session) { s.Number = session.Number{} },
 		"a provider's clock that is an hour ahead": func(s *session.Session) { s.IssuedAt = s.Created.Add(time.Hour).Unix() },
 		"a clock that was set back":                func(s *session.Session) { s.LastSeen = s.Created.Add(-time.Hour) },
@@ -145,9 +145,9 @@ func TestLimits_Adrift(t *testing.T) {
 		{"at the limit", session.Session{RefreshToken: "r", AccessExpiry: expiry}, 8 * time.Hour, true},
 		{"in a later generation", session.Session{RefreshToken: "r", AccessExpiry: expiry, Generation: 7}, 9 * time.Hour, true},
 		{"a token of now, claims that were not confirmed until a second before the limit",
-			session.Session{RefreshToken: "r", AccessExpiry: expiry.Add(9 * time.Hour), Unconfirmed: expiry}, 8*time.Hour - time.Second, false},
+			session.Session{RefreshToken: "r", AccessExpiry: expiry.Add(9 * time.Hour), Unconfirmed: expiry.Unix()}, 8*time.Hour - time.Second, false},
 		{"a token of now, claims that were not confirmed until the limit",
-			session.Session{RefreshToken: "r", AccessExpiry: expiry.Add(9 * time.Hour), Unconfirmed: expiry}, 8 * time.Hour, true},
+			session.Session{RefreshToken: "r", AccessExpiry: expiry.Add(9 * time.Hour), Unconfirmed: expiry.Unix()}, 8 * time.Hour, true},
 		{"without a refresh token", session.Session{AccessExpiry: expiry}, 9 * time.Hour, false},
 		{"an unknown expiry", session.Session{RefreshToken: "r"}, 9 * time.Hour, false},
 	} {

@@ -91,7 +91,7 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 		described, err = next, large
 	}
 	// In any case the tokens are rotated and must be kept.
-	described.Unconfirmed = time.Time{}
+	described.Unconfirmed = 0
 	switch {
 	case err == nil:
 		return &described, nil
@@ -103,10 +103,7 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 	default:
 		src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
-	described.Unconfirmed = s.Unconfirmed
-	if s.Unconfirmed.IsZero() {
-		described.Unconfirmed = s.AccessExpiry
-	}
+	described.Unconfirmed = cmp.Or(s.Unconfirmed, s.AccessExpiry.Unix())
 	return &described, nil
 }
 
