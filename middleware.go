@@ -128,7 +128,8 @@ type Config struct {
 	// element: "email" for User.Email, "phone", "roles",
 	// "urn:logto:scope:organizations", and the permissions of Resources:
 	// Logto's tokens permit nothing that was not asked for here. People who are
-	// signed in get added scopes at their next sign-in.
+	// signed in get added scopes at their next sign-in. A provider that does not list
+	// offline_access is asked for it only if it is named here.
 	Scopes []string
 	// OmitDefaultScopes leaves out profile and offline_access. Logto gives a
 	// refresh token only for offline_access. Others give one without (Keycloak,

@@ -227,7 +227,8 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	a.transactions = authflow.NewTransactions(ring, a.cookies, name, a.now)
 	a.client = &authflow.Client{
 		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.Callback),
-		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Route: a.paths.SignIn, Home: a.paths.AfterSignIn, Now: a.now,
+		Scopes: a.scopes, Offline: slices.Contains(cfg.Scopes, "offline_access"), Resources: a.resources,
+		ReturnTo: a.returnTo, Route: a.paths.SignIn, Home: a.paths.AfterSignIn, Now: a.now,
 	}
 	a.flow = callback.New(callback.Flow{
 		Provider: a.provider, Tokens: a.tokens, Sessions: a.sessions, State: a.shared, Transactions: a.transactions,
