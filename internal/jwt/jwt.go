@@ -170,6 +170,8 @@ func parse(raw string) (*token, error) {
 		}
 	}
 	t := &token{raw: raw, payload: decoded[1]}
+	// A kid that is a number is refused, as go-jose does: "Its value MUST be a
+	// case-sensitive string" (https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4).
 	for name, to := range map[string]*string{"alg": &t.alg, "kid": &t.kid, "typ": &t.typ} {
 		if *to, err = header.Text(name); err != nil {
 			return nil, fault("its " + name + " is not text")

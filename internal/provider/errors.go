@@ -36,7 +36,8 @@ const (
 // contains a token, a code, a secret, or the body of an answer. Of what the provider
 // has sent there are OAuthCode, and single values that are not as they should be, such
 // as an issuer, an endpoint, a token type or where a redirect leads. Each of these has
-// passed through [document.Quote], which makes it short and harmless in a log. What a certificate says is in the words of crypto/x509.
+// passed through [document.Quote], which makes it short and harmless in a log. What a
+// certificate says is in the words of crypto/x509.
 type Error struct {
 	Kind Kind
 	// Op is what the client was doing, in words.
