@@ -442,7 +442,7 @@ func sessionError(r *http.Request, err error) *Error {
 // offlineCode says who has to act for refreshes to succeed again.
 func offlineCode(err error) Code {
 	var pe *provider.Error
-	if errors.As(err, &pe) && pe.Kind != provider.Unavailable {
+	if errors.Is(err, lifecycle.ErrUnconfirmed) || errors.As(err, &pe) && pe.Kind != provider.Unavailable {
 		return ErrProviderMisconfigured
 	}
 	return ErrProviderUnavailable

@@ -179,7 +179,7 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case !l.Limits.Adrift(s, now):
 		return s, nil
 	case now.Before(s.LastSeen.Add(askAgain)):
-		return nil, Because(ErrOffline, errUnconfirmed)
+		return nil, Because(ErrOffline, ErrUnconfirmed)
 	}
 	generation, must := s.Generation, !now.Before(s.AccessExpiry)
 	next, err := l.Refresh.Refresh(ctx, s, must)
@@ -201,14 +201,14 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case !l.Limits.Adrift(s, now):
 		return s, nil
 	case err == nil && s.Generation > generation:
-		err = errUnconfirmed
+		err = ErrUnconfirmed
 	}
 	return nil, Because(ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID)))
 }
 
-// errUnconfirmed is why a session whose refreshes succeed is not served. The reason was
+// ErrUnconfirmed is why a session whose refreshes succeed is not served. The reason was
 // logged with each of them.
-var errUnconfirmed = errors.New("signin: for too long, no refresh has brought claims that can be used")
+var ErrUnconfirmed = errors.New("signin: for too long, no refresh has brought claims that can be used")
 
 // askAgain is how long after a refresh that has confirmed no claims the provider is
 // asked again while requests are not served for it.

@@ -303,8 +303,8 @@ func TestLoad_Unconfirmed(t *testing.T) {
 	bubble(t, "then it is not, until a refresh confirms its claims", false, func(t *testing.T, w *world) {
 		b := w.browserWith(t, good(since(maxOffline), seen(time.Minute)))
 		for i, asks := range []string{"; refresh token 0, add n", "", "", "; refresh token 1, add n"} {
-			if said, err := w.load(t, b, b.request(t, "document")); !errors.Is(err, lifecycle.ErrOffline) || !strings.Contains(err.Error(), "claims") || said != asks {
-				t.Errorf("request %d: got %q, %v; want %q, and ErrOffline for want of claims", i, said, err, asks)
+			if said, err := w.load(t, b, b.request(t, "document")); !errors.Is(err, lifecycle.ErrOffline) || !errors.Is(err, lifecycle.ErrUnconfirmed) || said != asks {
+				t.Errorf("request %d: got %q, %v; want %q, and ErrOffline with ErrUnconfirmed", i, said, err, asks)
 			}
 			<-time.After(20 * time.Second)
 		}
