@@ -9,4 +9,7 @@ require (
 	golang.org/x/oauth2 v0.37.0
 )
 
-require github.com/gorilla/securecookie v1.1.2 // indirect
+require (
+	github.com/gorilla/securecookie v1.1.2 // indirect
+	golang.org/x/text v0.44.0 // indirect
+)
