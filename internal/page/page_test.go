@@ -283,7 +283,11 @@ func checkTexts(t *testing.T, in page.Language, title, text string) {
 func TestFor(t *testing.T) {
 	t.Parallel()
 	for _, key := range page.Keys() {
-		for i, a := range page.For(page.Korean, key).Actions {
+		p := page.For(page.Korean, key)
+		if !slices.ContainsFunc(p.Actions, func(a page.Action) bool { return a.Way == page.ToStart || a.Way == page.ToOutside }) {
+			t.Errorf("%s: got %+v; want a way home", key, p.Actions)
+		}
+		for i, a := range p.Actions {
 			question := key == "confirm_sign_out" || key == "sign_out_local_only"
 			post := a.Method == http.MethodPost
 			if post != (question && i == 0) || post != (a.Way == page.ToSignOut) || a.URL != "" {
