@@ -123,7 +123,7 @@ func TestCases(t *testing.T) {
 			checkBody(t, w, nil, []string{"<script", "javascript:", "alert(1)<", `"'>`})
 		}
 		role := show("GET", page.For(page.Thai, page.MissingRole, attack))
-		checkBody(t, role, []string{"&lt;script&gt;alert(1)&lt;/script&gt;"}, []string{"<script", `"'>`})
+		checkBody(t, role, []string{`<html lang="th">`, "&lt;script&gt;alert(1)&lt;/script&gt;"}, []string{"<script", `"'>`})
 		checkBody(t, problem("GET", page.Problem{Code: attack, Detail: attack, SignIn: attack}), nil, []string{"<"})
 	})
 }
