@@ -173,5 +173,5 @@ func (s *settings) advice(p *signintest.Provider) string {
 		"export SIGNIN_KEY=\"$(openssl rand -hex 32)\"\n\n" +
 		"Registered: " + strings.Join(append(append(s.redirects, s.signOuts...), s.backChannels...), ", ") + "\n" +
 		"Users: " + cmp.Or(s.users, "Alice and Bob, 길동 through Naver, and Xavier through X") + "\n" +
-		"Issuer, for applications that do not speak of Logto: " + p.Issuer + "\n"
+		"Issuer, for applications that know nothing of Logto: " + p.Issuer + "\n"
 }
