@@ -147,7 +147,7 @@ func typedSignOut(_ *testing.T, p *exampleProgram, b *tab) {
 
 func lostPages(_ *testing.T, p *exampleProgram, b *tab) {
 	b.open(p.url + "/nowhere")
-	b.wantPage(p.url+"/nowhere", http.StatusNotFound, "No such page")
+	b.wantPage(p.url+"/nowhere", http.StatusNotFound, "Page not found")
 	b.wantTidy("example-not-found")
 	b.open(p.url + "/callback?code=forged&state=unknown")
 	b.wantPage(p.url+"/callback", http.StatusBadRequest, "A sign-in needs them")
