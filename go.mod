@@ -10,7 +10,4 @@ require (
 	golang.org/x/text v0.44.0
 )
 
-require (
-	github.com/gorilla/securecookie v1.1.2 // indirect
-	golang.org/x/text v0.44.0 // indirect
-)
+require github.com/gorilla/securecookie v1.1.2 // indirect
