@@ -61,7 +61,7 @@ func onServeMux(auth *signin.Auth) http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /sign-in", auth.SignIn())
 	m.HandleFunc("GET /callback", auth.Callback())
-	m.HandleFunc("/sign-out", auth.SignOut())
+	m.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
 	m.HandleFunc("POST /backchannel-logout", auth.BackChannelLogout())
 	m.Handle("GET /{$}", auth.Load(http.HandlerFunc(home)))
 	m.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))

@@ -29,7 +29,12 @@ func render(w http.ResponseWriter, r *http.Request, name string, data any) {
 	_, _ = page.WriteTo(w)
 }
 
-func newSite(auth *signin.Auth) http.Handler {
+// newSite is what main calls, with a Config from the environment.
+func newSite(cfg signin.Config) (http.Handler, error) {
+	auth, err := signin.New(cfg)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sign-in", auth.SignIn())
 	mux.HandleFunc("GET /callback", auth.Callback())
@@ -37,8 +42,8 @@ func newSite(auth *signin.Auth) http.Handler {
 	mux.HandleFunc("POST /backchannel-logout", auth.BackChannelLogout())
 	mux.Handle("GET /shop", auth.Load(http.HandlerFunc(shop))) // the user, if there is one
 	mux.Handle("GET /inbox", auth.RequireAuth(http.HandlerFunc(inbox)))
-	mux.Handle("GET /inbox/newest", auth.RequireAuth(http.HandlerFunc(newest))) // for htmx
-	return mux
+	mux.Handle("GET /inbox/newest", auth.RequireAuth(http.HandlerFunc(newest))) // a fragment, for htmx
+	return mux, nil
 }
 
 func shop(w http.ResponseWriter, r *http.Request) {
