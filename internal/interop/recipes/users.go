@@ -3,6 +3,7 @@ package recipes
 import (
 	"context"
 	"database/sql"
+	"net/http"
 
 	"github.com/gosignin/signin"
 )
@@ -17,18 +18,18 @@ CREATE TABLE users (
 	UNIQUE (issuer, subject)
 )`
 
-// saveUser adds a user, or brings what is known about the user up to date, and
-// returns the key for other tables to refer to.
-func saveUser(ctx context.Context, db *sql.DB, u *signin.User) (id int64, err error) {
-	err = db.QueryRowContext(ctx, `
-		INSERT INTO users (issuer, subject, name, email) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (issuer, subject) DO UPDATE SET name = excluded.name, email = excluded.email
-		RETURNING id`,
-		u.Issuer, u.Subject, u.Name, u.Email).Scan(&id)
-	return id, err
+// keepUsers lets each sign-in add a row for the user, or bring it up to date.
+func keepUsers(cfg *signin.Config, db *sql.DB) {
+	cfg.OnSignIn = func(r *http.Request, u *signin.User) error {
+		_, err := db.ExecContext(r.Context(), `
+			INSERT INTO users (issuer, subject, name, email) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (issuer, subject) DO UPDATE SET name = excluded.name, email = excluded.email`,
+			u.Issuer, u.Subject, u.Name, u.Email)
+		return err // the person is not signed in, and sees a page with status 500
+	}
 }
 
-// userID returns the key of the user who sent a request.
+// userID returns the key of the user who sent a request, for other tables to refer to.
 func userID(ctx context.Context, db *sql.DB) (id int64, err error) {
 	user, ok := signin.UserFrom(ctx)
 	if !ok {

@@ -1,9 +1,9 @@
 package recipes
 
 import (
-	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -14,17 +14,26 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
-func TestUsers(t *testing.T) {
-	t.Parallel()
+// usersTable returns a database with an empty table.
+func usersTable(t *testing.T) *sql.DB {
+	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	db.SetMaxOpenConns(1) // each connection has a memory of its own
+	t.Cleanup(func() { db.Close() })
+	db.SetMaxOpenConns(1) // each connection has its own memory
 	if _, err := db.Exec(createUsers); err != nil {
 		t.Fatal(err)
 	}
+	return db
+}
+
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	db := usersTable(t)
+	var cfg signin.Config
+	keepUsers(&cfg, db)
 	one, two := "https://one.example", "https://two.example"
 	for _, test := range []struct {
 		name string
@@ -36,11 +45,11 @@ func TestUsers(t *testing.T) {
 		{"another person who now has the old address", signin.User{Issuer: one, Subject: "b", Email: "alice@example.com"}, 2},
 		{"the same subject of another provider", signin.User{Issuer: two, Subject: "a", Email: "alice@example.com"}, 3},
 	} {
-		id, err := saveUser(t.Context(), db, &test.user)
-		if err != nil || id != test.id {
-			t.Errorf("%s: got the key %d, %v; want %d", test.name, id, err, test.id)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if err := cfg.OnSignIn(r, &test.user); err != nil {
+			t.Errorf("%s: got %v", test.name, err)
 		}
-		if id, err := userID(requestOf(&test.user), db); err != nil || id != test.id {
+		if id, err := userID(signintest.WithUser(r, &test.user).Context(), db); err != nil || id != test.id {
 			t.Errorf("%s: a later request: got the key %d, %v; want %d", test.name, id, err, test.id)
 		}
 	}
@@ -53,7 +62,28 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// requestOf returns the context of a request of a user.
-func requestOf(u *signin.User) context.Context {
-	return signintest.WithUser(httptest.NewRequest(http.MethodGet, "/", nil), u).Context()
+func TestUsers_SignIn(t *testing.T) {
+	t.Parallel()
+	db := usersTable(t)
+	app := signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
+		keepUsers(&cfg, db)
+		auth, err := signin.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return auth.WithRoutes(auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, err := userID(r.Context(), db)
+			fmt.Fprint(w, id, err)
+		}))), nil
+	})
+	if _, body := ask(t, app.Browser(signintest.Alice()), "GET", app.URL+"/", nil); body != "1 <nil>" {
+		t.Errorf("after a sign-in: got %q; want the key of its row", body)
+	}
+	if _, err := db.Exec(`DROP TABLE users`); err != nil {
+		t.Fatal(err)
+	}
+	bob := app.Browser(signintest.Bob())
+	if resp, body := ask(t, bob, "GET", app.URL+"/", nil); resp.StatusCode != http.StatusInternalServerError {
+		t.Errorf("without the table: got %d and %s; want 500", resp.StatusCode, body)
+	}
 }
