@@ -42,7 +42,7 @@ func TestObserve(t *testing.T) {
 	var asked []string
 	for _, span := range spans.Ended() {
 		for _, a := range span.Attributes() {
-			if value := a.Value.Emit(); a.Key == "url.full" {
+			if value := a.Value.String(); a.Key == "url.full" {
 				asked = append(asked, strings.TrimPrefix(value, app.Provider.Issuer))
 			}
 		}
