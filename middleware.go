@@ -62,6 +62,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -306,6 +307,7 @@ type Auth struct {
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
 	flow         *callback.Flow
+	down         atomic.Bool // whether the provider did not answer the last sign-out
 
 	log      *slog.Logger
 	onSignIn func(*http.Request, *User) error

@@ -739,7 +739,13 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
 	case isDown(out.Revoked): // and so are the provider's pages
+		a.down.Store(true)
 		return "", newError(ErrSignOutLocalOnly, out.Revoked)
+	case out.Newest == nil && a.down.Load(): // "Sign out again", which sends nothing else
+		if err := a.reach(r.Context()); isDown(err) {
+			return "", newError(ErrSignOutLocalOnly, err)
+		}
+		a.down.Store(false)
 	}
 	hint := ""
 	if out.Newest != nil {
@@ -750,6 +756,13 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 		return "", newError(ErrSignOutLocalOnly, err)
 	}
 	return location, nil
+}
+
+// reach asks whether the provider answers.
+func (a *Auth) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
+	defer cancel()
+	return a.provider.Reach(ctx)
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or
