@@ -6,8 +6,8 @@
 // prints the environment variables for the program in the README, and knows its
 // addresses. -help says how to serve another application, and other people.
 //
-// There is no password: whoever reaches it signs in as anyone. It is for one
-// developer's machine, and listens on loopback unless told otherwise.
+// There is no password: anyone who reaches it can sign in as any of its users. It is
+// for one developer's machine, and listens on loopback unless told otherwise.
 package main
 
 import (
