@@ -62,6 +62,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -71,6 +72,7 @@ import (
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
+	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
@@ -214,7 +216,7 @@ type Config struct {
 	// use.
 	OnEvent func(context.Context, Event)
 	// Pages, unless nil, writes every page of this package, in the
-	// application's own layout: it sets Content-Type, calls WriteHeader with
+	// application's own layout and the page's Language: it sets Content-Type, calls WriteHeader with
 	// the page's Status, and writes a body. Cookies are set already, and the
 	// headers that keep the page out of caches and frames:
 	// "Content-Security-Policy: frame-ancestors 'none'", to which a policy for
@@ -307,6 +309,7 @@ type Auth struct {
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
 	flow         *callback.Flow
+	down         atomic.Bool // whether the provider did not answer the last sign-out
 
 	log      *slog.Logger
 	onSignIn func(*http.Request, *User) error
@@ -578,7 +581,7 @@ type candidate struct {
 // HasRole holds for people with a role. It needs "roles" in Config.Scopes;
 // without it the provider states no roles, and every user is refused.
 func HasRole(role string) Rule {
-	return userRule(func(u *User) error { return needs(u.Roles, "role", role) })
+	return userRule(func(u *User) error { return needs(u.Roles, "role", role, page.MissingRole, role) })
 }
 
 // HasScope holds if a scope was granted: with the sign-in or, behind
@@ -588,7 +591,7 @@ func HasRole(role string) Rule {
 // do: for sessions, use a role.
 func HasScope(scope string) Rule {
 	return userRule(func(u *User) error {
-		err := needs(u.Scopes, "scope", scope)
+		err := needs(u.Scopes, "scope", scope, page.MissingPermission)
 		if e, ok := err.(*Error); ok {
 			e.scope = scope
 		}
@@ -622,7 +625,7 @@ func MemberOfFunc(organization func(*http.Request) string) Rule {
 }
 
 func member(u *User, organization string) error {
-	return needs(u.Organizations, "membership in", organization)
+	return needs(u.Organizations, "membership in", organization, page.MissingOrganization)
 }
 
 // HasOrganizationRole holds for people with a role in an organization. Only
@@ -642,9 +645,9 @@ func roleHolder(role string) func(*User, string) error {
 	return func(u *User, organization string) error {
 		// "a:b" with "c" is not "a" with "b:c".
 		if strings.Contains(organization, ":") || organization == "" || role == "" {
-			return needs(nil, "role", role)
+			return needs(nil, "role", role, page.MissingRole, role)
 		}
-		return needs(u.OrganizationRoles, "organization role", organization+":"+role)
+		return needs(u.OrganizationRoles, "organization role", organization+":"+role, page.MissingRole, role)
 	}
 }
 
@@ -662,29 +665,14 @@ func organizationRule(organization string, of func(*http.Request) string, holds 
 	}}
 }
 
-// needs reports what is missing; an empty value counts as missing. The value is shown
-// to people only if it is a single word: an organization may come from the
-// request's path, and a link must not write sentences into this application's
-// pages.
-func needs(has []string, kind, value string) error {
+// needs reports what is missing; an empty value counts as missing. The page says so in
+// words that a person knows: an ID or a scope means nothing to them, and what comes from
+// the request's path must not be written into this application's pages.
+func needs(has []string, kind, value, text string, named ...any) error {
 	if value != "" && slices.Contains(has, value) {
 		return nil
 	}
-	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
-	switch {
-	case !oneWord(value):
-	case kind == "scope": // the account may have it without the application having asked for it
-		e.Message = "This needs the scope " + value + ", which was not granted."
-	default:
-		e.Message = "You are signed in, but this needs the " + kind + " " + value +
-			", which your account does not have; if it should, ask the people who run this application."
-	}
-	return e
-}
-
-func oneWord(s string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"
-	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
+	return explained(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value), text, named...)
 }
 
 // AuthenticatedWithin holds for people who have authenticated no longer ago than d,

@@ -450,10 +450,7 @@ func offlineCode(err error) Code {
 
 // callbackError translates an error of package callback.
 func callbackError(r *http.Request, err error) *Error {
-	var refused *callback.Refused
 	switch {
-	case errors.As(err, &refused):
-		return notAdmitted(refused.Err)
 	case errors.Is(err, callback.ErrUsed):
 		return newError(ErrSignInExpired, err)
 	case errors.Is(err, callback.ErrStepUp), errors.Is(err, callback.ErrAsked):
@@ -471,14 +468,25 @@ func callbackError(r *http.Request, err error) *Error {
 	return exchangeError(err)
 }
 
-// notAdmitted is the refusal of Config.OnSignIn.
-func notAdmitted(err error) *Error {
+// notAdmitted is the refusal of Config.OnSignIn. another is where another account signs
+// in. What a rule says to people who are signed in is not said to a person who is not.
+func notAdmitted(err error, another string) *Error {
 	var e *Error
 	var code Code
-	if errors.As(err, &e) || errors.As(err, &code) {
-		return asRefusal(err)
+	if found := errors.As(err, &e); e == nil && (found || !errors.As(err, &code)) {
+		return newError(ErrInternal, err)
 	}
-	return newError(ErrInternal, err)
+	e = asRefusal(err)
+	e.ofRule = false
+	known := page.For(page.English, string(e.Code)).Status != 0
+	if e.Status >= 500 || known && e.Code != ErrForbidden && e.Code != ErrNotMember {
+		return e
+	}
+	if e.text != "" {
+		e.Message = ""
+	}
+	e.text, e.value, e.another = page.SignInRefused, nil, another
+	return e
 }
 
 // exchangeError translates an error of exchanging a code for tokens, or of
@@ -523,8 +531,7 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, respon
 	// Where a sign-in has led that was used is not told to other browsers. If Host is not
 	// BaseURL's here either, it is a proxy's, and the hint means nothing.
 	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 && !a.elsewhere(r) {
-		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
-		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
+		e := explained(ErrSignInExpired, authflow.ErrNoTransaction, page.OtherAddress, a.base.String())
 		e.start = a.absolute(a.orHome(to))
 		return "", e
 	}
@@ -560,9 +567,8 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 // page leads to the page that they were going to. A guard there asks again; if no guard
 // asked, the demand came from a link that anyone can write.
 func (a *Auth) unmet(returnTo string, cause error) *Error {
-	e := newError(ErrStepUpFailed, cause)
+	e := explained(ErrStepUpFailed, cause, page.NotConfirmed)
 	e.ofRule, e.start = true, a.orHome(returnTo)
-	e.Message = "You are signed in, but the sign-in service did not confirm you in the way that this page needs."
 	return e
 }
 
@@ -671,8 +677,8 @@ func (a *Auth) fromHere(r *http.Request) error {
 // confirmSignOut shows a page with one button.
 func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int) {
 	noStore(w)
-	p := page.For(string(ConfirmSignOut))
-	p.Status, p.Actions[0].URL = status, a.paths.SignOut
+	p := page.For(page.Choose(requestkind.AcceptLanguage(r)), string(ConfirmSignOut))
+	p.Status, p.Actions[0].URL, p.Actions[1].URL = status, a.paths.SignOut, a.paths.AfterSignIn
 	a.write(w, r, ConfirmSignOut, p)
 }
 
@@ -734,7 +740,13 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
 	case isDown(out.Revoked): // and so are the provider's pages
+		a.down.Store(true)
 		return "", newError(ErrSignOutLocalOnly, out.Revoked)
+	case out.Newest == nil && a.down.Load(): // "Sign out again", which sends nothing else
+		if err := a.reach(r.Context()); isDown(err) {
+			return "", newError(ErrSignOutLocalOnly, err)
+		}
+		a.down.Store(false)
 	}
 	hint := ""
 	if out.Newest != nil {
@@ -745,6 +757,13 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 		return "", newError(ErrSignOutLocalOnly, err)
 	}
 	return location, nil
+}
+
+// reach asks whether the provider answers.
+func (a *Auth) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
+	defer cancel()
+	return a.provider.Reach(ctx)
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or

@@ -496,7 +496,8 @@ type answer struct {
 // action returns where the first link of a page leads.
 func (a answer) action(t *testing.T) string {
 	t.Helper()
-	_, rest, _ := strings.Cut(a.body, `<a href="`)
+	_, main, _ := strings.Cut(a.body, "<main>")
+	_, rest, _ := strings.Cut(main, `<a href="`)
 	link, _, found := strings.Cut(rest, `"`)
 	if !found {
 		t.Errorf("%s: got %q; want a page with a link", a.Status, a.body)
@@ -525,8 +526,8 @@ var titles = map[signin.Code]string{
 	signin.ErrProviderUnavailable:   "Signing in is not possible right now",
 	signin.ErrProviderMisconfigured: "Signing in is not set up correctly",
 	signin.ErrProviderRejected:      "Signing in did not work",
-	signin.ErrSharedUnavailable:     "We cannot look up your session right now",
-	signin.ErrStoreUnavailable:      "We cannot look up your session right now",
+	signin.ErrSharedUnavailable:     "We cannot check your sign-in right now",
+	signin.ErrStoreUnavailable:      "We cannot check your sign-in right now",
 }
 
 // untouched checks an answer that changes nothing: it sets no cookie, redirects

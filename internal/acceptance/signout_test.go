@@ -236,9 +236,11 @@ func (a *app) wantLocalOnly(t *testing.T, b *browser, got answer, copied string)
 	wantCookies(t, "signed out", got, false, "signin cleared")
 	a.wantSignedOut(t, a.handler(), copied)
 	form := regexp.MustCompile(`action="([^"]*)"><button>Sign out again<`).FindStringSubmatch(got.body)
-	if form == nil || form[1] != "/sign-out" || got.action(t) != "/" || !strings.Contains(got.body, "it may still know you") {
+	if form == nil || form[1] != "/sign-out" || got.action(t) != "/" || !strings.Contains(got.body, "may still know you") {
 		t.Fatalf("got %q; want a page that says so, with a button that signs out, and a way home", got.body)
 	}
+	again := b.do(http.MethodPost, form[1], "Origin: "+a.server.URL)
+	again.want(t, http.StatusServiceUnavailable, "")
 	a.provider.Up()
 	a.clock.add(time.Minute) // until it is asked again
 	b.do(http.MethodPost, form[1], "Origin: "+a.server.URL).want(t, http.StatusSeeOther, a.provider.URL)

@@ -188,7 +188,7 @@ func (k *keeper) wantBroken(cookie string) {
 	before := k.inside.Load()
 	for _, path := range []string{"/", "/account"} {
 		w := ask(k.handler, path, cookie)
-		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "We cannot look up your session right now") {
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "We cannot check your sign-in right now") {
 			k.t.Errorf("%s: got %d %q; want 503 and the page that says why", path, w.Code, w.Body)
 		}
 		if set := w.Header().Values("Set-Cookie"); len(set) > 0 {
