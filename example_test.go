@@ -156,7 +156,7 @@ func ExampleConfig_pages() {
 		fmt.Println(w.Code, w.Body)
 	}
 	// Output:
-	// 403 <html lang="ko"><h1>로그아웃할까요?</h1><p>로그아웃한 뒤 계정을 다시 이용하려면 로그인해야 해요.</p><form method="post" action="/sign-out"><button>로그아웃</button></form><a href="/">로그아웃하지 않기</a></html>
+	// 403 <html lang="ko"><h1>로그아웃할까요?</h1><p>로그아웃하면 다음에 이용할 때 다시 로그인해야 해요.</p><form method="post" action="/sign-out"><button>로그아웃</button></form><a href="/">로그아웃하지 않기</a></html>
 	// 403 <html lang="en"><h1>Leaving the shop?</h1><p>Your basket stays as it is.</p><form method="post" action="/sign-out"><button>Sign out</button></form><a href="/">Stay signed in</a></html>
 }
 

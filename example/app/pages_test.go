@@ -53,7 +53,7 @@ func TestRoutes_People(t *testing.T) {
 		{"the admin page, not signed in", "", "GET", "/admin", 303, "/sign-in?return_to=%2Fadmin", nil, []string{"Administration"}},
 		{"the admin page, with the role", "alice", "GET", "/admin", 200, "", []string{"<h1>Administration</h1>"}, nil},
 		{"the admin page, without the role", "bob", "GET", "/admin", 403, "",
-			[]string{"This page is not open to you", "the role “admin”"}, []string{"Administration"}},
+			[]string{"You do not have access to this page", "the role “admin”"}, []string{"Administration"}},
 
 		{"organizations, not signed in", "", "GET", "/organizations", 303,
 			"/sign-in?return_to=%2Forganizations", nil, []string{"Your organizations"}},
@@ -69,15 +69,15 @@ func TestRoutes_People(t *testing.T) {
 		{"an organization, for a plain member", "alice", "GET", "/organizations/org_two", 200, "",
 			[]string{"<h1>Biscuit Club</h1>", "<dd>member</dd>", "<dd>none</dd>"}, nil},
 		{"an organization, for a person who is not a member", "bob", "GET", "/organizations/org_one", 403, "",
-			[]string{"This page is not open to you", "does not belong to the organization"}, []string{"read:members", "org_one"}},
+			[]string{"You do not have access to this page", "does not belong to the organization"}, []string{"read:members", "org_one"}},
 		{"an organization that does not exist", "alice", "GET", "/organizations/org_none", 403, "",
-			[]string{"This page is not open to you"}, nil},
+			[]string{"You do not have access to this page"}, nil},
 		{"settings, not signed in", "", "GET", "/organizations/org_one/settings", 303,
 			"/sign-in?return_to=%2Forganizations%2Forg_one%2Fsettings", nil, []string{"<h1>Settings"}},
 		{"settings, for the owner", "alice", "GET", "/organizations/org_one/settings", 200, "",
-			[]string{"<h1>Settings of Leaf & Kettle</h1>"}, nil},
+			[]string{"<h1>Settings for Leaf & Kettle</h1>"}, nil},
 		{"settings, for a plain member", "alice", "GET", "/organizations/org_two/settings", 403, "",
-			[]string{"This page is not open to you", "the role “owner”"}, []string{"<h1>Settings"}},
+			[]string{"You do not have access to this page", "the role “owner”"}, []string{"<h1>Settings"}},
 
 		{"deleting, not signed in", "", "GET", "/account/delete", 303, "/sign-in?max_age=300&return_to=%2Faccount%2Fdelete", nil, []string{"Delete"}},
 		{"deleting, after a sign-in some time ago", "alice, some time ago", "GET", "/account/delete", 303,
@@ -206,7 +206,7 @@ func TestOrders_NoAPI(t *testing.T) {
 	t.Parallel()
 	a := application(t, "")
 	a.ask(t, a.browserOf(t, signintest.Alice()), "GET", "/orders").
-		want(t, 200, "", []string{"There is no API yet", "API_RESOURCE", "read:orders"}, "curl", "There is no answer")
+		want(t, 200, "", []string{"There is no API yet", "API_RESOURCE", "read:orders"}, "curl", "No answer from the API")
 }
 
 func TestOrders_Trouble(t *testing.T) {
@@ -220,7 +220,7 @@ func TestOrders_Trouble(t *testing.T) {
 		lacks string
 	}{
 		{"the API is down", func(_ *testing.T, a *running) { a.endAPI() },
-			"/orders", 502, []string{"There is no answer", "The API does not answer as it should", `<html lang="en">`}, "connect"},
+			"/orders", 502, []string{"No answer from the API", "The API is not answering as it should", `<html lang="en">`}, "connect"},
 		{"the API cannot fetch the provider's keys", func(_ *testing.T, a *running) {
 			a.provider.OnTokenRequest(func(url.Values) { a.provider.Down() })
 		}, "/orders", 200, []string{"The API says no", "503 Service Unavailable"}, "Two orders"},

@@ -89,7 +89,7 @@ func TestCookieConflict(t *testing.T) {
 			if got.StatusCode != http.StatusBadRequest || got.Request.URL.Path != "/account" || a.signIns() != row.signIns {
 				t.Fatalf("got %s at %s after %d sign-ins; want 400 from the page, after %d", got.Status, got.Request.URL.Path, a.signIns(), row.signIns)
 			}
-			if !strings.Contains(got.body, "the cookies of 127.0.0.1 ") || !strings.Contains(a.log.String(), "sends signin twice") || got.action(t) != "/account" {
+			if !strings.Contains(got.body, "the cookies for 127.0.0.1 ") || !strings.Contains(a.log.String(), "sends signin twice") || got.action(t) != "/account" {
 				t.Errorf("got %q; want a page that names the host and leads back, and the cookie in the log", got.body)
 			}
 			if !strings.Contains(a.log.String(), "code=cookie_conflict") || a.insideCalls() != 0 {
@@ -103,7 +103,7 @@ func TestCookieConflict(t *testing.T) {
 		for _, path := range []string{"/account", "/sign-in?return_to=%2Faccount"} {
 			got := knock(a.handler(), path, "signin=x; signin=y")
 			got.want(t, http.StatusBadRequest, "")
-			if got.action(t) != path || !strings.Contains(got.body, "the cookies of 127.0.0.1 ") {
+			if got.action(t) != path || !strings.Contains(got.body, "the cookies for 127.0.0.1 ") {
 				t.Errorf("%s: got %q; want a page that names the host, and leads back", path, got.body)
 			}
 		}

@@ -519,7 +519,7 @@ func (a answer) want(t *testing.T, status int, location string) {
 // titles has the titles of the pages for the codes that tests ask for.
 var titles = map[signin.Code]string{
 	signin.ErrNotSignedIn:           "Please sign in",
-	signin.ErrMethodNotAllowed:      "This page does not work that way",
+	signin.ErrMethodNotAllowed:      "This page cannot be opened that way",
 	signin.ErrBadRequest:            "We did not understand that",
 	signin.ErrInternal:              "Something went wrong",
 	signin.ErrDeclined:              "The sign-in was not completed",

@@ -44,11 +44,11 @@ func TestOnSignIn_Refuses(t *testing.T) {
 		},
 		{
 			name: "what a rule says", err: signin.HasRole("admin").Check(httptest.NewRequest("GET", "/", nil), &signin.User{}),
-			status: http.StatusForbidden, code: signin.ErrForbidden, text: "this site is not open to it",
+			status: http.StatusForbidden, code: signin.ErrForbidden, text: "this account does not have access to this site",
 		},
 		{
 			name: "a code whose page says what to do", err: signin.ErrMFARequired, status: http.StatusForbidden, code: signin.ErrMFARequired,
-			text: "two steps",
+			text: "a second step",
 		},
 		{name: "a code, wrapped", err: fmt.Errorf("at the door: %w", signin.ErrForbidden), status: http.StatusForbidden, code: signin.ErrForbidden, text: "Use another account"},
 		{

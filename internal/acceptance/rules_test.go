@@ -178,7 +178,7 @@ func TestRequire(t *testing.T) {
 		{"no rules", here, nil, 200, "INSIDE"},
 		{"all rules hold", here, rules{signin.HasRole("admin"), signin.HasRole("editor")}, 200, "INSIDE"},
 		{"one rule does not hold", here, rules{signin.HasRole("admin"), signin.HasRole("owner")}, 403, "the role “owner”"},
-		{"a function's error", here, rules{fails(errors.New("secret"))}, 403, "does not have access"},
+		{"a function's error", here, rules{fails(errors.New("secret"))}, 403, "not open to your account"},
 		{"an Error with status and message", here, rules{fails(&signin.Error{
 			Code: signin.ErrStoreUnavailable, Status: http.StatusServiceUnavailable, Message: "The members cannot be listed.",
 		})}, 503, "The members cannot be listed"},
@@ -188,9 +188,9 @@ func TestRequire(t *testing.T) {
 			503, "our mistake"},
 		{"a code", here, rules{fails(signin.ErrNotMember)}, 403, "organization"},
 		{"a code inside another error", here, rules{fails(fmt.Errorf("secret: %w", signin.ErrBadRequest))}, 400, "not right"},
-		{"a code of the application", here, rules{fails(signin.Code("mine"))}, 403, "does not have access"},
-		{"a code that is not an error", here, rules{fails(signin.ConfirmSignOut)}, 403, "does not have access"},
-		{"a nil Error", here, rules{fails((*signin.Error)(nil))}, 403, "does not have access"},
+		{"a code of the application", here, rules{fails(signin.Code("mine"))}, 403, "not open to your account"},
+		{"a code that is not an error", here, rules{fails(signin.ConfirmSignOut)}, 403, "not open to your account"},
+		{"a nil Error", here, rules{fails((*signin.Error)(nil))}, 403, "not open to your account"},
 
 		{"an organization of the user", "/in/org_two/books", rules{member}, 200, "INSIDE"},
 		{"another organization", "/in/org_three/books", rules{member}, 403, "does not belong to the organization"},

@@ -150,7 +150,7 @@ func lostPages(_ *testing.T, p *exampleProgram, b *tab) {
 	b.wantPage(p.url+"/nowhere", http.StatusNotFound, "Page not found")
 	b.wantTidy("example-not-found")
 	b.open(p.url + "/callback?code=forged&state=unknown")
-	b.wantPage(p.url+"/callback", http.StatusBadRequest, "You need them to sign in")
+	b.wantPage(p.url+"/callback", http.StatusBadRequest, "We need cookies to sign you in")
 	b.wantTidy("example-bad-callback")
 	b.press("Try again")
 	b.wantPage(p.url+"/", http.StatusOK, "You are not signed in")

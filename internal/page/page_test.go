@@ -299,7 +299,7 @@ func TestFor(t *testing.T) {
 		name, got, want string
 	}{
 		{"a role", page.For(page.English, page.MissingRole, "admin").Text,
-			"You are signed in, but this page is only for accounts with the role “admin”. If yours should have it, ask the people who run this site."},
+			"You are signed in, but this page is only for accounts with the role “admin”. If you need this role, ask the people who run this site."},
 		{"a host", page.For(page.Korean, page.CookiesOf, "a.example.com").Text,
 			"브라우저에 남아 있는 쿠키를 새것으로 바꾸지 못했어요. 브라우저 설정에서 a.example.com 사이트의 쿠키를 삭제한 뒤 다시 시도해 주세요."},
 		{"a value with a verb", page.For(page.English, page.OtherAddress, "https://a/%d").Text,
