@@ -1,0 +1,429 @@
+package lifecycle_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gosignin/signin/internal/lifecycle"
+	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/session"
+	"github.com/gosignin/signin/internal/sharedstate"
+)
+
+// phase is the part of its interval after which the session of good is first looked at.
+const phase = 7.0 / 256
+
+// looks is when the nth look at the session of good comes.
+func looks(n int, every time.Duration) time.Duration {
+	return time.Duration((phase + float64(n-1)) * float64(every))
+}
+
+// lasts says when a stream ends after start, and why, or that it lasts for a time.
+func lasts(ctx context.Context, most time.Duration) string {
+	select {
+	case <-ctx.Done():
+		return fmt.Sprint(time.Since(start), ": ", cause(ctx))
+	case <-time.After(time.Until(start.Add(most))):
+		return "goes on"
+	}
+}
+
+// cause says why a stream has ended: the reason, or the sentinel that its cause matches.
+func cause(ctx context.Context) string {
+	err := context.Cause(ctx)
+	var ended *lifecycle.Ended
+	switch {
+	case errors.As(err, &ended) && ended.Session != nil && err.Error() == "signin: the session has ended: "+string(ended.Reason):
+		return string(ended.Reason)
+	case errors.Is(err, lifecycle.ErrShared):
+		return "shared state"
+	case errors.Is(err, lifecycle.ErrUnknown):
+		return "unknown"
+	case errors.Is(err, lifecycle.ErrOffline):
+		return "offline"
+	}
+	return fmt.Sprint(err)
+}
+
+// from makes what a kind of operation does from now on something else.
+func (w *world) from(kind string, do func(ctx context.Context) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before = func(ctx context.Context, operation string) error {
+		if strings.HasPrefix(operation, kind) {
+			return do(ctx)
+		}
+		return nil
+	}
+}
+
+// pass lets time pass, and waits until what happens then is done.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func down(context.Context) error { return errDown }
+
+func TestWatch_WhyItEnds(t *testing.T) {
+	const every = 30 * time.Second
+	ends := func(n int, why string) string { return fmt.Sprint(looks(n, every), ": ", why) }
+	ended := func(reason sharedstate.Reason) arranging {
+		return func(t *testing.T, w *world, s *session.Session) { w.end(t, s, reason) }
+	}
+	fails := func(kind string, do func(context.Context) error) arranging {
+		return func(_ *testing.T, w *world, _ *session.Session) { w.from(kind, do) }
+	}
+	soonDue := func(s *session.Session) { s.AccessExpiry = start.Add(ahead + time.Second) }
+	for _, c := range []struct {
+		name    string
+		session *session.Session // nil is a good one
+		at      time.Duration    // of what is arranged
+		arrange arranging
+		every   time.Duration // 0 is 30 s
+		parent  time.Duration // when its parent is canceled; 0 is never
+		most    time.Duration
+		want    string
+	}{
+		{name: "signed out", at: 12 * time.Second, arrange: ended(sharedstate.SignedOut), want: ends(2, "signed_out")},
+		{name: "signed out before it began", arrange: ended(sharedstate.SignedOut), want: ends(1, "signed_out")},
+		{name: "replaced by a sign-in", at: 12 * time.Second, arrange: ended(sharedstate.Replaced), want: ends(2, "replaced")},
+		{
+			name: "ended by EndSessions", at: 12 * time.Second, want: ends(2, "application"),
+			arrange: func(t *testing.T, w *world, _ *session.Session) { noError(t, w.State.EndPerson(t.Context(), "u1")) },
+		},
+		{
+			name: "ended by a logout token", at: 12 * time.Second, want: ends(2, "provider"),
+			arrange: func(t *testing.T, w *world, s *session.Session) {
+				noError(t, w.State.EndByProvider(t.Context(), sharedstate.Ended{Subject: "u1"}, time.Unix(s.IssuedAt, 0)))
+			},
+		},
+		{
+			name: "signed out after a refresh by another request", at: 12 * time.Second, want: ends(2, "signed_out"),
+			arrange: func(t *testing.T, w *world, s *session.Session) {
+				w.succeed(t, s)
+				w.end(t, s, sharedstate.SignedOut)
+			},
+		},
+		{
+			name: "the provider refuses to refresh it", session: good(soonDue), want: ends(2, "provider"),
+			arrange: answering(refuses),
+		},
+		{
+			name: "its successor is lost", at: 12 * time.Second, want: ends(2, "lost"),
+			arrange: func(t *testing.T, w *world, s *session.Session) {
+				w.succeed(t, s)
+				w.succeed(t, good(func(s *session.Session) { s.Generation = 1 }))
+				noError(t, w.memory.Delete(t.Context(), w.successors[1]))
+			},
+		},
+		{
+			name: "at the end of its life", want: ends(3, "lifetime"),
+			session: good(func(s *session.Session) { s.Created = start.Add(time.Minute - 14*24*time.Hour) }),
+		},
+		{name: "without another request for longer than IdleTimeout", session: good(unrefreshable), most: 30 * time.Hour, want: "goes on"},
+		{
+			name: "its cookie is left behind for hours, as that of a running handler may be", most: 10 * time.Hour, want: "goes on",
+			arrange: func(t *testing.T, w *world, s *session.Session) { w.leave(t, s) },
+		},
+
+		// The provider is down. The access token expires after an hour.
+		{name: "not refreshed for less than MaxOffline", arrange: fails("refresh", down), most: time.Hour + maxOffline, want: "goes on"},
+		{name: "not refreshed for MaxOffline", arrange: fails("refresh", down), want: ends(1081, "offline")},
+
+		// It is not known whether it goes on.
+		{name: "shared state fails", at: 12 * time.Second, arrange: fails("get", down), want: ends(4, "shared state")},
+		{
+			name: "shared state fails for less than a minute, again and again", most: 4 * time.Hour, want: "goes on",
+			arrange: func(_ *testing.T, w *world, _ *session.Session) {
+				began := time.Now()
+				w.from("get", func(context.Context) error {
+					if int(time.Since(began)/time.Minute)%2 == 1 {
+						return nil
+					}
+					return errDown
+				})
+			},
+		},
+		{
+			name: "shared state hangs", at: 12 * time.Second, want: fmt.Sprint(looks(4, every)+10*time.Second, ": shared state"),
+			arrange: fails("get", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }),
+		},
+		{
+			name: "shared state hangs, and does not heed its context", at: 12 * time.Second, want: fmt.Sprint(looks(2, every)+time.Minute, ": shared state"),
+			arrange: fails("get", func(context.Context) error { <-time.After(90 * time.Second); return nil }),
+		},
+		{name: "shared state panics", at: 12 * time.Second, arrange: fails("get", func(context.Context) error { panic("a fault") }), want: ends(4, "unknown")},
+		{
+			name: "shared state ends the goroutine", at: 12 * time.Second, want: ends(4, "unknown"),
+			arrange: fails("get", func(context.Context) error { runtime.Goexit(); return nil }),
+		},
+		{
+			name: "it has expired, and another replica does not give back the lease", session: good(soonDue), every: 25 * time.Second,
+			want:    fmt.Sprint(looks(6, 25*time.Second)+10*time.Second, ": unknown"),
+			arrange: func(_ *testing.T, w *world, _ *session.Session) { w.leased.Store(true) },
+		},
+		{
+			name: "shared state fails while the newest generation is looked for", at: 12 * time.Second, want: ends(4, "shared state"),
+			arrange: func(t *testing.T, w *world, s *session.Session) {
+				w.succeed(t, s)
+				reads := 0
+				w.from("get", func(context.Context) error {
+					if reads++; reads%2 == 1 {
+						return nil
+					}
+					return errDown
+				})
+			},
+		},
+
+		{name: "the request is over", parent: 7 * time.Second, want: "7s: context canceled"},
+	} {
+		bubble(t, c.name, false, func(t *testing.T, w *world) {
+			s := cmp.Or(c.session, good())
+			known := w.loaded(t, s)
+			parent, over := context.WithCancel(t.Context())
+			defer over()
+			if c.arrange != nil && c.at == 0 {
+				c.arrange(t, w, s)
+			}
+			ctx, cancel := w.Watch(parent, known, c.every)
+			defer cancel()
+			if c.parent > 0 {
+				time.AfterFunc(c.parent, over)
+			}
+			if c.at > 0 {
+				<-time.After(c.at)
+				c.arrange(t, w, s)
+			}
+			if got := lasts(ctx, cmp.Or(c.most, 30*24*time.Hour)); got != c.want {
+				t.Errorf("got %s; want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// A panic is logged, and what it leaves unknown may pass.
+func TestWatch_PanicOnce(t *testing.T) {
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		ctx, cancel := w.Watch(t.Context(), w.loaded(t, good()), 0)
+		defer cancel()
+		var panicked atomic.Bool
+		w.from("get", func(context.Context) error {
+			if !panicked.Swap(true) {
+				panic("a fault")
+			}
+			return nil
+		})
+		if got := lasts(ctx, 10*time.Minute); got != "goes on" {
+			t.Errorf("got %s; want it to go on", got)
+		}
+		if log := w.logged.String(); strings.Count(log, "panic=\"a fault\"") != 1 || !strings.Contains(log, "watch_test.go") {
+			t.Errorf("got the log %q; want one line with the stack", log)
+		}
+	})
+}
+
+// The cause has the error with which the provider has refused.
+func TestWatch_CauseOfTheProvider(t *testing.T) {
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		w.answer = refuses
+		known := w.loaded(t, good())
+		ctx, cancel := w.Watch(t.Context(), known, 0)
+		defer cancel()
+		<-ctx.Done()
+		var ended *lifecycle.Ended
+		if err := context.Cause(ctx); !errors.As(err, &ended) || !errors.Is(err, refresh.ErrFinal) || ended.Session.ID != known.Session.ID {
+			t.Errorf("got %v; want one that is %v", err, refresh.ErrFinal)
+		}
+	})
+}
+
+// A stream refreshes its session, and follows those who have done so. Each token is used
+// once, and the browser's next request has the newest generation.
+func TestWatch_Refreshes(t *testing.T) {
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		b := w.browserWith(t, good())
+		known, _, err := w.loadOnly(b.request(t, ""))
+		noError(t, err)
+		ctx, cancel := w.Watch(t.Context(), known, 0)
+		defer cancel()
+		pass(time.Hour) // the stream has refreshed it
+		if got, want := w.recorded(), "refresh token 0, add n"; got != want {
+			t.Errorf("the stream: got %q; want %q", got, want)
+		}
+		pass(time.Hour - ahead - time.Second) // a request is faster than the stream
+		_, _, err = w.loadOnly(b.request(t, ""))
+		noError(t, err)
+		pass(time.Hour)
+		if got, want := w.recorded(), "refresh token 1, add n, set s, refresh token 2, add n"; got != want || ctx.Err() != nil {
+			t.Errorf("a request, and the stream: got %q, %v; want %q", got, ctx.Err(), want)
+		}
+		if got, want := w.finds(t, b), "token 3"; got != want {
+			t.Errorf("the browser: got %q; want %q", got, want)
+		}
+	})
+}
+
+// times returns when shared state is read from now on, in seconds after start.
+func (w *world) times() *[]int {
+	var at []int
+	w.from("get", func(context.Context) error {
+		at = append(at, int(time.Since(start).Round(time.Second)/time.Second))
+		return nil
+	})
+	return &at
+}
+
+// The streams of a session share its looks. The one with the shortest time decides for
+// as long as it is there.
+func TestWatch_Together(t *testing.T) {
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		known := w.loaded(t, good(unrefreshable))
+		at := w.times()
+		watch := func(every time.Duration) context.CancelFunc {
+			_, cancel := w.Watch(t.Context(), known, every)
+			return cancel
+		}
+		sleep := func(until time.Duration) { pass(time.Until(start.Add(until))) }
+		// looked compares when there were looks since it was called last.
+		looked := func(when string, want ...int) {
+			t.Helper()
+			if !slices.Equal(*at, want) {
+				t.Errorf("%s: got looks at %v; want %v", when, *at, want)
+			}
+			*at = nil
+		}
+		slow := watch(100 * time.Second)
+		sleep(210 * time.Second)
+		looked("alone", 3, 103, 203)
+		equal, quick := watch(100*time.Second), watch(20*time.Second)
+		watch(time.Nanosecond)() // at least 5 s, so it is left before it causes a look
+		sleep(270 * time.Second)
+		looked("with a quicker one, right after a look", 223, 243, 263)
+		quick()
+		sleep(400 * time.Second)
+		looked("the quicker one has left", 363)
+		quick = watch(20 * time.Second)
+		sleep(410 * time.Second)
+		looked("with a quicker one, long after a look", 400)
+		quick()
+		slow()
+		equal()
+		sleep(time.Hour)
+		looked("all have left")
+		again := watch(0)
+		sleep(time.Hour + time.Minute)
+		looked("another, after an hour", 3601, 3631)
+		again()
+		again() // does nothing
+	})
+}
+
+// A look that is under way ends with the last stream. A stream that comes meanwhile is
+// watched, and a generation that it brings is what is looked at from then on.
+func TestWatch_WhileLooking(t *testing.T) {
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		known := w.loaded(t, good())
+		_, first := w.Watch(t.Context(), known, 5*time.Second)
+		ended := time.Duration(0)
+		w.from("get", func(ctx context.Context) error {
+			<-ctx.Done()
+			ended = time.Since(start)
+			return ctx.Err()
+		})
+		pass(2 * time.Second)
+		_, second := w.Watch(t.Context(), known, 6*time.Second)
+		first()
+		pass(time.Second)
+		second()
+		synctest.Wait()
+		if ended != 3*time.Second {
+			t.Errorf("got the look ended after %v; want 3s", ended)
+		}
+		w.fail("")
+		s := good()
+		_, old := w.Watch(t.Context(), known, 0)
+		w.succeed(t, s)
+		newer := next(s)
+		newer.Generation = 1
+		ctx, cancel := w.Watch(t.Context(), &lifecycle.Known{Session: newer}, 5*time.Second)
+		at := w.times()
+		pass(time.Second) // one look, whose generation is the newest already
+		if len(*at) != 1 || ctx.Err() != nil {
+			t.Errorf("with a newer generation: got reads at %v, %v; want one", *at, ctx.Err())
+		}
+		cancel()
+		old()
+	})
+}
+
+// 10,000 streams of 1,000 sessions, which all begin at the same moment as after a
+// deployment, need 100 reads of shared state a second, and no crowd of them at once.
+// Meanwhile no goroutine waits, and when they end nothing is left.
+func TestWatch_TenThousandStreams(t *testing.T) {
+	const sessions, each, every = 1000, 10, 10 * time.Second
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		known := make([]*lifecycle.Known, sessions)
+		for i := range known {
+			known[i] = &lifecycle.Known{Session: good(unrefreshable, func(s *session.Session) {
+				s.ID = session.NewID()
+				binary.BigEndian.PutUint64(s.ID[8:], uint64(i))
+			})}
+		}
+		counts := make([]atomic.Int32, 180) // of reads in each second
+		w.from("get", func(context.Context) error {
+			counts[time.Since(start)/time.Second].Add(1)
+			return nil
+		})
+		var cancels []context.CancelFunc
+		goroutines, memory := runtime.NumGoroutine(), inUse()
+		for _, k := range known {
+			for range each {
+				_, cancel := w.Watch(t.Context(), k, every)
+				cancels = append(cancels, cancel)
+			}
+		}
+		if waiting := runtime.NumGoroutine() - goroutines; waiting > 10 {
+			t.Errorf("got %d goroutines that wait; want none", waiting)
+		}
+		if a := (inUse() - memory) / (sessions * each); a > 1200 {
+			t.Errorf("got %d bytes a stream; want at most 1,200", a)
+		}
+		pass(time.Minute)
+		total, most := int32(0), int32(0)
+		for i := range counts {
+			total, most = total+counts[i].Load(), max(most, counts[i].Load())
+		}
+		if total != 6000 || most > 150 {
+			t.Errorf("got %d reads in a minute, at most %d in a second; want 6000, at most 150", total, most)
+		}
+		for _, cancel := range cancels {
+			cancel()
+		}
+		pass(time.Minute)
+		for i := range counts[61:] {
+			total -= counts[61+i].Load()
+		}
+		if total != 6000 {
+			t.Errorf("after the last stream has ended: got %d reads; want none", 6000-total)
+		}
+	})
+}
+
+func inUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
