@@ -9,16 +9,19 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
+	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/testuser"
@@ -200,6 +203,59 @@ type bearerToken struct {
 	*jwt.AccessToken
 	audience string // for which it was verified
 	claims   session.Claims
+}
+
+// beginning is a session that Config.OnSignIn is about to admit or refuse.
+type beginning struct {
+	auth    *Auth
+	mu      sync.Mutex
+	session *session.Session
+	over    bool // OnSignIn has returned
+}
+
+type beginningKey struct{}
+
+// hook returns what calls Config.OnSignIn, with a context that has the user.
+func (a *Auth) hook() func(*http.Request, *session.Session) error {
+	if a.onSignIn == nil {
+		return nil
+	}
+	return func(r *http.Request, s *session.Session) error {
+		b := &beginning{auth: a, session: s}
+		defer func() { b.mu.Lock(); b.over = true; b.mu.Unlock() }()
+		known := &lifecycle.Known{Session: s}
+		c := &caller{Context: context.WithValue(r.Context(), beginningKey{}, b), auth: a, signedIn: true, known: known}
+		u, _ := UserFrom(c)
+		return a.onSignIn(r.WithContext(c), u)
+	}
+}
+
+// beginningOf returns the session that is beginning in a context of OnSignIn, or nil.
+func (a *Auth) beginningOf(ctx context.Context) *beginning {
+	b, _ := ctx.Value(beginningKey{}).(*beginning)
+	if b == nil || b.auth != a {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return nil
+	}
+	return b
+}
+
+// endOthers ends all sessions of the person but the one that is beginning.
+func (b *beginning) endOthers(ctx context.Context, subject string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over { // since beginningOf has looked
+		return b.auth.shared.EndPerson(ctx, subject)
+	}
+	number, err := b.auth.shared.EndBegun(ctx, subject)
+	if err == nil {
+		b.session.Number = number
+	}
+	return err
 }
 
 // foreign returns the organization within which the token of c is good. It
@@ -474,6 +530,13 @@ func sessionToken(ctx context.Context, audience session.Audience, refused string
 	case audience.Resource != "" && !slices.Contains(c.auth.resources, audience.Resource):
 		return nil, newError(ErrUnknownResource, fmt.Errorf("signin: %q is not one of Config.Resources", audience.Resource))
 	}
+	if c.auth.beginningOf(ctx) != nil {
+		if audience != (session.Audience{}) || refused != "" {
+			return nil, newError(ErrInternal, errors.New("signin: in OnSignIn there is no token but the sign-in's own"))
+		}
+		s := c.known.Session
+		return &session.Token{Access: s.AccessToken.String(), Scope: s.Scope, Expiry: s.AccessExpiry}, nil
+	}
 	token, err := c.auth.sessions.Token(ctx, c.known, audience, refused)
 	if err != nil {
 		return nil, tokenError(ctx, err)
@@ -706,4 +769,65 @@ func UnverifiedClaims[T any](token string) (T, error) {
 		return none, fmt.Errorf("signin: claims do not fit %T: %w", claims, err)
 	}
 	return claims, nil
+}
+
+// Check judges a user by a rule within a handler, behind a guard. The error is
+// an *[Error] that [Auth.HandleError] answers as the guard would. A step-up
+// also asks for what the guards around the handler demand, but two calls of
+// Check do not know of each other: to ask for both, put both rules into one
+// guard.
+//
+//	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
+//		return
+//	}
+func (rule Rule) Check(r *http.Request, u *User) error {
+	g := newGuard([]Rule{rule})
+	if u == nil {
+		return noUser(r.Context())
+	}
+	var auth *Auth
+	if c := nearest(r.Context()); c != nil {
+		auth = c.auth
+	}
+	if _, _, refused := g.judge(auth, r, candidate{User: u}); refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// HandleError answers a request with an error of this package, as a guard does,
+// and reports whether it has: it ignores other errors, and nil. It is for
+// handlers that have one from [AccessToken], from a request through
+// [Transport], from [FetchUserInfo], or from [Rule.Check]. A person whose
+// session has ended meanwhile is sent to sign in; other errors get the page or
+// problem document of their status.
+//
+//	resp, err := client.Do(req)
+//	if auth.HandleError(w, r, err) {
+//		return
+//	}
+//
+// In the ErrorHandler of a [net/http/httputil.ReverseProxy] give it the request
+// that ErrorHandler was given. Nothing may have been written to w.
+func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bool {
+	e, code := new(Error), Code("")
+	switch {
+	case errors.As(err, &e):
+		if e == nil {
+			return false
+		}
+	case !errors.As(err, &code):
+		return false
+	}
+	e = asRefusal(err)
+	u, ok := UserFrom(r.Context())
+	if !ok {
+		u = new(User)
+	}
+	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
+		a.refuseNotSignedIn(w, r, requestkind.Of(r), authflow.Demand{}, "", false)
+		return true
+	}
+	a.refuse(w, r, u, e)
+	return true
 }

@@ -151,15 +151,16 @@ func ExampleConfig_pages() {
 		log.Fatal(err)
 	}
 	for _, language := range []string{"ko-KR,ko;q=0.9", "en"} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/sign-out", nil)
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/sign-out", nil)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		r.Header.Set("Accept", "text/html")
 		r.Header.Set("Accept-Language", language)
 		auth.SignOut()(w, r)
 		fmt.Println(w.Code, w.Body)
 	}
 	// Output:
-	// 200 <html lang="ko"><h1>로그아웃하시겠습니까?</h1><p>계속하려면 다시 로그인해야 합니다.</p><form method="post" action="/sign-out"><button>로그아웃</button></form></html>
-	// 200 <html lang="en"><h1>Do you want to sign out?</h1><p>You will have to sign in again to go on.</p><form method="post" action="/sign-out"><button>Sign out</button></form></html>
+	// 403 <html lang="ko"><h1>로그아웃하시겠습니까?</h1><p>계속하려면 다시 로그인해야 합니다.</p><form method="post" action="/sign-out"><button>로그아웃</button></form></html>
+	// 403 <html lang="en"><h1>Do you want to sign out?</h1><p>You will have to sign in again to go on.</p><form method="post" action="/sign-out"><button>Sign out</button></form></html>
 }
 
 // A trail of who has signed in and out, and of who was refused.
@@ -285,7 +286,7 @@ func ExampleAuth_WithRoutes() {
 	// Output:
 	// 200 /
 	// 303 /account
-	// 200 /sign-out
+	// 303 /sign-out
 }
 
 // One route for each way to sign in.

@@ -15,11 +15,11 @@ import (
 
 	"github.com/gosignin/signin/internal/authflow"
 	"github.com/gosignin/signin/internal/bearer"
+	"github.com/gosignin/signin/internal/callback"
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
-	"github.com/gosignin/signin/internal/sharedstate"
 )
 
 // SignIn returns the handler that sends a person to the provider. Mount it for
@@ -226,15 +226,15 @@ func (a *Auth) Callback() http.HandlerFunc {
 // browser has must not be changed.
 func (a *Auth) callback(w http.ResponseWriter, r *http.Request) (string, *Error) {
 	response, err := authflow.ParseResponse(r.URL.RawQuery)
-	switch {
-	case errors.Is(err, authflow.ErrBare):
-		failed := newError(ErrDeclined, err)
-		if tx := a.transactions.Newest(r); tx != nil { // only a link
-			failed.start = tx.Again()
+	if err != nil {
+		failed := newError(ErrBadCallback, err)
+		if newest := a.transactions.Newest(r); errors.Is(err, authflow.ErrBare) && (a.logto || newest != nil) {
+			failed = newError(ErrDeclined, err)
+			if newest != nil { // only a link
+				failed.start = newest.Again()
+			}
 		}
 		return "", failed
-	case err != nil:
-		return "", newError(ErrBadCallback, err)
 	}
 	tx, err := a.transactions.Find(r, response.State)
 	var location string
@@ -262,43 +262,31 @@ func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Tra
 	if response.Error != "" {
 		return a.declined(w, tx, response)
 	}
-	// From here on one request goes on with this response. Until the provider has
-	// redeemed the code, it leaves nothing lasting in shared state, since anyone can
-	// bring an invented code. The request outlives its client: the code is good once, and
-	// a reload finds that it has been used.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTimeout)
-	defer cancel()
-	lease, err := a.shared.TakeCallback(ctx, response.State, callbackLease)
+	out, err := a.flow.Conclude(w, r, tx, response)
 	if err != nil {
-		return "", newError(ErrSharedUnavailable, err)
+		failed := callbackError(r, err)
+		if errors.Is(err, callback.ErrAsked) {
+			failed.start = a.orHome(tx.ReturnTo)
+		}
+		return "", failed
 	}
-	if lease == nil {
-		return a.broughtAgain(r.Context(), tx)
+	if out.Session != nil {
+		a.emit(r.Context(), about(out.Session, Event{Kind: EventSignedIn}))
 	}
-	location, free, failed := a.finish(w, r.WithContext(ctx), tx, response.Code)
-	if failed != nil && free { // a reload may try again
-		_ = a.shared.ReleaseLease(ctx, lease)
-	}
-	return location, failed
+	return a.goOn(r.Context(), out)
 }
 
-const (
-	// callbackTimeout is longer than all that a callback waits for, with its time-outs:
-	// discovery, its turn, keys, the token and the userinfo request.
-	callbackTimeout = 100 * time.Second
-	callbackLease   = callbackTimeout + 10*time.Second
-	// markLife is for how long a callback's outcome is known: as long as its
-	// transaction may live.
-	markLife = authflow.Lifetime + sharedstate.Clocks
-	// A request that brings the same response again looks whether the first one has
-	// finished: first after againFirst, then less and less often, since each look asks
-	// shared state, and at most for againFor. At most maxReloads wait at once.
-	againFor, againFirst, againLast = 10 * time.Second, 50 * time.Millisecond, time.Second
-	maxReloads                      = 256
-	// giveBackTimeout is how long the page for a sign-in that has failed waits until
-	// its grant is revoked.
-	giveBackTimeout = 3 * time.Second
-)
+// goOn returns where a sign-in leads that has finished, or the refusal of its outcome.
+func (a *Auth) goOn(ctx context.Context, out callback.Outcome) (string, *Error) {
+	if out.Unmet == nil {
+		return a.orHome(out.ReturnTo), nil
+	}
+	failed := a.unmet(out.ReturnTo, out.Unmet)
+	if out.Session != nil {
+		a.emit(ctx, about(out.Session, Event{Kind: EventRefused, Err: failed}))
+	}
+	return "", failed
+}
 
 // retryAfter is when to try again if the provider does not say.
 const retryAfter = 5 * time.Second
@@ -538,9 +526,9 @@ const (
 	// ErrProviderUnavailable (503): the provider cannot be reached, or is in
 	// trouble; trying again may help.
 	ErrProviderUnavailable Code = "provider_unavailable"
-	// ErrProviderMisconfigured (502, or 503 while its metadata cannot be used):
-	// the provider and this application do not fit together, and an operator
-	// must act: a wrong secret, for instance.
+	// ErrProviderMisconfigured (502; 503 while the sessions of people who are signed
+	// in wait for it): the provider and this application do not fit together, and an
+	// operator must act: a wrong secret, for instance.
 	ErrProviderMisconfigured Code = "provider_misconfigured"
 	// ErrProviderRejected (502): what the provider sent breaks a rule and was
 	// rejected: an ID token with a wrong signature, for instance.
@@ -607,7 +595,7 @@ type Page struct {
 // which needs no fields.
 type Action struct {
 	Text   string
-	URL    string // a path of this application, or Config.Paths.AfterSignOut
+	URL    string // a path of this application or BaseURL with one, or Config.Paths.AfterSignOut
 	Method string // "GET" or "POST"
 }
 
@@ -732,43 +720,6 @@ func stepUpOf(err error) *authflow.Demand {
 	return nil
 }
 
-// HandleError answers a request with an error of this package, as a guard does,
-// and reports whether it has: it ignores other errors, and nil. It is for
-// handlers that have one from [AccessToken], from a request through
-// [Transport], from [FetchUserInfo], or from [Rule.Check]. A person whose
-// session has ended meanwhile is sent to sign in; other errors get the page or
-// problem document of their status.
-//
-//	resp, err := client.Do(req)
-//	if auth.HandleError(w, r, err) {
-//		return
-//	}
-//
-// In the ErrorHandler of a [net/http/httputil.ReverseProxy] give it the request
-// that ErrorHandler was given. Nothing may have been written to w.
-func (a *Auth) HandleError(w http.ResponseWriter, r *http.Request, err error) bool {
-	e, code := new(Error), Code("")
-	switch {
-	case errors.As(err, &e):
-		if e == nil {
-			return false
-		}
-	case !errors.As(err, &code):
-		return false
-	}
-	e = asRefusal(err)
-	u, ok := UserFrom(r.Context())
-	if !ok {
-		u = new(User)
-	}
-	if e.Code == ErrNotSignedIn && !e.ofRule && !a.hasToken(r) {
-		a.refuseNotSignedIn(w, r, requestkind.Of(r), authflow.Demand{}, "", false)
-		return true
-	}
-	a.refuse(w, r, u, e)
-	return true
-}
-
 // hasToken reports whether a bearer guard has let the request in.
 func (a *Auth) hasToken(r *http.Request) bool {
 	c := a.innermost(r.Context())
@@ -839,7 +790,7 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 	// If every sign-in is silent and one has just failed, the next would fail
 	// too, and come back here.
 	quiet := asked.IsZero() && a.ordinary.Silent() && a.transactions.IsQuiet(r)
-	start = cmp.Or(start, a.startURL(a.openPage(r, kind), asked))
+	start = cmp.Or(start, a.client.Link(a.openPage(r, kind), asked))
 	switch {
 	case kind == requestkind.Navigation && !quiet:
 		a.redirect(w, start)
@@ -864,7 +815,7 @@ func (a *Auth) sendToSignIn(w http.ResponseWriter, r *http.Request, e *Error, ki
 // followed by the next forever.
 func (a *Auth) unreadable(r *http.Request) *Error {
 	lines := r.Header["Cookie"]
-	if cookie.MayHave(lines, a.cookieName) && (cookie.Twice(lines, a.cookieName) || a.presentsUnreadable(r) && a.transactions.IsUnread(r)) {
+	if cookie.MayHave(lines, a.cookieName) && (cookie.Twice(lines, a.cookieName) || a.sessions.Store.Unreadable(r) && a.transactions.IsUnread(r)) {
 		return a.conflict(a.cookieName)
 	}
 	return nil
@@ -877,30 +828,6 @@ func (a *Auth) conflict(name string) *Error {
 		"Delete the cookies of %s in the settings of your browser, then try again.", name, a.base.Hostname())
 	return e
 }
-
-// startURL returns the address of the ordinary route, which starts a sign-in, or a
-// step-up, and comes back to target, without its query if that is too long.
-func (a *Auth) startURL(target string, asked authflow.Demand) string {
-	q := url.Values{}
-	asked.Set(q)
-	query := q.Encode()
-	if _, err := a.returnTo.Path(target); err == nil && target != a.paths.AfterSignIn {
-		escaped := url.QueryEscape(target)
-		if len(escaped) > maxTarget {
-			escaped = url.QueryEscape(returnto.WithoutQuery(target))
-		}
-		if len(escaped) <= maxTarget {
-			query = strings.TrimPrefix(query+"&return_to="+escaped, "&")
-		}
-	}
-	if query == "" {
-		return a.paths.SignIn
-	}
-	return a.paths.SignIn + "?" + query
-}
-
-// maxTarget is how long the page to come back to may be in the address of a sign-in.
-const maxTarget = 2500
 
 // absolute returns the address of a path of the application.
 func (a *Auth) absolute(path string) string {

@@ -67,6 +67,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/callback"
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
@@ -182,6 +183,20 @@ type Config struct {
 	// refreshed, at most half of its life. Default 60 seconds.
 	RefreshBefore time.Duration
 
+	// OnSignIn, unless nil, is called in the callback of each sign-in and step-up, before
+	// the session is saved: to insert a row for a new user, to merge a cart, to refuse a
+	// stranger. An error refuses: the person is not signed in here, and a session from
+	// before goes on. A [Code] or *[Error] decides the status and the message of the
+	// page, which offers to use another account; any other error is a 500 page. A panic
+	// refuses too, and goes on as a panic.
+	//
+	// The request is the callback's. Its context has the user, and is done after ten
+	// seconds, but not when the client goes away. [AccessToken] returns the sign-in's own
+	// token, and an error for any other. [Auth.EndSessions] for this user spares this
+	// sign-in. A row must be found by Issuer and Subject. OnSignIn must be safe for
+	// concurrent use, also for one user, who may sign in twice at once.
+	OnSignIn func(*http.Request, *User) error
+
 	// HTTPClient sends the requests to the provider. Default: the package's
 	// client. It is copied; the copy has a time-out of 10 seconds and follows
 	// no redirects. Its Transport is used as it is, for a proxy or a private
@@ -289,12 +304,13 @@ type Auth struct {
 	cookieName   string // of the session; the others begin with it and a dot
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
-	reloads      chan struct{} // full when no more requests may wait for a callback
+	flow         *callback.Flow
 
-	log     *slog.Logger
-	onEvent func(context.Context, Event)
-	pages   func(http.ResponseWriter, *http.Request, *Page)
-	now     func() time.Time
+	log      *slog.Logger
+	onSignIn func(*http.Request, *User) error
+	onEvent  func(context.Context, Event)
+	pages    func(http.ResponseWriter, *http.Request, *Page)
+	now      func() time.Time
 }
 
 // New checks cfg and returns its Auth. It does no I/O: the provider is
@@ -306,9 +322,8 @@ func New(cfg Config) (*Auth, error) {
 	c := &checker{}
 	a := &Auth{
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
-		defaults: slices.Clone(cfg.SignInOptions), onEvent: cfg.OnEvent, pages: cfg.Pages,
+		defaults: slices.Clone(cfg.SignInOptions), onSignIn: cfg.OnSignIn, onEvent: cfg.OnEvent, pages: cfg.Pages,
 		log: cmp.Or(cfg.Logger, slog.Default()), now: cfg.Now,
-		reloads: make(chan struct{}, maxReloads),
 	}
 	if a.now == nil {
 		a.now = time.Now
@@ -335,21 +350,6 @@ func New(cfg Config) (*Auth, error) {
 	}
 	a.announce(&cfg)
 	return a, nil
-}
-
-// checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
 }
 
 // Logto's scope and resource for the organizations of a person.
@@ -405,10 +405,10 @@ func (a *Auth) WithRoutes(next http.Handler) http.Handler {
 
 // RequireAuth lets requests of signed-in people pass, and refuses all others. A
 // person who navigates (GET with Accept: text/html, no frame, no prefetch) is
-// sent to sign in and then back. Every other request gets 401: HTMX gets
-// HX-Redirect, a form gets a page, and a program gets a problem document (RFC
-// 9457) whose code is "not_signed_in" and whose sign_in_url is where a person
-// signs in. It accepts sessions of this Auth only, and, below
+// sent to sign in and then back. Inertia gets 409 with X-Inertia-Location. Every other
+// request gets 401: HTMX gets HX-Redirect, a form gets a page, and a program gets a
+// problem document (RFC 9457) whose code is "not_signed_in" and whose sign_in_url is
+// where a person signs in. It accepts sessions of this Auth only, and, below
 // [Auth.RequireBearer], the caller that was let in there.
 //
 // Guards do not compare Origin: wrap handlers of unsafe methods in
@@ -460,6 +460,7 @@ func (a *Auth) guard(g guard, next http.Handler) http.Handler {
 			u, _ := UserFrom(r.Context()) // the user is signed in
 			var e *Error
 			if r, _, e = g.judge(a, r, candidate{User: u}); e != nil {
+				e.unsaved = true
 				a.refuse(w, r, u, e)
 				return
 			}
@@ -791,30 +792,6 @@ func AnyOf(rules ...Rule) Rule {
 		}
 		return met{}, err
 	}}
-}
-
-// Check judges a user by a rule within a handler, behind a guard. The error is
-// an *[Error] that [Auth.HandleError] answers as the guard would. A step-up
-// also asks for what the guards around the handler demand, but two calls of
-// Check do not know of each other: to ask for both, put both rules into one
-// guard.
-//
-//	if err := canRefund.Check(r, user); auth.HandleError(w, r, err) {
-//		return
-//	}
-func (rule Rule) Check(r *http.Request, u *User) error {
-	g := newGuard([]Rule{rule})
-	if u == nil {
-		return noUser(r.Context())
-	}
-	var auth *Auth
-	if c := nearest(r.Context()); c != nil {
-		auth = c.auth
-	}
-	if _, _, refused := g.judge(auth, r, candidate{User: u}); refused != nil {
-		return refused
-	}
-	return nil
 }
 
 // mustBeRules panics for the zero Rule.

@@ -19,7 +19,7 @@ import (
 // compiledExamples are where the snippets of the README and of docs come from.
 var compiledExamples = []string{
 	"example_test.go", "example_signin_test.go", "example_tokens_test.go", "example_logto_test.go",
-	"example_providers_test.go", "example_operating_test.go",
+	"example_providers_test.go", "example_operating_test.go", "example_onsignin_test.go",
 	"signintest/example_test.go", "internal/interop/routers_test.go", "internal/interop/stores_test.go",
 }
 
@@ -30,7 +30,10 @@ func TestReadme(t *testing.T) {
 	t.Parallel()
 	everything, functions := compiled(t)
 	block := regexp.MustCompile("(?s)(?:<!-- ([^\n]*) -->\n)?```go\n(.*?)```")
-	for page, least := range map[string]int{"README.md": 7, "docs/providers.md": 9, "docs/logto.md": 3, "docs/operating.md": 3} {
+	for page, least := range map[string]int{
+		"README.md": 5, "docs/permissions.md": 7, "docs/stores.md": 4, "docs/pages.md": 1,
+		"docs/providers.md": 9, "docs/logto.md": 3, "docs/operating.md": 3,
+	} {
 		blocks := block.FindAllStringSubmatch(read(t, page), -1)
 		if len(blocks) < least {
 			t.Errorf("%s: got %d snippets; want %d or more", page, len(blocks), least)
@@ -52,19 +55,16 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestReadme_Events checks that the README and docs/operating.md say what each kind of
-// event means.
+// TestReadme_Events checks that docs/operating.md says what each kind of event means.
 func TestReadme_Events(t *testing.T) {
 	kinds := regexp.MustCompile(`EventKind += "(.+)"`).FindAllStringSubmatch(read(t, "store.go"), -1)
 	if len(kinds) < 9 {
 		t.Errorf("got %d kinds of events in store.go; want at least 9", len(kinds))
 	}
-	for _, page := range []string{"README.md", "docs/operating.md"} {
-		text := read(t, page)
-		for _, kind := range kinds {
-			if !strings.Contains(text, "`"+kind[1]+"`") {
-				t.Errorf("%s does not mention the event %s; want every kind", page, kind[1])
-			}
+	text := read(t, "docs/operating.md")
+	for _, kind := range kinds {
+		if !strings.Contains(text, "`"+kind[1]+"`") {
+			t.Errorf("docs/operating.md does not mention the event %s; want every kind", kind[1])
 		}
 	}
 }
@@ -118,7 +118,7 @@ func logLines(t *testing.T) (messages []string) {
 // Logto's packages is in an Example.
 func TestReadmeTable(t *testing.T) {
 	t.Parallel()
-	_, section, found := strings.Cut(read(t, "README.md"), "\n## From Logto's Python or Go package to this one\n")
+	_, section, found := strings.Cut(read(t, "docs/migrating.md"), "\n## From Logto's Python or Go package to this one\n")
 	if !found {
 		t.Fatal("got no section for users of Logto's packages")
 	}
@@ -141,7 +141,7 @@ func TestReadmeTable(t *testing.T) {
 		for _, span := range code.FindAllString(cells[3], -1) {
 			found = true
 			if !strings.Contains(examples.String(), strings.Trim(span, "`")) {
-				t.Errorf("no Example has the code in the README's table: %s", span)
+				t.Errorf("no Example has the code in the table: %s", span)
 			}
 		}
 	}

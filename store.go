@@ -14,8 +14,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
-	"github.com/gosignin/signin/internal/cookie"
-	"github.com/gosignin/signin/internal/jwt"
+	"github.com/gosignin/signin/internal/callback"
 	"github.com/gosignin/signin/internal/lifecycle"
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
@@ -63,6 +62,21 @@ type SharedState interface {
 // access tokens of one hour leaves some 6 KB: the last successor of their
 // session, and a mark for each earlier one. There is room for 35,000 such people.
 var memoryLimits = sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20}
+
+// checker collects the mistakes of a Config.
+type checker struct{ mistakes []error }
+
+func (c *checker) add(field string, err error) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
+}
+
+func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
+	out, err := rule(in)
+	if err != nil {
+		c.add(field, err)
+	}
+	return out
+}
 
 func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
 	var keys [][]byte
@@ -213,8 +227,12 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	a.transactions = authflow.NewTransactions(ring, a.cookies, name, a.now)
 	a.client = &authflow.Client{
 		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.Callback),
-		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Now: a.now,
+		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Route: a.paths.SignIn, Home: a.paths.AfterSignIn, Now: a.now,
 	}
+	a.flow = callback.New(callback.Flow{
+		Provider: a.provider, Tokens: a.tokens, Sessions: a.sessions, State: a.shared, Transactions: a.transactions,
+		Home: a.paths.AfterSignIn, OnSignIn: a.hook(), Log: a.log, Now: a.now,
+	})
 	a.sameSite = http.NewCrossOriginProtection()
 	// Otherwise it would compare Origin with Host, which proxies rewrite.
 	return a.sameSite.AddTrustedOrigin(a.base.Scheme + "://" + a.base.Host)
@@ -429,6 +447,39 @@ func offlineCode(err error) Code {
 	return ErrProviderUnavailable
 }
 
+// callbackError translates an error of package callback.
+func callbackError(r *http.Request, err error) *Error {
+	var refused *callback.Refused
+	switch {
+	case errors.As(err, &refused):
+		return notAdmitted(refused.Err)
+	case errors.Is(err, callback.ErrUsed):
+		return newError(ErrSignInExpired, err)
+	case errors.Is(err, callback.ErrStepUp), errors.Is(err, callback.ErrAsked):
+		return newError(ErrStepUpFailed, err)
+	case errors.Is(err, callback.ErrDemand):
+		return newError(ErrProviderRejected, err)
+	case errors.Is(err, session.ErrTooLarge):
+		return newError(ErrSessionTooLarge, err)
+	}
+	for _, known := range []error{lifecycle.ErrTooLarge, lifecycle.ErrEnded, lifecycle.ErrShared, lifecycle.ErrStore} {
+		if errors.Is(err, known) {
+			return sessionError(r, err)
+		}
+	}
+	return exchangeError(err)
+}
+
+// notAdmitted is the refusal of Config.OnSignIn.
+func notAdmitted(err error) *Error {
+	var e *Error
+	var code Code
+	if errors.As(err, &e) || errors.As(err, &code) {
+		return asRefusal(err)
+	}
+	return newError(ErrInternal, err)
+}
+
 // exchangeError translates an error of exchanging a code for tokens, or of
 // accepting them.
 func exchangeError(err error) *Error {
@@ -441,136 +492,6 @@ func exchangeError(err error) *Error {
 		return newError(ErrSignInExpired, err)
 	}
 	return newError(ErrProviderMisconfigured, err) // "client secret has expired", for one
-}
-
-// finish exchanges an authorization code for a session, under the lease on its
-// state. free reports whether the lease may be released: the code has not been
-// used, its use is recorded, or it is not known whether the provider has got it.
-func (a *Auth) finish(w http.ResponseWriter, r *http.Request, tx *authflow.Transaction, code string) (location string, free bool, failed *Error) {
-	ctx := r.Context()
-	standing, err := a.shared.LookAtCallback(ctx, tx.State)
-	switch {
-	case err != nil:
-		return "", true, newError(ErrSharedUnavailable, err)
-	case standing.Progress == sharedstate.Finished:
-		location, failed = a.goOn(standing.Note, tx.ReturnTo, nil)
-		return location, true, failed
-	case standing.Progress == sharedstate.Exchanged:
-		return "", true, newError(ErrSignInExpired, errors.New("signin: the code of this response is used up"))
-	}
-	unread := a.presentsUnreadable(r)
-	got, failed := a.redeem(r, tx, code)
-	if failed == nil {
-		failed = sessionError(r, a.sessions.Start(w, r, got.session, tx.Began, a.transactions.EndSize(tx.State, a.orHome(tx.ReturnTo))))
-	}
-	if failed != nil {
-		a.giveBack(r, got)
-		return "", !got.unmarked, failed
-	}
-	a.transactions.Remove(w, tx.State)
-	if unread {
-		a.transactions.SetUnread(w)
-	}
-	note := authflow.Note{Subject: got.session.Claims.Text(session.Subject), ReturnTo: tx.ReturnTo, Unmet: got.unmet != nil}
-	// If this cannot be written, a reload does not go on by itself.
-	if err := a.shared.MarkCallback(ctx, tx.State, sharedstate.Finished, note.Encode(), markLife); err != nil {
-		a.log.WarnContext(ctx, "signin: that a sign-in is finished could not be written", "error", err)
-	}
-	a.emit(ctx, about(got.session, Event{Kind: EventSignedIn}))
-	if got.unmet != nil {
-		a.emit(ctx, about(got.session, Event{Kind: EventRefused, Err: got.unmet}))
-	}
-	return a.orHome(tx.ReturnTo), true, got.unmet
-}
-
-// presentsUnreadable reports whether a request has a session cookie that is not one of
-// ours. Usually the new one replaces it.
-func (a *Auth) presentsUnreadable(r *http.Request) bool {
-	found, err := a.sessions.Store.Load(r, new(session.Session))
-	return !found && err == nil && cookie.Has(r.Header["Cookie"], a.cookieName)
-}
-
-// granted is what a provider has given for an authorization code.
-type granted struct {
-	tokens   *provider.Tokens // nil if it has given nothing
-	session  *session.Session // nil if they were not believed
-	unmet    *Error           // that the session is not what the query asked for
-	unmarked bool             // that the code is used up could not be written
-}
-
-// redeem gives an authorization code to the provider, when it is this callback's turn,
-// and makes a session of the answer that is not started yet. If the turn does not come,
-// the code and the transaction can be used again.
-func (a *Auth) redeem(r *http.Request, tx *authflow.Transaction, code string) (got granted, failed *Error) {
-	ctx := r.Context()
-	admitted, leave, err := a.provider.Admit(ctx)
-	if err != nil {
-		return got, providerError(err)
-	}
-	defer leave()
-	got.tokens, err = admitted.Exchange(ctx, code, tx.Verifier)
-	if got.tokens == nil {
-		return got, exchangeError(err)
-	}
-	if unwritten := a.shared.MarkCallback(ctx, tx.State, sharedstate.Exchanged, nil, markLife); unwritten != nil {
-		got.unmarked = true
-		return got, newError(ErrSharedUnavailable, unwritten)
-	}
-	if err != nil {
-		return got, exchangeError(err)
-	}
-	if got.session, failed = a.accept(ctx, admitted, tx, got.tokens); failed == nil {
-		got.unmet, failed = a.answered(r, tx, got.session)
-	}
-	return got, failed
-}
-
-// giveBack revokes what was granted to a sign-in that has failed, unless a session of
-// this browser may rest on it. It does so even if the client has gone, but not for
-// long, since nothing here depends on it.
-func (a *Auth) giveBack(r *http.Request, got granted) {
-	if got.tokens == nil || got.tokens.RefreshToken == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), giveBackTimeout)
-	defer cancel()
-	subject := ""
-	if got.session != nil {
-		subject = got.session.Claims.Text(session.Subject)
-	}
-	live, err := a.sessions.Live(r.WithContext(ctx))
-	if err == nil && a.tokens.MayRevoke(live, subject) {
-		a.tokens.GiveBack(ctx, got.tokens.RefreshToken)
-	}
-}
-
-// broughtAgain answers a request whose response another request is exchanging. It
-// waits for that request, and does not use the code a second time.
-func (a *Auth) broughtAgain(ctx context.Context, tx *authflow.Transaction) (string, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, againFor)
-	defer cancel()
-	select {
-	case a.reloads <- struct{}{}:
-		defer func() { <-a.reloads }()
-	default:
-		return "", newError(ErrSignInExpired, errors.New("signin: another request has brought this response, and too many wait for such"))
-	}
-	for pause := againFirst; ; pause = min(2*pause, againLast) {
-		standing, err := a.shared.LookAtCallback(ctx, tx.State)
-		switch {
-		case standing.Progress == sharedstate.Finished:
-			return a.goOn(standing.Note, tx.ReturnTo, nil)
-		case err != nil && ctx.Err() == nil:
-			return "", newError(ErrSharedUnavailable, err)
-		case err == nil && !standing.Leased:
-			return "", newError(ErrSignInExpired, errors.New("signin: another request brought this response, and failed"))
-		}
-		select {
-		case <-ctx.Done():
-			return "", newError(ErrSignInExpired, errors.New("signin: another request brought this response, and has not finished"))
-		case <-time.After(pause):
-		}
-	}
 }
 
 // withoutTransaction answers a response for which this browser has no transaction under
@@ -588,14 +509,19 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, respon
 			return "", c.err
 		}
 		if u, ok := UserFrom(loaded.Context()); ok {
-			return a.goOn(standing.Note, "", u)
+			out, subject := callback.Finished(standing.Note, "")
+			if u.Subject != subject { // another person must not learn where the sign-in led
+				return a.paths.AfterSignIn, nil
+			}
+			return a.goOn(r.Context(), out)
 		}
 	}
 	if name, twice := a.transactions.Twice(r, response.State); twice {
 		return "", a.conflict(name)
 	}
-	// Where a sign-in has led that was used is not told to other browsers.
-	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 {
+	// Where a sign-in has led that was used is not told to other browsers. If Host is not
+	// BaseURL's here either, it is a proxy's, and the hint means nothing.
+	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 && !a.elsewhere(r) {
 		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
 		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
 		e.start = a.absolute(a.orHome(to))
@@ -605,21 +531,6 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, respon
 		return "", newError(ErrCookiesBlocked, authflow.ErrNoTransaction)
 	}
 	return "", newError(ErrSignInExpired, authflow.ErrNoTransaction)
-}
-
-// goOn is the answer to a response of a sign-in that has finished: to the browser that
-// has its transaction, with returnTo, or in which u is signed in. Another person must
-// not learn where the sign-in led.
-func (a *Auth) goOn(kept []byte, returnTo string, u *User) (string, *Error) {
-	note := authflow.ReadNote(kept)
-	note.ReturnTo = cmp.Or(note.ReturnTo, returnTo) // a long one is not kept
-	switch {
-	case u != nil && u.Subject != note.Subject:
-		return a.paths.AfterSignIn, nil
-	case note.Unmet:
-		return "", a.unmet(note.ReturnTo, errors.New("signin: this sign-in has not met what was asked for"))
-	}
-	return a.orHome(note.ReturnTo), nil
 }
 
 // declined answers an error response.
@@ -642,48 +553,6 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 	default:
 		return "", newError(ErrDeclined, cause)
 	}
-}
-
-// accept makes a session from what the provider has given for a code.
-func (a *Auth) accept(ctx context.Context, admitted *provider.Client, tx *authflow.Transaction, got *provider.Tokens) (*session.Session, *Error) {
-	s, err := a.tokens.Accept(ctx, admitted, got, jwt.Expect{Nonce: tx.Nonce})
-	switch {
-	case err == nil:
-		s.ID = session.NewID()
-		return s, nil
-	case errors.Is(err, session.ErrTooLarge):
-		return nil, newError(ErrSessionTooLarge, err)
-	}
-	return nil, exchangeError(err)
-}
-
-// answered checks who has signed in, and how. What the route demands must be met. If a
-// step-up does not meet what its query asked for, it fails. If this browser presents no
-// session, the person signs in all the same, as by a plain visit to the route, and unmet
-// is the answer.
-func (a *Auth) answered(r *http.Request, tx *authflow.Transaction, s *session.Session) (unmet, failed *Error) {
-	authTime, acr := s.Claims.Time(session.AuthTime), s.Claims.Text(session.ACR)
-	asked := tx.Asked.Met(authTime, acr, a.now())
-	switch demanded := tx.Demand.Met(authTime, acr, a.now()); {
-	case tx.Subject != "" && s.Claims.Text(session.Subject) != tx.Subject:
-		return nil, newError(ErrStepUpFailed, errors.New("signin: the step-up was answered by another person"))
-	case demanded != nil && tx.Asked.IsZero():
-		return nil, newError(ErrProviderRejected, demanded)
-	case demanded != nil:
-		return nil, newError(ErrStepUpFailed, demanded)
-	case asked == nil:
-		return nil, nil
-	}
-	live, err := a.sessions.Live(r) // it may be newer than this sign-in
-	switch {
-	case err != nil:
-		return nil, sessionError(r, err)
-	case tx.Subject != "" || live != nil && !a.sessions.IsStale(r, live):
-		failed = newError(ErrStepUpFailed, asked)
-		failed.start = a.orHome(tx.ReturnTo)
-		return nil, failed
-	}
-	return a.unmet(tx.ReturnTo, asked), nil
 }
 
 // unmet is the refusal for a person who has signed in, but not as the query asked. Its
@@ -749,14 +618,19 @@ func about(s *session.Session, e Event) Event {
 // SignOut returns the handler that signs a person out, here and at the
 // provider. Mount it for GET and POST. A POST from this application signs out
 // at once, and so does a link in it. Any other GET, from a mail, an image or
-// another site, gets a page with one button. So does a POST from another site,
-// with status 403.
+// another site, gets a page that asks or, in a browser without a session, a redirect to
+// Config.Paths.AfterSignOut. A POST from another site gets the page, with status 403.
 func (a *Auth) SignOut() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
 			return
 		}
 		if r.Method != http.MethodPost && !requestkind.SameOriginNavigation(r) {
+			if found, err := a.sessions.Store.Load(r, new(session.Session)); !found && err == nil {
+				noStore(w)
+				returnto.Location(w, a.paths.AfterSignOut, http.StatusSeeOther)
+				return
+			}
 			a.confirmSignOut(w, r, http.StatusOK)
 			return
 		}
@@ -947,7 +821,8 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 // EndSessions ends every session of a person, everywhere: those that have begun, and
 // those of sign-ins that are under way. It is for an account that was taken over, and
 // for a button "sign out everywhere". The subject is [User.Subject]. Later sign-ins
-// are not affected; the provider may answer them without a question.
+// are not affected; the provider may answer them without a question. Called by
+// Config.OnSignIn with its context, for the person who signs in, it spares that sign-in.
 //
 // The error is [ErrBadRequest] for an empty subject, and [ErrSharedUnavailable] if the
 // end could not be written; call EndSessions again then. Access tokens that APIs have
@@ -956,7 +831,11 @@ func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	if subject == "" {
 		return newError(ErrBadRequest, errors.New("signin: EndSessions needs a subject"))
 	}
-	if err := a.shared.EndPerson(ctx, subject); err != nil {
+	end := a.shared.EndPerson
+	if b := a.beginningOf(ctx); b != nil && subject == b.session.Claims.Text(session.Subject) {
+		end = b.endOthers
+	}
+	if err := end(ctx, subject); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}
 	a.emit(ctx, Event{Kind: EventSignedOut, Subject: subject})

@@ -215,6 +215,9 @@ func begunElsewhere(t *testing.T) {
 	if got.action(t) != a.cfg.BaseURL+"/account?x" || !strings.Contains(got.body, "start again at "+a.cfg.BaseURL+".") {
 		t.Errorf("got %q; want a page that names the address, with a link to the page there", got.body)
 	}
+	if got := a.browser().get(back.RequestURI()); strings.Contains(got.body, a.cfg.BaseURL) {
+		t.Errorf("a proxy that sets this Host always: got %q; want nothing about another address", got.body)
+	}
 	knock(a.handler(), back.RequestURI(), b.cookies()).want(t, http.StatusSeeOther, "/account?x")
 	if got := knock(a.handler(), back.RequestURI(), ""); strings.Contains(got.body, "/account") {
 		t.Errorf("after it has finished: got %q; want no link to where it led", got.body)
@@ -268,6 +271,10 @@ func TestDeadEnds(t *testing.T) {
 		got.untouched(t, http.StatusForbidden, signin.ErrDeclined)
 		if b.who() != signintest.Bob().Subject || got.action(t) != "/" {
 			t.Errorf("got %q signed in, and a link to %q; want Bob, and the start page", b.who(), got.action(t))
+		}
+		other := newApp(t, with{config: otherProvider})
+		if got := other.browser().get("/callback"); got.StatusCode != http.StatusBadRequest || strings.Contains(got.body, "cancelled") {
+			t.Errorf("another provider: got %s, %q; want a bad request", got.Status, got.body)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gosignin/signin"
@@ -106,21 +104,21 @@ type crowd struct {
 	http.RoundTripper
 	entered, released chan struct{}
 
-	mu                sync.Mutex
-	inside, most, all int
+	mu           sync.Mutex
+	inside, most int
 }
 
 func (c *crowd) enter(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inside += n
-	c.all, c.most = c.all+max(n, 0), max(c.most, c.inside)
+	c.most = max(c.most, c.inside)
 }
 
-func (c *crowd) asked() (most, all int) {
+func (c *crowd) mostAtOnce() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.most, c.all
+	return c.most
 }
 
 func (c *crowd) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -177,89 +175,7 @@ func TestCallback_ManyAtOnce(t *testing.T) {
 	close(c.released)
 	all.Wait()
 	s := a.provider.Stats()
-	if most, _ := c.asked(); most != 32 || s.Exchanges-before.Exchanges != 300 || s.Discovery-before.Discovery > 1 || s.Keys-before.Keys > 1 {
+	if most := c.mostAtOnce(); most != 32 || s.Exchanges-before.Exchanges != 300 || s.Discovery-before.Discovery > 1 || s.Keys-before.Keys > 1 {
 		t.Errorf("got %d exchanges at once, %+v; want 32, 300 in all, and each document fetched once", most, s)
 	}
-}
-
-// A callback whose turn does not come uses nothing up, and reloads of one that waits
-// cost little.
-func TestCallback_TurnThatDoesNotCome(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const issuer = "https://op.example.test"
-		c := &crowd{entered: make(chan struct{}, 400), released: make(chan struct{}), RoundTripper: roundTrip(func(r *http.Request) (*http.Response, error) {
-			w := httptest.NewRecorder()
-			w.Header().Set("Content-Type", "application/json")
-			if r.PostForm.Has("code") {
-				w.WriteHeader(http.StatusBadRequest)
-				_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
-				return w.Result(), nil
-			}
-			err := json.NewEncoder(w).Encode(map[string]string{
-				"issuer": issuer, "authorization_endpoint": issuer + "/a", "token_endpoint": issuer + "/t", "jwks_uri": issuer + "/k",
-			})
-			return w.Result(), err
-		})}
-		shared := new(mapState)
-		auth := newAuth(t, signin.Config{
-			Issuer: issuer, ClientID: "app", ClientSecret: "secret", BaseURL: "http://localhost:8080", Logger: quiet(),
-			Shared: shared, HTTPClient: &http.Client{Transport: c}, Keys: [][]byte{storeKey},
-		})
-		begin := func() (back, cookies string) {
-			got := knock(auth.SignIn(), "/sign-in", "")
-			u, err := got.Location()
-			if err != nil {
-				t.Fatal(err)
-			}
-			tx := got.Cookies()[0]
-			return "/callback?code=x&state=" + u.Query().Get("state"), tx.Name + "=" + tx.Value
-		}
-		// 32 token requests run at once, and each times out after ten seconds. So the last
-		// 32 of these 96 begin after twenty.
-		for i := range 96 {
-			if i == 32 {
-				time.Sleep(5 * time.Second)
-			}
-			back, cookies := begin()
-			go knock(auth.Callback(), back, cookies)
-		}
-		time.Sleep(time.Second)
-		back, cookies := begin()
-		began, looks := time.Now(), len(shared.asked())
-		turned := make(chan answer)
-		go func() { turned <- knock(auth.Callback(), back, cookies) }()
-		synctest.Wait()
-		reloads := make(chan time.Duration, 300)
-		for range 300 {
-			go func() {
-				knock(auth.Callback(), back, cookies).want(t, http.StatusBadRequest, "")
-				reloads <- time.Since(began)
-			}()
-		}
-		synctest.Wait()
-		if n := len(reloads); n != 300-256 {
-			t.Errorf("reloads: got %d answered at once; want all but 256", n)
-		}
-		for range 300 {
-			if took := <-reloads; took > 10*time.Second {
-				t.Errorf("a reload: got an answer after %v; want it in ten seconds", took)
-			}
-		}
-		if got := len(shared.asked()) - looks; got > 16*256 {
-			t.Errorf("reloads: got %d looks at shared state; want at most 16 each", got)
-		}
-		late := <-turned
-		late.untouched(t, http.StatusServiceUnavailable, signin.ErrProviderUnavailable)
-		_, sent := c.asked()
-		if after := late.Header.Get("Retry-After"); after != "5" || time.Since(began) != 20*time.Second || sent != 96 {
-			t.Errorf("got Retry-After %q after %v, %d token requests; want 5 after 20s, and the code not sent", after, time.Since(began), sent)
-		}
-		close(c.released)
-		synctest.Wait()
-		knock(auth.Callback(), back, cookies).want(t, http.StatusBadRequest, "")
-		if _, all := c.asked(); all != 97 {
-			t.Errorf("a reload: got %d token requests; want the code sent at last", all-96)
-		}
-	})
 }

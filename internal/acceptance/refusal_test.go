@@ -296,8 +296,9 @@ func TestPages(t *testing.T) {
 	}{
 		{"a form sent without a session", stranger, "POST", "/account", nil, 401, signin.ErrNotSignedIn, link("Sign in", "/sign-in"), challenge},
 		{"another method", stranger, "POST", "/callback", nil, 405, signin.ErrMethodNotAllowed, link("Back to the start", "/bye"), map[string]string{"Allow": "GET"}},
-		{"the question before a sign-out", stranger, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
+		{"the question before a sign-out", alice, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
 		{"a sign-out by a form of another site", alice, "POST", "/sign-out", []string{"Sec-Fetch-Site: cross-site"}, 403, signin.ConfirmSignOut, button, nil},
+		{"no question without a session", stranger, "GET", "/sign-out", nil, 303, "", nil, map[string]string{"Location": "/bye"}},
 		{"a program", stranger, "GET", "/account", []string{"Accept: application/json"}, 401, "", nil, nil},
 		{"HTMX", stranger, "GET", "/account", []string{"HX-Request: true"}, 401, "", nil, nil},
 		{"a redirect", stranger, "GET", "/account", nil, 303, "", nil, nil},

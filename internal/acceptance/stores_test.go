@@ -58,7 +58,7 @@ func twoHosts(t *testing.T) {
 	a.wantSignedOut(t, here, others)
 }
 
-// storeLimits holds the README's column of sizes: a user can sign in with
+// storeLimits holds the column of docs/stores.md of sizes: a user can sign in with
 // that many bytes of claims, an opaque access token and a refresh token, but not with
 // a twentieth more.
 func storeLimits(t *testing.T) {
@@ -159,7 +159,7 @@ func claimsGrowAtARefresh(t *testing.T) {
 	a.wantSignedOut(t, a.handler(), before)
 }
 
-// signOutReaches holds what the README says of sign-outs: Config.Shared decides,
+// signOutReaches holds what docs/stores.md says of sign-outs: Config.Shared decides,
 // and a store on the server adds only that a sign-out deletes the session. Another
 // process with its own memory is what this one is after a restart. Files that come
 // back from a backup change nothing.

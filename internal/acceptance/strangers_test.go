@@ -3,11 +3,9 @@ package acceptance_test
 import (
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/gosignin/signin"
-	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -55,30 +53,5 @@ func TestStrangers_LeaveNothingInSharedState(t *testing.T) {
 	}
 	if got := b.who(); got != "not signed in" {
 		t.Errorf("got %q; want the sign-out in the middle to hold", got)
-	}
-}
-
-// A second request that brings the response of a sign-in waits for the first, and
-// the code is used once. TestCallback has requests at once that go on (2.4).
-func TestCallback_BroughtTwiceAtOnce(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, with{})
-	b := a.browser()
-	back := strings.TrimPrefix(b.responded(), a.server.URL)
-	a.provider.Inject(faults.IDTokenNonceWrong)
-	begun, release := a.paused()
-	answers := make(chan answer, 2)
-	bring := func() { answers <- knock(a.handler(), back, b.cookies()) }
-	go bring()
-	<-begun
-	go bring()
-	release()
-	for range 2 {
-		if got := <-answers; got.StatusCode == http.StatusSeeOther {
-			t.Errorf("got %d to %q; want neither to go on", got.StatusCode, got.Header.Get("Location"))
-		}
-	}
-	if n := a.provider.Stats().Exchanges; n != 1 {
-		t.Errorf("got %d token requests for one code; want 1", n)
 	}
 }

@@ -10,20 +10,39 @@ import (
 	"time"
 
 	"github.com/gosignin/signin/internal/authflow"
+	"github.com/gosignin/signin/internal/cookie"
 )
 
 func TestTransaction_Again(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		name string
-		tx   transaction
-		want string
+		name  string
+		tx    transaction
+		want  string
+		other string // for another person
 	}{
-		{"a page", transaction{Start: "/a", ReturnTo: "/a"}, "/a"},
-		{"a route", transaction{Start: "/sign-in", Route: true}, "/sign-in"},
-		{"a route with a target", transaction{Start: "/sign-in", Route: true, ReturnTo: "/a?b&c"}, "/sign-in?return_to=%2Fa%3Fb%26c"},
-		{"a route with a query", transaction{Start: "/sign-in?x=1", Route: true, ReturnTo: "/a"}, "/sign-in?x=1&return_to=%2Fa"},
+		{"a page", transaction{Start: "/a", ReturnTo: "/a"}, "/a", ""},
+		{"a route", transaction{Start: "/sign-in", Route: true}, "/sign-in", "/sign-in?prompt=login"},
+		{
+			"a route with a target", transaction{Start: "/sign-in", Route: true, ReturnTo: "/a?b&c"},
+			"/sign-in?return_to=%2Fa%3Fb%26c", "/sign-in?prompt=login&return_to=%2Fa%3Fb%26c",
+		},
+		{
+			"a route with a query", transaction{Start: "/sign-in?x=1", Route: true, ReturnTo: "/a"},
+			"/sign-in?x=1&return_to=%2Fa", "/sign-in?x=1&prompt=login&return_to=%2Fa",
+		},
+		{
+			"a route with a prompt that is ignored", transaction{Start: "/sign-in?prompt=none", Route: true},
+			"/sign-in?prompt=none", "/sign-in?prompt=none&prompt=login",
+		},
+		{
+			"a route that was begun for another person", transaction{Start: "/sign-in?prompt=login", Route: true},
+			"/sign-in?prompt=login", "/sign-in?prompt=login",
+		},
 	} {
+		if got := row.tx.AgainAs(); got != row.other {
+			t.Errorf("%s: as another person: got %q; want %q", row.name, got, row.other)
+		}
 		if got := row.tx.Again(); got != row.want {
 			t.Errorf("%s: got %q; want %q", row.name, got, row.want)
 		}
@@ -87,17 +106,24 @@ func TestTransactions_NewestAndTwice(t *testing.T) {
 
 func TestTransactions_Unread(t *testing.T) {
 	t.Parallel()
-	set, _ := answer(at(t, start).SetUnread)
+	set, deleted := answer(func(w http.ResponseWriter) { at(t, start).Finish(w, "STATE", true) })
+	if !slices.Equal(deleted, []string{prefix + "STATE"}) || len(set) != 1 {
+		t.Fatalf("got %q deleted, %v set; want the transaction's cookie deleted, and a note", deleted, set)
+	}
 	noted := browser(set[0].Name + "=" + set[0].Value)
 	if all := at(t, start.Add(59*time.Second)); !all.IsUnread(noted) || all.IsUnread(browser()) || at(t, start.Add(time.Minute)).IsUnread(noted) {
 		t.Error("want it noted for a minute, in this browser alone")
 	}
-	_, deleted := answer(func(w http.ResponseWriter) { at(t, start).Remove(w, "STATE") })
-	if !slices.Equal(deleted, []string{prefix + "STATE"}) {
-		t.Errorf("got %q deleted; want the transaction's cookie", deleted)
+	if set, deleted := answer(func(w http.ResponseWriter) { at(t, start).Finish(w, "STATE", false) }); len(set) != 0 || len(deleted) != 1 {
+		t.Errorf("a cookie that could be read: got %v set, %q deleted; want no note", set, deleted)
 	}
-	if size := at(t, start).EndSize("STATE", "/a") - at(t, start).EndSize("STATE", "/"); size != 1 {
-		t.Errorf("got %d bytes more for one character; want 1", size)
+	for _, unread := range []bool{false, true} {
+		rec := httptest.NewRecorder()
+		at(t, start).Finish(rec, "STATE", unread)
+		rec.Header().Set("Location", "/a")
+		if size, want := at(t, start).FinishSize("STATE", "/a", unread), cookie.AnswerSize(rec.Header(), ""); size != want {
+			t.Errorf("unread %t: got %d bytes; want %d", unread, size, want)
+		}
 	}
 }
 
@@ -140,5 +166,31 @@ func TestDemand_Checks(t *testing.T) {
 	}
 	if authflow.CheckQuery("a=b") != nil || authflow.CheckQuery(strings.Repeat("x", 17<<10)) == nil {
 		t.Error("want a short query to be good, and one of 17 KB not")
+	}
+}
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	c := logto()
+	c.Route, c.Home = "/sign-in", "/home"
+	long := strings.Repeat("&", 1000) // which takes 3,000 bytes in a query
+	for _, row := range []struct {
+		name, target string
+		asked        demand
+		want         string
+	}{
+		{"no target", "", demand{}, "/sign-in"},
+		{"the page after a sign-in", "/home", demand{}, "/sign-in"},
+		{"a page", "/a?b&c", demand{}, "/sign-in?return_to=%2Fa%3Fb%26c"},
+		{"a page and a step-up", "/a", with(minute, "mfa"), "/sign-in?acr_values=mfa&max_age=60&return_to=%2Fa"},
+		{"a step-up alone", "", zero, "/sign-in?max_age=0"},
+		{"6 another site", "//evil.test", minute, "/sign-in?max_age=60"},
+		{"6 the callback", "/callback?code=x", demand{}, "/sign-in"},
+		{"a long query", "/a?" + long, demand{}, "/sign-in?return_to=%2Fa"},
+		{"a long path", "/" + long, minute, "/sign-in?max_age=60"},
+	} {
+		if got := c.Link(row.target, row.asked); got != row.want {
+			t.Errorf("%s: got %q; want %q", row.name, got, row.want)
+		}
 	}
 }

@@ -12,7 +12,7 @@
 //	response, err := authflow.ParseResponse(r.URL.RawQuery)
 //	tx, err := transactions.Find(r, response.State)
 //	err = response.CheckIssuer(client.Issuer, issSupported)
-//	transactions.Remove(w, response.State)
+//	transactions.Finish(w, response.State, false)
 //
 // The caller lets each state be used once, redeems the code with tx.Verifier,
 // and checks the ID token against tx: nonce, max_age, acr and subject.

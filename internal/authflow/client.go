@@ -23,6 +23,7 @@ type Client struct {
 	Scopes      []string
 	Resources   []string
 	ReturnTo    returnto.Rule // judges the addresses in a query
+	Route, Home string        // the paths of the ordinary sign-in, and of where it leads by itself
 	Now         func() time.Time
 }
 

@@ -32,7 +32,7 @@ const (
 	// plant hundreds: a sibling domain, whose cookies this host cannot delete at all.
 	// The transaction of a callback is found by its name, wherever it is among them.
 	maxLooked, maxDeleted = 16, 8
-	// maxNoted is how many cookies of SetQuiet's name are opened, and of SetUnread's.
+	// maxNoted is how many cookies of the name of SetQuiet's are opened, and of Finish's.
 	maxNoted = 4
 	// maxState is the length of a state. A longer name is not ours, and an answer that
 	// deletes it would be long.
@@ -57,7 +57,7 @@ type Transactions struct {
 	cookies cookie.Writer
 	prefix  string // of a transaction's cookie; the state follows
 	quiet   string // the cookie of SetQuiet
-	unread  string // the cookie of SetUnread
+	unread  string // the cookie in which Finish notes that
 	now     func() time.Time
 }
 
@@ -188,18 +188,23 @@ func (t *Transactions) underWay(r *http.Request) (all []underWay, junk []string)
 // letters are the characters of a state, and lower-case ones.
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// Remove deletes the cookie of a transaction.
-func (t *Transactions) Remove(w http.ResponseWriter, state string) {
+// Finish deletes the cookie of a transaction. unread says that the browser has signed in
+// with a session cookie that could not be read, and is noted there: if the new one does
+// not replace it, a redirect to a sign-in would be followed by the next forever.
+func (t *Transactions) Finish(w http.ResponseWriter, state string, unread bool) {
 	t.cookies.Unset(w, t.prefix+state)
+	if unread {
+		t.note(w, t.unread, unreadTime)
+	}
 }
 
-// EndSize returns how much of the budget of an answer it takes that a transaction is
-// finished: its cookie is deleted, and the browser redirected.
-func (t *Transactions) EndSize(state, location string) int {
+// FinishSize returns how much of the budget of an answer Finish takes, and the redirect to
+// location.
+func (t *Transactions) FinishSize(state, location string, unread bool) int {
 	w := cookie.Answer{}
-	t.Remove(w, state)
+	t.Finish(w, state, unread)
 	returnto.Location(w, location, http.StatusSeeOther)
-	return cookie.AnswerSize(w.Header(), t.prefix)
+	return cookie.AnswerSize(w.Header(), "")
 }
 
 // makeRoom deletes cookies of transactions until proxies accept the rest: first those
@@ -243,12 +248,7 @@ func (t *Transactions) SetQuiet(w http.ResponseWriter) {
 // it goes on sending a session cookie that cannot be read. A loop takes seconds.
 const unreadTime = time.Minute
 
-// SetUnread notes in the browser that it has signed in with a session cookie that could
-// not be read. If the new one does not replace it, a redirect to a sign-in would be
-// followed by the next forever.
-func (t *Transactions) SetUnread(w http.ResponseWriter) { t.note(w, t.unread, unreadTime) }
-
-// IsUnread reports whether SetUnread was called for a browser a moment ago.
+// IsUnread reports whether Finish has noted that in a browser a moment ago.
 func (t *Transactions) IsUnread(r *http.Request) bool {
 	noted, _ := t.noted(r, t.unread)
 	return noted

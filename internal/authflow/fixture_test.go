@@ -88,9 +88,11 @@ func answer(write func(http.ResponseWriter)) (set []*http.Cookie, deleted []stri
 	return set, deleted
 }
 
-// kept returns what the answer to r sets and deletes that keeps tx.
+// kept returns what the answer to r sets and deletes that keeps a copy of tx, which
+// parallel tests share.
 func kept(all *authflow.Transactions, r *http.Request, tx *transaction) (set []*http.Cookie, deleted []string) {
-	return answer(func(w http.ResponseWriter) { all.Keep(w, r, tx, "https://op.test/auth") })
+	own := *tx
+	return answer(func(w http.ResponseWriter) { all.Keep(w, r, &own, "https://op.test/auth") })
 }
 
 // browser returns a request with these cookies.

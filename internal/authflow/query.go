@@ -31,7 +31,23 @@ func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Reque
 			return nil, nil, err
 		}
 	}
+	if slices.Contains(q[promptName], login) {
+		req.ask(true)
+	}
 	return req, tx, nil
+}
+
+// In a query, prompt=login asks for another person to be able to sign in than the one
+// whom the provider remembers. Other values are ignored.
+const promptName, login = "prompt", "login"
+
+// ask makes sure that the provider can ask the person, and if again is true that it
+// does, though it remembers one.
+func (r *Request) ask(again bool) {
+	r.Prompt = slices.DeleteFunc(slices.Clone(r.Prompt), func(s string) bool { return s == "none" })
+	if again && !slices.Contains(r.Prompt, login) {
+		r.Prompt = append(r.Prompt, login)
+	}
 }
 
 // initiated reads the query of a sign-in that the provider starts:
@@ -81,10 +97,7 @@ func (r *Request) demand(q url.Values, logto bool) (Demand, error) {
 	}
 	// With "none" the provider could not ask the person. With max_age alone, Logto
 	// only says when the person authenticated; with "login" it asks again.
-	r.Prompt = slices.DeleteFunc(slices.Clone(r.Prompt), func(s string) bool { return s == "none" })
-	if logto && !slices.Contains(r.Prompt, "login") {
-		r.Prompt = append(r.Prompt, "login")
-	}
+	r.ask(logto)
 	return asked, nil
 }
 

@@ -154,6 +154,16 @@ var asked = []struct {
 		route: request{Demand: acr("mfa", "pwd")}, want: request{Demand: acr("mfa", "pwd")}, asked: acr("pwd"), other: true},
 	{name: "a step-up on a silent route", query: "max_age=60",
 		route: request{Prompt: []string{"none"}}, want: request{Prompt: []string{"login"}}, asked: minute},
+	{name: "another account", query: "prompt=login", want: request{Prompt: []string{"login"}}},
+	{name: "another account, on a silent route", query: "prompt=login",
+		route: request{Prompt: []string{"none"}}, want: request{Prompt: []string{"login"}}},
+	{name: "another account, besides what the route asks for", query: "prompt=login",
+		route: request{Prompt: []string{"consent"}}, want: request{Prompt: []string{"consent", "login"}}, other: true},
+	{name: "another account, on a route that asks for login", query: "prompt=login&max_age=60",
+		route: request{Prompt: []string{"login"}}, want: request{Prompt: []string{"login"}}, asked: minute},
+	{name: "another account, after a prompt that is ignored", query: "prompt=consent&prompt=login", want: request{Prompt: []string{"login"}}},
+	{name: "another prompt", query: "prompt=consent", route: request{Prompt: []string{"none"}}, want: request{Prompt: []string{"none"}}},
+	{name: "login among others", query: "prompt=login+consent", want: request{}},
 	{name: "a step-up on a route that asks for login", query: "max_age=60",
 		route: request{Prompt: []string{"login"}}, want: request{Prompt: []string{"login"}}, asked: minute},
 	{name: "a negative maximum age", query: "max_age=-1", wrong: "max_age is not a number"},
@@ -211,6 +221,7 @@ func FuzzFromQuery(f *testing.F) {
 	for _, row := range asked {
 		f.Add(row.query)
 	}
+	f.Add("prompt=login&prompt=none")
 	c := logto()
 	c.Logto = false // which has classes
 	f.Fuzz(func(t *testing.T, query string) {
@@ -229,7 +240,7 @@ func FuzzFromQuery(f *testing.F) {
 		if !reflect.DeepEqual(req.Demand, route.Demand) {
 			t.Errorf("%q: got %+v; want what the route demands", query, req)
 		}
-		if req.Silent() != tx.Asked.IsZero() {
+		if req.Silent() != (tx.Asked.IsZero() && !slices.Contains(q["prompt"], "login")) {
 			t.Errorf("%q: got silent %t, asked %+v; want one of them", query, req.Silent(), tx.Asked)
 		}
 		if path, err := c.ReturnTo.Path(tx.ReturnTo); err != nil || path != tx.ReturnTo {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,23 @@ func (tx *Transaction) Again() string {
 		joint = "&"
 	}
 	return tx.Start + joint + "return_to=" + url.QueryEscape(tx.ReturnTo)
+}
+
+// AgainAs returns the address at which another person can begin the sign-in once more; ""
+// if a page of the application began it, which has its own options.
+func (tx *Transaction) AgainAs() string {
+	if !tx.Route {
+		return ""
+	}
+	other := *tx
+	if u, err := url.Parse(tx.Start); err == nil && !slices.Contains(u.Query()[promptName], login) {
+		joint := "?"
+		if u.RawQuery != "" {
+			joint = "&"
+		}
+		other.Start += joint + promptName + "=" + login
+	}
+	return other.Again()
 }
 
 // WithoutReturnTo returns the address of a route without the parameters of its query that

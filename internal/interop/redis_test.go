@@ -168,7 +168,7 @@ func (s *redisServer) open(store redisStore, wait time.Duration) sessions.Store 
 	return store.open(s.t, at("tcp", s.addr, new(atomic.Int64)), wait)
 }
 
-// redisStores are the stores on Redis, with the limits that the README sets.
+// redisStores are the stores on Redis, with the limits that docs/stores.md sets.
 var redisStores = []redisStore{
 	{"boj/redistore", func(t testing.TB, d dialer, wait time.Duration) sessions.Store {
 		return newRediStore(t, d, wait, 64<<10)

@@ -49,7 +49,7 @@ func newContender(name, cookieName, cookie string, guarded http.Handler, trips *
 	return contender{name, guarded, r, trips, want}
 }
 
-// contenders returns all stores of the README, on one Redis, with a session each.
+// contenders returns all stores of docs/stores.md, on one Redis, with a session each.
 func contenders(t testing.TB, server *redisServer) []contender {
 	t.Helper()
 	var all []contender
@@ -139,7 +139,7 @@ func handWritten(t testing.TB, store sessions.Store, w *wire) (guarded http.Hand
 	return guarded, recorded.Result().Cookies()[0].Value
 }
 
-// The README says how many round trips to Redis a request takes.
+// docs/stores.md says how many round trips to Redis a request takes.
 func TestStores_RoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, c := range contenders(t, startRedis(t)) {

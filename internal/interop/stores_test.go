@@ -554,7 +554,7 @@ func refreshedOnce(t *testing.T, store redisStore) {
 	})
 }
 
-// The README says how many bytes of claims fit a store together with an opaque access
+// docs/stores.md says how many bytes of claims fit a store together with an opaque access
 // token and a refresh token. A twentieth more do not fit.
 func TestStores_LargestClaims(t *testing.T) {
 	t.Parallel()

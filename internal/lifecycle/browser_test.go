@@ -201,7 +201,7 @@ func (o *office) signIn() {
 		AccessToken: session.Pack("access"), AccessExpiry: o.now.Add(o.life), AccessLife: o.life,
 	}
 	w, r := o.request(o.jar)
-	if err := o.sessions.Start(w, r, s, o.now, 0); err != nil {
+	if err := o.sessions.Start(w, r, lifecycle.Beginning{Session: s, Began: o.now}); err != nil {
 		if o.broken == 0 {
 			o.t.Fatalf("a sign-in failed: %v", err)
 		}

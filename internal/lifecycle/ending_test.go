@@ -105,7 +105,7 @@ func TestLoad_EndedMeanwhile(t *testing.T) {
 			return err
 		}, 0},
 		{"replaced by a sign-in", func(ctx context.Context, t *testing.T, w *world, b browser) error {
-			return w.Start(httptest.NewRecorder(), b.request(t, "").WithContext(ctx), signedIn(), start, 0)
+			return w.Start(httptest.NewRecorder(), b.request(t, "").WithContext(ctx), lifecycle.Beginning{Session: signedIn(), Began: start})
 		}, 1},
 	} {
 		for name, changes := range map[string]func(*session.Session){"refreshed": due, "in use": seen(6 * time.Hour)} {

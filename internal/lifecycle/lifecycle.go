@@ -41,8 +41,12 @@ var (
 	ErrNoRefreshToken = errors.New("signin: the provider has given no refresh token, so no other token can be fetched; is offline_access asked for?")
 )
 
-// failure is a cause that matches a sentinel as well, and reads as the cause.
+// failure is what Because returns.
 type failure struct{ sentinel, cause error }
+
+// Because returns an error that matches a sentinel as well as its cause, and reads as
+// the cause.
+func Because(sentinel, cause error) error { return &failure{sentinel, cause} }
 
 func (f *failure) Error() string   { return f.cause.Error() }
 func (f *failure) Unwrap() []error { return []error{f.sentinel, f.cause} }
@@ -108,7 +112,7 @@ type Outcome struct {
 func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outcome, error) {
 	found, err := l.Store.Load(r, &k.opened)
 	if err != nil {
-		return Outcome{}, &failure{ErrStore, err}
+		return Outcome{}, Because(ErrStore, err)
 	}
 	if !found {
 		return Outcome{}, nil
@@ -120,7 +124,7 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 	k.looked.Store(now.UnixNano())
 	standing, err := l.State.Look(r.Context(), &k.opened)
 	if err != nil {
-		return Outcome{}, &failure{ErrShared, err}
+		return Outcome{}, Because(ErrShared, err)
 	}
 	if !standing.Plain() || l.Refresh.Due(&k.opened) || l.Limits.Unwritten(&k.opened, now) {
 		return l.advance(w, r, k, standing, now)
@@ -175,7 +179,7 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case refresh.Over(err):
 		return nil, err
 	case err != nil:
-		return nil, &failure{ErrShared, err}
+		return nil, Because(ErrShared, err)
 	case brought.Generation < shown.Settled && !l.Store.OnServer():
 		return nil, errStale
 	}
@@ -197,15 +201,15 @@ func (l *Sessions) renew(ctx context.Context, s *session.Session, now time.Time)
 		s = next // and if there is an error, it has been reported
 		if expired := !s.AccessExpiry.IsZero() && !now.Before(s.AccessExpiry); expired && err != nil && !errors.Is(err, refresh.ErrFailed) {
 			// A generation that could not be written is not refreshed before it is.
-			return nil, &failure{ErrUnknown, err}
+			return nil, Because(ErrUnknown, err)
 		}
 	case errors.Is(err, refresh.ErrFinal): // the end could not be written
-		return nil, &failure{ErrShared, err}
+		return nil, Because(ErrShared, err)
 	case must && !errors.Is(err, refresh.ErrFailed):
-		return nil, &failure{ErrUnknown, err}
+		return nil, Because(ErrUnknown, err)
 	}
 	if l.Limits.Adrift(s, now) {
-		return nil, &failure{ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID))}
+		return nil, Because(ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID)))
 	}
 	return s, nil
 }
@@ -252,50 +256,64 @@ func (l *Sessions) removeIfEnded(w http.ResponseWriter, r *http.Request, s *sess
 	switch {
 	case err != nil:
 		l.Store.Withdraw(w)
-		return 0, &failure{ErrShared, err}
+		return 0, Because(ErrShared, err)
 	case standing.Ended == 0:
 		return 0, nil
 	}
 	if err := l.Store.TakeBack(w, r); err != nil {
-		return 0, &failure{ErrStore, err}
+		return 0, Because(ErrStore, err)
 	}
 	return standing.Ended, nil
 }
 
-// Start makes s the browser's session, and then ends the one that the browser
-// presented; if Start fails before that, the old one is left as it is. began is when
-// the sign-in began, and others the size of the other cookies of the answer, and of its
-// redirect. ErrEnded means that the person's sessions were ended meanwhile. If Start
-// fails, the caller revokes what was granted.
-func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Session, began time.Time, others int) error {
-	ctx, subject := r.Context(), s.Claims.Text(session.Subject)
+// Beginning is a session that is to begin.
+type Beginning struct {
+	Session *session.Session
+	Began   time.Time // when its sign-in began
+	Others  int       // the size of the other cookies of the answer, and of its redirect
+	// Admit, unless nil, is asked last whether the session may begin. If it ends the
+	// sessions of the person, it sets Number to that which spares this one.
+	Admit func(*session.Session) error
+}
+
+// Start makes b.Session the browser's, and then ends the one that the browser presented;
+// if Start fails before that, the old one is left as it is. ErrEnded means that the
+// person's sessions were ended meanwhile; an error of b.Admit is returned as it is. If
+// Start fails, the caller revokes what was granted.
+func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, b Beginning) error {
+	ctx, s, subject := r.Context(), b.Session, b.Session.Claims.Text(session.Subject)
 	person, err := l.State.Person(ctx, subject)
 	if err != nil {
-		return &failure{ErrShared, err}
+		return Because(ErrShared, err)
 	}
 	s.Number = person.Number
 	standing, err := l.State.Look(ctx, s)
 	switch {
 	case err != nil:
-		return &failure{ErrShared, err}
-	case standing.Ended != 0, person.Since.After(began):
+		return Because(ErrShared, err)
+	case standing.Ended != 0, person.Since.After(b.Began):
 		return ErrEnded
 	}
 	var old session.Session
 	found, err := l.Store.Load(r, &old)
 	if err != nil {
-		return &failure{ErrStore, err}
+		return Because(ErrStore, err)
+	}
+	if b.Admit != nil {
+		if err := b.Admit(s); err != nil {
+			return err
+		}
 	}
 	// Read last: an end that begins after this ends this session by its number.
 	same, err := l.State.Same(ctx, subject, person)
 	switch {
 	case err != nil:
-		return &failure{ErrShared, err}
+		return Because(ErrShared, err)
 	case !same:
 		return ErrEnded
 	}
 	now := l.Now()
-	if err := l.save(w, r, s, now, others, true); err != nil {
+	if err := l.save(w, r, s, now, b.Others, true); err != nil {
 		return err
 	}
 	if found && !l.isLongEnded(&old) {
@@ -303,7 +321,7 @@ func (l *Sessions) Start(w http.ResponseWriter, r *http.Request, s *session.Sess
 		if err := l.State.EndSession(ctx, old.ID, sharedstate.Replaced); err != nil {
 			r, cancel := patient(r)
 			defer cancel()
-			return &failure{ErrShared, errors.Join(err, l.Store.TakeBack(w, r))}
+			return Because(ErrShared, errors.Join(err, l.Store.TakeBack(w, r)))
 		}
 	}
 	// Done last, since it cannot be undone. What is left behind has ended, so a

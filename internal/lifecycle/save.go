@@ -20,7 +20,7 @@ func (l *Sessions) save(w http.ResponseWriter, r *http.Request, s *session.Sessi
 	if errors.Is(err, ErrTooLarge) {
 		return err
 	}
-	return &failure{ErrStore, err}
+	return Because(ErrStore, err)
 }
 
 // fit returns what of a session its store gets, so that the answer passes proxies. The

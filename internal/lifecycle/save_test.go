@@ -34,7 +34,7 @@ func (b browser) take(rec *httptest.ResponseRecorder) {
 func (w *world) started(t *testing.T) *lifecycle.Known {
 	t.Helper()
 	b, rec := browser{}, httptest.NewRecorder()
-	noError(t, w.Start(rec, b.request(t, ""), good(jwt, sized(1000)), start, 0))
+	noError(t, w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: good(jwt, sized(1000)), Began: start}))
 	b.take(rec)
 	known, _, err := w.loadOnly(b.request(t, ""))
 	noError(t, err)
@@ -79,7 +79,7 @@ func TestStart_LargeAccessToken(t *testing.T) {
 		bubble(t, c.name, c.server, func(t *testing.T, w *world) {
 			w.fail(c.fails)
 			b, rec := browser{}, httptest.NewRecorder()
-			noError(t, w.Start(rec, b.request(t, ""), c.session, start, c.others))
+			noError(t, w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: c.session, Began: start, Others: c.others}))
 			if did := w.recorded(); did != c.did {
 				t.Errorf("the sign-in did %q; want %q", did, c.did)
 			}
@@ -130,6 +130,18 @@ func TestToken_LeftTheSession(t *testing.T) {
 		known := w.started(t)
 		w.get(t, known, own, strings.Repeat("a", 1900), "fetched for ; fetch token 0, set t")
 	})
+	bubble(t, "refused by its audience, and no refresh token: it is not lost", false, func(t *testing.T, w *world) {
+		b, rec := browser{}, httptest.NewRecorder()
+		noError(t, w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: good(jwt, sized(1000), unrefreshable), Began: start}))
+		b.take(rec)
+		known, _, err := w.loadOnly(b.request(t, ""))
+		noError(t, err)
+		_, err = w.Token(t.Context(), known, own, strings.Repeat("a", 1900))
+		wantError(t, err, lifecycle.ErrNoRefreshToken)
+		if strings.Contains(err.Error(), "lost") {
+			t.Errorf("got %v; want that there is no refresh token, and nothing lost", err)
+		}
+	})
 	bubble(t, "due: the session is refreshed", false, func(t *testing.T, w *world) {
 		known := w.started(t)
 		<-time.After(nearly)
@@ -138,7 +150,7 @@ func TestToken_LeftTheSession(t *testing.T) {
 	})
 	bubble(t, "a guard does not ask for it", false, func(t *testing.T, w *world) {
 		b, rec := browser{}, httptest.NewRecorder()
-		noError(t, w.Start(rec, b.request(t, ""), good(jwt, sized(1000)), start, 0))
+		noError(t, w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: good(jwt, sized(1000)), Began: start}))
 		b.take(rec)
 		reads := w.reads
 		if known, _, err := w.loadOnly(b.request(t, "")); err != nil || known.Session == nil || w.reads-reads != 1 {
@@ -152,7 +164,7 @@ func TestStart_SecondCookieIsLoggedOnce(t *testing.T) {
 	bubble(t, "two sign-ins with 3 KB of claims", false, func(t *testing.T, w *world) {
 		for range 2 {
 			rec := httptest.NewRecorder()
-			noError(t, w.Start(rec, browser{}.request(t, ""), good(sized(3000)), start, 0))
+			noError(t, w.Start(rec, browser{}.request(t, ""), lifecycle.Beginning{Session: good(sized(3000)), Began: start}))
 		}
 		if n := strings.Count(w.logged.String(), "proxy_buffer_size 8k"); n != 1 {
 			t.Errorf("got %d lines that name proxy_buffer_size; want one: %s", n, &w.logged)

@@ -93,7 +93,7 @@ func TestStart(t *testing.T) {
 				s.Claims = c.claims
 			}
 			thief, rec := maps.Clone(b), httptest.NewRecorder()
-			err := w.Start(rec, b.request(t, ""), s, start, 0)
+			err := w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: s, Began: start})
 			wantError(t, err, c.err...)
 			cookie, did := w.receive(t, b, rec), w.recorded()
 			if finds := w.finds(t, thief); cookie != c.cookie || did != c.did || finds != c.finds {
@@ -155,7 +155,7 @@ func TestStart_EndedMeanwhile(t *testing.T) {
 				return nil
 			}
 			rec := httptest.NewRecorder()
-			err := w.Start(rec, b.request(t, ""), signedIn(), c.began, 0)
+			err := w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: signedIn(), Began: c.began})
 			if !errors.Is(err, c.err) {
 				t.Errorf("got error %v; want %v", err, c.err)
 			}
@@ -170,7 +170,7 @@ func TestStart_EndedMeanwhile(t *testing.T) {
 	}
 	bubble(t, "EndSessions after the last look: the session is ended by its number", false, func(t *testing.T, w *world) {
 		b, rec := w.browserWith(t, nil), httptest.NewRecorder()
-		noError(t, w.Start(rec, b.request(t, ""), signedIn(), start, 0))
+		noError(t, w.Start(rec, b.request(t, ""), lifecycle.Beginning{Session: signedIn(), Began: start}))
 		w.receive(t, b, rec)
 		endPerson(t, w)
 		w.recorded()

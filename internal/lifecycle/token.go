@@ -15,8 +15,8 @@ import (
 const lookAgain = 5 * time.Second
 
 // errTokenLost is why there is no token for a session that could only give its own.
-var errTokenLost = &failure{ErrNoRefreshToken, errors.New("signin: shared state has lost the session's access token, " +
-	"and the provider has given no refresh token to fetch another; is offline_access asked for?")}
+var errTokenLost = Because(ErrNoRefreshToken, errors.New("signin: shared state has lost the session's access token, "+
+	"and the provider has given no refresh token to fetch another; is offline_access asked for?"))
 
 // Token returns an access token for an audience: the session's own, or one that
 // is fetched. refused is a token that the audience has not accepted, or "". The
@@ -36,11 +36,13 @@ func (l *Sessions) Token(ctx context.Context, k *Known, audience session.Audienc
 		if err != nil {
 			return nil, err
 		}
-		if access := newest.AccessToken.String(); access != "" && access != refused {
+		switch access := newest.AccessToken.String(); {
+		case access != "" && access != refused:
 			return &session.Token{Access: access, Scope: newest.Scope, Expiry: newest.AccessExpiry}, nil
-		}
-		if newest.RefreshToken == "" {
+		case newest.RefreshToken == "" && access == "":
 			return nil, errTokenLost
+		case newest.RefreshToken == "":
+			return nil, ErrNoRefreshToken
 		}
 		s = newest
 	}

@@ -104,6 +104,13 @@ func (st *Store) box(id string) *seal.Box {
 	return st.ring.Box(st.name, st.kind, id)
 }
 
+// Unreadable reports whether a request has a session cookie that is not one of ours.
+// Usually a new one replaces it.
+func (st *Store) Unreadable(r *http.Request) bool {
+	found, err := st.Load(r, new(session.Session))
+	return !found && err == nil && cookie.Has(r.Header["Cookie"], st.name)
+}
+
 // valueKey is the key of the sealed session among the values of a gorilla session.
 // The sealed session is text, since some stores keep JSON.
 const valueKey = "signin"

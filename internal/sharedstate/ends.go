@@ -47,7 +47,16 @@ func (st *State) EndPerson(ctx context.Context, subject string) error {
 	if err := st.setAll(ctx, st.namer.names(Since, []byte(subject)), since, st.cfg.SinceTTL); err != nil {
 		return err
 	}
-	return st.setAll(ctx, st.namer.names(Number, []byte(subject)), random(), st.cfg.PersonTTL)
+	_, err := st.EndBegun(ctx, subject)
+	return err
+}
+
+// EndBegun ends all sessions of a person that have begun, and lets sign-ins under way go
+// on. The session of one that notes the number it returns is spared.
+func (st *State) EndBegun(ctx context.Context, subject string) (session.Number, error) {
+	number := random()
+	err := st.setAll(ctx, st.namer.names(Number, []byte(subject)), number, st.cfg.PersonTTL)
+	return session.Number(number), err
 }
 
 func random() []byte {

@@ -103,6 +103,20 @@ func TestEndPerson_Number(t *testing.T) {
 	wantEnded(t, "noted after both", st, second, 0)
 	wantEnded(t, "another person", st, with(t, `{"sub":"u2","sid":"s1"}`), 0)
 	wantEnded(t, "a person named as the session is", st, with(t, `{"sub":"s1","sid":"u1"}`), 0)
+	// The hook of a sign-in ends those that have begun, and the sign-in goes on.
+	p, err := st.Person(t.Context(), "u1")
+	noError(t, err)
+	number, err := st.EndBegun(t.Context(), "u1")
+	noError(t, err)
+	begun, spared := second, changed(second, func(v *session.Session) { v.Number = number })
+	wantEnded(t, "begun before EndBegun", st, begun, sharedstate.ByApplication)
+	wantEnded(t, "noting the number of EndBegun", st, spared, 0)
+	if same, err := st.Same(t.Context(), "u1", p); !same || err != nil {
+		t.Errorf("a sign-in under way: got %t, %v; want that it goes on", same, err)
+	}
+	noError(t, st.EndPerson(t.Context(), "u1"))
+	wantEnded(t, "noting the number of EndBegun, and then EndPerson", st, spared, sharedstate.ByApplication)
+	second = noting()
 	if got := slices.Sorted(maps.Values(s.ttls)); !slices.Equal(got, []time.Duration{sinceTTL, personTTL}) {
 		t.Errorf("got entries kept for %v; want the time for %v, the number for %v", got, sinceTTL, personTTL)
 	}

@@ -76,7 +76,9 @@ func (st *State) LogoutTokenUsed(ctx context.Context, jti string) (bool, error) 
 }
 
 // LookForToken reads what Look reads, and the access token that is kept for an
-// audience, in one round trip. The token is nil if there is no readable one.
+// audience, in one round trip. The token is nil if there is no readable one. A value that
+// does not open says nothing about the session, so it is an error only if the session has
+// no refresh token to fetch another.
 func (st *State) LookForToken(ctx context.Context, s *session.Session, audience session.Audience) (Standing, *session.Token, error) {
 	return st.lookFor(ctx, s, st.tokenNames(s.ID, audience))
 }
@@ -93,8 +95,11 @@ func (st *State) lookFor(ctx context.Context, s *session.Session, names []string
 		return standing, nil, err
 	}
 	plain, err := st.open(e)
-	if err != nil {
+	switch {
+	case err != nil && s.RefreshToken == "":
 		return Standing{}, nil, err
+	case err != nil:
+		return standing, nil, nil // another is fetched, which takes its place
 	}
 	token, _ := session.ParseToken(plain)
 	return standing, token, nil
@@ -104,7 +109,7 @@ func (st *State) lookFor(ctx context.Context, s *session.Session, names []string
 // sessions that do not fit their cookies. Until then the entry is not dropped, as
 // another token would cost a token request.
 func (st *State) KeepAccess(ctx context.Context, s *session.Session, now time.Time) error {
-	ttl := s.AccessExpiry.Sub(now)
+	ttl := min(s.AccessExpiry.Sub(now), st.cfg.PersonTTL) // no session lives longer
 	if ttl <= 0 {
 		return nil // it is of no use to anyone
 	}

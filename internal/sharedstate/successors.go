@@ -178,8 +178,8 @@ func (st *State) successor(id session.ID, generation uint64, e entry) (*session.
 // hours apart, and one that it has left behind for good.
 type Shown struct{ Settled, Older, Newer uint64 }
 
-// grace is how long the cookies of a generation may be under way: in tabs that
-// grace is how long the cookies of a generation may be under way: in tabs that
+// grace is how long the cookies of a generation may be under way: in answers that are
+// slow, and in tabs that were asleep.
 const grace = 2 * time.Hour
 
 func (st *State) shown(e entry) (shown Shown, err error) {

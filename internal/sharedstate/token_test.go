@@ -1,7 +1,10 @@
 package sharedstate_test
 
 import (
+	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,9 +115,53 @@ func TestKeepAccess(t *testing.T) {
 	if len(s.values) != 1 {
 		t.Errorf("got %d entries; want none for a token that has expired", len(s.values))
 	}
+	yearly := changed(v, func(s *session.Session) { s.AccessExpiry = start.Add(365 * 24 * time.Hour) })
+	noError(t, st.KeepAccess(t.Context(), yearly, start))
+	if longest := slices.Max(slices.Collect(maps.Values(s.ttls))); longest != personTTL {
+		t.Errorf("a token of a year: got it kept for %v; want %v, since no session lives longer", longest, personTTL)
+	}
 	noError(t, st.EndSession(t.Context(), v.ID, sharedstate.SignedOut))
 	s.rounds = 0
 	if standing, _, err := st.LookForAccess(t.Context(), v); err != nil || standing.Ended != sharedstate.SignedOut || s.rounds != 1 {
 		t.Errorf("got %+v, %v in %d round trips; want the end with it, in one", standing, err, s.rounds)
+	}
+}
+
+// A kept token that does not open says nothing about its session. It is fetched again
+// where that is possible, and takes the place of what was there.
+func TestLookFor_TokenThatDoesNotOpen(t *testing.T) {
+	s := newShared()
+	st := open(t, s)
+	refreshable := changed(with(t, both), func(s *session.Session) {
+		s.RefreshToken, s.AccessToken, s.AccessExpiry = "r", session.Pack("own"), start.Add(time.Hour)
+	})
+	noError(t, st.KeepAccess(t.Context(), refreshable, start))
+	noError(t, st.KeepToken(t.Context(), refreshable.ID, session.Audience{Resource: api}, apiToken(), time.Minute))
+	for k := range s.values {
+		s.values[k] = []byte("broken")
+	}
+	looks := map[string]func(*session.Session) (sharedstate.Standing, *session.Token, error){
+		"its own": func(v *session.Session) (sharedstate.Standing, *session.Token, error) {
+			return st.LookForAccess(t.Context(), v)
+		},
+		"another": func(v *session.Session) (sharedstate.Standing, *session.Token, error) {
+			return st.LookForToken(t.Context(), v, session.Audience{Resource: api})
+		},
+	}
+	for name, look := range looks {
+		if standing, token, err := look(refreshable); token != nil || err != nil || !standing.Plain() {
+			t.Errorf("%s: got %+v, %+v, %v; want that there is none", name, standing, token, err)
+		}
+		if _, token, err := look(changed(refreshable, func(s *session.Session) { s.RefreshToken = "" })); token != nil || !errors.Is(err, sharedstate.ErrBroken) {
+			t.Errorf("%s, without a refresh token: got %+v, %v; want ErrBroken", name, token, err)
+		}
+	}
+	// What decides about the session is never passed over.
+	noError(t, st.EndSession(t.Context(), refreshable.ID, sharedstate.SignedOut))
+	s.values[s.keys("e")[0]] = []byte("broken")
+	for name, look := range looks {
+		if _, _, err := look(refreshable); !errors.Is(err, sharedstate.ErrBroken) {
+			t.Errorf("%s, and an end that does not open: got %v; want ErrBroken", name, err)
+		}
 	}
 }
