@@ -60,6 +60,9 @@ type Sessions struct {
 	Limits  session.Limits
 	Log     *slog.Logger
 	Now     func() time.Time
+	// OnEnd is told of each session that has ended while it was watched. It must be set
+	// if Watch is used.
+	OnEnd func(context.Context, *Ended)
 
 	told    told
 	watches watches

@@ -57,15 +57,18 @@ type watch struct {
 type stream struct {
 	every  time.Duration
 	cancel context.CancelCauseFunc
+	why    func(error) error
 }
 
 // Watch returns a context for a response that takes long. It is done when the session
 // that k knows has ended, when parent is done, or when the function is called, which the
-// caller must do. [context.Cause] is an *[Ended], or matches [ErrOffline], or, if it was
-// not known for a minute whether the session goes on, [ErrShared] or [ErrUnknown].
+// caller must do. [context.Cause] is what why makes of an *[Ended], of an error that
+// matches [ErrOffline] or, if it was not known for a minute whether the session goes on,
+// of one that matches [ErrShared] or [ErrUnknown]. l.OnEnd is told of an *[Ended] too.
 //
-// The session is looked at once in the time of every, which is 30 seconds if it is zero
-// and at least 5: once for all its streams in this process, as often as the one with the
+// The session is looked at once in the time of every, which is 30 seconds if it is zero,
+// at least 5, and at most Limits.Idle, since shared state forgets an end after that. It
+// is looked at once for all its streams in this process, as often as the one with the
 // shortest time wants. The request has just looked, so the first look comes up to that
 // much later, at a time that depends on the session's ID: otherwise all browsers that
 // come back after a deployment would be looked up at once, again and again.
@@ -75,9 +78,9 @@ type stream struct {
 // Limits.Idle does not end a stream, which is a use of the session: its own cookie only
 // gets older. A browser that sends nothing else for that long is signed out when the
 // stream has ended.
-func (l *Sessions) Watch(parent context.Context, k *Known, every time.Duration) (context.Context, context.CancelFunc) {
+func (l *Sessions) Watch(parent context.Context, k *Known, every time.Duration, why func(error) error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	st := &stream{max(cmp.Or(every, usualEvery), leastEvery), cancel}
+	st := &stream{max(min(cmp.Or(every, usualEvery), l.Limits.Idle), leastEvery), cancel, why}
 	w := l.join(st, cmp.Or(k.newest.Load(), k.Session))
 	context.AfterFunc(ctx, func() { l.leave(w, st) })
 	return ctx, func() { cancel(nil) }
@@ -157,10 +160,10 @@ func (l *Sessions) tick(ctx context.Context, w *watch) {
 	s, hangs := l.begin(w)
 	switch {
 	case hangs:
-		l.settle(w, nil, &failure{ErrShared, errors.New("signin: shared state does not return when its time is over")})
+		l.settle(ctx, w, nil, Because(ErrShared, errors.New("signin: shared state does not return when its time is over")))
 	case s != nil:
-		newest, err := (*session.Session)(nil), error(&failure{ErrUnknown, errors.New("signin: looking at a session was cut short")})
-		defer func() { l.settle(w, newest, err) }() // also if this goroutine is ended from within
+		newest, err := (*session.Session)(nil), Because(ErrUnknown, errors.New("signin: looking at a session was cut short"))
+		defer func() { l.settle(ctx, w, newest, err) }() // also if this goroutine is ended from within
 		newest, err = l.stillGood(ctx, s)
 	}
 }
@@ -193,9 +196,36 @@ func (l *Sessions) begin(w *watch) (s *session.Session, hangs bool) {
 
 // settle notes the outcome of a look. It ends the streams if the session has ended, or
 // if it was not known for too long whether it has.
-func (l *Sessions) settle(w *watch, newest *session.Session, err error) {
-	for st := range l.outcome(w, newest, err) {
-		st.cancel(err)
+func (l *Sessions) settle(ctx context.Context, w *watch, newest *session.Session, err error) {
+	streams := l.outcome(w, newest, err)
+	for st := range streams {
+		st.cancel(st.why(err))
+	}
+	if len(streams) > 0 { // reported last, since that calls the application
+		l.reportEnd(ctx, err)
+	}
+}
+
+// reportEnd reports why the streams of a session have ended.
+func (l *Sessions) reportEnd(ctx context.Context, err error) {
+	defer l.recovered(ctx, nil)
+	if ended, ok := errors.AsType[*Ended](err); ok {
+		l.OnEnd(ctx, ended)
+		return
+	}
+	l.Log.ErrorContext(ctx, "signin: the streams of a session have ended, since it is not known whether it goes on", "error", err)
+}
+
+// recovered is deferred where a panic of the application or of shared state would end the
+// process: net/http recovers nothing on goroutines that are not its own.
+func (l *Sessions) recovered(ctx context.Context, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	l.Log.ErrorContext(ctx, "signin: panic while watching the session of a stream", "panic", p, "stack", string(debug.Stack()))
+	if err != nil {
+		*err = Because(ErrUnknown, errors.New("signin: panic while watching a session"))
 	}
 }
 
@@ -230,13 +260,7 @@ func (l *Sessions) outcome(w *watch, newest *session.Session, err error) map[*st
 // stillGood returns the newest generation of a session, which it refreshes if that is
 // due, or why the session does not go on, or why that is not known.
 func (l *Sessions) stillGood(ctx context.Context, s *session.Session) (newest *session.Session, err error) {
-	defer func() {
-		// It is on a goroutine of its own, where net/http recovers nothing.
-		if p := recover(); p != nil {
-			l.Log.ErrorContext(ctx, "signin: panic while looking whether the session of a stream goes on", "panic", p, "stack", string(debug.Stack()))
-			newest, err = nil, &failure{ErrUnknown, errors.New("signin: panic while looking whether a session goes on")}
-		}
-	}()
+	defer l.recovered(ctx, &err)
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	now := l.Now()
@@ -245,14 +269,14 @@ func (l *Sessions) stillGood(ctx context.Context, s *session.Session) (newest *s
 	}
 	standing, err := l.State.Look(ctx, s)
 	if err != nil {
-		return nil, &failure{ErrShared, err}
+		return nil, Because(ErrShared, err)
 	}
 	newest, err = l.Refresh.Newest(ctx, s, standing)
 	switch {
 	case err == nil:
 		newest, err = l.renew(ctx, newest, now)
 	case !refresh.Over(err):
-		err = &failure{ErrShared, err}
+		err = Because(ErrShared, err)
 	}
 	if out := over(s, err); out.Ended != "" {
 		return nil, &Ended{out.Ended, out.Session, out.Cause}

@@ -28,6 +28,16 @@ func looks(n int, every time.Duration) time.Duration {
 	return time.Duration((phase + float64(n-1)) * float64(every))
 }
 
+// translated is what the watches of tests make of causes.
+type translated struct{ error }
+
+func (t translated) Unwrap() error { return t.error }
+
+// Watch is [lifecycle.Sessions.Watch] with that translation.
+func (w *world) Watch(parent context.Context, k *lifecycle.Known, every time.Duration) (context.Context, context.CancelFunc) {
+	return w.Sessions.Watch(parent, k, every, func(err error) error { return translated{err} })
+}
+
 // lasts says when a stream ends after start, and why, or that it lasts for a time.
 func lasts(ctx context.Context, most time.Duration) string {
 	select {
@@ -42,6 +52,9 @@ func lasts(ctx context.Context, most time.Duration) string {
 func cause(ctx context.Context) string {
 	err := context.Cause(ctx)
 	var ended *lifecycle.Ended
+	if _, ok := err.(translated); !ok {
+		return fmt.Sprint(err)
+	}
 	switch {
 	case errors.As(err, &ended) && ended.Session != nil && err.Error() == "signin: the session has ended: "+string(ended.Reason):
 		return string(ended.Reason)
@@ -97,6 +110,10 @@ func TestWatch_WhyItEnds(t *testing.T) {
 	}{
 		{name: "signed out", at: 12 * time.Second, arrange: ended(sharedstate.SignedOut), want: ends(2, "signed_out")},
 		{name: "signed out before it began", arrange: ended(sharedstate.SignedOut), want: ends(1, "signed_out")},
+		{
+			name: "signed out, and looked at less often than IdleTimeout, after which the end is forgotten", at: 12 * time.Second,
+			every: 100 * time.Hour, arrange: ended(sharedstate.SignedOut), want: fmt.Sprint(looks(1, 24*time.Hour), ": signed_out"),
+		},
 		{name: "replaced by a sign-in", at: 12 * time.Second, arrange: ended(sharedstate.Replaced), want: ends(2, "replaced")},
 		{
 			name: "ended by EndSessions", at: 12 * time.Second, want: ends(2, "application"),
@@ -209,8 +226,45 @@ func TestWatch_WhyItEnds(t *testing.T) {
 			if got := lasts(ctx, cmp.Or(c.most, 30*24*time.Hour)); got != c.want {
 				t.Errorf("got %s; want %s", got, c.want)
 			}
+			w.reported(t, ctx)
 		})
 	}
+}
+
+// reported compares what was told of a stream that has ended with its cause.
+func (w *world) reported(t *testing.T, ctx context.Context) {
+	t.Helper()
+	synctest.Wait()
+	var want []string
+	var ended *lifecycle.Ended
+	if errors.As(context.Cause(ctx), &ended) {
+		want = append(want, string(ended.Reason))
+	}
+	if !slices.Equal(w.ended, want) {
+		t.Errorf("OnEnd was told %q; want %q", w.ended, want)
+	}
+	lines := 0
+	if _, ok := context.Cause(ctx).(translated); ok && ended == nil {
+		lines = 1
+	}
+	if got := strings.Count(w.logged.String(), "streams of a session have ended"); got != lines {
+		t.Errorf("got %d lines about the streams; want %d:\n%s", got, lines, &w.logged)
+	}
+}
+
+// A panic of what is told of an end is logged, and the streams have ended before.
+func TestWatch_OnEndPanics(t *testing.T) {
+	bubble(t, "", false, func(t *testing.T, w *world) {
+		w.OnEnd = func(context.Context, *lifecycle.Ended) { panic("a fault") }
+		s := good()
+		ctx, cancel := w.Watch(t.Context(), w.loaded(t, s), 0)
+		defer cancel()
+		w.end(t, s, sharedstate.SignedOut)
+		pass(time.Minute)
+		if got, log := cause(ctx), w.logged.String(); got != "signed_out" || strings.Count(log, "panic=\"a fault\"") != 1 {
+			t.Errorf("got %s and the log %q; want signed_out, and one line", got, log)
+		}
+	})
 }
 
 // A panic is logged, and what it leaves unknown may pass.
