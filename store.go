@@ -28,6 +28,7 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/internal/testuser"
 	"github.com/gosignin/signin/internal/tokens"
+	"github.com/gosignin/signin/internal/webhook"
 )
 
 // SharedState is what all replicas of an application must know: which sessions
@@ -284,6 +285,7 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 		State:   state,
 		Refresh: refresh.New(refresh.Config{State: state, Source: a.tokens, Observer: observer{a}, Ahead: ahead, Keep: ttl, Now: a.now}),
 		Limits:  l, Log: a.log, Now: a.now,
+		OnEnd: func(ctx context.Context, e *lifecycle.Ended) { a.ended(ctx, e.Session, e.Reason, e.Cause) },
 	}
 	return nil
 }
@@ -322,7 +324,7 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *cal
 		c.signedIn = v.User != nil
 	} else {
 		out, err := a.sessions.Load(w, r, c.known)
-		c.err, c.signedIn = sessionError(r, err), c.known.Session != nil
+		c.err, c.signedIn = sessionError(r.Context(), err), c.known.Session != nil
 		a.report(w, r, out)
 	}
 	return r.WithContext(c), c
@@ -417,7 +419,7 @@ func unverified(err error, bad Code) *Error {
 }
 
 // sessionError translates an error of package lifecycle about a session.
-func sessionError(r *http.Request, err error) *Error {
+func sessionError(ctx context.Context, err error) *Error {
 	switch {
 	case err == nil:
 		return nil
@@ -431,7 +433,7 @@ func sessionError(r *http.Request, err error) *Error {
 		return e
 	case errors.Is(err, lifecycle.ErrUnknown):
 		e := newError(ErrSharedUnavailable, err)
-		e.expected = r.Context().Err() != nil // its client went away
+		e.expected = ctx.Err() != nil // its client went away
 		return e
 	case errors.Is(err, lifecycle.ErrShared):
 		return newError(ErrSharedUnavailable, err)
@@ -462,7 +464,7 @@ func callbackError(r *http.Request, err error) *Error {
 	}
 	for _, known := range []error{lifecycle.ErrTooLarge, lifecycle.ErrEnded, lifecycle.ErrShared, lifecycle.ErrStore} {
 		if errors.Is(err, known) {
-			return sessionError(r, err)
+			return sessionError(r.Context(), err)
 		}
 	}
 	return exchangeError(err)
@@ -583,7 +585,7 @@ const (
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
 	EventSessionEnded  EventKind = "session_ended"  // a session has ended; once in each process that learns of it; Reason and Err say why
 	EventStaleSession  EventKind = "stale_session"  // a cookie was presented that its browser replaced hours ago: a copy, or from a backup
-	EventRefused       EventKind = "refused"        // by a guard or [Auth.HandleError]; not if a person opens a page without having signed in
+	EventRefused       EventKind = "refused"        // by a guard, [Auth.HandleError] or [Auth.LogtoWebhook]; not if a person opens a page without having signed in
 	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
 
 	EventLogoutTokenRejected EventKind = "logout_token_rejected" // by [Auth.BackChannelLogout]; Err says why
@@ -836,6 +838,65 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	}
 	a.emit(r.Context(), Event{Kind: EventSignedOut, Subject: token.Subject, ProviderSessionID: token.SessionID})
 	return nil
+}
+
+// LogtoWebhook returns the handler to which Logto sends a webhook, so that a person whose
+// account is suspended or deleted, or whose password was reset by a forgotten-password
+// flow, is signed out everywhere at once, as by [Auth.EndSessions]. Mount it for POST,
+// outside of any protection against cross-site requests. In Logto's console, create a
+// webhook with this address and the events User.SuspensionStatus.Updated, User.Deleted
+// and PostResetPassword; signingKey is the one that the console shows for it. LogtoWebhook
+// panics if it is empty.
+//
+// Logto sends a webhook once. If it is lost, the session of a suspended or deleted person
+// goes on until its next refresh, so for the life of an access token at most, and that of
+// a person who has reset their password goes on.
+//
+// The answer is 200 if sessions have ended, 204 for an event that ends none, 401 if the
+// signature is wrong, 400 or 413 for a body that cannot be read, and 503 if the end could
+// not be written. A webhook that was created more than ten minutes ago, or that is more
+// than five minutes ahead of our clock, is answered 200, logged, and ends nothing.
+func (a *Auth) LogtoWebhook(signingKey string) http.HandlerFunc {
+	if signingKey == "" {
+		panic("signin: LogtoWebhook needs a signing key; Logto's console shows it with the webhook")
+	}
+	key := []byte(signingKey)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodPost) {
+			return
+		}
+		noStore(w)
+		notice, err := webhook.Read(w, r, key, a.now())
+		switch {
+		case err != nil:
+			e := webhookError(err)
+			a.emit(r.Context(), Event{Kind: EventRefused, Err: e})
+			a.fail(w, r, e)
+		case notice.Outcome == webhook.Ignored:
+			w.WriteHeader(http.StatusNoContent)
+		case notice.Outcome == webhook.Late:
+			a.log.WarnContext(r.Context(), "signin: a webhook is too old, or ahead of our clock, and ends no session", "event", notice.Event, "created", notice.Created)
+		default:
+			// Logto sends it once, and may not wait for the answer.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), logoutTimeout)
+			defer cancel()
+			if err := a.EndSessions(ctx, notice.Subject); err != nil {
+				a.fail(w, r, asRefusal(err))
+			}
+		}
+	}
+}
+
+// webhookError translates an error of package webhook.
+func webhookError(err error) *Error {
+	e := newError(ErrBadRequest, err)
+	switch {
+	case errors.Is(err, webhook.ErrSignature):
+		e.Status, e.Message = http.StatusUnauthorized, "This is not signed with the key of this application's webhook."
+	case errors.Is(err, webhook.ErrTooLarge):
+		e.Status = http.StatusRequestEntityTooLarge
+	}
+	return e
 }
 
 // EndSessions ends every session of a person, everywhere: those that have begun, and

@@ -47,6 +47,7 @@ type Provider struct {
 	keys         []faults.Key // the current one first; all are published
 	users        []User
 	suspended    map[string]bool
+	webhook      webhook
 	redirects    []string
 	signOuts     []string
 	backChannels []string
@@ -118,7 +119,7 @@ func NewProvider(opts ...Option) *Provider {
 		oneTime:      map[string]string{},
 	}
 	// No client trusts httptest's certificate. This transport only carries logout
-	// tokens and test users' requests to the application under test.
+	// tokens, webhooks and test users' requests to the application under test.
 	p.transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	p.close = sync.OnceFunc(p.shutDown)
 	p.delivery.L = &p.mu
