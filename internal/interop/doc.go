@@ -10,6 +10,7 @@
 //   - oidc-provider, the certified provider in JavaScript that Logto is built
 //     on, in a process of Node;
 //   - chi, gorilla/mux, echo, gin and net/http's ServeMux;
+//   - github.com/coder/websocket;
 //   - a Redis server, with this project's redisstore and with boj/redistore;
 //   - nginx, with the settings that it has by default;
 //   - Chromium, headless, through the DevTools protocol.
