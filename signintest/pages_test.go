@@ -55,6 +55,9 @@ func TestSignInPage(t *testing.T) {
 		got, at := a.fill(t, address, test.form)
 		got.shows(t, name, test.status, test.says)
 		if test.status != 303 {
+			if typed := `name="identifier" value="` + test.form.Get("identifier") + `"`; !strings.Contains(got.raw, typed) {
+				t.Errorf("%s: got %s; want what was typed in it, %s", name, got.raw, typed)
+			}
 			continue
 		}
 		q := at.Query()
