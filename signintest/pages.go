@@ -24,6 +24,7 @@ type view struct {
 	Brand       string    // organization_id
 	Connector   connector // of a connector's page
 	Connectors  []connector
+	Accounts    []account // of the console
 	Nonce       string
 }
 

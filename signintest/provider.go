@@ -305,6 +305,8 @@ func (p *Provider) routes() http.Handler {
 	handle("POST /sign-in", atPages, p.submitSignIn)
 	handle("POST /register", atPages, p.submitRegister)
 	handle("POST /connect/{connector}", atPages, p.submitSignIn)
+	handle("GET /console", atPages, p.showConsole)
+	handle("POST /console", atPages, http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.submitConsole)).ServeHTTP)
 	return mux
 }
 
