@@ -1,6 +1,7 @@
 package acceptance_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -78,6 +79,32 @@ func TestLogtoWebhook(t *testing.T) {
 			}
 			a.wantSignedOut(t, other, alice)
 		})
+	}
+}
+
+// A person who has forgotten the password sets another during a sign-in, which goes on. A
+// sign-in of a person who is suspended meanwhile does not, even if that ends at once.
+func TestLogtoWebhook_SignInUnderWay(t *testing.T) {
+	t.Parallel()
+	a, clock, _ := refreshing(t, nil)
+	a.mount("/logto-webhook", a.auth.LogtoWebhook(webhookKey))
+	a.provider.SetWebhook(a.server.URL+"/logto-webhook", webhookKey)
+	alice := signintest.Alice()
+	old, b := a.signedIn(alice).session(), a.browser()
+	b.signInWhile(alice, func() {
+		clock.add(time.Second)
+		a.provider.ResetPassword(alice.Subject)
+	}).want(t, http.StatusSeeOther, "/")
+	wantSignedIn(t, a.handler(), b.session(), alice)
+	a.wantSignedOut(t, a.handler(), old)
+	b = a.browser()
+	b.signInWhile(alice, func() {
+		clock.add(time.Second)
+		a.provider.Suspend(alice.Subject)
+		a.provider.Reinstate(alice.Subject)
+	}).want(t, http.StatusBadRequest, "")
+	if errs := a.errs(signin.EventSignInFailed); len(errs) != 1 || !errors.Is(errs[0], signin.ErrSignInExpired) {
+		t.Errorf("events: got failures %v; want %v", errs, signin.ErrSignInExpired)
 	}
 }
 
