@@ -163,7 +163,7 @@ func ExampleConfig_b2c() {
 	cfg := providerConfig()
 	cfg.Issuer = "https://TENANT.b2clogin.com/TENANT-ID/v2.0/" // with the slash
 	cfg.Provider.DiscoveryURL = "https://TENANT.b2clogin.com/TENANT.onmicrosoft.com/POLICY/v2.0/.well-known/openid-configuration"
-	cfg.Scopes = []string{"CLIENT-ID"} // without a scope of an API, B2C gives no access token
+	cfg.Scopes = []string{"CLIENT-ID", "offline_access"} // without a scope of an API, B2C gives no access token
 	mustBeComplete(cfg)
 	// Output:
 }

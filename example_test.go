@@ -118,25 +118,22 @@ func ExampleConfig_cookieStore() {
 	}
 }
 
-// Every page of this package in the layout of the site, and some of them in another
-// language. Texts are chosen by the page's code; pages without one stay English.
+// Every page of this package in the layout of the site, and one with a text of its
+// own. The others keep theirs, in the reader's language.
 func ExampleConfig_pages() {
 	layout := template.Must(template.New("page").Parse(`<html lang="{{.Language}}"><h1>{{.Title}}</h1><p>{{.Text}}</p>
 {{- range .Actions}}
 {{- if eq .Method "POST"}}<form method="post" action="{{.URL}}"><button>{{.Text}}</button></form>
 {{- else}}<a href="{{.URL}}">{{.Text}}</a>{{end}}
 {{- end}}</html>`))
-	korean := map[signin.Code]signin.Page{
-		signin.ConfirmSignOut: {
-			Title: "로그아웃하시겠습니까?", Text: "계속하려면 다시 로그인해야 합니다.", Actions: []signin.Action{{Text: "로그아웃"}},
-		},
+	texts := map[signin.Code]signin.Page{
+		signin.ConfirmSignOut: {Title: "Leaving the shop?", Text: "Your basket stays as it is."},
 	}
 
 	cfg := exampleConfig()
 	cfg.Pages = func(w http.ResponseWriter, r *http.Request, p *signin.Page) {
-		if ko, ok := korean[p.Code]; ok && strings.HasPrefix(r.Header.Get("Accept-Language"), "ko") { // or golang.org/x/text/language
-			p.Language, p.Title, p.Text = "ko", ko.Title, ko.Text
-			p.Actions[0].Text = ko.Actions[0].Text // the main one; it still leads to the same place
+		if own, ok := texts[p.Code]; ok && p.Language == "en" {
+			p.Title, p.Text = own.Title, own.Text
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // no other site frames the sign-out button
@@ -159,8 +156,8 @@ func ExampleConfig_pages() {
 		fmt.Println(w.Code, w.Body)
 	}
 	// Output:
-	// 403 <html lang="ko"><h1>로그아웃하시겠습니까?</h1><p>계속하려면 다시 로그인해야 합니다.</p><form method="post" action="/sign-out"><button>로그아웃</button></form></html>
-	// 403 <html lang="en"><h1>Do you want to sign out?</h1><p>You will have to sign in again to go on.</p><form method="post" action="/sign-out"><button>Sign out</button></form></html>
+	// 403 <html lang="ko"><h1>로그아웃할까요?</h1><p>로그아웃하면 다음에 이용할 때 다시 로그인해야 해요.</p><form method="post" action="/sign-out"><button>로그아웃</button></form><a href="/">로그아웃하지 않기</a></html>
+	// 403 <html lang="en"><h1>Leaving the shop?</h1><p>Your basket stays as it is.</p><form method="post" action="/sign-out"><button>Sign out</button></form><a href="/">Stay signed in</a></html>
 }
 
 // A trail of who has signed in and out, and of who was refused.

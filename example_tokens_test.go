@@ -133,7 +133,7 @@ func ExampleAccessToken() {
 	}
 	// Output:
 	// 200 asked with alice's token
-	// 500 This is not your fault: the people who run this application have to correct its settings.
+	// 500 This is not your fault, and trying again will not help. Please tell the people who run this site.
 }
 
 // Calling an API within one organization of the person. Logto puts into the token what

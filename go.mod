@@ -7,6 +7,7 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/gorilla/sessions v1.4.0
 	golang.org/x/oauth2 v0.37.0
+	golang.org/x/text v0.44.0
 )
 
 require github.com/gorilla/securecookie v1.1.2 // indirect

@@ -265,6 +265,10 @@ func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, tx *authflow.Tra
 	}
 	out, err := a.flow.Conclude(w, r, tx, response)
 	if err != nil {
+		var refused *callback.Refused
+		if errors.As(err, &refused) {
+			return "", notAdmitted(refused.Err, tx.AgainAs())
+		}
 		failed := callbackError(r, err)
 		if errors.Is(err, callback.ErrAsked) {
 			failed.start = a.orHome(tx.ReturnTo)
@@ -578,13 +582,15 @@ const (
 	ConfirmSignOut Code = "confirm_sign_out"
 )
 
-// Page is a page of this package, for Config.Pages. Its texts are plain text
-// for people, in English.
+// Page is a page of this package, for Config.Pages. Its texts are plain text for
+// people.
 type Page struct {
 	// Status is the HTTP status to answer with, and Code says what happened.
 	Status int
 	Code   Code
-	// Language is that of the texts, a BCP 47 tag: "en".
+	// Language is that of the texts, a BCP 47 tag: "en", "ko" or "th", whichever the
+	// request's Accept-Language prefers. A Message that the application has given its
+	// own [Error] is shown as it is.
 	Language    string
 	Title, Text string
 	// Actions are what the person can do, the main one first. There is at least
@@ -607,14 +613,17 @@ type Error struct {
 	Code Code
 	// Status is the HTTP status for an answer.
 	Status int
-	// Message is a sentence for people, in English. Unless a [RuleFunc] wrote
-	// it, it holds nothing that the provider sent, and of the request at most
-	// one word, which a [Rule] has looked for.
+	// Message is what its page says, in English: the page itself is in the reader's
+	// language. It holds nothing that the provider or the request sent. One that a
+	// [RuleFunc] or Config.OnSignIn has written is shown as it is.
 	Message string
 	// Err is the cause, for the log and never for a page; nil if the code says
 	// it all.
 	Err error
 
+	text       string // the key of its page; "" if the application has made it
+	value      []any  // what that page names
+	another    string // where another account signs in
 	retryAfter time.Duration
 	expected   bool             // a failure for which no operator is needed
 	stepUp     *authflow.Demand // the step-up that would help
@@ -671,23 +680,33 @@ func (e *Error) level() slog.Level {
 // page is the page of an error. A code that the application defines has the
 // texts of [ErrForbidden], unless the status says that it is not the person's
 // mistake.
-func (e *Error) page() page.Page {
-	p := page.For(string(e.Code))
-	if p.Status < 400 && e.Status < 500 {
-		p = page.For(string(ErrForbidden))
+func (e *Error) page(in page.Language) page.Page {
+	key := cmp.Or(e.text, string(e.Code))
+	english := page.For(page.English, key, e.value...)
+	if english.Status < 400 && e.Status < 500 {
+		key = string(ErrForbidden)
 	}
-	p.Status, p.RetryAfter, p.Text = e.Status, e.retryAfter, cmp.Or(e.Message, p.Text)
+	p := page.For(in, key, e.value...)
+	if e.Message != "" && e.Message != english.Text { // the application's own
+		p.Text = e.Message
+	}
+	p.Status, p.RetryAfter = e.Status, e.retryAfter
 	return p
 }
 
 // problem is the problem document of an error.
 func (e *Error) problem() page.Problem {
-	return page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.page().Text, RetryAfter: e.retryAfter}
+	return page.Problem{Status: e.Status, Code: string(e.Code), Detail: e.page(page.English).Text, RetryAfter: e.retryAfter}
 }
 
 func newError(code Code, cause error) *Error {
-	p := page.For(string(code))
-	return &Error{Code: code, Status: p.Status, Message: p.Text, Err: cause}
+	return explained(code, cause, string(code))
+}
+
+// explained is an error whose page says more than its code does.
+func explained(code Code, cause error, text string, value ...any) *Error {
+	p := page.For(page.English, text, value...)
+	return &Error{Code: code, Status: p.Status, Message: p.Text, Err: cause, text: text, value: value}
 }
 
 // asRefusal turns an error of a rule into one that has a status. The caller may
@@ -706,7 +725,7 @@ func asRefusal(err error) *Error {
 	}
 	own := *e
 	if own.Status < 400 || own.Status > 599 {
-		if own.Status = page.For(string(own.Code)).Status; own.Status < 400 { // a code of the application's own
+		if own.Status = page.For(page.English, string(own.Code)).Status; own.Status < 400 { // a code of the application's own
 			own.Status = http.StatusForbidden
 		}
 	}
@@ -836,10 +855,8 @@ func (a *Auth) unreadable(r *http.Request) *Error {
 
 // conflict is the error for a cookie that this application cannot replace.
 func (a *Auth) conflict(name string) *Error {
-	e := newError(ErrCookieConflict, fmt.Errorf("signin: the browser sends %s twice, or keeps sending one that cannot be read", name))
-	e.Message = fmt.Sprintf("Your browser sends a cookie named %s that this application can neither read nor replace. "+
-		"Delete the cookies of %s in the settings of your browser, then try again.", name, a.base.Hostname())
-	return e
+	cause := fmt.Errorf("signin: the browser sends %s twice, or keeps sending one that cannot be read", name)
+	return explained(ErrCookieConflict, cause, page.CookiesOf, a.base.Hostname())
 }
 
 // absolute returns the address of a path of the application.
@@ -869,12 +886,12 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error, kind reque
 		page.WriteProblem(w, r, p)
 		return
 	}
-	p := e.page()
+	p := e.page(page.Choose(requestkind.AcceptLanguage(r)))
 	for i := range p.Actions {
 		p.Actions[i].URL = e.wayOn(a, r, kind, p.Actions[i].Way)
 	}
 	if e.unsaved && kind == requestkind.Form {
-		p.Text += " " + page.NotSaved
+		p = p.NotSaved()
 	}
 	a.write(w, r, e.Code, p)
 }
@@ -882,12 +899,13 @@ func (a *Auth) show(w http.ResponseWriter, r *http.Request, e *Error, kind reque
 // write answers a request with a page.
 func (a *Auth) write(w http.ResponseWriter, r *http.Request, code Code, p page.Page) {
 	if a.pages == nil {
+		p.Home = page.Home{Name: a.base.Host, URL: a.paths.AfterSignOut}
 		page.Write(w, r, p)
 		return
 	}
 	page.Protect(w.Header())
 	page.Prepare(w.Header(), p.Status, p.RetryAfter)
-	own := &Page{Status: p.Status, Code: code, Language: "en", Title: p.Title, Text: p.Text}
+	own := &Page{Status: p.Status, Code: code, Language: string(p.Language), Title: p.Title, Text: p.Text}
 	for _, action := range p.Actions {
 		own.Actions = append(own.Actions, Action{Text: action.Text, URL: action.URL, Method: action.Method})
 	}
@@ -905,6 +923,8 @@ func (e *Error) wayOn(a *Auth, r *http.Request, kind requestkind.Kind, way page.
 			}
 		}
 		return cmp.Or(e.start, a.paths.SignIn)
+	case page.ToSwitch:
+		return e.another
 	case page.ToSignOut:
 		return a.paths.SignOut
 	case page.ToStart:

@@ -62,6 +62,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -71,9 +72,11 @@ import (
 	"github.com/gosignin/signin/internal/cookie"
 	"github.com/gosignin/signin/internal/jwt"
 	"github.com/gosignin/signin/internal/lifecycle"
+	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/internal/seal"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/sharedstate"
@@ -128,7 +131,8 @@ type Config struct {
 	// element: "email" for User.Email, "phone", "roles",
 	// "urn:logto:scope:organizations", and the permissions of Resources:
 	// Logto's tokens permit nothing that was not asked for here. People who are
-	// signed in get added scopes at their next sign-in.
+	// signed in get added scopes at their next sign-in. A provider that does not list
+	// offline_access is asked for it only if it is named here.
 	Scopes []string
 	// OmitDefaultScopes leaves out profile and offline_access. Logto gives a
 	// refresh token only for offline_access. Others give one without (Keycloak,
@@ -176,8 +180,9 @@ type Config struct {
 	MaxLifetime time.Duration
 	// MaxOffline is how long a session with a refresh token goes on after its
 	// access token has expired while the provider is down, or refuses a refresh for
-	// a reason that may pass. Requests are then answered with 503 until a refresh
-	// succeeds; the session does not end. Default 8 hours.
+	// a reason that may pass, or while its answers bring no claims that can be used.
+	// Requests are then answered with 503 until a refresh succeeds; the session does
+	// not end. Default 8 hours.
 	MaxOffline time.Duration
 	// RefreshBefore is how long before the access token's expiry it is
 	// refreshed, at most half of its life. Default 60 seconds.
@@ -212,7 +217,7 @@ type Config struct {
 	// use.
 	OnEvent func(context.Context, Event)
 	// Pages, unless nil, writes every page of this package, in the
-	// application's own layout: it sets Content-Type, calls WriteHeader with
+	// application's own layout and the page's Language: it sets Content-Type, calls WriteHeader with
 	// the page's Status, and writes a body. Cookies are set already, and the
 	// headers that keep the page out of caches and frames:
 	// "Content-Security-Policy: frame-ancestors 'none'", to which a policy for
@@ -305,6 +310,7 @@ type Auth struct {
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
 	flow         *callback.Flow
+	down         atomic.Bool // whether the provider did not answer the last sign-out
 
 	log      *slog.Logger
 	onSignIn func(*http.Request, *User) error
@@ -319,7 +325,7 @@ type Auth struct {
 //
 // The error joins every mistake in cfg, each with its field's name.
 func New(cfg Config) (*Auth, error) {
-	c := &checker{}
+	c := new(settings.Checker)
 	a := &Auth{
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
 		defaults: slices.Clone(cfg.SignInOptions), onSignIn: cfg.OnSignIn, onEvent: cfg.OnEvent, pages: cfg.Pages,
@@ -332,18 +338,18 @@ func New(cfg Config) (*Auth, error) {
 	a.checkApplication(c, &cfg)
 	a.checkOptions(c)
 	limits := session.Limits{
-		Idle: check(c, "IdleTimeout", cmp.Or(cfg.IdleTimeout, 24*time.Hour), settings.Duration),
-		Max:  check(c, "MaxLifetime", cmp.Or(cfg.MaxLifetime, 14*24*time.Hour), settings.Duration),
+		Idle: settings.Check(c, "IdleTimeout", cmp.Or(cfg.IdleTimeout, 24*time.Hour), settings.Duration),
+		Max:  settings.Check(c, "MaxLifetime", cmp.Or(cfg.MaxLifetime, 14*24*time.Hour), settings.Duration),
 
-		Offline: check(c, "MaxOffline", cmp.Or(cfg.MaxOffline, 8*time.Hour), settings.Duration),
+		Offline: settings.Check(c, "MaxOffline", cmp.Or(cfg.MaxOffline, 8*time.Hour), settings.Duration),
 	}
-	ahead := check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
+	ahead := settings.Check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
 	a.cookies.Secure = a.base != nil && a.base.Scheme == "https"
-	name := check(c, "CookieName", cmp.Or(cfg.CookieName, "signin"), func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
+	name := settings.Check(c, "CookieName", cmp.Or(cfg.CookieName, "signin"), func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
 	a.cookieName = name
-	keys := checkKeys(c, &cfg, a.base)
-	if len(c.mistakes) > 0 {
-		return nil, errors.Join(c.mistakes...)
+	keys := settings.Keys(c, cfg.Keys, seal.MinKey, a.base)
+	if err := c.Err(); err != nil {
+		return nil, err
 	}
 	if err := a.build(&cfg, name, keys, limits, ahead); err != nil {
 		return nil, err
@@ -576,7 +582,7 @@ type candidate struct {
 // HasRole holds for people with a role. It needs "roles" in Config.Scopes;
 // without it the provider states no roles, and every user is refused.
 func HasRole(role string) Rule {
-	return userRule(func(u *User) error { return needs(u.Roles, "role", role) })
+	return userRule(func(u *User) error { return needs(u.Roles, "role", role, page.MissingRole, role) })
 }
 
 // HasScope holds if a scope was granted: with the sign-in or, behind
@@ -586,7 +592,7 @@ func HasRole(role string) Rule {
 // do: for sessions, use a role.
 func HasScope(scope string) Rule {
 	return userRule(func(u *User) error {
-		err := needs(u.Scopes, "scope", scope)
+		err := needs(u.Scopes, "scope", scope, page.MissingPermission)
 		if e, ok := err.(*Error); ok {
 			e.scope = scope
 		}
@@ -620,7 +626,7 @@ func MemberOfFunc(organization func(*http.Request) string) Rule {
 }
 
 func member(u *User, organization string) error {
-	return needs(u.Organizations, "membership in", organization)
+	return needs(u.Organizations, "membership in", organization, page.MissingOrganization)
 }
 
 // HasOrganizationRole holds for people with a role in an organization. Only
@@ -640,9 +646,9 @@ func roleHolder(role string) func(*User, string) error {
 	return func(u *User, organization string) error {
 		// "a:b" with "c" is not "a" with "b:c".
 		if strings.Contains(organization, ":") || organization == "" || role == "" {
-			return needs(nil, "role", role)
+			return needs(nil, "role", role, page.MissingRole, role)
 		}
-		return needs(u.OrganizationRoles, "organization role", organization+":"+role)
+		return needs(u.OrganizationRoles, "organization role", organization+":"+role, page.MissingRole, role)
 	}
 }
 
@@ -660,29 +666,14 @@ func organizationRule(organization string, of func(*http.Request) string, holds 
 	}}
 }
 
-// needs reports what is missing; an empty value counts as missing. The value is shown
-// to people only if it is a single word: an organization may come from the
-// request's path, and a link must not write sentences into this application's
-// pages.
-func needs(has []string, kind, value string) error {
+// needs reports what is missing; an empty value counts as missing. The page says so in
+// words that a person knows: an ID or a scope means nothing to them, and what comes from
+// the request's path must not be written into this application's pages.
+func needs(has []string, kind, value, text string, named ...any) error {
 	if value != "" && slices.Contains(has, value) {
 		return nil
 	}
-	e := newError(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value))
-	switch {
-	case !oneWord(value):
-	case kind == "scope": // the account may have it without the application having asked for it
-		e.Message = "This needs the scope " + value + ", which was not granted."
-	default:
-		e.Message = "You are signed in, but this needs the " + kind + " " + value +
-			", which your account does not have; if it should, ask the people who run this application."
-	}
-	return e
-}
-
-func oneWord(s string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:-"
-	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
+	return explained(ErrForbidden, fmt.Errorf("signin: needs the %s %q", kind, value), text, named...)
 }
 
 // AuthenticatedWithin holds for people who have authenticated no longer ago than d,

@@ -86,7 +86,7 @@ func TestTour(t *testing.T) {
 	shows(customer, "/account", http.StatusOK, "grace@example.test, verified: true")
 	shows(customer, "/", http.StatusOK, "Welcome back, Grace")
 	// Another sign-in would not help her: the page says what is missing.
-	shows(customer, "/admin", http.StatusForbidden, "role admin")
+	shows(customer, "/admin", http.StatusForbidden, "the role “admin”")
 
 	shows(shop.Browser(signintest.User{Subject: "ada", Roles: []string{"admin"}}), "/admin", http.StatusOK, "The shop's numbers")
 

@@ -3,12 +3,10 @@ package signin
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -65,94 +63,61 @@ type SharedState interface {
 var memoryLimits = sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 
 // checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
-}
-
-func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
-	var keys [][]byte
-	for i, k := range cfg.Keys {
-		if len(k) < seal.MinKey {
-			c.add(fmt.Sprintf("Keys[%d]", i), fmt.Errorf("has %d bytes; needs %d or more: openssl rand -hex 32", len(k), seal.MinKey))
-		}
-		keys = append(keys, slices.Clone(k))
-	}
-	if len(keys) > 0 {
-		return keys
-	}
-	if base == nil || !settings.LoopbackInBrowsers(base.Hostname()) {
-		c.add("Keys", errors.New("are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"))
-	}
-	random := make([]byte, seal.MinKey)
-	rand.Read(random) // never fails: crypto/rand
-	return [][]byte{random}
-}
-
 // plainly is a rule for a URL, with the hosts to which plain http is accepted.
 func plainly[Out any](rule func(string, settings.Plain) (Out, error), plain settings.Plain) func(string) (Out, error) {
 	return func(raw string) (Out, error) { return rule(raw, plain) }
 }
 
-func (a *Auth) checkProvider(c *checker, cfg *Config) {
+func (a *Auth) checkProvider(c *settings.Checker, cfg *Config) {
 	plain := settings.Plain(settings.Loopback)
 	if cfg.DangerouslyAllowHTTP {
 		plain = settings.Anywhere
 	}
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
-		c.add("Issuer", errors.New("is set, and so is LogtoEndpoint; set only one of them"))
+		c.Add("Issuer", errors.New("is set, and so is LogtoEndpoint; set only one of them"))
 	case cfg.LogtoEndpoint != "":
-		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, plainly(settings.LogtoIssuer, plain))
+		a.issuer = settings.Check(c, "LogtoEndpoint", cfg.LogtoEndpoint, plainly(settings.LogtoIssuer, plain))
 	case cfg.Issuer != "":
-		a.issuer = check(c, "Issuer", cfg.Issuer, plainly(settings.Issuer, plain))
+		a.issuer = settings.Check(c, "Issuer", cfg.Issuer, plainly(settings.Issuer, plain))
 	default:
-		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
+		c.Add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
 	}
 	if cfg.ClientID == "" {
-		c.add("ClientID", errors.New("is missing; at Logto it is the App ID"))
+		c.Add("ClientID", errors.New("is missing; at Logto it is the App ID"))
 	}
 	if cfg.ClientSecret == "" {
-		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
+		c.Add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
 	}
-	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
+	a.scopes = settings.Check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
 		return settings.Scopes(s, cfg.OmitDefaultScopes, a.logto)
 	})
-	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
+	a.resources = settings.Check(c, "Resources", cfg.Resources, settings.Resources)
 	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
 		// Otherwise Logto gives no tokens for organizations.
 		a.resources = append(a.resources, organizationsResource)
 	}
 	p, plain := &cfg.Provider, settings.PlainEndpoints(a.issuer, cfg.DangerouslyAllowHTTP)
-	check(c, "Provider.SigningAlgs", p.SigningAlgs, settings.Algorithms)
-	check(c, "Provider.ClientAuth", p.ClientAuth, settings.ClientAuth)
-	check(c, "Provider.Endpoints", p.Endpoints, func(m map[string]string) (map[string]string, error) { return settings.Endpoints(m, plain) })
+	settings.Check(c, "Provider.SigningAlgs", p.SigningAlgs, settings.Algorithms)
+	settings.Check(c, "Provider.ClientAuth", p.ClientAuth, settings.ClientAuth)
+	settings.Check(c, "Provider.Endpoints", p.Endpoints, func(m map[string]string) (map[string]string, error) { return settings.Endpoints(m, plain) })
 	if p.DiscoveryURL != "" {
-		check(c, "Provider.DiscoveryURL", p.DiscoveryURL, plainly(settings.Endpoint, plain))
+		settings.Check(c, "Provider.DiscoveryURL", p.DiscoveryURL, plainly(settings.Endpoint, plain))
 	}
-	a.roles = check(c, "Provider.RolesClaim", p.RolesClaim, settings.RolesClaim)
+	a.roles = settings.Check(c, "Provider.RolesClaim", p.RolesClaim, settings.RolesClaim)
 }
 
-func (a *Auth) checkApplication(c *checker, cfg *Config) {
+func (a *Auth) checkApplication(c *settings.Checker, cfg *Config) {
 	plain := settings.Plain(settings.LoopbackInBrowsers)
 	if cfg.DangerouslyAllowHTTP {
 		plain = settings.Anywhere
 	}
-	a.base = check(c, "BaseURL", cfg.BaseURL, plainly(settings.Base, plain))
+	a.base = settings.Check(c, "BaseURL", cfg.BaseURL, plainly(settings.Base, plain))
 	if a.base == nil {
 		return
 	}
 	route := func(field, given, def string) string {
-		return check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
+		return settings.Check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
 	}
 	a.paths.SignIn = route("Paths.SignIn", cfg.Paths.SignIn, "/sign-in")
 	a.paths.Callback = route("Paths.Callback", cfg.Paths.Callback, "/callback")
@@ -161,7 +126,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	routes := []string{a.paths.SignIn, a.paths.Callback, a.paths.SignOut, a.paths.BackChannelLogout}
 	for i, r := range routes {
 		if r != "" && slices.Contains(routes[:i], r) {
-			c.add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
+			c.Add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
 		}
 	}
 	a.returnTo = returnto.New(a.base, routes)
@@ -169,7 +134,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		if given == "" {
 			return a.base.Path + "/"
 		}
-		return check(c, field, given, func(p string) (string, error) {
+		return settings.Check(c, field, given, func(p string) (string, error) {
 			if _, err := a.returnTo.OnHost(p); err != nil {
 				return "", fmt.Errorf("is %q; needs a path of this host that is not one of the routes", p)
 			}
@@ -178,7 +143,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	}
 	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
 	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; a.paths.AfterSignOut != "" && !strings.HasPrefix(a.paths.AfterSignOut, "/") {
-		check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
+		settings.Check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
 	} else {
 		a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
 	}
@@ -195,13 +160,13 @@ func (a *Auth) isRoute(u string) error {
 
 // checkOptions checks Config.SignInOptions. It runs after the checks of the
 // provider and of the application's paths, which it needs.
-func (a *Auth) checkOptions(c *checker) {
+func (a *Auth) checkOptions(c *settings.Checker) {
 	var err error
 	if a.ordinary, _, err = a.compile(nil); err == nil {
 		err = refusePersonal(a.ordinary)
 	}
 	if err != nil {
-		c.add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
+		c.Add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
 	}
 }
 
@@ -228,7 +193,8 @@ func (a *Auth) build(cfg *Config, name string, keys [][]byte, l session.Limits, 
 	a.transactions = authflow.NewTransactions(ring, a.cookies, name, a.now)
 	a.client = &authflow.Client{
 		Issuer: a.issuer, Logto: a.logto, ID: a.clientID, RedirectURI: a.absolute(a.paths.Callback),
-		Scopes: a.scopes, Resources: a.resources, ReturnTo: a.returnTo, Route: a.paths.SignIn, Home: a.paths.AfterSignIn, Now: a.now,
+		Scopes: a.scopes, Offline: slices.Contains(cfg.Scopes, "offline_access"), Resources: a.resources,
+		ReturnTo: a.returnTo, Route: a.paths.SignIn, Home: a.paths.AfterSignIn, Now: a.now,
 	}
 	a.flow = callback.New(callback.Flow{
 		Provider: a.provider, Tokens: a.tokens, Sessions: a.sessions, State: a.shared, Transactions: a.transactions,
@@ -443,7 +409,7 @@ func sessionError(ctx context.Context, err error) *Error {
 // offlineCode says who has to act for refreshes to succeed again.
 func offlineCode(err error) Code {
 	var pe *provider.Error
-	if errors.As(err, &pe) && pe.Kind != provider.Unavailable {
+	if errors.Is(err, lifecycle.ErrUnconfirmed) || errors.As(err, &pe) && pe.Kind != provider.Unavailable {
 		return ErrProviderMisconfigured
 	}
 	return ErrProviderUnavailable
@@ -451,10 +417,7 @@ func offlineCode(err error) Code {
 
 // callbackError translates an error of package callback.
 func callbackError(r *http.Request, err error) *Error {
-	var refused *callback.Refused
 	switch {
-	case errors.As(err, &refused):
-		return notAdmitted(refused.Err)
 	case errors.Is(err, callback.ErrUsed):
 		return newError(ErrSignInExpired, err)
 	case errors.Is(err, callback.ErrStepUp), errors.Is(err, callback.ErrAsked):
@@ -472,14 +435,25 @@ func callbackError(r *http.Request, err error) *Error {
 	return exchangeError(err)
 }
 
-// notAdmitted is the refusal of Config.OnSignIn.
-func notAdmitted(err error) *Error {
+// notAdmitted is the refusal of Config.OnSignIn. another is where another account signs
+// in. What a rule says to people who are signed in is not said to a person who is not.
+func notAdmitted(err error, another string) *Error {
 	var e *Error
 	var code Code
-	if errors.As(err, &e) || errors.As(err, &code) {
-		return asRefusal(err)
+	if found := errors.As(err, &e); e == nil && (found || !errors.As(err, &code)) {
+		return newError(ErrInternal, err)
 	}
-	return newError(ErrInternal, err)
+	e = asRefusal(err)
+	e.ofRule = false
+	known := page.For(page.English, string(e.Code)).Status != 0
+	if e.Status >= 500 || known && e.Code != ErrForbidden && e.Code != ErrNotMember {
+		return e
+	}
+	if e.text != "" {
+		e.Message = ""
+	}
+	e.text, e.value, e.another = page.SignInRefused, nil, another
+	return e
 }
 
 // exchangeError translates an error of exchanging a code for tokens, or of
@@ -524,8 +498,7 @@ func (a *Auth) withoutTransaction(w http.ResponseWriter, r *http.Request, respon
 	// Where a sign-in has led that was used is not told to other browsers. If Host is not
 	// BaseURL's here either, it is a proxy's, and the hint means nothing.
 	if to, ok := a.transactions.ReadHint(response.Hint); ok && !late && standing.Progress == 0 && !a.elsewhere(r) {
-		e := newError(ErrSignInExpired, authflow.ErrNoTransaction)
-		e.Message = "It seems to have begun at another address of this application, whose cookies your browser keeps apart: please start again at " + a.base.String() + "."
+		e := explained(ErrSignInExpired, authflow.ErrNoTransaction, page.OtherAddress, a.base.String())
 		e.start = a.absolute(a.orHome(to))
 		return "", e
 	}
@@ -561,9 +534,8 @@ func (a *Auth) declined(w http.ResponseWriter, tx *authflow.Transaction, respons
 // page leads to the page that they were going to. A guard there asks again; if no guard
 // asked, the demand came from a link that anyone can write.
 func (a *Auth) unmet(returnTo string, cause error) *Error {
-	e := newError(ErrStepUpFailed, cause)
+	e := explained(ErrStepUpFailed, cause, page.NotConfirmed)
 	e.ofRule, e.start = true, a.orHome(returnTo)
-	e.Message = "You are signed in, but the sign-in service did not confirm you in the way that this page needs."
 	return e
 }
 
@@ -672,8 +644,8 @@ func (a *Auth) fromHere(r *http.Request) error {
 // confirmSignOut shows a page with one button.
 func (a *Auth) confirmSignOut(w http.ResponseWriter, r *http.Request, status int) {
 	noStore(w)
-	p := page.For(string(ConfirmSignOut))
-	p.Status, p.Actions[0].URL = status, a.paths.SignOut
+	p := page.For(page.Choose(requestkind.AcceptLanguage(r)), string(ConfirmSignOut))
+	p.Status, p.Actions[0].URL, p.Actions[1].URL = status, a.paths.SignOut, a.paths.AfterSignIn
 	a.write(w, r, ConfirmSignOut, p)
 }
 
@@ -734,8 +706,14 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	switch {
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
-	case isDown(out.Revoked): // and so are the provider's pages
+	case provider.IsDown(out.Revoked): // and so are the provider's pages
+		a.down.Store(true)
 		return "", newError(ErrSignOutLocalOnly, out.Revoked)
+	case out.Newest == nil && a.down.Load(): // "Sign out again", which sends nothing else
+		if err := a.reach(r.Context()); provider.IsDown(err) {
+			return "", newError(ErrSignOutLocalOnly, err)
+		}
+		a.down.Store(false)
 	}
 	hint := ""
 	if out.Newest != nil {
@@ -746,6 +724,13 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 		return "", newError(ErrSignOutLocalOnly, err)
 	}
 	return location, nil
+}
+
+// reach asks whether the provider answers.
+func (a *Auth) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
+	defer cancel()
+	return a.provider.Reach(ctx)
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or
@@ -763,20 +748,6 @@ func (a *Auth) afterSignOut() string {
 		return a.absolute(a.paths.AfterSignOut)
 	}
 	return a.paths.AfterSignOut
-}
-
-// isDown reports whether the provider gave no answer at all, or a proxy in front of it
-// says so.
-func isDown(err error) bool {
-	var pe *provider.Error
-	if !errors.As(err, &pe) || pe.Kind != provider.Unavailable {
-		return false
-	}
-	switch pe.Status {
-	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
 }
 
 const (

@@ -11,11 +11,13 @@
 // handlers, the pages and the server. By subject:
 //
 //	app/routes.go        who may see which page, and what a sign-in asks for
-//	app/app.go           home and account: who is signed in
+//	app/app.go           what all pages have in common, also those of package signin
+//	app/account.go       who is signed in; signing out everywhere
 //	app/orders.go        calling an API as that person; app/api.go is the API
 //	app/admin.go         a page for a role
 //	app/organization.go  pages for members and owners of an organization
 //	app/delete.go        a page for which people have to sign in again
+//	app/texts.go         the reader's language; texts/ has the texts, pages/ the pages
 //
 // In your copy, delete app/provider.go and replicas/: they are only for the
 // demonstration. The program in replicas/ runs this application several times,
@@ -71,11 +73,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		defer provider.Close()
 		cfg = provider.Config(s.BaseURL)
 	}
-	cfg.Keys = s.Keys
+	if len(s.Keys) > 0 { // otherwise the provider for tests has brought a random key, and for Logto New warns
+		cfg.Keys = s.Keys
+	}
 	cfg.Scopes = app.Scopes()
 	if s.APIResource != "" {
 		cfg.Resources = []string{s.APIResource}
 	}
+	cfg.Pages = app.ShowPage
 	// What signin.New logs at level info is printed below, in other words.
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	auth, err := signin.New(cfg)

@@ -150,7 +150,7 @@ func (p *Provider) serveEndSession(w http.ResponseWriter, r *http.Request) {
 	}
 	p.endSession(w, r)
 	if target == "" {
-		p.showNotice(w, http.StatusOK, "You are signed out", "This browser has no session at the test provider any more.")
+		showNotice(w, r, http.StatusOK, "You are signed out", "This browser has no session at the test provider any more.")
 		return
 	}
 	q := url.Values{}

@@ -2,6 +2,7 @@ package signintest
 
 import (
 	"bytes"
+	_ "embed"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -9,32 +10,33 @@ import (
 	"strings"
 )
 
-// view is what a page shows.
+// view is what a page shows. Its texts are in the reader's language.
 type view struct {
+	reader
 	Title       string
 	Message     string // a paragraph
 	Problem     string // what was wrong with the input
 	Interaction string
 	Users       []User
-	Hint        string // login_hint
-	Brand       string // organization_id
-	Connector   string // of a connector's page
+	Hint        string    // login_hint
+	Brand       string    // organization_id
+	Connector   connector // of a connector's page
 	Connectors  []connector
 	Nonce       string
 }
 
-// connector is a way to sign in somewhere else.
-type connector struct{ ID, Name string }
+// connector is a way to sign in somewhere else. Look is a class of the style sheet.
+type connector struct{ ID, Name, Look string }
 
-func connectorName(id string) string {
+func connectorOf(id string) connector {
 	switch id {
 	case "social:naver":
-		return "Naver"
+		return connector{id, "Naver", "naver"}
 	case "social:x":
-		return "X"
+		return connector{id, "X", "x"}
 	}
 	_, name, _ := strings.Cut(id, ":")
-	return name
+	return connector{ID: id, Name: name}
 }
 
 func (p *Provider) pageURL(path, interaction string) string {
@@ -48,22 +50,24 @@ func (p *Provider) open(w http.ResponseWriter, r *http.Request) (*interaction, b
 	in := p.interactions[r.URL.Query().Get("interaction")]
 	p.mu.Unlock()
 	if in == nil {
-		p.showNotice(w, http.StatusBadRequest, "This sign-in is over",
+		showNotice(w, r, http.StatusBadRequest, "This sign-in is over",
 			"It has been finished, or was never begun. Go back to the application and start again.")
 		return nil, false
 	}
 	return in, true
 }
 
-func (p *Provider) view(in *interaction, title string) view {
+func (p *Provider) view(r *http.Request, in *interaction, title string, args ...any) view {
+	reads := readerOf(r, in.params.Get("ui_locales"))
 	v := view{
-		Title:       title,
+		reader:      reads,
+		Title:       reads.T(title, args...),
 		Interaction: in.id,
 		Hint:        in.params.Get("login_hint"),
 		Brand:       in.params.Get("organization_id"),
 	}
 	for _, id := range p.settings.connectors {
-		v.Connectors = append(v.Connectors, connector{id, connectorName(id)})
+		v.Connectors = append(v.Connectors, connectorOf(id))
 	}
 	return v
 }
@@ -82,21 +86,21 @@ func (p *Provider) usersOf(connector string) []User {
 	return out
 }
 
-func (p *Provider) signInView(in *interaction, problem string) view {
-	v := p.view(in, "Sign in")
-	v.Users, v.Problem = p.usersOf(""), problem
+func (p *Provider) signInView(r *http.Request, in *interaction) view {
+	v := p.view(r, in, "Sign in")
+	v.Users = p.usersOf("")
 	return v
 }
 
 func (p *Provider) showSignIn(w http.ResponseWriter, r *http.Request) {
 	if in, ok := p.open(w, r); ok {
-		render(w, http.StatusOK, "sign-in", p.signInView(in, ""))
+		render(w, http.StatusOK, "sign-in", p.signInView(r, in))
 	}
 }
 
 func (p *Provider) showRegister(w http.ResponseWriter, r *http.Request) {
 	if in, ok := p.open(w, r); ok {
-		render(w, http.StatusOK, "register", p.view(in, "Create an account"))
+		render(w, http.StatusOK, "register", p.view(r, in, "Create an account"))
 	}
 }
 
@@ -111,8 +115,9 @@ func (p *Provider) showConnector(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, p.pageURL("/sign-in", in.id), http.StatusSeeOther)
 		return
 	}
-	v := p.view(in, "Continue with "+connectorName(id))
-	v.Connector, v.Users = connectorName(id), p.usersOf(id)
+	c := connectorOf(id)
+	v := p.view(r, in, "Continue with %s", c.Name)
+	v.Connector, v.Users = c, p.usersOf(id)
 	render(w, http.StatusOK, "connector", v)
 }
 
@@ -132,11 +137,14 @@ func (p *Provider) submitSignIn(w http.ResponseWriter, r *http.Request) {
 	u, ok := p.active(subject)
 	suspended := p.suspended[subject]
 	p.mu.Unlock()
+	v := p.signInView(r, in)
 	switch {
 	case suspended:
-		render(w, http.StatusForbidden, "sign-in", p.signInView(in, "This account is suspended."))
+		v.Problem = v.T("This account is suspended.")
+		render(w, http.StatusForbidden, "sign-in", v)
 	case !ok:
-		render(w, http.StatusUnprocessableEntity, "sign-in", p.signInView(in, "There is no such account."))
+		v.Problem = v.T("There is no such account.")
+		render(w, http.StatusUnprocessableEntity, "sign-in", v)
 	default:
 		p.finish(w, r, in, u)
 	}
@@ -154,7 +162,7 @@ func (p *Provider) submitRegister(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, email := strings.TrimSpace(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("email"))
-	v := p.view(in, "Create an account")
+	v := p.view(r, in, "Create an account")
 	p.mu.Lock()
 	_, taken := p.identified(email)
 	var u User
@@ -164,9 +172,9 @@ func (p *Provider) submitRegister(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	switch {
 	case email == "":
-		v.Problem = "An e-mail address is needed."
+		v.Problem = v.T("An e-mail address is needed.")
 	case taken:
-		v.Problem = "There is an account with this e-mail address already."
+		v.Problem = v.T("There is an account with this e-mail address already.")
 	default:
 		p.finish(w, r, in, u)
 		return
@@ -183,8 +191,9 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, in *interactio
 	p.respond(w, r, in.params, answer)
 }
 
-func (p *Provider) showNotice(w http.ResponseWriter, status int, title, message string) {
-	render(w, status, "notice", view{Title: title, Message: message})
+func showNotice(w http.ResponseWriter, r *http.Request, status int, title, message string) {
+	reads := readerOf(r, "")
+	render(w, status, "notice", view{reader: reads, Title: reads.T(title), Message: reads.T(message)})
 }
 
 func render(w http.ResponseWriter, status int, name string, v view) {
@@ -197,104 +206,15 @@ func render(w http.ResponseWriter, status int, name string, v view) {
 	// and the last of them goes to the application.
 	// https://www.w3.org/TR/CSP3/#directive-form-action
 	h.Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'nonce-"+v.Nonce+"'; base-uri 'none'; frame-ancestors 'none'")
+		"default-src 'none'; img-src data:; style-src 'nonce-"+v.Nonce+"'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	w.WriteHeader(status)
 	w.Write(page.Bytes())
 }
 
+//go:embed pages.html
+var source string
+
 // pages are not changed once parsed.
-var pages = template.Must(template.New("").Parse(`
-{{define "head"}}<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{{.Title}} · Test provider</title>
-<style nonce="{{.Nonce}}">
-:root { color-scheme: light dark; --text: #1c1b22; --dim: #5b5866; --line: #d9d6e3; --edge: #8a8698; --page: #f6f5fa; --card: #fff; --main: #5d34f2; --on: #fff; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) {
-	:root { --text: #f1eff8; --dim: #aaa6b8; --line: #3b3847; --edge: #7d798d; --page: #131217; --card: #1d1b24; --main: #a897ff; --on: #17112e; --bad: #ffb4ab; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; padding: 1.5rem 1rem; min-height: 100vh; display: grid; place-content: center; justify-items: center;
-	font: 1rem/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); }
-main { width: min(24rem, calc(100vw - 2rem)); padding: 2rem 1.5rem; background: var(--card); border: 1px solid var(--line); border-radius: 1rem; }
-h1 { margin: 0 0 1rem; font-size: 1.5rem; line-height: 1.2; }
-p { margin: 0 0 1rem; color: var(--dim); }
-.test { margin: 0 0 1rem; font-size: .875rem; text-align: center; text-wrap: balance; }
-.problem { color: var(--bad); }
-form { display: grid; gap: .5rem; margin: 0; }
-label { font-size: .875rem; font-weight: 600; }
-label ~ label { margin-top: .5rem; }
-input, button, .button { width: 100%; min-height: 3rem; padding: .625rem .875rem; font: inherit; color: inherit;
-	background: transparent; border: 1px solid var(--edge); border-radius: .625rem; overflow-wrap: anywhere; }
-button, .button { display: block; text-align: left; text-decoration: none; cursor: pointer; }
-button:hover, .button:hover { border-color: var(--main); }
-.main { margin-top: .5rem; text-align: center; font-weight: 600; color: var(--on); background: var(--main); border-color: var(--main); }
-small { display: block; color: var(--dim); }
-hr { margin: 1.25rem 0; border: 0; border-top: 1px solid var(--line); }
-.stack { display: grid; gap: .5rem; }
-a { color: var(--main); } .button { color: inherit; }
-:focus-visible { outline: 2px solid var(--main); outline-offset: 2px; }
-</style>
-</head>
-<body>
-<p class="test">This is a test provider. No password, no real accounts.</p>
-<main>
-<h1>{{.Title}}</h1>
-{{with .Brand}}<p>for organization {{.}}</p>{{end}}
-{{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
-{{with .Message}}<p>{{.}}</p>{{end}}
-{{end}}
-
-{{define "foot"}}</main>
-</body>
-</html>
-{{end}}
-
-{{define "users"}}{{range .Users}}
-<button name="user" value="{{.Subject}}">{{or .Name .Username .Subject}}<small>{{or .Email .Username .Subject}}</small></button>{{end}}{{end}}
-
-{{define "sign-in"}}{{template "head" .}}
-<form method="post" action="/sign-in?interaction={{.Interaction}}">
-<label for="identifier">Username, e-mail or phone</label>
-<input id="identifier" name="identifier" value="{{.Hint}}" autocomplete="username" autocapitalize="none" spellcheck="false" required>
-<button class="main">Continue</button>
-</form>
-<hr>
-<form method="post" action="/sign-in?interaction={{.Interaction}}">{{template "users" .}}
-</form>
-<hr>
-<div class="stack">{{$in := .Interaction}}{{range .Connectors}}
-<a class="button" href="/connect/{{.ID}}?interaction={{$in}}">Continue with {{.Name}}</a>{{end}}
-</div>
-<hr>
-<a href="/register?interaction={{.Interaction}}">Create an account</a>
-{{template "foot"}}{{end}}
-
-{{define "register"}}{{template "head" .}}
-<form method="post" action="/register?interaction={{.Interaction}}">
-<label for="name">Name</label>
-<input id="name" name="name" autocomplete="name">
-<label for="email">E-mail</label>
-<input id="email" name="email" type="email" value="{{.Hint}}" autocomplete="email" required>
-<button class="main">Create account</button>
-</form>
-<hr>
-<a href="/sign-in?interaction={{.Interaction}}">I have an account</a>
-{{template "foot"}}{{end}}
-
-{{define "connector"}}{{template "head" .}}
-<p>{{.Connector}} would ask whether to share your account. {{if .Users}}Here, choose one.{{else}}No test user signs in this way.{{end}}</p>
-<form method="post">{{$connector := .Connector}}{{range .Users}}
-<button name="user" value="{{.Subject}}">{{$connector}}: continue as {{or .Name .Username .Subject}}<small>{{or .Email .Subject}}</small></button>{{end}}
-</form>
-<hr>
-<a href="/sign-in?interaction={{.Interaction}}">Cancel</a>
-{{template "foot"}}{{end}}
-
-{{define "notice"}}{{template "head" .}}{{template "foot"}}{{end}}
-`))
+var pages = template.Must(template.New("").Parse(source))

@@ -3,6 +3,7 @@ package signintest_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -70,5 +71,58 @@ func TestPages_WithoutASignIn(t *testing.T) {
 	a := start(t)
 	for _, path := range []string{"/sign-in", "/register", "/connect/social:naver", "/sign-in?interaction=unknown"} {
 		a.get(t, a.p.URL+path, "").shows(t, path, 400, "This sign-in is over")
+	}
+}
+
+// Pages are in the first known language of ui_locales, or else of the browser.
+func TestPages_Languages(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	for _, row := range []struct{ name, uiLocales, accept, language, heading string }{
+		{"nothing", "", "", "en", "Sign in"},
+		{"the application's choice", "ko", "th", "ko", "로그인"},
+		{"a region, after a language that is not here", "fr th-TH", "ko", "th", "เข้าสู่ระบบ"},
+		{"the browser's", "", "ko-KR,ko;q=0.9,en;q=0.8", "ko", "로그인"},
+		{"neither is here", "fr", "de", "en", "Sign in"},
+	} {
+		address := a.next(t, a.client(), "ui_locales", row.uiLocales).String()
+		r := newRequest(t, http.MethodGet, address, nil)
+		r.Header.Set("Accept-Language", row.accept)
+		page := send(t, a.client(), r).raw
+		if !strings.Contains(page, `<html lang="`+row.language+`">`) || !strings.Contains(page, row.heading+"</h1>") {
+			t.Errorf("%s: got %s; want language %s and heading %s", row.name, page, row.language, row.heading)
+		}
+	}
+}
+
+// No text is left in English on a page in another language.
+func TestPages_Translations(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	markup := regexp.MustCompile(`(?s)<style.*?</style>|<[^>]*>|[\w.]+@[\w.]+`)
+	english := regexp.MustCompile(`[a-z]{4,}`)
+	for _, language := range []string{"ko", "th"} {
+		for path, form := range map[string]url.Values{
+			"/sign-in": {"user": {"eve"}}, "/register": {"email": {""}}, "/connect/social:naver": nil, "/connect/social:x": nil, "/over": nil,
+		} {
+			address, _ := a.page(t, "ui_locales", language, "organization_id", "org")
+			if path == "/over" {
+				a.fill(t, address, url.Values{"user": {signintest.Bob().Subject}})
+			} else {
+				address = strings.Replace(address, "/sign-in", path, 1)
+			}
+			method := http.MethodGet
+			if form != nil {
+				method = http.MethodPost
+			}
+			r := newRequest(t, method, address, form)
+			r.Header.Set("Accept-Language", language)
+			page := send(t, a.client(), r).raw
+			text := strings.NewReplacer("Alice Example", "", "Bob Example", "", "Xavier Example", "", "Naver", "", "x00000000001", "").
+				Replace(markup.ReplaceAllString(page, " "))
+			if got := english.FindString(text); got != "" || !strings.Contains(page, `<html lang="`+language+`">`) {
+				t.Errorf("%s in %s: got %q; want no English", path, language, got)
+			}
+		}
 	}
 }

@@ -46,7 +46,7 @@ func application(t *testing.T, resource string) *running {
 	t.Cleanup(transport.CloseIdleConnections)
 	cfg := a.provider.Config(server.URL)
 	cfg.Logger, cfg.HTTPClient = slog.New(slog.DiscardHandler), &http.Client{Transport: transport}
-	cfg.Scopes = Scopes()
+	cfg.Scopes, cfg.Pages = Scopes(), ShowPage
 	if resource != "" {
 		cfg.Resources = []string{resource}
 		end, err := a.settings.StartAPI(cfg)
@@ -193,6 +193,9 @@ func TestPages_Users(t *testing.T) {
 		{"home, not signed in, has every way to sign in", "/", nil, 200,
 			[]string{"You are not signed in", `href="/sign-in"`, `href="/sign-up"`, `href="/sign-in/naver"`, `href="/sign-in/x"`},
 			[]string{"Hello", "/sign-out", `href="/orders"`}},
+		{"home in Korean", "/?lang=ko", alice, 200,
+			[]string{`<html lang="ko">`, "Alice <Example>님, 안녕하세요", `href="?lang=ko" lang="ko" hreflang="ko" aria-current="true">한국어`}, []string{"Hello"}},
+		{"a language that there is not", "/?lang=tlh", alice, 200, []string{`<html lang="en">`}, nil},
 		{"home of Alice", "/", alice, 200,
 			[]string{"Hello, Alice <Example>", `src="https://pictures.example.test/alice.png"`,
 				`<form method="post" action="/sign-out">`,
@@ -202,21 +205,22 @@ func TestPages_Users(t *testing.T) {
 		{"account of Alice", "/account", alice, 200,
 			[]string{"Alice <Example>", "alice@example.test<", "admin, editor", "2 January 2025",
 				"1 March 2026, 09:30 UTC",
-				"2 March 2026, 09:30 UTC", `"created_at": 1735787045678`, `href="/orders"`},
-			[]string{"not verified", "not given"}},
+				"2 March 2026, 09:30 UTC", `"created_at": 1735787045678`, `action="/sign-out-everywhere"`},
+			[]string{"not verified", "not given", "Last renewed"}},
+		{"account in Thai", "/account?lang=th", alice, 200, []string{"2 มกราคม ค.ศ. 2025", "1 มีนาคม ค.ศ. 2026 เวลา 09:30 น. (UTC)"}, []string{"March"}},
 		{"account from Naver, whose address is not verified", "/account", naver, 200,
 			[]string{"길동", `src="https://pictures.example.test/gildong.png"`, "gildong@naver.example.test (not verified)"},
-			[]string{"Account since"}},
+			[]string{"Account created"}},
 		{"account from X, without picture and address", "/account", x, 200,
 			[]string{"Xavier", ">X</span>", "<dt>E-mail</dt><dd>not given</dd>"},
-			[]string{"referrerpolicy", "Account since"}},
+			[]string{"referrerpolicy", "Account created"}},
 		{"a picture that is a script is not used", "/account", hostile, 200,
 			[]string{`src="#ZgotmplZ"`, `alt="H"`}, []string{`javascript:`}},
 		{"claims of the wrong type are an error without details", "/account", odd, 500,
 			[]string{"Something went wrong"}, []string{"created_at"}},
-		{"no such page, not signed in", "/nowhere", nil, 404, []string{"No such page", `href="/sign-in"`}, nil},
-		{"no such page, for Alice", "/account/", alice, 404, []string{"No such page", "/sign-out"}, nil},
-		{"the files are not listed", "/static/", nil, 404, []string{"No such page"}, []string{"portrait"}},
+		{"no such page, not signed in", "/nowhere", nil, 404, []string{"Page not found", `href="/"`}, []string{"/sign-out"}},
+		{"no such page, for Alice", "/account/", alice, 404, []string{"Page not found", "/sign-out"}, nil},
+		{"the files are not listed", "/static/", nil, 404, []string{"Page not found"}, []string{"portrait"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -233,7 +237,7 @@ func TestPages_Users(t *testing.T) {
 func TestPages_NoScriptsAndNoForeignFiles(t *testing.T) {
 	t.Parallel()
 	app := application(t, "")
-	foreign := regexp.MustCompile(`(?i)<script|\sstyle=|<style|\son[a-z]+=|(?:src|href|action)="(?:[^"/]|//)`)
+	foreign := regexp.MustCompile(`(?i)<script|\sstyle=|<style|\son[a-z]+=|(?:src|href|action)="(?:[^"/?#]|//)`)
 	loads := regexp.MustCompile(`(?:src|<link[^>]* href)="(/[^"]+)"`)
 	for _, row := range []struct {
 		path string
@@ -278,7 +282,7 @@ func TestFromReplica(t *testing.T) {
 	single := application(t, "")
 	several := FromReplica(2, 3, single)
 	for _, path := range []string{"/", "/account", "/nowhere"} {
-		const line = "<footer>This page came from replica 2 of 3.</footer>"
+		const line = "<p>This page came from replica 2 of 3.</p>"
 		if body := get(several, path, alice).Body.String(); strings.Count(body, line) != 1 {
 			t.Errorf("%s of a replica: got no %q in it; want it once\n%s", path, line, body)
 		}

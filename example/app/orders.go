@@ -2,7 +2,6 @@ package app
 
 import (
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -12,24 +11,29 @@ import (
 
 // Orders is behind RequireAuth. It shows what the API answers: a GET lists orders
 // there, and a POST places one.
-func Orders(s *Settings) http.Handler {
+func Orders(auth *signin.Auth, s *Settings) http.HandlerFunc {
 	api := apiClient(s)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		page := struct {
 			view
-			URL, Resource string // of the API; Resource is empty if there is no API
-			Answer        apiAnswer
-			Problem       string // why there is no Answer
-		}{view: viewOf(r, "Your orders"), URL: s.APIURL, Resource: s.APIResource}
+			URL    string     // of the API; empty if there is none
+			Answer *apiAnswer // nil if it does not answer as it should
+		}{view: viewOf(r, "orders.title"), URL: s.APIURL}
 		status := http.StatusOK
 		if api != nil {
 			var err error
-			if page.Answer, err = askAPI(r, api, s.APIURL+"/orders"); err != nil {
-				status, page.Problem = explain(err)
+			page.Answer, err = askAPI(r, api, s.APIURL+"/orders")
+			// There may be no token: the session has ended, or the provider is down.
+			if auth.HandleError(w, r, err) {
+				return
+			}
+			if err != nil {
+				slog.Warn("the API does not answer as it should", "error", err)
+				status = http.StatusBadGateway
 			}
 		}
 		render(w, status, "orders", page)
-	})
+	}
 }
 
 // apiAnswer is what the API has answered.
@@ -56,34 +60,27 @@ func apiClient(s *Settings) *http.Client {
 }
 
 // askAPI sends the API a request with the method of r.
-func askAPI(r *http.Request, api *http.Client, address string) (a apiAnswer, err error) {
+func askAPI(r *http.Request, api *http.Client, address string) (*apiAnswer, error) {
 	method := http.MethodGet // also for HEAD, which ServeMux sends to handlers for GET
 	if r.Method == http.MethodPost {
 		method = http.MethodPost
 	}
 	request, err := http.NewRequestWithContext(r.Context(), method, address, nil)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	resp, err := api.Do(request)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	a.Request, a.Status = request.Method+" "+request.URL.String(), resp.Status
-	a.OK, a.Challenge = resp.StatusCode < 300, resp.Header.Get("WWW-Authenticate")
-	// An API may belong to another company: do not read without a limit.
-	err = json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&a.reply)
-	return a, err
-}
-
-// explain returns the status and the text of a page about a failed call that needs
-// the person's token. Errors of package signin have a sentence for people.
-func explain(err error) (status int, sentence string) {
-	slog.Warn("call failed", "error", err)
-	var e *signin.Error
-	if errors.As(err, &e) {
-		return e.Status, e.Message
+	a := &apiAnswer{
+		Request: request.Method + " " + request.URL.String(), Status: resp.Status,
+		OK: resp.StatusCode < 300, Challenge: resp.Header.Get("WWW-Authenticate"),
 	}
-	return http.StatusBadGateway, "The API does not answer as it should. Please try again in a moment."
+	// An API may belong to another company: do not read without a limit.
+	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&a.reply); err != nil {
+		return nil, err
+	}
+	return a, nil
 }

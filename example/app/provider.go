@@ -36,6 +36,9 @@ func (s *Settings) StartProvider() (*signintest.Provider, error) {
 	// The pictures of the test users do not exist. This one does.
 	alice.Picture = s.BaseURL + "/static/portrait.svg"
 	naver.Picture = alice.Picture
+	alice.Claims = map[string]any{"organization_data": []organization{
+		{ID: "org_one", Name: "Leaf & Kettle"}, {ID: "org_two", Name: "Biscuit Club"},
+	}}
 	for _, u := range []signintest.User{alice, bob, naver} {
 		provider.SetUser(u)
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gosignin/signin"
@@ -24,10 +25,10 @@ func Scopes() []string {
 // Routes says which page is for whom.
 func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /sign-in", auth.SignIn())
-	mux.HandleFunc("GET /sign-up", auth.SignIn(signin.FirstScreen(signin.ScreenRegister)))
-	mux.HandleFunc("GET /sign-in/naver", auth.SignIn(signin.Social("naver")))
-	mux.HandleFunc("GET /sign-in/x", auth.SignIn(signin.Social("x")))
+	mux.HandleFunc("GET /sign-in", signIn(auth))
+	mux.HandleFunc("GET /sign-up", signIn(auth, signin.FirstScreen(signin.ScreenRegister)))
+	mux.HandleFunc("GET /sign-in/naver", signIn(auth, signin.Social("naver")))
+	mux.HandleFunc("GET /sign-in/x", signIn(auth, signin.Social("x")))
 	mux.HandleFunc("GET /callback", auth.Callback())
 	mux.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
 	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
@@ -41,7 +42,7 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(Member), auth.Require(Owner)
 	mux.Handle("GET /admin", admin(http.HandlerFunc(Admin)))
 	mux.Handle("GET /organizations", auth.RequireAuth(http.HandlerFunc(Organizations)))
-	mux.Handle("GET /organizations/{organization}", member(http.HandlerFunc(Organization)))
+	mux.Handle("GET /organizations/{organization}", member(Organization(auth)))
 	mux.Handle("GET /organizations/{organization}/settings", owner(http.HandlerFunc(OrganizationSettings)))
 
 	// Guards do not check which site a form comes from. These forms change something,
@@ -49,9 +50,19 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	_ = sameOrigin.AddTrustedOrigin(s.BaseURL) // a proxy may change Host; New has checked that this is an origin
 	recently := auth.Require(signin.AuthenticatedWithin(5 * time.Minute))
-	mux.Handle("GET /orders", auth.RequireAuth(Orders(s)))
-	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(Orders(s))))
+	mux.Handle("GET /orders", auth.RequireAuth(Orders(auth, s)))
+	mux.Handle("POST /orders", sameOrigin.Handler(auth.RequireAuth(Orders(auth, s))))
 	mux.Handle("GET /account/delete", recently(http.HandlerFunc(ConfirmDelete)))
 	mux.Handle("POST /account/delete", sameOrigin.Handler(recently(http.HandlerFunc(Delete))))
-	return Secure(AtBaseURL(s, mux))
+	mux.Handle("POST /sign-out-everywhere", sameOrigin.Handler(auth.RequireAuth(SignOutEverywhere(auth))))
+	return Secure(AtBaseURL(s, InLanguage(s, mux)))
+}
+
+// signIn begins sign-ins, and asks the provider for pages in the reader's language.
+func signIn(auth *signin.Auth, options ...signin.SignInOption) http.HandlerFunc {
+	in := map[string]http.HandlerFunc{}
+	for _, t := range languages {
+		in[t.Tag] = auth.SignIn(append(slices.Clip(options), signin.UILocales(t.Tag))...)
+	}
+	return func(w http.ResponseWriter, r *http.Request) { in[textsFor(r).Tag](w, r) }
 }

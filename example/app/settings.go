@@ -23,7 +23,9 @@ Environment:
   LOGTO_ENDPOINT, LOGTO_APP_ID, LOGTO_APP_SECRET
                   the Logto to sign in with; all of them or none
   API_RESOURCE    what Logto calls the API of the orders page, such as
-                  https://api.example.com; without it that page has no API
+                  https://api.example.com; without it that page has no API.
+                  Sign in again after a change: a session has tokens only for
+                  what was asked for when it began
   SIGNIN_KEY      seals the sessions (openssl rand -hex 32); without it they
                   end with the program
   BASE_URL        where people reach the application, if not at -addr
@@ -117,12 +119,22 @@ func browsable(addr string, listened net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
+// people are the users of the provider for tests.
+const people = `
+  Alice Example   may open every page, and list and place orders
+  Bob Example     has no role and no organization; may list orders
+  길동             signs in through Naver; may do nothing with orders
+  Xavier Example  signs in through X; has no picture and no e-mail address
+
+Try to place an order as Bob, to delete an account a while after signing in, and
+to sign out everywhere with two browsers. -help says how to use a real Logto.
+`
+
 // Advice says where people sign in, and what to set up for that.
 func (s *Settings) Advice(endpoint string) string {
 	if s.Endpoint == "" {
-		return "People sign in at a provider for tests, " + endpoint + ": no account, no password.\n" +
-			"Alice may open every page, Bob only some. Their orders are at an API, " + s.APIURL + ".\n" +
-			"To use Logto, set LOGTO_ENDPOINT, LOGTO_APP_ID and LOGTO_APP_SECRET.\n"
+		return "People sign in at a provider for tests, " + endpoint + ", without passwords. Only this machine\n" +
+			"reaches it. The orders are at an API, " + s.APIURL + ".\n" + people
 	}
 	api := "the identifier that you choose; then start this with API_RESOURCE set to it"
 	if s.APIResource != "" {

@@ -140,6 +140,7 @@ func config(s *settings, stderr io.Writer) signin.Config {
 		BaseURL: s.BaseURL,
 		Keys:    s.Keys,
 		Scopes:  app.Scopes(),
+		Pages:   app.ShowPage,
 		Logger:  slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if s.APIResource != "" {

@@ -1,31 +1,12 @@
 package acceptance_test
 
 import (
-	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/gosignin/signin"
 )
-
-// The page of a 403 names the missing role if its name is one short word.
-func TestHasRole_MessageNamesTheRole(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]bool{
-		"editor": true, strings.Repeat("x", 64): true,
-		"": false, strings.Repeat("x", 65): false, "a b": false, "<b>": false,
-	} {
-		var e *signin.Error
-		err := signin.HasRole(name).Check(httptest.NewRequest("GET", "/", nil), &signin.User{})
-		if !errors.As(err, &e) || e.Code != signin.ErrForbidden || e.Status != http.StatusForbidden {
-			t.Errorf("%q: got %v; want %v", name, e, signin.ErrForbidden)
-		} else if named := !strings.HasPrefix(e.Message, "You are signed in, but your account has no access here"); named != want {
-			t.Errorf("%q: got %q; want it named: %t", name, e.Message, want)
-		}
-	}
-}
 
 func TestACR_NotAClass(t *testing.T) {
 	t.Parallel()

@@ -496,7 +496,8 @@ type answer struct {
 // action returns where the first link of a page leads.
 func (a answer) action(t *testing.T) string {
 	t.Helper()
-	_, rest, _ := strings.Cut(a.body, `<a href="`)
+	_, main, _ := strings.Cut(a.body, "<main>")
+	_, rest, _ := strings.Cut(main, `<a href="`)
 	link, _, found := strings.Cut(rest, `"`)
 	if !found {
 		t.Errorf("%s: got %q; want a page with a link", a.Status, a.body)
@@ -518,15 +519,15 @@ func (a answer) want(t *testing.T, status int, location string) {
 // titles has the titles of the pages for the codes that tests ask for.
 var titles = map[signin.Code]string{
 	signin.ErrNotSignedIn:           "Please sign in",
-	signin.ErrMethodNotAllowed:      "This page does not work that way",
+	signin.ErrMethodNotAllowed:      "This page cannot be opened that way",
 	signin.ErrBadRequest:            "We did not understand that",
 	signin.ErrInternal:              "Something went wrong",
 	signin.ErrDeclined:              "The sign-in was not completed",
 	signin.ErrProviderUnavailable:   "Signing in is not possible right now",
 	signin.ErrProviderMisconfigured: "Signing in is not set up correctly",
 	signin.ErrProviderRejected:      "Signing in did not work",
-	signin.ErrSharedUnavailable:     "We cannot look up your session right now",
-	signin.ErrStoreUnavailable:      "We cannot look up your session right now",
+	signin.ErrSharedUnavailable:     "We cannot check your sign-in right now",
+	signin.ErrStoreUnavailable:      "We cannot check your sign-in right now",
 }
 
 // untouched checks an answer that changes nothing: it sets no cookie, redirects

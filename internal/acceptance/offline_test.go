@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gosignin/signin"
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -74,6 +75,34 @@ func TestMaxOffline(t *testing.T) {
 	clock.add(time.Minute)
 	if got := b.who(); got != "alice0000001" {
 		t.Errorf("the provider is back: got %q; want Alice", got)
+	}
+}
+
+// While refreshes succeed, but bring no claims that can be used, a role that was taken away
+// at the provider stays. That lasts for MaxOffline, too.
+func TestMaxOffline_ClaimsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	a, clock := stoppedApp(t, with{config: func(c *signin.Config) { c.MaxOffline = 3 * time.Hour }})
+	b := a.signedIn(signintest.Alice())
+	a.provider.Inject(signintest.Fault(faults.IDTokenIssuedAtAhead))
+	for range 3 {
+		clock.add(time.Hour + time.Minute)
+		if got := b.who(); got != "alice0000001" {
+			t.Errorf("within MaxOffline: got %q; want Alice", got)
+		}
+	}
+	clock.add(time.Hour)
+	for range 2 { // the second does not ask the provider
+		got := b.get("/account")
+		if got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, "not set up correctly") || len(got.Header["Set-Cookie"]) > 0 {
+			t.Errorf("after it: got %d %q, cookies %q; want 503 that promises nothing, and no cookie touched",
+				got.StatusCode, got.body, got.Header["Set-Cookie"])
+		}
+	}
+	a.provider.Clear()
+	clock.add(time.Minute)
+	if got := b.who(); got != "alice0000001" {
+		t.Errorf("a good ID token has come: got %q; want Alice", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -37,15 +38,26 @@ func TestOnSignIn_Refuses(t *testing.T) {
 		text   string // on the page
 		logto  bool
 	}{
-		{name: "a code", err: signin.ErrForbidden, status: http.StatusForbidden, code: signin.ErrForbidden, text: "<h1>"},
-		{name: "a code, wrapped", err: fmt.Errorf("at the door: %w", signin.ErrForbidden), status: http.StatusForbidden, code: signin.ErrForbidden, text: "<h1>"},
+		{
+			name: "a code", err: signin.ErrForbidden, status: http.StatusForbidden, code: signin.ErrForbidden,
+			text: `<a href="/sign-in?prompt=login&amp;return_to=%2Faccount">Use another account</a>`,
+		},
+		{
+			name: "what a rule says", err: signin.HasRole("admin").Check(httptest.NewRequest("GET", "/", nil), &signin.User{}),
+			status: http.StatusForbidden, code: signin.ErrForbidden, text: "this account does not have access to this site",
+		},
+		{
+			name: "a code whose page says what to do", err: signin.ErrMFARequired, status: http.StatusForbidden, code: signin.ErrMFARequired,
+			text: "a second step",
+		},
+		{name: "a code, wrapped", err: fmt.Errorf("at the door: %w", signin.ErrForbidden), status: http.StatusForbidden, code: signin.ErrForbidden, text: "Use another account"},
 		{
 			name: "an *Error", err: &signin.Error{Code: "not_invited", Status: http.StatusConflict, Message: "Ask for an invitation."},
 			status: http.StatusConflict, code: "not_invited", text: "Ask for an invitation.",
 		},
 		{name: "another error", err: errors.New("the database is down"), status: http.StatusInternalServerError, code: signin.ErrInternal, text: "Something went wrong"},
-		{name: "an *Error that is nil", err: (*signin.Error)(nil), status: http.StatusForbidden, code: signin.ErrForbidden, text: "<h1>"},
-		{name: "at Logto the grant stays", err: signin.ErrForbidden, status: http.StatusForbidden, code: signin.ErrForbidden, text: "<h1>", logto: true},
+		{name: "an *Error that is nil", err: (*signin.Error)(nil), status: http.StatusInternalServerError, code: signin.ErrInternal, text: "Something went wrong"},
+		{name: "at Logto the grant stays", err: signin.ErrForbidden, status: http.StatusForbidden, code: signin.ErrForbidden, text: "another account", logto: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +75,7 @@ func TestOnSignIn_Refuses(t *testing.T) {
 			before, said := b.session(), len(a.log.String())
 			got := b.visit("/sign-in?return_to=%2Faccount", signintest.Alice())
 			got.want(t, row.status, "")
-			if !strings.Contains(got.body, row.text) || strings.Contains(got.body, "database") {
+			if !strings.Contains(got.body, row.text) || strings.Contains(got.body, "database") || strings.Contains(got.body, "You are signed in") {
 				t.Errorf("page: got %q; want %q in it, and no cause", got.body, row.text)
 			}
 			want := refusal{row.status, row.code, 0}

@@ -152,14 +152,23 @@ func TestSignInOption_Mistake(t *testing.T) {
 // it, and so Logto needs no consent.
 func TestScopes_OfflineAccessNotListed(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, with{config: func(c *signin.Config) {
-		c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["scopes_supported"] = []string{"openid"} })}
-	}})
-	for range 2 { // the first must not spoil the second
-		b := a.browser()
-		b.get(b.get("/sign-in").Header.Get("Location"))
-		if q := a.lastRequest().Asked; q.Get("scope") != "openid profile" || q.Get("prompt") != "" {
-			t.Errorf("got scope %q, prompt %q; want openid profile, and no prompt", q.Get("scope"), q.Get("prompt"))
+	for _, row := range []struct {
+		scopes        []string
+		scope, prompt string
+	}{
+		{nil, "openid profile", ""},
+		{[]string{"offline_access"}, "openid profile offline_access", "consent"}, // the application has named it
+	} {
+		a := newApp(t, with{config: func(c *signin.Config) {
+			c.Scopes = row.scopes
+			c.HTTPClient = &http.Client{Transport: metadata(func(doc map[string]any) { doc["scopes_supported"] = []string{"openid"} })}
+		}})
+		for range 2 { // the first must not spoil the second
+			b := a.browser()
+			b.get(b.get("/sign-in").Header.Get("Location"))
+			if q := a.lastRequest().Asked; q.Get("scope") != row.scope || q.Get("prompt") != row.prompt {
+				t.Errorf("got scope %q, prompt %q; want %q, %q", q.Get("scope"), q.Get("prompt"), row.scope, row.prompt)
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (a *app) wantShape(t *testing.T, w *httptest.ResponseRecorder, shape string
 			want["HX-Redirect"] += "?return_to=" + url.QueryEscape(back)
 		}
 	case "page":
-		want["Content-Type"] = "text/html; charset=utf-8"
+		want["Content-Type"], want["Vary"] = "text/html; charset=utf-8", "Cookie | Accept-Language"
 		if !strings.Contains(body, `<a href="/sign-in">`) || !strings.Contains(w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 			t.Errorf("got page %s; want one that cannot be framed, with a way to sign in", body)
 		}
@@ -263,6 +263,25 @@ func TestRequire_NotMet(t *testing.T) {
 	}
 }
 
+// People read pages in their language, and programs get English.
+func TestRefusal_Language(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, with{})
+	for _, row := range []struct {
+		header []string
+		want   string
+	}{
+		{nil, `<html lang="en">`},
+		{[]string{"Accept-Language: fr, ko;q=0.5"}, `<html lang="ko">`},
+		{[]string{"Accept-Language: th-TH"}, `<html lang="th">`},
+		{[]string{"Accept-Language: ko", "Accept: application/json"}, `"detail":"You are not signed in`},
+	} {
+		if got := a.browser().do("POST", "/account", row.header...); !strings.Contains(got.body, row.want) {
+			t.Errorf("%q: got %.300q; want %s in it", row.header, got.body, row.want)
+		}
+	}
+}
+
 // With Config.Pages the application writes every page, and nothing else. The headers
 // are those of the package's own pages, which package page tests.
 func TestPages(t *testing.T) {
@@ -278,10 +297,11 @@ func TestPages(t *testing.T) {
 	}}
 	a, down := newApp(t, own), newApp(t, own)
 	down.provider.Down()
-	link := func(text, url string) []signin.Action {
-		return []signin.Action{{Text: text, URL: url, Method: "GET"}}
+	home := signin.Action{Text: "Go to the home page", URL: "/bye", Method: "GET"}
+	or := func(text, url string) []signin.Action {
+		return []signin.Action{{Text: text, URL: url, Method: "GET"}, home}
 	}
-	button := []signin.Action{{Text: "Sign out", URL: "/sign-out", Method: "POST"}}
+	button := []signin.Action{{Text: "Sign out", URL: "/sign-out", Method: "POST"}, {Text: "Stay signed in", URL: "/home", Method: "GET"}}
 	stranger, alice := a.browser(), a.signedIn(signintest.Alice())
 	challenge := map[string]string{"WWW-Authenticate": scheme}
 	for _, row := range []struct {
@@ -294,20 +314,24 @@ func TestPages(t *testing.T) {
 		actions      []signin.Action
 		want         map[string]string
 	}{
-		{"a form sent without a session", stranger, "POST", "/account", nil, 401, signin.ErrNotSignedIn, link("Sign in", "/sign-in"), challenge},
-		{"another method", stranger, "POST", "/callback", nil, 405, signin.ErrMethodNotAllowed, link("Back to the start", "/bye"), map[string]string{"Allow": "GET"}},
+		{"a form sent without a session", stranger, "POST", "/account", nil, 401, signin.ErrNotSignedIn, or("Sign in", "/sign-in"), challenge},
+		{"another method", stranger, "POST", "/callback", nil, 405, signin.ErrMethodNotAllowed, []signin.Action{home}, map[string]string{"Allow": "GET"}},
 		{"the question before a sign-out", alice, "GET", "/sign-out", nil, 200, signin.ConfirmSignOut, button, nil},
 		{"a sign-out by a form of another site", alice, "POST", "/sign-out", []string{"Sec-Fetch-Site: cross-site"}, 403, signin.ConfirmSignOut, button, nil},
 		{"no question without a session", stranger, "GET", "/sign-out", nil, 303, "", nil, map[string]string{"Location": "/bye"}},
 		{"a program", stranger, "GET", "/account", []string{"Accept: application/json"}, 401, "", nil, nil},
 		{"HTMX", stranger, "GET", "/account", []string{"HX-Request: true"}, 401, "", nil, nil},
 		{"a redirect", stranger, "GET", "/account", nil, 303, "", nil, nil},
-		{"a provider that is down", down.browser(), "GET", "/sign-in", nil, 503, signin.ErrProviderUnavailable, link("Try again", "/sign-in"), nil},
+		{"a provider that is down", down.browser(), "GET", "/sign-in", nil, 503, signin.ErrProviderUnavailable, or("Try again", "/sign-in"), nil},
 	} {
 		t.Run("7.5 "+row.name, func(t *testing.T) {
 			shown = nil
 			got := row.browser.do(row.method, row.path, row.header...)
-			wantHeader(t, got.Header, map[string]string{"Cache-Control": "private, no-store", "Vary": "Cookie", "Set-Cookie": ""})
+			vary := "Cookie"
+			if row.code != "" {
+				vary += " | Accept-Language"
+			}
+			wantHeader(t, got.Header, map[string]string{"Cache-Control": "private, no-store", "Vary": vary, "Set-Cookie": ""})
 			wantHeader(t, got.Header, row.want)
 			if retry := got.Header.Get("Retry-After"); (retry != "") != (row.status == 503) {
 				t.Errorf("Retry-After: got %q with %d", retry, row.status)

@@ -236,9 +236,11 @@ func (a *app) wantLocalOnly(t *testing.T, b *browser, got answer, copied string)
 	wantCookies(t, "signed out", got, false, "signin cleared")
 	a.wantSignedOut(t, a.handler(), copied)
 	form := regexp.MustCompile(`action="([^"]*)"><button>Sign out again<`).FindStringSubmatch(got.body)
-	if form == nil || form[1] != "/sign-out" || got.action(t) != "/" || !strings.Contains(got.body, "it may still know you") {
+	if form == nil || form[1] != "/sign-out" || got.action(t) != "/" || !strings.Contains(got.body, "you may still be signed in there") {
 		t.Fatalf("got %q; want a page that says so, with a button that signs out, and a way home", got.body)
 	}
+	again := b.do(http.MethodPost, form[1], "Origin: "+a.server.URL)
+	again.want(t, http.StatusServiceUnavailable, "")
 	a.provider.Up()
 	a.clock.add(time.Minute) // until it is asked again
 	b.do(http.MethodPost, form[1], "Origin: "+a.server.URL).want(t, http.StatusSeeOther, a.provider.URL)
@@ -265,7 +267,7 @@ func TestSignOut_Incomplete(t *testing.T) {
 			got := b.leave(http.MethodPost, "")
 			got.want(t, http.StatusServiceUnavailable, "")
 			wantCookies(t, "signed out", got, false, "signin cleared")
-			if !strings.Contains(got.body, "You are signed out in this browser only") || !strings.Contains(a.log.String(), "code=sign_out_incomplete") {
+			if !strings.Contains(got.body, "You are signed out in this browser<") || !strings.Contains(a.log.String(), "code=sign_out_incomplete") {
 				t.Errorf("page: got %q; want one that says so, and a log record", got.body)
 			}
 			if n := a.provider.LiveRefreshTokens(signintest.Alice().Subject); (n == 0) != row.tokenEnds {

@@ -98,7 +98,7 @@ func storeLimits(t *testing.T) {
 			}
 			refused.want(t, http.StatusInternalServerError, "")
 			wantCookies(t, "refused", refused, false)
-			if want := "Your account carries more information than this application can keep"; !strings.Contains(refused.body, want) {
+			if want := "Your account holds more information than this site can keep"; !strings.Contains(refused.body, want) {
 				t.Errorf("page: got %q; want one that says %q", refused.body, want)
 			}
 			way := "Config.Store"

@@ -21,6 +21,7 @@ type Client struct {
 	ID          string
 	RedirectURI string
 	Scopes      []string
+	Offline     bool // offline_access is asked for even where the provider does not list it
 	Resources   []string
 	ReturnTo    returnto.Rule // judges the addresses in a query
 	Route, Home string        // the paths of the ordinary sign-in, and of where it leads by itself
@@ -44,7 +45,7 @@ func (c *Client) Start(tx *Transaction, req *Request, meta Metadata) (string, er
 	}
 	tx.begin(req, c.Now())
 	scopes := c.Scopes
-	if meta.Scopes != nil && !slices.Contains(meta.Scopes, offlineAccess) { // it might be refused
+	if !c.Offline && meta.Scopes != nil && !slices.Contains(meta.Scopes, offlineAccess) { // it might be refused
 		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == offlineAccess })
 	}
 	// "The endpoint URI MAY include a query component, which MUST be retained":

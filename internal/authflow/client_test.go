@@ -81,6 +81,7 @@ func TestStart_Parameters(t *testing.T) {
 		{"offline_access at Logto that lists others", request{}, true, both, []string{openid}, anyAge + "scope=openid"},
 		{"offline_access at Logto that lists an empty set", request{}, true, both, []string{}, anyAge + "scope=openid"},
 		{"offline_access at another provider", request{}, false, both, nil, scope},
+		{"offline_access at one that lists others", request{}, false, both, []string{openid}, "scope=openid"},
 		{"a class, and a maximal age of zero", request{Demand: with(zero, "mfa")}, false, openid, nil,
 			"acr_values=mfa&max_age=0&scope=openid"},
 		{"a maximal age that is not asked for", request{Demand: demand{MaxAge: time.Hour}}, true, openid, nil, anyAge + "scope=openid"},
@@ -104,6 +105,20 @@ func TestStart_Parameters(t *testing.T) {
 		}
 		if backing[1] != "mine" || !slices.Equal(c.Scopes, strings.Fields(row.scopes)) {
 			t.Errorf("%s: got the caller's prompts %q, scopes %q changed", row.name, backing, c.Scopes)
+		}
+	}
+}
+
+// Azure AD B2C lists openid alone, and gives a refresh token to an application that names
+// offline_access.
+func TestStart_OfflineAccessByName(t *testing.T) {
+	t.Parallel()
+	for _, listed := range [][]string{nil, {}, {"openid"}, {"openid", "offline_access"}} {
+		c := logto()
+		c.Logto, c.Scopes, c.Offline = false, []string{"openid", "offline_access"}, true
+		got := query(t, c, &transaction{}, &request{}, authflow.Metadata{Endpoint: endpoint, Scopes: listed}).Get("scope")
+		if got != "openid offline_access" {
+			t.Errorf("listed %q: got %q; want offline_access asked for", listed, got)
 		}
 	}
 }

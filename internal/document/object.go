@@ -32,19 +32,17 @@ func (f fault) Error() string { return string(f) }
 const (
 	errNoObject = fault("not a JSON object")
 	errTwice    = fault("a JSON object with two members of the same name")
-	errSpelling = fault("a JSON object with a known member name in the wrong case")
 	errType     = fault("a JSON member of the wrong type")
 )
 
 // Object is the members of a JSON object: exact names, raw values.
 type Object map[string]json.RawMessage
 
-// Parse reads a JSON object with nothing after it. Member names must be unique
-// (https://www.rfc-editor.org/rfc/rfc7519#section-4). encoding/json takes "Sub" for
-// "sub", so of such a pair this package would check one and an application might read
-// the other. So no name may differ from one in exact by case alone. Without exact,
-// no two names may.
-func Parse(data []byte, exact ...string) (Object, error) {
+// Parse reads a JSON object with nothing after it. Names are exact, and must be unique
+// (https://www.rfc-editor.org/rfc/rfc7519#section-4). It is tempting to refuse two names
+// that differ by case alone, too, since encoding/json takes "Sub" for "sub". But only an
+// application reads with that, and only claims: for these, package jwt has the rule.
+func Parse(data []byte) (Object, error) {
 	if !utf8.Valid(data) || depth(data) > maxDepth {
 		return nil, errNoObject
 	}
@@ -54,20 +52,6 @@ func Parse(data []byte, exact ...string) (Object, error) {
 		return nil, errNoObject
 	case err != nil:
 		return nil, errTwice
-	}
-	odd := make(map[string]bool) // folded names that differ from the written ones
-	for name := range o {
-		folded := Fold(name)
-		if folded == name || len(exact) > 0 && !slices.Contains(exact, folded) {
-			continue
-		}
-		if _, taken := o[folded]; taken || odd[folded] {
-			return nil, errTwice
-		}
-		if len(exact) > 0 {
-			return nil, errSpelling
-		}
-		odd[folded] = true
 	}
 	return o, nil
 }

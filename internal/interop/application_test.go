@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -164,6 +165,10 @@ func account(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a guarded page without a user", http.StatusInternalServerError)
 		return
 	}
-	fmt.Fprintf(w, "subject=%s\nissuer=%s\nname=%s\nemail=%s\npicture=%s\n",
-		user.Subject, user.Issuer, user.Name, user.Email, user.Picture)
+	_, _ = io.WriteString(w, profile(user))
+}
+
+func profile(u *signin.User) string {
+	return fmt.Sprintf("subject=%s\nissuer=%s\nname=%s\nemail=%s\npicture=%s\n",
+		u.Subject, u.Issuer, u.Name, u.Email, u.Picture)
 }

@@ -9,7 +9,7 @@
 //   - github.com/luikyv/go-oidc, a certified provider in Go, in this process;
 //   - oidc-provider, the certified provider in JavaScript that Logto is built
 //     on, in a process of Node;
-//   - chi, gorilla/mux and net/http's ServeMux;
+//   - chi, gorilla/mux, echo, gin and net/http's ServeMux;
 //   - github.com/coder/websocket;
 //   - a Redis server, with this project's redisstore and with boj/redistore;
 //   - nginx, with the settings that it has by default;

@@ -147,10 +147,10 @@ func typedSignOut(_ *testing.T, p *exampleProgram, b *tab) {
 
 func lostPages(_ *testing.T, p *exampleProgram, b *tab) {
 	b.open(p.url + "/nowhere")
-	b.wantPage(p.url+"/nowhere", http.StatusNotFound, "No such page")
+	b.wantPage(p.url+"/nowhere", http.StatusNotFound, "Page not found")
 	b.wantTidy("example-not-found")
 	b.open(p.url + "/callback?code=forged&state=unknown")
-	b.wantPage(p.url+"/callback", http.StatusBadRequest, "A sign-in needs them")
+	b.wantPage(p.url+"/callback", http.StatusBadRequest, "We need cookies to sign you in")
 	b.wantTidy("example-bad-callback")
 	b.press("Try again")
 	b.wantPage(p.url+"/", http.StatusOK, "You are not signed in")

@@ -1,16 +1,21 @@
 package interop
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
 	"github.com/gorilla/mux"
+	"github.com/labstack/echo/v5"
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/internal/interop/form"
+	"github.com/gosignin/signin/signintest"
 )
 
 // routers mount the same application on each router, each in its own idiom.
@@ -21,6 +26,8 @@ var routers = []struct {
 	{"chi", onChi},
 	{"gorilla mux", onGorilla},
 	{"ServeMux", onServeMux},
+	{"echo", onEcho},
+	{"gin", onGin},
 }
 
 func onChi(auth *signin.Auth) http.Handler {
@@ -54,11 +61,59 @@ func onServeMux(auth *signin.Auth) http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /sign-in", auth.SignIn())
 	m.HandleFunc("GET /callback", auth.Callback())
-	m.HandleFunc("/sign-out", auth.SignOut())
+	m.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
 	m.HandleFunc("POST /backchannel-logout", auth.BackChannelLogout())
 	m.Handle("GET /{$}", auth.Load(http.HandlerFunc(home)))
 	m.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
 	return m
+}
+
+func onEcho(auth *signin.Auth) http.Handler {
+	e := echo.New()
+	e.GET("/sign-in", echo.WrapHandler(auth.SignIn()))
+	e.GET("/callback", echo.WrapHandler(auth.Callback()))
+	e.Match([]string{"GET", "POST"}, "/sign-out", echo.WrapHandler(auth.SignOut()))
+	e.POST("/backchannel-logout", echo.WrapHandler(auth.BackChannelLogout()))
+	e.GET("/", echo.WrapHandler(auth.Load(http.HandlerFunc(home))))
+	guarded := e.Group("", echo.WrapMiddleware(auth.RequireAuth))
+	guarded.GET("/account", func(c *echo.Context) error {
+		user, _ := signin.UserFrom(c.Request().Context())
+		return c.String(http.StatusOK, profile(user))
+	})
+	return e
+}
+
+func onGin(auth *signin.Auth) http.Handler {
+	r := gin.New()
+	r.GET("/sign-in", gin.WrapF(auth.SignIn()))
+	r.GET("/callback", gin.WrapF(auth.Callback()))
+	r.Match([]string{"GET", "POST"}, "/sign-out", gin.WrapF(auth.SignOut()))
+	r.POST("/backchannel-logout", gin.WrapF(auth.BackChannelLogout()))
+	r.GET("/", gin.WrapH(auth.Load(http.HandlerFunc(home))))
+	guarded := r.Group("", guard(auth.RequireAuth))
+	guarded.GET("/account", func(c *gin.Context) {
+		user, _ := signin.UserFrom(c.Request.Context())
+		c.String(http.StatusOK, profile(user))
+	})
+	return r
+}
+
+// guard makes a middleware of net/http one of gin.
+func guard(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		for _, p := range c.Params {
+			c.Request.SetPathValue(p.Key, p.Value) // for r.PathValue in rules
+		}
+		passed := false
+		middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			passed = true
+			c.Request = r // whose context has the user
+			c.Next()
+		})).ServeHTTP(c.Writer, c.Request)
+		if !passed {
+			c.Abort() // otherwise gin would call the handler after the refusal
+		}
+	}
 }
 
 func TestRouters_SignInRefreshAndSignOut(t *testing.T) {
@@ -78,6 +133,77 @@ func TestRouters_SignInRefreshAndSignOut(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// Each router gives a rule the path's values, and calls no handler after a refusal.
+func TestRouters_RuleAboutPath(t *testing.T) {
+	t.Parallel()
+	const path = "/organizations/{organization}"
+	inPath := func(r *http.Request) string { return r.PathValue("organization") }
+	mounts := map[string]func(*signin.Auth, http.HandlerFunc) http.Handler{
+		"ServeMux": func(auth *signin.Auth, h http.HandlerFunc) http.Handler {
+			m := http.NewServeMux()
+			m.Handle(path, auth.Require(signin.MemberOfFunc(inPath))(h))
+			return m
+		},
+		"chi": func(auth *signin.Auth, h http.HandlerFunc) http.Handler {
+			r := chi.NewRouter()
+			r.With(auth.Require(signin.MemberOfFunc(inPath))).Get(path, h)
+			return r
+		},
+		"gorilla mux": func(auth *signin.Auth, h http.HandlerFunc) http.Handler {
+			r := mux.NewRouter()
+			member := signin.MemberOfFunc(func(r *http.Request) string { return mux.Vars(r)["organization"] })
+			r.Handle(path, auth.Require(member)(h))
+			return r
+		},
+		"echo": func(auth *signin.Auth, h http.HandlerFunc) http.Handler {
+			e := echo.New()
+			e.GET("/organizations/:organization", echo.WrapHandler(h), echo.WrapMiddleware(auth.Require(signin.MemberOfFunc(inPath))))
+			return e
+		},
+		"gin": func(auth *signin.Auth, h http.HandlerFunc) http.Handler {
+			r := gin.New()
+			r.GET("/organizations/:organization", guard(auth.Require(signin.MemberOfFunc(inPath))), gin.WrapF(h))
+			return r
+		},
+	}
+	member := &signin.User{Subject: "ada", Organizations: []string{"one"}}
+	for name, mount := range mounts {
+		for _, test := range []struct {
+			name, path string
+			user       *signin.User
+			status     int
+		}{
+			{"a member", "/organizations/one", member, http.StatusOK},
+			{"a member of another organization", "/organizations/two", member, http.StatusForbidden},
+			{"not signed in", "/organizations/one", nil, http.StatusUnauthorized},
+		} {
+			t.Run(name+", "+test.name, func(t *testing.T) {
+				t.Parallel()
+				auth, err := signin.New(signin.Config{
+					Issuer: "https://provider.example", ClientID: "c", ClientSecret: "s", BaseURL: "http://localhost",
+					Scopes: []string{"urn:logto:scope:organizations"},
+					Logger: slog.New(slog.DiscardHandler),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				calls := 0
+				h := mount(auth, func(w http.ResponseWriter, r *http.Request) {
+					calls++
+					if user, ok := signin.UserFrom(r.Context()); !ok || user.Subject != "ada" {
+						t.Errorf("the handler got the user %+v; want ada", user)
+					}
+				})
+				w, r := httptest.NewRecorder(), httptest.NewRequest("GET", test.path, nil)
+				h.ServeHTTP(w, signintest.WithUser(r, test.user))
+				if want := map[bool]int{true: 1}[test.status == http.StatusOK]; w.Code != test.status || calls != want {
+					t.Errorf("got %d, and %d calls of the handler; want %d, and %d", w.Code, calls, test.status, want)
+				}
+			})
+		}
 	}
 }
 

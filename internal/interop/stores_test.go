@@ -188,7 +188,7 @@ func (k *keeper) wantBroken(cookie string) {
 	before := k.inside.Load()
 	for _, path := range []string{"/", "/account"} {
 		w := ask(k.handler, path, cookie)
-		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "We cannot look up your session right now") {
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "We cannot check your sign-in right now") {
 			k.t.Errorf("%s: got %d %q; want 503 and the page that says why", path, w.Code, w.Body)
 		}
 		if set := w.Header().Values("Set-Cookie"); len(set) > 0 {
@@ -366,7 +366,7 @@ func serverKilled(t *testing.T, store redisStore) {
 			t.Errorf("signing in: got %s, another cookie: %t; want 503 and none", last.Status, left != had)
 		}
 	}
-	if w := ask(k.handler, "/sign-out", cookie); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "You are signed out in this browser only") {
+	if w := ask(k.handler, "/sign-out", cookie); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "You are signed out in this browser<") {
 		t.Errorf("sign-out: got %d %q; want 503 and a page that says what was not reached", w.Code, w.Body)
 	}
 	if err := server.start(); err != nil {

@@ -82,7 +82,7 @@ func (v *Verifier) AccessToken(ctx context.Context, raw, audience string) (*Acce
 		err = v.verify(ctx, t)
 	}
 	if err != nil {
-		return nil, err
+		return nil, settled(err)
 	}
 	return access, nil
 }

@@ -24,8 +24,9 @@ const (
 	// generous, since some providers (Microsoft Entra) set iat five minutes back.
 	maxTransit = 5*time.Minute + skew
 
-	errSubject = lie("sub is not the person expected")
-	errNonce   = lie("nonce is not the one sent")
+	errSubject = fault("sub is not the person expected")
+	errNonce   = fault("nonce is not the one sent")
+	errHash    = fault("at_hash is not that of the access token")
 )
 
 // Expect is what is required of an ID token beyond the rules for all ID tokens.
@@ -67,13 +68,11 @@ func (IDToken) LogValue() slog.Value { return slog.StringValue("[ID token]") }
 // https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation (or
 // #RefreshTokenResponse) requires.
 //
-// An error about a refreshed token is marked as [ErrOdd], unless the token lies: its
-// issuer, subject, audience, nonce or at_hash is another one, or its signature fails
-// under the very key that it names. A dialect explains none of these.
+// An error about a refreshed token is marked as [ErrOdd], unless the token lies.
 func (v *Verifier) IDToken(ctx context.Context, raw string, want Expect) (*IDToken, error) {
 	id, err := v.idToken(ctx, raw, want)
 	if err != nil && want.Refresh {
-		err = want.refreshed(err, raw, v.Issuer)
+		err = v.refreshed(err, raw, want)
 	}
 	return id, err
 }
@@ -147,35 +146,46 @@ func (e Expect) met(c claims, sub string, iat time.Time, alg string) error {
 	switch {
 	// https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowTokenValidation
 	case hash != "" && hash != leftHash(alg, e.AccessToken):
-		return lie("at_hash is not that of the access token")
+		return errHash
 	case e.Refresh && iat.Before(e.IssuedSince):
 		return fault("iat is before that of the session's last ID token")
 	}
 	return nil
 }
 
-// refreshed says what the error about a refreshed token means: it is a lie, or about
-// the keys, or else the token is odd. A token whose signature was not checked may
-// be from anyone. All the same, if it says that it is of another issuer, person or
-// sign-in, that is a lie. Nothing else in it is read.
-func (e Expect) refreshed(err error, raw, issuer string) error {
+// refreshed says what an error about a refreshed ID token means: the token lies, or it is
+// odd, or nothing is known, since keys are missing.
+//
+// It lies if its signature fails under the very key that it names, if at_hash is that of
+// another access token, or if it says that it is of another issuer, person, client or
+// sign-in. A dialect of a provider explains none of these. What a token says counts here
+// even if its signature was not checked; nothing else in such a token is read.
+func (v *Verifier) refreshed(err error, raw string, want Expect) error {
 	_, rest, _ := strings.Cut(raw, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	decoded, _ := base64.RawURLEncoding.DecodeString(payload)
 	// Not by document.Parse: what makes a token unreadable as a whole must not hide these.
 	var c claims
 	_ = json.Unmarshal(decoded, &c.Object)
-	if iss, _ := c.Text("iss"); iss != "" && iss != issuer {
-		return c.differs("iss", issuer)
-	}
-	if sub, _ := c.Text("sub"); sub != "" && sub != e.Subject {
+	iss, _ := c.Text("iss")
+	sub, _ := c.Text("sub")
+	nonce, _ := c.Text("nonce")
+	aud, readable := c.Texts("aud")
+	signature, failed := err.(forged)
+	_, about := err.(fault)
+	switch {
+	case failed && signature.later == nil, err == errHash:
+		return err
+	case iss != "" && iss != v.Issuer:
+		return c.differs("iss", v.Issuer)
+	case sub != "" && sub != want.Subject:
 		return errSubject
-	}
-	if nonce, _ := c.Text("nonce"); nonce != "" && nonce != e.Nonce {
+	case nonce != "" && nonce != want.Nonce:
 		return errNonce
-	}
-	if odd, ok := err.(fault); ok {
-		return oddity{odd}
+	case c.Has("aud") && readable && !slices.Contains(aud, v.ClientID):
+		return c.differs("aud", v.ClientID)
+	case about:
+		return oddity{err}
 	}
 	return err
 }

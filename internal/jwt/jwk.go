@@ -28,7 +28,7 @@ type key struct {
 // https://www.rfc-editor.org/rfc/rfc7517#section-5 says, and named in skipped, each
 // with the reason.
 func parseKeys(body []byte) (keys []key, skipped []string, err error) {
-	set, _ := document.Parse(body, "keys") // nil if it is not an object
+	set, _ := document.Parse(body) // nil if it is not an object
 	var raws []json.RawMessage
 	if !set.Has("keys") || json.Unmarshal(set["keys"], &raws) != nil {
 		return nil, nil, fault("the keys are not a JSON Web Key Set")
@@ -57,7 +57,7 @@ func parseKeys(body []byte) (keys []key, skipped []string, err error) {
 // symmetric one, since others can sign with it.
 func parseKey(raw []byte) (*key, error) {
 	k := new(key)
-	members, err := document.Parse(raw, "kty", "kid", "use", "alg", "key_ops", "crv", "n", "e", "x", "y", "d", "k")
+	members, err := document.Parse(raw)
 	if err != nil {
 		return k, err
 	}

@@ -55,11 +55,24 @@ type fault string
 
 func (f fault) Error() string { return string(f) }
 
-// lie says what a token claims against what is known, such as another issuer. It
-// is a fault that no dialect of a provider explains.
-type lie string
+// forged is the fault of a signature that fails under the very key that it names. later
+// is not nil if that key may have changed: it could not be fetched again just now.
+type forged struct {
+	fault
+	later error
+}
 
-func (l lie) Error() string { return string(l) }
+func (f forged) Unwrap() error { return f.later }
+
+// settled returns an error about a token that anyone may send. A signature that fails
+// under the key that it names is forged then: that key has hardly changed in the last
+// five seconds, and forged tokens must neither wait nor look like a fault of this program.
+func settled(err error) error {
+	if f, ok := err.(forged); ok {
+		return f.fault
+	}
+	return err
+}
 
 // malformed makes a fault of an error of package document about a token.
 func malformed(err error) error {
@@ -73,8 +86,8 @@ func malformed(err error) error {
 // it is not used, and the session goes on with the claims that it has.
 var ErrOdd = errors.New("signin: the ID token is odd")
 
-// oddity is a fault that is marked as ErrOdd.
-type oddity struct{ fault }
+// oddity marks a fault as ErrOdd.
+type oddity struct{ error }
 
 func (oddity) Is(target error) bool { return target == ErrOdd }
 
@@ -143,8 +156,8 @@ func parse(raw string) (*token, error) {
 	if bytes.Count(decoded[0], comma) > maxMembers {
 		return nil, errForm
 	}
-	header, err := document.Parse(decoded[0], "alg", "kid", "typ", "crit", "b64", "jwk")
-	if err != nil {
+	header, err := document.Parse(decoded[0])
+	if err := cmp.Or(err, spelled(header, "alg", "kid", "typ", "crit", "b64", "jwk")); err != nil {
 		return nil, malformed(err)
 	}
 	// crit lists the extensions that a recipient must support, and none is
@@ -157,6 +170,8 @@ func parse(raw string) (*token, error) {
 		}
 	}
 	t := &token{raw: raw, payload: decoded[1]}
+	// A kid that is a number is refused, as go-jose does: "Its value MUST be a
+	// case-sensitive string" (https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4).
 	for name, to := range map[string]*string{"alg": &t.alg, "kid": &t.kid, "typ": &t.typ} {
 		if *to, err = header.Text(name); err != nil {
 			return nil, fault("its " + name + " is not text")

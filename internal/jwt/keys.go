@@ -69,10 +69,10 @@ func (s *KeySet) Pin(algorithms []string) *KeySet {
 // If no key fits, the keys are fetched once more, since providers rotate them
 // (https://openid.net/specs/openid-connect-core-1_0.html#RotateSigKeys), and
 // then not again for five seconds. Otherwise each forged token would cause a
-// request. During these five seconds the error for a token by an unknown key does
-// not say that the token is forged, since the key may be a new one. If it did,
-// a refresh could end the session, and an attacker who posts forged tokens
-// during a rotation could end many sessions.
+// request. During these five seconds nothing says that a token is forged, since its
+// key may be a new one, even under an ID that is known. If it did, a refresh could end
+// the session, and an attacker who posts forged tokens during a rotation could end many
+// sessions. See settled for tokens that anyone may send.
 func (s *KeySet) verify(ctx context.Context, t *token) error {
 	// https://www.rfc-editor.org/rfc/rfc8725#section-3.1
 	if !slices.Contains(s.algorithms, t.alg) {
@@ -96,11 +96,11 @@ func (s *KeySet) verify(ctx context.Context, t *token) error {
 			return nil
 		}
 	}
-	switch {
-	case known && (err == nil || errors.Is(err, document.ErrCoolingDown)): // fetched within five seconds
-		return lie("the signature is not by the key that it names, " + document.Quote(t.kid))
-	case known:
-		return fault("the signature is not by the key that it names, " + document.Quote(t.kid) + ", which may have changed")
+	switch failed := fault("the signature is not by the key that it names, " + document.Quote(t.kid)); {
+	case known && (err == nil || errors.Is(err, document.ErrCoolingDown)):
+		return forged{failed, err}
+	case known: // the keys cannot be fetched
+		return failed + ", which may have changed"
 	case err != nil:
 		return err
 	}

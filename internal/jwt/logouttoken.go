@@ -25,7 +25,8 @@ const (
 type LogoutToken struct {
 	// Subject (sub) and SessionID (sid) say what has ended: only that session
 	// if there is a SessionID, else every session of the person. One of them
-	// may be empty. A sid that is not text is given as JSON, and matches no session.
+	// may be empty. A sid that is not text is given as its JSON, so that a number ends
+	// the session whose sid is the same digits as text, and none of the person's others.
 	Subject, SessionID string
 	// ID (jti) identifies the token, in 1 to 1,024 bytes. A token can be good for
 	// about three minutes, so the ID has to be remembered for longer than that.
@@ -48,11 +49,11 @@ func (v *Verifier) LogoutToken(ctx context.Context, raw string) (*LogoutToken, e
 	// https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
 	isLogout := func(typ string) bool { return typ == "" || typ == "jwt" || typ == "logout+jwt" }
 	// (4) There may be other audiences, and azp has no meaning here: a token that ends
-	// a session lets no one in. It is tempting to use go-oidc's VerifyLogout. But it requires exp, takes any value for
-	// the event, and ignores iat.
+	// a session lets no one in. It is tempting to use go-oidc's VerifyLogout. But it
+	// requires exp, takes any value for the event, and ignores iat.
 	signed, c, objection, err := v.open(ctx, raw, isLogout, oidc.Config{SkipExpiryCheck: true})
 	if err != nil {
-		return nil, err
+		return nil, settled(err)
 	}
 	t := new(LogoutToken)
 	t.Expiry, t.IssuedAt, err = c.times(now)

@@ -93,6 +93,8 @@ func unreadCases() []refreshCase {
 		{"an unknown kid, and another sub", sign("RS256", other, "unknown", bob, nil), lies},
 		{"an unknown kid, and another iss", sign("RS256", other, "unknown", idToken.payload(m{"iss": "https://evil.example"}), nil), lies},
 		{"an unknown kid, and another nonce", sign("RS256", other, "unknown", idToken.payload(m{"nonce": "another"}), nil), lies},
+		{"an unknown kid, and aud of another client", sign("RS256", other, "unknown", idToken.payload(m{"aud": "other"}), nil), lies},
+		{"an unknown kid, and aud an object", sign("RS256", other, "unknown", idToken.payload(m{"aud": m{}}), nil), odd},
 		{"an unknown kid, and an empty nonce", sign("RS256", other, "unknown", idToken.payload(m{"nonce": ""}), nil), odd},
 		{"the kid of a key of another type", sign("RS256", other, "ed", payload, nil), odd},
 		{"an algorithm outside the pinned ones", sign("ES384", ecKeys()["ES384"], "ES384", payload, nil), odd},
@@ -154,6 +156,46 @@ func TestIDToken_RefreshedWithoutKeys(t *testing.T) {
 			f.Down(true)
 			if _, err := v.IDToken(context.Background(), c.raw, want); refreshed(err) != c.want {
 				t.Errorf("got %s (%v); want %s", refreshed(err), err, c.want)
+			}
+		})
+	}
+}
+
+// While the keys may not be fetched, the key of a known ID may be another one by now. It
+// is a lie only if the signature fails after a fetch.
+func TestIDToken_RefreshedWhileKeysRest(t *testing.T) {
+	t.Parallel()
+	want := jwt.Expect{Refresh: true, Nonce: nonce, Subject: "alice"}
+	by := func(id string, changes m) string {
+		return sign("RS256", otherRSAKey(), id, idToken.payload(changes), nil)
+	}
+	for name, c := range map[string]struct {
+		changes m
+		resting string // what the token leads to before the fetch
+		replace bool   // the key is replaced under its ID
+		want    string // after the fetch
+	}{
+		"the key has changed":             {nil, later, true, taken},
+		"the key is the same":             {nil, later, false, lies},
+		"another sub, whatever the key":   {m{"sub": "bob"}, lies, true, lies},
+		"another nonce, whatever the key": {m{"nonce": "another"}, lies, true, lies},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			v := f.Verifier()
+			idToken.want(t, v, by("unknown", nil), rejected) // has fetched the keys twice
+			raw := by("rsa", c.changes)
+			if _, err := v.IDToken(t.Context(), raw, want); refreshed(err) != c.resting {
+				t.Errorf("got %s (%v) while keys rest; want %s", refreshed(err), err, c.resting)
+			}
+			f.wantHits(t, 2)
+			if c.replace {
+				f.Publish(public(otherRSAKey().Public(), "rsa"))
+			}
+			f.Move(5 * time.Second)
+			if _, err := v.IDToken(t.Context(), raw, want); refreshed(err) != c.want {
+				t.Errorf("got %s (%v) after a fetch; want %s", refreshed(err), err, c.want)
 			}
 		})
 	}

@@ -11,8 +11,8 @@ import (
 // ParseUserInfo reads claims of userinfo, whose sub may not be written in another case,
 // and what describes a person not in two.
 func ParseUserInfo(info []byte) (document.Object, error) {
-	object, err := document.Parse(info, "sub")
-	return object, cmp.Or(err, inTwoSpellings(object))
+	object, err := document.Parse(info)
+	return object, cmp.Or(err, spelled(object, "sub"))
 }
 
 // UserInfo verifies a signed userinfo response and returns its claims. It need not say

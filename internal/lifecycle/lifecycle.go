@@ -129,7 +129,7 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 	if err != nil {
 		return Outcome{}, Because(ErrShared, err)
 	}
-	if !standing.Plain() || l.Refresh.Due(&k.opened) || l.Limits.Unwritten(&k.opened, now) {
+	if !standing.Plain() || l.Refresh.Due(&k.opened) || l.Limits.Unwritten(&k.opened, now) || l.Limits.Adrift(&k.opened, now) {
 		return l.advance(w, r, k, standing, now)
 	}
 	k.Session = &k.opened
@@ -189,13 +189,18 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	return l.renew(ctx, s, now)
 }
 
-// renew refreshes a session if that is due. It fails closed: if a refresh must succeed
-// and is not known to have succeeded, the request does not go on.
+// renew refreshes a session if that is due, or if its claims have gone unconfirmed for
+// too long. It fails closed: if a refresh must succeed and is not known to have
+// succeeded, the request does not go on.
 func (l *Sessions) renew(ctx context.Context, s *session.Session, now time.Time) (*session.Session, error) {
-	if !l.Refresh.Due(s) {
+	switch {
+	case l.Refresh.Due(s):
+	case !l.Limits.Adrift(s, now):
 		return s, nil
+	case now.Before(s.LastSeen.Add(askAgain)):
+		return nil, Because(ErrOffline, ErrUnconfirmed)
 	}
-	must := !now.Before(s.AccessExpiry)
+	generation, must := s.Generation, !now.Before(s.AccessExpiry)
 	next, err := l.Refresh.Refresh(ctx, s, must)
 	switch {
 	case refresh.Over(err):
@@ -211,11 +216,22 @@ func (l *Sessions) renew(ctx context.Context, s *session.Session, now time.Time)
 	case must && !errors.Is(err, refresh.ErrFailed):
 		return nil, Because(ErrUnknown, err)
 	}
-	if l.Limits.Adrift(s, now) {
-		return nil, Because(ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID)))
+	switch {
+	case !l.Limits.Adrift(s, now):
+		return s, nil
+	case err == nil && s.Generation > generation:
+		err = ErrUnconfirmed
 	}
-	return s, nil
+	return nil, Because(ErrOffline, cmp.Or(err, l.Refresh.Rest(s.ID)))
 }
+
+// ErrUnconfirmed is why a session whose refreshes succeed is not served. The reason was
+// logged with each of them.
+var ErrUnconfirmed = errors.New("signin: for too long, no refresh has brought claims that can be used")
+
+// askAgain is how long after a refresh that has confirmed no claims the provider is
+// asked again while requests are not served for it.
+const askAgain = time.Minute
 
 // write saves a session that has changed, if the answer may carry its cookie;
 // otherwise a later request does. ended is not zero if the session has ended meanwhile.

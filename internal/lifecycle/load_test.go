@@ -288,6 +288,46 @@ func TestLoad_FailsClosed(t *testing.T) {
 	}
 }
 
+// A session whose refreshes succeed, but bring no claims that can be used, is offline
+// after a while: a role may have been taken away. The provider is asked once a minute.
+func TestLoad_Unconfirmed(t *testing.T) {
+	since := func(limit time.Duration) func(*session.Session) {
+		return func(s *session.Session) { s.Unconfirmed = start.Add(-limit).Unix() }
+	}
+	bubble(t, "until the limit it is served", false, func(t *testing.T, w *world) {
+		b := w.browserWith(t, good(since(maxOffline-time.Second)))
+		if said, err := w.load(t, b, b.request(t, "document")); said != "token 0" || err != nil {
+			t.Errorf("got %q, %v; want token 0", said, err)
+		}
+	})
+	bubble(t, "then it is not, until a refresh confirms its claims", false, func(t *testing.T, w *world) {
+		b := w.browserWith(t, good(since(maxOffline), seen(time.Minute)))
+		for i, asks := range []string{"; refresh token 0, add n", "", "", "; refresh token 1, add n"} {
+			if said, err := w.load(t, b, b.request(t, "document")); !errors.Is(err, lifecycle.ErrOffline) || !errors.Is(err, lifecycle.ErrUnconfirmed) || said != asks {
+				t.Errorf("request %d: got %q, %v; want %q, and ErrOffline with ErrUnconfirmed", i, said, err, asks)
+			}
+			<-time.After(20 * time.Second)
+		}
+		<-time.After(40 * time.Second)
+		w.answer = func(s *session.Session) (*session.Session, error) {
+			n := next(s)
+			n.Unconfirmed = 0
+			return n, nil
+		}
+		if said, err := w.load(t, b, b.request(t, "document")); !strings.HasPrefix(said, "token 3, written") || err != nil {
+			t.Errorf("got %q, %v; want token 3, and its cookie", said, err)
+		}
+	})
+	bubble(t, "one whose cookie is that of before", false, func(t *testing.T, w *world) {
+		s := good(expired)
+		b := w.browserWith(t, s)
+		w.succeed(t, s, since(maxOffline))
+		if said, err := w.load(t, b, b.request(t, "document")); !errors.Is(err, lifecycle.ErrOffline) {
+			t.Errorf("got %q, %v; want ErrOffline", said, err)
+		}
+	})
+}
+
 // slow makes the provider take three seconds.
 func slow(_ *testing.T, w *world, _ *session.Session) {
 	w.answer = func(s *session.Session) (*session.Session, error) {

@@ -1,14 +1,19 @@
 // Package page writes the answers that are not the application's own: pages for
 // people, and problem documents for programs.
 //
-//	p := page.For("provider_unavailable")
+//	p := page.For(page.Choose(acceptLanguage), "provider_unavailable")
 //	p.RetryAfter, p.Actions[0].URL = 10*time.Second, "/sign-in"
+//	p.Home = page.Home{Name: "app.example.com", URL: "/"}
 //	page.Write(w, r, p)
 //
-// Each page is a title, a sentence and links or a button. It loads nothing, runs no
-// script, cannot be framed or cached, and sends no Referer to the next site. All
-// text is escaped. Even so, callers must not put text from a request or a provider
-// into a page: the texts are in this package, chosen by code.
+// Each page is a title, a few sentences and links or a button, in the reader's
+// language. It loads nothing, runs no script, cannot be framed or cached, and sends
+// no Referer to the next site. All text is escaped. Even so, callers must not put
+// text from a request or a provider into a page: the texts are in this package,
+// chosen by code. What programs get is in English.
+//
+// outlines.go has the status and the actions of each page; english.go, korean.go and
+// thai.go have the texts.
 //
 // The caller sets other headers first: cookies, HX-Redirect, Allow and Vary.
 package page
@@ -30,13 +35,18 @@ import (
 // Page is one page. The zero Page says that something went wrong, with status 500
 // and no link. [For] returns the page for a code.
 type Page struct {
-	Status int // 0 means 500
-	// Title and Text are plain text. If one is empty, both are those of
-	// For("internal").
+	Status   int      // 0 means 500
+	Language Language // of the texts
+	// Title and Text are plain text. If one is empty, both are those of "internal".
 	Title, Text string
 	Actions     []Action      // the main one first
 	RetryAfter  time.Duration // see Prepare
+	Home        Home
 }
+
+// Home is the application: its name above the page, and where that leads. Without a
+// URL it is not shown.
+type Home struct{ Name, URL string }
 
 // Action is a link or, with the method POST, a form with one button. Without a URL it
 // is not shown. The escaping replaces javascript: and data: URLs.
@@ -54,6 +64,7 @@ const (
 	ToStart              // for people who have signed in
 	ToSignIn
 	ToSignOut
+	ToSwitch // a sign-in that asks for another account
 )
 
 //go:embed page.css
@@ -74,7 +85,8 @@ var (
 
 // Write answers r with a page.
 func Write(w http.ResponseWriter, r *http.Request, p Page) {
-	if internal := For("internal"); p.Title == "" || p.Text == "" {
+	p.Language = p.Language.orEnglish()
+	if internal := For(p.Language, "internal"); p.Title == "" || p.Text == "" {
 		p.Title, p.Text = internal.Title, internal.Text
 	}
 	p.Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.URL == "" })
@@ -97,6 +109,7 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 	// https://github.com/w3c/webappsec-csp/issues/8
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", csp)
+	vary(w.Header())
 	send(w, r, p.Status, p.RetryAfter, body.Bytes())
 }
 
@@ -105,8 +118,8 @@ func Write(w http.ResponseWriter, r *http.Request, p Page) {
 // what happened.
 type Problem struct {
 	Status int `json:"status"` // 0 means 500
-	// Detail is for the reader of the program's log; if empty, it is the text of
-	// For(Code).
+	// Detail is for the reader of the program's log; if empty, it is the English text
+	// for Code.
 	Detail     string        `json:"detail"`
 	Code       string        `json:"code"`                  // for programs
 	SignIn     string        `json:"sign_in_url,omitempty"` // if signing in helps
@@ -116,7 +129,7 @@ type Problem struct {
 // WriteProblem answers r with a problem document.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	p.Status = cmp.Or(p.Status, http.StatusInternalServerError)
-	p.Detail = cmp.Or(p.Detail, For(p.Code).Text)
+	p.Detail = cmp.Or(p.Detail, For(English, p.Code).Text)
 	var body bytes.Buffer
 	_ = json.NewEncoder(&body).Encode(struct { // strings and numbers cannot fail
 		Title string `json:"title"`
@@ -147,12 +160,21 @@ func Prepare(h http.Header, status int, retryAfter time.Duration) {
 }
 
 // Protect sets headers for an application's own page: it cannot be framed or sniffed,
-// and other sites do not get its address. The referrer policy is same-origin, since
+// other sites do not get its address, and its texts depend on the reader's language. The referrer policy is same-origin, since
 // with no-referrer a browser sends a form without its Origin.
 func Protect(h http.Header) {
 	h.Set("Content-Security-Policy", "frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
+	vary(h)
+}
+
+// vary says that an answer depends on the reader's language, besides what the caller
+// has said.
+func vary(h http.Header) {
+	if !slices.Contains(h["Vary"], "Accept-Language") {
+		h.Add("Vary", "Accept-Language")
+	}
 }
 
 // send writes an answer. The answer to HEAD has no body.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,13 +18,6 @@ import (
 
 	"github.com/gosignin/signin/internal/page"
 )
-
-var codes = []string{
-	"not_signed_in", "forbidden", "provider_unavailable", "provider_misconfigured", "provider_rejected", "declined",
-	"bad_callback", "sign_in_expired", "cookies_blocked", "session_too_large", "store_unavailable", "shared_unavailable",
-	"confirm_sign_out", "sign_out_incomplete", "method_not_allowed", "bad_request", "internal",
-	"cookie_conflict", "sign_out_local_only", "not_member", "mfa_required", "step_up_required", "step_up_failed", "invalid_token", "unknown_resource", "scope_missing",
-}
 
 // checkHeaders compares the whole header.
 func checkHeaders(t *testing.T, got http.Header, want map[string]string) {
@@ -69,7 +63,7 @@ func TestCases(t *testing.T) {
 	t.Parallel()
 	t.Run("7.5 a page cannot be framed, cached or sniffed", func(t *testing.T) {
 		t.Parallel()
-		p := page.For("provider_unavailable")
+		p := page.For(page.English, "provider_unavailable")
 		p.RetryAfter, p.Actions[0].URL = 1500*time.Millisecond, "/sign-in"
 		w := show("GET", p)
 		if w.Code != http.StatusServiceUnavailable {
@@ -86,22 +80,23 @@ func TestCases(t *testing.T) {
 			"Referrer-Policy":        "no-referrer",
 			"Cache-Control":          "private, no-store",
 			"Retry-After":            "2",
+			"Vary":                   "Accept-Language",
 			"Content-Security-Policy": "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 				"'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
 		})
 	})
 	t.Run("7.5 a form may be followed to the provider and keeps its origin", func(t *testing.T) {
 		t.Parallel()
-		p := page.For("confirm_sign_out")
-		p.Actions[0].URL = "/sign-out"
-		p.Actions = append(p.Actions, page.Action{Text: "Stay", URL: "/home", Method: "GET"}, page.Action{Text: "Nowhere"})
+		p := page.For(page.English, "confirm_sign_out")
+		p.Actions[0].URL, p.Actions[1].URL = "/sign-out", "/home"
+		p.Actions = append(p.Actions, page.Action{Text: "Nowhere"})
 		w := show("GET", p)
 		csp := w.Header().Get("Content-Security-Policy")
 		if strings.Contains(csp, "form-action") || !strings.HasSuffix(csp, "; frame-ancestors 'none'") {
 			t.Errorf("got Content-Security-Policy %q; want one without form-action", csp)
 		}
 		const actions = `<form method="post" action="/sign-out"><button>Sign out</button></form>
-<a href="/home">Stay</a>
+<a href="/home">Stay signed in</a>
 </main>`
 		checkBody(t, w, []string{actions, `<meta name="referrer" content="same-origin">`}, []string{"Nowhere"})
 	})
@@ -122,9 +117,13 @@ func TestCases(t *testing.T) {
 		const attack = `"'></p></style><script>alert(1)</script>`
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			action := page.Action{Text: attack, URL: "javascript:alert(1)//" + attack, Method: method}
-			w := show("GET", page.Page{Title: attack, Text: attack, Actions: []page.Action{action}})
+			home := page.Home{Name: attack, URL: "javascript:alert(1)//" + attack}
+			w := show("GET", page.Page{Title: attack, Text: attack, Actions: []page.Action{action}, Home: home, Language: attack})
+			checkBody(t, w, []string{`<html lang="en">`}, nil)
 			checkBody(t, w, nil, []string{"<script", "javascript:", "alert(1)<", `"'>`})
 		}
+		role := show("GET", page.For(page.Thai, page.MissingRole, attack))
+		checkBody(t, role, []string{`<html lang="th">`, "&lt;script&gt;alert(1)&lt;/script&gt;"}, []string{"<script", `"'>`})
 		checkBody(t, problem("GET", page.Problem{Code: attack, Detail: attack, SignIn: attack}), nil, []string{"<"})
 	})
 }
@@ -139,7 +138,7 @@ func testProblem(t *testing.T) {
 		header  [2]string // one more
 	}{
 		{"not signed in", page.Problem{Status: 401, Code: "not_signed_in", SignIn: "https://app/sign-in?a=<b>"}, 401,
-			`{"title":"Unauthorized","status":401,"detail":"` + page.For("not_signed_in").Text +
+			`{"title":"Unauthorized","status":401,"detail":"` + page.For(page.English, "not_signed_in").Text +
 				`","code":"not_signed_in","sign_in_url":"https://app/sign-in?a=\u003cb\u003e"}`,
 			[2]string{"WWW-Authenticate", `Cookie realm="sign-in"`}},
 		{"come back later", page.Problem{Status: 503, Code: "x", Detail: "Closed.", RetryAfter: time.Minute}, 503,
@@ -169,11 +168,12 @@ func testProblem(t *testing.T) {
 
 func TestWrite_Link(t *testing.T) {
 	t.Parallel()
-	p := page.For("not_signed_in")
+	p := page.For(page.English, "not_signed_in")
 	p.Actions[0].URL = "/sign-in?return_to=%2Fa&x=y"
-	w := show("POST", p)
+	p.Home = page.Home{Name: "app.example.com", URL: "/?a&b"}
+	w := show("POST", p.NotSaved())
 	checkBody(t, w, []string{
-		"<title>Please sign in</title>", "<h1>Please sign in</h1>", "<p>" + p.Text + "</p>",
+		"<title>Please sign in · app.example.com</title>", `<header><a href="/?a&amp;b" rel="home" dir="ltr">app.example.com</a></header>`, "<h1>Please sign in</h1>", "<p>" + p.Text + " What you have just sent was not saved.</p>",
 		`<a href="/sign-in?return_to=%2Fa&amp;x=y">Sign in</a>`,
 		`<html lang="en">`, `<meta name="viewport" content="width=device-width, initial-scale=1">`,
 	}, []string{"<form", `name="referrer"`, "<script", "http:", "https:", "url(", "@import", " style="})
@@ -185,7 +185,7 @@ func TestWrite_Link(t *testing.T) {
 func TestWrite_ActionsWithoutURL(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"forbidden", "confirm_sign_out"} {
-		w := show("GET", page.For(code))
+		w := show("GET", page.For(page.English, code))
 		if csp := w.Header().Get("Content-Security-Policy"); !strings.HasSuffix(csp, "; form-action 'none'") {
 			t.Errorf("%s: got Content-Security-Policy %q; want form-action 'none'", code, csp)
 		}
@@ -199,12 +199,13 @@ func TestWrite_ZeroPage(t *testing.T) {
 	w.Header().Set("Content-Length", "7") // of another body
 	w.Header().Set("Cache-Control", "public")
 	w.Header().Set("Set-Cookie", "a=b")
-	page.Write(w, httptest.NewRequest("GET", "/", nil), page.Page{})
-	checkBody(t, w, []string{"<h1>Something went wrong</h1>"}, nil)
+	w.Header().Set("Vary", "Cookie")
+	page.Write(w, httptest.NewRequest("GET", "/", nil), page.Page{Home: page.Home{Name: "app.example.com"}})
+	checkBody(t, w, []string{"<h1>Something went wrong</h1>", `<html lang="en">`}, []string{"<header>"})
 	h := w.Header()
 	if w.Code != 500 || h.Get("Content-Length") != "" || h.Get("Set-Cookie") != "a=b" ||
-		h.Get("Cache-Control") != "private, no-store" {
-		t.Errorf("got %d, headers %v; want 500, the caller's cookie, and no caching", w.Code, h)
+		h.Get("Cache-Control") != "private, no-store" || !slices.Equal(h["Vary"], []string{"Cookie", "Accept-Language"}) {
+		t.Errorf("got %d, headers %v; want 500, the caller's cookie and Vary, and no caching", w.Code, h)
 	}
 }
 
@@ -220,45 +221,134 @@ func TestProtect(t *testing.T) {
 	t.Parallel()
 	h := http.Header{"Content-Security-Policy": {"default-src *"}}
 	page.Protect(h)
+	page.Protect(h) // nothing is said twice
 	checkHeaders(t, h, map[string]string{
 		"Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "same-origin",
-		"X-Content-Type-Options": "nosniff",
+		"X-Content-Type-Options": "nosniff", "Vary": "Accept-Language",
 	})
 }
 
-func TestFor(t *testing.T) {
+// Each language says everything that the others say, and nothing in English.
+func TestLanguages(t *testing.T) {
 	t.Parallel()
-	for _, code := range codes {
-		t.Run(code, func(t *testing.T) {
+	_, labels := page.Written(page.English)
+	for _, in := range page.Languages {
+		t.Run(string(in), func(t *testing.T) {
 			t.Parallel()
-			p := page.For(code)
-			if p.Title == "" || p.Actions[0].Text == "" || p.Actions[0].URL != "" || p.Status < 200 {
-				t.Errorf("got %+v; want a status, a title and a label, and the address left to the caller", p)
+			if has, also := page.Written(in); !slices.Equal(has, page.Keys()) || !slices.Equal(also, labels) {
+				t.Errorf("got texts for %q and labels %q\nwant %q and %q", has, also, page.Keys(), labels)
 			}
-			if !strings.HasSuffix(p.Text, ".") || strings.Count(p.Text, ".") != 1 {
-				t.Errorf("got %q; want one sentence", p.Text)
-			}
-			if p.Actions[0].Method == http.MethodPost != (code == "confirm_sign_out" || code == "sign_out_local_only") {
-				t.Errorf("got %v; want POST only to sign out", p.Actions[0].Method)
-			}
-			if code != "internal" && p.Title == page.For("internal").Title {
-				t.Errorf("got %q, the text for unknown codes", p.Title)
-			}
-			for _, jargon := range []string{"token", "callback", "OAuth", "OpenID", "provider", "server", "state", "error"} {
-				if strings.Contains(p.Title+p.Text, jargon) {
-					t.Errorf("got %q, %q; want nothing about %q", p.Title, p.Text, jargon)
+			for _, key := range page.Keys() {
+				p := page.For(in, key)
+				values := map[string]int{page.MissingRole: 1, page.OtherAddress: 1, page.CookiesOf: 1}[key]
+				if n := strings.Count(p.Text, "%"); n != values || strings.Count(p.Text, "%s") != n || strings.Contains(p.Title, "%") {
+					t.Errorf("%s: got %q, %q; want %d values in the text", key, p.Title, p.Text, values)
+				}
+				checkTexts(t, in, p.Title, p.Text)
+				for _, a := range p.Actions {
+					checkTexts(t, in, a.Text, p.NotSaved().Text)
+				}
+				if key != "internal" && p.Title == page.For(in, "internal").Title {
+					t.Errorf("%s: got %q, the title for unknown codes", key, p.Title)
+				}
+				// What does not pass by itself is not worth a second try in a moment.
+				if p.Status != http.StatusServiceUnavailable && later.MatchString(p.Text) {
+					t.Errorf("%s: got %q with %d; want no hope", key, p.Text, p.Status)
 				}
 			}
 		})
 	}
-	got, want := page.For("unknown"), page.For("internal")
+}
+
+var (
+	later  = regexp.MustCompile(`moment|잠시|สักครู่`)
+	jargon = regexp.MustCompile(`\b(ID|scope|token|callback|session|OAuth|OpenID|provider|server|state|error)\b|토큰|세션|서버|오류|콜백|โทเค็น|เซสชัน|เซิร์ฟเวอร์`)
+	// languageStyle is how a title or label, and a text, is written.
+	languageStyle = map[page.Language][2]*regexp.Regexp{
+		page.English: {regexp.MustCompile(`^[A-Z][a-z' -]+\??$`), regexp.MustCompile(`^([A-Z][^.%]+(\.|…)( |$))+$`)},
+		page.Korean:  {regexp.MustCompile(`^[\p{Hangul}\d ]+\??$`), regexp.MustCompile(`^([\p{Hangul}\d ,‘’…]+요(\.|: …)( |$))+$`)},
+		page.Thai:    {regexp.MustCompile(`^[\p{Thai} ]+$`), regexp.MustCompile(`^[\p{Thai} “”…]+$`)},
+	}
+)
+
+func checkTexts(t *testing.T, in page.Language, title, text string) {
+	t.Helper()
+	style := languageStyle[in]
+	text = strings.Replace(text, "%s", "…", 1)
+	if !style[0].MatchString(title) || !style[1].MatchString(text) || jargon.MatchString(title+" "+text) {
+		t.Errorf("got %q, %q; want them in the language and style of %q, without jargon", title, text, in)
+	}
+}
+
+func TestFor(t *testing.T) {
+	t.Parallel()
+	for _, key := range page.Keys() {
+		p := page.For(page.Korean, key)
+		if !slices.ContainsFunc(p.Actions, func(a page.Action) bool { return a.Way == page.ToStart || a.Way == page.ToOutside }) {
+			t.Errorf("%s: got %+v; want a way home", key, p.Actions)
+		}
+		for i, a := range p.Actions {
+			question := key == "confirm_sign_out" || key == "sign_out_local_only"
+			post := a.Method == http.MethodPost
+			if post != (question && i == 0) || post != (a.Way == page.ToSignOut) || a.URL != "" {
+				t.Errorf("%s: got %+v; want POST only to sign out, and the address left to the caller", key, a)
+			}
+		}
+	}
+	for _, row := range []struct {
+		name, got, want string
+	}{
+		{"a role", page.For(page.English, page.MissingRole, "admin").Text,
+			"You are signed in, but this page is only for accounts with the role “admin”. If you need this role, ask the people who run this site."},
+		{"a host", page.For(page.Korean, page.CookiesOf, "a.example.com").Text,
+			"브라우저에 남아 있는 쿠키를 새것으로 바꾸지 못했어요. 브라우저 설정에서 a.example.com 사이트의 쿠키를 삭제한 뒤 다시 시도해 주세요."},
+		{"a value with a verb", page.For(page.English, page.OtherAddress, "https://a/%d").Text,
+			strings.Replace(page.For(page.English, page.OtherAddress).Text, "%s", "https://a/%d", 1)},
+		{"a form that came too late", page.For(page.Thai, "internal").NotSaved().Text,
+			page.For(page.Thai, "internal").Text + " ข้อมูลที่คุณเพิ่งส่งไม่ได้รับการบันทึก"},
+		{"a form, and the application's own text", page.Page{Text: "Closed."}.NotSaved().Text, "Closed. What you have just sent was not saved."},
+		{"a language that is not written", page.For("xx", "internal").Title, "Something went wrong"},
+	} {
+		if row.got != row.want {
+			t.Errorf("%s: got  %q\nwant %q", row.name, row.got, row.want)
+		}
+	}
+	got, want := page.For(page.Thai, "unknown"), page.For(page.Thai, "internal")
 	want.Status = 0
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("unknown code: got %+v; want %+v", got, want)
 	}
 	got.Actions[0].URL = "/x"
-	if again := page.For("unknown"); again.Actions[0].URL != "" {
+	if again := page.For(page.Thai, "unknown"); again.Actions[0].URL != "" {
 		t.Errorf("got the URL %q that another caller set; want none", again.Actions[0].URL)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, header string
+		want         page.Language
+	}{
+		{"no header", "", page.English},
+		{"Chrome in Korea", "ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7", page.Korean},
+		{"Safari in Thailand", "th-TH,th;q=0.9", page.Thai},
+		{"a Korean's English browser", "en-US,en;q=0.9,ko;q=0.8", page.English},
+		{"British English before Korean", "en-GB,ko;q=0.9", page.English},
+		{"a language that is not written, then one that is", "fr-FR,fr;q=0.9,th;q=0.5", page.Thai},
+		{"only languages that are not written", "fr,zh-TW,ar", page.English},
+		{"the order is that of the weights", "en;q=0.1, ko;q=0.3, th;q=0.2", page.Korean},
+		{"a language that is not wanted", "ko;q=0, th", page.Thai},
+		{"lower case and an underscore", "KO_kr", page.Korean},
+		{"a private tag before it", "x-piglatin, th", page.Thai},
+		{"an element that is no tag", "th-TH, ****, en;q=0.5", page.Thai},
+		{"a weight that is no number", "xx;q=high, ko", page.Korean},
+		{"anything", "*", page.English},
+		{"an attack on a page", `"><script>alert(1)</script>`, page.English},
+	} {
+		if got := page.Choose(row.header); got != row.want {
+			t.Errorf("%s: got %q for %q; want %q", row.name, got, row.header, row.want)
+		}
 	}
 }
 
@@ -277,7 +367,9 @@ func TestStyle_Contrast(t *testing.T) {
 			colours[m[1]] = luminance(t, m[2]) + 0.05
 		}
 		for pair, least := range map[[2]string]float64{
-			{"text", "card"}: 7, {"soft", "card"}: 4.5, {"on", "key"}: 4.5, {"key", "card"}: 3, // the focus ring
+			{"text", "card"}: 7, {"soft", "card"}: 4.5, {"on", "key"}: 4.5, {"onend", "end"}: 4.5, {"text", "ground"}: 7,
+			// buttons, their borders, the focus ring
+			{"key", "card"}: 3, {"end", "card"}: 3, {"line", "card"}: 3, {"key", "ground"}: 3,
 		} {
 			a, b := colours[pair[0]], colours[pair[1]]
 			if got := max(a, b) / min(a, b); got < least {

@@ -39,7 +39,7 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	members, err := document.Parse(body, "issuer")
+	members, err := document.Parse(body)
 	switch {
 	case err != nil && json.Valid(body):
 		return nil, misconfigured(opDiscovery, err)

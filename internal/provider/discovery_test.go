@@ -34,14 +34,17 @@ func TestMetadata_Fields(t *testing.T) {
 	}
 }
 
-func TestMetadata_PromptValues(t *testing.T) {
+// One text counts as a list of one, and is not split.
+func TestMetadata_Lists(t *testing.T) {
 	t.Parallel()
 	for listed, want := range map[string][]string{
-		`["none","create"]`: {"none", "create"}, `["create",5]`: {"create"}, `"create"`: nil, `null`: nil, `[1]`: nil, `{"create":true}`: nil, `[]`: nil,
+		`["none","create"]`: {"none", "create"}, `["create",5]`: {"create"}, `"create"`: {"create"}, `"a b"`: {"a b"}, `""`: nil,
+		`null`: nil, `[1]`: nil, `{"create":true}`: nil, `true`: nil, `[]`: nil,
 	} {
-		meta, err := publishes(issuer, metaOf(issuer, m{"prompt_values_supported": raw(listed)})).Metadata(context.Background())
-		if wantKind(t, err, 0); !slices.Equal(meta.PromptValues, want) {
-			t.Errorf("%s: got %q; want %q", listed, meta.PromptValues, want)
+		changes := m{"prompt_values_supported": raw(listed), "scopes_supported": raw(listed)}
+		meta, err := publishes(issuer, metaOf(issuer, changes)).Metadata(context.Background())
+		if wantKind(t, err, 0); !slices.Equal(meta.PromptValues, want) || !slices.Equal(meta.ScopesSupported, want) || (meta.ScopesSupported == nil) != (want == nil) {
+			t.Errorf("%s: got %q, %q; want %q", listed, meta.PromptValues, meta.ScopesSupported, want)
 		}
 	}
 }

@@ -32,9 +32,12 @@ const (
 	Refused
 )
 
-// Error is the error of every method of Client. Neither it nor the error it
-// wraps contains a token, a code, a secret, or text of an answer other than
-// OAuthCode.
+// Error is the error of every method of Client. Neither it nor the error it wraps
+// contains a token, a code, a secret, or the body of an answer. Of what the provider
+// has sent there are OAuthCode, and single values that are not as they should be, such
+// as an issuer, an endpoint, a token type or where a redirect leads. Each of these has
+// passed through [document.Quote], which makes it short and harmless in a log. What a
+// certificate says is in the words of crypto/x509.
 type Error struct {
 	Kind Kind
 	// Op is what the client was doing, in words.
@@ -119,8 +122,8 @@ func (e *Error) Denied() bool {
 	return false
 }
 
-// fault is a cause with a fixed text, which cannot contain anything that a
-// provider sent.
+// fault is a cause in this package's words. A value in it that a provider has sent is
+// quoted by [document.Quote].
 type fault string
 
 func (f fault) Error() string { return string(f) }
@@ -195,4 +198,18 @@ func transportCause(err error) error {
 		err = inner
 	}
 	return fault(fmt.Sprintf("the request failed with a %T", err))
+}
+
+// IsDown reports whether the provider gave no answer at all, or a proxy in front of it
+// says so.
+func IsDown(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != Unavailable {
+		return false
+	}
+	switch e.Status {
+	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }

@@ -50,7 +50,7 @@ func (c *Config) readMetadata(members document.Object) (meta *Metadata, algorith
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	odd = append(odd, dropOdd(members)...)
+	odd = append(odd, oddMembers(members)...)
 	meta = &Metadata{
 		Issuer:                c.Issuer,
 		AuthorizationEndpoint: endpoints[settings.AuthorizationEndpoint],
@@ -59,7 +59,7 @@ func (c *Config) readMetadata(members document.Object) (meta *Metadata, algorith
 		UserInfoEndpoint:      endpoints[settings.UserInfoEndpoint],
 		EndSessionEndpoint:    endpoints[settings.EndSessionEndpoint],
 		RevocationEndpoint:    endpoints[settings.RevocationEndpoint],
-		IssParameterSupported: strings.Trim(string(members["authorization_response_iss_parameter_supported"]), `"`) == "true",
+		IssParameterSupported: strings.Trim(string(members[issParameterSupported]), `"`) == "true",
 		ScopesSupported:       texts(members, scopesSupported),
 		PromptValues:          texts(members, promptsSupported),
 	}
@@ -105,18 +105,19 @@ func (c *Config) endpoints(members document.Object) (use map[string]string, odd 
 	return use, odd, nil
 }
 
-// The lists in metadata that are read.
+// The lists in metadata that are read, and a boolean.
 const (
 	scopesSupported     = "scopes_supported"
 	promptsSupported    = "prompt_values_supported"
 	algsSupported       = "id_token_signing_alg_values_supported"
 	tokenAuthSupported  = "token_endpoint_auth_methods_supported"
 	revokeAuthSupported = "revocation_endpoint_auth_methods_supported"
+
+	issParameterSupported = "authorization_response_iss_parameter_supported"
 )
 
-// dropOdd removes the members whose type is not that of their kind, and says which
-// these are.
-func dropOdd(members document.Object) (odd []string) {
+// oddMembers says which members have not the type of their kind. They count as absent.
+func oddMembers(members document.Object) (odd []string) {
 	judged := slices.Concat(settings.RequiredEndpoints(), settings.OptionalEndpoints())
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		wanted := wantedType(members, name)
@@ -126,41 +127,46 @@ func dropOdd(members document.Object) (odd []string) {
 		if len(odd) < maxOdd {
 			odd = append(odd, fmt.Sprintf("%s is %s; it needs %s", document.Quote(name), shown(members, name), wanted))
 		}
-		delete(members, name)
 	}
 	return odd
 }
 
 // wantedType returns what a member should be, and "" if it is that, or if its name does
 // not tell: what is supported is a boolean or a list, for some extensions an object.
-// Endpoints and other addresses are text.
+// Endpoints and other addresses are text. Text in place of a list is a list of one.
 func wantedType(members document.Object, name string) string {
-	value := strings.Trim(string(members[name]), `"`) // some write booleans as text
+	value := string(members[name])
+	text := strings.HasPrefix(value, `"`)
 	list := slices.Contains([]string{scopesSupported, promptsSupported, algsSupported, tokenAuthSupported, revokeAuthSupported}, name)
+	boolean := strings.Trim(value, `"`) // some write booleans as text
 	switch {
 	case strings.HasSuffix(name, "_endpoint"), strings.HasSuffix(name, "_uri"):
-		if _, err := members.Text(name); err != nil || value == "null" {
+		if !text {
 			return "text"
 		}
-	case !strings.HasSuffix(name, "_supported"), strings.HasPrefix(value, "["):
+	case !strings.HasSuffix(name, "_supported"), !list && (boolean == "true" || boolean == "false"):
+	case name == issParameterSupported:
+		return "a boolean"
+	case text, strings.HasPrefix(value, "["), !list && strings.HasPrefix(value, "{"):
 	case list:
 		return "a list"
-	case value != "true" && value != "false" && !strings.HasPrefix(value, "{"):
+	default:
 		return "a list or a boolean"
 	}
 	return ""
 }
 
-// maxOdd is how many members of unexpected types are named. The others are left out
-// without a word.
+// maxOdd is how many members of unexpected types are named.
 const maxOdd = 16
 
-// texts returns the texts in a list, and nil if the member is not one.
+// texts returns the texts in a list, and nil if the member is not one. One text counts as
+// a list of one, and is not split.
 func texts(members document.Object, name string) (all []string) {
-	var list []any
-	if json.Unmarshal(members[name], &list) != nil {
-		return nil
+	if text, err := members.Text(name); err == nil && text != "" {
+		return []string{text}
 	}
+	var list []any
+	_ = json.Unmarshal(members[name], &list) // nil if it is not a list
 	for _, element := range list {
 		if text, ok := element.(string); ok {
 			all = append(all, text)

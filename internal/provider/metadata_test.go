@@ -19,7 +19,9 @@ func TestMetadata_OddMembers(t *testing.T) {
 		changes m
 		named   string // "" if it is as it may be
 	}{
-		"text in place of a list":         {m{"claims_supported": "sub"}, "claims_supported"},
+		"text in place of a list":         {m{"claims_supported": "sub", "scopes_supported": "openid"}, ""},
+		"a boolean in place of a list":    {m{"scopes_supported": true}, "scopes_supported"},
+		"text in place of a boolean":      {m{"authorization_response_iss_parameter_supported": "yes"}, "authorization_response_iss_parameter_supported"},
 		"null in place of a list":         {m{"scopes_supported": raw("null")}, "scopes_supported"},
 		"an object in place of a list":    {m{"id_token_signing_alg_values_supported": m{}}, "id_token_signing_alg_values_supported"},
 		"a number in place of a list":     {m{"token_endpoint_auth_methods_supported": 1}, "token_endpoint_auth_methods_supported"},
@@ -34,7 +36,7 @@ func TestMetadata_OddMembers(t *testing.T) {
 		"unknown names":                   {m{"x": 1, "y": raw("null"), "mtls_endpoint_aliases": m{}}, ""},
 		"booleans as text":                {m{"authorization_response_iss_parameter_supported": "true", "frontchannel_logout_supported": "false"}, ""},
 		"an object of an extension":       {m{"vp_formats_supported": m{"jwt_vp": m{}}}, ""},
-		"a name in two spellings":         {m{"SCOPES_supported": []string{"x"}, "X": 1, "x": 2}, ""},
+		"a name in two spellings":         {m{"SCOPES_supported": []string{"x"}, "Issuer": "https://evil.example", "X": 1, "x": 2}, ""},
 	} {
 		f, log := newFake(), new(bytes.Buffer)
 		f.Meta(row.changes)
@@ -63,6 +65,7 @@ func TestMetadata_Errors(t *testing.T) {
 	}{
 		"an issuer with a slash":     {m{"issuer": issuer + "/"}, []string{`"` + issuer + `/"`, `"` + issuer + `"`}},
 		"an inner host name":         {m{"issuer": "http://keycloak:8080/realms/x"}, []string{`"http://keycloak:8080/realms/x"`, `"` + issuer + `"`}},
+		"an issuer in another case":  {m{"issuer": nil, "Issuer": issuer}, []string{"absent", `"` + issuer + `"`}},
 		"no issuer":                  {m{"issuer": nil}, []string{"absent", `"` + issuer + `"`}},
 		"no token endpoint":          {m{"token_endpoint": nil}, []string{"token_endpoint is absent; it needs an absolute URL"}},
 		"a token endpoint of null":   {m{"token_endpoint": raw("null")}, []string{`token_endpoint is "null"; it needs an absolute URL`}},

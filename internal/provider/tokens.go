@@ -163,7 +163,7 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	if !a.ok() {
 		return nil, refusal(op, a)
 	}
-	members, err := document.Parse(a.body, answerMembers()...)
+	members, err := document.Parse(a.body)
 	if err != nil {
 		return nil, unavailable(op, err)
 	}
@@ -189,8 +189,11 @@ func parseTokens(op string, a answer, now time.Time) (*Tokens, error) {
 	// https://www.rfc-editor.org/rfc/rfc6749#section-7.1: a token of another type
 	// must not be used as if it were a bearer's. Some providers leave the type out,
 	// since they have bearer tokens only.
-	if typ, err := members.Text("token_type"); err != nil || typ != "" && !strings.EqualFold(typ, "Bearer") {
-		return tokens, rejected(op, fault("token_type is "+shown(members, "token_type")+"; needs Bearer"))
+	switch typ, err := members.Text("token_type"); {
+	case err != nil: // an object might hold a token
+		return tokens, rejected(op, fault("token_type is not text; needs Bearer"))
+	case typ != "" && !strings.EqualFold(typ, "Bearer"):
+		return tokens, rejected(op, fault("token_type is "+document.Quote(typ)+"; needs Bearer"))
 	}
 	return tokens, nil
 }
@@ -206,9 +209,6 @@ func token(members document.Object, name string) (string, error) {
 
 // scopeOf returns the scopes of an answer, which some providers send as a list.
 func scopeOf(members document.Object) string {
-	if scope, err := members.Text("scope"); err == nil {
-		return scope
-	}
 	return strings.Join(texts(members, "scope"), " ")
 }
 
@@ -222,18 +222,13 @@ func expiry(in json.RawMessage, now time.Time) time.Time {
 	return now.Add(time.Duration(seconds) * time.Second)
 }
 
-// answerMembers are the members that are read of an answer of the token endpoint.
-func answerMembers() []string {
-	return []string{"access_token", "refresh_token", "id_token", "token_type", "expires_in", "scope", "error", "error_description"}
-}
-
 // refusal makes an error of an answer that is not a success. It decides whether
 // the grant is no longer valid, this client is not accepted, or neither is
 // known.
 func refusal(op string, a answer) error {
 	failure := &Error{Kind: Refused, Op: op, Status: a.status, Err: fault("the provider refuses")}
 	// A 400 may be empty, but an HTML page is likely from a proxy.
-	members, err := document.Parse(a.body, answerMembers()...)
+	members, err := document.Parse(a.body)
 	if err == nil {
 		failure.OAuthCode = oauthCode(members)
 		description, _ := members.Text("error_description")

@@ -113,9 +113,13 @@ func TestRefresh_OddAnswers(t *testing.T) {
 		said    string // in the error
 	}{
 		{"scope as a list", m{"scope": []any{"openid", 5, "email"}}, provider.Tokens{Scope: "openid email"}, 0, ""},
+		{"scope as a list of texts with spaces", m{"scope": []any{"openid email", "roles"}}, provider.Tokens{Scope: "openid email roles"}, 0, ""},
+		{"scope as an empty list", m{"scope": []any{}}, provider.Tokens{}, 0, ""},
+		{"names in another case", m{"Scope": "admin", "Access_token": "x", "ERROR": "invalid_grant", "scope": "openid"}, provider.Tokens{Scope: "openid"}, 0, ""},
 		{"scope a number", m{"scope": 5}, provider.Tokens{}, 0, ""},
 		{"an ID token of the wrong type", m{"id_token": m{}, "scope": "openid"}, provider.Tokens{Scope: "openid"}, 0, ""},
 		{"another token_type", m{"token_type": "DPoP"}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, `token_type is "DPoP"; needs Bearer`},
+		{"a token_type that holds a token", m{"token_type": m{"access_token": "a1"}}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, "token_type is not text; needs Bearer"},
 		{"an empty access token", m{"access_token": ""}, provider.Tokens{RefreshToken: keeps}, provider.Misconfigured, "Config.Scopes"},
 		{"an access token of the wrong type", m{"access_token": 5}, provider.Tokens{RefreshToken: keeps}, provider.Rejected, "access_token is not text"},
 	} {
@@ -169,6 +173,7 @@ func TestClientAuthentication(t *testing.T) {
 		{name: "basic alone", listed: []string{basic}, wantBasic: [2]bool{true, true}},
 		{name: "both, post first", listed: []string{post, basic}, wantBasic: [2]bool{true, true}},
 		{name: "post alone", listed: []string{"none", post}},
+		{name: "post as text", listed: post, revocation: basic, wantBasic: [2]bool{false, true}},
 		{name: "revocation by post", listed: []string{basic}, revocation: []string{post}, wantBasic: [2]bool{true, false}},
 		{name: "revocation by an unsupported method", revocation: []string{"tls_client_auth"}, wantBasic: [2]bool{true}, revokeFails: true},
 	} {

@@ -89,8 +89,9 @@ func redirected(op string, a answer, cause error) error {
 	return &Error{Kind: Misconfigured, Op: op, Status: a.status, Err: cause}
 }
 
-// destination returns where an answer redirects, for an error: without the query,
-// which may hold what was sent.
+// destination returns where an answer redirects, for an error: without the query, which
+// may hold what was sent. The path is needed to mend the address, and no request sends a
+// secret in a path.
 func (a answer) destination() string {
 	u, err := url.Parse(a.location)
 	if err != nil || a.location == "" {

@@ -64,12 +64,26 @@ func TestVerify_GoodAndBadTokens(t *testing.T) {
 			}
 			forged := v.token(f, otherRSAKey(), "unknown", nil)
 			want(forged, provider.Rejected)
-			if v.op != "access token" {
-				go func() {
-					time.Sleep(4 * time.Second)
-					f.Move(5 * time.Second)
-				}()
-				want(forged, provider.Rejected)
+			wantWait := func(raw string, wait time.Duration) {
+				t.Helper()
+				began := time.Now()
+				time.AfterFunc(wait*4/5, func() { f.Move(wait) })
+				want(raw, provider.Rejected)
+				synctest.Wait()
+				if waited := time.Since(began); waited != wait {
+					t.Errorf("got an answer after %v; want it after %v", waited, wait)
+				}
+			}
+			known := v.token(f, otherRSAKey(), "rsa", nil) // but the signature fails
+			if v.op == "ID token" {
+				wantWait(known, 5*time.Second)
+				wantWait(forged, 5*time.Second)
+				return
+			}
+			wantWait(known, 0) // strangers may have sent it
+			f.wantHits(t, keysPath, 2)
+			if v.op == "logout token" {
+				wantWait(forged, 5*time.Second)
 				return
 			}
 			if e := want(forged, provider.Unavailable); !e.UnknownKey() || e.Op != "keys" || e.RetryAfter != 5*time.Second {
@@ -184,6 +198,8 @@ func TestVerify_PinnedAlgorithms(t *testing.T) {
 		{"listed but not configured", []string{"PS384"}, []string{"RS256"}, "RS256", provider.Rejected},
 		{"listed", nil, []string{"PS384"}, "PS384", 0},
 		{"not listed", nil, []string{"PS384"}, "RS256", provider.Rejected},
+		{"listed as text", nil, "PS384", "PS384", 0},
+		{"not in the text", nil, "PS384", "RS256", provider.Rejected},
 		{"RS256 without a list", nil, nil, "RS256", 0},
 		{"PS384 without a list", nil, nil, "PS384", provider.Rejected},
 		{"a list without a usable one means RS256", nil, []string{"none", "HS256"}, "RS256", 0},

@@ -86,6 +86,7 @@ type Source interface {
 	// Fetch returns an access token for an audience, and what the next generation
 	// has if the refresh token was rotated. Errors that are final wrap ErrFinal,
 	// those that are about this audience alone ErrRefused, and the rest is as for Refresh.
+	// A Session beside ErrRefused is that of a refresh which has shown so.
 	Fetch(context.Context, *session.Session, session.Audience) (*session.Token, *session.Session, error)
 	// Revoke revokes what a refresh received for a session that has ended.
 	Revoke(context.Context, *session.Session) error

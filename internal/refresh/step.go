@@ -166,7 +166,7 @@ func (g *Group) ask(ctx context.Context, f *flight, s *session.Session, time tim
 	}
 	switch {
 	case err != nil && next != nil:
-		next, err = g.keepRotated(ctx, s, numbered(s, next), err)
+		next, err = g.keepBeside(ctx, s, numbered(s, next), err)
 		return next, true, err
 	case err != nil:
 		next, err = g.refused(ctx, s, err)
@@ -195,14 +195,20 @@ func (g *Group) release(ctx context.Context, s *session.Session, lease *lease) {
 	}
 }
 
-// keepRotated keeps a new refresh token that came with an error: the one before may be
-// used up. The refresh has failed all the same.
-func (g *Group) keepRotated(ctx context.Context, s, next *session.Session, failure error) (*session.Session, error) {
-	kept, _, err := g.write(ctx, s, next)
-	if Over(err) {
+// keepBeside keeps what came with an error: a new refresh token, since the one before may
+// be used up, and then the refresh has failed all the same; or all that a refresh brings,
+// if the provider refuses an audience alone.
+func (g *Group) keepBeside(ctx context.Context, s, next *session.Session, failure error) (*session.Session, error) {
+	kept, first, err := g.write(ctx, s, next)
+	switch {
+	case Over(err):
 		return nil, err
+	case !errors.Is(failure, ErrRefused):
+		failure = failed{failure}
+	case first:
+		g.report(ctx, next, nil)
 	}
-	return kept, errors.Join(failed{failure}, err)
+	return kept, errors.Join(failure, err)
 }
 
 // denied makes a denial final if the same generation has heard one before, long ago.

@@ -258,6 +258,43 @@ func TestToken_AudienceRefused(t *testing.T) {
 	})
 }
 
+// A provider may say invalid_grant of an audience, and a refresh shows that the session
+// goes on. Then the refresh is kept, and nothing rests.
+func TestToken_AudienceRefusedByARefresh(t *testing.T) {
+	refused := func(_ context.Context, s *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
+		if a.Resource == "urn:no" {
+			return nil, fresh(s), fmt.Errorf("%w: invalid_grant", refresh.ErrRefused)
+		}
+		return tokenFor(a, 0), nil, nil
+	}
+	bubble(t, "the successor is kept, and others are asked for at once", func(t *testing.T, w *world) {
+		w.fetch = refused
+		g, s := w.replica(), generation(0)
+		fetchFails(t, g, s, "urn:no", refresh.ErrRefused)
+		gets(t, w.replica(), s, resource("urn:a"), "access 0 for urn:a")
+		gets(t, g, s, resource("urn:b"), "access 0 for urn:b")
+		w.want(t, []string{"token 0", "token 1", "token 1"}, nil, []string{"1 ok"})
+	})
+	bubble(t, "a successor that cannot be written is held", func(t *testing.T, w *world) {
+		w.fetch = refused
+		g, s := w.replica(), generation(0)
+		w.interfere(fails("add n"))
+		fetchFails(t, g, s, "urn:no", refresh.ErrRefused)
+		w.interfere(nil)
+		gets(t, g, s, resource("urn:a"), "access 0 for urn:a")
+		w.used(t, "token 0", "token 1")
+	})
+	bubble(t, "a session that was signed out meanwhile gets nothing", func(t *testing.T, w *world) {
+		g, s := w.replica(), generation(0)
+		w.fetch = func(ctx context.Context, s *session.Session, a session.Audience) (*session.Token, *session.Session, error) {
+			w.signOut(t, s)
+			return refused(ctx, s, a)
+		}
+		wantSaid(t, <-ask(t.Context(), g, s, resource("urn:no")), "ended s")
+		w.want(t, []string{"token 0"}, []string{"token 1"}, nil)
+	})
+}
+
 func TestToken_ProviderFails(t *testing.T) {
 	bubble(t, "the session rests, for all audiences, and is refreshed all the same", func(t *testing.T, w *world) {
 		w.fetch = failing

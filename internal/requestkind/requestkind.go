@@ -132,6 +132,15 @@ func CookieWritable(r *http.Request) bool {
 	})
 }
 
+// AcceptLanguage returns what a request says about its reader's languages, all lines as
+// one, or "" if that is too large to be read.
+func AcceptLanguage(r *http.Request) string {
+	if lines := r.Header["Accept-Language"]; !tooLarge(lines) {
+		return strings.Join(lines, ",")
+	}
+	return ""
+}
+
 // page reports whether a person waits for a page to appear in the window. html says
 // that the sender accepts HTML.
 func page(h http.Header, html bool) bool {
@@ -228,11 +237,12 @@ const (
 	maxElements = 64
 )
 
-// excessive reports whether a header that decides the kind is too large.
+// excessive reports whether a header that decides the kind, or the language of an
+// answer, is too large.
 func excessive(h http.Header) bool {
 	for _, name := range [...]string{
 		"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose",
-		"X-Moz", "X-Requested-With", "Hx-Request", "X-Inertia", "Upgrade", "Connection",
+		"X-Moz", "X-Requested-With", "Hx-Request", "X-Inertia", "Upgrade", "Connection", "Accept-Language",
 	} {
 		if tooLarge(h[name]) {
 			return true

@@ -162,7 +162,24 @@ var large = map[string][]string{
 // readNames are the headers that are read.
 var readNames = []string{
 	"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose", "X-Moz",
-	"X-Requested-With", "Hx-Request", "X-Inertia", "Upgrade", "Connection",
+	"X-Requested-With", "Hx-Request", "X-Inertia", "Upgrade", "Connection", "Accept-Language",
+}
+
+func TestAcceptLanguage(t *testing.T) {
+	t.Parallel()
+	r := request("GET", link...)
+	for _, lines := range [][]string{nil, {"ko-KR,ko;q=0.9"}, {"th", "en;q=0.5"}, {strings.Repeat("a", 4096)}, {strings.Repeat("a,", 63)}} {
+		r.Header["Accept-Language"] = lines
+		if got, want := requestkind.AcceptLanguage(r), strings.Join(lines, ","); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+	for what, lines := range large {
+		r.Header["Accept-Language"] = lines
+		if got := requestkind.AcceptLanguage(r); got != "" {
+			t.Errorf("%s: got %d bytes; want none", what, len(got))
+		}
+	}
 }
 
 // TestLargeHeaders makes one header too large, in requests of a person, an old browser,

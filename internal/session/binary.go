@@ -14,12 +14,13 @@ var ErrMalformed = errors.New("signin: malformed session")
 
 // version is raised whenever the binary form changes, also when a claim or a
 // text is added. Sessions of another version are malformed.
-const version = 5
+const version = 6
 
 const (
 	flagAccessExpiry = 1 << iota // the access token's expiry is known
 	flagNumber                   // there is a Number
 	flagReplaces                 // extra names claims that the payload names too
+	flagUnconfirmed              // the newest refresh has not confirmed the claims
 )
 
 // maxSize is the maximum length of the binary form. Two bytes suffice for an
@@ -53,16 +54,7 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 	if strings.Contains(payload, `"`+s.Nonce+`"`) {
 		stored.Nonce = "" // the payload has it
 	}
-	var flags byte
-	if !s.AccessExpiry.IsZero() {
-		flags |= flagAccessExpiry
-	}
-	if s.Number != (Number{}) {
-		flags |= flagNumber
-	}
-	if s.Claims.replaces {
-		flags |= flagReplaces
-	}
+	flags := s.flags()
 	start := len(dst)
 	dst = append(dst, version, flags)
 	dst = append(dst, s.ID[:]...)
@@ -78,6 +70,9 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 		dst = binary.AppendVarint(dst, s.AccessExpiry.Unix()-s.LastSeen.Unix())
 		dst = binary.AppendVarint(dst, int64(s.AccessLife/time.Second))
 	}
+	if flags&flagUnconfirmed != 0 {
+		dst = binary.AppendVarint(dst, s.Unconfirmed-s.LastSeen.Unix())
+	}
 	dst, decoded := s.Claims.appendPlaces(dst)
 	parts := []string{payload, s.Claims.Extra(), decoded}
 	for _, text := range stored.texts() {
@@ -91,6 +86,23 @@ func (s *Session) Append(dst []byte) ([]byte, error) {
 		return nil, ErrTooLarge
 	}
 	return dst, nil
+}
+
+// flags says which parts the binary form has.
+func (s *Session) flags() (flags byte) {
+	if !s.AccessExpiry.IsZero() {
+		flags |= flagAccessExpiry
+	}
+	if s.Number != (Number{}) {
+		flags |= flagNumber
+	}
+	if s.Claims.replaces {
+		flags |= flagReplaces
+	}
+	if s.Unconfirmed != 0 {
+		flags |= flagUnconfirmed
+	}
+	return flags
 }
 
 // appendPlaces appends where each claim's value is in the JSON, and returns the
@@ -132,10 +144,13 @@ func (s *Session) Decode(b []byte) error {
 	s.LastSeen = time.Unix(s.Created.Unix()+r.signed(), 0)
 	s.Generation = r.unsigned()
 	scopes := r.unsigned()
-	s.AccessExpiry, s.AccessLife = time.Time{}, 0
+	s.AccessExpiry, s.AccessLife, s.Unconfirmed = time.Time{}, 0, 0
 	if b[1]&flagAccessExpiry != 0 {
 		s.AccessExpiry = time.Unix(s.LastSeen.Unix()+r.signed(), 0)
 		s.AccessLife = time.Duration(min(max(r.signed(), 0), maxLife)) * time.Second
+	}
+	if b[1]&flagUnconfirmed != 0 {
+		s.Unconfirmed = s.LastSeen.Unix() + r.signed()
 	}
 	places := r.places()
 	payload, extra, decoded := r.length(), r.length(), r.length()

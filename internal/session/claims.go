@@ -48,12 +48,12 @@ type Claims struct {
 	// json is the token's payload and, behind it, the extra claims.
 	json    []byte
 	payload int // its length
-	// replaces says that extra names claims which the payload names too.
-	replaces bool
 	// values holds the values of the claims, one after another: a string decoded,
 	// any other type as its JSON. ends says where each of them ends.
 	values string
 	ends   [numClaims]uint16
+	// replaces says that extra names claims which the payload names too.
+	replaces bool
 }
 
 // OfSignIn are the claims that say which session the provider has begun, and when and

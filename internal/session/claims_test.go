@@ -82,6 +82,9 @@ func TestClaims_RolesFrom(t *testing.T) {
 		{"only in userinfo", "/r/s", `{}`, `{"r":{"s":"admin"}}`, []string{"admin"}},
 		{"the roles of the token come first", "/r/s", `{"r":{"s":["reader"]}}`, `{"r":{"s":["admin"]}}`, []string{"reader"}},
 		{"another spelling", "groups", `{"Groups":["admin"]}`, "", nil},
+		{"two spellings: the exact name wins", "groups", `{"Groups":["admin"],"groups":["user"],"GROUPS":["root"]}`, "", []string{"user"}},
+		{"two spellings on the way", "/r/s", `{"R":{"s":["admin"]},"r":{"S":["admin"],"s":["user"]}}`, "", []string{"user"}},
+		{"the exact name of the wrong type", "groups", `{"Groups":["admin"],"groups":{}}`, "", nil},
 		{"an inner name twice", "/r/s", `{"r":{"s":["reader"],"s":["admin"]}}`, "", nil},
 	} {
 		claims, err := session.ParseClaims(row.payload, row.extra, row.from)

@@ -25,6 +25,7 @@ func FuzzDecode(f *testing.F) {
 		},
 		func(s *session.Session) { s.Nonce, s.Scope = "n", "sso_identities api:read" },
 		func(s *session.Session) { s.Number, s.IssuedAt = session.Number{}, s.Created.Add(time.Hour).Unix() },
+		func(s *session.Session) { s.Unconfirmed = s.LastSeen.Unix() - 3600 },
 		func(s *session.Session) { s.AccessExpiry, s.LastSeen = time.Time{}, s.Created.Add(-time.Hour) },
 	} {
 		s := full()

@@ -62,6 +62,10 @@ type Session struct {
 	AccessToken           Packed        // for the provider's own endpoints
 	AccessExpiry          time.Time     // zero if it is unknown
 	AccessLife            time.Duration // how long the access token was to live when it came
+	// Unconfirmed is zero unless the newest refresh has brought no claims that could be
+	// used. Then it is when the access token expired that had come with the last ones,
+	// in seconds since 1970.
+	Unconfirmed int64
 	// Nonce is that of the sign-in. An ID token that came with a refresh need not
 	// have it.
 	Nonce string
@@ -87,14 +91,18 @@ func (s *Session) Due(now time.Time, ahead time.Duration) bool {
 type Limits struct {
 	Idle    time.Duration // after it was last written as seen
 	Max     time.Duration // after it was made
-	Offline time.Duration // without a refresh; see Adrift
+	Offline time.Duration // without a refresh, or without claims that it confirms; see Adrift
 }
 
-// Adrift reports whether a session with a refresh token has gone without a refresh
-// for too long after its access token expired, so that its requests are not served
-// until a refresh succeeds.
+// Adrift reports whether a session with a refresh token has gone without a refresh, or
+// without one that confirms its claims, for too long after its access token expired. Its
+// requests are not served then until a refresh succeeds: a role may have been taken away.
 func (l Limits) Adrift(s *Session, now time.Time) bool {
-	return s.RefreshToken != "" && !s.AccessExpiry.IsZero() && !now.Before(s.AccessExpiry.Add(l.Offline))
+	since := s.AccessExpiry
+	if s.Unconfirmed != 0 {
+		since = time.Unix(s.Unconfirmed, 0)
+	}
+	return s.RefreshToken != "" && !since.IsZero() && !now.Before(since.Add(l.Offline))
 }
 
 // Ended reports why a session has reached a limit, or "".

@@ -53,6 +53,7 @@ func written(t testing.TB, s *session.Session) []byte {
 func decode(t *testing.T, s *session.Session) *session.Session {
 	t.Helper()
 	b, got := written(t, s), full() // Decode must overwrite all of it
+	got.Unconfirmed = 1
 	if err := got.Decode(b); err != nil {
 		t.Fatalf("Decode: got error %v; want none", err)
 	}
@@ -70,6 +71,7 @@ func TestDecode(t *testing.T) {
 		"no signature kept":                        func(s *session.Session) { s.IDHeader, s.IDSignature = "", "" },
 		"an unknown life":                          func(s *session.Session) { s.AccessLife = 0 },
 		"an expiry before the last use":            func(s *session.Session) { s.AccessExpiry = s.LastSeen.Add(-time.Hour) },
+		"claims that were not confirmed":           func(s *session.Session) { s.Unconfirmed = s.LastSeen.Add(-time.Hour).Unix() },
 		"a person without a number":                func(s *session.Session) { s.Number = session.Number{} },
 		"a provider's clock that is an hour ahead": func(s *session.Session) { s.IssuedAt = s.Created.Add(time.Hour).Unix() },
 		"a clock that was set back":                func(s *session.Session) { s.LastSeen = s.Created.Add(-time.Hour) },
@@ -142,6 +144,10 @@ func TestLimits_Adrift(t *testing.T) {
 		{"a second before the limit", session.Session{RefreshToken: "r", AccessExpiry: expiry}, 8*time.Hour - time.Second, false},
 		{"at the limit", session.Session{RefreshToken: "r", AccessExpiry: expiry}, 8 * time.Hour, true},
 		{"in a later generation", session.Session{RefreshToken: "r", AccessExpiry: expiry, Generation: 7}, 9 * time.Hour, true},
+		{"a token of now, claims that were not confirmed until a second before the limit",
+			session.Session{RefreshToken: "r", AccessExpiry: expiry.Add(9 * time.Hour), Unconfirmed: expiry.Unix()}, 8*time.Hour - time.Second, false},
+		{"a token of now, claims that were not confirmed until the limit",
+			session.Session{RefreshToken: "r", AccessExpiry: expiry.Add(9 * time.Hour), Unconfirmed: expiry.Unix()}, 8 * time.Hour, true},
 		{"without a refresh token", session.Session{AccessExpiry: expiry}, 9 * time.Hour, false},
 		{"an unknown expiry", session.Session{RefreshToken: "r"}, 9 * time.Hour, false},
 	} {
@@ -265,7 +271,7 @@ func TestAppend_TooLarge(t *testing.T) {
 // Stored sessions outlive the program that wrote them.
 func TestAppend_SameForm(t *testing.T) {
 	b := written(t, full())
-	const want = "version 5: 0818189272a791c93c8cf07973295d00ba697f9dd8758460ab779812e1269aff"
+	const want = "version 6: 87cc9a36e18a3d4976b55da750d9e1afd7ca4d1c5283b6b7f5ebbac4303b3fe3"
 	if got := fmt.Sprintf("version %d: %x", b[0], sha256.Sum256(b)); got != want {
 		t.Errorf("got %s; want %s (if the form has changed, raise the version)", got, want)
 	}

@@ -165,8 +165,8 @@ func TestFetch_InvalidGrantForAnAudience(t *testing.T) {
 	f.perAudience = &reply{400, object{"error": "invalid_grant"}}
 	f.answers(nil)
 	token, next, err := s.Fetch(t.Context(), f.session(nil, ""), session.Audience{Resource: "urn:a"})
-	if token != nil || err == nil || errors.Is(err, refresh.ErrFinal) || !strings.Contains(err.Error(), "invalid_grant") {
-		t.Errorf("got %+v, %v; want a passing error with the code", token, err)
+	if token != nil || !errors.Is(err, refresh.ErrRefused) || errors.Is(err, refresh.ErrFinal) || !strings.Contains(err.Error(), "invalid_grant") {
+		t.Errorf("got %+v, %v; want the audience refused, with the code", token, err)
 	}
 	wantNewTokens(t, "the plain refresh succeeds", next, nil)
 	if len(f.forms) != 2 || f.forms[1].Has("resource") {

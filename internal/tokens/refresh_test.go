@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/refresh"
@@ -51,6 +52,10 @@ func TestRefresh(t *testing.T) {
 			"nothing but an access token", object{"refresh_token": nil, "scope": nil, "id_token": nil, "expires_in": nil},
 			`old-refresh, new-access for 1h0m0s, openid profile, ID token of alice`,
 			"Old", "",
+		},
+		{
+			"a list of scopes", object{"scope": []string{"roles", "read"}}, `new-refresh, new-access for 10m0s, roles read, ID token of alice`,
+			"New", nonce,
 		},
 	} {
 		f, s := newFake(t)
@@ -178,6 +183,9 @@ func TestRefresh_NoNewClaims(t *testing.T) {
 		wantNewTokens(t, row.name, next, err)
 		if got := next.Claims.Extra(); got != row.want || !strings.Contains(next.Claims.Payload(), `"name":"`+row.claims+`"`) {
 			t.Errorf("%s: got extra %.100q, claims %s; want %.100q, and the name %s", row.name, got, next.Claims.Payload(), row.want, row.claims)
+		}
+		if next.Unconfirmed != now.Unix() {
+			t.Errorf("%s: got claims not confirmed since %v; want the expiry of the old access token", row.name, next.Unconfirmed)
 		}
 		want := "without new claims"
 		if strings.HasPrefix(row.name, "more claims") {
@@ -318,30 +326,65 @@ func jsonOf(v any) string {
 	return string(text)
 }
 
-// An ID token that is odd leaves new tokens, old claims and one warning.
+// An ID token that is odd leaves new tokens, old claims and a warning each time. Since
+// when claims are not confirmed is kept, until a refresh brings some.
 func TestRefresh_OddToken(t *testing.T) {
+	before := object{"name": "Old", "roles": []string{"admin"}}
 	for name, change := range map[string]object{
 		"issued ahead of our clock":             {"iat": now.Unix() + 120},
 		"issued before the session's last":      {"iat": issued.Unix() - 1},
 		"issued long ago":                       {"iat": now.Unix() - 3600},
 		"issued at a time that is not a number": {"iat": "now"},
-		"the one that the session has":          {"sid": nil, "name": "Old", "roles": []string{"admin"}, "at_hash": atHash("old-access")},
 	} {
 		f, s := newFake(t)
 		changes := object{"name": "New"}
 		maps.Copy(changes, change)
 		f.answersID(changes)
-		next, err := s.Refresh(t.Context(), f.session(object{"name": "Old", "roles": []string{"admin"}, "at_hash": atHash("old-access")}, ""))
-		wantNewTokens(t, name, next, err)
-		if got := claimsOf(t, next); got["name"] != "Old" || jsonOf(got["roles"]) != `["admin"]` {
-			t.Errorf("%s: got claims %v; want the old ones", name, got)
+		next := f.session(before, "")
+		next.AccessExpiry = now.Add(30 * time.Second)
+		unconfirmed := next.AccessExpiry.Unix()
+		for range 2 {
+			var err error
+			next, err = s.Refresh(t.Context(), next)
+			wantNewTokens(t, name, next, err)
+			if got := claimsOf(t, next); got["name"] != "Old" || jsonOf(got["roles"]) != `["admin"]` || next.Unconfirmed != unconfirmed {
+				t.Errorf("%s: got claims %v, not confirmed since %v; want the old ones, %v", name, got, next.Unconfirmed, unconfirmed)
+			}
 		}
-		if n := strings.Count(f.said.String(), "level=WARN"); n != 1 {
-			t.Errorf("%s: got log %q; want one warning", name, f.said.String())
+		if n := strings.Count(f.said.String(), "level=WARN"); n != 2 {
+			t.Errorf("%s: got log %q; want two warnings", name, f.said.String())
+		}
+		for what, body := range map[string]object{
+			"a good ID token": {"id_token": f.idToken(nil)}, "no ID token": {"id_token": nil}, "the same one": {"id_token": f.idToken(object{"name": "Old", "roles": []string{"admin"}, "sid": nil})},
+		} {
+			f.answers(body)
+			if confirmed, err := s.Refresh(t.Context(), next); err != nil || confirmed.Unconfirmed != 0 {
+				t.Errorf("%s, and then %s: got %+v, %v; want nothing against the claims", name, what, confirmed, err)
+			}
 		}
 		f.wantRevoked()
 		f.quiet(nil)
 	}
+}
+
+// Some providers send the same ID token at each refresh. That is as if there were none,
+// and logged once for all sessions.
+func TestRefresh_SameToken(t *testing.T) {
+	old := object{"name": "Old", "roles": []string{"admin"}, "at_hash": atHash("old-access")}
+	f, s := newFake(t)
+	f.answersID(object{"sid": nil, "name": "Old", "roles": []string{"admin"}, "at_hash": atHash("old-access")})
+	for range 3 {
+		next, err := s.Refresh(t.Context(), f.session(old, ""))
+		wantNewTokens(t, "the same token", next, err)
+		if got := claimsOf(t, next); got["name"] != "Old" || jsonOf(got["roles"]) != `["admin"]` || next.Unconfirmed != 0 {
+			t.Errorf("got claims %v, not confirmed since %v; want the old ones", got, next.Unconfirmed)
+		}
+	}
+	if n := strings.Count(f.said.String(), "level=WARN"); n != 1 || !strings.Contains(f.said.String(), "repeats the ID token") {
+		t.Errorf("got log %q; want one warning", f.said.String())
+	}
+	f.wantRevoked()
+	f.quiet(nil)
 }
 
 // The old refresh token may be used up, so the new one is kept.

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosignin/signin/internal/document"
@@ -43,6 +44,8 @@ type Source struct {
 	Ahead time.Duration
 	Log   *slog.Logger
 	Now   func() time.Time
+
+	repeats sync.Once // that the provider repeats its ID tokens is logged once
 }
 
 // Accept makes a session without an ID of what the provider has given for an
@@ -88,12 +91,19 @@ func (src *Source) Refresh(ctx context.Context, s *session.Session) (*session.Se
 		described, err = next, large
 	}
 	// In any case the tokens are rotated and must be kept.
+	described.Unconfirmed = 0
 	switch {
+	case err == nil:
+		return &described, nil
+	case err == errSameToken:
+		src.repeats.Do(func() { src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err) })
+		return &described, nil
 	case errors.Is(err, session.ErrTooLarge): // those of s were not
 		src.Log.ErrorContext(ctx, "signin: refreshed a session whose new claims are too large to be kept", "error", err)
-	case err != nil:
+	default:
 		src.Log.WarnContext(ctx, "signin: refreshed a session without new claims", "error", err)
 	}
+	described.Unconfirmed = cmp.Or(s.Unconfirmed, s.AccessExpiry.Unix())
 	return &described, nil
 }
 
@@ -141,12 +151,13 @@ func (src *Source) describe(ctx context.Context, s *session.Session, next sessio
 	return described, cmp.Or(unknown, repeated)
 }
 
-// errSameToken says that the provider has sent the ID token that the session has.
-var errSameToken = errors.New("signin: the provider has sent the same ID token once more")
+// errSameToken says that the provider has sent the ID token that the session has. Some
+// always do. It is no news, as if there were none, and nothing is wrong with it.
+var errSameToken = errors.New("signin: the provider repeats the ID token that the session has, so roles stay as they were; Config.MergeUserInfo brings newer ones")
 
 // issuedAt is when the last accepted ID token was issued.
 func issuedAt(s *session.Session) time.Time {
-	claims, _ := document.Parse([]byte(s.Claims.Payload()), "iat") // has been read before
+	claims, _ := document.Parse([]byte(s.Claims.Payload())) // has been read before
 	at, _ := claims.Time("iat")
 	return at
 }
@@ -202,22 +213,32 @@ func (src *Source) Fetch(ctx context.Context, s *session.Session, audience sessi
 	if err != nil && audience == (session.Audience{}) {
 		return nil, rotated(s, got), src.refused(err)
 	}
-	pe, _ := errors.AsType[*provider.Error](err)
-	switch {
-	case err == nil:
-	case pe != nil && pe.OAuthCode == "invalid_grant" && pe.Final():
-		// Some providers say so of an audience that was not granted.
-		next, ended := src.Refresh(ctx, s)
-		return nil, next, cmp.Or(ended, err)
-	case pe != nil && pe.Kind == provider.Refused:
-		return nil, rotated(s, got), fmt.Errorf("%w: %w", refresh.ErrRefused, err)
-	default:
-		return nil, rotated(s, got), err
+	if err != nil {
+		next, err := src.unfetched(ctx, s, got, err)
+		return nil, next, err
 	}
 	now := src.Now()
 	expiry := expires(got, now)
 	token := &session.Token{Access: got.AccessToken, Scope: got.Scope, Expiry: expiry, Until: expiry.Add(-min(src.Ahead, expiry.Sub(now)/2))}
 	return token, rotated(s, got), nil
+}
+
+// unfetched returns what an error of a request for an audience means for the session.
+func (src *Source) unfetched(ctx context.Context, s *session.Session, got *provider.Tokens, err error) (*session.Session, error) {
+	pe, ok := errors.AsType[*provider.Error](err)
+	if !ok || pe.Kind != provider.Refused {
+		return rotated(s, got), err
+	}
+	refused := fmt.Errorf("%w: %w", refresh.ErrRefused, err)
+	if pe.OAuthCode != "invalid_grant" {
+		return rotated(s, got), refused
+	}
+	// Some providers say so of an audience that was not granted.
+	next, err := src.Refresh(ctx, s)
+	if err != nil {
+		return next, err
+	}
+	return next, refused
 }
 
 // MayRevoke reports whether the grant of a sign-in that failed may be revoked: not if
@@ -287,7 +308,7 @@ func expires(got *provider.Tokens, now time.Time) time.Time {
 		return got.Expiry
 	}
 	if jwt, ok := session.SplitJWT(got.AccessToken); ok {
-		claims, _ := document.Parse([]byte(jwt.Payload), "exp") // nil if there are none
+		claims, _ := document.Parse([]byte(jwt.Payload)) // nil if there are none
 		if exp, err := claims.Time("exp"); err == nil && exp.After(now) && exp.Before(now.Add(longestLife)) {
 			return exp
 		}
