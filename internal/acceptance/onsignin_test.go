@@ -55,6 +55,7 @@ func TestOnSignIn_Refuses(t *testing.T) {
 			name: "an *Error", err: &signin.Error{Code: "not_invited", Status: http.StatusConflict, Message: "Ask for an invitation."},
 			status: http.StatusConflict, code: "not_invited", text: "Ask for an invitation.",
 		},
+		{name: "a code of its own", err: signin.Code("missing_role"), status: http.StatusForbidden, code: "missing_role", text: "Use another account"},
 		{name: "another error", err: errors.New("the database is down"), status: http.StatusInternalServerError, code: signin.ErrInternal, text: "Something went wrong"},
 		{name: "an *Error that is nil", err: (*signin.Error)(nil), status: http.StatusInternalServerError, code: signin.ErrInternal, text: "Something went wrong"},
 		{name: "at Logto the grant stays", err: signin.ErrForbidden, status: http.StatusForbidden, code: signin.ErrForbidden, text: "another account", logto: true},

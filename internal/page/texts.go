@@ -52,16 +52,17 @@ func Choose(acceptLanguage string) Language {
 	return languages[i]
 }
 
-// Keys of pages that say more than a code does. People know no scopes and no IDs of
+// Keys of pages that say more than a code does. An application has codes of its own,
+// and none of them is likely to be one of these. People know no scopes and no IDs of
 // organizations, so no text names one.
 const (
-	MissingRole         = "missing_role"       // takes the role, a word of the application's own
-	MissingOrganization = "not_member"         // the page of this code
-	MissingPermission   = "missing_permission" // a scope
-	NotConfirmed        = "not_confirmed"      // signed in, but not in the way that a page needs
-	SignInRefused       = "sign_in_refused"    // by the application; also offers another account
-	OtherAddress        = "other_address"      // takes the URL at which a sign-in works
-	CookiesOf           = "cookies_of"         // cookie_conflict; takes the host name
+	MissingRole         = "forbidden: role"           // takes the role, a word of the application's own
+	MissingOrganization = "not_member"                // the page of this code
+	MissingPermission   = "forbidden: permission"     // a scope
+	NotConfirmed        = "step_up_failed: signed in" // signed in, but not in the way that a page needs
+	SignInRefused       = "forbidden: sign-in"        // by the application; also offers another account
+	OtherAddress        = "sign_in_expired: address"  // takes the URL at which a sign-in works
+	CookiesOf           = "cookie_conflict: host"     // takes the host name
 )
 
 // For returns the page for a code, or for one of the keys above, without URLs. An
