@@ -45,10 +45,14 @@ func (in Language) orEnglish() Language {
 // Accept-Language (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4). The caller
 // limits its size.
 func Choose(acceptLanguage string) Language {
-	// One element that cannot be parsed makes the whole value useless. Then the
-	// first that can be understood alone decides.
-	alone := strings.Split(acceptLanguage, ",")
-	_, i := language.MatchStrings(matcher, append([]string{acceptLanguage}, alone...)...)
+	tags, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	if err != nil { // of one element; the first that can be understood alone decides
+		for element := range strings.SplitSeq(acceptLanguage, ",") {
+			alone, _, _ := language.ParseAcceptLanguage(element)
+			tags = append(tags, alone...)
+		}
+	}
+	_, i, _ := matcher.Match(tags...)
 	return languages[i]
 }
 
