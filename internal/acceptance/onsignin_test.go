@@ -92,6 +92,24 @@ func TestOnSignIn_Refuses(t *testing.T) {
 	}
 }
 
+// A page of the application that began the sign-in has options of its own, so nothing can
+// begin it for another account. No page then offers that, the application's own neither.
+func TestOnSignIn_RefusesWhatAPageBegan(t *testing.T) {
+	t.Parallel()
+	var shown signin.Page
+	a := admitting(t, func(*http.Request, *signin.User) error { return signin.ErrForbidden }, func(c *signin.Config) {
+		c.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) { shown = *p; w.WriteHeader(p.Status) }
+	})
+	a.mount("/vip", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		location, _ := a.auth.BeginSignIn(w, r)
+		http.Redirect(w, r, location, http.StatusSeeOther)
+	}))
+	a.browser().visit("/vip", signintest.Alice()).want(t, http.StatusForbidden, "")
+	if len(shown.Actions) != 1 || shown.Actions[0].URL != "/" {
+		t.Errorf("got %+v; want the way home alone", shown.Actions)
+	}
+}
+
 // What a hook panics with reaches the application's own middleware.
 func TestOnSignIn_Panics(t *testing.T) {
 	t.Parallel()
