@@ -181,7 +181,7 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case now.Before(s.LastSeen.Add(askAgain)):
 		return nil, Because(ErrOffline, ErrUnconfirmed)
 	}
-	generation, must := s.Generation, !now.Before(s.AccessExpiry)
+	generation, must := s.Generation, !now.Before(s.AccessExpiry) || l.Limits.Adrift(s, now)
 	next, err := l.Refresh.Refresh(ctx, s, must)
 	switch {
 	case refresh.Over(err):
