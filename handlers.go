@@ -20,7 +20,6 @@ import (
 	"github.com/gosignin/signin/internal/page"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
-	"github.com/gosignin/signin/internal/webhook"
 )
 
 // SignIn returns the handler that sends a person to the provider. Mount it for
@@ -730,18 +729,6 @@ func asRefusal(err error) *Error {
 		}
 	}
 	return &own
-}
-
-// webhookError translates an error of package webhook.
-func webhookError(err error) *Error {
-	e := newError(ErrBadRequest, err)
-	switch {
-	case errors.Is(err, webhook.ErrSignature):
-		e.Status, e.Message = http.StatusUnauthorized, "This is not signed with the key of this application's webhook."
-	case errors.Is(err, webhook.ErrTooLarge):
-		e.Status = http.StatusRequestEntityTooLarge
-	}
-	return e
 }
 
 func stepUpOf(err error) *authflow.Demand {

@@ -858,6 +858,18 @@ func (a *Auth) LogtoWebhook(signingKey string) http.HandlerFunc {
 	}
 }
 
+// webhookError translates an error of package webhook.
+func webhookError(err error) *Error {
+	e := newError(ErrBadRequest, err)
+	switch {
+	case errors.Is(err, webhook.ErrSignature):
+		e.Status = http.StatusUnauthorized
+	case errors.Is(err, webhook.ErrTooLarge):
+		e.Status = http.StatusRequestEntityTooLarge
+	}
+	return e
+}
+
 // EndSessions ends every session of a person, everywhere: those that have begun, and
 // those of sign-ins that are under way. It is for an account that was taken over, and
 // for a button "sign out everywhere". The subject is [User.Subject]. Later sign-ins
