@@ -23,8 +23,10 @@ func Account(w http.ResponseWriter, r *http.Request) {
 	page := struct {
 		view
 		Since, Renewed time.Time // zero if the provider does not say
+		Everywhere     bool      // whether the person has come here by SignOutEverywhere
 		Claims         string
 	}{view: viewOf(r, "account.title")}
+	page.Everywhere = r.URL.Query().Has("everywhere")
 	var all bytes.Buffer
 	_ = json.Indent(&all, page.User.Claims, "", "  ") // ClaimsAs has decoded it, so it is JSON
 	page.Claims = all.String()
@@ -48,6 +50,6 @@ func SignOutEverywhere(auth *signin.Auth) http.HandlerFunc {
 			auth.HandleError(w, r, err) // EndSessions has no errors but those of package signin
 			return
 		}
-		http.Redirect(w, r, "/sign-in?return_to=/account", http.StatusSeeOther)
+		http.Redirect(w, r, "/sign-in?return_to=/account%3Feverywhere", http.StatusSeeOther)
 	}
 }

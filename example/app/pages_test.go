@@ -156,8 +156,8 @@ func TestRoutes_SignOutEverywhere(t *testing.T) {
 	a.ask(t, elsewhere, "GET", "/account").want(t, 200, "", []string{"Alice Example"})
 
 	got, at := a.send(t, here, "POST", a.settings.BaseURL+"/sign-out-everywhere", url.Values{})
-	if got.want(t, 200, "", []string{"Alice Example"}); at != a.settings.BaseURL+"/account" {
-		t.Errorf("got to %s; want to the account page", at)
+	if got.want(t, 200, "", []string{"Alice Example", "signed out in all other browsers"}); at != a.settings.BaseURL+"/account?everywhere" {
+		t.Errorf("got to %s; want to the account page, which says so", at)
 	}
 	a.ask(t, elsewhere, "GET", "/account").want(t, 303, "/sign-in?return_to=%2Faccount", nil)
 	a.ask(t, bob, "GET", "/account").want(t, 200, "", []string{"Bob Example"})

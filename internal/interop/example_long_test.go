@@ -26,6 +26,7 @@ func TestInABrowser_Example(t *testing.T) {
 		{"the back button", goBackTwice},
 		{"a typed sign-out address", typedSignOut},
 		{"an unknown address, and a forged answer", lostPages},
+		{"a page that stays open, until the account is suspended", suspended},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.walk(t, startExample(t, program), openBrowser(t))
@@ -55,6 +56,32 @@ func (p *exampleProgram) signIn(b *tab) {
 	b.wantScreen("/sign-in", "Sign in")
 	b.press("Alice Example")
 	b.wantPage(p.url+"/account", http.StatusOK, "Alice Example", "alice@example.test", "admin, editor")
+}
+
+// suspended opens the page that stays open, and suspends the account at the provider.
+func suspended(_ *testing.T, p *exampleProgram, b *tab) {
+	b.open(p.url + "/live")
+	console, administrator := b.at(), b.another()
+	b.press("Alice Example")
+	b.wantPage(p.url+"/live", http.StatusOK, "Your session, live")
+	b.wantTidy("example-live")
+	administrator.open(console.Scheme + "://" + console.Host + "/console")
+	administrator.wantTidy("provider-console")
+	administrator.press("Suspend") // the first, which is Alice
+	administrator.wantScreen("/console", "Accounts")
+	administrator.wantTidy("provider-console-suspended")
+	b.do("wait until the page says so", chromedp.WaitVisible(chromedp.CSS("#over")))
+	b.wantTidy("example-live-over")
+	b.open(p.url + "/account")
+	b.wantScreen("/sign-in", "Sign in")
+	b.press("Alice Example")
+	b.wantScreen("/sign-in", "Sign in")
+	if text := b.text(); !strings.Contains(text, "This account is suspended.") {
+		b.t.Errorf("got %q; want that her account is suspended", text)
+	}
+	administrator.press("Reinstate")
+	b.press("Alice Example")
+	b.wantPage(p.url+"/account", http.StatusOK, "Alice Example")
 }
 
 func signInAndOut(_ *testing.T, p *exampleProgram, b *tab) {

@@ -97,6 +97,9 @@ func walkSignIns(p *exampleProgram, b *tab) {
 	provider := b.authorizationRequest()
 	b.open(provider.String() + "&organization_id=org_one")
 	b.wantGoodPage("provider-organization", 200)
+	provider.Path, provider.RawQuery = "/console", ""
+	b.open(provider.String())
+	b.wantGoodPage("provider-console", 200)
 	provider.Path, provider.RawQuery = "/sign-in", "interaction=over"
 	b.open(provider.String())
 	b.wantGoodPage("provider-over", 400)
@@ -125,6 +128,8 @@ func walkAccount(p *exampleProgram, b *tab) {
 		{"header a.brand", "home-again"},
 		{`main a[href="/admin"]`, "admin"},
 		{`main a[href="/"]`, "home-again"},
+		{`main a[href="/live"]`, "live"},
+		{"header a.brand", "home-again"},
 		{`main a[href="/account/delete"]`, "delete"},
 		{"main form button", "deleted"},
 	} {

@@ -49,7 +49,7 @@ var english = texts{
 		"sign_out_local_only": {"You are signed out of this site",
 			"The sign-in service did not answer, though, so you may still be signed in there. The next sign-in here may then not ask for a password. If you share this device, please sign out again."},
 		"sign_out_incomplete": {"You are signed out in this browser",
-			"We could not record this on our side, though. The next sign-in here may not ask for a password, and if someone has copied your sign-in, the copy may still work for a while. If that worries you, tell the people who run this site."},
+			"We could not record this on our side, though. The next sign-in here may not ask for a password: if you share this device, please sign out again. If someone has copied your sign-in, the copy may still work for a while. If that worries you, tell the people who run this site."},
 		"method_not_allowed": {"This page cannot be opened that way",
 			"The link or form that you used does not fit this page. Please go back and try again, or start from the home page."},
 		"bad_request": {"We did not understand that",

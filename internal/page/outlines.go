@@ -56,7 +56,7 @@ var outlines = map[string]outline{
 	"shared_unavailable":     {http.StatusServiceUnavailable, []step{tryAgain, outside}},
 	"confirm_sign_out":       {http.StatusOK, []step{signOut, stay}},
 	"sign_out_local_only":    {http.StatusServiceUnavailable, []step{signOutAgain, outside}},
-	"sign_out_incomplete":    {http.StatusServiceUnavailable, []step{outside}},
+	"sign_out_incomplete":    {http.StatusServiceUnavailable, []step{signOutAgain, outside}},
 	"method_not_allowed":     {http.StatusMethodNotAllowed, []step{outside}},
 	"bad_request":            {http.StatusBadRequest, []step{outside}},
 	"internal":               {http.StatusInternalServerError, []step{outside}},

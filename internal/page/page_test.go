@@ -288,7 +288,7 @@ func TestFor(t *testing.T) {
 			t.Errorf("%s: got %+v; want a way home", key, p.Actions)
 		}
 		for i, a := range p.Actions {
-			question := key == "confirm_sign_out" || key == "sign_out_local_only"
+			question := key == "confirm_sign_out" || strings.HasPrefix(key, "sign_out_")
 			post := a.Method == http.MethodPost
 			if post != (question && i == 0) || post != (a.Way == page.ToSignOut) || a.URL != "" {
 				t.Errorf("%s: got %+v; want POST only to sign out, and the address left to the caller", key, a)
