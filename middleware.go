@@ -579,8 +579,9 @@ type candidate struct {
 	organization string // that the user's bearer token was made for
 }
 
-// HasRole holds for people with a role. It needs "roles" in Config.Scopes;
-// without it the provider states no roles, and every user is refused.
+// HasRole holds for people with a role. With Logto it needs "roles" in
+// Config.Scopes; without it Logto states no roles, and every user is refused. With
+// another provider, ProviderConfig.RolesClaim says where the roles are.
 func HasRole(role string) Rule {
 	return userRule(func(u *User) error { return needs(u.Roles, "role", role, page.MissingRole, role) })
 }
