@@ -1,8 +1,8 @@
 // Package signin signs people in to any net/http application through Logto, or
 // any other OpenID Connect provider.
 //
-// It keeps their tokens in a gorilla session and hands the verified user to
-// handlers in the request context:
+// It keeps their tokens in sealed cookies, or in any gorilla store, and hands the
+// verified user to handlers in the request context:
 //
 //	auth, err := signin.New(signin.Config{
 //		LogtoEndpoint: os.Getenv("LOGTO_ENDPOINT"),
