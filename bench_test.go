@@ -339,6 +339,11 @@ func hostile(name, base string) map[string][]string {
 			all[parameter+" in 16 KB"] = []string{parameter + repeated("+%25", 16<<10-64)}
 			all[parameter+" 64 times"] = []string{repeated(parameter+"&", 64*len(parameter+"&"))}
 		}
+	case "Accept-Language":
+		for _, tag := range []string{"zh,", "sr-Latn-RS-x-abcdefgh,", "de-u-co-phonebk-cu-eur-nu-latn-ca-buddhist-kn-true,"} {
+			all[tag+" in what is read"] = []string{repeated(tag, min(bound, 63*len(tag)))}
+		}
+		all["a tag of 4 KB"] = []string{"en-u-" + repeated("co-phonebk-", bound-8)}
 	case "Authorization":
 		maps.Copy(all, hostileTokens())
 	}
@@ -427,7 +432,7 @@ func routes(t testing.TB) []route {
 
 // readHeaders are the headers that decide anything, in canonical form.
 var readHeaders = []string{
-	"Accept", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose", "X-Moz", "X-Requested-With",
+	"Accept", "Accept-Language", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Purpose", "Purpose", "X-Moz", "X-Requested-With",
 	"Hx-Request", "Hx-Current-Url", "Referer", "Origin", "Connection", "Upgrade", "Content-Type", "Cookie", "Authorization", query,
 }
 

@@ -607,7 +607,7 @@ func tokenError(ctx context.Context, err error) *Error {
 //			fmt.Fprintf(w, "data: %s\n\n", m)
 //			rc.Flush() // rc := http.NewResponseController(w)
 //		case <-ctx.Done():
-//			return // an EventSource comes back by itself, and the guard answers it
+//			return // an EventSource comes back by itself; if it gets 401, it stops
 //		}
 //	}
 //

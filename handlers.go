@@ -895,7 +895,9 @@ func (a *Auth) write(w http.ResponseWriter, r *http.Request, code Code, p page.P
 	page.Prepare(w.Header(), p.Status, p.RetryAfter)
 	own := &Page{Status: p.Status, Code: code, Language: string(p.Language), Title: p.Title, Text: p.Text}
 	for _, action := range p.Actions {
-		own.Actions = append(own.Actions, Action{Text: action.Text, URL: action.URL, Method: action.Method})
+		if action.URL != "" { // as page.Write does
+			own.Actions = append(own.Actions, Action{Text: action.Text, URL: action.URL, Method: action.Method})
+		}
 	}
 	a.pages(w, r, own)
 }

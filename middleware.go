@@ -310,7 +310,7 @@ type Auth struct {
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
 	flow         *callback.Flow
-	down         atomic.Bool // whether the provider did not answer the last sign-out
+	down         atomic.Int64 // when the provider last did not answer a sign-out, in nanoseconds since 1970; 0 if it did
 
 	log      *slog.Logger
 	onSignIn func(*http.Request, *User) error

@@ -707,13 +707,12 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
 	case provider.IsDown(out.Revoked): // and so are the provider's pages
-		a.down.Store(true)
+		a.down.Store(1) // "Sign out again" asks at once
 		return "", newError(ErrSignOutLocalOnly, out.Revoked)
-	case out.Newest == nil && a.down.Load(): // "Sign out again", which sends nothing else
-		if err := a.reach(r.Context()); provider.IsDown(err) {
+	case out.Newest == nil: // "Sign out again", which sends nothing else
+		if err := a.stillDown(r.Context()); err != nil {
 			return "", newError(ErrSignOutLocalOnly, err)
 		}
-		a.down.Store(false)
 	}
 	hint := ""
 	if out.Newest != nil {
@@ -726,11 +725,25 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	return location, nil
 }
 
-// reach asks whether the provider answers.
-func (a *Auth) reach(ctx context.Context) error {
+// stillDown returns an error if the provider did not answer a sign-out, and is not known
+// to answer again. Anyone can sign out without a session, so it is not asked each time.
+func (a *Auth) stillDown(ctx context.Context) error {
+	last, now := a.down.Load(), a.now().UnixNano()
+	rests := last <= now && now < last+int64(retryAfter)
+	switch {
+	case last == 0:
+		return nil
+	case rests || !a.down.CompareAndSwap(last, now):
+		return errors.New("signin: the provider did not answer a moment ago")
+	}
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
-	return a.provider.Reach(ctx)
+	err := a.provider.Reach(ctx)
+	if provider.IsDown(err) {
+		return err
+	}
+	a.down.Store(0)
+	return nil
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or
@@ -792,21 +805,21 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 }
 
 // LogtoWebhook returns the handler to which Logto sends a webhook, so that a person whose
-// account is suspended or deleted, or whose password was reset by a forgotten-password
-// flow, is signed out everywhere at once, as by [Auth.EndSessions]. Mount it for POST,
-// outside of any protection against cross-site requests. In Logto's console, create a
-// webhook with this address and the events User.SuspensionStatus.Updated, User.Deleted
-// and PostResetPassword; signingKey is the one that the console shows for it. LogtoWebhook
-// panics if it is empty.
+// account is suspended or deleted, or who has reset a forgotten password, is signed out
+// everywhere at once, as by [Auth.EndSessions]; the sign-in in which a password is reset
+// goes on. Mount it for POST, outside of any protection against cross-site requests. In
+// Logto's console, create a webhook with its address and the events
+// User.SuspensionStatus.Updated, User.Deleted and PostResetPassword. LogtoWebhook panics
+// if signingKey, which the console shows for the webhook, is empty.
 //
-// Logto sends a webhook once. If it is lost, the session of a suspended or deleted person
-// goes on until its next refresh, so for the life of an access token at most, and that of
-// a person who has reset their password goes on.
+// Logto sends a webhook once. If it is lost, a suspended or deleted person stays signed in
+// until the next refresh, for the life of an access token at most, and a person who has
+// reset the password stays signed in.
 //
 // The answer is 200 if sessions have ended, 204 for an event that ends none, 401 if the
 // signature is wrong, 400 or 413 for a body that cannot be read, and 503 if the end could
-// not be written. A webhook that was created more than ten minutes ago, or that is more
-// than five minutes ahead of our clock, is answered 200, logged, and ends nothing.
+// not be written. A webhook created more than ten minutes ago, or five ahead of our clock,
+// is answered 200, logged, and ends nothing.
 func (a *Auth) LogtoWebhook(signingKey string) http.HandlerFunc {
 	if signingKey == "" {
 		panic("signin: LogtoWebhook needs a signing key; Logto's console shows it with the webhook")
@@ -831,7 +844,14 @@ func (a *Auth) LogtoWebhook(signingKey string) http.HandlerFunc {
 			// Logto sends it once, and may not wait for the answer.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), logoutTimeout)
 			defer cancel()
-			if err := a.EndSessions(ctx, notice.Subject); err != nil {
+			end := a.shared.EndPerson
+			if notice.Begun {
+				end = func(ctx context.Context, subject string) error {
+					_, err := a.shared.EndBegun(ctx, subject)
+					return err
+				}
+			}
+			if err := a.endBy(ctx, notice.Subject, end); err != nil {
 				a.fail(w, r, asRefusal(err))
 			}
 		}
@@ -843,7 +863,7 @@ func webhookError(err error) *Error {
 	e := newError(ErrBadRequest, err)
 	switch {
 	case errors.Is(err, webhook.ErrSignature):
-		e.Status, e.Message = http.StatusUnauthorized, "This is not signed with the key of this application's webhook."
+		e.Status = http.StatusUnauthorized
 	case errors.Is(err, webhook.ErrTooLarge):
 		e.Status = http.StatusRequestEntityTooLarge
 	}
@@ -867,6 +887,11 @@ func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	if b := a.beginningOf(ctx); b != nil && subject == b.session.Claims.Text(session.Subject) {
 		end = b.endOthers
 	}
+	return a.endBy(ctx, subject, end)
+}
+
+// endBy ends the sessions of a person, and reports that.
+func (a *Auth) endBy(ctx context.Context, subject string, end func(context.Context, string) error) error {
 	if err := end(ctx, subject); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}

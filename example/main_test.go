@@ -164,7 +164,7 @@ func TestRun_Errors(t *testing.T) {
 		stdout io.Writer
 		want   string
 	}{
-		{"a mistake in the flags", []string{"-port", "3000"}, nil, io.Discard, "flag provided but not defined: -port"},
+		{"a mistake in the flags", []string{"-port", "3000"}, nil, io.Discard, "flag provided but not defined: -port; -help lists the flags"},
 		{"a mistake in Config", nil, map[string]string{"API_RESOURCE": "https://api.example.com#orders"}, io.Discard,
 			`signin: Config.Resources (API_RESOURCE) has "https://api.example.com#orders"; needs absolute URIs without a fragment`},
 		{"an address that it cannot take", []string{"-addr", "127.0.0.1:99999"}, nil, io.Discard,

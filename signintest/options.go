@@ -29,7 +29,7 @@ type settings struct {
 
 // WithAddr listens at addr, such as "127.0.0.1:3001", instead of a free port of
 // the loopback interface. Everyone who can reach the address can sign in as any
-// user.
+// user. At a loopback address, only requests for loopback hosts are answered.
 func WithAddr(addr string) Option { return func(s *settings) { s.addr = addr } }
 
 // WithTLS serves https, with [net/http/httptest]'s certificate, and so does

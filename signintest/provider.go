@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -137,6 +138,9 @@ func (p *Provider) start() {
 		p.server.Listener.Close()
 		p.server.Listener = l
 	}
+	if at, ok := p.server.Listener.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() {
+		p.server.Config.Handler = onLoopback(p.server.Config.Handler)
+	}
 	if p.settings.tls {
 		p.server.StartTLS()
 	} else {
@@ -160,7 +164,7 @@ func (p *Provider) start() {
 // Handler returns what answers at the provider's address, for requests without a
 // network: from a test in a bubble of testing/synctest, with a RoundTripper that
 // calls it. Close does not end it.
-func (p *Provider) Handler() http.Handler { return p.server.Config.Handler }
+func (p *Provider) Handler() http.Handler { return p.routes() }
 
 // Close ends the provider. It ends hanging answers, waits for logout tokens in
 // progress, and gives up the address. It may be called more than once.
@@ -308,6 +312,21 @@ func (p *Provider) routes() http.Handler {
 	handle("GET /console", atPages, p.showConsole)
 	handle("POST /console", atPages, http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.submitConsole)).ServeHTTP)
 	return mux
+}
+
+// onLoopback refuses requests for other hosts. A site whose name has been made to lead to
+// this machine (DNS rebinding) could otherwise sign in as any user, from the browser of a
+// person who visits it.
+func onLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := (&url.URL{Host: r.Host}).Hostname()
+		ip, err := netip.ParseAddr(host)
+		if local := err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost"); !local {
+			http.Error(w, "signintest: this provider answers at loopback addresses only", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (p *Provider) serve(at string, next http.HandlerFunc) http.Handler {

@@ -148,6 +148,31 @@ func TestWithAddr(t *testing.T) {
 	t.Error("got no free address in 20 tries")
 }
 
+// A site can make its own name lead to this machine, and then read what answers there.
+func TestProvider_OtherHost(t *testing.T) {
+	t.Parallel()
+	p := signintest.NewProvider()
+	defer p.Close()
+	port := p.URL[strings.LastIndex(p.URL, ":"):]
+	for host, want := range map[string]int{
+		"127.0.0.1" + port: http.StatusOK, "[::1]" + port: http.StatusOK, "localhost" + port: http.StatusOK, "idp.localhost" + port: http.StatusOK,
+		"e.test" + port: http.StatusMisdirectedRequest, "127.0.0.1.e.test" + port: http.StatusMisdirectedRequest,
+		"192.0.2.1" + port: http.StatusMisdirectedRequest, "localhost.e.test": http.StatusMisdirectedRequest,
+	} {
+		r, err := http.NewRequest(http.MethodGet, p.Issuer+"/.well-known/openid-configuration", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		resp, err := p.NewClient().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		same(t, host, resp.StatusCode, want)
+	}
+}
+
 func TestProvider_MistakesPanic(t *testing.T) {
 	t.Parallel()
 	p := signintest.NewProvider()

@@ -23,9 +23,11 @@ func Stopping(ctx context.Context) <-chan struct{} {
 // under way.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	// Without these timeouts, a few thousand connections that send nothing would
-	// block the server. WriteTimeout leaves a handler time to ask the provider.
+	// block the server. WriteTimeout leaves a handler time to ask the provider. To read
+	// a megabyte of Accept-Language, the default, takes longer than all other work.
 	server := &http.Server{
 		Handler:           handler,
+		MaxHeaderBytes:    64 << 10,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      time.Minute,

@@ -67,12 +67,12 @@ func ReadSettings(flags *flag.FlagSet, args []string, getenv func(string) string
 		return nil, err
 	}
 	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("%q is not a flag; -help lists them", flags.Arg(0))
-	}
-	if err == nil {
-		err = checkEnvironment(getenv)
+		err = fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
 	if err != nil {
+		return nil, Mistake{fmt.Errorf("%w; -help lists the flags", err)}
+	}
+	if err := checkEnvironment(getenv); err != nil {
 		return nil, Mistake{err}
 	}
 	if key := getenv("SIGNIN_KEY"); key != "" {
@@ -131,7 +131,7 @@ const people = `
   길동             signs in through Naver; may do nothing with orders
   Xavier Example  signs in through X; has no picture and no e-mail address
 
-Try to place an order as Bob, to delete an account a while after signing in, to
+Try to place an order as Bob, to delete an account five minutes after signing in, to
 sign out everywhere with two browsers, and to suspend someone who is signed in:
 `
 

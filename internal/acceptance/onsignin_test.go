@@ -55,6 +55,7 @@ func TestOnSignIn_Refuses(t *testing.T) {
 			name: "an *Error", err: &signin.Error{Code: "not_invited", Status: http.StatusConflict, Message: "Ask for an invitation."},
 			status: http.StatusConflict, code: "not_invited", text: "Ask for an invitation.",
 		},
+		{name: "a code of its own", err: signin.Code("missing_role"), status: http.StatusForbidden, code: "missing_role", text: "Use another account"},
 		{name: "another error", err: errors.New("the database is down"), status: http.StatusInternalServerError, code: signin.ErrInternal, text: "Something went wrong"},
 		{name: "an *Error that is nil", err: (*signin.Error)(nil), status: http.StatusInternalServerError, code: signin.ErrInternal, text: "Something went wrong"},
 		{name: "at Logto the grant stays", err: signin.ErrForbidden, status: http.StatusForbidden, code: signin.ErrForbidden, text: "another account", logto: true},
@@ -88,6 +89,24 @@ func TestOnSignIn_Refuses(t *testing.T) {
 				t.Errorf("got %d revocations; want one, and none at Logto", n)
 			}
 		})
+	}
+}
+
+// A page of the application that began the sign-in has options of its own, so nothing can
+// begin it for another account. No page then offers that, the application's own neither.
+func TestOnSignIn_RefusesWhatAPageBegan(t *testing.T) {
+	t.Parallel()
+	var shown signin.Page
+	a := admitting(t, func(*http.Request, *signin.User) error { return signin.ErrForbidden }, func(c *signin.Config) {
+		c.Pages = func(w http.ResponseWriter, _ *http.Request, p *signin.Page) { shown = *p; w.WriteHeader(p.Status) }
+	})
+	a.mount("/vip", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		location, _ := a.auth.BeginSignIn(w, r)
+		http.Redirect(w, r, location, http.StatusSeeOther)
+	}))
+	a.browser().visit("/vip", signintest.Alice()).want(t, http.StatusForbidden, "")
+	if len(shown.Actions) != 1 || shown.Actions[0].URL != "/" {
+		t.Errorf("got %+v; want the way home alone", shown.Actions)
 	}
 }
 

@@ -188,7 +188,7 @@ func TestRequire(t *testing.T) {
 			503, "our mistake"},
 		{"a code", here, rules{fails(signin.ErrNotMember)}, 403, "organization"},
 		{"a code inside another error", here, rules{fails(fmt.Errorf("secret: %w", signin.ErrBadRequest))}, 400, "not right"},
-		{"a code of the application", here, rules{fails(signin.Code("mine"))}, 403, "not open to your account"},
+		{"a code of the application", here, rules{fails(signin.Code("missing_role"))}, 403, "not open to your account"},
 		{"a code that is not an error", here, rules{fails(signin.ConfirmSignOut)}, 403, "not open to your account"},
 		{"a nil Error", here, rules{fails((*signin.Error)(nil))}, 403, "not open to your account"},
 

@@ -1,6 +1,8 @@
 package acceptance_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -81,6 +83,32 @@ func TestLogtoWebhook(t *testing.T) {
 	}
 }
 
+// A person who has forgotten the password sets another during a sign-in, which goes on. A
+// sign-in of a person who is suspended meanwhile does not, even if that ends at once.
+func TestLogtoWebhook_SignInUnderWay(t *testing.T) {
+	t.Parallel()
+	a, clock, _ := refreshing(t, nil)
+	a.mount("/logto-webhook", a.auth.LogtoWebhook(webhookKey))
+	a.provider.SetWebhook(a.server.URL+"/logto-webhook", webhookKey)
+	alice := signintest.Alice()
+	old, b := a.signedIn(alice).session(), a.browser()
+	b.signInWhile(alice, func() {
+		clock.add(time.Second)
+		a.provider.ResetPassword(alice.Subject)
+	}).want(t, http.StatusSeeOther, "/")
+	wantSignedIn(t, a.handler(), b.session(), alice)
+	a.wantSignedOut(t, a.handler(), old)
+	b = a.browser()
+	b.signInWhile(alice, func() {
+		clock.add(time.Second)
+		a.provider.Suspend(alice.Subject)
+		a.provider.Reinstate(alice.Subject)
+	}).want(t, http.StatusBadRequest, "")
+	if errs := a.errs(signin.EventSignInFailed); len(errs) != 1 || !errors.Is(errs[0], signin.ErrSignInExpired) {
+		t.Errorf("events: got failures %v; want %v", errs, signin.ErrSignInExpired)
+	}
+}
+
 // What is not a webhook of Logto changes nothing, and the answer says little.
 func TestLogtoWebhook_Refused(t *testing.T) {
 	t.Parallel()
@@ -118,10 +146,18 @@ func TestLogtoWebhook_Refused(t *testing.T) {
 	}
 }
 
-// A webhook that was recorded can be sent again for ten minutes, and ends sessions again.
+// heeding is shared state that does nothing for a client that has gone away.
+type heeding struct{ signin.SharedState }
+
+func (h heeding) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	return errors.Join(ctx.Err(), h.SharedState.Set(ctx, key, value, ttl))
+}
+
+// A webhook that was recorded can be sent again for ten minutes, and ends sessions again,
+// even if its sender does not wait for the answer.
 func TestLogtoWebhook_SentAgain(t *testing.T) {
 	t.Parallel()
-	a, clock, _ := refreshing(t, nil)
+	a, clock, _ := refreshing(t, func(c *signin.Config) { c.Shared = heeding{c.Shared} })
 	hook := a.auth.LogtoWebhook(webhookKey)
 	a.mount("/logto-webhook", hook)
 	a.provider.SetWebhook(a.server.URL+"/logto-webhook", webhookKey)
@@ -129,7 +165,12 @@ func TestLogtoWebhook_SentAgain(t *testing.T) {
 	again := func() {
 		r := httptest.NewRequest(http.MethodPost, "/logto-webhook", strings.NewReader(sent.Body))
 		r.Header.Set("logto-signature-sha-256", sent.Signature)
-		hook(httptest.NewRecorder(), r)
+		gone, leave := context.WithCancel(r.Context())
+		leave()
+		w := httptest.NewRecorder()
+		if hook(w, r.WithContext(gone)); w.Code != http.StatusOK {
+			t.Errorf("got %d %s; want 200", w.Code, w.Body)
+		}
 	}
 	clock.add(10 * time.Minute)
 	first := a.signedIn(signintest.Alice()).session()

@@ -32,7 +32,7 @@ const (
 	// plant hundreds: a sibling domain, whose cookies this host cannot delete at all.
 	// The transaction of a callback is found by its name, wherever it is among them.
 	maxLooked, maxDeleted = 16, 8
-	// maxNoted is how many cookies of the name of SetQuiet's are opened, and of Finish's.
+	// maxNoted is how many cookies of the name quiet are opened, and of the name unread.
 	maxNoted = 4
 	// maxState is the length of a state. A longer name is not ours, and an answer that
 	// deletes it would be long.
@@ -57,7 +57,7 @@ type Transactions struct {
 	cookies cookie.Writer
 	prefix  string // of a transaction's cookie; the state follows
 	quiet   string // the cookie of SetQuiet
-	unread  string // the cookie in which Finish notes that
+	unread  string // the cookie that Finish sets if it is told so
 	now     func() time.Time
 }
 

@@ -1,6 +1,6 @@
 // Package callback makes a session of an authorization response.
 //
-//	outcome, err := callback.Conclude(w, r, tx, response)
+//	outcome, err := flow.Conclude(w, r, tx, response)
 //	if err == nil {
 //		… outcome.ReturnTo
 //	}

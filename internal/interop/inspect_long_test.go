@@ -138,7 +138,7 @@ const focusable = `a[href], button, input, summary, [tabindex]`
 type focus struct {
 	Place, Of int
 	HTML      string
-	Visible   bool // in the window, with a line around it
+	Visible   bool // with a line around it that the window does not cut off
 }
 
 // tabOn presses the Tab key, and returns where that leads.
@@ -148,9 +148,11 @@ func (b *tab) tabOn() focus {
 	raw, err := chromedp.Run(b.ctx, chromedp.Evaluate[json.RawMessage](fmt.Sprintf(`(() => {
 		const all = [...document.querySelectorAll(%q)].filter(e => e.checkVisibility());
 		const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();
+		const around = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
 		return {Place: all.indexOf(at), Of: all.length, HTML: at.outerHTML.slice(0, 200),
 			Visible: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2 &&
-				box.width > 0 && box.left >= 0 && box.right <= innerWidth && box.bottom > 0 && box.top < innerHeight};
+				box.width > 0 && box.left >= around && box.right <= innerWidth - around &&
+				(box.top >= around || box.height > innerHeight)};
 	})()`, focusable)))
 	var at focus
 	if err == nil {

@@ -137,6 +137,9 @@ func walkAccount(p *exampleProgram, b *tab) {
 	b.wantGoodPage("example-not-found", 404)
 	b.open(p.url + "/sign-out")
 	b.wantGoodPage("example-sign-out", 200)
+	b.enter("footer a[lang=" + b.language + "]")
+	b.tabTo(`main a[href="/account"]`) // another language is no answer: the person is still signed in
+	b.open(p.url + "/sign-out")
 	b.enter("main form button")
 	b.wantGoodPage("example-home-signed-out", 200)
 }

@@ -48,8 +48,9 @@ func sendMessages(auth *signin.Auth, messages <-chan string) http.HandlerFunc {
 					return
 				}
 			case <-ctx.Done():
+				// A page cannot see the status that refuses its next WebSocket, so tell it now.
 				if errors.Is(context.Cause(ctx), signin.ErrNotSignedIn) {
-					conn.Close(websocket.StatusPolicyViolation, "signed out") // the page does not come back
+					conn.Close(websocket.StatusPolicyViolation, "signed out")
 					return
 				}
 				conn.Close(websocket.StatusTryAgainLater, "")

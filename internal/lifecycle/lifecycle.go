@@ -200,7 +200,7 @@ func (l *Sessions) renew(ctx context.Context, s *session.Session, now time.Time)
 	case now.Before(s.LastSeen.Add(askAgain)):
 		return nil, Because(ErrOffline, ErrUnconfirmed)
 	}
-	generation, must := s.Generation, !now.Before(s.AccessExpiry)
+	generation, must := s.Generation, !now.Before(s.AccessExpiry) || l.Limits.Adrift(s, now)
 	next, err := l.Refresh.Refresh(ctx, s, must)
 	switch {
 	case refresh.Over(err):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -317,6 +318,24 @@ func TestLoad_Unconfirmed(t *testing.T) {
 		if said, err := w.load(t, b, b.request(t, "document")); !strings.HasPrefix(said, "token 3, written") || err != nil {
 			t.Errorf("got %q, %v; want token 3, and its cookie", said, err)
 		}
+	})
+	bubble(t, "two requests at once wait for the same refresh", false, func(t *testing.T, w *world) {
+		b := w.browserWith(t, good(since(maxOffline), seen(time.Minute)))
+		w.answer = func(s *session.Session) (*session.Session, error) {
+			<-time.After(3 * time.Second)
+			n := next(s)
+			n.Unconfirmed = 0
+			return n, nil
+		}
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				if known, _, err := w.loadOnly(b.request(t, "document")); err != nil || refreshToken(known.Session) != "token 1" {
+					t.Errorf("got %s, %v; want token 1", refreshToken(known.Session), err)
+				}
+			})
+		}
+		both.Wait()
 	})
 	bubble(t, "one whose cookie is that of before", false, func(t *testing.T, w *world) {
 		s := good(expired)

@@ -160,8 +160,9 @@ func Prepare(h http.Header, status int, retryAfter time.Duration) {
 }
 
 // Protect sets headers for an application's own page: it cannot be framed or sniffed,
-// other sites do not get its address, and its texts depend on the reader's language. The referrer policy is same-origin, since
-// with no-referrer a browser sends a form without its Origin.
+// other sites do not get its address, and its texts depend on the reader's language.
+// The referrer policy is same-origin, since with no-referrer a browser sends a form
+// without its Origin.
 func Protect(h http.Header) {
 	h.Set("Content-Security-Policy", "frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")

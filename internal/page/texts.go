@@ -45,23 +45,28 @@ func (in Language) orEnglish() Language {
 // Accept-Language (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4). The caller
 // limits its size.
 func Choose(acceptLanguage string) Language {
-	// One element that cannot be parsed makes the whole value useless. Then the
-	// first that can be understood alone decides.
-	alone := strings.Split(acceptLanguage, ",")
-	_, i := language.MatchStrings(matcher, append([]string{acceptLanguage}, alone...)...)
+	tags, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	if err != nil { // of one element; the first that can be understood alone decides
+		for element := range strings.SplitSeq(acceptLanguage, ",") {
+			alone, _, _ := language.ParseAcceptLanguage(element)
+			tags = append(tags, alone...)
+		}
+	}
+	_, i, _ := matcher.Match(tags...)
 	return languages[i]
 }
 
-// Keys of pages that say more than a code does. People know no scopes and no IDs of
+// Keys of pages that say more than a code does. An application has codes of its own,
+// and none of them is likely to be one of these. People know no scopes and no IDs of
 // organizations, so no text names one.
 const (
-	MissingRole         = "missing_role"       // takes the role, a word of the application's own
-	MissingOrganization = "not_member"         // the page of this code
-	MissingPermission   = "missing_permission" // a scope
-	NotConfirmed        = "not_confirmed"      // signed in, but not in the way that a page needs
-	SignInRefused       = "sign_in_refused"    // by the application; also offers another account
-	OtherAddress        = "other_address"      // takes the URL at which a sign-in works
-	CookiesOf           = "cookies_of"         // cookie_conflict; takes the host name
+	MissingRole         = "forbidden: role"           // takes the role, a word of the application's own
+	MissingOrganization = "not_member"                // the page of this code
+	MissingPermission   = "forbidden: permission"     // a scope
+	NotConfirmed        = "step_up_failed: signed in" // signed in, but not in the way that a page needs
+	SignInRefused       = "forbidden: sign-in"        // by the application; also offers another account
+	OtherAddress        = "sign_in_expired: address"  // takes the URL at which a sign-in works
+	CookiesOf           = "cookie_conflict: host"     // takes the host name
 )
 
 // For returns the page for a code, or for one of the keys above, without URLs. An

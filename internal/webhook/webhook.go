@@ -6,7 +6,7 @@
 //	case errors.Is(err, webhook.ErrTooLarge): // 413
 //	case err != nil: // 400
 //	case notice.Outcome == webhook.Ends:
-//		… // all sessions of notice.Subject
+//		… // all sessions of notice.Subject, and sign-ins under way unless notice.Begun
 //	}
 //
 // A webhook is believed for its signature alone, so that is checked over the bytes of
@@ -58,6 +58,8 @@ type Notice struct {
 	Outcome Outcome
 	Subject string    // the person whose sessions end; "" if Ignored
 	Created time.Time // by Logto's clock; zero if Ignored
+	// Begun says that sign-ins under way go on: one of them has reset the password.
+	Begun bool
 }
 
 const (
@@ -164,7 +166,7 @@ func judge(o document.Object, now time.Time) (Notice, error) {
 	if err != nil {
 		return Notice{}, errors.New("its createdAt is not a time as in RFC 3339")
 	}
-	n := Notice{Event: event, Outcome: Ends, Subject: subject, Created: created}
+	n := Notice{Event: event, Outcome: Ends, Subject: subject, Created: created, Begun: event == reset}
 	if age := now.Sub(created); age > maxAge || age < -maxAhead {
 		n.Outcome = Late
 	}

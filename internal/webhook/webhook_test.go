@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -48,7 +47,11 @@ func said(body string) string {
 	case err != nil:
 		return "another error: " + err.Error()
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s", [...]string{"ignored", "late", "ends"}[n.Outcome], n.Subject))
+	outcome := [...]string{"ignored", "late", "ends"}[n.Outcome]
+	if n.Begun {
+		outcome += " what has begun,"
+	}
+	return strings.TrimSpace(outcome + " " + n.Subject)
 }
 
 // event returns the body of a webhook that was created now, with more members.
@@ -83,9 +86,9 @@ func TestRead_WhoseSessionsEnd(t *testing.T) {
 		"suspended, what has changed":               {suspended(`"data":{"isSuspended":true},"params":{"userId":"u1"}`), "ends u1"},
 		"reinstated":                                {suspended(`"data":{"id":"u1","isSuspended":false}`), "ignored"},
 		"deleted, without data":                     {deleted(`"data":null,"params":{"userId":"u1"}`), "ends u1"},
-		"password reset":                            {reset(`"userId":"u1","user":{"id":"u1"},"interactionEvent":"ForgotPassword"`), "ends u1"},
-		"password reset, user alone":                {reset(`"user":{"id":"u1"}`), "ends u1"},
-		"an ID with an escape":                      {reset(`"userId":"\u00751"`), "ends u1"},
+		"password reset":                            {reset(`"userId":"u1","user":{"id":"u1"},"interactionEvent":"ForgotPassword"`), "ends what has begun, u1"},
+		"password reset, user alone":                {reset(`"user":{"id":"u1"}`), "ends what has begun, u1"},
+		"an ID with an escape":                      {reset(`"userId":"\u00751"`), "ends what has begun, u1"},
 		"custom data nested deeply":                 {suspended(`"data":{"id":"u1","customData":` + deep + `,"isSuspended":true}`), "ends u1"},
 		"custom data of half a megabyte":            {suspended(`"data":{"id":"u1","customData":"` + strings.Repeat("x", 1<<19) + `","isSuspended":true}`), "ends u1"},
 		"custom data with the names of members":     {suspended(`"data":{"id":"u1","customData":{"id":"u2","isSuspended":false,"isSuspended":1},"isSuspended":true}`), "ends u1"},

@@ -78,15 +78,17 @@ func TestSPA_Script(t *testing.T) {
 	app, _ := startSPA(t)
 	const page = `
 		const base = process.argv[1], send = fetch;
-		globalThis.location = { assign: to => console.log("goes to", to) };
+		globalThis.location = { origin: base, assign: to => console.log("goes to", to) };
 		globalThis.fetch = path => send(base + path, { headers: { Referer: base + "/orders?page=2" } }); // as browsers do
 		const { call } = await import(process.cwd() + "/spa/call.mjs");
 		console.log((await (await call("/me")).json()).code);
 		console.log((await call("/")).status);
-		globalThis.fetch = async () => new Response("no problem document", { status: 401 });
-		console.log(await (await call("/")).text());`
+		for (const answer of ["no problem document", "null", '{"sign_in_url":"javascript:alert(1)"}', '{"sign_in_url":"' + base + '.e.test/"}']) {
+			globalThis.fetch = async () => new Response(answer, { status: 401 });
+			console.log((await (await call("/")).text()) == answer);
+		}`
 	out, err := exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", page, app.URL).CombinedOutput()
-	want := "goes to " + app.URL + "/sign-in?return_to=%2Forders%3Fpage%3D2\nnot_signed_in\n200\nno problem document\n"
+	want := "goes to " + app.URL + "/sign-in?return_to=%2Forders%3Fpage%3D2\nnot_signed_in\n200\n" + strings.Repeat("true\n", 4)
 	if err != nil || strings.ReplaceAll(string(out), "\r", "") != want {
 		t.Errorf("got %q, %v; want %q", out, err, want)
 	}

@@ -4,7 +4,8 @@ export async function call(path, options = {}) {
   const response = await fetch(path, options);
   if (response.status === 401) {
     const problem = await response.clone().json().catch(() => ({}));
-    if (problem.sign_in_url) location.assign(problem.sign_in_url);
+    const url = String(problem?.sign_in_url);
+    if (url.startsWith(location.origin + "/")) location.assign(url); // the API may have written it
   }
   return response;
 }
