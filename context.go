@@ -861,9 +861,9 @@ func (rule Rule) Check(r *http.Request, u *User) error {
 // HandleError answers a request with an error of this package, as a guard does,
 // and reports whether it has: it ignores other errors, and nil. It is for
 // handlers that have one from [AccessToken], from a request through
-// [Transport], from [FetchUserInfo], or from [Rule.Check]. A person whose
-// session has ended meanwhile is sent to sign in; other errors get the page or
-// problem document of their status.
+// [Transport], from [FetchUserInfo], [Rule.Check] or [Auth.EndSessions]. A person
+// whose session has ended meanwhile is sent to sign in; other errors get the page
+// or problem document of their status.
 //
 //	resp, err := client.Do(req)
 //	if auth.HandleError(w, r, err) {

@@ -433,7 +433,8 @@ func LoginHint(hint string) SignInOption {
 // which Logto does not have, or "none" alone for a sign-in that shows nothing and
 // fails if the person would have to do something. With Logto, "consent" is added to
 // all but "none", since there is no refresh token otherwise; first-party
-// applications show no screen for it.
+// applications show no screen for it. For a link "use another account",
+// mount a route with "login" or, except at Logto, "select_account".
 //
 // After a silent sign-in has failed, "none" is not tried again for five
 // minutes: the route sends people straight back. Mount a silent route in addition

@@ -1,8 +1,8 @@
 // Package signin signs people in to any net/http application through Logto, or
 // any other OpenID Connect provider.
 //
-// It keeps their tokens in a gorilla session and hands the verified user to
-// handlers in the request context:
+// It keeps their tokens in sealed cookies, or in any gorilla store, and hands the
+// verified user to handlers in the request context:
 //
 //	auth, err := signin.New(signin.Config{
 //		LogtoEndpoint: os.Getenv("LOGTO_ENDPOINT"),
@@ -579,8 +579,9 @@ type candidate struct {
 	organization string // that the user's bearer token was made for
 }
 
-// HasRole holds for people with a role. It needs "roles" in Config.Scopes;
-// without it the provider states no roles, and every user is refused.
+// HasRole holds for people with a role. With Logto it needs "roles" in
+// Config.Scopes; without it Logto states no roles, and every user is refused. With
+// another provider, ProviderConfig.RolesClaim says where the roles are.
 func HasRole(role string) Rule {
 	return userRule(func(u *User) error { return needs(u.Roles, "role", role, page.MissingRole, role) })
 }

@@ -56,7 +56,9 @@ func Start(t testing.TB, app func(signin.Config) (http.Handler, error), opts ...
 // A GET looks like a navigation to an address that the user typed, so that GET
 // /sign-out asks for confirmation. A POST looks like that of a form on a page of
 // the application. A request that has an Accept or Sec-Fetch-Mode header is a
-// script's, and is sent unchanged.
+// script's, and is sent unchanged: a test of a form on another site sets
+// Sec-Fetch-Mode "navigate" and Sec-Fetch-Site "cross-site". In any other request
+// the headers of a browser are set anew.
 //
 // The account is made, or replaced, by [Provider.SetUser]. The client may be used
 // from several goroutines at once.

@@ -16,7 +16,8 @@ CREATE TABLE users (
 	name    TEXT NOT NULL,       -- these two describe a person, and may be empty,
 	email   TEXT NOT NULL,       -- change, or belong to several people
 	UNIQUE (issuer, subject)
-)`
+)
+`
 
 // keepUsers lets each sign-in add a row for the user, or bring it up to date.
 func keepUsers(cfg *signin.Config, db *sql.DB) {
