@@ -593,6 +593,69 @@ func tokenError(ctx context.Context, err error) *Error {
 	return newError(ErrProviderMisconfigured, err)
 }
 
+// WhileSignedIn returns a context for a response that takes long, server-sent events or a
+// WebSocket, of the user who sent the request with ctx. It is done when that user is not
+// signed in any more, when ctx is done, or when the function is called. The caller must
+// call it, from any goroutine, or the session is looked after until ctx is done. Without
+// WhileSignedIn, a response that has begun goes on after the session has ended.
+//
+//	ctx, cancel := auth.WhileSignedIn(r.Context(), 0)
+//	defer cancel()
+//	for {
+//		select {
+//		case m := <-messages:
+//			fmt.Fprintf(w, "data: %s\n\n", m)
+//			rc.Flush() // rc := http.NewResponseController(w)
+//		case <-ctx.Done():
+//			return // an EventSource comes back by itself; if it gets 401, it stops
+//		}
+//	}
+//
+// Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds,
+// at most Config.IdleTimeout. In that time the session is looked up once in shared state,
+// however many streams of it there are in this process, and refreshed when that is due:
+// the shortest time of its streams decides. An open stream is a use of the session, so
+// Config.IdleTimeout does not end it; but it sets no cookie, so a browser that sends no
+// other request for that long is signed out after it.
+//
+// [context.Cause] says why the context is done, as an *[Error] unless ctx or the function
+// has ended it:
+//
+//   - [ErrNotSignedIn]: the session has ended, as Event.Reason says, or there was no user
+//     to begin with
+//   - [ErrInvalidToken]: behind [Auth.RequireBearer], the token has expired
+//   - [ErrSharedUnavailable]: shared state has failed for a minute
+//   - [ErrProviderUnavailable] or [ErrProviderMisconfigured]: the session was not refreshed
+//     for Config.MaxOffline
+//   - [ErrInternal]: ctx is not that of a request that has passed [Auth.Load],
+//     [Auth.WithRoutes] or a guard
+//
+// The user of a test stays signed in.
+func (a *Auth) WhileSignedIn(ctx context.Context, every time.Duration) (context.Context, context.CancelFunc) {
+	if v := testuser.From(ctx); v != nil && v.User != nil {
+		return context.WithCancel(ctx)
+	}
+	c := a.innermost(ctx)
+	switch {
+	case c == nil || !c.signedIn:
+		done, cancel := context.WithCancelCause(ctx)
+		cancel(noUser(ctx))
+		return done, func() {}
+	case c.token != nil:
+		expired := newError(ErrInvalidToken, errors.New("signin: the access token has expired during the response"))
+		return context.WithDeadlineCause(ctx, time.Now().Add(c.token.Expiry.Sub(a.now())), expired)
+	}
+	return a.sessions.Watch(ctx, c.known, every, streamError)
+}
+
+// streamError is the cause of a stream's end.
+func streamError(err error) error {
+	if _, ended := errors.AsType[*lifecycle.Ended](err); ended {
+		return newError(ErrNotSignedIn, err)
+	}
+	return sessionError(context.Background(), err)
+}
+
 // Transport calls an API in the name of the user in each request's context. It
 // adds the access token of [AccessToken], with the same options, to requests to
 // one origin ("https://api.example.com") and to no other. Make it once, and

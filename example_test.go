@@ -138,7 +138,9 @@ func ExampleConfig_pages() {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'") // no other site frames the sign-out button
 		w.WriteHeader(p.Status)
-		_ = layout.Execute(w, p) // html/template: it escapes
+		if err := layout.Execute(w, p); err != nil { // a field that Page or Action does not have, say
+			slog.ErrorContext(r.Context(), "a page is incomplete", "error", err)
+		}
 	}
 	// Wrong: 200 would tell programs, caches and search engines that all is well.
 	//

@@ -76,6 +76,7 @@ import (
 	"github.com/gosignin/signin/internal/provider"
 	"github.com/gosignin/signin/internal/requestkind"
 	"github.com/gosignin/signin/internal/returnto"
+	"github.com/gosignin/signin/internal/seal"
 	"github.com/gosignin/signin/internal/session"
 	"github.com/gosignin/signin/internal/settings"
 	"github.com/gosignin/signin/internal/sharedstate"
@@ -324,7 +325,7 @@ type Auth struct {
 //
 // The error joins every mistake in cfg, each with its field's name.
 func New(cfg Config) (*Auth, error) {
-	c := &checker{}
+	c := new(settings.Checker)
 	a := &Auth{
 		clientID: cfg.ClientID, logto: cfg.LogtoEndpoint != "",
 		defaults: slices.Clone(cfg.SignInOptions), onSignIn: cfg.OnSignIn, onEvent: cfg.OnEvent, pages: cfg.Pages,
@@ -337,18 +338,18 @@ func New(cfg Config) (*Auth, error) {
 	a.checkApplication(c, &cfg)
 	a.checkOptions(c)
 	limits := session.Limits{
-		Idle: check(c, "IdleTimeout", cmp.Or(cfg.IdleTimeout, 24*time.Hour), settings.Duration),
-		Max:  check(c, "MaxLifetime", cmp.Or(cfg.MaxLifetime, 14*24*time.Hour), settings.Duration),
+		Idle: settings.Check(c, "IdleTimeout", cmp.Or(cfg.IdleTimeout, 24*time.Hour), settings.Duration),
+		Max:  settings.Check(c, "MaxLifetime", cmp.Or(cfg.MaxLifetime, 14*24*time.Hour), settings.Duration),
 
-		Offline: check(c, "MaxOffline", cmp.Or(cfg.MaxOffline, 8*time.Hour), settings.Duration),
+		Offline: settings.Check(c, "MaxOffline", cmp.Or(cfg.MaxOffline, 8*time.Hour), settings.Duration),
 	}
-	ahead := check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
+	ahead := settings.Check(c, "RefreshBefore", cmp.Or(cfg.RefreshBefore, time.Minute), settings.Duration)
 	a.cookies.Secure = a.base != nil && a.base.Scheme == "https"
-	name := check(c, "CookieName", cmp.Or(cfg.CookieName, "signin"), func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
+	name := settings.Check(c, "CookieName", cmp.Or(cfg.CookieName, "signin"), func(s string) (string, error) { return settings.CookieName(s, a.cookies.Secure) })
 	a.cookieName = name
-	keys := checkKeys(c, &cfg, a.base)
-	if len(c.mistakes) > 0 {
-		return nil, errors.Join(c.mistakes...)
+	keys := settings.Keys(c, cfg.Keys, seal.MinKey, a.base)
+	if err := c.Err(); err != nil {
+		return nil, err
 	}
 	if err := a.build(&cfg, name, keys, limits, ahead); err != nil {
 		return nil, err

@@ -3,12 +3,10 @@ package signin
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +26,7 @@ import (
 	"github.com/gosignin/signin/internal/sharedstate"
 	"github.com/gosignin/signin/internal/testuser"
 	"github.com/gosignin/signin/internal/tokens"
+	"github.com/gosignin/signin/internal/webhook"
 )
 
 // SharedState is what all replicas of an application must know: which sessions
@@ -64,94 +63,61 @@ type SharedState interface {
 var memoryLimits = sharedstate.Limits{Entries: 1 << 20, Bytes: 256 << 20}
 
 // checker collects the mistakes of a Config.
-type checker struct{ mistakes []error }
-
-func (c *checker) add(field string, err error) {
-	c.mistakes = append(c.mistakes, fmt.Errorf("signin: Config.%s %w", field, err))
-}
-
-func check[In, Out any](c *checker, field string, in In, rule func(In) (Out, error)) Out {
-	out, err := rule(in)
-	if err != nil {
-		c.add(field, err)
-	}
-	return out
-}
-
-func checkKeys(c *checker, cfg *Config, base *url.URL) [][]byte {
-	var keys [][]byte
-	for i, k := range cfg.Keys {
-		if len(k) < seal.MinKey {
-			c.add(fmt.Sprintf("Keys[%d]", i), fmt.Errorf("has %d bytes; needs %d or more: openssl rand -hex 32", len(k), seal.MinKey))
-		}
-		keys = append(keys, slices.Clone(k))
-	}
-	if len(keys) > 0 {
-		return keys
-	}
-	if base == nil || !settings.LoopbackInBrowsers(base.Hostname()) {
-		c.add("Keys", errors.New("are missing; make one with openssl rand -hex 32 (optional only while BaseURL is on loopback)"))
-	}
-	random := make([]byte, seal.MinKey)
-	rand.Read(random) // never fails: crypto/rand
-	return [][]byte{random}
-}
-
 // plainly is a rule for a URL, with the hosts to which plain http is accepted.
 func plainly[Out any](rule func(string, settings.Plain) (Out, error), plain settings.Plain) func(string) (Out, error) {
 	return func(raw string) (Out, error) { return rule(raw, plain) }
 }
 
-func (a *Auth) checkProvider(c *checker, cfg *Config) {
+func (a *Auth) checkProvider(c *settings.Checker, cfg *Config) {
 	plain := settings.Plain(settings.Loopback)
 	if cfg.DangerouslyAllowHTTP {
 		plain = settings.Anywhere
 	}
 	switch {
 	case cfg.LogtoEndpoint != "" && cfg.Issuer != "":
-		c.add("Issuer", errors.New("is set, and so is LogtoEndpoint; set only one of them"))
+		c.Add("Issuer", errors.New("is set, and so is LogtoEndpoint; set only one of them"))
 	case cfg.LogtoEndpoint != "":
-		a.issuer = check(c, "LogtoEndpoint", cfg.LogtoEndpoint, plainly(settings.LogtoIssuer, plain))
+		a.issuer = settings.Check(c, "LogtoEndpoint", cfg.LogtoEndpoint, plainly(settings.LogtoIssuer, plain))
 	case cfg.Issuer != "":
-		a.issuer = check(c, "Issuer", cfg.Issuer, plainly(settings.Issuer, plain))
+		a.issuer = settings.Check(c, "Issuer", cfg.Issuer, plainly(settings.Issuer, plain))
 	default:
-		c.add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
+		c.Add("LogtoEndpoint", errors.New("is missing, and so is Issuer; set LogtoEndpoint for Logto, Issuer for any other provider"))
 	}
 	if cfg.ClientID == "" {
-		c.add("ClientID", errors.New("is missing; at Logto it is the App ID"))
+		c.Add("ClientID", errors.New("is missing; at Logto it is the App ID"))
 	}
 	if cfg.ClientSecret == "" {
-		c.add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
+		c.Add("ClientSecret", errors.New("is missing; at Logto it is the App secret"))
 	}
-	a.scopes = check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
+	a.scopes = settings.Check(c, "Scopes", cfg.Scopes, func(s []string) ([]string, error) {
 		return settings.Scopes(s, cfg.OmitDefaultScopes, a.logto)
 	})
-	a.resources = check(c, "Resources", cfg.Resources, settings.Resources)
+	a.resources = settings.Check(c, "Resources", cfg.Resources, settings.Resources)
 	if a.logto && slices.Contains(a.scopes, organizationsScope) && !slices.Contains(a.resources, organizationsResource) {
 		// Otherwise Logto gives no tokens for organizations.
 		a.resources = append(a.resources, organizationsResource)
 	}
 	p, plain := &cfg.Provider, settings.PlainEndpoints(a.issuer, cfg.DangerouslyAllowHTTP)
-	check(c, "Provider.SigningAlgs", p.SigningAlgs, settings.Algorithms)
-	check(c, "Provider.ClientAuth", p.ClientAuth, settings.ClientAuth)
-	check(c, "Provider.Endpoints", p.Endpoints, func(m map[string]string) (map[string]string, error) { return settings.Endpoints(m, plain) })
+	settings.Check(c, "Provider.SigningAlgs", p.SigningAlgs, settings.Algorithms)
+	settings.Check(c, "Provider.ClientAuth", p.ClientAuth, settings.ClientAuth)
+	settings.Check(c, "Provider.Endpoints", p.Endpoints, func(m map[string]string) (map[string]string, error) { return settings.Endpoints(m, plain) })
 	if p.DiscoveryURL != "" {
-		check(c, "Provider.DiscoveryURL", p.DiscoveryURL, plainly(settings.Endpoint, plain))
+		settings.Check(c, "Provider.DiscoveryURL", p.DiscoveryURL, plainly(settings.Endpoint, plain))
 	}
-	a.roles = check(c, "Provider.RolesClaim", p.RolesClaim, settings.RolesClaim)
+	a.roles = settings.Check(c, "Provider.RolesClaim", p.RolesClaim, settings.RolesClaim)
 }
 
-func (a *Auth) checkApplication(c *checker, cfg *Config) {
+func (a *Auth) checkApplication(c *settings.Checker, cfg *Config) {
 	plain := settings.Plain(settings.LoopbackInBrowsers)
 	if cfg.DangerouslyAllowHTTP {
 		plain = settings.Anywhere
 	}
-	a.base = check(c, "BaseURL", cfg.BaseURL, plainly(settings.Base, plain))
+	a.base = settings.Check(c, "BaseURL", cfg.BaseURL, plainly(settings.Base, plain))
 	if a.base == nil {
 		return
 	}
 	route := func(field, given, def string) string {
-		return check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
+		return settings.Check(c, field, cmp.Or(given, a.base.Path+def), settings.Route)
 	}
 	a.paths.SignIn = route("Paths.SignIn", cfg.Paths.SignIn, "/sign-in")
 	a.paths.Callback = route("Paths.Callback", cfg.Paths.Callback, "/callback")
@@ -160,7 +126,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	routes := []string{a.paths.SignIn, a.paths.Callback, a.paths.SignOut, a.paths.BackChannelLogout}
 	for i, r := range routes {
 		if r != "" && slices.Contains(routes[:i], r) {
-			c.add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
+			c.Add("Paths", fmt.Errorf("have %q twice; each route needs another path", r))
 		}
 	}
 	a.returnTo = returnto.New(a.base, routes)
@@ -168,7 +134,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 		if given == "" {
 			return a.base.Path + "/"
 		}
-		return check(c, field, given, func(p string) (string, error) {
+		return settings.Check(c, field, given, func(p string) (string, error) {
 			if _, err := a.returnTo.OnHost(p); err != nil {
 				return "", fmt.Errorf("is %q; needs a path of this host that is not one of the routes", p)
 			}
@@ -177,7 +143,7 @@ func (a *Auth) checkApplication(c *checker, cfg *Config) {
 	}
 	a.paths.AfterSignIn = after("Paths.AfterSignIn", cfg.Paths.AfterSignIn)
 	if a.paths.AfterSignOut = cfg.Paths.AfterSignOut; a.paths.AfterSignOut != "" && !strings.HasPrefix(a.paths.AfterSignOut, "/") {
-		check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
+		settings.Check(c, "Paths.AfterSignOut", a.paths.AfterSignOut, func(u string) (string, error) { return settings.AfterSignOut(u, a.isRoute) })
 	} else {
 		a.paths.AfterSignOut = after("Paths.AfterSignOut", cfg.Paths.AfterSignOut)
 	}
@@ -194,13 +160,13 @@ func (a *Auth) isRoute(u string) error {
 
 // checkOptions checks Config.SignInOptions. It runs after the checks of the
 // provider and of the application's paths, which it needs.
-func (a *Auth) checkOptions(c *checker) {
+func (a *Auth) checkOptions(c *settings.Checker) {
 	var err error
 	if a.ordinary, _, err = a.compile(nil); err == nil {
 		err = refusePersonal(a.ordinary)
 	}
 	if err != nil {
-		c.add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
+		c.Add("SignInOptions", fmt.Errorf("have a mistake: %w", err))
 	}
 }
 
@@ -284,6 +250,7 @@ func (a *Auth) openSessions(cfg *Config, name string, keys [][]byte, l session.L
 		State:   state,
 		Refresh: refresh.New(refresh.Config{State: state, Source: a.tokens, Observer: observer{a}, Ahead: ahead, Keep: ttl, Now: a.now}),
 		Limits:  l, Log: a.log, Now: a.now,
+		OnEnd: func(ctx context.Context, e *lifecycle.Ended) { a.ended(ctx, e.Session, e.Reason, e.Cause) },
 	}
 	return nil
 }
@@ -322,7 +289,7 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *cal
 		c.signedIn = v.User != nil
 	} else {
 		out, err := a.sessions.Load(w, r, c.known)
-		c.err, c.signedIn = sessionError(r, err), c.known.Session != nil
+		c.err, c.signedIn = sessionError(r.Context(), err), c.known.Session != nil
 		if errors.Is(err, lifecycle.ErrUnconfirmed) {
 			c.err.start = a.client.Link(a.openPage(r, requestkind.Of(r)), authflow.Demand{})
 		}
@@ -420,7 +387,7 @@ func unverified(err error, bad Code) *Error {
 }
 
 // sessionError translates an error of package lifecycle about a session.
-func sessionError(r *http.Request, err error) *Error {
+func sessionError(ctx context.Context, err error) *Error {
 	switch {
 	case err == nil:
 		return nil
@@ -437,7 +404,7 @@ func sessionError(r *http.Request, err error) *Error {
 		return e
 	case errors.Is(err, lifecycle.ErrUnknown):
 		e := newError(ErrSharedUnavailable, err)
-		e.expected = r.Context().Err() != nil // its client went away
+		e.expected = ctx.Err() != nil // its client went away
 		return e
 	case errors.Is(err, lifecycle.ErrShared):
 		return newError(ErrSharedUnavailable, err)
@@ -468,7 +435,7 @@ func callbackError(r *http.Request, err error) *Error {
 	}
 	for _, known := range []error{lifecycle.ErrTooLarge, lifecycle.ErrEnded, lifecycle.ErrShared, lifecycle.ErrStore} {
 		if errors.Is(err, known) {
-			return sessionError(r, err)
+			return sessionError(r.Context(), err)
 		}
 	}
 	return exchangeError(err)
@@ -589,7 +556,7 @@ const (
 	EventRefreshFailed EventKind = "refresh_failed" // the session goes on; Err says why
 	EventSessionEnded  EventKind = "session_ended"  // a session has ended; once in each process that learns of it; Reason and Err say why
 	EventStaleSession  EventKind = "stale_session"  // a cookie was presented that its browser replaced hours ago: a copy, or from a backup
-	EventRefused       EventKind = "refused"        // by a guard or [Auth.HandleError]; not if a person opens a page without having signed in
+	EventRefused       EventKind = "refused"        // by a guard, [Auth.HandleError] or [Auth.LogtoWebhook]; not if a person opens a page without having signed in
 	EventSignInFailed  EventKind = "sign_in_failed" // at its start or in the callback; Err says why
 
 	EventLogoutTokenRejected EventKind = "logout_token_rejected" // by [Auth.BackChannelLogout]; Err says why
@@ -745,7 +712,7 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	switch {
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
-	case isDown(out.Revoked): // and so are the provider's pages
+	case provider.IsDown(out.Revoked): // and so are the provider's pages
 		a.down.Store(1) // "Sign out again" asks at once
 		return "", newError(ErrSignOutLocalOnly, out.Revoked)
 	case out.Newest == nil: // "Sign out again", which sends nothing else
@@ -778,7 +745,7 @@ func (a *Auth) stillDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
 	err := a.provider.Reach(ctx)
-	if isDown(err) {
+	if provider.IsDown(err) {
 		return err
 	}
 	a.down.Store(0)
@@ -800,20 +767,6 @@ func (a *Auth) afterSignOut() string {
 		return a.absolute(a.paths.AfterSignOut)
 	}
 	return a.paths.AfterSignOut
-}
-
-// isDown reports whether the provider gave no answer at all, or a proxy in front of it
-// says so.
-func isDown(err error) bool {
-	var pe *provider.Error
-	if !errors.As(err, &pe) || pe.Kind != provider.Unavailable {
-		return false
-	}
-	switch pe.Status {
-	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
 }
 
 const (
@@ -857,6 +810,72 @@ func (a *Auth) backChannelLogout(w http.ResponseWriter, r *http.Request) *Error 
 	return nil
 }
 
+// LogtoWebhook returns the handler to which Logto sends a webhook, so that a person whose
+// account is suspended or deleted, or who has reset a forgotten password, is signed out
+// everywhere at once, as by [Auth.EndSessions]; the sign-in in which a password is reset
+// goes on. Mount it for POST, outside of any protection against cross-site requests. In
+// Logto's console, create a webhook with its address and the events
+// User.SuspensionStatus.Updated, User.Deleted and PostResetPassword. LogtoWebhook panics
+// if signingKey, which the console shows for the webhook, is empty.
+//
+// Logto sends a webhook once. If it is lost, a suspended or deleted person stays signed in
+// until the next refresh, for the life of an access token at most, and a person who has
+// reset the password stays signed in.
+//
+// The answer is 200 if sessions have ended, 204 for an event that ends none, 401 if the
+// signature is wrong, 400 or 413 for a body that cannot be read, and 503 if the end could
+// not be written. A webhook created more than ten minutes ago, or five ahead of our clock,
+// is answered 200, logged, and ends nothing.
+func (a *Auth) LogtoWebhook(signingKey string) http.HandlerFunc {
+	if signingKey == "" {
+		panic("signin: LogtoWebhook needs a signing key; Logto's console shows it with the webhook")
+	}
+	key := []byte(signingKey)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.allow(w, r, http.MethodPost) {
+			return
+		}
+		noStore(w)
+		notice, err := webhook.Read(w, r, key, a.now())
+		switch {
+		case err != nil:
+			e := webhookError(err)
+			a.emit(r.Context(), Event{Kind: EventRefused, Err: e})
+			a.fail(w, r, e)
+		case notice.Outcome == webhook.Ignored:
+			w.WriteHeader(http.StatusNoContent)
+		case notice.Outcome == webhook.Late:
+			a.log.WarnContext(r.Context(), "signin: a webhook is too old, or ahead of our clock, and ends no session", "event", notice.Event, "created", notice.Created)
+		default:
+			// Logto sends it once, and may not wait for the answer.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), logoutTimeout)
+			defer cancel()
+			end := a.shared.EndPerson
+			if notice.Begun {
+				end = func(ctx context.Context, subject string) error {
+					_, err := a.shared.EndBegun(ctx, subject)
+					return err
+				}
+			}
+			if err := a.endBy(ctx, notice.Subject, end); err != nil {
+				a.fail(w, r, asRefusal(err))
+			}
+		}
+	}
+}
+
+// webhookError translates an error of package webhook.
+func webhookError(err error) *Error {
+	e := newError(ErrBadRequest, err)
+	switch {
+	case errors.Is(err, webhook.ErrSignature):
+		e.Status = http.StatusUnauthorized
+	case errors.Is(err, webhook.ErrTooLarge):
+		e.Status = http.StatusRequestEntityTooLarge
+	}
+	return e
+}
+
 // EndSessions ends every session of a person, everywhere: those that have begun, and
 // those of sign-ins that are under way. It is for an account that was taken over, and
 // for a button "sign out everywhere". The subject is [User.Subject]. Later sign-ins
@@ -874,6 +893,11 @@ func (a *Auth) EndSessions(ctx context.Context, subject string) error {
 	if b := a.beginningOf(ctx); b != nil && subject == b.session.Claims.Text(session.Subject) {
 		end = b.endOthers
 	}
+	return a.endBy(ctx, subject, end)
+}
+
+// endBy ends the sessions of a person, and reports that.
+func (a *Auth) endBy(ctx context.Context, subject string, end func(context.Context, string) error) error {
 	if err := end(ctx, subject); err != nil {
 		return newError(ErrSharedUnavailable, err)
 	}

@@ -16,6 +16,7 @@
 //	app/orders.go        calling an API as that person; app/api.go is the API
 //	app/admin.go         a page for a role
 //	app/organization.go  pages for members and owners of an organization
+//	app/live.go          a page that stays open, and ends with the session
 //	app/delete.go        a page for which people have to sign in again
 //	app/texts.go         the reader's language; texts/ has the texts, pages/ the pages
 //

@@ -36,6 +36,9 @@
 //
 //	app.Provider.Inject(signintest.SignInDeclined)
 //
+// Logto's webhooks, which tell an application at once that an account was suspended or
+// deleted, or that its password was reset, are sent after [Provider.SetWebhook].
+//
 // [WithAccessToken] gives an access token to the user of WithUser. A test of an
 // API makes access tokens with [Provider.AccessToken] and
 // [Provider.MachineToken], which need no sign-in:

@@ -11,9 +11,9 @@ import (
 // statuses are those of package signin's pages, which Config.Pages may replace.
 //
 // Other trouble has methods: [Provider.Down] for a provider that cannot be
-// reached, [Provider.Suspend] for an account that is blocked,
-// [Provider.RotateKey] for new signing keys, [Provider.SetUser] for a user who
-// loses a role.
+// reached, [Provider.Suspend] and [Provider.DeleteUser] for an account that is
+// blocked or deleted, [Provider.RotateKey] for new signing keys,
+// [Provider.SetUser] for a user who loses a role.
 type Fault string
 
 // Faults of a sign-in, which ends at the callback without a session.

@@ -2,6 +2,7 @@ package signintest
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"html/template"
 	"net/http"
@@ -18,10 +19,12 @@ type view struct {
 	Problem     string // what was wrong with the input
 	Interaction string
 	Users       []User
-	Hint        string    // login_hint
+	Name        string    // of a new user
+	Hint        string    // login_hint, or what the person has typed in its place
 	Brand       string    // organization_id
 	Connector   connector // of a connector's page
 	Connectors  []connector
+	Accounts    []account // of the console
 	Nonce       string
 }
 
@@ -138,6 +141,7 @@ func (p *Provider) submitSignIn(w http.ResponseWriter, r *http.Request) {
 	suspended := p.suspended[subject]
 	p.mu.Unlock()
 	v := p.signInView(r, in)
+	v.Hint = cmp.Or(r.PostFormValue("identifier"), v.Hint)
 	switch {
 	case suspended:
 		v.Problem = v.T("This account is suspended.")
@@ -163,6 +167,7 @@ func (p *Provider) submitRegister(w http.ResponseWriter, r *http.Request) {
 	}
 	name, email := strings.TrimSpace(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("email"))
 	v := p.view(r, in, "Create an account")
+	v.Name, v.Hint = name, email
 	p.mu.Lock()
 	_, taken := p.identified(email)
 	var u User

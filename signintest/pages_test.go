@@ -55,6 +55,9 @@ func TestSignInPage(t *testing.T) {
 		got, at := a.fill(t, address, test.form)
 		got.shows(t, name, test.status, test.says)
 		if test.status != 303 {
+			if typed := `name="identifier" value="` + test.form.Get("identifier") + `"`; !strings.Contains(got.raw, typed) {
+				t.Errorf("%s: got %s; want what was typed in it, %s", name, got.raw, typed)
+			}
 			continue
 		}
 		q := at.Query()
@@ -71,6 +74,41 @@ func TestPages_WithoutASignIn(t *testing.T) {
 	a := start(t)
 	for _, path := range []string{"/sign-in", "/register", "/connect/social:naver", "/sign-in?interaction=unknown"} {
 		a.get(t, a.p.URL+path, "").shows(t, path, 400, "This sign-in is over")
+	}
+}
+
+// The console does to an account what Logto's does.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	bob := signintest.Bob().Subject
+	state := func() string {
+		got := a.get(t, a.p.URL+"/console", "")
+		return strings.Join(regexp.MustCompile(`Suspended|value="reinstate"`).FindAllString(got.raw, -1), " ")
+	}
+	do := func(user, what string) answer {
+		return send(t, a.client(), newRequest(t, http.MethodPost, a.p.URL+"/console", url.Values{"user": {user}, "do": {what}}))
+	}
+	if got := state(); got != "" {
+		t.Errorf("at first: got %q; want no suspended user", got)
+	}
+	do(bob, "suspend").shows(t, "suspend", 303, "")
+	if got := state(); got != `Suspended value="reinstate"` {
+		t.Errorf("suspended: got %q; want one", got)
+	}
+	address, _ := a.page(t)
+	got, _ := a.fill(t, address, url.Values{"user": {bob}})
+	got.shows(t, "a suspended user", 403, "This account is suspended.")
+	do(bob, "reinstate").shows(t, "reinstate", 303, "")
+	do(bob, "reset").shows(t, "reset", 303, "")
+	if got := state(); got != "" {
+		t.Errorf("reinstated: got %q; want no suspended user", got)
+	}
+	do("eve", "suspend").shows(t, "an unknown user", 400, "There is no such account.")
+	r := newRequest(t, http.MethodPost, a.p.URL+"/console", url.Values{"user": {bob}, "do": {"suspend"}})
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if got := send(t, a.client(), r); got.status != 403 || state() != "" {
+		t.Errorf("a form of another site: got %d; want 403, and nothing done", got.status)
 	}
 }
 
@@ -103,10 +141,12 @@ func TestPages_Translations(t *testing.T) {
 	english := regexp.MustCompile(`[a-z]{4,}`)
 	for _, language := range []string{"ko", "th"} {
 		for path, form := range map[string]url.Values{
-			"/sign-in": {"user": {"eve"}}, "/register": {"email": {""}}, "/connect/social:naver": nil, "/connect/social:x": nil, "/over": nil,
+			"/sign-in": {"user": {"eve"}}, "/register": {"email": {""}}, "/connect/social:naver": nil, "/connect/social:x": nil, "/over": nil, "/console": nil,
 		} {
 			address, _ := a.page(t, "ui_locales", language, "organization_id", "org")
-			if path == "/over" {
+			if path == "/console" {
+				address = a.p.URL + path
+			} else if path == "/over" {
 				a.fill(t, address, url.Values{"user": {signintest.Bob().Subject}})
 			} else {
 				address = strings.Replace(address, "/sign-in", path, 1)

@@ -71,6 +71,15 @@ var translations = map[string][3]string{
 	"There is an account with this e-mail address already.": {
 		korean: "이 이메일 주소로 만든 계정이 이미 있어요.", thai: "มีบัญชีที่ใช้อีเมลนี้อยู่แล้ว"},
 
+	"Accounts": {korean: "계정", thai: "บัญชีผู้ใช้"},
+	"What an administrator does here is told to the application by a webhook, if one is set.": {
+		korean: "관리자로서 여기에서 한 일은 웹훅이 설정되어 있으면 앱에 전달돼요.",
+		thai:   "สิ่งที่ผู้ดูแลระบบทำที่นี่จะแจ้งไปยังแอปผ่านเว็บฮุกหากตั้งค่าไว้"},
+	"Suspended":          {korean: "정지됨", thai: "ถูกระงับ"},
+	"Suspend":            {korean: "정지", thai: "ระงับ"},
+	"Reinstate":          {korean: "정지 해제", thai: "เลิกระงับ"},
+	"Reset the password": {korean: "비밀번호 재설정", thai: "รีเซ็ตรหัสผ่าน"},
+
 	"This sign-in is over": {korean: "이미 끝난 로그인이에요", thai: "การเข้าสู่ระบบครั้งนี้สิ้นสุดแล้ว"},
 	"It has been finished, or was never begun. Go back to the application and start again.": {
 		korean: "이미 완료되었거나 시작된 적이 없는 로그인이에요. 앱으로 돌아가 다시 시작해 주세요.",

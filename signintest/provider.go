@@ -48,6 +48,7 @@ type Provider struct {
 	keys         []faults.Key // the current one first; all are published
 	users        []User
 	suspended    map[string]bool
+	webhook      webhook
 	redirects    []string
 	signOuts     []string
 	backChannels []string
@@ -119,7 +120,7 @@ func NewProvider(opts ...Option) *Provider {
 		oneTime:      map[string]string{},
 	}
 	// No client trusts httptest's certificate. This transport only carries logout
-	// tokens and test users' requests to the application under test.
+	// tokens, webhooks and test users' requests to the application under test.
 	p.transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	p.close = sync.OnceFunc(p.shutDown)
 	p.delivery.L = &p.mu
@@ -308,6 +309,8 @@ func (p *Provider) routes() http.Handler {
 	handle("POST /sign-in", atPages, p.submitSignIn)
 	handle("POST /register", atPages, p.submitRegister)
 	handle("POST /connect/{connector}", atPages, p.submitSignIn)
+	handle("GET /console", atPages, p.showConsole)
+	handle("POST /console", atPages, http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.submitConsole)).ServeHTTP)
 	return mux
 }
 

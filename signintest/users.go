@@ -126,22 +126,6 @@ func (p *Provider) setUser(u User) {
 	p.users[i] = u
 }
 
-// Suspend blocks an account as Logto's console does. Its user cannot sign in, its
-// refresh tokens are answered with invalid_grant and its access tokens with 401
-// at userinfo; no logout token is sent.
-func (p *Provider) Suspend(subject string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.suspended[subject] = true
-}
-
-// Reinstate ends the effect of [Provider.Suspend].
-func (p *Provider) Reinstate(subject string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.suspended, subject)
-}
-
 // active returns the account with this subject, unless it is suspended. p.mu
 // is held.
 func (p *Provider) active(subject string) (User, bool) {

@@ -34,6 +34,7 @@ type view struct {
 	Title   string
 	User    *signin.User // nil if the user is not signed in
 	Replica *replica     // nil if there is one process only
+	Switch  string       // where the language links lead, if not to the page itself
 }
 
 // viewOf returns what a page needs whose title has this name among the texts.
@@ -78,6 +79,11 @@ func ShowPage(w http.ResponseWriter, r *http.Request, p *signin.Page) {
 		Page *signin.Page
 	}{viewOf(r, "brand"), p}
 	page.Title = p.Title
+	// A link from the question to itself would be an answer: it signs out. That from a
+	// callback would be another callback, and a form cannot be sent again by a link.
+	if r.Method != http.MethodGet || r.URL.Path == "/sign-out" || r.URL.Path == "/callback" {
+		page.Switch = "/"
+	}
 	w.Header().Set("Content-Security-Policy", policy) // package signin has set another
 	render(w, p.Status, "message", page)
 }

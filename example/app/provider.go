@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,8 @@ func (s *Settings) StartProvider() (*signintest.Provider, error) {
 		l.Close()
 	}
 	provider := signintest.NewProvider(signintest.WithAddr(addr))
+	s.WebhookKey = rand.Text()
+	provider.SetWebhook(s.BaseURL+"/logto-webhook", s.WebhookKey)
 	alice, bob, naver := signintest.Alice(), signintest.Bob(), signintest.NaverUser()
 	// Other users have no permission of the API.
 	alice.Permissions[s.APIResource] = []string{"read:orders", "write:orders"}

@@ -32,11 +32,17 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.HandleFunc("GET /callback", auth.Callback())
 	mux.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
 	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
+	if s.WebhookKey != "" { // Logto tells at once whom it has suspended
+		mux.HandleFunc("/logto-webhook", auth.LogtoWebhook(s.WebhookKey))
+	}
 
 	mux.Handle("GET /{$}", auth.Load(http.HandlerFunc(Home)))               // the user, if there is one
 	mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(Account))) // the user, or a sign-in
 	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))                  // everything else
 	mux.HandleFunc("GET /static/{file}", Static)                            // for everyone
+
+	mux.Handle("GET /live", auth.RequireAuth(http.HandlerFunc(Live)))
+	mux.Handle("GET /live/events", auth.RequireAuth(LiveEvents(auth)))
 
 	// For people who are signed in and meet a rule.
 	admin, member, owner := auth.Require(signin.HasRole("admin")), auth.Require(Member), auth.Require(Owner)

@@ -7,6 +7,18 @@ import (
 	"time"
 )
 
+type stoppingKey struct{}
+
+// Stopping returns a channel that is closed when the server begins to stop: what a
+// stream waits for, since it would not end by itself.
+func Stopping(ctx context.Context) <-chan struct{} {
+	server, _ := ctx.Value(stoppingKey{}).(context.Context)
+	if server == nil {
+		return nil // a test without Serve
+	}
+	return server.Done()
+}
+
 // Serve answers requests until ctx is done, and then finishes those that are
 // under way.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
@@ -20,6 +32,9 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx)
+		},
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

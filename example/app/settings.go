@@ -26,6 +26,9 @@ Environment:
                   https://api.example.com; without it that page has no API.
                   Sign in again after a change: a session has tokens only for
                   what was asked for when it began
+  LOGTO_WEBHOOK_KEY
+                  the signing key of the webhook in Logto's console; without it
+                  the application does not take webhooks
   SIGNIN_KEY      seals the sessions (openssl rand -hex 32); without it they
                   end with the program
   BASE_URL        where people reach the application, if not at -addr
@@ -38,6 +41,7 @@ type Settings struct {
 	BaseURL                    string // Listen completes it
 	APIResource                string // what the provider calls the API; empty without an API
 	APIURL                     string // where the API listens; StartAPI sets it
+	WebhookKey                 string // of Logto's webhook; empty without one
 
 	addr, providerAddr string
 }
@@ -48,6 +52,7 @@ func ReadSettings(flags *flag.FlagSet, args []string, getenv func(string) string
 	s := &Settings{
 		Endpoint: getenv("LOGTO_ENDPOINT"), AppID: getenv("LOGTO_APP_ID"), AppSecret: getenv("LOGTO_APP_SECRET"),
 		BaseURL: strings.TrimRight(getenv("BASE_URL"), "/"), APIResource: getenv("API_RESOURCE"),
+		WebhookKey: getenv("LOGTO_WEBHOOK_KEY"),
 	}
 	// Logto refuses every sign-in that asks for an API it does not know. The
 	// provider for tests accepts any API.
@@ -62,12 +67,12 @@ func ReadSettings(flags *flag.FlagSet, args []string, getenv func(string) string
 		return nil, err
 	}
 	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("%q is not a flag; -help lists them", flags.Arg(0))
-	}
-	if err == nil {
-		err = checkEnvironment(getenv)
+		err = fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
 	if err != nil {
+		return nil, Mistake{fmt.Errorf("%w; -help lists the flags", err)}
+	}
+	if err := checkEnvironment(getenv); err != nil {
 		return nil, Mistake{err}
 	}
 	if key := getenv("SIGNIN_KEY"); key != "" {
@@ -126,15 +131,16 @@ const people = `
   길동             signs in through Naver; may do nothing with orders
   Xavier Example  signs in through X; has no picture and no e-mail address
 
-Try to place an order as Bob, to delete an account a while after signing in, and
-to sign out everywhere with two browsers. -help says how to use a real Logto.
+Try to place an order as Bob, to delete an account five minutes after signing in, to
+sign out everywhere with two browsers, and to suspend someone who is signed in:
 `
 
 // Advice says where people sign in, and what to set up for that.
 func (s *Settings) Advice(endpoint string) string {
 	if s.Endpoint == "" {
 		return "People sign in at a provider for tests, " + endpoint + ", without passwords. Only this machine\n" +
-			"reaches it. The orders are at an API, " + s.APIURL + ".\n" + people
+			"reaches it. The orders are at an API, " + s.APIURL + ".\n" + people + "\n  " + endpoint +
+			"/console\n\n-help says how to use a real Logto.\n"
 	}
 	api := "the identifier that you choose; then start this with API_RESOURCE set to it"
 	if s.APIResource != "" {
@@ -146,6 +152,11 @@ func (s *Settings) Advice(endpoint string) string {
     Redirect URI                ` + s.BaseURL + `/callback
     Post sign-out redirect URI  ` + s.BaseURL + `/
     Backchannel logout URI      ` + s.BaseURL + `/backchannel-logout (if Logto can reach it)
+  Webhooks, for people who are suspended or deleted, or reset their password
+    Endpoint URL                ` + s.BaseURL + `/logto-webhook (if Logto can reach it)
+    Events                      User.SuspensionStatus.Updated, User.Deleted,
+                                PostResetPassword
+    Signing key                 start this with LOGTO_WEBHOOK_KEY set to it
   Connectors > Social connectors, for the two buttons on the home page
     Naver, with the target      naver
     X, with the target          x

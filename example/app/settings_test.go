@@ -53,8 +53,8 @@ func TestReadSettings_Mistakes(t *testing.T) {
 		{"the API is not an absolute URI", "API_RESOURCE", "orders", "",
 			`API_RESOURCE is "orders"; needs an absolute URI such as https://api.example.com`},
 		{"the API is not a URI", "API_RESOURCE", "%", "", `API_RESOURCE is "%"; needs an absolute URI such as https://api.example.com`},
-		{"an unknown flag", "", "", "-port 3000", "flag provided but not defined: -port"},
-		{"an argument that is not a flag", "", "", "serve", `"serve" is not a flag; -help lists them`},
+		{"an unknown flag", "", "", "-port 3000", "flag provided but not defined: -port; -help lists the flags"},
+		{"an argument that is not a flag", "", "", "serve", `"serve" is not a flag; -help lists the flags`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -119,4 +119,13 @@ func TestShowPage(t *testing.T) {
 		`<html lang="ko">`, `<section class="card greeting" lang="th">`, "<h1>&lt;ออกจากระบบ&gt;</h1>", "<p>จริงหรือ</p>",
 		`<form method="post" action="/sign-out"><button class="button main">ออก</button></form>`, `<a class="button" href="/">อยู่</a>`,
 	})
+	// A link to the question, from itself, would sign out.
+	for address, want := range map[string]string{
+		"GET /sign-out": "/?lang=th", "GET /callback": "/?lang=th", "POST /sign-out-everywhere": "/?lang=th", "GET /admin": "?lang=th",
+	} {
+		method, path, _ := strings.Cut(address, " ")
+		w := httptest.NewRecorder()
+		ShowPage(w, httptest.NewRequest(method, path, nil), &signin.Page{Status: 403})
+		answer{w.Code, "", w.Body.String()}.want(t, 403, "", []string{`href="` + want + `"`})
+	}
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/gosignin/signin/example/app"
@@ -27,8 +29,19 @@ func front(replicas []*url.URL, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/{file}", app.Secure(http.HandlerFunc(app.Static)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		if strings.Contains(r.Header.Get("Accept"), "text/event-stream") { // it would not end by itself
+			go func() {
+				select {
+				case <-app.Stopping(ctx):
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+		}
 		next := (turn.Add(1) - 1) % uint64(len(proxies))
-		proxies[next].ServeHTTP(w, r)
+		proxies[next].ServeHTTP(w, r.WithContext(ctx))
 	})
 	return mux
 }

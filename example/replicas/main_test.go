@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9/logging"
 
@@ -63,6 +64,8 @@ func lookup(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
+const webhookKey = "Xf7LgYmWzhbJ0W2r3MXVzdF4pLWNE1oI"
+
 // start runs the program with three replicas until the test ends. People sign in at
 // a provider that the test controls.
 func start(t *testing.T, redisAddr string) (*running, *signintest.Provider) {
@@ -72,6 +75,7 @@ func start(t *testing.T, redisAddr string) (*running, *signintest.Provider) {
 	env := map[string]string{
 		"LOGTO_ENDPOINT": logto.URL, "LOGTO_APP_ID": "app-id", "LOGTO_APP_SECRET": "app-secret",
 		"SIGNIN_KEY": strings.Repeat("0123456789abcdef", 4), "API_RESOURCE": "https://api.example.com",
+		"LOGTO_WEBHOOK_KEY": webhookKey,
 	}
 	p := &running{t: t, stdout: newOutput(), stderr: new(output)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -93,6 +97,7 @@ func start(t *testing.T, redisAddr string) (*running, *signintest.Provider) {
 	logto.RegisterRedirectURIs(p.url + "/callback")
 	logto.RegisterSignOutURIs(p.url + "/")
 	logto.RegisterBackChannelURIs(p.url + "/backchannel-logout")
+	logto.SetWebhook(p.url+"/logto-webhook", webhookKey)
 	return p, logto
 }
 
@@ -159,6 +164,31 @@ func (p *running) everywhere(c *http.Client, path string, want func(answer) bool
 	}
 }
 
+// stream opens the events of the live page at the replica whose turn it is. It returns
+// them when the stream has ended.
+func (p *running) stream(c *http.Client) <-chan string {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.url+"/live/events", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	resp, err := c.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		p.t.Fatalf("stream: got %s; want 200", resp.Status)
+	}
+	ended := make(chan string, 1)
+	go func() {
+		events, _ := io.ReadAll(resp.Body)
+		ended <- string(events)
+	}()
+	return ended
+}
+
 // wantSignedIn checks that every replica knows the user, and names itself.
 func (p *running) wantSignedIn(c *http.Client, name string) {
 	p.t.Helper()
@@ -210,6 +240,12 @@ func TestReplicas_SignOutReachesAll(t *testing.T) {
 				p.t.Errorf("logout tokens: got %+v; want one, answered with 200", sent)
 			}
 		}},
+		{"by suspending her, which a webhook tells one replica", func(p *running, logto *signintest.Provider, _ *http.Client) {
+			if sent := logto.Suspend(signintest.Alice().Subject); sent.Status != http.StatusOK {
+				p.t.Errorf("webhook: got %+v; want it answered with 200", sent)
+			}
+			logto.Reinstate(signintest.Alice().Subject) // so that no refresh ends the session
+		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -222,10 +258,22 @@ func TestReplicas_SignOutReachesAll(t *testing.T) {
 			thief.Jar.SetCookies(at, alice.Jar.Cookies(at))
 			p.wantSignedIn(thief, "Alice Example")
 
+			streams := []<-chan string{p.stream(alice), p.stream(alice), p.stream(alice)} // one at each replica
+
 			row.signOut(p, logto, alice)
 			p.wantSignedOut(alice)
 			p.wantSignedOut(thief)
 			p.wantSignedIn(bob, "Bob Example")
+			for _, ended := range streams {
+				select {
+				case events := <-ended:
+					if !strings.HasSuffix(events, "event: over\ndata:\n\n") {
+						t.Errorf("stream: got %q; want it to say that it is over", events)
+					}
+				case <-time.After(15 * time.Second):
+					t.Error("a stream goes on; want it ended within 5 seconds, or somewhat more on a busy machine")
+				}
+			}
 
 			logto.SignIn(t, alice, p.url, signintest.Alice())
 			p.wantSignedIn(alice, "Alice Example")
@@ -233,6 +281,19 @@ func TestReplicas_SignOutReachesAll(t *testing.T) {
 				t.Errorf("stderr: got %q; want nothing", got)
 			}
 		})
+	}
+}
+
+// A page that stays open does not hold up the end of the program.
+func TestReplicas_EndWithOpenStreams(t *testing.T) {
+	t.Parallel()
+	p, logto := start(t, testRedis(t).addr)
+	ended := p.stream(logto.SignIn(t, newBrowser(t), p.url, signintest.Bob()))
+	if err := p.stop(); err != nil {
+		t.Errorf("run: got error %v; want none", err)
+	}
+	if events := <-ended; !strings.HasPrefix(events, "event: session") || strings.Contains(events, "over") {
+		t.Errorf("stream: got %q; want it ended, and not as if he were signed out", events)
 	}
 }
 

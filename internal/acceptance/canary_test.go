@@ -29,6 +29,8 @@ import (
 	"github.com/gosignin/signin/signintest"
 )
 
+const webhookCanary = "webhook-key-0123456789abcdefghij"
+
 // A canary is an application that goes through every kind of failure. All that it
 // says is recorded, and so are the secrets that it must not say.
 type canary struct {
@@ -86,6 +88,9 @@ func newCanary(t *testing.T, inFiles bool) *canary {
 	c.mount("/fresh", c.auth.Require(signin.AuthenticatedWithin(time.Minute))(http.HandlerFunc(c.account)))
 	c.mount("/role", c.auth.Require(signin.HasRole("missing"))(http.HandlerFunc(c.account)))
 	c.mount("/api", c.auth.RequireBearer(ordersAPI, signin.HasScope("read"))(http.HandlerFunc(c.tellAll)))
+	c.mount("/logto-webhook", c.auth.LogtoWebhook(webhookCanary))
+	c.provider.SetWebhook(c.server.URL+"/logto-webhook", webhookCanary)
+	c.keep(webhookCanary)
 	return c
 }
 
@@ -184,6 +189,7 @@ func (c *canary) live(t *testing.T) {
 	b.get("/tell").want(t, http.StatusOK, "")
 
 	var ofTokens []signintest.Fault // faults of logout tokens, and of access tokens for APIs
+	var ofWebhooks []signintest.Fault
 	for _, trouble := range faults.Names[signintest.Fault]() {
 		name := string(trouble)
 		if strings.HasSuffix(name, "-hang") || strings.HasSuffix(name, "-trickle") {
@@ -191,6 +197,10 @@ func (c *canary) live(t *testing.T) {
 		}
 		if strings.HasPrefix(name, "logout-") || strings.HasPrefix(name, "access-") {
 			ofTokens = append(ofTokens, trouble)
+			continue
+		}
+		if strings.HasPrefix(name, "webhook-") {
+			ofWebhooks = append(ofWebhooks, trouble)
 			continue
 		}
 		c.provider.Inject(trouble)
@@ -236,6 +246,13 @@ func (c *canary) live(t *testing.T) {
 
 	c.clock.add(time.Minute)
 	b.visit("/sign-in", alice)
+	for _, trouble := range append([]signintest.Fault{""}, ofWebhooks...) {
+		if trouble != "" {
+			c.provider.Inject(trouble)
+		}
+		c.keep(c.provider.ResetPassword(signintest.Bob().Subject).Signature)
+		c.provider.Clear()
+	}
 	for _, op := range []string{"get", "set", "add", "delete"} {
 		c.shared.before(func(did, _ string) error {
 			if did == op {

@@ -258,4 +258,8 @@ var effects = map[string]*Effect{
 	LogoutTokenAudienceExtra:   {LogoutToken: secondAudience(false)},
 	LogoutTokenExtraClaim:      {LogoutToken: set("urn:example:extra", "extra")},
 	LogoutTokenNoSubject:       {LogoutToken: drop("sub", "sid")},
+
+	WebhookLost:      {Webhook: func(w *Webhook) { w.Lost = true }},
+	WebhookSignature: {Webhook: func(w *Webhook) { w.Key = rand.Text() }},
+	WebhookLate:      {Webhook: func(w *Webhook) { w.Created = w.Created.Add(-11 * time.Minute) }},
 }

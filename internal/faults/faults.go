@@ -48,6 +48,7 @@ type Effect struct {
 	AccessToken func(*Facts, *Token) // a JWT, not the opaque one
 	LogoutToken func(*Facts, *Token)
 	InfoToken   func(*Facts, *Token) // the userinfo response as a JWT
+	Webhook     func(*Webhook)
 }
 
 // The endpoints of [Effect.At].
@@ -86,6 +87,13 @@ type Key struct {
 	ID        string
 	Algorithm string
 	Private   crypto.Signer
+}
+
+// A Webhook is one of Logto's webhooks before it is sent.
+type Webhook struct {
+	Created time.Time
+	Key     string // that signs it
+	Lost    bool
 }
 
 // Public returns the key as the provider publishes it.

@@ -121,6 +121,9 @@ var effects = map[string]string{
 	faults.DiscoveryRedirect:           `discovery: application/json/path?redirected=1: ""`,
 	faults.KeysPadded:                  `a: n:"AAAAAA=="; of an unknown type: n:"AAAAAA=="`,
 	faults.KeysIDNumber:                `header.kid:"42"; a: kid:42; of an unknown type: kid:42`,
+	faults.WebhookLost:                 "0s the-key true",
+	faults.WebhookSignature:            "0s RANDOM false",
+	faults.WebhookLate:                 "-11m0s the-key false",
 	faults.KeysUnknown:                 `3 keys: current before of an unknown type; a: ; of an unknown type: kty:"unknown"`,
 }
 
@@ -203,6 +206,10 @@ func effectOf(t *testing.T, e *faults.Effect) string {
 		out = append(out, changed(tokens, e.Tokens))
 	case e.UserInfo != nil:
 		out = append(out, changed(map[string]any{"sub": "bob", "name": "Bob"}, e.UserInfo))
+	case e.Webhook != nil:
+		sent := faults.Webhook{Created: now, Key: "the-key"}
+		e.Webhook(&sent)
+		out = append(out, fmt.Sprint(sent.Created.Sub(now), " ", sent.Key, " ", sent.Lost))
 	case e.Metadata != nil:
 		out = append(out, changed(metadata, func(doc map[string]any) { e.Metadata(facts(), doc) }))
 	}

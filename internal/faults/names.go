@@ -283,3 +283,10 @@ const (
 	LogoutTokenExtraClaim      = "logout-token-extra-claim"       // an unknown claim: no harm (P-rp-backchannel-rpinitlogout)
 	LogoutTokenNoSubject       = "logout-token-no-subject"        // neither sub nor sid
 )
+
+// Faults of Logto's webhooks.
+const (
+	WebhookLost      = "webhook-lost"      // it is not sent, and not sent again
+	WebhookSignature = "webhook-signature" // signed with another key
+	WebhookLate      = "webhook-late"      // created eleven minutes ago, as one that was recorded and sent again
+)

@@ -29,6 +29,8 @@ type tab struct {
 	t      *testing.T
 	ctx    context.Context
 	status int64 // of the last page loaded
+	// language is what read has set.
+	language string
 
 	mu        sync.Mutex
 	documents []string // addresses of the pages asked for, redirects included

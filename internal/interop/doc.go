@@ -10,12 +10,15 @@
 //   - oidc-provider, the certified provider in JavaScript that Logto is built
 //     on, in a process of Node;
 //   - chi, gorilla/mux, echo, gin and net/http's ServeMux;
+//   - github.com/coder/websocket;
 //   - a Redis server, with this project's redisstore and with boj/redistore;
 //   - nginx, with the settings that it has by default;
-//   - Chromium, headless, through the DevTools protocol.
+//   - Chromium, headless, through the DevTools protocol, and in it axe-core, which
+//     finds what keeps people from using a page.
 //
 // The browser also clicks through the programs in example/ and example/replicas,
-// built and started as after a fresh clone.
+// built and started as after a fresh clone. TestInABrowser_Pages goes to every page in
+// every language by keyboard, without scripts.
 //
 // Applications listen on 127.0.0.1 and providers on localhost. To a browser
 // these are two sites, as in production, so that SameSite and Sec-Fetch-Site
@@ -23,9 +26,10 @@
 //
 // # Running it
 //
-// It needs Node 20 or newer with npm, and Debian's Chromium, nginx and Redis:
+// It needs Node 20 or newer with npm, and Debian's Chromium, nginx and Redis. Without
+// the fonts, pictures of Korean and Thai pages show boxes:
 //
-//	apt-get install chromium nginx redis-server
+//	apt-get install chromium nginx redis-server fonts-noto-cjk fonts-thai-tlwg
 //	cd internal/interop
 //	npm ci
 //	go test ./...             # a few seconds

@@ -63,6 +63,7 @@ type world struct {
 	did        []string // the operations, without reading, leases and hints
 	reads      int      // of shared state
 	logged     bytes.Buffer
+	ended      []string // the reasons that OnEnd was told
 }
 
 // bubble runs a test with a clock that moves only while all goroutines wait.
@@ -96,6 +97,7 @@ func newWorld(t *testing.T, onServer bool) *world {
 		Limits:  session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour, Offline: maxOffline},
 		Log:     slog.New(slog.NewTextHandler(&w.logged, nil)),
 		Now:     time.Now,
+		OnEnd:   func(_ context.Context, e *lifecycle.Ended) { w.ended = append(w.ended, string(e.Reason)) },
 	}
 	return w
 }

@@ -60,9 +60,13 @@ type Sessions struct {
 	Limits  session.Limits
 	Log     *slog.Logger
 	Now     func() time.Time
+	// OnEnd is told of each session that has ended while it was watched. It must be set
+	// if Watch is used.
+	OnEnd func(context.Context, *Ended)
 
-	told   told
-	warned sync.Once // which setting proxies need
+	told    told
+	watches watches
+	warned  sync.Once // which setting proxies need
 }
 
 // Reason is why a session that was presented has ended.
@@ -135,15 +139,10 @@ func (l *Sessions) Load(w http.ResponseWriter, r *http.Request, k *Known) (Outco
 // advance brings a session to its newest generation and saves that.
 func (l *Sessions) advance(w http.ResponseWriter, r *http.Request, k *Known, standing sharedstate.Standing, now time.Time) (Outcome, error) {
 	s, err := l.newest(r.Context(), &k.opened, standing, now)
-	var ended *refresh.Ended
-	switch {
-	case errors.As(err, &ended):
-		return Outcome{Ended: reasons[ended.Reason], Session: ended.Session, Cause: ended.Cause}, nil
-	case errors.Is(err, sharedstate.ErrLost):
-		return Outcome{Ended: Lost, Session: &k.opened, Cause: err}, nil
-	case errors.Is(err, errStale):
-		return Outcome{Ended: Stale, Session: &k.opened}, nil
-	case err != nil:
+	if out := over(&k.opened, err); out.Ended != "" {
+		return out, nil
+	}
+	if err != nil {
 		return Outcome{}, err
 	}
 	written, over, err := l.write(w, r, k, s, now)
@@ -154,6 +153,21 @@ func (l *Sessions) advance(w http.ResponseWriter, r *http.Request, k *Known, sta
 	return Outcome{Written: written}, nil
 }
 
+// over returns why an error means that a session has ended, or that its cookie is stale;
+// the zero Outcome if it means something else.
+func over(s *session.Session, err error) Outcome {
+	var ended *refresh.Ended
+	switch {
+	case errors.As(err, &ended):
+		return Outcome{Ended: reasons[ended.Reason], Session: ended.Session, Cause: ended.Cause}
+	case errors.Is(err, sharedstate.ErrLost):
+		return Outcome{Ended: Lost, Session: s, Cause: err}
+	case errors.Is(err, errStale):
+		return Outcome{Ended: Stale, Session: s}
+	}
+	return Outcome{}
+}
+
 var reasons = map[sharedstate.Reason]Reason{
 	sharedstate.SignedOut: SignedOut, sharedstate.Refused: ByProvider, sharedstate.ByProvider: ByProvider,
 	sharedstate.Replaced: Replaced, sharedstate.ByApplication: ByApp,
@@ -161,9 +175,7 @@ var reasons = map[sharedstate.Reason]Reason{
 
 var errStale = errors.New("signin: stale cookie")
 
-// newest follows the session's successors and refreshes it if that is due. It
-// fails closed: if a refresh must succeed and is not known to have succeeded, the
-// request does not go on.
+// newest follows the session's successors and refreshes it if that is due.
 func (l *Sessions) newest(ctx context.Context, brought *session.Session, standing sharedstate.Standing, now time.Time) (*session.Session, error) {
 	s, shown, err := l.Refresh.NewestAndShown(ctx, brought, standing)
 	switch {
@@ -174,6 +186,13 @@ func (l *Sessions) newest(ctx context.Context, brought *session.Session, standin
 	case brought.Generation < shown.Settled && !l.Store.OnServer():
 		return nil, errStale
 	}
+	return l.renew(ctx, s, now)
+}
+
+// renew refreshes a session if that is due, or if its claims have gone unconfirmed for
+// too long. It fails closed: if a refresh must succeed and is not known to have
+// succeeded, the request does not go on.
+func (l *Sessions) renew(ctx context.Context, s *session.Session, now time.Time) (*session.Session, error) {
 	switch {
 	case l.Refresh.Due(s):
 	case !l.Limits.Adrift(s, now):

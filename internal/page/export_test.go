@@ -8,9 +8,6 @@ import (
 // Languages are those in which pages are written.
 var Languages = languages[:]
 
-// Keys are those of all pages.
-func Keys() []string { return slices.Sorted(maps.Keys(outlines)) }
-
 // Written are the keys of the pages, then those of the labels, for which a language has
 // texts.
 func Written(in Language) (pages, labels []string) {

@@ -1,6 +1,10 @@
 package page
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
 
 // outline is what a page has in all languages.
 type outline struct {
@@ -64,3 +68,6 @@ var outlines = map[string]outline{
 	OtherAddress:      {http.StatusBadRequest, []step{startAgain, outside}},
 	CookiesOf:         {http.StatusBadRequest, []step{tryAgain, outside}},
 }
+
+// Keys are those of all pages. Tests look at each.
+func Keys() []string { return slices.Sorted(maps.Keys(outlines)) }

@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gosignin/signin/signintest"
+)
+
+// stream opens the events of the live page, and returns the text of one each time it is
+// asked; "" after the last.
+func (a *running) stream(t *testing.T, client *http.Client) func() string {
+	t.Helper()
+	resp, err := client.Get(a.settings.BaseURL + "/live/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("got %s, %s; want an event stream", resp.Status, resp.Header.Get("Content-Type"))
+	}
+	rest := ""
+	return func() string {
+		for {
+			event, more, found := strings.Cut(rest, "\n\n")
+			if found {
+				rest = more
+				return event
+			}
+			part := make([]byte, 1024)
+			n, err := resp.Body.Read(part)
+			if rest += string(part[:n]); err != nil && n == 0 {
+				return ""
+			}
+		}
+	}
+}
+
+// A person whom the provider suspends is out at the next request, and what is open ends
+// within the time that WhileSignedIn takes to notice. Other people go on.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	alice, bob := a.browserOf(t, signintest.Alice()), a.browserOf(t, signintest.Bob())
+	a.ask(t, alice, "GET", "/live").want(t, 200, "", []string{"Your session, live", `src="/static/live.js"`, `id="token"`})
+	events, bobs := a.stream(t, alice), a.stream(t, bob)
+	for name, next := range map[string]func() string{"Alice": events, "Bob": bobs} {
+		if got := next(); !strings.HasPrefix(got, `event: session`+"\n"+`data: {"looked":"`) || !strings.Contains(got, `"token":"`) {
+			t.Fatalf("%s: got %q; want what is known of the session", name, got)
+		}
+	}
+
+	began := time.Now()
+	if sent := a.provider.Suspend(signintest.Alice().Subject); sent.Status != http.StatusOK {
+		t.Errorf("webhook: got %+v; want it answered with 200", sent)
+	}
+	a.ask(t, alice, "GET", "/account").want(t, 303, "/sign-in?return_to=%2Faccount", nil)
+	got := events()
+	for strings.HasPrefix(got, "event: session") {
+		got = events()
+	}
+	if took := time.Since(began); got != "event: over\ndata:" && got != "" || took > liveEvery+5*time.Second {
+		t.Errorf("got %q after %v; want the end of the stream within %v", got, took, liveEvery)
+	}
+	if got := events(); got != "" {
+		t.Errorf("after the end: got %q; want nothing more", got)
+	}
+	a.ask(t, bob, "GET", "/account").want(t, 200, "", []string{"Bob Example"})
+	if got := bobs(); !strings.HasPrefix(got, "event: session") {
+		t.Errorf("Bob: got %q; want his stream to go on", got)
+	}
+}
+
+// Only people who are signed in get the page and the stream, which is not a redirect that
+// a browser would follow from an EventSource.
+func TestLive_NotSignedIn(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	a.ask(t, nil, "GET", "/live").want(t, 303, "/sign-in?return_to=%2Flive", nil)
+	r, w := httptest.NewRequest("GET", "/live/events", nil), httptest.NewRecorder()
+	r.Header.Set("Accept", "text/event-stream")
+	if a.ServeHTTP(w, r); w.Code != http.StatusUnauthorized {
+		t.Errorf("events: got %d; want 401", w.Code)
+	}
+}
+
+// A stream does not hold up the end of the program.
+func TestServe_EndsStreams(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "open")
+			_ = http.NewResponseController(w).Flush()
+			<-Stopping(r.Context())
+		}))
+	}()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	cancel()
+	if body, err := io.ReadAll(resp.Body); string(body) != "open" || err != nil {
+		t.Errorf("got %q, %v; want the stream to end", body, err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Serve: got error %v; want none", err)
+	}
+}

@@ -1,0 +1,19 @@
+// The page shows the same without this script, as it was when it was opened.
+const events = new EventSource("/live/events");
+
+events.addEventListener("session", (event) => {
+  for (const [id, text] of Object.entries(JSON.parse(event.data))) {
+    document.getElementById(id).textContent = text;
+  }
+});
+
+events.addEventListener("over", () => {
+  events.close();
+  document.getElementById("over").hidden = false;
+});
+
+// The browser comes back by itself when the connection breaks. It gives up when a guard
+// has refused the stream: then the guard of the page says why.
+events.addEventListener("error", () => {
+  if (events.readyState === EventSource.CLOSED) location.reload();
+});
