@@ -290,6 +290,9 @@ func (a *Auth) load(w http.ResponseWriter, r *http.Request) (*http.Request, *cal
 	} else {
 		out, err := a.sessions.Load(w, r, c.known)
 		c.err, c.signedIn = sessionError(r.Context(), err), c.known.Session != nil
+		if errors.Is(err, lifecycle.ErrUnconfirmed) {
+			c.err.start = a.client.Link(a.openPage(r, requestkind.Of(r)), authflow.Demand{})
+		}
 		a.report(w, r, out)
 	}
 	return r.WithContext(c), c
@@ -394,6 +397,9 @@ func sessionError(ctx context.Context, err error) *Error {
 		return newError(ErrSignInExpired, err)
 	case errors.Is(err, lifecycle.ErrOffline):
 		e := newError(offlineCode(err), err)
+		if errors.Is(err, lifecycle.ErrUnconfirmed) { // another sign-in brings claims
+			e = explained(e.Code, err, string(ErrStepUpRequired))
+		}
 		e.Status, e.retryAfter = http.StatusServiceUnavailable, retryAfter
 		return e
 	case errors.Is(err, lifecycle.ErrUnknown):

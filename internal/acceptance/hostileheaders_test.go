@@ -29,6 +29,7 @@ func TestHostileHeaders(t *testing.T) {
 		status                            int
 	}{
 		{"9.2 a megabyte of Accept is a program's", "GET", "/account", "Accept", pages, false, 401},
+		{"9.2 a megabyte of Accept-Language is a program's", "GET", "/account", "Accept-Language", strings.Repeat("ko,", megabyte/3), false, 401},
 		{"9.2 65 purposes are a program's", "GET", "/account", "Purpose", elements, false, 401},
 		{"9.2 65 X-Requested-With are a program's", "GET", "/account", "X-Requested-With", elements, false, 401},
 		{"9.2 65 HX-Request are a program's", "GET", "/account", "Hx-Request", "true," + elements, false, 401},

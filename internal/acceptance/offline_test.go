@@ -94,8 +94,9 @@ func TestMaxOffline_ClaimsNotConfirmed(t *testing.T) {
 	clock.add(time.Hour)
 	for range 2 { // the second does not ask the provider
 		got := b.get("/account")
-		if got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, "not set up correctly") || len(got.Header["Set-Cookie"]) > 0 {
-			t.Errorf("after it: got %d %q, cookies %q; want 503 that promises nothing, and no cookie touched",
+		const again = `<a href="/sign-in?return_to=%2Faccount">Sign in again</a>`
+		if got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, again) || len(got.Header["Set-Cookie"]) > 0 {
+			t.Errorf("after it: got %d %q, cookies %q; want 503, a way to sign in, and no cookie touched",
 				got.StatusCode, got.body, got.Header["Set-Cookie"])
 		}
 	}
