@@ -61,14 +61,15 @@ func (p *exampleProgram) signIn(b *tab) {
 // suspended opens the page that stays open, and suspends the account at the provider.
 func suspended(_ *testing.T, p *exampleProgram, b *tab) {
 	b.open(p.url + "/live")
-	console, administrator := b.at(), b.another()
+	provider, administrator := b.at(), b.another()
+	console := provider.Scheme + "://" + provider.Host + "/console"
 	b.press("Alice Example")
 	b.wantPage(p.url+"/live", http.StatusOK, "Your session, live")
 	b.wantTidy("example-live")
-	administrator.open(console.Scheme + "://" + console.Host + "/console")
+	administrator.open(console)
 	administrator.wantTidy("provider-console")
 	administrator.press("Suspend") // the first, which is Alice
-	administrator.wantScreen("/console", "Accounts")
+	administrator.wantPage(console, http.StatusOK, "Suspended", "Reinstate")
 	administrator.wantTidy("provider-console-suspended")
 	b.do("wait until the page says so", chromedp.WaitVisible(chromedp.CSS("#over")))
 	b.wantTidy("example-live-over")
