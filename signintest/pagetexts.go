@@ -75,10 +75,10 @@ var translations = map[string][3]string{
 	"What an administrator does here is told to the application by a webhook, if one is set.": {
 		korean: "관리자로서 여기에서 한 일은 웹훅이 설정되어 있으면 앱에 전달돼요.",
 		thai:   "สิ่งที่ผู้ดูแลระบบทำที่นี่จะแจ้งไปยังแอปผ่านเว็บฮุกหากตั้งค่าไว้"},
-	"Suspended":          {korean: "정지됨", thai: "ถูกระงับ"},
-	"Suspend":            {korean: "정지", thai: "ระงับ"},
-	"Reinstate":          {korean: "정지 해제", thai: "เลิกระงับ"},
-	"Reset the password": {korean: "비밀번호 재설정", thai: "รีเซ็ตรหัสผ่าน"},
+	"Suspended":      {korean: "정지됨", thai: "ถูกระงับ"},
+	"Suspend":        {korean: "정지", thai: "ระงับ"},
+	"Reinstate":      {korean: "정지 해제", thai: "เลิกระงับ"},
+	"Reset password": {korean: "비밀번호 재설정", thai: "รีเซ็ตรหัสผ่าน"},
 
 	"This sign-in is over": {korean: "이미 끝난 로그인이에요", thai: "การเข้าสู่ระบบครั้งนี้สิ้นสุดแล้ว"},
 	"It has been finished, or was never begun. Go back to the application and start again.": {
