@@ -62,7 +62,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -310,7 +309,6 @@ type Auth struct {
 	returnTo     returnto.Rule
 	sameSite     *http.CrossOriginProtection
 	flow         *callback.Flow
-	down         atomic.Int64 // when the provider last did not answer a sign-out, in nanoseconds since 1970; 0 if it did
 
 	log      *slog.Logger
 	onSignIn func(*http.Request, *User) error

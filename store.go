@@ -713,10 +713,10 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 	case err != nil:
 		return "", newError(ErrSignOutIncomplete, err)
 	case provider.IsDown(out.Revoked): // and so are the provider's pages
-		a.down.Store(1) // "Sign out again" asks at once
+		a.provider.NoteDown()
 		return "", newError(ErrSignOutLocalOnly, out.Revoked)
 	case out.Newest == nil: // "Sign out again", which sends nothing else
-		if err := a.stillDown(r.Context()); err != nil {
+		if err := a.provider.StillDown(r.Context(), endSessionTimeout); err != nil {
 			return "", newError(ErrSignOutLocalOnly, err)
 		}
 	}
@@ -729,27 +729,6 @@ func (a *Auth) endSession(w http.ResponseWriter, r *http.Request) (string, *Erro
 		return "", newError(ErrSignOutLocalOnly, err)
 	}
 	return location, nil
-}
-
-// stillDown returns an error if the provider did not answer a sign-out, and is not known
-// to answer again. Anyone can sign out without a session, so it is not asked each time.
-func (a *Auth) stillDown(ctx context.Context) error {
-	last, now := a.down.Load(), a.now().UnixNano()
-	rests := last <= now && now < last+int64(retryAfter)
-	switch {
-	case last == 0:
-		return nil
-	case rests || !a.down.CompareAndSwap(last, now):
-		return errors.New("signin: the provider did not answer a moment ago")
-	}
-	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
-	defer cancel()
-	err := a.provider.Reach(ctx)
-	if provider.IsDown(err) {
-		return err
-	}
-	a.down.Store(0)
-	return nil
 }
 
 // endSessionURL returns the URL at which the provider ends its own session, or

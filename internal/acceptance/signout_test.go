@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -245,31 +244,6 @@ func (a *app) wantLocalOnly(t *testing.T, b *browser, got answer, copied string)
 	a.provider.Up()
 	a.clock.add(time.Minute) // until it is asked again
 	b.do(http.MethodPost, form[1], "Origin: "+a.server.URL).want(t, http.StatusSeeOther, a.provider.URL)
-}
-
-// Anyone can sign out without a session, and often. While the provider is down, that asks
-// it once in five seconds at most, and the others do not wait for the answer.
-func TestSignOut_StrangersWhileTheProviderIsDown(t *testing.T) {
-	t.Parallel()
-	var asked atomic.Int32
-	a, clock := stoppedApp(t, with{})
-	b := a.signedIn(signintest.Alice())
-	a.cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-		asked.Add(1)
-		return nil, errors.New("down")
-	})}
-	a.start()
-	b.leave(http.MethodPost, "").want(t, http.StatusServiceUnavailable, "")
-	for _, when := range []time.Duration{6 * time.Second, 6 * time.Second, -time.Hour} {
-		asked.Store(0)
-		for range 5 {
-			a.browser().leave(http.MethodPost, "").want(t, http.StatusServiceUnavailable, "")
-		}
-		if n := asked.Load(); n != 1 {
-			t.Errorf("5 sign-outs have asked the provider %d times; want once", n)
-		}
-		clock.add(when)
-	}
 }
 
 // A sign-out that cannot be recorded everywhere.

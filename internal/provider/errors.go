@@ -199,17 +199,3 @@ func transportCause(err error) error {
 	}
 	return fault(fmt.Sprintf("the request failed with a %T", err))
 }
-
-// IsDown reports whether the provider gave no answer at all, or a proxy in front of it
-// says so.
-func IsDown(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) || e.Kind != Unavailable {
-		return false
-	}
-	switch e.Status {
-	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}

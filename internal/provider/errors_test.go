@@ -109,25 +109,3 @@ func TestError_Text(t *testing.T) {
 		}
 	}
 }
-
-// A sign-out says that the provider may still know the person only if it is down.
-func TestIsDown(t *testing.T) {
-	for _, row := range []struct {
-		err  error
-		want bool
-	}{
-		{nil, false},
-		{errors.New("another error"), false},
-		{&provider.Error{Kind: provider.Unavailable}, true},
-		{fmt.Errorf("revoking: %w", &provider.Error{Kind: provider.Unavailable, Status: 503}), true},
-		{&provider.Error{Kind: provider.Unavailable, Status: 502}, true},
-		{&provider.Error{Kind: provider.Unavailable, Status: 504}, true},
-		{&provider.Error{Kind: provider.Unavailable, Status: 500}, false},
-		{&provider.Error{Kind: provider.Unavailable, Status: 429}, false},
-		{&provider.Error{Kind: provider.Refused, Status: 503}, false},
-	} {
-		if got := provider.IsDown(row.err); got != row.want {
-			t.Errorf("%v: got %t; want %t", row.err, got, row.want)
-		}
-	}
-}

@@ -25,6 +25,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gosignin/signin/internal/document"
@@ -83,6 +84,7 @@ type Client struct {
 	waiting  chan struct{} // full when no more logout tokens may wait
 	entrance *entrance
 	odd      *oddities
+	down     *atomic.Int64 // when the provider was last found down, in nanoseconds since 1970; 0 if it answers
 }
 
 // New makes a Client. It sends no request and cannot fail. An error of the
@@ -95,7 +97,7 @@ func New(cfg Config) *Client {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient), waiting: make(chan struct{}, maxWaiting), odd: new(oddities)}
+	c := &Client{cfg: cfg, http: newHTTPClient(cfg.HTTPClient), waiting: make(chan struct{}, maxWaiting), odd: new(oddities), down: new(atomic.Int64)}
 	c.metadata = document.NewCache(cfg.Now, staleWait, c.discover)
 	c.verifier = &jwt.Verifier{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys, Now: cfg.Now}
 	c.entrance = entranceFor(c)
