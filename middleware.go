@@ -579,7 +579,8 @@ type candidate struct {
 
 // HasRole holds for people with a role. With Logto it needs "roles" in
 // Config.Scopes; without it Logto states no roles, and every user is refused. With
-// another provider, ProviderConfig.RolesClaim says where the roles are.
+// another provider, ProviderConfig.RolesClaim says where the roles are. The page of a
+// refusal shows the role, so it must not come from a request.
 func HasRole(role string) Rule {
 	return userRule(func(u *User) error { return needs(u.Roles, "role", role, page.MissingRole, role) })
 }

@@ -35,7 +35,9 @@ func readTexts(tag string) texts {
 
 // textsFor returns the texts in the language that a request asks for.
 func textsFor(r *http.Request) texts {
-	_, i := language.MatchStrings(matcher, r.Header.Get("Accept-Language"))
+	header := r.Header.Get("Accept-Language")
+	// If one language in the list is no language, each is looked at by itself.
+	_, i := language.MatchStrings(matcher, append([]string{header}, strings.Split(header, ",")...)...)
 	return languages[i]
 }
 

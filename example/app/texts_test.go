@@ -75,6 +75,7 @@ func TestInLanguage(t *testing.T) {
 		{"a browser that says nothing", "", "", "", "en", ""},
 		{"a Korean browser", "ko-KR,ko;q=0.9,en;q=0.8", "", "", "ko", ""},
 		{"a browser whose first language is not here", "fr, th;q=0.5", "", "", "th", ""},
+		{"a language that is none, and one that is", "a_b_c_d_e, ko", "", "", "ko", ""},
 		{"a choice", "ko", "", "th", "th", "th"},
 		{"an earlier choice", "ko", "th", "", "th", ""},
 		{"an earlier choice, and another", "ko", "th", "en", "en", "en"},

@@ -158,6 +158,9 @@ func readUsers(path string) (users []signintest.User, err error) {
 	if err := fields.Decode(&users); err != nil {
 		return nil, fmt.Errorf("-users %s: %w", path, err)
 	}
+	if fields.More() {
+		return nil, fmt.Errorf("-users %s: something follows the list; needs one list", path)
+	}
 	for i, u := range users {
 		if u.Subject == "" {
 			return nil, fmt.Errorf("-users %s: user %d has no Subject; needs one", path, i+1)

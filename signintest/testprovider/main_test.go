@@ -150,7 +150,7 @@ func TestRun_Mistakes(t *testing.T) {
 	}
 	defer taken.Close()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"none": `[{"Name": "Carol"}]`, "unknown": `[{"Subject": "c", "Rolls": []}]`} {
+	for name, text := range map[string]string{"none": `[{"Name": "Carol"}]`, "unknown": `[{"Subject": "c", "Rolls": []}]`, "two": `[] []`} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -166,6 +166,7 @@ func TestRun_Mistakes(t *testing.T) {
 		{"an unknown flag", []string{"-port", "1"}, "flag provided but not defined: -port"},
 		{"an argument that is not a flag", []string{"serve"}, `"serve" is not a flag; -help lists them`},
 		{"no file with users", []string{"-addr", "127.0.0.1:0", "-users", filepath.Join(dir, "gone")}, "gone: no such file"},
+		{"two lists", []string{"-addr", "127.0.0.1:0", "-users", filepath.Join(dir, "two")}, "something follows the list; needs one list"},
 		{"a user without a subject", []string{"-addr", "127.0.0.1:0", "-users", filepath.Join(dir, "none")}, "user 1 has no Subject; needs one"},
 		{"a field that users do not have", []string{"-addr", "127.0.0.1:0", "-users", filepath.Join(dir, "unknown")}, `unknown field "Rolls"`},
 	} {
