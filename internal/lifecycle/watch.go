@@ -160,10 +160,10 @@ func (l *Sessions) tick(ctx context.Context, w *watch) {
 	s, hangs := l.begin(w)
 	switch {
 	case hangs:
-		l.settle(ctx, w, nil, Because(ErrShared, errors.New("signin: shared state does not return when its time is over")))
+		l.settle(w, nil, Because(ErrShared, errors.New("signin: shared state does not return when its time is over")))
 	case s != nil:
 		newest, err := (*session.Session)(nil), Because(ErrUnknown, errors.New("signin: looking at a session was cut short"))
-		defer func() { l.settle(ctx, w, newest, err) }() // also if this goroutine is ended from within
+		defer func() { l.settle(w, newest, err) }() // also if this goroutine is ended from within
 		newest, err = l.stillGood(ctx, s)
 	}
 }
@@ -196,18 +196,20 @@ func (l *Sessions) begin(w *watch) (s *session.Session, hangs bool) {
 
 // settle notes the outcome of a look. It ends the streams if the session has ended, or
 // if it was not known for too long whether it has.
-func (l *Sessions) settle(ctx context.Context, w *watch, newest *session.Session, err error) {
+func (l *Sessions) settle(w *watch, newest *session.Session, err error) {
 	streams := l.outcome(w, newest, err)
 	for st := range streams {
 		st.cancel(st.why(err))
 	}
 	if len(streams) > 0 { // reported last, since that calls the application
-		l.reportEnd(ctx, err)
+		l.reportEnd(err)
 	}
 }
 
-// reportEnd reports why the streams of a session have ended.
-func (l *Sessions) reportEnd(ctx context.Context, err error) {
+// reportEnd reports why the streams of a session have ended. The context of their looks
+// is not for the application: it has ended with the streams.
+func (l *Sessions) reportEnd(err error) {
+	ctx := context.Background()
 	defer l.recovered(ctx, nil)
 	if ended, ok := errors.AsType[*Ended](err); ok {
 		l.OnEnd(ctx, ended)
