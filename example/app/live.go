@@ -38,7 +38,6 @@ func LiveEvents(auth *signin.Auth) http.HandlerFunc {
 		ctx, cancel := auth.WhileSignedIn(r.Context(), liveEvery)
 		defer cancel()
 		out := http.NewResponseController(w)
-		_ = out.SetWriteDeadline(time.Time{}) // Serve's is for pages
 		w.Header().Set("Content-Type", "text/event-stream")
 		tick := time.NewTicker(liveEvery)
 		defer tick.Stop()
@@ -47,6 +46,9 @@ func LiveEvents(auth *signin.Auth) http.HandlerFunc {
 			if err != nil {
 				return // the browser comes back, and the guard says what is wrong
 			}
+			// Serve's deadline is for pages. Without any, a browser that does not read would
+			// hold this handler in a write, where it does not notice the end of ctx.
+			_ = out.SetWriteDeadline(time.Now().Add(2 * liveEvery))
 			data, _ := json.Marshal(now) // two texts
 			if _, err := fmt.Fprintf(w, "event: session\ndata: %s\n\n", data); err != nil || out.Flush() != nil {
 				return // the browser has gone

@@ -90,6 +90,36 @@ func TestLive_NotSignedIn(t *testing.T) {
 	}
 }
 
+// deadlines is a ResponseWriter that notes until when each event may be written.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	at    time.Time
+	left  []time.Duration
+	leave func()
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error { d.at = at; return nil }
+
+func (d *deadlines) Flush() { d.left = append(d.left, time.Until(d.at)); d.leave() }
+
+// A browser that does not read holds its stream for seconds only: a handler that waits in
+// a write does not notice that the session has ended.
+func TestLiveEvents_Deadline(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	alice := a.browserOf(t, signintest.Alice())
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "GET", a.settings.BaseURL+"/live/events", nil)
+	for _, c := range alice.Jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder(), leave: leave}
+	a.ServeHTTP(w, r)
+	if len(w.left) != 1 || w.left[0] <= liveEvery || w.left[0] > time.Minute {
+		t.Errorf("got %v left for events, %s; want one with more than %v and less than a minute", w.left, w.Body, liveEvery)
+	}
+}
+
 // A stream does not hold up the end of the program.
 func TestServe_EndsStreams(t *testing.T) {
 	t.Parallel()
