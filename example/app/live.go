@@ -44,6 +44,7 @@ func LiveEvents(auth *signin.Auth) http.HandlerFunc {
 		for {
 			now, err := lookAt(r)
 			if err != nil {
+				sayOver(w, err)
 				return // the browser comes back, and the guard says what is wrong
 			}
 			// Serve's deadline is for pages. Without any, a browser that does not read would
@@ -58,12 +59,17 @@ func LiveEvents(auth *signin.Auth) http.HandlerFunc {
 			case <-Stopping(r.Context()):
 				return
 			case <-ctx.Done():
-				if errors.Is(context.Cause(ctx), signin.ErrNotSignedIn) {
-					_, _ = fmt.Fprint(w, "event: over\ndata:\n\n")
-				}
+				sayOver(w, context.Cause(ctx))
 				return
 			}
 		}
+	}
+}
+
+// sayOver tells the page, if the person is signed out, so that it does not come back.
+func sayOver(w http.ResponseWriter, err error) {
+	if errors.Is(err, signin.ErrNotSignedIn) {
+		_, _ = fmt.Fprint(w, "event: over\ndata:\n\n") // sent when the handler returns
 	}
 }
 

@@ -65,7 +65,7 @@ func TestLive(t *testing.T) {
 	for strings.HasPrefix(got, "event: session") {
 		got = events()
 	}
-	if took := time.Since(began); got != "event: over\ndata:" && got != "" || took > liveEvery+5*time.Second {
+	if took := time.Since(began); got != "event: over\ndata:" || took > liveEvery+5*time.Second {
 		t.Errorf("got %q after %v; want the end of the stream within %v", got, took, liveEvery)
 	}
 	if got := events(); got != "" {
@@ -74,6 +74,16 @@ func TestLive(t *testing.T) {
 	a.ask(t, bob, "GET", "/account").want(t, 200, "", []string{"Bob Example"})
 	if got := bobs(); !strings.HasPrefix(got, "event: session") {
 		t.Errorf("Bob: got %q; want his stream to go on", got)
+	}
+}
+
+// The end may be noticed where the token is asked for, before WhileSignedIn looks again.
+func TestLiveEvents_EndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	r, w := signintest.WithUser(httptest.NewRequest("GET", "/live/events", nil), nil), httptest.NewRecorder()
+	if LiveEvents(a.auth)(w, r); w.Body.String() != "event: over\ndata:\n\n" {
+		t.Errorf("got %q; want that it is over", w.Body)
 	}
 }
 
