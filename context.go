@@ -604,12 +604,16 @@ func tokenError(ctx context.Context, err error) *Error {
 //	for {
 //		select {
 //		case m := <-messages:
+//			rc.SetWriteDeadline(time.Now().Add(10 * time.Second)) // rc := http.NewResponseController(w)
 //			fmt.Fprintf(w, "data: %s\n\n", m)
-//			rc.Flush() // rc := http.NewResponseController(w)
+//			rc.Flush()
 //		case <-ctx.Done():
-//			return // an EventSource comes back by itself; if it gets 401, it stops
+//			return // an EventSource comes back by itself; if it gets 401 or 503, it stops
 //		}
 //	}
+//
+// Without the deadline, a browser that does not read holds the handler in a write, where it
+// does not notice the end. The deadline replaces that of [http.Server.WriteTimeout].
 //
 // Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds,
 // at most Config.IdleTimeout. In that time the session is looked up once in shared state,
@@ -621,10 +625,10 @@ func tokenError(ctx context.Context, err error) *Error {
 // [context.Cause] says why the context is done, as an *[Error] unless ctx or the function
 // has ended it:
 //
-//   - [ErrNotSignedIn]: the session has ended, as Event.Reason says, or there was no user
-//     to begin with
+//   - [ErrNotSignedIn]: the session has ended, as Event.Reason says (a sign-in or step-up
+//     in the same browser replaces it), or there was no user to begin with
 //   - [ErrInvalidToken]: behind [Auth.RequireBearer], the token has expired
-//   - [ErrSharedUnavailable]: shared state has failed for a minute
+//   - [ErrSharedUnavailable]: for a minute it was not known whether the session goes on
 //   - [ErrProviderUnavailable] or [ErrProviderMisconfigured]: the session was not refreshed
 //     for Config.MaxOffline
 //   - [ErrInternal]: ctx is not that of a request that has passed [Auth.Load],
