@@ -618,12 +618,12 @@ func tokenError(ctx context.Context, err error) *Error {
 // Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds,
 // at most Config.IdleTimeout. In that time the session is looked up once in shared state,
 // however many streams of it there are in this process, and refreshed when that is due:
-// the shortest time of its streams decides. An open stream is a use of the session, so
-// Config.IdleTimeout does not end it; but it sets no cookie, so a browser that sends no
-// other request for that long is signed out after it.
+// the shortest time of its streams decides.
 //
-// [context.Cause] says why the context is done, as an *[Error] unless ctx or the function
-// has ended it:
+// A stream sets no cookie. So after a quarter to a half of Config.IdleTimeout the cause is
+// [context.DeadlineExceeded]: a browser that comes back then gets one, and stays signed in.
+//
+// [context.Cause] is an *[Error], unless this, ctx or the function has ended the context:
 //
 //   - [ErrNotSignedIn]: the session has ended, as Event.Reason says (a sign-in or step-up
 //     in the same browser replaces it), or there was no user to begin with

@@ -74,15 +74,21 @@ type stream struct {
 // come back after a deployment would be looked up at once, again and again.
 //
 // A session that is due is refreshed. Its successor stays in shared state for the
-// browser's next request, since a stream cannot set a cookie. For the same reason
-// Limits.Idle does not end a stream, which is a use of the session: its own cookie only
-// gets older. A browser that sends nothing else for that long is signed out when the
-// stream has ended.
+// browser's next request, since a stream cannot set a cookie. So the browser has to come
+// back in time: after a quarter to a half of Limits.Idle, depending on the ID too, the
+// cause is [context.DeadlineExceeded]. Otherwise its cookie would expire first, and then
+// neither a sign-out nor another sign-in in that browser would end the stream.
 func (l *Sessions) Watch(parent context.Context, k *Known, every time.Duration, why func(error) error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	st := &stream{max(min(cmp.Or(every, usualEvery), l.Limits.Idle), leastEvery), cancel, why}
-	w := l.join(st, cmp.Or(k.newest.Load(), k.Session))
-	context.AfterFunc(ctx, func() { l.leave(w, st) })
+	s := cmp.Or(k.newest.Load(), k.Session)
+	w := l.join(st, s)
+	quarter := l.Limits.Idle / 4
+	comeBack := time.AfterFunc(quarter+part(s.ID, quarter), func() { cancel(context.DeadlineExceeded) })
+	context.AfterFunc(ctx, func() {
+		comeBack.Stop()
+		l.leave(w, st)
+	})
 	return ctx, func() { cancel(nil) }
 }
 
@@ -128,10 +134,14 @@ func (w *watch) due() time.Time {
 	case !w.failing.IsZero():
 		pause = min(pause, usualEvery) // or two failures, an hour apart, would end a stream
 	case !w.looked:
-		part := float64(binary.BigEndian.Uint32(w.session.ID[:])) / (1 << 32) // random
-		pause = time.Duration(part * float64(pause))
+		pause = part(w.session.ID, pause)
 	}
 	return w.since.Add(pause)
+}
+
+// part returns a part of d that depends on an ID, which is random.
+func part(id session.ID, d time.Duration) time.Duration {
+	return time.Duration(float64(binary.BigEndian.Uint32(id[:])) / (1 << 32) * float64(d))
 }
 
 // leave removes a stream, and its watch if it was the last.
