@@ -17,17 +17,19 @@ const liveEvery = 5 * time.Second
 
 // Live is behind RequireAuth. It shows what this application knows of the session, and
 // /static/live.js keeps that up to date with the events of LiveEvents.
-func Live(w http.ResponseWriter, r *http.Request) {
-	now, err := lookAt(r)
-	if err != nil {
-		fail(w, r, err)
-		return
+func Live(auth *signin.Auth) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		now, err := lookAt(r)
+		if err != nil {
+			auth.HandleError(w, r, err) // lookAt has no errors but those of package signin
+			return
+		}
+		w.Header().Set("Content-Security-Policy", policy+"; script-src 'self'; connect-src 'self'")
+		render(w, http.StatusOK, "live", struct {
+			view
+			Now liveness
+		}{viewOf(r, "live.title"), now})
 	}
-	w.Header().Set("Content-Security-Policy", policy+"; script-src 'self'; connect-src 'self'")
-	render(w, http.StatusOK, "live", struct {
-		view
-		Now liveness
-	}{viewOf(r, "live.title"), now})
 }
 
 // LiveEvents is behind RequireAuth: a stream of server-sent events. Guards look at a

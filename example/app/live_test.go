@@ -77,6 +77,16 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// Without a token the page is that of package signin, and not one for a mistake of ours.
+func TestLive_NoToken(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	r, w := signintest.WithUser(httptest.NewRequest("GET", "/live", nil), nil), httptest.NewRecorder()
+	if Live(a.auth)(w, r); w.Code != http.StatusUnauthorized {
+		t.Errorf("got %d; want 401", w.Code)
+	}
+}
+
 // The end may be noticed where the token is asked for, before WhileSignedIn looks again.
 func TestLiveEvents_EndedMeanwhile(t *testing.T) {
 	t.Parallel()
