@@ -615,10 +615,9 @@ func tokenError(ctx context.Context, err error) *Error {
 // Without the deadline, a browser that does not read holds the handler in a write, where it
 // does not notice the end. The deadline replaces that of [http.Server.WriteTimeout].
 //
-// Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds,
-// at most Config.IdleTimeout. In that time the session is looked up once in shared state,
-// however many streams of it there are in this process, and refreshed when that is due:
-// the shortest time of its streams decides.
+// Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds. In
+// that time the session is looked up once in shared state, however many streams of it there
+// are in this process, and refreshed when that is due: the shortest time of them decides.
 //
 // A stream sets no cookie. So after a quarter to a half of Config.IdleTimeout the cause is
 // [context.DeadlineExceeded]: a browser that comes back then gets one, and stays signed in.

@@ -67,11 +67,10 @@ type stream struct {
 // of one that matches [ErrShared] or [ErrUnknown]. l.OnEnd is told of an *[Ended] too.
 //
 // The session is looked at once in the time of every, which is 30 seconds if it is zero,
-// at least 5, and at most Limits.Idle, since shared state forgets an end after that. It
-// is looked at once for all its streams in this process, as often as the one with the
-// shortest time wants. The request has just looked, so the first look comes up to that
-// much later, at a time that depends on the session's ID: otherwise all browsers that
-// come back after a deployment would be looked up at once, again and again.
+// and at least 5. It is looked at once for all its streams in this process, as often as
+// the one with the shortest time wants. The request has just looked, so the first look
+// comes up to that much later, at a time that depends on the session's ID: otherwise all
+// browsers that come back after a deployment would be looked up at once, again and again.
 //
 // A session that is due is refreshed. Its successor stays in shared state for the
 // browser's next request, since a stream cannot set a cookie. So the browser has to come
@@ -80,7 +79,7 @@ type stream struct {
 // neither a sign-out nor another sign-in in that browser would end the stream.
 func (l *Sessions) Watch(parent context.Context, k *Known, every time.Duration, why func(error) error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	st := &stream{max(min(cmp.Or(every, usualEvery), l.Limits.Idle), leastEvery), cancel, why}
+	st := &stream{max(cmp.Or(every, usualEvery), leastEvery), cancel, why}
 	s := cmp.Or(k.newest.Load(), k.Session)
 	w := l.join(st, s)
 	quarter := l.Limits.Idle / 4

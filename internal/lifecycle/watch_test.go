@@ -111,8 +111,8 @@ func TestWatch_WhyItEnds(t *testing.T) {
 		{name: "signed out", at: 12 * time.Second, arrange: ended(sharedstate.SignedOut), want: ends(2, "signed_out")},
 		{name: "signed out before it began", arrange: ended(sharedstate.SignedOut), want: ends(1, "signed_out")},
 		{
-			name: "signed out, and looked at less often than IdleTimeout, after which the end is forgotten", at: 12 * time.Second,
-			every: 100 * time.Hour, idle: 24 * time.Hour, arrange: ended(sharedstate.SignedOut), want: fmt.Sprint(looks(1, 24*time.Hour), ": signed_out"),
+			name: "signed out, and looked at rarely", at: 12 * time.Second,
+			every: 100 * time.Hour, arrange: ended(sharedstate.SignedOut), want: fmt.Sprint(looks(1, 100*time.Hour), ": signed_out"),
 		},
 		{
 			name: "signed out, and looked at as often as can be", every: -time.Hour, at: 12 * time.Second,
@@ -151,6 +151,10 @@ func TestWatch_WhyItEnds(t *testing.T) {
 		{
 			name: "at the end of its life", want: ends(3, "lifetime"),
 			session: good(func(s *session.Session) { s.Created = start.Add(time.Minute - 14*24*time.Hour) }),
+		},
+		{
+			name: "when its browser has to come back, before the next look", idle: 24 * time.Hour, every: 1000 * time.Hour,
+			want: fmt.Sprint(6*time.Hour+time.Duration(phase*float64(6*time.Hour)), ": context deadline exceeded"),
 		},
 		{
 			name: "when its browser has to come back, while it still has a cookie", idle: 24 * time.Hour,
