@@ -260,6 +260,11 @@ func TestWatch_TenThousandStreams(t *testing.T) {
 		if total != 6000 {
 			t.Errorf("after the last stream has ended: got %d reads; want none", 6000-total)
 		}
+		cancels = nil
+		if a := (inUse() - memory) / (sessions * each); a > 300 { // what maps keep
+			t.Errorf("after the last stream has ended: got %d bytes a stream; want at most 300", a)
+		}
+		runtime.KeepAlive(known) // which counts as before
 	})
 }
 
