@@ -604,27 +604,30 @@ func tokenError(ctx context.Context, err error) *Error {
 //	for {
 //		select {
 //		case m := <-messages:
+//			rc.SetWriteDeadline(time.Now().Add(10 * time.Second)) // rc := http.NewResponseController(w)
 //			fmt.Fprintf(w, "data: %s\n\n", m)
-//			rc.Flush() // rc := http.NewResponseController(w)
+//			rc.Flush()
 //		case <-ctx.Done():
-//			return // an EventSource comes back by itself; if it gets 401, it stops
+//			return // an EventSource comes back by itself; if it gets 401 or 503, it stops
 //		}
 //	}
 //
-// Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds,
-// at most Config.IdleTimeout. In that time the session is looked up once in shared state,
-// however many streams of it there are in this process, and refreshed when that is due:
-// the shortest time of its streams decides. An open stream is a use of the session, so
-// Config.IdleTimeout does not end it; but it sets no cookie, so a browser that sends no
-// other request for that long is signed out after it.
+// Without the deadline, a browser that does not read holds the handler in a write, where it
+// does not notice the end. The deadline replaces that of [http.Server.WriteTimeout].
 //
-// [context.Cause] says why the context is done, as an *[Error] unless ctx or the function
-// has ended it:
+// Every is how late an end may be noticed: 30 seconds if it is zero, at least 5 seconds. In
+// that time the session is looked up once in shared state, however many streams of it there
+// are in this process, and refreshed when that is due: the shortest time of them decides.
 //
-//   - [ErrNotSignedIn]: the session has ended, as Event.Reason says, or there was no user
-//     to begin with
+// A stream sets no cookie. So after a quarter to a half of Config.IdleTimeout the cause is
+// [context.DeadlineExceeded]: a browser that comes back then gets one, and stays signed in.
+//
+// [context.Cause] is an *[Error], unless this, ctx or the function has ended the context:
+//
+//   - [ErrNotSignedIn]: the session has ended, as Event.Reason says (a sign-in or step-up
+//     in the same browser replaces it), or there was no user to begin with
 //   - [ErrInvalidToken]: behind [Auth.RequireBearer], the token has expired
-//   - [ErrSharedUnavailable]: shared state has failed for a minute
+//   - [ErrSharedUnavailable]: for a minute it was not known whether the session goes on
 //   - [ErrProviderUnavailable] or [ErrProviderMisconfigured]: the session was not refreshed
 //     for Config.MaxOffline
 //   - [ErrInternal]: ctx is not that of a request that has passed [Auth.Load],

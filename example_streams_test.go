@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/gosignin/signin"
 	"github.com/gosignin/signin/signintest"
@@ -26,9 +27,10 @@ func ExampleAuth_WhileSignedIn() {
 		for {
 			select {
 			case m := <-messages:
+				_ = rc.SetWriteDeadline(time.Now().Add(10 * time.Second)) // for a browser that does not read
 				fmt.Fprintf(w, "data: %s\n\n", m)
 			case <-ctx.Done():
-				return // an EventSource comes back by itself; if it gets 401, it stops
+				return // an EventSource comes back by itself; if it gets 401 or 503, it stops
 			}
 			if err := rc.Flush(); err != nil {
 				return

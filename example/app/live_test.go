@@ -65,7 +65,7 @@ func TestLive(t *testing.T) {
 	for strings.HasPrefix(got, "event: session") {
 		got = events()
 	}
-	if took := time.Since(began); got != "event: over\ndata:" && got != "" || took > liveEvery+5*time.Second {
+	if took := time.Since(began); got != "event: over\ndata:" || took > liveEvery+5*time.Second {
 		t.Errorf("got %q after %v; want the end of the stream within %v", got, took, liveEvery)
 	}
 	if got := events(); got != "" {
@@ -74,6 +74,26 @@ func TestLive(t *testing.T) {
 	a.ask(t, bob, "GET", "/account").want(t, 200, "", []string{"Bob Example"})
 	if got := bobs(); !strings.HasPrefix(got, "event: session") {
 		t.Errorf("Bob: got %q; want his stream to go on", got)
+	}
+}
+
+// Without a token the page is that of package signin, and not one for a mistake of ours.
+func TestLive_NoToken(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	r, w := signintest.WithUser(httptest.NewRequest("GET", "/live", nil), nil), httptest.NewRecorder()
+	if Live(a.auth)(w, r); w.Code != http.StatusUnauthorized {
+		t.Errorf("got %d; want 401", w.Code)
+	}
+}
+
+// The end may be noticed where the token is asked for, before WhileSignedIn looks again.
+func TestLiveEvents_EndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	r, w := signintest.WithUser(httptest.NewRequest("GET", "/live/events", nil), nil), httptest.NewRecorder()
+	if LiveEvents(a.auth)(w, r); w.Body.String() != "event: over\ndata:\n\n" {
+		t.Errorf("got %q; want that it is over", w.Body)
 	}
 }
 
@@ -87,6 +107,36 @@ func TestLive_NotSignedIn(t *testing.T) {
 	r.Header.Set("Accept", "text/event-stream")
 	if a.ServeHTTP(w, r); w.Code != http.StatusUnauthorized {
 		t.Errorf("events: got %d; want 401", w.Code)
+	}
+}
+
+// deadlines is a ResponseWriter that notes until when each event may be written.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	at    time.Time
+	left  []time.Duration
+	leave func()
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error { d.at = at; return nil }
+
+func (d *deadlines) Flush() { d.left = append(d.left, time.Until(d.at)); d.leave() }
+
+// A browser that does not read holds its stream for seconds only: a handler that waits in
+// a write does not notice that the session has ended.
+func TestLiveEvents_Deadline(t *testing.T) {
+	t.Parallel()
+	a := application(t, "")
+	alice := a.browserOf(t, signintest.Alice())
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "GET", a.settings.BaseURL+"/live/events", nil)
+	for _, c := range alice.Jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder(), leave: leave}
+	a.ServeHTTP(w, r)
+	if len(w.left) != 1 || w.left[0] <= liveEvery || w.left[0] > time.Minute {
+		t.Errorf("got %v left for events, %s; want one with more than %v and less than a minute", w.left, w.Body, liveEvery)
 	}
 }
 

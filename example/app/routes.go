@@ -41,7 +41,7 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.Handle("/", auth.Load(http.HandlerFunc(NotFound)))                  // everything else
 	mux.HandleFunc("GET /static/{file}", Static)                            // for everyone
 
-	mux.Handle("GET /live", auth.RequireAuth(http.HandlerFunc(Live)))
+	mux.Handle("GET /live", auth.RequireAuth(Live(auth)))
 	mux.Handle("GET /live/events", auth.RequireAuth(LiveEvents(auth)))
 
 	// For people who are signed in and meet a rule.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/gosignin/signin/example/app"
 )
@@ -32,6 +33,8 @@ func front(replicas []*url.URL, log *slog.Logger) http.Handler {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		if strings.Contains(r.Header.Get("Accept"), "text/event-stream") { // it would not end by itself
+			// Serve's deadline is for pages. After this one the browser comes back.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour))
 			go func() {
 				select {
 				case <-app.Stopping(ctx):

@@ -109,3 +109,30 @@ func TestFront_ReplicaDown(t *testing.T) {
 		t.Errorf("log: got %q; want one line about replica 2", got)
 	}
 }
+
+// A stream goes on for longer than the server gives to a page, which is what WriteTimeout
+// is for.
+func TestFront_Stream(t *testing.T) {
+	t.Parallel()
+	urls := behind(t, 1, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "data: one\n\n") })
+	server := httptest.NewUnstartedServer(front(urls, quiet()))
+	server.Config.WriteTimeout = 1 // nothing can be written in time
+	server.Start()
+	t.Cleanup(server.Close)
+	for accept, want := range map[string]string{"text/event-stream": "data: one\n\n", "text/html": ""} {
+		r, err := http.NewRequest(http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		got := ""
+		if resp, err := server.Client().Do(r); err == nil {
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			got = string(body)
+		}
+		if got != want {
+			t.Errorf("%s: got %q; want %q", accept, got, want)
+		}
+	}
+}

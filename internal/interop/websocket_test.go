@@ -44,7 +44,11 @@ func sendMessages(auth *signin.Auth, messages <-chan string) http.HandlerFunc {
 		for {
 			select {
 			case m := <-messages:
-				if err := conn.Write(gone, websocket.MessageText, []byte(m)); err != nil {
+				// Not for as long as ctx, whose end would cut a message off. A browser that
+				// does not read must not hold this handler past its sign-out.
+				writing, written := context.WithTimeout(gone, 5*time.Second)
+				err := conn.Write(writing, websocket.MessageText, []byte(m))
+				if written(); err != nil {
 					return
 				}
 			case <-ctx.Done():
@@ -60,11 +64,12 @@ func sendMessages(auth *signin.Auth, messages <-chan string) http.HandlerFunc {
 	}
 }
 
-// startMessages starts the application of the example.
-func startMessages(t *testing.T) (app *signintest.App, messages chan string) {
+// startMessages starts the application of the example. ended is told when the handler of a
+// WebSocket has returned.
+func startMessages(t *testing.T) (app *signintest.App, messages chan string, ended chan struct{}) {
 	t.Helper()
 	const key = "Xf7LgYmWzhbJ0W2r3MXVzdF4pLWNE1oI"
-	messages = make(chan string)
+	messages, ended = make(chan string), make(chan struct{}, 16)
 	app = signintest.Start(t, func(cfg signin.Config) (http.Handler, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 		auth, err := signin.New(cfg)
@@ -72,13 +77,16 @@ func startMessages(t *testing.T) (app *signintest.App, messages chan string) {
 			return nil, err
 		}
 		mux := http.NewServeMux()
-		mux.Handle("GET /messages", auth.RequireAuth(sendMessages(auth, messages)))
+		mux.Handle("GET /messages", auth.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { ended <- struct{}{} }()
+			sendMessages(auth, messages)(w, r)
+		})))
 		mux.Handle("GET /account", auth.RequireAuth(http.HandlerFunc(account)))
 		mux.Handle("POST /logto-webhook", auth.LogtoWebhook(key))
 		return auth.WithRoutes(mux), nil
 	})
 	app.Provider.SetWebhook(app.URL+"/logto-webhook", key)
-	return app, messages
+	return app, messages, ended
 }
 
 // signedIn returns a browser in which Alice has signed in.
@@ -135,7 +143,7 @@ func read(t *testing.T, conn *websocket.Conn) string {
 // Each row is a page that opens a WebSocket with Alice's cookie.
 func TestWebSocket_WhoMayOpenIt(t *testing.T) {
 	t.Parallel()
-	app, _ := startMessages(t)
+	app, _, _ := startMessages(t)
 	browser := signedIn(t, app)
 	for name, row := range map[string]struct {
 		origin string
@@ -166,7 +174,7 @@ func TestWebSocket_WhoMayOpenIt(t *testing.T) {
 // cannot be opened again.
 func TestWebSocket_EndsWithTheSession(t *testing.T) {
 	t.Parallel()
-	app, messages := startMessages(t)
+	app, messages, _ := startMessages(t)
 	browser := signedIn(t, app)
 	conn, status := dial(t, browser, app, app.URL)
 	if conn == nil {
@@ -184,5 +192,26 @@ func TestWebSocket_EndsWithTheSession(t *testing.T) {
 	}
 	if _, status := dial(t, browser, app, app.URL); status != http.StatusUnauthorized {
 		t.Errorf("again: got %d; want 401", status)
+	}
+}
+
+// A browser that does not read keeps its handler in a write, where it would not notice that
+// the account was suspended.
+func TestWebSocket_BrowserDoesNotRead(t *testing.T) {
+	t.Parallel()
+	app, messages, ended := startMessages(t)
+	dial(t, signedIn(t, app), app, app.URL)
+	for full := false; !full; {
+		select {
+		case messages <- strings.Repeat("x", 1<<20):
+		case <-time.After(time.Second):
+			full = true
+		}
+	}
+	app.Provider.Suspend(signintest.Alice().Subject)
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("got a handler that goes on for 20 seconds; want it to end")
 	}
 }

@@ -97,7 +97,12 @@ func newWorld(t *testing.T, onServer bool) *world {
 		Limits:  session.Limits{Idle: 24 * time.Hour, Max: 14 * 24 * time.Hour, Offline: maxOffline},
 		Log:     slog.New(slog.NewTextHandler(&w.logged, nil)),
 		Now:     time.Now,
-		OnEnd:   func(_ context.Context, e *lifecycle.Ended) { w.ended = append(w.ended, string(e.Reason)) },
+		OnEnd: func(ctx context.Context, e *lifecycle.Ended) {
+			if err := ctx.Err(); err != nil { // an application may write it down with this context
+				t.Errorf("OnEnd: got a context with %v; want it good", err)
+			}
+			w.ended = append(w.ended, string(e.Reason))
+		},
 	}
 	return w
 }

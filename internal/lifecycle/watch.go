@@ -67,22 +67,27 @@ type stream struct {
 // of one that matches [ErrShared] or [ErrUnknown]. l.OnEnd is told of an *[Ended] too.
 //
 // The session is looked at once in the time of every, which is 30 seconds if it is zero,
-// at least 5, and at most Limits.Idle, since shared state forgets an end after that. It
-// is looked at once for all its streams in this process, as often as the one with the
-// shortest time wants. The request has just looked, so the first look comes up to that
-// much later, at a time that depends on the session's ID: otherwise all browsers that
-// come back after a deployment would be looked up at once, again and again.
+// and at least 5. It is looked at once for all its streams in this process, as often as
+// the one with the shortest time wants. The request has just looked, so the first look
+// comes up to that much later, at a time that depends on the session's ID: otherwise all
+// browsers that come back after a deployment would be looked up at once, again and again.
 //
 // A session that is due is refreshed. Its successor stays in shared state for the
-// browser's next request, since a stream cannot set a cookie. For the same reason
-// Limits.Idle does not end a stream, which is a use of the session: its own cookie only
-// gets older. A browser that sends nothing else for that long is signed out when the
-// stream has ended.
+// browser's next request, since a stream cannot set a cookie. So the browser has to come
+// back in time: after a quarter to a half of Limits.Idle, depending on the ID too, the
+// cause is [context.DeadlineExceeded]. Otherwise its cookie would expire first, and then
+// neither a sign-out nor another sign-in in that browser would end the stream.
 func (l *Sessions) Watch(parent context.Context, k *Known, every time.Duration, why func(error) error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	st := &stream{max(min(cmp.Or(every, usualEvery), l.Limits.Idle), leastEvery), cancel, why}
-	w := l.join(st, cmp.Or(k.newest.Load(), k.Session))
-	context.AfterFunc(ctx, func() { l.leave(w, st) })
+	st := &stream{max(cmp.Or(every, usualEvery), leastEvery), cancel, why}
+	s := cmp.Or(k.newest.Load(), k.Session)
+	w := l.join(st, s)
+	quarter := l.Limits.Idle / 4
+	comeBack := time.AfterFunc(quarter+part(s.ID, quarter), func() { cancel(context.DeadlineExceeded) })
+	context.AfterFunc(ctx, func() {
+		comeBack.Stop()
+		l.leave(w, st)
+	})
 	return ctx, func() { cancel(nil) }
 }
 
@@ -128,10 +133,14 @@ func (w *watch) due() time.Time {
 	case !w.failing.IsZero():
 		pause = min(pause, usualEvery) // or two failures, an hour apart, would end a stream
 	case !w.looked:
-		part := float64(binary.BigEndian.Uint32(w.session.ID[:])) / (1 << 32) // random
-		pause = time.Duration(part * float64(pause))
+		pause = part(w.session.ID, pause)
 	}
 	return w.since.Add(pause)
+}
+
+// part returns a part of d that depends on an ID, which is random.
+func part(id session.ID, d time.Duration) time.Duration {
+	return time.Duration(float64(binary.BigEndian.Uint32(id[:])) / (1 << 32) * float64(d))
 }
 
 // leave removes a stream, and its watch if it was the last.
@@ -160,10 +169,10 @@ func (l *Sessions) tick(ctx context.Context, w *watch) {
 	s, hangs := l.begin(w)
 	switch {
 	case hangs:
-		l.settle(ctx, w, nil, Because(ErrShared, errors.New("signin: shared state does not return when its time is over")))
+		l.settle(w, nil, Because(ErrShared, errors.New("signin: shared state does not return when its time is over")))
 	case s != nil:
 		newest, err := (*session.Session)(nil), Because(ErrUnknown, errors.New("signin: looking at a session was cut short"))
-		defer func() { l.settle(ctx, w, newest, err) }() // also if this goroutine is ended from within
+		defer func() { l.settle(w, newest, err) }() // also if this goroutine is ended from within
 		newest, err = l.stillGood(ctx, s)
 	}
 }
@@ -196,18 +205,20 @@ func (l *Sessions) begin(w *watch) (s *session.Session, hangs bool) {
 
 // settle notes the outcome of a look. It ends the streams if the session has ended, or
 // if it was not known for too long whether it has.
-func (l *Sessions) settle(ctx context.Context, w *watch, newest *session.Session, err error) {
+func (l *Sessions) settle(w *watch, newest *session.Session, err error) {
 	streams := l.outcome(w, newest, err)
 	for st := range streams {
 		st.cancel(st.why(err))
 	}
 	if len(streams) > 0 { // reported last, since that calls the application
-		l.reportEnd(ctx, err)
+		l.reportEnd(err)
 	}
 }
 
-// reportEnd reports why the streams of a session have ended.
-func (l *Sessions) reportEnd(ctx context.Context, err error) {
+// reportEnd reports why the streams of a session have ended. The context of their looks
+// is not for the application: it has ended with the streams.
+func (l *Sessions) reportEnd(err error) {
+	ctx := context.Background()
 	defer l.recovered(ctx, nil)
 	if ended, ok := errors.AsType[*Ended](err); ok {
 		l.OnEnd(ctx, ended)

@@ -103,6 +103,7 @@ func TestWatch_WhyItEnds(t *testing.T) {
 		at      time.Duration    // of what is arranged
 		arrange arranging
 		every   time.Duration // 0 is 30 s
+		idle    time.Duration // 0 is so long that it does not matter
 		parent  time.Duration // when its parent is canceled; 0 is never
 		most    time.Duration
 		want    string
@@ -110,8 +111,8 @@ func TestWatch_WhyItEnds(t *testing.T) {
 		{name: "signed out", at: 12 * time.Second, arrange: ended(sharedstate.SignedOut), want: ends(2, "signed_out")},
 		{name: "signed out before it began", arrange: ended(sharedstate.SignedOut), want: ends(1, "signed_out")},
 		{
-			name: "signed out, and looked at less often than IdleTimeout, after which the end is forgotten", at: 12 * time.Second,
-			every: 100 * time.Hour, arrange: ended(sharedstate.SignedOut), want: fmt.Sprint(looks(1, 24*time.Hour), ": signed_out"),
+			name: "signed out, and looked at rarely", at: 12 * time.Second,
+			every: 100 * time.Hour, arrange: ended(sharedstate.SignedOut), want: fmt.Sprint(looks(1, 100*time.Hour), ": signed_out"),
 		},
 		{
 			name: "signed out, and looked at as often as can be", every: -time.Hour, at: 12 * time.Second,
@@ -151,7 +152,14 @@ func TestWatch_WhyItEnds(t *testing.T) {
 			name: "at the end of its life", want: ends(3, "lifetime"),
 			session: good(func(s *session.Session) { s.Created = start.Add(time.Minute - 14*24*time.Hour) }),
 		},
-		{name: "without another request for longer than IdleTimeout", session: good(unrefreshable), most: 30 * time.Hour, want: "goes on"},
+		{
+			name: "when its browser has to come back, before the next look", idle: 24 * time.Hour, every: 1000 * time.Hour,
+			want: fmt.Sprint(6*time.Hour+time.Duration(phase*float64(6*time.Hour)), ": context deadline exceeded"),
+		},
+		{
+			name: "when its browser has to come back, while it still has a cookie", idle: 24 * time.Hour,
+			want: fmt.Sprint(6*time.Hour+time.Duration(phase*float64(6*time.Hour)), ": context deadline exceeded"),
+		},
 		{
 			name: "its cookie is left behind for hours, as that of a running handler may be", most: 10 * time.Hour, want: "goes on",
 			arrange: func(t *testing.T, w *world, s *session.Session) { w.leave(t, s) },
@@ -215,6 +223,7 @@ func TestWatch_WhyItEnds(t *testing.T) {
 	} {
 		bubble(t, c.name, false, func(t *testing.T, w *world) {
 			s := cmp.Or(c.session, good())
+			w.Limits.Idle = cmp.Or(c.idle, 14*24*time.Hour)
 			known := w.loaded(t, s)
 			parent, over := context.WithCancel(t.Context())
 			defer over()

@@ -3,6 +3,9 @@ package lifecycle_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +22,7 @@ import (
 // once, and the browser's next request has the newest generation.
 func TestWatch_Refreshes(t *testing.T) {
 	bubble(t, "", false, func(t *testing.T, w *world) {
+		w.Limits.Idle = 14 * 24 * time.Hour // so that the stream lasts
 		b := w.browserWith(t, good())
 		known, _, err := w.loadOnly(b.request(t, ""))
 		noError(t, err)
@@ -45,6 +49,32 @@ func TestWatch_Refreshes(t *testing.T) {
 			t.Errorf("for days: got %q, %v; want each token used once", used, ctx.Err())
 		}
 	})
+}
+
+// A browser that does nothing but hold a stream, and comes back when that ends, stays
+// signed in with the cookie that it gets then; in between, it always has one that lives,
+// with which a sign-out or another sign-in ends the stream.
+func TestWatch_BrowserComesBack(t *testing.T) {
+	for _, onServer := range []bool{false, true} {
+		bubble(t, fmt.Sprintf("on the server: %v", onServer), onServer, func(t *testing.T, w *world) {
+			b := w.browserWith(t, good())
+			for time.Since(start) < 13*24*time.Hour {
+				r := b.request(t, "")
+				known, answer := new(lifecycle.Known), httptest.NewRecorder()
+				out, err := w.Load(answer, r, known)
+				if noError(t, err); known.Session == nil {
+					t.Fatalf("after %v: got %+v; want the browser signed in", time.Since(start), out)
+				}
+				w.receive(t, b, answer)
+				ctx, cancel := w.Watch(t.Context(), known, 0)
+				<-ctx.Done()
+				cancel()
+				if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("after %v: got a stream ended by %v; want that its browser comes back", time.Since(start), err)
+				}
+			}
+		})
+	}
 }
 
 // times returns when shared state is read from now on, in seconds after start.
@@ -230,6 +260,11 @@ func TestWatch_TenThousandStreams(t *testing.T) {
 		if total != 6000 {
 			t.Errorf("after the last stream has ended: got %d reads; want none", 6000-total)
 		}
+		cancels = nil
+		if a := (inUse() - memory) / (sessions * each); a > 300 { // what maps keep
+			t.Errorf("after the last stream has ended: got %d bytes a stream; want at most 300", a)
+		}
+		runtime.KeepAlive(known) // which counts as before
 	})
 }
 

@@ -66,8 +66,9 @@ const (
 	signature = "logto-signature-sha-256"
 	// maxBody is far more than Logto sends about anyone but a person with much custom
 	// data. Some may write that themselves, and must not be able to keep their
-	// suspension from being read. net/http takes as much in a request's header.
-	maxBody = 1 << 20
+	// suspension from being read. Logto takes a megabyte at once, in which 1e20 is a
+	// number that it writes with 21 digits. net/http takes more than this in a form.
+	maxBody = 8 << 20
 	// maxSubject is that of ID tokens: https://openid.net/specs/openid-connect-core-1_0.html#IDToken
 	maxSubject = 255
 

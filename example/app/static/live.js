@@ -13,7 +13,8 @@ events.addEventListener("over", () => {
 });
 
 // The browser comes back by itself when the connection breaks. It gives up when a guard
-// has refused the stream: then the guard of the page says why.
+// has refused the stream: then the guard of the page says why. The pause is for a stream
+// that fails each time although its page does not.
 events.addEventListener("error", () => {
-  if (events.readyState === EventSource.CLOSED) location.reload();
+  if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 3000);
 });
