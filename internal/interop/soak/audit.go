@@ -65,7 +65,8 @@ type auditor struct {
 	*world
 	figures
 	byNonce map[string][]*session
-	ended   time.Time // when the run ended
+	streams streamFigures
+	ended   time.Time // when all people had gone
 }
 
 func (w *world) audit() *report {
@@ -73,9 +74,10 @@ func (w *world) audit() *report {
 	defer w.journal.mu.Unlock()
 	w.gate.mu.Lock()
 	defer w.gate.mu.Unlock()
-	a := auditor{world: w, ended: time.Now(), byNonce: map[string][]*session{}, figures: figures{
-		sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{}, fates: map[string]int{},
-	}}
+	a := auditor{world: w, ended: w.emptied, byNonce: map[string][]*session{},
+		streams: streamFigures{ends: map[string]int{}}, figures: figures{
+			sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{}, fates: map[string]int{},
+		}}
 	for _, s := range w.journal.sessions {
 		a.sessions[s.how]++
 		if s.nonce != "" {
@@ -89,6 +91,12 @@ func (w *world) audit() *report {
 		if s.how == lost {
 			a.lost[a.whyLost(s)]++
 		}
+	}
+	for _, s := range w.journal.sessions {
+		a.streams.afterwards += a.afterRefusal(s)
+	}
+	for _, st := range w.journal.streams {
+		a.judge(st)
 	}
 	for _, t := range w.journal.thieves {
 		a.fates[t.kind+": "+a.fateOf(t)]++
@@ -315,7 +323,7 @@ func (a *auditor) fateOf(t *thief) string {
 		return "refused, as its owner was: " + cmp.Or(t.event, "not told why")
 	case t.fate == ended:
 		return "dead, " + s.how
-	case t.fate == "" && (s.how == lost || s.how == incomplete):
+	case t.fate == "" && s.open():
 		return pointless
 	case t.fate == "" && s.how != "":
 		return "not used any more: " + s.how

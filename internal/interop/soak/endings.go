@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -56,32 +58,80 @@ func (p *person) logOut(ctx context.Context) {
 	}
 }
 
-// signOutEverywhere signs out in all browsers, after a sign-in in another one.
+// signOutEverywhere signs out in all browsers, by EndSessions.
 func (p *person) signOutEverywhere(ctx context.Context) {
+	p.endEverywhere(ctx, endedEverywhere, func() bool {
+		r := navigation(p.at(everywherePath), "empty")
+		r.Method = http.MethodPost
+		sent := time.Now()
+		a, err := p.browser.send(ctx, r, true)
+		done, outcome := err == nil && a.status == http.StatusNoContent, ""
+		if !done {
+			outcome = "sign-out everywhere: " + a.outcome(ctx, err)
+		}
+		p.journal.request(nil, sent, outcome, true)
+		p.journal.called("EndSessions: " + cmp.Or(outcome, "done"))
+		return done
+	})
+}
+
+// endEverywhere ends all sessions of the person, after a sign-in in another browser.
+// end reports whether the application has said that it is done.
+func (p *person) endEverywhere(ctx context.Context, how string, end func() bool) (done bool) {
 	s, cookies := p.now, p.steal()
 	other, elsewhere := p.signInElsewhere(ctx)
 	p.journal.ending(s)
 	if other != nil {
 		p.journal.ending(other)
 	}
-	r := navigation(p.at(everywherePath), "empty")
-	r.Method = http.MethodPost
-	sent := time.Now()
-	a, err := p.browser.send(ctx, r, true)
-	done := err == nil && a.status == http.StatusNoContent
-	outcome := ""
-	if !done {
-		outcome = "sign-out everywhere: " + a.outcome(ctx, err)
-	}
-	p.journal.request(nil, sent, outcome, true)
-	if !done {
-		return
+	if !end() {
+		return false
 	}
 	if other != nil {
-		p.journal.end(other, endedEverywhere)
+		p.journal.end(other, how)
 		p.presentAll(ctx, other, elsewhere)
 	}
-	p.ended(ctx, s, endedEverywhere, cookies)
+	p.ended(ctx, s, how, cookies)
+	return true
+}
+
+// changeAccount does to the person's account what Logto sends a webhook about. Some
+// webhooks are lost: then the refusal of the next refresh ends a session, but after a
+// reset of the password nothing does.
+func (p *person) changeAccount(ctx context.Context) {
+	s, change, lose := p.now, accountChanges[p.random.IntN(len(accountChanges))], p.random.Float64() < 0.4
+	send := func() bool {
+		d := p.op.change(change, p.name, lose)
+		said := "lost on purpose"
+		if !lose {
+			said = strconv.Itoa(d.Status)
+		}
+		p.journal.called("webhook " + d.Event + ": " + said)
+		return d.Status == http.StatusOK
+	}
+	p.barred = change.blocks
+	switch {
+	case lose && !change.blocks:
+		send()
+	case p.endEverywhere(ctx, byWebhook, send):
+		if p.barred {
+			p.op.unblock(p.name)
+			p.barred = false
+		}
+	case change.blocks:
+		p.journal.blocks(s)
+	}
+}
+
+// unblock makes the account good again, when the streams of the session that was
+// refused have had the time to end.
+func (p *person) unblock() bool {
+	if time.Since(p.before.over) < tokenLife+streamEvery {
+		return false
+	}
+	p.op.unblock(p.name)
+	p.barred = false
+	return true
 }
 
 // signInElsewhere signs in with another browser, and returns its session and

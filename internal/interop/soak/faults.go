@@ -69,8 +69,9 @@ func (t *troublemaker) work(ctx, day context.Context) error {
 			continue
 		}
 		began := time.Now()
-		t.journal.fault(name)
+		over := t.journal.fault(name)
 		err := t.make(day, name)
+		over()
 		t.tell("%s, %.1f s", name, time.Since(began).Seconds())
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", name, err)

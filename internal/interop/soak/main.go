@@ -129,6 +129,7 @@ type world struct {
 	budget   atomic.Int64 // how many acts people have left
 	progress io.Writer
 	began    time.Time
+	emptied  time.Time // when all people had gone
 }
 
 // soak lets people and faults work for as long as the options say, and reports
@@ -247,11 +248,16 @@ func (w *world) live(ctx context.Context) error {
 		working.Go(func() { p.live(ctx, day) })
 	}
 	working.Go(func() { w.reportProgress(day) })
+	working.Go(func() { w.measure(day, transport) })
 	err := newTroublemaker(w).work(ctx, trouble)
 	if err != nil {
 		sunset()
 	}
 	working.Wait()
+	w.emptied = time.Now()
+	if err == nil {
+		w.afterAll(ctx)
+	}
 	return err
 }
 

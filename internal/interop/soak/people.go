@@ -30,21 +30,27 @@ type person struct {
 	now     *session // nil if the person is not signed in
 	before  *session // the one before, or nil
 	old     []stolen // copies of sessions that have ended
+	barred  bool     // the provider has blocked the account
+	fresh   []living // thieves and tabs that have not begun
 
 	// The fields below are for one person in ten, who has a second browser.
 	watched bool
 	chance  *rand.Rand // so that copies do not change what the person does
 	thief   *thief     // the last one
 	thieves []*thief   // of sessions that have not ended
-	fresh   []*thief   // who have not begun
 	behind  *session   // that a sign-in with a stale cookie ends; nil if there is none
+}
+
+// living is what goes on beside the person until day ends.
+type living interface {
+	live(ctx, day context.Context)
 }
 
 // live signs the person in, and uses the application until day ends. A request
 // that is under way then is finished, unless ctx ends too.
 func (p *person) live(ctx, day context.Context) {
-	var thieves sync.WaitGroup
-	defer thieves.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	for {
 		pass(day, shortestPause+time.Duration(p.random.Int64N(int64(longestPause-shortestPause))))
 		if day.Err() != nil || p.budget.Add(-1) < 0 {
@@ -56,8 +62,8 @@ func (p *person) live(ctx, day context.Context) {
 			p.act(ctx)
 		}
 		p.beCopied()
-		for _, t := range p.fresh {
-			thieves.Go(func() { t.live(ctx, day) })
+		for _, l := range p.fresh {
+			beside.Go(func() { l.live(ctx, day) })
 		}
 		p.fresh = nil
 	}
@@ -75,14 +81,20 @@ func (p *person) act(ctx context.Context) {
 	switch {
 	case p.thief != nil && p.thief.kind == backup && p.journal.busy(p.thief, p.now) && p.journal.canGoBack(p.thief):
 		p.goBack(ctx)
+	case !p.now.blocked.IsZero():
+		p.ask(ctx, "document", true)
 	case !p.now.ending.IsZero(), is(0.5 * once):
 		p.signOut(ctx)
 	case is(0.3 * once):
 		p.logOut(ctx)
 	case is(0.3 * once):
 		p.signOutEverywhere(ctx)
+	case p.op.test != nil && is(0.5*once):
+		p.changeAccount(ctx)
 	case is(0.5 * once):
 		p.presentOld(ctx)
+	case is(0.05):
+		p.openTab(ctx)
 	case is(0.10):
 		p.burst(ctx)
 	case is(0.05):
@@ -175,6 +187,9 @@ func (a answer) outcome(ctx context.Context, err error) string {
 
 // signIn goes to the account page and passes the provider.
 func (p *person) signIn(ctx context.Context) {
+	if p.barred && !p.unblock() {
+		return
+	}
 	var calledBack bool
 	sent := time.Now()
 	a, err := p.browser.visit(ctx, p.at(accountPath), p.name, func(a answer) bool {

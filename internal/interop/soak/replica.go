@@ -230,7 +230,7 @@ func events(auth *signin.Auth) http.Handler {
 		_ = http.NewResponseController(w).Flush() // if it fails, ctx is done
 		<-ctx.Done()
 		if why, ok := errors.AsType[*signin.Error](context.Cause(ctx)); ok {
-			fmt.Fprintf(w, "event: %s\ndata:\n\n", why.Code)
+			fmt.Fprintf(w, "event: %s\n\n", string(why.Code))
 		}
 	})
 }
