@@ -64,6 +64,7 @@ type session struct {
 	pages   []page
 	moved   []time.Time // when the person's browser got a newer cookie
 	event   string      // what the application said when it was lost
+	tabs    int         // with events, that are open
 }
 
 // page says when a page that came was asked for, and when it came.

@@ -93,7 +93,7 @@ func (p *person) act(ctx context.Context) {
 		p.changeAccount(ctx)
 	case is(0.5 * once):
 		p.presentOld(ctx)
-	case is(0.05):
+	case is(0.10):
 		p.openTab(ctx)
 	case is(0.10):
 		p.burst(ctx)

@@ -29,7 +29,8 @@ func (a *auditor) judge(st *stream) {
 		if st.why != closedStream {
 			a.streams.latest = max(a.streams.latest, st.over.Sub(from))
 		}
-		if st.over.After(a.deadline(from, !st.of.blocked.IsZero())) {
+		deadline := a.deadline(from, !st.of.blocked.IsZero())
+		if st.over.After(deadline) && !a.forgottenBetween(st.of.tried, deadline) {
 			a.streams.late++
 			a.puzzleStream(st, "was late")
 		}
@@ -51,7 +52,7 @@ func (a *auditor) endOf(s *session) time.Time {
 	switch {
 	case !s.blocked.IsZero():
 		return s.blocked.Add(dueAfter)
-	case s.how == "", s.open(), a.journal.forgottenSince(s.tried):
+	case s.open():
 		return time.Time{}
 	}
 	return s.over
@@ -109,9 +110,15 @@ func (a *auditor) wasOffline(c *chain, at time.Time) bool {
 			newest = g
 		}
 	}
-	// After Redis has lost its data, a replica may know of an older token only.
-	long := a.journal.forgottenSince(newest.issued) || at.After(newest.issued.Add(tokenLife+maxOffline-2*slack))
-	return long && a.troubled(newest.issued.Add(dueAfter-slack), at)
+	if a.forgottenBetween(newest.issued, at) {
+		return true // the replica may know of an older token only
+	}
+	return at.After(newest.issued.Add(tokenLife+maxOffline-2*slack)) && a.troubled(newest.issued.Add(dueAfter-slack), at)
+}
+
+// forgottenBetween reports whether Redis has lost in a time what it was told before.
+func (a *auditor) forgottenBetween(from, to time.Time) bool {
+	return a.journal.forgottenSince(from) && a.journal.forgot.Before(to)
 }
 
 // troubled reports whether there was a fault in a time.

@@ -22,6 +22,9 @@ const (
 	brokenStream    = "broken off"
 )
 
+// maxTabs is how many tabs with events a session has at once.
+const maxTabs = 2
+
 // A stream is the events of one tab, from its first one on.
 type stream struct {
 	of          *session
@@ -43,8 +46,8 @@ type tab struct {
 // openTab opens a tab with events. Like a page, it is answered by a replica or not.
 func (p *person) openTab(ctx context.Context) {
 	s, sent := p.now, time.Now()
-	if s.nonce == "" {
-		return // it is not known which sign-in it is of
+	if s.nonce == "" || p.journal.tabs(s) == maxTabs {
+		return // without a nonce it is not known which sign-in it is of
 	}
 	ctx, stop := context.WithCancel(ctx)
 	late := time.AfterFunc(patience, stop)
@@ -69,7 +72,10 @@ func (p *person) openTab(ctx context.Context) {
 	t := &tab{
 		stream: &stream{of: s, by: a.header.Get(incarnationHeader), began: time.Now()},
 		world:  p.world, body: body, stop: stop,
-		stays: time.Second + time.Duration(p.random.Int64N(int64(p.duration/2))),
+		stays: p.duration, // most stay open
+	}
+	if p.random.Float64() < 0.3 {
+		t.stays = time.Duration(p.random.Int64N(int64(p.duration / 4)))
 	}
 	p.journal.opens(t.stream)
 	p.fresh = append(p.fresh, t)
@@ -102,6 +108,14 @@ func (j *journal) opens(st *stream) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.streams = append(j.streams, st)
+	st.of.tabs++
+}
+
+// tabs returns how many tabs with events a session has.
+func (j *journal) tabs(s *session) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return s.tabs
 }
 
 // closes notes why a stream has ended.
@@ -109,6 +123,7 @@ func (j *journal) closes(st *stream, why string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	st.over, st.why = time.Now(), why
+	st.of.tabs--
 }
 
 // A probe says how long the application took to answer a request that needs neither
