@@ -323,7 +323,7 @@ func (a *auditor) fateOf(t *thief) string {
 		return "refused, as its owner was: " + cmp.Or(t.event, "not told why")
 	case t.fate == ended:
 		return "dead, " + s.how
-	case t.fate == "" && s.open():
+	case t.fate == "" && s.unsettled():
 		return pointless
 	case t.fate == "" && s.how != "":
 		return "not used any more: " + s.how

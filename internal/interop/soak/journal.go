@@ -166,8 +166,10 @@ func (j *journal) called(what string) {
 	j.calls[what]++
 }
 
-// open reports whether nothing is promised about copies of a session that is over.
-func (s *session) open() bool { return s.how == lost || s.how == incomplete || s.how == refusedRefresh }
+// unsettled reports whether nothing is promised about copies of a session that is over.
+func (s *session) unsettled() bool {
+	return s.how == lost || s.how == incomplete || s.how == refusedRefresh
+}
 
 // loses notes that a person was asked to sign in, and what the application said
 // about the session.

@@ -13,6 +13,12 @@
 // copy, as to a backup, and leaves the newer cookies to the second browser. When
 // the person has ended the session, no copy may work.
 //
+// People also watch events in tabs, as long as their sessions live. Some sign out
+// everywhere; accounts are suspended or deleted and passwords reset, with a webhook
+// that tells the application or is lost. Whatever the application has answered as
+// done holds at every replica. A stream ends soon after its session, and never before
+// it without a fault. Two tabs of a session share its refreshes.
+//
 //	cd internal/interop
 //	go run ./soak -duration 5m -sessions cookie -provider node
 //

@@ -52,7 +52,7 @@ func (a *auditor) endOf(s *session) time.Time {
 	switch {
 	case !s.blocked.IsZero():
 		return s.blocked.Add(dueAfter)
-	case s.open():
+	case s.unsettled():
 		return time.Time{}
 	}
 	return s.over
@@ -180,8 +180,11 @@ func (a *auditor) keeps(r *report) {
 // afterAll waits until nothing can be under way any more, and notes what is.
 func (w *world) afterAll(ctx context.Context) {
 	left := w.goroutines(ctx)
-	for until := time.Now().Add(lease + lookTimeout); len(left) > 0 && time.Now().Before(until); left = w.goroutines(ctx) {
-		pass(ctx, time.Second)
+	until, enough := context.WithTimeout(ctx, lease+lookTimeout)
+	defer enough()
+	for len(left) > 0 && until.Err() == nil {
+		pass(until, time.Second)
+		left = w.goroutines(ctx)
 	}
 	for _, stack := range left {
 		w.tell("UNEXPLAINED: %s", stack)
