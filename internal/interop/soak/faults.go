@@ -19,10 +19,11 @@ const (
 	forgetRedis = "redis-memory" // Redis is killed, and restarted without its data; once
 )
 
-var allFaults = []string{
-	killReplica, killRedis, pauseRedis, forgetRedis,
-	string(answers500), string(resets), string(hangs), string(garbage),
-}
+var (
+	redisFaults    = []string{killRedis, pauseRedis, forgetRedis}
+	providerFaults = []string{string(answers500), string(resets), string(hangs), string(garbage)}
+	allFaults      = slices.Concat([]string{killReplica}, redisFaults, providerFaults)
+)
 
 // chooseFaults reads a list of faults, "all" or "none".
 func chooseFaults(list string) ([]string, error) {

@@ -6,12 +6,17 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
 // lookTimeout is that of package signin: how long a look at a stream's session may take.
 const lookTimeout = 10 * time.Second
+
+// rest is the longest time that a replica of package signin waits before it refreshes a
+// session again, after failures of the provider that it has seen itself.
+const rest = time.Minute
 
 // streamFigures are what became of streams.
 type streamFigures struct {
@@ -64,8 +69,7 @@ func (a *auditor) endOf(s *session) time.Time {
 func (a *auditor) deadline(from time.Time, byProvider bool) time.Time {
 	at := from.Add(streamEvery + lookTimeout + slack)
 	for _, t := range a.journal.troubles { // the oldest first
-		counts := byProvider || t.name == killRedis || t.name == pauseRedis || t.name == forgetRedis
-		if counts && t.to.After(from) && t.from.Before(at) {
+		if (byProvider || slices.Contains(redisFaults, t.name)) && t.to.After(from) && t.from.Before(at) {
 			at = at.Add(t.to.Sub(t.from))
 		}
 	}
@@ -102,18 +106,20 @@ func (a *auditor) founded(st *stream) bool {
 }
 
 // wasOffline reports whether a session had not been refreshed for MaxOffline, because
-// of a fault.
+// of a fault. A refresh that another replica makes right now may come too late for it.
 func (a *auditor) wasOffline(c *chain, at time.Time) bool {
 	newest := c.generations[0]
 	for _, g := range c.generations {
-		if g.issued.Before(at) {
+		if g.issued.Before(at.Add(-slack)) {
 			newest = g
 		}
 	}
 	if a.forgottenBetween(newest.issued, at) {
 		return true // the replica may know of an older token only
 	}
-	return at.After(newest.issued.Add(tokenLife+maxOffline-2*slack)) && a.troubled(newest.issued.Add(dueAfter-slack), at)
+	due := newest.issued.Add(dueAfter - slack)
+	return at.After(newest.issued.Add(tokenLife+maxOffline-2*slack)) &&
+		(a.troubled(due, at, allFaults) || a.troubled(due.Add(-rest), at, providerFaults))
 }
 
 // forgottenBetween reports whether Redis has lost in a time what it was told before.
@@ -121,14 +127,11 @@ func (a *auditor) forgottenBetween(from, to time.Time) bool {
 	return a.journal.forgottenSince(from) && a.journal.forgot.Before(to)
 }
 
-// troubled reports whether there was a fault in a time.
-func (a *auditor) troubled(from, to time.Time) bool {
-	for _, t := range a.journal.troubles {
-		if t.to.After(from) && t.from.Before(to) {
-			return true
-		}
-	}
-	return false
+// troubled reports whether there was one of these faults in a time.
+func (a *auditor) troubled(from, to time.Time, names []string) bool {
+	return slices.ContainsFunc(a.journal.troubles, func(t trouble) bool {
+		return t.to.After(from) && t.from.Before(to) && slices.Contains(names, t.name)
+	})
 }
 
 // afterRefusal counts pages that came after the provider had refused to refresh the
@@ -141,7 +144,7 @@ func (a *auditor) afterRefusal(s *session) (n int) {
 	for _, u := range c.generations[len(c.generations)-1].uses {
 		for _, p := range s.pages {
 			from := u.answered.Add(slack + a.lag(u.answered, p.sent))
-			if u.status/100 == 4 && p.sent.After(from) && !a.troubled(u.answered, p.came) {
+			if u.status/100 == 4 && p.sent.After(from) && !a.troubled(u.answered, p.came, allFaults) {
 				n++
 			}
 		}
