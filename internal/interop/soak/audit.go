@@ -65,6 +65,7 @@ type auditor struct {
 	*world
 	figures
 	byNonce map[string][]*session
+	barred  map[string]bool // people whose accounts were blocked at some time
 	streams streamFigures
 	ended   time.Time // when all people had gone
 }
@@ -75,11 +76,12 @@ func (w *world) audit() *report {
 	w.gate.mu.Lock()
 	defer w.gate.mu.Unlock()
 	a := auditor{world: w, ended: w.emptied, byNonce: map[string][]*session{},
-		streams: streamFigures{ends: map[string]int{}}, figures: figures{
+		barred: map[string]bool{}, streams: streamFigures{ends: map[string]int{}}, figures: figures{
 			sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{}, fates: map[string]int{},
 		}}
 	for _, s := range w.journal.sessions {
 		a.sessions[s.how]++
+		a.barred[s.person] = a.barred[s.person] || !s.blocked.IsZero() || s.how == byWebhook
 		if s.nonce != "" {
 			a.byNonce[s.nonce] = append(a.byNonce[s.nonce], s)
 		}
@@ -139,7 +141,7 @@ func (a *auditor) chain(c *chain) {
 			a.due++
 		}
 		twice += max(len(good)-1, 0)
-		if g.refused() && c.revoked.IsZero() && !wantedToEnd(sessions) && a.whyRevoked(c) == byNothingSeen {
+		if g.refused() && c.revoked.IsZero() && !a.wantedToEnd(sessions) && a.whyRevoked(c) == byNothingSeen {
 			a.refused++
 			a.puzzle("a current refresh token was refused", c)
 		}
@@ -225,9 +227,11 @@ func (a *auditor) wanted(g *generation, sessions []*session) (due bool, left tim
 	return due, left
 }
 
-// wantedToEnd reports whether a person has asked for a session's end.
-func wantedToEnd(sessions []*session) bool {
-	return slices.ContainsFunc(sessions, func(s *session) bool { return !s.ending.IsZero() })
+// wantedToEnd reports whether a person has asked for a session's end. Where an account
+// was blocked, that was meant for all its sessions: also for one that Redis has lost,
+// and that a stream goes on with.
+func (a *auditor) wantedToEnd(sessions []*session) bool {
+	return slices.ContainsFunc(sessions, func(s *session) bool { return !s.ending.IsZero() || a.barred[s.person] })
 }
 
 // reused finds a refresh token that was used again after its rotation, and

@@ -31,10 +31,12 @@ type streamFigures struct {
 func (a *auditor) judge(st *stream) {
 	a.streams.ends[st.why]++
 	if from := a.endOf(st.of); !from.IsZero() && st.over.After(from) {
-		if st.why != closedStream {
-			a.streams.latest = max(a.streams.latest, st.over.Sub(from))
+		if late := st.over.Sub(from); st.why != closedStream && late > a.streams.latest {
+			a.streams.latest = late
+			a.tell("the latest stream so far: %s at %s, begun %.3f, %s at %.3f; its session ended at %.3f", st.of.person,
+				st.by, a.since(st.began), st.why, a.since(st.over), a.since(from))
 		}
-		deadline := a.deadline(from, !st.of.blocked.IsZero())
+		deadline := a.deadline(from)
 		if st.over.After(deadline) && !a.forgottenBetween(st.of.tried, deadline) {
 			a.streams.late++
 			a.puzzleStream(st, "was late")
@@ -52,11 +54,11 @@ func (a *auditor) puzzleStream(st *stream, what string) {
 }
 
 // endOf returns when a session had ended for certain; zero if that is not known. That
-// of a blocked account ends when its newest token is due at the latest.
+// of a blocked account is not refreshed any more.
 func (a *auditor) endOf(s *session) time.Time {
 	switch {
 	case !s.blocked.IsZero():
-		return s.blocked.Add(dueAfter)
+		return s.blocked.Add(tokenLife + maxOffline)
 	case s.unsettled():
 		return time.Time{}
 	}
@@ -64,12 +66,11 @@ func (a *auditor) endOf(s *session) time.Time {
 }
 
 // deadline returns when the streams of a session that ended at from must have ended:
-// faults and a busy machine make it later. Those of the provider matter only if it is the
-// provider's refusal that ends the session.
-func (a *auditor) deadline(from time.Time, byProvider bool) time.Time {
+// faults of Redis and a busy machine make it later.
+func (a *auditor) deadline(from time.Time) time.Time {
 	at := from.Add(streamEvery + lookTimeout + slack)
 	for _, t := range a.journal.troubles { // the oldest first
-		if (byProvider || slices.Contains(redisFaults, t.name)) && t.to.After(from) && t.from.Before(at) {
+		if slices.Contains(redisFaults, t.name) && t.to.After(from) && t.from.Before(at) {
 			at = at.Add(t.to.Sub(t.from))
 		}
 	}
