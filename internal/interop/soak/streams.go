@@ -31,20 +31,26 @@ type streamFigures struct {
 func (a *auditor) judge(st *stream) {
 	a.streams.ends[st.why]++
 	if from := a.endOf(st.of); !from.IsZero() && st.over.After(from) {
-		if late := st.over.Sub(from); st.why != closedStream && late > a.streams.latest {
-			a.streams.latest = late
-			a.tell("the latest stream so far: %s at %s, begun %.3f, %s at %.3f; its session ended at %.3f", st.of.person,
-				st.by, a.since(st.began), st.why, a.since(st.over), a.since(from))
-		}
-		deadline := a.deadline(from)
-		if st.over.After(deadline) && !a.forgottenBetween(st.of.tried, deadline) {
-			a.streams.late++
-			a.puzzleStream(st, "was late")
-		}
+		a.compare(st, from)
 	}
 	if !a.founded(st) {
 		a.streams.unfounded++
 		a.puzzleStream(st, "had no reason to end")
+	}
+}
+
+// compare compares when a stream ended with when its session had.
+func (a *auditor) compare(st *stream, from time.Time) {
+	deadline := a.deadline(from)
+	if a.forgottenBetween(st.of.tried, deadline) {
+		return // no replica may know of the end
+	}
+	if st.why != closedStream {
+		a.streams.latest = max(a.streams.latest, st.over.Sub(from))
+	}
+	if st.over.After(deadline) {
+		a.streams.late++
+		a.puzzleStream(st, "was late")
 	}
 }
 
