@@ -65,7 +65,9 @@ type auditor struct {
 	*world
 	figures
 	byNonce map[string][]*session
-	ended   time.Time // when the run ended
+	barred  map[string]bool // people whose accounts were blocked at some time
+	streams streamFigures
+	ended   time.Time // when all people had gone
 }
 
 func (w *world) audit() *report {
@@ -73,11 +75,13 @@ func (w *world) audit() *report {
 	defer w.journal.mu.Unlock()
 	w.gate.mu.Lock()
 	defer w.gate.mu.Unlock()
-	a := auditor{world: w, ended: time.Now(), byNonce: map[string][]*session{}, figures: figures{
-		sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{}, fates: map[string]int{},
-	}}
+	a := auditor{world: w, ended: w.emptied, byNonce: map[string][]*session{},
+		barred: map[string]bool{}, streams: streamFigures{ends: map[string]int{}}, figures: figures{
+			sessions: map[string]int{}, lost: map[cause]int{}, revoked: map[cause]int{}, fates: map[string]int{},
+		}}
 	for _, s := range w.journal.sessions {
 		a.sessions[s.how]++
+		a.barred[s.person] = a.barred[s.person] || !s.blocked.IsZero() || s.how == byWebhook
 		if s.nonce != "" {
 			a.byNonce[s.nonce] = append(a.byNonce[s.nonce], s)
 		}
@@ -89,6 +93,12 @@ func (w *world) audit() *report {
 		if s.how == lost {
 			a.lost[a.whyLost(s)]++
 		}
+	}
+	for _, s := range w.journal.sessions {
+		a.streams.afterwards += a.afterRefusal(s)
+	}
+	for _, st := range w.journal.streams {
+		a.judge(st)
 	}
 	for _, t := range w.journal.thieves {
 		a.fates[t.kind+": "+a.fateOf(t)]++
@@ -131,7 +141,7 @@ func (a *auditor) chain(c *chain) {
 			a.due++
 		}
 		twice += max(len(good)-1, 0)
-		if g.refused() && c.revoked.IsZero() && !wantedToEnd(sessions) && a.whyRevoked(c) == byNothingSeen {
+		if g.refused() && c.revoked.IsZero() && !a.wantedToEnd(sessions) && a.whyRevoked(c) == byNothingSeen {
 			a.refused++
 			a.puzzle("a current refresh token was refused", c)
 		}
@@ -217,9 +227,11 @@ func (a *auditor) wanted(g *generation, sessions []*session) (due bool, left tim
 	return due, left
 }
 
-// wantedToEnd reports whether a person has asked for a session's end.
-func wantedToEnd(sessions []*session) bool {
-	return slices.ContainsFunc(sessions, func(s *session) bool { return !s.ending.IsZero() })
+// wantedToEnd reports whether a person has asked for a session's end. Where an account
+// was blocked, that was meant for all its sessions: also for one that Redis has lost,
+// and that a stream goes on with.
+func (a *auditor) wantedToEnd(sessions []*session) bool {
+	return slices.ContainsFunc(sessions, func(s *session) bool { return !s.ending.IsZero() || a.barred[s.person] })
 }
 
 // reused finds a refresh token that was used again after its rotation, and
@@ -315,7 +327,7 @@ func (a *auditor) fateOf(t *thief) string {
 		return "refused, as its owner was: " + cmp.Or(t.event, "not told why")
 	case t.fate == ended:
 		return "dead, " + s.how
-	case t.fate == "" && (s.how == lost || s.how == incomplete):
+	case t.fate == "" && s.unsettled():
 		return pointless
 	case t.fate == "" && s.how != "":
 		return "not used any more: " + s.how

@@ -85,28 +85,39 @@ func navigation(to *url.URL, kind string) *http.Request {
 func (b *browser) send(ctx context.Context, r *http.Request, keep bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	a, body, err := b.open(ctx, r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer body.Close()
+	if a.body, err = io.ReadAll(io.LimitReader(body, 1<<20)); err != nil {
+		return answer{}, err
+	}
+	if keep {
+		b.jar.SetCookies(r.URL, a.cookies)
+	}
+	return a, nil
+}
+
+// open makes one request with the browser's cookies, and returns the answer without
+// its body, which the caller reads and closes.
+func (b *browser) open(ctx context.Context, r *http.Request) (answer, io.ReadCloser, error) {
 	r = r.WithContext(ctx)
 	for _, c := range b.jar.Cookies(r.URL) {
 		r.AddCookie(c)
 	}
 	resp, err := b.client.Do(r)
 	if err != nil {
-		return answer{}, err
+		return answer{}, nil, err
 	}
-	defer resp.Body.Close()
 	a := answer{url: r.URL, status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies()}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20)); err != nil {
-		return answer{}, err
-	}
 	if resp.StatusCode/100 == 3 {
 		if a.location, err = resp.Location(); err != nil {
-			return answer{}, err
+			_ = resp.Body.Close()
+			return answer{}, nil, err
 		}
 	}
-	if keep {
-		b.jar.SetCookies(r.URL, a.cookies)
-	}
-	return a, nil
+	return a, resp.Body, nil
 }
 
 // visit goes to an address, follows redirects and fills in forms as person,

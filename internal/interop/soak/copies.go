@@ -170,7 +170,7 @@ func (j *journal) looked(t *thief, sent time.Time, outcome, event string) (over 
 	s := t.of
 	after := !s.over.IsZero() && sent.After(s.over)
 	switch {
-	case outcome == "" && after && (s.how == lost || s.how == incomplete):
+	case outcome == "" && after && s.unsettled():
 		t.fate = pointless
 	case outcome == "" && after:
 		j.accepts(s)

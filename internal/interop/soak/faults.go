@@ -19,10 +19,11 @@ const (
 	forgetRedis = "redis-memory" // Redis is killed, and restarted without its data; once
 )
 
-var allFaults = []string{
-	killReplica, killRedis, pauseRedis, forgetRedis,
-	string(answers500), string(resets), string(hangs), string(garbage),
-}
+var (
+	redisFaults    = []string{killRedis, pauseRedis, forgetRedis}
+	providerFaults = []string{string(answers500), string(resets), string(hangs), string(garbage)}
+	allFaults      = slices.Concat([]string{killReplica}, redisFaults, providerFaults)
+)
 
 // chooseFaults reads a list of faults, "all" or "none".
 func chooseFaults(list string) ([]string, error) {
@@ -69,8 +70,9 @@ func (t *troublemaker) work(ctx, day context.Context) error {
 			continue
 		}
 		began := time.Now()
-		t.journal.fault(name)
+		over := t.journal.fault(name)
 		err := t.make(day, name)
+		over()
 		t.tell("%s, %.1f s", name, time.Since(began).Seconds())
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -20,15 +20,28 @@ type journal struct {
 	mixedUp  []string
 	stale    int // browsers whose own cookie was taken for an old copy
 	overdue  int // copies that were let in, although they had to be stale
+	streams  []*stream
+	probes   []probe
+	calls    map[string]int // what became of the application's own ends
 	faults   map[string]int
+	troubles []trouble
 	kills    map[string]time.Time // by incarnation
 	// forgot is when Redis lost its data, and back when it ran again.
 	forgot, back time.Time
+	// What was left a while after all people had gone.
+	leftGoroutines, leftRefreshes int
+}
+
+// trouble is a fault from its beginning to its end.
+type trouble struct {
+	name     string
+	from, to time.Time
 }
 
 func newJournal() *journal {
 	return &journal{
-		outcomes: map[string]int{}, copies: map[string]int{}, faults: map[string]int{}, kills: map[string]time.Time{},
+		outcomes: map[string]int{}, copies: map[string]int{}, calls: map[string]int{},
+		faults: map[string]int{}, kills: map[string]time.Time{},
 	}
 }
 
@@ -43,11 +56,15 @@ type session struct {
 	// session may have ended, even if the answer was an error.
 	ending time.Time
 	tried  time.Time // when the person last asked for its end
-	over   time.Time
-	how    string
-	pages  []page
-	moved  []time.Time // when the person's browser got a newer cookie
-	event  string      // what the application said when it was lost
+	// blocked is when the person's account was blocked, if no webhook has told the
+	// application.
+	blocked time.Time
+	over    time.Time
+	how     string
+	pages   []page
+	moved   []time.Time // when the person's browser got a newer cookie
+	event   string      // what the application said when it was lost
+	tabs    int         // with events, that are open
 }
 
 // page says when a page that came was asked for, and when it came.
@@ -65,6 +82,8 @@ const (
 	incomplete      = "signed out, with a 503 that says that copies may still work"
 	loggedOut       = "logged out by the provider"
 	endedEverywhere = "signed out everywhere"
+	byWebhook       = "ended by a webhook"
+	refusedRefresh  = "ended by the refusal of a refresh, after a webhook that was not heard"
 	replaced        = "ended by a sign-in with a stale cookie"
 	lost            = "lost"
 )
@@ -132,6 +151,26 @@ func (j *journal) ending(s *session) {
 	}
 }
 
+// blocks notes that the provider has blocked the session's person, and that the
+// application was not told.
+func (j *journal) blocks(s *session) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.blocked = time.Now()
+}
+
+// called notes what became of one of the application's own ends.
+func (j *journal) called(what string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.calls[what]++
+}
+
+// unsettled reports whether nothing is promised about copies of a session that is over.
+func (s *session) unsettled() bool {
+	return s.how == lost || s.how == incomplete || s.how == refusedRefresh
+}
+
 // loses notes that a person was asked to sign in, and what the application said
 // about the session.
 func (j *journal) loses(s *session, event string) {
@@ -150,7 +189,10 @@ func (j *journal) loses(s *session, event string) {
 func (j *journal) end(s *session, how string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if how == lost && !s.ending.IsZero() {
+	switch {
+	case how == lost && !s.blocked.IsZero():
+		how = refusedRefresh
+	case how == lost && !s.ending.IsZero():
 		how = signedOut
 	}
 	s.over, s.how = time.Now(), how
@@ -190,11 +232,17 @@ const (
 	acceptedForgotten = "accepted, after Redis lost its data"
 )
 
-// fault counts a fault.
-func (j *journal) fault(name string) {
+// fault notes that a fault begins. The caller calls over when it has ended.
+func (j *journal) fault(name string) (over func()) {
+	from := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.faults[name]++
+	return func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.troubles = append(j.troubles, trouble{name, from, time.Now()})
+	}
 }
 
 func (j *journal) killed(incarnation string, at time.Time) {

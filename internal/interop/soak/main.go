@@ -13,6 +13,12 @@
 // copy, as to a backup, and leaves the newer cookies to the second browser. When
 // the person has ended the session, no copy may work.
 //
+// People also watch events in tabs, as long as their sessions live. Some sign out
+// everywhere; accounts are suspended or deleted and passwords reset, with a webhook
+// that tells the application or is lost. Whatever the application has answered as
+// done holds at every replica. A stream ends soon after its session, and never before
+// it without a fault. Two tabs of a session share its refreshes.
+//
 //	cd internal/interop
 //	go run ./soak -duration 5m -sessions cookie -provider node
 //
@@ -129,6 +135,7 @@ type world struct {
 	budget   atomic.Int64 // how many acts people have left
 	progress io.Writer
 	began    time.Time
+	emptied  time.Time // when all people had gone
 }
 
 // soak lets people and faults work for as long as the options say, and reports
@@ -247,11 +254,16 @@ func (w *world) live(ctx context.Context) error {
 		working.Go(func() { p.live(ctx, day) })
 	}
 	working.Go(func() { w.reportProgress(day) })
+	working.Go(func() { w.measure(day, transport) })
 	err := newTroublemaker(w).work(ctx, trouble)
 	if err != nil {
 		sunset()
 	}
 	working.Wait()
+	w.emptied = time.Now()
+	if err == nil {
+		w.afterAll(ctx)
+	}
 	return err
 }
 

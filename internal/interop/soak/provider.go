@@ -13,10 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
+	"github.com/gosignin/signin/internal/faults"
 	"github.com/gosignin/signin/signintest"
 )
 
@@ -30,6 +32,8 @@ type provider struct {
 	endSession *url.URL       // where a browser signs out of the provider itself
 	test       *signintest.Provider
 	close      func()
+
+	changing sync.Mutex // since a webhook that is lost is a fault of all of them
 }
 
 // startTestProvider starts the project's own provider for tests, in this
@@ -37,15 +41,49 @@ type provider struct {
 func startTestProvider(base string, people []string) (*provider, error) {
 	var users []signintest.User
 	for _, name := range people {
-		users = append(users, signintest.User{Subject: name, Username: name, Name: "Person " + name})
+		users = append(users, userNamed(name))
 	}
 	test := signintest.NewProvider(signintest.WithUsers(users...), signintest.WithRefreshRotation(),
 		signintest.WithAccessTokenLifetime(tokenLife))
 	cfg := test.Config(base)
 	p := &provider{test: test, close: test.Close, client: clientSettings{
-		LogtoEndpoint: cfg.LogtoEndpoint, ID: cfg.ClientID, Secret: cfg.ClientSecret,
+		LogtoEndpoint: cfg.LogtoEndpoint, ID: cfg.ClientID, Secret: cfg.ClientSecret, WebhookKey: rand.Text(),
 	}}
+	test.SetWebhook(base+webhookPath, p.client.WebhookKey)
 	return p, p.discover(test.Issuer)
+}
+
+func userNamed(name string) signintest.User {
+	return signintest.User{Subject: name, Username: name, Name: "Person " + name}
+}
+
+// An accountChange is what Logto sends a webhook about.
+type accountChange struct {
+	make   func(p *signintest.Provider, subject string) signintest.WebhookDelivery
+	blocks bool // the account's refresh tokens are good no more
+}
+
+var accountChanges = []accountChange{
+	{(*signintest.Provider).Suspend, true},
+	{(*signintest.Provider).DeleteUser, true},
+	{(*signintest.Provider).ResetPassword, false},
+}
+
+// change changes an account. The webhook about it may be lost.
+func (p *provider) change(c accountChange, subject string, lose bool) signintest.WebhookDelivery {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	if lose {
+		p.test.Inject(faults.WebhookLost)
+		defer p.test.Clear()
+	}
+	return c.make(p.test, subject)
+}
+
+// unblock undoes what has blocked an account.
+func (p *provider) unblock(name string) {
+	p.test.Reinstate(name)
+	p.test.SetUser(userNamed(name))
 }
 
 // startNodeProvider starts npm's oidc-provider in another process.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -34,6 +36,15 @@ const (
 	accountPath = "/account"
 	// everywherePath is behind RequireAuth and ends all sessions of a person.
 	everywherePath = "/sign-out-everywhere"
+	// eventsPath is behind RequireAuth and sends events for as long as the session
+	// lives.
+	eventsPath = "/events"
+	// webhookPath is where Logto sends webhooks.
+	webhookPath = "/logto-webhook"
+	// goroutinesPath says what a replica is doing. Only the soak asks for it.
+	goroutinesPath = "/goroutines"
+	// streamEvery is how often the session of a stream is looked up.
+	streamEvery = 5 * time.Second
 	// eventHeader says what the package told the application about a request.
 	eventHeader = "Soak-Event"
 	// staleEvent is what it says about a cookie that its browser left behind.
@@ -58,6 +69,8 @@ type clientSettings struct {
 	// Consent says that the provider gives a refresh token only if the
 	// application asks for consent.
 	Consent bool
+	// WebhookKey signs Logto's webhooks; empty if there are none.
+	WebhookKey string
 }
 
 // serveReplica is one replica of the application, until standard input ends.
@@ -167,6 +180,13 @@ func (s *replicaSettings) routes(auth *signin.Auth) http.Handler {
 	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
 	mux.Handle(accountPath, auth.RequireAuth(http.HandlerFunc(account)))
 	mux.Handle("POST "+everywherePath, auth.RequireAuth(everywhere(auth)))
+	mux.Handle(eventsPath, auth.RequireAuth(events(auth)))
+	if key := s.Client.WebhookKey; key != "" {
+		mux.HandleFunc("POST "+webhookPath, auth.LogtoWebhook(key))
+	}
+	mux.HandleFunc(goroutinesPath, func(w http.ResponseWriter, _ *http.Request) {
+		_ = pprof.Lookup("goroutine").WriteTo(w, 2)
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "home") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(incarnationHeader, s.Incarnation)
@@ -197,6 +217,22 @@ func account(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(accountPage{user.Subject, user.ProviderSessionID, claims.Nonce})
+}
+
+// events sends who is signed in, and at the end why there is nothing more to come.
+func events(auth *signin.Auth) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := auth.WhileSignedIn(r.Context(), streamEvery)
+		defer cancel()
+		user, _ := signin.UserFrom(r.Context())
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "data: %s\n\n", user.Subject)
+		_ = http.NewResponseController(w).Flush() // if it fails, ctx is done
+		<-ctx.Done()
+		if why, ok := errors.AsType[*signin.Error](context.Cause(ctx)); ok {
+			fmt.Fprintf(w, "event: %s\n\n", string(why.Code))
+		}
+	})
 }
 
 // accountPage is what the account page says.

@@ -89,7 +89,7 @@ func (a *auditor) report() *report {
 	r.section("sessions")
 	r.line("signed in", len(j.sessions))
 	r.line("still signed in at the end", a.figures.sessions[""])
-	for _, how := range []string{signedOut, endedEverywhere, incomplete, loggedOut, replaced} {
+	for _, how := range []string{signedOut, endedEverywhere, byWebhook, refusedRefresh, incomplete, loggedOut, replaced} {
 		r.line("(a) "+how, a.figures.sessions[how])
 	}
 	for _, why := range causes {
@@ -97,6 +97,7 @@ func (a *auditor) report() *report {
 	}
 	r.section("copies of cookies, of every tenth person")
 	r.list("", a.fates)
+	a.tally(r)
 	a.tokens(r)
 	a.zeros(r)
 	a.promises(r)
@@ -140,6 +141,11 @@ func (a *auditor) zeros(r *report) {
 	r.line("copies left alone that were let in when they had to be stale", a.journal.overdue)
 	r.line("pages shown more than MaxOffline after the last access token's expiry", a.adrift)
 	r.line("session cookies deleted by anything but a sign-out or a sign-in", a.fleet.deletions())
+	r.line("streams that went on after their session's end", a.streams.late)
+	r.line("streams that ended while their session went on", a.streams.unfounded)
+	r.line("pages shown after a refused refresh", a.streams.afterwards)
+	r.line("goroutines of package signin left in the replicas at the end", a.journal.leftGoroutines)
+	r.line("refreshes made when all people had gone", a.journal.leftRefreshes)
 }
 
 // promises says which promises were kept.
@@ -170,6 +176,7 @@ func (a *auditor) promises(r *report) {
 	r.promise("no page is shown for longer than MaxOffline without a refresh", a.adrift == 0)
 	r.promise("only a sign-out and a sign-in delete a session cookie", a.fleet.deletions() == 0)
 	r.promise("no person is shown another person's page", len(j.mixedUp) == 0)
+	a.keeps(r)
 	for _, name := range a.faults {
 		if j.faults[name] == 0 {
 			r.promise("every fault comes: "+name, false)
