@@ -621,6 +621,7 @@ func tokenError(ctx context.Context, err error) *Error {
 //
 // A stream sets no cookie. So after a quarter to a half of Config.IdleTimeout the cause is
 // [context.DeadlineExceeded]: a browser that comes back then gets one, and stays signed in.
+// That a session was deleted from Config.Store is noticed no earlier.
 //
 // [context.Cause] is an *[Error], unless this, ctx or the function has ended the context:
 //
