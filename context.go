@@ -758,7 +758,7 @@ func (t *userTransport) token(ctx context.Context, refused string) (string, erro
 // "urn:logto:scope:organizations". The example has a type for them.
 //
 // The error is an *[Error] as for [AccessToken], ErrProviderRejected for an
-// answer that breaks a rule or a person whom the provider no longer knows, and
+// answer that breaks a rule or a person the provider no longer knows, and
 // an error of encoding/json if a claim does not fit T.
 func FetchUserInfo[T any](ctx context.Context) (T, error) {
 	var info, none T

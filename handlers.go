@@ -392,7 +392,7 @@ const (
 //
 // While Logto remembers a person, it ignores this option, [Social] and [EnterpriseSSO]
 // and signs that person in. So they imply Prompt("login"), except [ScreenSignIn];
-// Prompt("consent") lets people whom Logto remembers go straight through.
+// Prompt("consent") lets people that Logto remembers go straight through.
 //
 // With Config.Issuer, ScreenRegister is the prompt "create" if the provider lists it,
 // and no other prompt or step-up is asked for; otherwise it is an ordinary sign-in.
@@ -414,7 +414,7 @@ func Identifiers(ids ...Identifier) SignInOption {
 
 // Social goes straight to a social connector, by its target: "naver", "x". If
 // Logto has no such connector, people see its sign-in page. Logto only, and as
-// [FirstScreen] says of people whom it remembers.
+// [FirstScreen] says of people that it remembers.
 func Social(target string) SignInOption {
 	return option(func(p *authflow.Request) { p.DirectSignIn = "social:" + target })
 }

@@ -567,7 +567,7 @@ const (
 type Event struct {
 	Kind EventKind
 	Time time.Time
-	// Subject and ProviderSessionID say whom the event is about, if that is
+	// Subject and ProviderSessionID say who the event is about, if that is
 	// known.
 	Subject           string
 	ProviderSessionID string

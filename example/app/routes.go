@@ -22,7 +22,7 @@ func Scopes() []string {
 	}
 }
 
-// Routes says which page is for whom.
+// Routes says who may see which page.
 func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sign-in", signIn(auth))
@@ -32,7 +32,7 @@ func Routes(auth *signin.Auth, s *Settings) http.Handler {
 	mux.HandleFunc("GET /callback", auth.Callback())
 	mux.HandleFunc("/sign-out", auth.SignOut()) // GET and POST
 	mux.HandleFunc("/backchannel-logout", auth.BackChannelLogout())
-	if s.WebhookKey != "" { // Logto tells at once whom it has suspended
+	if s.WebhookKey != "" { // Logto tells at once that it has suspended a person
 		mux.HandleFunc("/logto-webhook", auth.LogtoWebhook(s.WebhookKey))
 	}
 

@@ -38,7 +38,7 @@ func (c *Client) FromQuery(q url.Values, route Request, returnTo string) (*Reque
 }
 
 // In a query, prompt=login asks for another person to be able to sign in than the one
-// whom the provider remembers. Other values are ignored.
+// that the provider remembers. Other values are ignored.
 const promptName, login = "prompt", "login"
 
 // ask makes sure that the provider can ask the person, and if again is true that it

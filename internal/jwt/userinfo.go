@@ -16,8 +16,8 @@ func ParseUserInfo(info []byte) (document.Object, error) {
 }
 
 // UserInfo verifies a signed userinfo response and returns its claims. It need not say
-// for whom it is, and when it was issued. But what it says must be right. The caller
-// compares sub.
+// which client it is for, and when it was issued. But what it says must be right. The
+// caller compares sub.
 // https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse
 func (v *Verifier) UserInfo(ctx context.Context, raw string) ([]byte, error) {
 	now := v.now()

@@ -19,7 +19,7 @@ func newAPI(auth *signin.Auth, api string) http.Handler {
 }
 
 func listOrders(w http.ResponseWriter, r *http.Request) {
-	user, _ := signin.UserFrom(r.Context()) // whom the token is for
+	user, _ := signin.UserFrom(r.Context()) // the person the token is for
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode([]map[string]string{{"buyer": user.Subject, "article": "tea"}})
 }
