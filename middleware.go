@@ -216,8 +216,8 @@ type Config struct {
 	// use.
 	OnEvent func(context.Context, Event)
 	// Pages, unless nil, writes every page of this package, in the
-	// application's own layout and the page's Language: it sets Content-Type, calls WriteHeader with
-	// the page's Status, and writes a body. Cookies are set already, and the
+	// application's own layout and the page's Language: it sets Content-Type,
+	// calls WriteHeader with the page's Status, and writes a body. Cookies are set already, and the
 	// headers that keep the page out of caches and frames:
 	// "Content-Security-Policy: frame-ancestors 'none'", to which a policy for
 	// the layout's styles can be added, and "Referrer-Policy: same-origin",

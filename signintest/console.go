@@ -24,8 +24,13 @@ func (p *Provider) showConsole(w http.ResponseWriter, r *http.Request) {
 	render(w, http.StatusOK, "console", v)
 }
 
-// submitConsole takes the subject of an account in "user", and "do".
+// submitConsole takes the subject of an account in "user", and "do". Forms of other sites
+// are refused.
 func (p *Provider) submitConsole(w http.ResponseWriter, r *http.Request) {
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
 	subject := r.PostFormValue("user")
 	p.mu.Lock()
 	known := slices.ContainsFunc(p.users, func(u User) bool { return u.Subject == subject })

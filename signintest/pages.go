@@ -42,6 +42,20 @@ func connectorOf(id string) connector {
 	return connector{ID: id, Name: name}
 }
 
+// pages are what people see, with a browser.
+func (p *Provider) pages() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /sign-in":              p.showSignIn,
+		"GET /register":             p.showRegister,
+		"GET /connect/{connector}":  p.showConnector,
+		"POST /sign-in":             p.submitSignIn,
+		"POST /register":            p.submitRegister,
+		"POST /connect/{connector}": p.submitSignIn,
+		"GET /console":              p.showConsole,
+		"POST /console":             p.submitConsole,
+	}
+}
+
 func (p *Provider) pageURL(path, interaction string) string {
 	return p.URL + path + "?interaction=" + url.QueryEscape(interaction)
 }

@@ -302,14 +302,9 @@ func (p *Provider) routes() http.Handler {
 	handle("GET "+p.paths.endSession, atEndSession, p.serveEndSession)
 	handle("POST "+p.paths.endSession, atEndSession, p.serveEndSession)
 	handle("GET "+faults.ForeignKeysPath, atPages, p.serveForeignKeys)
-	handle("GET /sign-in", atPages, p.showSignIn)
-	handle("GET /register", atPages, p.showRegister)
-	handle("GET /connect/{connector}", atPages, p.showConnector)
-	handle("POST /sign-in", atPages, p.submitSignIn)
-	handle("POST /register", atPages, p.submitRegister)
-	handle("POST /connect/{connector}", atPages, p.submitSignIn)
-	handle("GET /console", atPages, p.showConsole)
-	handle("POST /console", atPages, http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.submitConsole)).ServeHTTP)
+	for pattern, h := range p.pages() {
+		handle(pattern, atPages, h)
+	}
 	return mux
 }
 

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -137,36 +135,5 @@ func TestLiveEvents_Deadline(t *testing.T) {
 	a.ServeHTTP(w, r)
 	if len(w.left) != 1 || w.left[0] <= liveEvery || w.left[0] > time.Minute {
 		t.Errorf("got %v left for events, %s; want one with more than %v and less than a minute", w.left, w.Body, liveEvery)
-	}
-}
-
-// A stream does not hold up the end of the program.
-func TestServe_EndsStreams(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, "open")
-			_ = http.NewResponseController(w).Flush()
-			<-Stopping(r.Context())
-		}))
-	}()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	cancel()
-	if body, err := io.ReadAll(resp.Body); string(body) != "open" || err != nil {
-		t.Errorf("got %q, %v; want the stream to end", body, err)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("Serve: got error %v; want none", err)
 	}
 }
